@@ -1,0 +1,115 @@
+# The build's whole vocabulary:
+#
+#   troupe_floor(NAME …)     one SHARED library per floor, installed and exported as troupe::NAME
+#   troupe_tests(NAME …)     one doctest program, one ctest entry per test case
+#   troupe_bench(NAME …)     one benchmark program (built, never run as a test)
+#   troupe_install_package() what find_package(troupe) needs
+#
+# troupe_floor also makes troupe_NAME_hidden, the same sources as a static library without exported
+# symbols: platform plugins link that twin, so that two of them in one process share nothing.
+include_guard()
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib")
+
+find_program(TROUPE_CCACHE ccache)
+if(TROUPE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Precompiled headers need these two to be cacheable.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+      "CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime" "${TROUPE_CCACHE}")
+endif()
+
+if(TROUPE_SANITIZE)
+  add_compile_options(-fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${TROUPE_SANITIZE})
+endif()
+
+add_library(troupe_warnings INTERFACE)
+target_compile_options(troupe_warnings INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+
+find_package(Threads REQUIRED)
+
+function(troupe_floor name)
+  cmake_parse_arguments(arg "HEADER_ONLY" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  foreach(twin "" "_hidden")
+    set(target troupe_${name}${twin})
+    if(twin)
+      add_library(${target} STATIC ${arg_SOURCES})
+      target_compile_definitions(${target} PUBLIC TROUPE_HIDDEN)
+      target_compile_options(${target} PRIVATE -fno-gnu-unique)
+      set_target_properties(${target} PROPERTIES EXCLUDE_FROM_ALL ON)
+    else()
+      add_library(${target} SHARED ${arg_SOURCES})
+      add_library(troupe::${name} ALIAS ${target})
+      set_target_properties(${target} PROPERTIES
+        EXPORT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+        INSTALL_RPATH "$ORIGIN")
+    endif()
+    target_compile_features(${target} PUBLIC cxx_std_20)
+    target_include_directories(${target}
+      PUBLIC "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>"
+             "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
+      PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+    foreach(link IN LISTS arg_LINKS)
+      # A floor below, by its bare name, or any other target as it is.
+      if(TARGET troupe_${link})
+        target_link_libraries(${target} PUBLIC troupe_${link}${twin})
+      else()
+        target_link_libraries(${target} PUBLIC ${link})
+      endif()
+    endforeach()
+    target_link_libraries(${target} PRIVATE "$<BUILD_INTERFACE:troupe_warnings>" ${arg_PRIVATE_LINKS})
+  endforeach()
+  install(TARGETS troupe_${name} EXPORT troupeTargets
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/include/" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+endfunction()
+
+# TIMEOUT is per test case, in seconds, and generous: it ends a hang, it does not measure.
+function(troupe_tests name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  if(NOT arg_LABELS)
+    set(arg_LABELS ${name})
+  endif()
+  find_package(doctest REQUIRED)
+  include("${doctest_DIR}/doctest.cmake")
+  set(target troupe_${name}_tests)
+  add_executable(${target} ${arg_SOURCES} "${PROJECT_SOURCE_DIR}/tests/support/doctest_main.cpp")
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  target_link_libraries(${target} PRIVATE ${arg_LINKS} doctest::doctest troupe_warnings Threads::Threads)
+  doctest_discover_tests(${target} TEST_PREFIX "${name}: "
+    PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" ENVIRONMENT "${TROUPE_TEST_ENVIRONMENT}")
+endfunction()
+
+function(troupe_bench name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(bench_${name} ${arg_SOURCES})
+  target_include_directories(bench_${name} PRIVATE "${PROJECT_SOURCE_DIR}/apps/bench")
+  target_link_libraries(bench_${name} PRIVATE ${arg_LINKS} troupe_warnings Threads::Threads)
+endfunction()
+
+function(troupe_install_package)
+  set(config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/troupe")
+  configure_package_config_file("${PROJECT_SOURCE_DIR}/.cmake/troupeConfig.cmake.in"
+    "${PROJECT_BINARY_DIR}/troupeConfig.cmake" INSTALL_DESTINATION "${config_dir}")
+  write_basic_package_version_file("${PROJECT_BINARY_DIR}/troupeConfigVersion.cmake"
+    COMPATIBILITY SameMinorVersion)
+  install(EXPORT troupeTargets NAMESPACE troupe:: DESTINATION "${config_dir}")
+  install(FILES "${PROJECT_BINARY_DIR}/troupeConfig.cmake" "${PROJECT_BINARY_DIR}/troupeConfigVersion.cmake"
+                "${PROJECT_SOURCE_DIR}/.cmake/FindCAF.cmake" DESTINATION "${config_dir}")
+endfunction()

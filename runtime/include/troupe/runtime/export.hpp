@@ -1,0 +1,9 @@
+#pragma once
+
+// TROUPE_API marks what a floor's shared library exports. The static twins that platform plugins link are
+// compiled with TROUPE_HIDDEN, so nothing of them leaks out of a plugin.
+#ifdef TROUPE_HIDDEN
+#define TROUPE_API
+#else
+#define TROUPE_API __attribute__((visibility("default")))
+#endif
