@@ -42,7 +42,7 @@ target_compile_options(troupe_warnings INTERFACE
 find_package(Threads REQUIRED)
 
 function(troupe_floor name)
-  cmake_parse_arguments(arg "HEADER_ONLY" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   foreach(twin "" "_hidden")
     set(target troupe_${name}${twin})
     if(twin)
@@ -60,7 +60,6 @@ function(troupe_floor name)
     target_compile_features(${target} PUBLIC cxx_std_20)
     target_include_directories(${target}
       PUBLIC "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>"
-             "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
       PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
     foreach(link IN LISTS arg_LINKS)
       # A floor below, by its bare name, or any other target as it is.
@@ -72,9 +71,15 @@ function(troupe_floor name)
     endforeach()
     target_link_libraries(${target} PRIVATE "$<BUILD_INTERFACE:troupe_warnings>" ${arg_PRIVATE_LINKS})
   endforeach()
+  # Public headers are a file set: installed with the library, and each one compiled alone by ./dev check.
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/include/*.h*")
+  target_sources(troupe_${name} PUBLIC FILE_SET HEADERS
+    BASE_DIRS "${CMAKE_CURRENT_SOURCE_DIR}/include" FILES ${headers})
+  set_target_properties(troupe_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
   install(TARGETS troupe_${name} EXPORT troupeTargets
-    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-  install(DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/include/" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endfunction()
 
 # TIMEOUT is per test case, in seconds, and generous: it ends a hang, it does not measure.
