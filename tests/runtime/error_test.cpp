@@ -14,18 +14,23 @@ std::string_view error_name(Errc code) { return code == Errc::lost ? "lost" : "w
 
 TEST_CASE("an error tells its path, message, code, hint and causes") {
   const Error root(Errc::lost, "peer 3 is gone");
-  const Error error = Error(Errc::wrong, "task \"step\" failed", "run it again").caused_by(root).inside("chip3").inside("node1");
+  const Error error = Error(Errc::wrong, "task \"step\" failed", "run it again")
+                          .caused_by(root)
+                          .inside("chip3")
+                          .inside("node1");
   CHECK(error == Errc::wrong);
   CHECK_FALSE(error == Errc::lost);
   CHECK(error.path() == "node1/chip3");
   CHECK(std::string(error.what()) == "node1/chip3: task \"step\" failed [wrong 8]");
   CHECK(render(error) ==
-        "node1/chip3: task \"step\" failed [wrong 8]\n  hint: run it again\n  caused by: peer 3 is gone [lost 7]");
+        "node1/chip3: task \"step\" failed [wrong 8]\n  hint: run it again\n  caused by: peer 3 is gone "
+        "[lost 7]");
   CHECK(error.root() == Errc::lost);
 }
 
 TEST_CASE("a cause is attached at the end of the chain") {
-  const Error error = Error(Errc::wrong, "c").caused_by(Error(Errc::wrong, "b")).caused_by(Error(Errc::lost, "a"));
+  const Error error =
+      Error(Errc::wrong, "c").caused_by(Error(Errc::wrong, "b")).caused_by(Error(Errc::lost, "a"));
   REQUIRE(error.cause() != nullptr);
   CHECK(error.cause()->message() == "b");
   CHECK(error.root().message() == "a");

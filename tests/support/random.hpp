@@ -9,7 +9,8 @@ namespace troupe::test {
 /// How many random cases a suite runs: `base` times TROUPE_RANDOM_SCALE (1 in CI, large in ./dev soak).
 /// This one variable sizes every random suite.
 inline std::uint64_t cases(std::uint64_t base) {
-  const char* scale = std::getenv("TROUPE_RANDOM_SCALE");  // NOLINT(concurrency-mt-unsafe): read-only in tests
+  const char* scale =
+      std::getenv("TROUPE_RANDOM_SCALE");  // NOLINT(concurrency-mt-unsafe): read-only in tests
   return scale != nullptr ? base * std::strtoull(scale, nullptr, 10) : base;
 }
 
