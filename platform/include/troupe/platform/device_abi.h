@@ -73,14 +73,25 @@ typedef struct troupe_completion {
   uint64_t reserved[3];
 } troupe_completion;
 
-/* One kernel (or chip program) that ran; emitted for runs with TROUPE_RUN_PROFILE. */
+/* One kernel (or chip program) that ran; emitted for runs with TROUPE_RUN_PROFILE. Times are host clock; 0:
+ * unknown. Blocks and cores of one task share its number and come as events of their own. */
 typedef struct troupe_trace_event {
   uint64_t correlation;
   const char* name;
-  uint64_t begin_ns, end_ns; /* host clock */
-  uint32_t core;             /* TROUPE_NO_CORE for a chip program */
-  uint32_t core_kind;        /* enum troupe_core_kind */
+  uint64_t task;          /* number within its run, from 1; 0: the chip program itself */
+  uint64_t submitted_ns;  /* by the chip program, */
+  uint64_t ready_ns;      /* all its producers done, */
+  uint64_t dispatched_ns; /* given to the core */
+  uint64_t begin_ns, end_ns;
+  uint64_t waited_ns;        /* between begin and end, spent in waits for a peer */
+  const uint64_t* producers; /* numbers of the tasks it had to wait for; with block 0 only, else null */
+  uint32_t producer_count;
+  uint32_t core;      /* TROUPE_NO_CORE for a chip program */
+  uint32_t core_kind; /* enum troupe_core_kind */
   uint32_t block, block_count;
+  uint32_t ring; /* scope depth */
+  int32_t code;  /* 0, or how it failed */
+  uint32_t reserved0;
   uint64_t reserved[2];
 } troupe_trace_event;
 
