@@ -1,0 +1,47 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include "troupe/comm/file_descriptor.hpp"
+#include "troupe/runtime/export.hpp"
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::comm {
+
+/// A point on the steady clock after which a wait gives up. `never` waits until the peer comes or dies.
+using Deadline = std::chrono::steady_clock::time_point;
+inline constexpr Deadline never = Deadline::max();
+
+/// What the comm floor needs from the machine: a clock, parking of threads, and shareable memory. Tests hand
+/// in a fake to script time, park and memory; everybody else takes `Environment::machine()`.
+///
+/// Implementations are stateless or thread-safe: every thread of a domain calls in.
+class TROUPE_API Environment {
+ public:
+  virtual ~Environment();
+
+  virtual Deadline now() const;
+
+  /// Sleeps while `word == expected`, at most until `until`. May return early. The word may lie in memory
+  /// shared between processes.
+  virtual void park(const std::atomic<std::uint32_t>& word, std::uint32_t expected, Deadline until) const;
+  /// Wakes everyone who parks on `word`, in every process.
+  virtual void wake_all(const std::atomic<std::uint32_t>& word) const;
+  /// Lets other threads of this machine run.
+  virtual void yield() const;
+
+  /// Processors this process may use; decides whether spinning makes sense.
+  virtual unsigned processors() const;
+
+  /// A memfd of exactly `bytes` zeroed bytes, sealed against resizing, its memory already reserved, so that
+  /// touching it later cannot fail. Errors: no_memory, system.
+  virtual Result<FileDescriptor> create_memory(std::string_view name, std::uint64_t bytes) const;
+
+  /// The real machine. Stateless.
+  static const Environment& machine() noexcept;
+};
+
+}  // namespace troupe::comm

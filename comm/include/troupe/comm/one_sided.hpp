@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+#include "troupe/comm/domain.hpp"
+
+namespace troupe::comm {
+
+enum class NotifyOp : std::uint8_t { set, add };
+enum class Compare : std::uint8_t { eq, ne, gt, ge, lt, le };
+
+/// One-sided operations of host code on the windows of a committed domain. A light, copyable view: the
+/// member must outlive it. Any thread, any number of threads.
+///
+/// Ordering: everything a rank put before `notify` is visible to whoever saw the notified value through
+/// `wait_until` (release/acquire). `fence` orders plain puts of the caller against its later operations.
+///
+/// Bounds: `offset` and size are checked against the window (overflow included); signal words must be
+/// naturally aligned. After the epoch ended, put and get still work on the mappings, waits return its error.
+class TROUPE_API OneSided {
+ public:
+  /// Signal words are 32 or 64 bits wide, signed or not.
+  template <class T>
+  static constexpr bool is_signal = std::is_same_v<T, std::int32_t> || std::is_same_v<T, std::uint32_t> ||
+                                    std::is_same_v<T, std::int64_t> || std::is_same_v<T, std::uint64_t>;
+
+  explicit OneSided(const DomainMember& member) noexcept : impl_(member.impl_.get()) {}
+
+  /// Copies `data` into the window of `rank`. Errors: bad_rank, out_of_bounds, wrong_state.
+  Result<void> put(std::uint32_t rank, std::uint64_t offset, std::span<const std::byte> data) const;
+  /// Copies out of the window of `rank`. Errors as put.
+  Result<void> get(std::uint32_t rank, std::uint64_t offset, std::span<std::byte> data) const;
+
+  /// Sets or adds to a signal word in the window of `rank` and wakes who waits for it there.
+  /// Errors: bad_rank, out_of_bounds, misaligned, wrong_state.
+  template <class T>
+  Result<void> notify(std::uint32_t rank, std::uint64_t offset, NotifyOp op, T value) const;
+
+  /// Waits until the signal word at `offset` of this rank's own window compares true with `value`.
+  /// Errors: out_of_bounds, misaligned, deadline, peer_lost, aborted, wrong_state.
+  template <class T>
+  Result<void> wait_until(std::uint64_t offset, Compare compare, T value, Deadline until = never) const;
+
+  /// Looks once: true, false, or why it will never be.
+  template <class T>
+  Result<bool> test(std::uint64_t offset, Compare compare, T value) const;
+
+  void fence() const noexcept;
+
+ private:
+  const DomainMember::Impl* impl_;
+};
+
+}  // namespace troupe::comm
