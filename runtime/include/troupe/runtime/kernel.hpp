@@ -1,0 +1,223 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "troupe/runtime/errc.hpp"
+#include "troupe/runtime/export.hpp"
+#include "troupe/runtime/kernel_abi.hpp"
+#include "troupe/runtime/module_abi.h"
+#include "troupe/runtime/module_macros.hpp"
+
+/// What the author of a kernel or of a host function sees: typed access to the argument words.
+namespace troupe::runtime {
+
+/// Elements of a tensor at their place in memory. Borrowed from the call; copying it copies no element.
+template <Element T>
+class TensorView {
+ public:
+  TensorView(T* data, const TensorDescriptor& descriptor) noexcept : data_(data), descriptor_(&descriptor) {}
+
+  /// The first element.
+  T* data() const noexcept { return data_; }
+  std::size_t dims() const noexcept { return descriptor_->ndims; }
+  std::size_t extent(std::size_t dim) const noexcept { return descriptor_->shapes[dim]; }
+  std::size_t stride(std::size_t dim) const noexcept { return descriptor_->strides[dim]; }
+  bool is_contiguous() const noexcept { return descriptor_->is_contiguous != 0; }
+  std::size_t size() const noexcept {
+    std::size_t count = 1;
+    for (std::size_t dim = 0; dim < dims(); ++dim) count *= extent(dim);
+    return count;
+  }
+  const TensorDescriptor& descriptor() const noexcept { return *descriptor_; }
+
+  /// One index per dimension, unchecked: this is the inner loop.
+  template <std::integral... Index>
+  T& operator()(Index... index) const noexcept {
+    std::size_t dim = 0;
+    std::size_t offset = 0;
+    ((offset += static_cast<std::size_t>(index) * descriptor_->strides[dim++]), ...);
+    return data_[offset];
+  }
+  /// All elements in order; throws `not_contiguous` for a tensor with gaps.
+  std::span<T> span() const {
+    if (!is_contiguous()) throw_gaps();
+    return {data_, size()};
+  }
+  T* begin() const { return span().data(); }
+  T* end() const { return span().data() + size(); }
+  T& operator[](std::size_t i) const noexcept { return data_[i]; }  ///< of a contiguous tensor, unchecked
+
+ private:
+  [[noreturn]] static void throw_gaps() {
+    throw Error(Errc::not_contiguous, "this tensor has gaps between its elements",
+                "index it with (i, j, …), or pass a contiguous tensor");
+  }
+  T* data_;
+  const TensorDescriptor* descriptor_;
+};
+
+/// How a wait inside a kernel ended.
+enum class WaitStatus : std::int32_t {
+  ready = TROUPE_DONE,           ///< the condition was seen
+  aborted = TROUPE_ABORTED,      ///< the run is being given up: return from the kernel
+  peer_lost = TROUPE_PEER_LOST,  ///< who should have raised the flag cannot come: return from the kernel
+};
+
+/// A place in window or device memory through which kernels tell each other things. 32 bits is what hardware
+/// signals have; 64 bits never wrap.
+template <class T>
+concept Flag = std::same_as<T, std::int32_t> || std::same_as<T, std::uint64_t>;
+
+enum class Compare : std::uint32_t {
+  equal = TROUPE_EQUAL,
+  not_equal = TROUPE_NOT_EQUAL,
+  greater = TROUPE_GREATER,
+  greater_equal = TROUPE_GREATER_EQUAL,
+  less = TROUPE_LESS,
+  less_equal = TROUPE_LESS_EQUAL,
+};
+
+/// The arguments of one kernel call. One thread, the kernel's own; lives as long as the call. An access that
+/// the arguments do not allow (no such index, another element type) throws an Error that names the argument;
+/// the call then fails with its text.
+class TROUPE_API KernelArgs {
+ public:
+  explicit KernelArgs(const troupe_kernel_call_v1& call) noexcept : call_(&call) {}
+  KernelArgs(const KernelArgs&) = delete;
+  KernelArgs& operator=(const KernelArgs&) = delete;
+
+  std::size_t tensor_count() const noexcept { return call_->tensors; }
+  std::size_t scalar_count() const noexcept { return call_->scalars; }
+  /// Tensor argument `i` with elements of type T (checked; add const to read only).
+  template <Element T>
+  TensorView<T> tensor(std::size_t i) const {
+    const TensorDescriptor& descriptor = descriptor_of(i, dtype_of<T>);
+    return {static_cast<T*>(address_of(descriptor, sizeof(T))), descriptor};
+  }
+  const TensorDescriptor& descriptor(std::size_t i) const;
+  /// Scalar argument `i`, counted without the tensors.
+  template <Scalar T>
+  T scalar(std::size_t i) const {
+    return from_u64<T>(scalar_word(i));
+  }
+  /// All 50 words as the foreign ABI has them.
+  std::span<const std::int64_t> words() const noexcept { return {call_->words, limits::kernel_words}; }
+
+  int block_idx() const noexcept { return local().block_idx; }
+  int block_num() const noexcept { return local().block_num; }
+  int sub_block_id() const noexcept { return global().sub_block_id; }
+
+  /// Waits until another kernel made `*flag compare value` true; what that kernel wrote before its notify is
+  /// visible then. On sim the core parks; where the platform offers no wait it loads in a loop with a growing
+  /// pause, at most 1024 pause instructions, then yields its thread between loads. The first wait that is not
+  /// `ready` also decides how the call ends, so a kernel just returns.
+  template <Flag T>
+  WaitStatus wait_until(const T& flag, Compare compare, T value) {
+    return wait(&flag, flag_type<T>(), compare, static_cast<std::uint64_t>(value));
+  }
+  /// Sets a flag of this or of a peer's window; everything written before is visible to who sees it.
+  template <Flag T>
+  void notify(T& flag, T value) {
+    notify(&flag, flag_type<T>(), TROUPE_NOTIFY_SET, static_cast<std::uint64_t>(value));
+  }
+  /// Adds to a flag, atomically.
+  template <Flag T>
+  void notify_add(T& flag, T value) {
+    notify(&flag, flag_type<T>(), TROUPE_NOTIFY_ADD, static_cast<std::uint64_t>(value));
+  }
+  /// Whether to stop early; for kernels that compute long without waiting.
+  bool aborted() const noexcept;
+  /// A line in the host's log.
+  void log(int level, const char* text) const noexcept;
+
+  /// `ready` until a wait ended otherwise.
+  WaitStatus status() const noexcept { return status_; }
+
+ private:
+  template <Flag T>
+  static constexpr std::uint32_t flag_type() noexcept {
+    return std::same_as<T, std::int32_t> ? TROUPE_FLAG_I32 : TROUPE_FLAG_U64;
+  }
+  const TensorDescriptor& descriptor_of(std::size_t i, DType dtype) const;
+  static void* address_of(const TensorDescriptor& descriptor, std::size_t element_bytes) noexcept {
+    return reinterpret_cast<void*>(  // NOLINT(performance-no-int-to-ptr): the ABI carries addresses as words
+        static_cast<std::uintptr_t>(descriptor.address + descriptor.start_offset * element_bytes));
+  }
+  std::uint64_t scalar_word(std::size_t i) const;
+  const LocalContext& local() const noexcept;
+  const GlobalContext& global() const noexcept;
+  WaitStatus wait(const void* flag, std::uint32_t type, Compare compare, std::uint64_t value);
+  void notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value);
+
+  const troupe_kernel_call_v1* call_;
+  WaitStatus status_ = WaitStatus::ready;
+};
+
+/// The arguments of one call of a host function: as KernelArgs, with tensors in host memory.
+class TROUPE_API HostArgs {
+ public:
+  explicit HostArgs(const troupe_host_call_v1& call) noexcept : call_(&call) {}
+  HostArgs(const HostArgs&) = delete;
+  HostArgs& operator=(const HostArgs&) = delete;
+
+  std::size_t tensor_count() const noexcept { return call_->tensors; }
+  std::size_t scalar_count() const noexcept { return call_->scalars; }
+  template <Element T>
+  TensorView<T> tensor(std::size_t i) const {
+    const TensorDescriptor& descriptor = descriptor_of(i, dtype_of<T>);
+    return {reinterpret_cast<T*>(static_cast<std::uintptr_t>(descriptor.address)) + descriptor.start_offset,
+            descriptor};
+  }
+  const TensorDescriptor& descriptor(std::size_t i) const;
+  template <Scalar T>
+  T scalar(std::size_t i) const {
+    return from_u64<T>(scalar_word(i));
+  }
+
+ private:
+  const TensorDescriptor& descriptor_of(std::size_t i, DType dtype) const;
+  std::uint64_t scalar_word(std::size_t i) const;
+  const troupe_host_call_v1* call_;
+};
+
+namespace detail {
+/// Copies `text` into a call's error buffer, cut to fit.
+TROUPE_API void put_text(char* buffer, std::size_t size, std::string_view text) noexcept;
+/// The text of the exception in flight.
+TROUPE_API void put_current_exception(char* buffer, std::size_t size) noexcept;
+}  // namespace detail
+
+template <void (*Function)(KernelArgs&)>
+struct CallableTraits<CallableKind::kernel, Function> {
+  static constexpr const char* signature = "...";
+  static std::int32_t invoke(const troupe_kernel_call_v1* call) noexcept {
+    try {
+      KernelArgs args(*call);
+      Function(args);
+      return static_cast<std::int32_t>(args.status());
+    } catch (...) {
+      detail::put_current_exception(call->error_text, call->error_text_size);
+      return TROUPE_FAILED;
+    }
+  }
+};
+
+template <void (*Function)(HostArgs&)>
+struct CallableTraits<CallableKind::host_function, Function> {
+  static constexpr const char* signature = "...";
+  static std::int32_t invoke(const troupe_host_call_v1* call) noexcept {
+    try {
+      HostArgs args(*call);
+      Function(args);
+      return TROUPE_DONE;
+    } catch (...) {
+      detail::put_current_exception(call->error_text, call->error_text_size);
+      return TROUPE_FAILED;
+    }
+  }
+};
+
+}  // namespace troupe::runtime

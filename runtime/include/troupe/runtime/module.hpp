@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "troupe/runtime/digest.hpp"
+#include "troupe/runtime/errc.hpp"
+#include "troupe/runtime/export.hpp"
+#include "troupe/runtime/module_abi.h"
+#include "troupe/runtime/module_macros.hpp"
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::runtime {
+
+/// One callable of a module: a borrowed look at its descriptor plus its identity. Valid for the life of the
+/// process (module files stay loaded).
+struct Callable {
+  const troupe_callable_v1* descriptor = nullptr;
+  Digest digest;
+
+  CallableKind kind() const noexcept { return static_cast<CallableKind>(descriptor->kind); }
+  std::string_view name() const noexcept { return descriptor->name; }
+  std::string_view signature() const noexcept { return descriptor->signature; }
+};
+
+[[nodiscard]] TROUPE_API std::string_view name_of(CallableKind kind) noexcept;
+
+/// A validated module: every descriptor has been looked at before anything is called. A cheap shared handle,
+/// immutable, usable from any thread. Reading a module registers nothing anywhere: who loads it owns it.
+class TROUPE_API Module {
+ public:
+  /// Loads the file privately (RTLD_LOCAL, all symbols resolved) and for good: functions of a program module
+  /// may be on any stack, so it is never unloaded. Errors name the file and what is wrong with it.
+  [[nodiscard]] static Result<Module> open(const std::filesystem::path& path);
+  /// From a module structure that is already in memory; `origin` is its name in errors.
+  [[nodiscard]] static Result<Module> from(const troupe_module_v1* module, std::string origin);
+
+  std::string_view name() const noexcept;
+  /// The file it came from, or the `origin` it was given.
+  std::string_view origin() const noexcept;
+  const std::vector<Callable>& callables() const noexcept;
+  /// By name; with kind when two kinds share a name. `callable_not_found` lists what there is.
+  [[nodiscard]] Result<Callable> find(std::string_view name) const;
+  [[nodiscard]] Result<Callable> find(CallableKind kind, std::string_view name) const;
+
+ private:
+  struct State;
+  explicit Module(std::shared_ptr<const State> state);
+  std::shared_ptr<const State> state_;
+};
+
+/// Checks a module structure, without identities: magic, version, sizes, names, kinds, duplicates.
+[[nodiscard]] TROUPE_API Result<void> validate(const troupe_module_v1* module, std::string_view origin);
+
+}  // namespace troupe::runtime
+
+extern "C" {
+/// Defined by TROUPE_MODULE in the same binary. An undefined reference to it says: this program asks for its
+/// own module and has no TROUPE_MODULE("name") line.
+extern const troupe_module_v1 troupe_this_module __attribute__((visibility("hidden")));
+}
+
+namespace troupe::runtime {
+
+/// The module of the binary that contains the call: the program itself, or the library. Throws when a
+/// descriptor is malformed.
+__attribute__((visibility("hidden"))) inline Module this_module() {
+  return Module::from(&troupe_this_module, "this program").value();
+}
+
+}  // namespace troupe::runtime

@@ -1,0 +1,127 @@
+#ifndef TROUPE_RUNTIME_MODULE_ABI_H
+#define TROUPE_RUNTIME_MODULE_ABI_H
+
+/* What a module file exports, as plain C: the border between user code, the floors and the platform plugins,
+ * which may each carry their own copy of troupe. A module is a shared library (or the program itself) with
+ * one exported symbol, `troupe_module`, of type `const troupe_module_v1* const`. C++ users write the macros
+ * of module.hpp and never see this file.
+ *
+ * Rules: everything a descriptor points to is constant and lives as long as the module is loaded. No
+ * exception leaves an invoke function: it returns a troupe_outcome and, for troupe_failed, a text. Structs
+ * only ever grow at their end; `size` says how much of it the module knew. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TROUPE_MODULE_MAGIC 0x4D505254u /* "TRPM" */
+#define TROUPE_MODULE_VERSION 1u
+#define TROUPE_MODULE_SYMBOL "troupe_module"
+
+enum troupe_callable_kind {
+  TROUPE_CALLABLE_KERNEL = 1,       /* runs on one core, many blocks at a time */
+  TROUPE_CALLABLE_CHIP_PROGRAM = 2, /* builds a task graph on the chip */
+  TROUPE_CALLABLE_PROGRAM = 3,      /* orchestrates from node level up */
+  TROUPE_CALLABLE_HOST_FUNCTION = 4 /* runs on a sub-worker of the host */
+};
+
+/* How an invoke function, or a wait inside it, ended. */
+enum troupe_outcome {
+  TROUPE_DONE = 0,
+  TROUPE_ABORTED = 1,   /* the run is being given up */
+  TROUPE_PEER_LOST = 2, /* who should have raised a flag cannot come any more */
+  TROUPE_FAILED = 3     /* the user's code failed; see the text */
+};
+
+enum troupe_flag_type { TROUPE_FLAG_I32 = 0, TROUPE_FLAG_U64 = 1 };
+enum troupe_compare {
+  TROUPE_EQUAL = 0,
+  TROUPE_NOT_EQUAL = 1,
+  TROUPE_GREATER = 2,
+  TROUPE_GREATER_EQUAL = 3,
+  TROUPE_LESS = 4,
+  TROUPE_LESS_EQUAL = 5
+};
+enum troupe_notify { TROUPE_NOTIFY_SET = 0, TROUPE_NOTIFY_ADD = 1 };
+
+/* Services of whoever runs a kernel. A platform without a member (null) gets the plain-memory behaviour:
+ * a bounded pause between loads for wait, an atomic store or add for notify. Thread: the kernel's own. */
+typedef struct troupe_kernel_ops_v1 {
+  uint32_t size;
+  uint32_t reserved;
+  /* Returns TROUPE_DONE once `*flag compare value` was seen (acquire), else why it never will be. i32 flags
+   * compare signed, and `value` holds the number sign-extended. */
+  int32_t (*wait)(void* self, const void* flag, uint32_t flag_type, uint32_t compare, uint64_t value);
+  /* Sets or adds (release) and wakes the waiters of that flag. */
+  void (*notify)(void* self, void* flag, uint32_t flag_type, uint32_t operation, uint64_t value);
+  /* Whether the run is being given up; long loops ask between steps. */
+  int32_t (*aborted)(void* self);
+  void (*log)(void* self, int32_t level, const char* text);
+} troupe_kernel_ops_v1;
+
+/* One call of a kernel. */
+typedef struct troupe_kernel_call_v1 {
+  uint32_t size;
+  uint32_t tensors; /* words[0 … tensors-1]: addresses of tensor descriptors */
+  uint32_t scalars; /* the next words: scalars */
+  uint32_t reserved;
+  int64_t* words;                  /* 50 of them */
+  const troupe_kernel_ops_v1* ops; /* null: plain memory */
+  void* self;                      /* first argument of every op */
+  char* error_text;                /* where to put the text of TROUPE_FAILED; may be null */
+  size_t error_text_size;          /* bytes there, terminator included */
+} troupe_kernel_call_v1;
+
+/* One call of a host function: descriptors of host memory and scalars, without the 50-word limit. */
+typedef struct troupe_host_call_v1 {
+  uint32_t size;
+  uint32_t tensors;
+  uint32_t scalars;
+  uint32_t reserved;
+  const void* const* descriptors; /* `tensors` pointers to 128-byte tensor descriptors */
+  const uint64_t* scalar_words;
+  char* error_text;
+  size_t error_text_size;
+} troupe_host_call_v1;
+
+/* One call of a chip program or a program: the two pointers mean what the floor that owns the kind says. */
+typedef struct troupe_program_call_v1 {
+  uint32_t size;
+  uint32_t reserved;
+  void* orchestrator;
+  void* arguments;
+  char* error_text;
+  size_t error_text_size;
+} troupe_program_call_v1;
+
+typedef union troupe_invoke_v1 {
+  int32_t (*kernel)(const troupe_kernel_call_v1* call);
+  int32_t (*host_function)(const troupe_host_call_v1* call);
+  int32_t (*program)(const troupe_program_call_v1* call); /* chip programs too */
+} troupe_invoke_v1;
+
+typedef struct troupe_callable_v1 {
+  uint32_t size;
+  uint32_t kind;         /* troupe_callable_kind */
+  const char* name;      /* unique in its module and kind */
+  const char* signature; /* comma-separated parameter words, e.g. "tensor,f32"; "..." when not declared */
+  troupe_invoke_v1 invoke;
+} troupe_callable_v1;
+
+typedef struct troupe_module_v1 {
+  uint32_t magic;
+  uint32_t version;
+  uint32_t size;
+  uint32_t callable_size; /* sizeof(troupe_callable_v1) of the module */
+  const char* name;
+  const troupe_callable_v1* const* begin; /* pointers to descriptors; null entries are skipped */
+  const troupe_callable_v1* const* end;
+} troupe_module_v1;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

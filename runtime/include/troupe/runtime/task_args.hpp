@@ -1,0 +1,139 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "troupe/runtime/tensor.hpp"
+
+namespace troupe::runtime {
+
+/// What a task does with a tensor; the dependencies of a program are inferred from these.
+enum class Tag : std::uint8_t {
+  in = 0,            ///< reads
+  out = 1,           ///< writes every byte; memory is allocated when the tensor has none
+  inout = 2,         ///< reads and writes, or writes only a part
+  out_existing = 3,  ///< writes every byte of memory that exists already
+  no_dep = 4,        ///< touches it, but takes no part in dependency inference
+};
+
+inline constexpr std::size_t tag_count = 5;
+[[nodiscard]] constexpr bool is_tag(std::uint32_t value) noexcept { return value < tag_count; }
+[[nodiscard]] constexpr bool reads(Tag tag) noexcept { return tag == Tag::in || tag == Tag::inout; }
+[[nodiscard]] constexpr bool writes(Tag tag) noexcept {
+  return tag == Tag::out || tag == Tag::inout || tag == Tag::out_existing;
+}
+[[nodiscard]] constexpr std::string_view name_of(Tag tag) noexcept {
+  constexpr std::string_view names[tag_count] = {"in", "out", "inout", "out_existing", "no_dep"};
+  const auto index = static_cast<std::size_t>(tag);
+  return index < tag_count ? names[index] : "?";
+}
+
+/// A value that fits one scalar word of the ABI.
+template <class T>
+concept Scalar = std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(std::uint64_t) && !std::is_array_v<T>;
+
+/// A copy of the value's bytes in the low bytes of a word; the rest is zero.
+template <Scalar T>
+[[nodiscard]] std::uint64_t to_u64(const T& value) noexcept {
+  std::uint64_t word = 0;
+  std::memcpy(&word, &value, sizeof(T));
+  return word;
+}
+
+/// The inverse of to_u64.
+template <Scalar T>
+requires std::is_default_constructible_v<T>
+[[nodiscard]] T from_u64(std::uint64_t word) noexcept {
+  T value{};
+  std::memcpy(&value, &word, sizeof(T));
+  return value;
+}
+
+static_assert(std::endian::native == std::endian::little, "scalar words and the wire form are little-endian");
+
+struct TensorArg {
+  Tensor tensor;
+  Tag tag = Tag::in;
+};
+struct ScalarArg {
+  std::uint64_t word = 0;
+};
+
+[[nodiscard]] inline TensorArg in(const Tensor& tensor) noexcept { return {tensor, Tag::in}; }
+[[nodiscard]] inline TensorArg out(const Tensor& tensor) noexcept { return {tensor, Tag::out}; }
+[[nodiscard]] inline TensorArg inout(const Tensor& tensor) noexcept { return {tensor, Tag::inout}; }
+[[nodiscard]] inline TensorArg out_existing(const Tensor& tensor) noexcept {
+  return {tensor, Tag::out_existing};
+}
+[[nodiscard]] inline TensorArg no_dep(const Tensor& tensor) noexcept { return {tensor, Tag::no_dep}; }
+template <Scalar T>
+[[nodiscard]] ScalarArg scalar(const T& value) noexcept {
+  return {to_u64(value)};
+}
+
+/// How many arguments a kind of task can carry.
+struct ArgLimits {
+  std::size_t tensors = limits::chip_tensors;
+  std::size_t scalars = limits::chip_scalars;
+};
+inline constexpr ArgLimits chip_task_limits{limits::chip_tensors, limits::chip_scalars};
+inline constexpr ArgLimits core_task_limits{limits::core_tensors, limits::core_scalars};
+
+/// The arguments of one task, borrowed: valid as long as the TaskArgs or the bytes they were taken from.
+/// Tensor i has tag i; scalars are counted on their own.
+struct TaskArgsView {
+  std::span<const Tensor> tensors;
+  std::span<const Tag> tags;
+  std::span<const std::uint64_t> scalars;
+
+  std::size_t size() const noexcept { return tensors.size() + scalars.size(); }
+};
+
+/// Whether a view from anywhere can be the arguments of a task with these limits: counts, tags, tensors. The
+/// error names the argument, e.g. "tensor argument 3".
+[[nodiscard]] TROUPE_API Result<void> validate(const TaskArgsView& view,
+                                               const ArgLimits& limits = chip_task_limits);
+
+/// Owns the arguments of one task while it is being put together. Tensors and scalars may be added in any
+/// order; each kind keeps its own. Not thread-safe. `clear` keeps the memory for the next task.
+class TROUPE_API TaskArgs {
+ public:
+  TaskArgs() = default;
+  explicit TaskArgs(const ArgLimits& limits) : limits_(limits) {}
+
+  /// `TaskArgs::of(in(a), out(c), scalar(2.0f))`. Throws what `add` throws.
+  template <class... Args>
+  [[nodiscard]] static TaskArgs of(const Args&... args) {
+    TaskArgs result;
+    (result.add(args), ...);
+    return result;
+  }
+
+  /// `name` (optional) is the user's word for the argument; errors repeat it.
+  [[nodiscard]] Result<void> try_add(const TensorArg& arg, std::string_view name = {});
+  [[nodiscard]] Result<void> try_add(const ScalarArg& arg, std::string_view name = {});
+  TaskArgs& add(const TensorArg& arg, std::string_view name = {}) {
+    return try_add(arg, name).value(), *this;
+  }
+  TaskArgs& add(const ScalarArg& arg, std::string_view name = {}) {
+    return try_add(arg, name).value(), *this;
+  }
+
+  TaskArgsView view() const noexcept { return {tensors_, tags_, scalars_}; }
+  std::size_t size() const noexcept { return tensors_.size() + scalars_.size(); }
+  void clear() noexcept;
+
+ private:
+  ArgLimits limits_ = chip_task_limits;
+  std::vector<Tensor> tensors_;
+  std::vector<Tag> tags_;
+  std::vector<std::uint64_t> scalars_;
+};
+
+}  // namespace troupe::runtime
