@@ -74,6 +74,15 @@ enum class Errc : std::int32_t {
   callable_not_found = 134,
   /// Code whose identity cannot be established (its object file cannot be found or read).
   digest_unavailable = 135,
+
+  /// The task graph has no room now; let tasks end, then submit again.
+  would_block = 140,
+  /// A task was not run because a task whose result it needs failed; the cause chain tells which.
+  poisoned = 141,
+  /// A task or a whole graph was cancelled.
+  cancelled = 142,
+  /// Nothing runs and nothing can: a cycle of explicit edges, or an event that does not come.
+  deadlock = 143,
 };
 
 [[nodiscard]] constexpr std::string_view error_name(Errc code) noexcept {
