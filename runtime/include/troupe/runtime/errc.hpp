@@ -147,6 +147,14 @@ enum class Errc : std::int32_t {
       return "callable_not_found";
     case Errc::digest_unavailable:
       return "digest_unavailable";
+    case Errc::would_block:
+      return "would_block";
+    case Errc::poisoned:
+      return "poisoned";
+    case Errc::cancelled:
+      return "cancelled";
+    case Errc::deadlock:
+      return "deadlock";
   }
   return "unknown";
 }
