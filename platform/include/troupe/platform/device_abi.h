@@ -99,8 +99,11 @@ typedef struct troupe_trace_event {
 typedef struct troupe_dump_record {
   uint64_t correlation;
   const char* name;  /* the kernel */
+  uint64_t task;     /* number within its run, as in troupe_trace_event; 0: the run's own arguments */
   uint32_t argument; /* which tensor */
+  uint32_t tag;      /* enum troupe_tag */
   uint32_t after;    /* 0: before the kernel, 1: after it */
+  uint32_t reserved1;
   uint32_t dtype, ndims;
   uint32_t shape[5];
   uint32_t reserved0;
