@@ -183,6 +183,13 @@ class TROUPE_API HostArgs {
   const troupe_host_call_v1* call_;
 };
 
+/// The plain-memory meaning of a wait and of a notify, for whoever implements the ops: whether `*flag compare
+/// value` holds now (acquire), and setting or adding (release). `type` and `operation` as in module_abi.h.
+[[nodiscard]] TROUPE_API bool flag_holds(const void* flag, std::uint32_t type, Compare compare,
+                                         std::uint64_t value) noexcept;
+TROUPE_API void flag_update(void* flag, std::uint32_t type, std::uint32_t operation,
+                            std::uint64_t value) noexcept;
+
 namespace detail {
 /// Copies `text` into a call's error buffer, cut to fit.
 TROUPE_API void put_text(char* buffer, std::size_t size, std::string_view text) noexcept;

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace troupe::runtime {
+
+/// A library or the program itself, as the dynamic linker mapped it.
+struct LoadedObject {
+  std::uintptr_t base = 0;
+  std::string path;                     ///< of its file; the program's own is /proc/self/exe
+  std::span<const std::byte> build_id;  ///< inside the mapping; empty when it has none
+};
+
+/// The object that holds an address; nothing when none does.
+std::optional<LoadedObject> loaded_object_at(const void* address);
+
+}  // namespace troupe::runtime

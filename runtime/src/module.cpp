@@ -1,0 +1,202 @@
+#include "troupe/runtime/module.hpp"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "elf_check.hpp"
+#include "text.hpp"
+#include "troupe/runtime/limits.hpp"
+
+namespace troupe::runtime {
+namespace {
+
+Error malformed(std::string_view origin, std::string_view what) {
+  return Error(Errc::module_malformed, text("module \"", origin, "\": ", what));
+}
+
+/// A C string of a module, of at most `limit` bytes; null when it is longer or not there.
+const char* bounded(const char* string, std::size_t limit) {
+  return string != nullptr && ::strnlen(string, limit + 1) <= limit ? string : nullptr;
+}
+
+Result<void> check(const troupe_callable_v1& callable, std::size_t index, std::string_view origin) {
+  if (callable.size < sizeof(troupe_callable_v1)) {
+    return malformed(origin, text("descriptor ", index, " has ", callable.size, " bytes"));
+  }
+  const char* name = bounded(callable.name, limits::callable_name);
+  if (name == nullptr || *name == '\0') {
+    return malformed(origin,
+                     text("descriptor ", index, " has no name of 1 to ", limits::callable_name, " bytes"));
+  }
+  if (callable.kind < TROUPE_CALLABLE_KERNEL || callable.kind > TROUPE_CALLABLE_HOST_FUNCTION) {
+    return malformed(origin, text("\"", name, "\" is of unknown kind ", callable.kind));
+  }
+  if (bounded(callable.signature, limits::signature) == nullptr) {
+    return malformed(origin, text("\"", name, "\" has no signature"));
+  }
+  if (callable.invoke.program == nullptr) return malformed(origin, text("\"", name, "\" has no function"));
+  return {};
+}
+
+const void* code_of(const troupe_callable_v1& callable) {
+  // All members of the union are function pointers; on every platform with dlsym they have a void pointer's
+  // form.
+  return reinterpret_cast<const void*>(callable.invoke.program);
+}
+
+CallableName name_and_kind(const troupe_callable_v1& callable) {
+  return {callable.kind, callable.name, callable.signature};
+}
+
+std::string read_file(const std::filesystem::path& path, bool& ok) {
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  ok = file.is_open() && !file.bad() && !bytes.empty();
+  return bytes;
+}
+
+}  // namespace
+
+struct Module::State {
+  std::string name, origin;
+  std::vector<Callable> callables;
+};
+
+std::string_view name_of(CallableKind kind) noexcept {
+  switch (kind) {
+    case CallableKind::kernel:
+      return "kernel";
+    case CallableKind::chip_program:
+      return "chip program";
+    case CallableKind::program:
+      return "program";
+    case CallableKind::host_function:
+      return "host function";
+  }
+  return "?";
+}
+
+Result<void> validate(const troupe_module_v1* module, std::string_view origin) {
+  if (module == nullptr) return malformed(origin, "its module structure is null");
+  if (module->magic != TROUPE_MODULE_MAGIC) return malformed(origin, "its module structure is none");
+  if (module->version != TROUPE_MODULE_VERSION) {
+    return Error(Errc::module_version,
+                 text("module \"", origin, "\" has layout version ", module->version, "; this build reads ",
+                      TROUPE_MODULE_VERSION),
+                 "rebuild it with this version of troupe");
+  }
+  if (module->size < sizeof(troupe_module_v1) || module->callable_size < sizeof(troupe_callable_v1)) {
+    return malformed(origin, "its structures are smaller than their version says");
+  }
+  const char* name = bounded(module->name, limits::callable_name);
+  if (name == nullptr || *name == '\0') return malformed(origin, "it has no name");
+  const auto begin = reinterpret_cast<std::uintptr_t>(module->begin);
+  const auto end = reinterpret_cast<std::uintptr_t>(module->end);
+  if (end < begin || (end - begin) % sizeof(void*) != 0 || (begin == 0 && end != 0)) {
+    return malformed(origin, "its list of callables contradicts itself");
+  }
+  std::set<std::pair<std::uint32_t, std::string_view>> seen;
+  for (const auto* entry = module->begin; entry != module->end; ++entry) {
+    if (*entry == nullptr) continue;
+    const auto index = static_cast<std::size_t>(entry - module->begin);
+    if (auto ok = check(**entry, index, origin); !ok) return ok;
+    if (!seen.emplace((*entry)->kind, (*entry)->name).second) {
+      return malformed(origin, text("it defines the ", name_of(static_cast<CallableKind>((*entry)->kind)),
+                                    " \"", (*entry)->name, "\" twice"));
+    }
+  }
+  return {};
+}
+
+Module::Module(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+
+Result<Module> Module::from(const troupe_module_v1* module, std::string origin) {
+  if (auto ok = validate(module, origin); !ok) return ok.error();
+  auto state = std::make_shared<State>();
+  state->name = module->name;
+  state->origin = std::move(origin);
+  for (const auto* entry = module->begin; entry != module->end; ++entry) {
+    if (*entry == nullptr) continue;
+    const Result<Digest> digest = digest_of(name_and_kind(**entry), code_of(**entry));
+    if (!digest) return digest.error();
+    state->callables.push_back({*entry, *digest});
+  }
+  return Module(std::move(state));
+}
+
+Result<Module> Module::open(const std::filesystem::path& path) {
+  const std::string file = path.string();
+  bool readable = false;
+  const std::string bytes = read_file(path, readable);
+  const auto image = std::as_bytes(std::span(bytes));
+  if (!readable) return Error(Errc::module_unreadable, text("cannot read module \"", file, "\""));
+  if (const std::string defect = elf_defect(image); !defect.empty()) {
+    return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect));
+  }
+  // A bare file name would send the dynamic linker on a search of its own.
+  const std::string absolute = std::filesystem::absolute(path).string();
+  void* library = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char* why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc keeps it per thread
+    return Error(Errc::module_unreadable,
+                 text("cannot load module \"", file, "\": ", why != nullptr ? why : "?"));
+  }
+  const auto refuse = [library](Error error) {
+    dlclose(library);
+    return error;
+  };
+  const auto* symbol = static_cast<const troupe_module_v1* const*>(dlsym(library, TROUPE_MODULE_SYMBOL));
+  if (symbol == nullptr) {
+    return refuse(Error(Errc::module_symbol_missing,
+                        text("\"", file, "\" exports no symbol \"", TROUPE_MODULE_SYMBOL, "\""),
+                        "add TROUPE_MODULE(\"name\") to one of its source files"));
+  }
+  if (auto ok = validate(*symbol, file); !ok) return refuse(ok.error());
+  auto state = std::make_shared<State>();
+  state->name = (*symbol)->name;
+  state->origin = file;
+  const Digest whole = sha256(image);
+  for (const auto* entry = (*symbol)->begin; entry != (*symbol)->end; ++entry) {
+    if (*entry != nullptr) state->callables.push_back({*entry, digest_of(name_and_kind(**entry), whole)});
+  }
+  return Module(std::move(state));
+}
+
+std::string_view Module::name() const noexcept { return state_->name; }
+std::string_view Module::origin() const noexcept { return state_->origin; }
+const std::vector<Callable>& Module::callables() const noexcept { return state_->callables; }
+
+Result<Callable> Module::find(CallableKind kind, std::string_view name) const {
+  for (const Callable& callable : state_->callables) {
+    if (callable.kind() == kind && callable.name() == name) return callable;
+  }
+  return Error(Errc::callable_not_found,
+               text("module \"", state_->name, "\" has no ", name_of(kind), " \"", name, "\""));
+}
+
+Result<Callable> Module::find(std::string_view name) const {
+  const Callable* found = nullptr;
+  std::string known;
+  for (const Callable& callable : state_->callables) {
+    known += text(known.empty() ? "" : ", ", callable.name());
+    if (callable.name() != name) continue;
+    if (found != nullptr) {
+      return Error(Errc::callable_not_found,
+                   text("\"", name, "\" is both a ", name_of(found->kind()), " and a ",
+                        name_of(callable.kind()), " of module \"", state_->name, "\""),
+                   "say which kind is meant");
+    }
+    found = &callable;
+  }
+  if (found != nullptr) return *found;
+  return Error(Errc::callable_not_found, text("module \"", state_->name, "\" has no callable \"", name, "\""),
+               known.empty() ? "it has none at all" : text("it has ", known));
+}
+
+}  // namespace troupe::runtime
