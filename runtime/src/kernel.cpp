@@ -1,8 +1,9 @@
 #include "troupe/runtime/kernel.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
-#include <thread>
 
 #include "text.hpp"
 
@@ -133,7 +134,7 @@ WaitStatus KernelArgs::wait(const void* flag, std::uint32_t type, Compare compar
        pauses = std::min(pauses * 2, longest_pause)) {
     if (aborted()) return status_ = WaitStatus::aborted;
     for (unsigned i = 0; i < pauses; ++i) pause_once();
-    if (pauses == longest_pause) std::this_thread::yield();
+    if (pauses == longest_pause) (void)sched_yield();
   }
   return status_;
 }

@@ -105,7 +105,9 @@ typedef union troupe_invoke_v1 {
 
 typedef struct troupe_callable_v1 {
   uint32_t size;
-  uint32_t kind;         /* troupe_callable_kind */
+  uint32_t kind;    /* troupe_callable_kind */
+  uint32_t variant; /* the kind's own; a chip program: enum troupe_chip_runtime, how it builds its graph */
+  uint32_t reserved;
   const char* name;      /* unique in its module and kind */
   const char* signature; /* comma-separated parameter words, e.g. "tensor,f32"; "..." when not declared */
   troupe_invoke_v1 invoke;

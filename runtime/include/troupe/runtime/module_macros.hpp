@@ -4,13 +4,16 @@
 
 #include "troupe/runtime/module_abi.h"
 
+// clang-format off
 /// The macros that put a callable into the module of its binary:
 ///
-///   TROUPE_KERNEL(add)(troupe::runtime::KernelArgs& k) { … }                  include
-///   troupe/runtime/kernel.hpp TROUPE_HOST_FUNCTION(verify)(troupe::runtime::HostArgs& args) { … } include
-///   troupe/runtime/kernel.hpp TROUPE_CHIP_PROGRAM(chain)(ChipOrchestrator& chip, ChipArgs args) { … }
-///   include the platform's header TROUPE_PROGRAM(refine)      after the definition of `refine`, any
-///   signature that CallableTraits accepts TROUPE_MODULE("my_kernels") once per binary
+///   TROUPE_KERNEL(add)(KernelArgs& k) { … }                          troupe/runtime/kernel.hpp
+///   TROUPE_HOST_FUNCTION(verify)(HostArgs& args) { … }               troupe/runtime/kernel.hpp
+///   TROUPE_CHIP_PROGRAM(chain)(ChipOrchestrator& chip, ChipArgs a)   the platform floor's header
+///   TROUPE_CHIP_PROGRAM_WITH(chain, runtime)(… the same …)           builds its graph in this way
+///   TROUPE_PROGRAM(refine);            after the function's definition; any signature CallableTraits knows
+///   TROUPE_MODULE("my_kernels");       once per binary
+// clang-format on
 ///
 /// They emit constant data into the ELF section `troupe_callables`; nothing runs at load time, and nothing is
 /// lost with -fvisibility=hidden, -O2 or --gc-sections. Use them at namespace scope; the functions are local
@@ -40,36 +43,36 @@ class ChipArgs;
 
 #define TROUPE_DETAIL_SECTION __attribute__((used, retain, section("troupe_callables")))
 
-#define TROUPE_DETAIL_DESCRIBE(callable, kind_, member, function)                        \
-  static const troupe_callable_v1 troupe_describe_##callable = {                         \
-      sizeof(troupe_callable_v1),                                                        \
-      static_cast<std::uint32_t>(kind_),                                                 \
-      #callable,                                                                         \
-      ::troupe::runtime::CallableTraits<kind_, &function>::signature,                    \
-      {.member = &::troupe::runtime::CallableTraits<kind_, &function>::invoke}};         \
-  TROUPE_DETAIL_SECTION static const troupe_callable_v1* const troupe_entry_##callable = \
-      &troupe_describe_##callable
+#define TROUPE_DETAIL_DESCRIBE(callable, kind_, variant_, member, function)                                 \
+  static const troupe_callable_v1 troupe_describe_##function = {                                            \
+      sizeof(troupe_callable_v1),                                                                           \
+      static_cast<std::uint32_t>(::troupe::runtime::CallableKind::kind_),                                   \
+      static_cast<std::uint32_t>(variant_),                                                                 \
+      0,                                                                                                    \
+      #callable,                                                                                            \
+      ::troupe::runtime::CallableTraits<::troupe::runtime::CallableKind::kind_, &function>::signature,      \
+      {.member =                                                                                            \
+           &::troupe::runtime::CallableTraits<::troupe::runtime::CallableKind::kind_, &function>::invoke}}; \
+  TROUPE_DETAIL_SECTION static const troupe_callable_v1* const troupe_entry_##function =                    \
+      &troupe_describe_##function
 
-#define TROUPE_KERNEL(callable)                                                     \
-  static void troupe_kernel_##callable(::troupe::runtime::KernelArgs&);             \
-  TROUPE_DETAIL_DESCRIBE(callable, ::troupe::runtime::CallableKind::kernel, kernel, \
-                         troupe_kernel_##callable);                                 \
+#define TROUPE_KERNEL(callable)                                                  \
+  static void troupe_kernel_##callable(::troupe::runtime::KernelArgs&);          \
+  TROUPE_DETAIL_DESCRIBE(callable, kernel, 0, kernel, troupe_kernel_##callable); \
   static void troupe_kernel_##callable
 
-#define TROUPE_HOST_FUNCTION(callable)                                                            \
-  static void troupe_host_##callable(::troupe::runtime::HostArgs&);                               \
-  TROUPE_DETAIL_DESCRIBE(callable, ::troupe::runtime::CallableKind::host_function, host_function, \
-                         troupe_host_##callable);                                                 \
+#define TROUPE_HOST_FUNCTION(callable)                                                       \
+  static void troupe_host_##callable(::troupe::runtime::HostArgs&);                          \
+  TROUPE_DETAIL_DESCRIBE(callable, host_function, 0, host_function, troupe_host_##callable); \
   static void troupe_host_##callable
 
-#define TROUPE_CHIP_PROGRAM(callable)                                                                      \
+#define TROUPE_CHIP_PROGRAM(callable) TROUPE_CHIP_PROGRAM_WITH(callable, 0)
+#define TROUPE_CHIP_PROGRAM_WITH(callable, chip_runtime)                                                   \
   static void troupe_chip_##callable(::troupe::platform::ChipOrchestrator&, ::troupe::platform::ChipArgs); \
-  TROUPE_DETAIL_DESCRIBE(callable, ::troupe::runtime::CallableKind::chip_program, program,                 \
-                         troupe_chip_##callable);                                                          \
+  TROUPE_DETAIL_DESCRIBE(callable, chip_program, chip_runtime, program, troupe_chip_##callable);           \
   static void troupe_chip_##callable
 
-#define TROUPE_PROGRAM(callable) \
-  TROUPE_DETAIL_DESCRIBE(callable, ::troupe::runtime::CallableKind::program, program, callable)
+#define TROUPE_PROGRAM(callable) TROUPE_DETAIL_DESCRIBE(callable, program, 0, program, callable)
 
 #define TROUPE_MODULE(module_name)                                                                         \
   extern "C" {                                                                                             \
