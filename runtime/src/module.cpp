@@ -9,9 +9,9 @@
 #include <set>
 #include <utility>
 
-#include "elf_check.hpp"
 #include "text.hpp"
 #include "troupe/runtime/limits.hpp"
+#include "troupe/runtime/module_file.hpp"
 
 namespace troupe::runtime {
 namespace {
@@ -136,7 +136,7 @@ Result<Module> Module::open(const std::filesystem::path& path) {
   const std::string bytes = read_file(path, readable);
   const auto image = std::as_bytes(std::span(bytes));
   if (!readable) return Error(Errc::module_unreadable, text("cannot read module \"", file, "\""));
-  if (const std::string defect = elf_defect(image); !defect.empty()) {
+  if (const std::string defect = module_file_defect(image); !defect.empty()) {
     return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect));
   }
   // A bare file name would send the dynamic linker on a search of its own.

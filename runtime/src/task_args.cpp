@@ -17,7 +17,7 @@ Error too_many(Errc code, std::string_view kind, std::size_t limit, std::string_
       "pack values that belong together into one tensor");
 }
 
-Result<void> check_memory(const Tensor& tensor, Tag tag, std::size_t index, std::string_view name) {
+Result<void> check_use(const Tensor& tensor, Tag tag, std::size_t index, std::string_view name) {
   if (!is_tag(static_cast<std::uint32_t>(tag))) {
     return Error(Errc::unknown_tag,
                  text(argument("tensor", index, name), " has unknown tag ", static_cast<unsigned>(tag)));
@@ -46,11 +46,12 @@ Result<void> validate(const TaskArgsView& view, const ArgLimits& limits) {
     return Error(Errc::invalid_args, text(view.tags.size(), " tags for ", view.tensors.size(), " tensors"));
   }
   for (std::size_t i = 0; i < view.tensors.size(); ++i) {
-    if (auto ok = check_memory(view.tensors[i], view.tags[i], i, {}); !ok) return ok;
+    // The layout first: a tensor that breaks its invariants cannot even be printed.
     if (auto ok = Tensor::validate(view.tensors[i]); !ok) {
       return Error(ok.error().code(), text(argument("tensor", i, {}), ": ", ok.error().message()),
                    ok.error().hint());
     }
+    if (auto ok = check_use(view.tensors[i], view.tags[i], i, {}); !ok) return ok;
   }
   return {};
 }
@@ -58,7 +59,7 @@ Result<void> validate(const TaskArgsView& view, const ArgLimits& limits) {
 Result<void> TaskArgs::try_add(const TensorArg& arg, std::string_view name) {
   if (tensors_.size() >= limits_.tensors)
     return too_many(Errc::too_many_tensors, "tensor", limits_.tensors, name);
-  if (auto ok = check_memory(arg.tensor, arg.tag, tensors_.size(), name); !ok) return ok;
+  if (auto ok = check_use(arg.tensor, arg.tag, tensors_.size(), name); !ok) return ok;
   tensors_.push_back(arg.tensor);
   tags_.push_back(arg.tag);
   return {};

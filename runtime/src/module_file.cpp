@@ -1,4 +1,4 @@
-#include "elf_check.hpp"
+#include "troupe/runtime/module_file.hpp"
 
 #include <elf.h>
 #include <link.h>
@@ -20,7 +20,7 @@ constexpr unsigned this_machine = EM_AARCH64;
 
 }  // namespace
 
-std::string elf_defect(std::span<const std::byte> file) {
+std::string module_file_defect(std::span<const std::byte> file) {
   Elf64_Ehdr header;
   if (file.size() < SELFMAG || std::memcmp(file.data(), ELFMAG, SELFMAG) != 0) return "it is no ELF file";
   if (file.size() < sizeof header) return "it ends inside its ELF header";
