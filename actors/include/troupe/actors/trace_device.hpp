@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "troupe/actors/trace_sink.hpp"
+#include "troupe/platform/device_abi.h"
+
+namespace troupe::actors {
+
+/// Brings what one device reports through the `trace` service of its host table into a sink: a span per
+/// kernel on the lane of its core, a child of the task that the host launched. One per device context; the
+/// sink outlives it. Any thread may call anything.
+class TROUPE_API DeviceTrace {
+ public:
+  /// `path` is the chip's, e.g. "node0/chip3".
+  DeviceTrace(TraceSink& sink, std::string path);
+
+  /// The run `correlation` is the trace's task `task` and starts now or later. Tell before launching.
+  void launched(std::uint64_t correlation, TaskId task);
+  /// Its events are all there; forgets the number. Tell when its completion has arrived.
+  void completed(std::uint64_t correlation);
+
+  /// What the `trace` entry of troupe_host forwards to.
+  void events(const troupe_trace_event* events, std::size_t count);
+
+ private:
+  LaneId lane_of(const troupe_trace_event& event);
+
+  TraceSink& sink_;
+  const std::string path_;
+  std::mutex mutex_;  // guards the two tables
+  std::unordered_map<std::uint64_t, TaskId> tasks_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, LaneId> lanes_;
+};
+
+}  // namespace troupe::actors

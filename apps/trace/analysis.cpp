@@ -1,0 +1,212 @@
+#include "trace/analysis.hpp"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+namespace troupe::apps {
+namespace {
+
+using actors::TaskId;
+using actors::Trace;
+using actors::TraceSpan;
+using actors::unknown_time;
+using actors::WaitReason;
+
+struct NaturalLess {
+  bool operator()(const std::string& a, const std::string& b) const { return actors::natural_less(a, b); }
+};
+
+bool is_work(const TraceSpan& span) {
+  return span.kind != actors::SpanKind::mark && span.kind != actors::SpanKind::domain;
+}
+
+void measure_length(const Trace& trace, Analysis& analysis) {
+  std::int64_t first = INT64_MAX, last = INT64_MIN;
+  for (const auto& span : trace.spans) {
+    for (const auto time : {span.submitted, span.ready, span.start, span.end, span.finished}) {
+      if (time == unknown_time) continue;
+      first = std::min(first, time);
+      last = std::max(last, time);
+    }
+  }
+  analysis.length = first <= last ? last - first : 0;
+}
+
+void measure_lanes(const Trace& trace, Analysis& analysis) {
+  struct Busy {
+    std::size_t spans = 0;
+    std::int64_t busy = 0, until = INT64_MIN;
+  };
+  std::vector<Busy> busy(trace.lanes.size());
+  for (const auto& span : trace.spans) {  // sorted by start
+    if (!span.ran() || !is_work(span)) continue;
+    Busy& lane = busy[span.lane];
+    ++lane.spans;
+    lane.busy += std::max<std::int64_t>(0, span.end - std::max(span.start, lane.until));
+    lane.until = std::max(lane.until, span.end);
+  }
+  const auto length = static_cast<double>(std::max<std::int64_t>(1, analysis.length));
+  std::map<std::string, Utilisation, NaturalLess> processes;
+  for (std::size_t i = 0; i < busy.size(); ++i) {
+    if (busy[i].spans == 0) continue;
+    const auto& names = trace.lanes[i];
+    Utilisation own{names.process, names.thread, busy[i].spans, 1, busy[i].busy, 0};
+    own.share = static_cast<double>(own.busy) / length;
+    analysis.lanes.push_back(own);
+    Utilisation& all =
+        processes.try_emplace(names.process, Utilisation{names.process, "", 0, 0, 0, 0}).first->second;
+    all.spans += own.spans;
+    all.lanes += 1;
+    all.busy += own.busy;
+  }
+  std::ranges::sort(analysis.lanes, [](const Utilisation& a, const Utilisation& b) {
+    return a.process != b.process ? actors::natural_less(a.process, b.process)
+                                  : actors::natural_less(a.thread, b.thread);
+  });
+  for (auto& [name, all] : processes) {
+    all.share = static_cast<double>(all.busy) / length / static_cast<double>(all.lanes);
+    analysis.processes.push_back(all);
+  }
+}
+
+void measure_tasks(const Trace& trace, Analysis& analysis) {
+  std::map<std::string, CallableTimes> callables;
+  // The last attempt of a task decides; among the parts of one attempt the worst does.
+  std::unordered_map<TaskId, std::pair<std::uint8_t, actors::Outcome>> outcomes;
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < trace.spans.size(); ++i) {
+    const auto& span = trace.spans[i];
+    if (!is_work(span)) continue;
+    if (span.task != 0) {
+      const std::pair now{span.attempt, span.outcome};
+      auto& latest = outcomes.try_emplace(span.task, now).first->second;
+      latest = std::max(latest, now);
+    }
+    if (!span.ran()) continue;
+    order.push_back(i);
+    CallableTimes& times = callables[trace.text(span.callable != 0 ? span.callable : span.name)];
+    times.least = times.count == 0 ? span.duration() : std::min(times.least, span.duration());
+    times.most = std::max(times.most, span.duration());
+    times.total += span.duration();
+    ++times.count;
+  }
+  analysis.tasks = outcomes.size();
+  for (const auto& [task, latest] : outcomes) {
+    const actors::Outcome outcome = latest.second;
+    analysis.failed += outcome == actors::Outcome::failed;
+    analysis.poisoned += outcome == actors::Outcome::poisoned;
+    analysis.cancelled += outcome == actors::Outcome::cancelled;
+  }
+  for (auto& [name, times] : callables) {
+    times.name = name;
+    analysis.callables.push_back(times);
+  }
+  std::ranges::stable_sort(analysis.callables, std::greater{}, &CallableTimes::total);
+  const std::size_t shown = std::min<std::size_t>(10, order.size());
+  std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(shown), std::greater{},
+                            [&](std::size_t i) { return trace.spans[i].duration(); });
+  analysis.longest.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(shown));
+}
+
+void measure_waits(const Trace& trace, Analysis& analysis) {
+  std::map<WaitReason, WaitTimes> waits;
+  const auto lost = [&](const TraceSpan& span, WaitReason reason, std::int64_t time) {
+    if (time <= 0) return;
+    WaitTimes& sum = waits[reason];
+    sum.reason = reason;
+    ++sum.tasks;
+    sum.total += time;
+    if (time > sum.most) {
+      sum.most = time;
+      sum.worst = span.task;
+    }
+  };
+  for (const auto& span : trace.spans) {
+    if (span.task == 0 || !span.ran()) continue;
+    lost(span, WaitReason::window, span.window_wait);
+    if (span.part != 0) continue;  // parts of one task wait for data and cores together
+    if (span.submitted != unknown_time && span.ready != unknown_time) {
+      lost(span, WaitReason::data, span.ready - span.submitted);
+    }
+    if (span.ready != unknown_time) {
+      // From ready to the core it was one reason; the recorder knows when it was not the ordinary one.
+      const bool special = span.wait == WaitReason::gang || span.wait == WaitReason::room;
+      lost(span, special ? span.wait : WaitReason::core, span.start - span.ready);
+    }
+  }
+  for (const auto& [reason, sum] : waits) analysis.waits.push_back(sum);
+  std::ranges::stable_sort(analysis.waits, std::greater{}, &WaitTimes::total);
+}
+
+/// The chain of dependent tasks whose durations add up to most, by one pass in topological order.
+void find_critical_path(const Trace& trace, Analysis& analysis) {
+  struct Node {
+    std::size_t span = 0;  // its longest part
+    std::int64_t longest = 0;
+    TaskId before = 0;
+    std::size_t unseen = 0;
+    std::vector<TaskId> successors;
+  };
+  std::unordered_map<TaskId, Node> nodes;
+  for (std::size_t i = 0; i < trace.spans.size(); ++i) {
+    const auto& span = trace.spans[i];
+    if (span.task == 0 || !span.ran() || !is_work(span)) continue;
+    const auto [it, fresh] = nodes.try_emplace(span.task);
+    if (fresh || trace.spans[it->second.span].duration() < span.duration()) it->second.span = i;
+  }
+  for (const auto& edge : trace.edges) {
+    const auto from = nodes.find(edge.from), to = nodes.find(edge.to);
+    if (from == nodes.end() || to == nodes.end()) continue;
+    from->second.successors.push_back(edge.to);
+    ++to->second.unseen;
+  }
+  std::vector<TaskId> ready;
+  for (const auto& [task, node] : nodes) {
+    if (node.unseen == 0) ready.push_back(task);
+  }
+  std::size_t seen = 0;
+  TaskId last = 0;
+  std::int64_t best = -1;
+  while (!ready.empty()) {
+    const TaskId task = ready.back();
+    ready.pop_back();
+    ++seen;
+    Node& node = nodes[task];
+    node.longest += trace.spans[node.span].duration();
+    if (node.longest > best || (node.longest == best && task < last)) {
+      best = node.longest;
+      last = task;
+    }
+    for (const TaskId successor : node.successors) {
+      Node& next = nodes[successor];
+      const bool first = next.before == 0;
+      if (first || node.longest > next.longest || (node.longest == next.longest && task < next.before)) {
+        next.longest = node.longest;
+        next.before = task;
+      }
+      if (--next.unseen == 0) ready.push_back(successor);
+    }
+  }
+  analysis.cyclic = seen != nodes.size();
+  if (analysis.cyclic || last == 0) return;
+  analysis.critical_length = best;
+  for (TaskId task = last; task != 0; task = nodes[task].before) {
+    analysis.critical.push_back(nodes[task].span);
+  }
+  std::ranges::reverse(analysis.critical);
+}
+
+}  // namespace
+
+Analysis analyze(const Trace& trace) {
+  Analysis analysis;
+  measure_length(trace, analysis);
+  measure_lanes(trace, analysis);
+  measure_tasks(trace, analysis);
+  measure_waits(trace, analysis);
+  find_critical_path(trace, analysis);
+  return analysis;
+}
+
+}  // namespace troupe::apps

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "troupe/actors/trace.hpp"
+
+namespace troupe::apps {
+
+/// How busy one lane, or all lanes of one process, were.
+struct Utilisation {
+  std::string process;
+  std::string thread;  ///< empty for a process as a whole
+  std::size_t spans = 0;
+  std::size_t lanes = 1;  ///< of a process: how many cores it used
+  std::int64_t busy = 0;  ///< overlapping spans of a lane count once
+  double share = 0;       ///< of the trace's length, per lane
+};
+
+/// What all tasks of one callable took together.
+struct CallableTimes {
+  std::string name;
+  std::size_t count = 0;
+  std::int64_t total = 0, least = 0, most = 0;
+};
+
+/// Where time was lost: summed over all tasks that waited for this reason.
+struct WaitTimes {
+  actors::WaitReason reason{};
+  std::size_t tasks = 0;
+  std::int64_t total = 0, most = 0;
+  actors::TaskId worst = 0;
+};
+
+/// What a trace says about a run. Indexes are into `Trace::spans`.
+struct Analysis {
+  std::int64_t length = 0;  ///< from the first event to the last
+  std::size_t tasks = 0;
+  std::size_t failed = 0, poisoned = 0, cancelled = 0;
+  std::vector<Utilisation> processes;  ///< in natural order, those with cores or tasks that ran
+  std::vector<Utilisation> lanes;
+  std::vector<CallableTimes> callables;  ///< most total time first
+  std::vector<std::size_t> longest;      ///< spans, longest first, at most ten
+  std::vector<std::size_t> critical;     ///< spans along the longest chain of dependent tasks, in order
+  std::int64_t critical_length = 0;      ///< sum of their durations
+  std::vector<WaitTimes> waits;          ///< most time first; only reasons that occur
+  bool cyclic = false;                   ///< the edges are no order: the file is wrong, no critical path
+};
+
+[[nodiscard]] Analysis analyze(const actors::Trace& trace);
+
+/// For people: tables, one screen unless there are many chips.
+[[nodiscard]] std::string render_summary(const actors::Trace& trace, const Analysis& analysis);
+
+/// "1.2 ms", "340 ns": three digits and a unit.
+[[nodiscard]] std::string render_time(std::int64_t nanos);
+
+}  // namespace troupe::apps

@@ -1,0 +1,177 @@
+#include "trace/graph.hpp"
+
+#include <fstream>
+#include <map>
+#include <ostream>
+#include <vector>
+
+#include "errc.hpp"
+#include "trace/files.hpp"
+
+namespace troupe::apps {
+namespace {
+
+using actors::Outcome;
+using actors::TaskId;
+using actors::Trace;
+using actors::TraceSpan;
+
+/// One node per task: of several parts or attempts the one that says most about how it ended.
+struct Graph {
+  std::map<TaskId, const TraceSpan*> tasks;
+  std::map<TaskId, std::vector<TaskId>> children;  // by parent, in order; parent 0: top level
+
+  explicit Graph(const Trace& trace) {
+    for (const auto& span : trace.spans) {
+      if (span.task == 0) continue;
+      const auto [it, fresh] = tasks.try_emplace(span.task, &span);
+      const TraceSpan& known = *it->second;
+      if (!fresh &&
+          (span.attempt > known.attempt || (span.attempt == known.attempt && span.outcome > known.outcome))) {
+        it->second = &span;
+      }
+    }
+    for (const auto& [task, span] : tasks) {
+      const bool inside = span->parent != 0 && tasks.contains(span->parent);
+      children[inside ? span->parent : 0].push_back(task);
+    }
+  }
+
+  Outcome outcome(TaskId task) const {
+    const auto it = tasks.find(task);
+    return it == tasks.end() ? Outcome::ok : it->second->outcome;
+  }
+  bool poison(const actors::TraceEdge& edge) const {
+    const Outcome from = outcome(edge.from);
+    return outcome(edge.to) == Outcome::poisoned && (from == Outcome::failed || from == Outcome::poisoned);
+  }
+};
+
+std::string identifier(TaskId task) {
+  std::string name = "t" + actors::task_label(task);
+  for (char& c : name) c = c == '.' ? '_' : c;
+  return name;
+}
+
+/// Label lines: what it is called, its number and callable, its arguments, why it failed.
+std::vector<std::string> label(const Trace& trace, const TraceSpan& span) {
+  std::vector<std::string> lines = {trace.text(span.name)};
+  std::string second = actors::task_label(span.task);
+  if (span.callable != span.name && span.callable != 0) second += " · " + trace.text(span.callable);
+  lines.push_back(second);
+  if (span.tags != 0) lines.push_back(trace.text(span.tags));
+  if (span.outcome != Outcome::ok) lines.push_back(name_of(span.outcome));
+  if (span.error != 0) lines.push_back(trace.text(span.error));
+  return lines;
+}
+
+std::string escaped(const std::string& text, const std::map<char, std::string>& escapes) {
+  std::string out;
+  for (const char c : text) {
+    const auto it = escapes.find(c);
+    if (it != escapes.end()) {
+      out += it->second;
+    } else if (static_cast<unsigned char>(c) >= 0x20) {
+      out += c;
+    } else {
+      out += ' ';
+    }
+  }
+  return out;
+}
+
+std::string joined(const Trace& trace, const TraceSpan& span, const std::string& separator,
+                   const std::map<char, std::string>& escapes) {
+  std::string out;
+  for (const auto& line : label(trace, span)) {
+    out += (out.empty() ? "" : separator) + escaped(line, escapes);
+  }
+  return out;
+}
+
+const std::map<char, std::string> dot_escapes = {{'"', "\\\""}, {'\\', "\\\\"}};
+const std::map<char, std::string> mermaid_escapes = {
+    {'"', "#quot;"}, {'#', "#35;"}, {'<', "#lt;"}, {'>', "#gt;"}, {'&', "#amp;"}};
+
+void dot_node(const Trace& trace, const Graph& graph, TaskId task, const std::string& indent,
+              std::ostream& out) {
+  const TraceSpan& span = *graph.tasks.at(task);
+  out << indent << identifier(task) << " [label=\"" << joined(trace, span, "\\n", dot_escapes) << "\"";
+  if (span.outcome == Outcome::failed) out << ", color=red, fillcolor=\"#f8d0d0\"";
+  if (span.outcome == Outcome::poisoned) out << ", color=orange, fillcolor=\"#fde8c8\"";
+  if (span.outcome == Outcome::cancelled) out << ", color=gray, fillcolor=\"#e8e8e8\"";
+  out << "];\n";
+}
+
+}  // namespace
+
+void write_dot(const Trace& trace, std::ostream& out) {
+  const Graph graph(trace);
+  out << "digraph run {\n  node [shape=box, style=\"rounded,filled\", fillcolor=white];\n";
+  const auto top = graph.children.find(0);
+  for (const TaskId task : top == graph.children.end() ? std::vector<TaskId>{} : top->second) {
+    dot_node(trace, graph, task, "  ", out);
+  }
+  for (const auto& [parent, children] : graph.children) {
+    if (parent == 0) continue;
+    const std::string title = trace.text(graph.tasks.at(parent)->name) + " " + actors::task_label(parent);
+    out << "  subgraph cluster_" << identifier(parent) << " {\n    label=\"" << escaped(title, dot_escapes)
+        << "\";\n";
+    for (const TaskId task : children) dot_node(trace, graph, task, "    ", out);
+    out << "  }\n";
+  }
+  for (const auto& edge : trace.edges) {
+    if (!graph.tasks.contains(edge.from) || !graph.tasks.contains(edge.to)) continue;
+    out << "  " << identifier(edge.from) << " -> " << identifier(edge.to) << " [label=\""
+        << name_of(edge.kind) << "\"";
+    if (graph.poison(edge)) out << ", color=red, penwidth=2";
+    out << "];\n";
+  }
+  out << "}\n";
+}
+
+void write_mermaid(const Trace& trace, std::ostream& out) {
+  const Graph graph(trace);
+  out << "flowchart TD\n";
+  const auto node = [&](TaskId task, const char* indent) {
+    const TraceSpan& span = *graph.tasks.at(task);
+    out << indent << identifier(task) << "[\"" << joined(trace, span, "<br>", mermaid_escapes) << "\"]";
+    if (span.outcome != Outcome::ok) out << ":::" << name_of(span.outcome);
+    out << "\n";
+  };
+  for (const auto& [parent, children] : graph.children) {
+    if (parent != 0) {
+      out << "  subgraph in_" << identifier(parent) << "[\""
+          << escaped(trace.text(graph.tasks.at(parent)->name), mermaid_escapes) << " "
+          << actors::task_label(parent) << "\"]\n";
+    }
+    for (const TaskId task : children) node(task, parent == 0 ? "  " : "    ");
+    if (parent != 0) out << "  end\n";
+  }
+  std::size_t drawn = 0;
+  std::string poisoned;
+  for (const auto& edge : trace.edges) {
+    if (!graph.tasks.contains(edge.from) || !graph.tasks.contains(edge.to)) continue;
+    out << "  " << identifier(edge.from) << " -- " << name_of(edge.kind) << " --> " << identifier(edge.to)
+        << "\n";
+    if (graph.poison(edge)) poisoned += (poisoned.empty() ? "" : ",") + std::to_string(drawn);
+    ++drawn;
+  }
+  if (!poisoned.empty()) out << "  linkStyle " << poisoned << " stroke:red,stroke-width:2px\n";
+  out << "  classDef failed fill:#f8d0d0,stroke:red\n  classDef poisoned fill:#fde8c8,stroke:orange\n"
+      << "  classDef cancelled fill:#e8e8e8,stroke:gray\n";
+}
+
+Result<void> write_graph_file(const Trace& trace, const std::string& path) {
+  const auto ends = [&](std::string_view ending) { return path.ends_with(ending); };
+  if (ends(".dot") || ends(".gv")) {
+    return write_file(path, [&](std::ostream& out) { write_dot(trace, out); });
+  }
+  if (ends(".mmd") || ends(".mermaid")) {
+    return write_file(path, [&](std::ostream& out) { write_mermaid(trace, out); });
+  }
+  return Error(Errc::cannot_write, "\"" + path + "\" does not say which kind of graph it is",
+               "end the name in .dot (Graphviz) or .mmd (Mermaid)");
+}
+
+}  // namespace troupe::apps

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <iosfwd>
+#include <string>
+
+#include "troupe/actors/trace.hpp"
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::apps {
+
+/// The task graph of a run as a picture's source. Nodes carry number, name and tags; edges their kind (raw,
+/// waw, war, after). What failed is red, what it poisoned orange, and the edges along which the poison went
+/// are bold red. Kernels stand in a box of their chip task.
+void write_dot(const actors::Trace& trace, std::ostream& out);
+void write_mermaid(const actors::Trace& trace, std::ostream& out);
+
+/// By the name's ending: .dot or .gv, .mmd or .mermaid.
+[[nodiscard]] Result<void> write_graph_file(const actors::Trace& trace, const std::string& path);
+
+/// The core tasks of a run in the swimlane format (version 1) that existing tools of the field read: tasks
+/// with task_id, func_id, core_id, core_type, ring_id, times in µs relative to the first event, fanout.
+/// Further fields: name, chip.
+void write_swimlane(const actors::Trace& trace, std::ostream& out);
+[[nodiscard]] Result<void> write_swimlane_file(const actors::Trace& trace, const std::string& path);
+
+}  // namespace troupe::apps

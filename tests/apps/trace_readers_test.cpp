@@ -1,0 +1,235 @@
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "apps/synthetic_trace.hpp"
+#include "errc.hpp"
+#include "trace/analysis.hpp"
+#include "trace/graph.hpp"
+#include "trace/html.hpp"
+#include "trace/read.hpp"
+
+namespace {
+
+using namespace troupe;
+using namespace troupe::actors;
+using namespace troupe::apps;
+using troupe::test::synthetic_trace;
+
+std::string chrome(const Trace& trace) {
+  std::ostringstream out;
+  write_chrome_trace(trace, out);
+  return out.str();
+}
+
+Result<Trace> parse(const std::string& text) {
+  std::istringstream in(text);
+  return read_trace(in, "t.json");
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST_CASE("a trace survives being written and read") {
+  const Trace trace = synthetic_trace();
+  const Trace again = parse(chrome(trace)).value();
+  REQUIRE(again.spans.size() == trace.spans.size());
+  for (std::size_t i = 0; i < trace.spans.size(); ++i) {
+    CAPTURE(i);
+    const TraceSpan &a = trace.spans[i], &b = again.spans[i];
+    CHECK(a.task == b.task);
+    CHECK(a.parent == b.parent);
+    CHECK(trace.lanes[a.lane] == again.lanes[b.lane]);
+    CHECK(trace.text(a.name) == again.text(b.name));
+    CHECK(trace.text(a.error) == again.text(b.error));
+    CHECK(trace.text(a.tags) == again.text(b.tags));
+    CHECK(a.kind == b.kind);
+    CHECK(a.outcome == b.outcome);
+    CHECK(a.wait == b.wait);
+    CHECK(a.submitted == b.submitted);
+    CHECK(a.ready == b.ready);
+    CHECK(a.start == b.start);
+    CHECK(a.end == b.end);
+    CHECK(a.window_wait == b.window_wait);
+  }
+  REQUIRE(again.edges.size() == trace.edges.size());
+  for (std::size_t i = 0; i < trace.edges.size(); ++i) {
+    CHECK(again.edges[i].from == trace.edges[i].from);
+    CHECK(again.edges[i].kind == trace.edges[i].kind);
+  }
+  CHECK(again.metadata == trace.metadata);
+  CHECK(chrome(again) == chrome(trace));
+}
+
+TEST_CASE("the summary's figures are those of the run") {
+  const Trace trace = synthetic_trace();
+  const Analysis analysis = analyze(trace);
+  CHECK(analysis.length == 62'000);
+  CHECK(analysis.tasks == 6);
+  CHECK(analysis.failed == 1);
+  CHECK(analysis.poisoned == 1);
+  REQUIRE(analysis.processes.size() == 2);
+  CHECK(analysis.processes[0].process == "node0");
+  CHECK(analysis.processes[1].lanes == 3);
+  CHECK(analysis.processes[1].busy == 60'000);
+  CHECK(analysis.processes[1].share == doctest::Approx(60.0 / 62.0 / 3.0));
+  CHECK(analysis.callables.front().name == "matmul");
+  CHECK(trace.text(trace.spans[analysis.longest.front()].name) == "matmul");
+  std::vector<std::string> path;
+  for (const auto i : analysis.critical) path.push_back(trace.text(trace.spans[i].name));
+  CHECK(path == std::vector<std::string>{"load", "matmul", "add"});
+  CHECK(analysis.critical_length == 55'000);
+  REQUIRE(analysis.waits.size() == 3);
+  CHECK(analysis.waits[0].reason == WaitReason::data);
+  CHECK(analysis.waits[0].total == 60'000);  // matmul 10, scale 10, add 40
+  CHECK(analysis.waits[0].most == 40'000);
+  CHECK(analysis.waits[1].reason == WaitReason::core);
+  CHECK(analysis.waits[1].total == 5'000);
+  CHECK(analysis.waits[2].reason == WaitReason::window);
+  CHECK(analysis.waits[2].total == 4'000);
+}
+
+TEST_CASE("spans that overlap on a lane count once, and a retried task counts as it ended") {
+  TraceSink sink({});
+  TraceSpan span;
+  span.lane = sink.lane("node0", "tasks");
+  span.task = sink.reserve_tasks();
+  span.start = 0;
+  span.end = 100;
+  span.outcome = Outcome::failed;
+  sink.record(span);
+  span.attempt = 1;
+  span.start = 50;
+  span.end = 200;
+  span.outcome = Outcome::ok;
+  sink.record(span);
+  const Analysis analysis = analyze(sink.snapshot());
+  CHECK(analysis.lanes.at(0).busy == 200);
+  CHECK(analysis.lanes.at(0).share == doctest::Approx(1.0));
+  CHECK(analysis.failed == 0);
+  CHECK(analysis.tasks == 1);
+}
+
+TEST_CASE("the summary reads as tables, and an empty trace says so") {
+  const Trace trace = synthetic_trace();
+  const std::string text = render_summary(trace, analyze(trace));
+  CAPTURE(text);
+  CHECK(has(text, "6 tasks in 62.0 us, 1 failed, 1 poisoned"));
+  CHECK(has(text, "platform: a2a3sim"));
+  CHECK(has(text, "critical path: 3 tasks, 55.0 us of work, 88.7 % of the run"));
+  CHECK(has(text, "data: a producer had not finished"));
+  CHECK(has(text, "node0/chip2 aiv1"));
+  CHECK(has(render_summary(Trace{}, analyze(Trace{})), "nothing ran"));
+}
+
+TEST_CASE("times have three digits and a unit") {
+  CHECK(render_time(0) == "0 ns");
+  CHECK(render_time(999) == "999 ns");
+  CHECK(render_time(1'000) == "1.00 us");
+  CHECK(render_time(12'340) == "12.3 us");
+  CHECK(render_time(999'600) == "1.00 ms");
+  CHECK(render_time(123'400'000) == "123 ms");
+  CHECK(render_time(65'000'000'000) == "65.0 s");
+}
+
+TEST_CASE("dependencies in a circle are told, not followed for ever") {
+  Trace trace = synthetic_trace();
+  const TaskId task = trace.edges.front().to;
+  trace.edges.push_back({task, trace.edges.front().from, EdgeKind::raw});
+  normalize(trace);
+  const Analysis analysis = analyze(trace);
+  CHECK(analysis.cyclic);
+  CHECK(analysis.critical.empty());
+  CHECK(has(render_summary(trace, analysis), "form a cycle"));
+}
+
+TEST_CASE("whatever is no trace is refused with a sentence that says where") {
+  const auto refused = [](const std::string& text, const std::string& why) {
+    CAPTURE(text);
+    const auto result = parse(text);
+    REQUIRE_FALSE(result);
+    CHECK(result.error() == apps::Errc::bad_file);
+    CAPTURE(result.error().message());
+    CHECK(has(result.error().message(), why));
+    CHECK(has(result.error().message(), "t.json"));
+  };
+  const auto with = [](const std::string& event) {
+    return R"({"troupe":{"version":1},"traceEvents":[)" + event + "]}";
+  };
+  refused("", "parse error");
+  refused("hello", "parse error");
+  refused("[]", "no \"troupe\" section");
+  refused("{\"traceEvents\":[]}", "no \"troupe\" section");
+  refused(R"({"troupe":{},"traceEvents":[]})", "no version");
+  refused(R"({"troupe":{"version":99},"traceEvents":[]})", "version 99");
+  refused(with("3"), "not an object");
+  refused(with("[]"), "not an object");
+  refused(with("{}"), "phase is missing");
+  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"nonsense"})"), "unknown value");
+  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":-1,"cat":"aiv"})"), "duration is negative");
+  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":1e300,"dur":1,"cat":"aiv"})"), "out of range");
+  refused(with(R"({"ph":"X","tid":1,"ts":0,"dur":1,"cat":"aiv"})"), "pid");
+  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"aiv","args":{"task":"1.x"}})"),
+          "no task number");
+  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"aiv","args":{"after":[["1"]]}})"), "edge");
+  const std::string good = chrome(synthetic_trace());
+  for (std::size_t cut = 1; cut < good.size(); cut += 97) CHECK_FALSE(parse(good.substr(0, cut)));
+  CHECK(read_trace_file("/no/such/file").error() == apps::Errc::cannot_read);
+  CHECK(read_trace_file("/").error() == apps::Errc::cannot_read);
+}
+
+TEST_CASE("the graph has names, tags and the way of the poison") {
+  std::ostringstream dot, mermaid;
+  write_dot(synthetic_trace(), dot);
+  write_mermaid(synthetic_trace(), mermaid);
+  CAPTURE(dot.str());
+  CHECK(has(dot.str(), "t1_2 [label=\"matmul\\n1.2\\nin, out\"]"));
+  CHECK(has(dot.str(), "t1_1 -> t1_2 [label=\"raw\"];"));
+  CHECK(has(dot.str(), "t2 -> t3 [label=\"after\", color=red, penwidth=2];"));
+  CHECK(has(dot.str(), "check \\\"5 < 6\\\""));
+  CAPTURE(mermaid.str());
+  CHECK(has(mermaid.str(), "t1_2[\"matmul<br>1.2<br>in, out\"]"));
+  CHECK(has(mermaid.str(), "t1_1 -- raw --> t1_2"));
+  CHECK(has(mermaid.str(), "linkStyle 4 stroke:red"));
+  CHECK(has(mermaid.str(), "t3[\"verify2<br>3<br>poisoned\"]:::poisoned"));
+  const auto unknown = write_graph_file(synthetic_trace(), "graph.txt");
+  REQUIRE_FALSE(unknown);
+  CHECK(has(unknown.error().hint(), ".dot"));
+}
+
+TEST_CASE("the swimlane has the fields that existing tools read") {
+  std::ostringstream out;
+  write_swimlane(synthetic_trace(), out);
+  const auto file = nlohmann::json::parse(out.str());
+  CHECK(file["version"] == 1);
+  REQUIRE(file["tasks"].size() == 4);  // host functions are not core tasks
+  const auto& load = file["tasks"][0];
+  CHECK(load["core_type"] == "aiv");
+  CHECK(load["core_id"] == 0);
+  CHECK(load["start_time_us"] == 0.0);
+  CHECK(load["duration_us"] == 10.0);
+  CHECK(load["fanout_count"] == 2);
+  CHECK(load["fanout"].size() == 2);
+  const auto& add = file["tasks"][3];
+  CHECK(add["dispatch_time_us"] == 40.0);
+  CHECK(add["start_time_us"] == 45.0);
+  CHECK(add["end_time_us"] == 60.0);
+  CHECK(add["finish_time_us"] == 60.0);
+  CHECK(add["func_id"] != load["func_id"]);
+}
+
+TEST_CASE("the page holds the trace, and no text of it can break out") {
+  std::ostringstream out;
+  write_html(synthetic_trace(), out);
+  const std::string page = out.str();
+  CHECK(has(page, "\"matmul\""));
+  CHECK(has(page, "\\u003c/script> is not 5"));
+  CHECK_FALSE(has(page, "@TRACE@"));
+  // Nothing is fetched from anywhere.
+  for (const char* fetch : {"http://", "https://", "src=", "@import", "url("}) {
+    CAPTURE(fetch);
+    CHECK_FALSE(has(page, fetch));
+  }
+}
+
+}  // namespace
