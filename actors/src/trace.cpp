@@ -45,15 +45,15 @@ const char* name_of(WaitReason reason) noexcept {
   return "unknown";
 }
 
-const char* name_of(TaskOutcome outcome) noexcept {
+const char* name_of(Outcome outcome) noexcept {
   switch (outcome) {
-    case TaskOutcome::ok:
+    case Outcome::ok:
       return "ok";
-    case TaskOutcome::failed:
+    case Outcome::failed:
       return "failed";
-    case TaskOutcome::poisoned:
+    case Outcome::poisoned:
       return "poisoned";
-    case TaskOutcome::cancelled:
+    case Outcome::cancelled:
       return "cancelled";
   }
   return "unknown";
@@ -101,6 +101,7 @@ bool natural_less(std::string_view a, std::string_view b) {
   }
   return a.size() - i < b.size() - j;
 }
+
 
 void normalize(Trace& trace) {
   const auto when = [](const TraceSpan& span) {

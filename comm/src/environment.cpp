@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <ctime>
 #include <limits>
 #include <string>
@@ -60,12 +61,17 @@ void Environment::wake_all(const std::atomic<std::uint32_t>& word) const {
 
 void Environment::yield() const { ::sched_yield(); }
 
-unsigned Environment::processors() const {
+Environment::ProcessorSet Environment::processors() const {
+  ProcessorSet processors{};
   cpu_set_t set;
+  static_assert(sizeof set == sizeof processors);
   CPU_ZERO(&set);
-  // More than 1024 processors do not fit the set; then spinning is affordable anyway.
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return CPU_SETSIZE;
-  return static_cast<unsigned>(CPU_COUNT(&set));
+  // More processors than the set has room for: then spinning is affordable anyway.
+  if (::sched_getaffinity(0, sizeof set, &set) != 0)
+    processors.fill(~std::uint64_t{0});
+  else
+    std::memcpy(processors.data(), &set, sizeof set);
+  return processors;
 }
 
 Result<FileDescriptor> Environment::create_memory(std::string_view name, std::uint64_t bytes) const {

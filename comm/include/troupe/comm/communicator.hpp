@@ -95,6 +95,8 @@ class TROUPE_API CommSessions {
   int comm_barrier(Handle handle);
   int comm_destroy(Handle handle);
 
+  /// The split-phase member behind a handle: one-sided operations, bounds. Null for an unknown handle.
+  DomainMember* domain(Handle handle) noexcept;
   /// Ends every wait in every live communicator, for a context that is being torn down.
   void abort_all() noexcept;
   std::size_t live() const noexcept;

@@ -115,6 +115,7 @@ class TROUPE_API DomainMember {
   /// Errors: deadline, peer_lost, aborted, wrong_state.
   Result<void> barrier(Deadline until = never);
 
+  /// commit() chooses one; call before other threads wait.
   void set_wait_policy(WaitPolicy policy) noexcept;
 
   /// Unmaps everything; idempotent. A member that leaves a committed domain on its own revokes it for the

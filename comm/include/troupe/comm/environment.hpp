@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -33,8 +34,10 @@ class TROUPE_API Environment {
   /// Lets other threads of this machine run.
   virtual void yield() const;
 
-  /// Processors this process may use; decides whether spinning makes sense.
-  virtual unsigned processors() const;
+  /// Processors the calling thread may use, one bit each. The union over all ranks decides whether spinning
+  /// makes sense.
+  using ProcessorSet = std::array<std::uint64_t, 16>;
+  virtual ProcessorSet processors() const;
 
   /// A memfd of exactly `bytes` zeroed bytes, sealed against resizing, its memory already reserved, so that
   /// touching it later cannot fail. Errors: no_memory, system.

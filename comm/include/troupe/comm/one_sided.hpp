@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -39,18 +40,24 @@ class TROUPE_API OneSided {
   template <class T>
   Result<void> notify(std::uint32_t rank, std::uint64_t offset, NotifyOp op, T value) const;
 
-  /// Waits until the signal word at `offset` of this rank's own window compares true with `value`.
-  /// Errors: out_of_bounds, misaligned, deadline, peer_lost, aborted, wrong_state.
+  /// Waits until the signal word at `offset` in the window of `rank` (usually the own one) compares true with
+  /// `value`. Only `notify` wakes a parked waiter; a word changed by plain stores may be seen late.
+  /// Errors: bad_rank, out_of_bounds, misaligned, deadline, peer_lost, aborted, wrong_state.
   template <class T>
-  Result<void> wait_until(std::uint64_t offset, Compare compare, T value, Deadline until = never) const;
+  Result<void> wait_until(std::uint32_t rank, std::uint64_t offset, Compare compare, T value,
+                          Deadline until = never) const;
 
   /// Looks once: true, false, or why it will never be.
   template <class T>
-  Result<bool> test(std::uint64_t offset, Compare compare, T value) const;
+  Result<bool> test(std::uint32_t rank, std::uint64_t offset, Compare compare, T value) const;
 
   void fence() const noexcept;
 
  private:
+  Result<std::byte*> reach(std::uint32_t rank, std::uint64_t offset, std::uint64_t size) const;
+  template <class T>
+  Result<std::atomic<T>*> signal(std::uint32_t rank, std::uint64_t offset) const;
+
   const DomainMember::Impl* impl_;
 };
 

@@ -31,7 +31,7 @@ struct DomainId {
 /// What all members of a domain agree on, and which of them this one is.
 struct WindowSpec {
   DomainId domain;
-  std::uint32_t generation = 0;  ///< the domain's epoch; counted by whoever creates domains
+  std::uint64_t generation = 0;  ///< the domain's epoch; counted by whoever creates domains
   std::uint32_t rank = 0;
   std::uint32_t ranks = 1;
   std::uint64_t bytes = 0;  ///< the same for every rank; 0 is a domain that only meets

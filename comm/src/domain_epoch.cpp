@@ -1,0 +1,160 @@
+// How an epoch ends, and the barrier inside it.
+#include <string>
+
+#include "domain_impl.hpp"
+
+namespace troupe::comm {
+
+void DomainMember::Impl::end(EndKind kind, std::uint32_t rank) noexcept {
+  std::atomic<std::uint64_t>& word = committed() ? meeting->revocation : early_end;
+  std::uint64_t none = 0;
+  word.compare_exchange_strong(none, end_word(kind, rank), std::memory_order_seq_cst);
+  if (!committed()) return;
+  if (kind != EndKind::aborted) meeting->lost.fetch_or(rank_bit(rank), std::memory_order_seq_cst);
+  wake_everybody();
+}
+
+void DomainMember::Impl::wake_everybody() const noexcept {
+  announce(meeting->barrier, *environment);
+  for (std::uint32_t rank = 0; rank < spec.ranks; ++rank) announce(headers[rank]->inbox, *environment);
+}
+
+Error DomainMember::Impl::why_ended() const {
+  const std::uint64_t word = committed() ? meeting->revocation.load() : early_end.load();
+  const auto kind = static_cast<EndKind>(word & 0xffU);
+  const std::string rank = "rank " + std::to_string(word >> 8U & (max_ranks - 1));
+  if (kind == EndKind::aborted) return Error(Errc::aborted, rank + " aborted the domain");
+  std::string text = rank + (kind == EndKind::left ? " left the domain" : " died");
+  const RankSet lost = committed() ? meeting->lost.load() & all_ranks(spec.ranks) : 0;
+  if ((lost & (lost - 1)) != 0) text += " (gone by now: " + render_ranks(lost) + ")";
+  return Error(Errc::peer_lost, std::move(text),
+               "the epoch is over; allocate a new domain among the survivors");
+}
+
+Error DomainMember::Impl::not_committed(const char* what) const {
+  return Error(Errc::wrong_state, std::string(what) + " needs a committed domain");
+}
+
+bool DomainMember::Impl::all_departed() const noexcept {
+  for (std::uint32_t rank = 0; rank < spec.ranks; ++rank)
+    if (headers[rank]->departed.load(std::memory_order_seq_cst) == 0) return false;
+  return true;
+}
+
+RankSet DomainMember::Impl::absent(BarrierTicket ticket) const noexcept {
+  RankSet ranks = 0;
+  for (std::uint32_t rank = 0; rank < spec.ranks; ++rank)
+    if (headers[rank]->arrived.load(std::memory_order_acquire) < ticket) ranks |= rank_bit(rank);
+  return ranks;
+}
+
+void DomainMember::abort() noexcept {
+  if (impl_ && impl_->state != State::released) impl_->end(EndKind::aborted, impl_->spec.rank);
+}
+
+void DomainMember::mark_lost(std::uint32_t rank) noexcept {
+  if (!impl_ || impl_->state == State::released || rank >= impl_->spec.ranks) return;
+  // Who has torn down together with everybody else may close its socket.
+  if (impl_->committed() && impl_->all_departed()) return;
+  impl_->end(EndKind::lost, rank);
+}
+
+RankSet DomainMember::lost_ranks() const noexcept {
+  return state() == State::committed ? impl_->meeting->lost.load() & all_ranks(impl_->spec.ranks) : 0;
+}
+
+Result<void> DomainMember::check() const {
+  if (state() == State::created && impl_->early_end != 0) return impl_->why_ended();
+  if (state() != State::committed) return Error(Errc::wrong_state, "the domain is not committed");
+  if (impl_->ended()) return impl_->why_ended();
+  return {};
+}
+
+// The barrier is one counter of all arrivals that ever were: barrier k (from 1) is complete once it has
+// reached k * ranks. It never goes back to zero, so a fast rank that enters the next barrier disturbs nobody,
+// and an arrival can be taken back exactly while its barrier is incomplete: one word decides.
+
+Result<BarrierTicket> DomainMember::arrive() {
+  if (state() != State::committed) return Error(Errc::wrong_state, "a barrier needs a committed domain");
+  Impl& impl = *impl_;
+  if (impl.ended()) return impl.why_ended();
+  const BarrierTicket ticket = impl.barriers + 1;
+  impl.own().arrived.store(ticket, std::memory_order_release);
+  const std::uint64_t arrivals = impl.meeting->arrivals.fetch_add(1, std::memory_order_seq_cst) + 1;
+  if (arrivals >= ticket * impl.spec.ranks) announce(impl.meeting->barrier, *impl.environment);
+  impl.barriers = ticket;
+  return ticket;
+}
+
+Result<bool> DomainMember::test(BarrierTicket ticket) const {
+  if (state() != State::committed) return Error(Errc::wrong_state, "a barrier needs a committed domain");
+  if (impl_->meeting->arrivals.load(std::memory_order_seq_cst) >= ticket * impl_->spec.ranks) return true;
+  if (impl_->ended()) return impl_->why_ended();
+  return false;
+}
+
+Result<bool> DomainMember::withdraw(BarrierTicket ticket) {
+  if (state() != State::committed) return Error(Errc::wrong_state, "a barrier needs a committed domain");
+  Impl& impl = *impl_;
+  if (ticket == 0 || ticket != impl.barriers)
+    return Error(Errc::wrong_state, "only the latest arrival can be withdrawn");
+  std::uint64_t arrivals = impl.meeting->arrivals.load(std::memory_order_seq_cst);
+  do {
+    if (arrivals >= ticket * impl.spec.ranks) return false;
+  } while (!impl.meeting->arrivals.compare_exchange_weak(arrivals, arrivals - 1, std::memory_order_seq_cst));
+  impl.own().arrived.store(ticket - 1, std::memory_order_release);
+  impl.barriers = ticket - 1;
+  return true;
+}
+
+RankSet DomainMember::absent(BarrierTicket ticket) const noexcept {
+  return state() == State::committed ? impl_->absent(ticket) : 0;
+}
+
+Result<void> DomainMember::barrier(Deadline until) {
+  auto ticket = arrive();
+  if (!ticket) return ticket.error();
+  Impl& impl = *impl_;
+  const std::uint64_t target = *ticket * impl.spec.ranks;
+  const Waited waited = wait_for(
+      impl.meeting->barrier, impl.policy, *impl.environment, until,
+      [&] { return impl.meeting->arrivals.load(std::memory_order_seq_cst) >= target; },
+      [&] { return impl.ended(); });
+  if (waited == Waited::ready) return {};
+  if (waited == Waited::ended) return impl.why_ended();
+  const RankSet absent = impl.absent(*ticket);
+  auto withdrawn = withdraw(*ticket);
+  if (!withdrawn) return withdrawn.error();
+  if (!*withdrawn) return {};  // everybody came while we were giving up
+  return Error(
+      Errc::deadline, "rank " + render_ranks(absent) + " did not come to the barrier in time",
+      "the arrival was withdrawn and the domain stays usable; raise TROUPE_COMM_TIMEOUT for slow peers");
+}
+
+void DomainMember::depart() noexcept {
+  if (state() != State::committed) return;
+  impl_->own().departed.store(1, std::memory_order_seq_cst);
+  if (impl_->all_departed()) announce(impl_->meeting->barrier, *impl_->environment);
+}
+
+bool DomainMember::all_departed() const noexcept {
+  return state() == State::committed && impl_->all_departed();
+}
+
+Result<void> DomainMember::wait_departed(Deadline until) {
+  if (state() != State::committed) return Error(Errc::wrong_state, "the domain is not committed");
+  Impl& impl = *impl_;
+  depart();
+  const Waited waited = wait_for(
+      impl.meeting->barrier, impl.policy, *impl.environment, until, [&] { return impl.all_departed(); },
+      [&] { return impl.ended(); });
+  // An epoch that was cut short stays so, even when everybody came to tear it down.
+  if (impl.ended()) return impl.why_ended();
+  if (waited == Waited::ready) return {};
+  RankSet absent = 0;
+  for (std::uint32_t rank = 0; rank < impl.spec.ranks; ++rank)
+    if (impl.headers[rank]->departed.load() == 0) absent |= rank_bit(rank);
+  return Error(Errc::deadline, "rank " + render_ranks(absent) + " did not come to tear the domain down");
+}
+
+}  // namespace troupe::comm
