@@ -205,6 +205,10 @@ void MeetingHub::refuse(Link& link, const Error& error) const {
   link.send(failed);
 }
 
+void MeetingHub::turn_away(Link& link) const {
+  if (failure_) refuse(link, *failure_);
+}
+
 void MeetingHub::tell_all(const Message& message) {
   for (Seat& seat : seats_)
     if (seat.link != nullptr) seat.link->send(message);

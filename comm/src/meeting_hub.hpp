@@ -30,6 +30,9 @@ class MeetingHub {
   /// The hub's own rank stops waiting, and with it all.
   void give_up(Errc why);
 
+  /// A connection that has not said hello and comes too late: says why, when the meeting has failed.
+  void turn_away(Link& link) const;
+
   /// Newcomers are still expected.
   bool gathering() const noexcept { return stage_ == Stage::gathering; }
   bool ended() const noexcept { return stage_ == Stage::committed || stage_ == Stage::failed; }

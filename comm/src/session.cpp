@@ -170,6 +170,8 @@ void Session::Impl::after_hub() {
   if (hub->gathering() || !listener.is_open()) return;
   accept_all();
   listener.close();
+  for (const auto& [id, connection] : connections)
+    if (!hub->rank_of(id)) hub->turn_away(*connection);
 }
 
 void Session::Impl::be_joiner(FileDescriptor socket) {
