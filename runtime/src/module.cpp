@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <set>
 #include <utility>
 
@@ -56,8 +55,12 @@ CallableName name_and_kind(const troupe_callable_v1& callable) {
 
 std::string read_file(const std::filesystem::path& path, bool& ok) {
   std::ifstream file(path, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  ok = file.is_open() && !file.bad() && !bytes.empty();
+  std::string bytes;
+  std::vector<char> block(std::size_t{1} << 16U);
+  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
+    bytes.append(block.data(), static_cast<std::size_t>(file.gcount()));
+  }
+  ok = file.eof();  // a directory opens, but has no end
   return bytes;
 }
 

@@ -10,8 +10,40 @@ namespace {
 
 constexpr std::uint64_t max_u32 = std::numeric_limits<std::uint32_t>::max();
 
+Error bad_shape(const Shape& shape, DType dtype, std::string_view what) {
+  return Error(Errc::invalid_shape, text("tensor ", name_of(dtype), to_string(shape), ": ", what));
+}
+
+Error too_many_bytes(const Shape& shape, DType dtype) {
+  return Error(Errc::size_overflow,
+               text("tensor ", name_of(dtype), to_string(shape), " has more bytes than 64 bits can count"));
+}
+
+Result<void> check_extents(const Shape& shape, DType dtype) {
+  const auto number = static_cast<std::uint32_t>(dtype);
+  if (!is_dtype(number)) {
+    return Error(Errc::unknown_dtype, text("tensor of unknown dtype ", number),
+                 text("dtypes are 0 to ", dtype_count - 1));
+  }
+  if (shape.dims() == 0) return bad_shape(shape, dtype, "it has no dimension");
+  for (std::size_t dim = 0; dim < shape.dims(); ++dim) {
+    if (shape[dim] > max_u32) return bad_shape(shape, dtype, text("extent ", dim, " does not fit 32 bits"));
+  }
+  return {};
+}
+
+/// Bytes of all elements without gaps.
+Result<std::uint64_t> packed_bytes(const Shape& shape, DType dtype) {
+  if (auto ok = check_extents(shape, dtype); !ok) return ok.error();
+  const Result<std::uint64_t> count = shape.elements();
+  std::uint64_t bytes = 0;
+  if (count.has_value() && !__builtin_mul_overflow(*count, size_of(dtype), &bytes)) return bytes;
+  return too_many_bytes(shape, dtype);
+}
+
 /// Strides without gaps. One that is never used (fewer than two elements) only has to fit.
-Result<Shape> row_major(const Shape& shape) {
+Result<Shape> row_major(const Shape& shape, DType dtype) {
+  if (auto ok = check_extents(shape, dtype); !ok) return ok.error();
   const Result<std::uint64_t> count = shape.elements();
   if (!count) return count.error();
   std::array<std::uint64_t, limits::max_dims> strides{};
@@ -24,26 +56,17 @@ Result<Shape> row_major(const Shape& shape) {
   return Shape::from({strides.data(), shape.dims()});
 }
 
-Error bad_shape(const Shape& shape, DType dtype, std::string_view what) {
-  return Error(Errc::invalid_shape, text("tensor ", name_of(dtype), to_string(shape), ": ", what));
-}
-
 /// The invariants of tensor.hpp, on numbers of any size.
 Result<void> check_layout(BufferRef buffer, std::uint64_t buffer_bytes, std::uint64_t byte_offset,
                           const Shape& shape, const Shape& strides, DType dtype) {
-  const auto number = static_cast<std::uint32_t>(dtype);
-  if (!is_dtype(number)) {
-    return Error(Errc::unknown_dtype, text("tensor of unknown dtype ", number),
-                 text("dtypes are 0 to ", dtype_count - 1));
-  }
-  if (shape.dims() == 0) return bad_shape(shape, dtype, "it has no dimension");
-  if (shape.dims() != strides.dims())
+  if (auto ok = check_extents(shape, dtype); !ok) return ok;
+  if (shape.dims() != strides.dims()) {
     return bad_shape(shape, dtype, text("strides ", to_string(strides), " do not match"));
+  }
   const std::uint64_t element = size_of(dtype);
   std::uint64_t count = element, last = 0;
   bool empty = false, overflow = false;
   for (std::size_t dim = 0; dim < shape.dims(); ++dim) {
-    if (shape[dim] > max_u32) return bad_shape(shape, dtype, text("extent ", dim, " does not fit 32 bits"));
     if (strides[dim] > max_u32) {
       return Error(Errc::size_overflow, text("tensor ", name_of(dtype), to_string(shape), ": stride ", dim,
                                              " (", strides[dim], " elements) does not fit 32 bits"));
@@ -62,10 +85,7 @@ Result<void> check_layout(BufferRef buffer, std::uint64_t buffer_bytes, std::uin
     overflow |= __builtin_add_overflow(last, std::uint64_t{1}, &span);
     overflow |= __builtin_mul_overflow(span, element, &span);
     overflow |= __builtin_add_overflow(byte_offset, span, &end);
-    if (overflow) {
-      return Error(Errc::size_overflow, text("tensor ", name_of(dtype), to_string(shape),
-                                             " has more bytes than 64 bits can count"));
-    }
+    if (overflow) return too_many_bytes(shape, dtype);
   }
   std::uint64_t buffer_end = 0;
   if (__builtin_add_overflow(buffer.offset, buffer_bytes, &buffer_end)) {
@@ -88,7 +108,7 @@ Result<void> check_layout(BufferRef buffer, std::uint64_t buffer_bytes, std::uin
 
 Result<Tensor> Tensor::create(BufferRef buffer, std::uint64_t buffer_bytes, std::uint64_t byte_offset,
                               const Shape& shape, DType dtype) {
-  const Result<Shape> strides = row_major(shape);
+  const Result<Shape> strides = row_major(shape, dtype);
   if (!strides) return strides.error();
   return create_strided(buffer, buffer_bytes, byte_offset, shape, *strides, dtype);
 }
@@ -111,11 +131,9 @@ Result<Tensor> Tensor::create_strided(BufferRef buffer, std::uint64_t buffer_byt
 }
 
 Result<Tensor> Tensor::create_unallocated(const Shape& shape, DType dtype) {
-  const Result<std::uint64_t> count = shape.elements();
-  if (!count) return count.error();
-  std::uint64_t bytes = 0;
-  if (__builtin_mul_overflow(*count, size_of(dtype), &bytes)) bytes = *count;  // create says what is wrong
-  return create({}, bytes, 0, shape, dtype);
+  const Result<std::uint64_t> bytes = packed_bytes(shape, dtype);
+  if (!bytes) return bytes.error();
+  return create({}, *bytes, 0, shape, dtype);
 }
 
 Result<void> Tensor::validate(const Tensor& tensor) {
@@ -137,8 +155,7 @@ Tensor Tensor::host_bytes(const void* data, const Shape& shape, DType dtype) {
   if (data == nullptr) {
     throw Error(Errc::invalid_args, text("tensor ", name_of(dtype), to_string(shape), " at a null address"));
   }
-  const Tensor sized = create_unallocated(shape, dtype).value();
-  return create(BufferRef::host(data), sized.bytes(), 0, shape, dtype).value();
+  return create(BufferRef::host(data), packed_bytes(shape, dtype).value(), 0, shape, dtype).value();
 }
 
 Shape Tensor::shape() const noexcept {

@@ -1,0 +1,3 @@
+#include "troupe/runtime/module_macros.hpp"
+
+TROUPE_MODULE("empty");
