@@ -45,15 +45,15 @@ const char* name_of(WaitReason reason) noexcept {
   return "unknown";
 }
 
-const char* name_of(Outcome outcome) noexcept {
+const char* name_of(TaskOutcome outcome) noexcept {
   switch (outcome) {
-    case Outcome::ok:
+    case TaskOutcome::ok:
       return "ok";
-    case Outcome::failed:
+    case TaskOutcome::failed:
       return "failed";
-    case Outcome::poisoned:
+    case TaskOutcome::poisoned:
       return "poisoned";
-    case Outcome::cancelled:
+    case TaskOutcome::cancelled:
       return "cancelled";
   }
   return "unknown";
@@ -101,7 +101,6 @@ bool natural_less(std::string_view a, std::string_view b) {
   }
   return a.size() - i < b.size() - j;
 }
-
 
 void normalize(Trace& trace) {
   const auto when = [](const TraceSpan& span) {

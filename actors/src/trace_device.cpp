@@ -70,7 +70,7 @@ void DeviceTrace::events(const troupe_trace_event* events, std::size_t count) {
     span.lane = lane_of(event);
     span.name = span.callable = sink_.text(event.name == nullptr ? "" : event.name);
     span.kind = kind_of(event.core_kind);
-    span.outcome = event.code == 0 ? Outcome::ok : Outcome::failed;
+    span.outcome = event.code == 0 ? TaskOutcome::ok : TaskOutcome::failed;
     span.ring = static_cast<std::uint16_t>(event.ring);
     span.part = static_cast<std::uint16_t>(event.block);
     span.submitted = time_of(event.submitted_ns);

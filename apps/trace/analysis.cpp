@@ -73,7 +73,7 @@ void measure_lanes(const Trace& trace, Analysis& analysis) {
 void measure_tasks(const Trace& trace, Analysis& analysis) {
   std::map<std::string, CallableTimes> callables;
   // The last attempt of a task decides; among the parts of one attempt the worst does.
-  std::unordered_map<TaskId, std::pair<std::uint8_t, actors::Outcome>> outcomes;
+  std::unordered_map<TaskId, std::pair<std::uint8_t, actors::TaskOutcome>> outcomes;
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < trace.spans.size(); ++i) {
     const auto& span = trace.spans[i];
@@ -93,10 +93,10 @@ void measure_tasks(const Trace& trace, Analysis& analysis) {
   }
   analysis.tasks = outcomes.size();
   for (const auto& [task, latest] : outcomes) {
-    const actors::Outcome outcome = latest.second;
-    analysis.failed += outcome == actors::Outcome::failed;
-    analysis.poisoned += outcome == actors::Outcome::poisoned;
-    analysis.cancelled += outcome == actors::Outcome::cancelled;
+    const actors::TaskOutcome outcome = latest.second;
+    analysis.failed += outcome == actors::TaskOutcome::failed;
+    analysis.poisoned += outcome == actors::TaskOutcome::poisoned;
+    analysis.cancelled += outcome == actors::TaskOutcome::cancelled;
   }
   for (auto& [name, times] : callables) {
     times.name = name;

@@ -11,8 +11,8 @@
 namespace troupe::apps {
 namespace {
 
-using actors::Outcome;
 using actors::TaskId;
+using actors::TaskOutcome;
 using actors::Trace;
 using actors::TraceSpan;
 
@@ -37,13 +37,14 @@ struct Graph {
     }
   }
 
-  Outcome outcome(TaskId task) const {
+  TaskOutcome outcome(TaskId task) const {
     const auto it = tasks.find(task);
-    return it == tasks.end() ? Outcome::ok : it->second->outcome;
+    return it == tasks.end() ? TaskOutcome::ok : it->second->outcome;
   }
   bool poison(const actors::TraceEdge& edge) const {
-    const Outcome from = outcome(edge.from);
-    return outcome(edge.to) == Outcome::poisoned && (from == Outcome::failed || from == Outcome::poisoned);
+    const TaskOutcome from = outcome(edge.from);
+    return outcome(edge.to) == TaskOutcome::poisoned &&
+           (from == TaskOutcome::failed || from == TaskOutcome::poisoned);
   }
 };
 
@@ -60,7 +61,7 @@ std::vector<std::string> label(const Trace& trace, const TraceSpan& span) {
   if (span.callable != span.name && span.callable != 0) second += " · " + trace.text(span.callable);
   lines.push_back(second);
   if (span.tags != 0) lines.push_back(trace.text(span.tags));
-  if (span.outcome != Outcome::ok) lines.push_back(name_of(span.outcome));
+  if (span.outcome != TaskOutcome::ok) lines.push_back(name_of(span.outcome));
   if (span.error != 0) lines.push_back(trace.text(span.error));
   return lines;
 }
@@ -97,9 +98,9 @@ void dot_node(const Trace& trace, const Graph& graph, TaskId task, const std::st
               std::ostream& out) {
   const TraceSpan& span = *graph.tasks.at(task);
   out << indent << identifier(task) << " [label=\"" << joined(trace, span, "\\n", dot_escapes) << "\"";
-  if (span.outcome == Outcome::failed) out << ", color=red, fillcolor=\"#f8d0d0\"";
-  if (span.outcome == Outcome::poisoned) out << ", color=orange, fillcolor=\"#fde8c8\"";
-  if (span.outcome == Outcome::cancelled) out << ", color=gray, fillcolor=\"#e8e8e8\"";
+  if (span.outcome == TaskOutcome::failed) out << ", color=red, fillcolor=\"#f8d0d0\"";
+  if (span.outcome == TaskOutcome::poisoned) out << ", color=orange, fillcolor=\"#fde8c8\"";
+  if (span.outcome == TaskOutcome::cancelled) out << ", color=gray, fillcolor=\"#e8e8e8\"";
   out << "];\n";
 }
 
@@ -136,7 +137,7 @@ void write_mermaid(const Trace& trace, std::ostream& out) {
   const auto node = [&](TaskId task, const char* indent) {
     const TraceSpan& span = *graph.tasks.at(task);
     out << indent << identifier(task) << "[\"" << joined(trace, span, "<br>", mermaid_escapes) << "\"]";
-    if (span.outcome != Outcome::ok) out << ":::" << name_of(span.outcome);
+    if (span.outcome != TaskOutcome::ok) out << ":::" << name_of(span.outcome);
     out << "\n";
   };
   for (const auto& [parent, children] : graph.children) {

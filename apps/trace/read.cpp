@@ -170,7 +170,7 @@ class Reader {
     span.error = text(args, "error");
     span.kind = named(value.value("cat", json()), actors::SpanKind::mark);
     if (args.contains("wait")) span.wait = named(args["wait"], actors::WaitReason::room);
-    if (args.contains("outcome")) span.outcome = named(args["outcome"], actors::Outcome::cancelled);
+    if (args.contains("outcome")) span.outcome = named(args["outcome"], actors::TaskOutcome::cancelled);
     if (args.contains("task")) span.task = task_from(args["task"]);
     if (args.contains("parent")) span.parent = task_from(args["parent"]);
     span.attempt = small<std::uint8_t>(args, "attempt", 0);

@@ -116,7 +116,7 @@ TEST_CASE("the Chrome file names lanes in natural order and keeps exact times") 
   sink.lane("node0/chip10", "aiv1");
   sink.lane("node0/chip9", "aiv1");
   TraceSpan span = span_of(sink, "a \"quoted\" name\n", 1'234'567, 1'234'568);
-  span.outcome = Outcome::failed;
+  span.outcome = TaskOutcome::failed;
   span.error = sink.text("bad \xff byte");
   sink.record(span);
   sink.mark(span.lane, sink.text("restart"), 42);
@@ -207,7 +207,7 @@ TEST_CASE("device events become spans of their cores and children of the launche
   CHECK(mul.parent == task);
   CHECK(mul.task == chip_task(task, 2));
   CHECK(mul.kind == SpanKind::aic);
-  CHECK(mul.outcome == Outcome::failed);
+  CHECK(mul.outcome == TaskOutcome::failed);
   CHECK(mul.wait == WaitReason::data);  // 150 of 200
   CHECK(mul.window_wait == 10);
   const auto orphan = std::count_if(trace.spans.begin(), trace.spans.end(),

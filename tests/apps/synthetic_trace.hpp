@@ -50,7 +50,7 @@ inline actors::Trace synthetic_trace() {
   failed.lane = host;
   failed.name = failed.callable = sink.text("check \"5 < 6\"");
   failed.kind = SpanKind::sub;
-  failed.outcome = Outcome::failed;
+  failed.outcome = TaskOutcome::failed;
   failed.error = sink.text("</script> is not 5");
   failed.submitted = failed.ready = failed.start = us(60);
   failed.end = us(62);
@@ -60,7 +60,7 @@ inline actors::Trace synthetic_trace() {
   poisoned.lane = host;
   poisoned.name = sink.text("verify2");
   poisoned.kind = SpanKind::sub;
-  poisoned.outcome = Outcome::poisoned;
+  poisoned.outcome = TaskOutcome::poisoned;
   poisoned.submitted = us(61);
   sink.record(poisoned);
   sink.record(TraceEdge{check, again, EdgeKind::after});

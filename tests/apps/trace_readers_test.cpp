@@ -96,12 +96,12 @@ TEST_CASE("spans that overlap on a lane count once, and a retried task counts as
   span.task = sink.reserve_tasks();
   span.start = 0;
   span.end = 100;
-  span.outcome = Outcome::failed;
+  span.outcome = TaskOutcome::failed;
   sink.record(span);
   span.attempt = 1;
   span.start = 50;
   span.end = 200;
-  span.outcome = Outcome::ok;
+  span.outcome = TaskOutcome::ok;
   sink.record(span);
   const Analysis analysis = analyze(sink.snapshot());
   CHECK(analysis.lanes.at(0).busy == 200);

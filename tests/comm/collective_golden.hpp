@@ -78,8 +78,10 @@ template <class Stored, class Value>
 Stored reduced(std::uint64_t seed, std::uint32_t ranks, std::size_t index, DType dtype, ReduceOp op,
                std::uint32_t first, std::uint32_t step, bool round_each) {
   const auto element = [&](std::uint32_t rank) {
+    std::byte bytes[sizeof(float)];  // room for the widest element, whatever Stored is
+    put_element(bytes, dtype, noise(seed, rank, index));
     Stored stored;
-    put_element(reinterpret_cast<std::byte*>(&stored), dtype, noise(seed, rank, index));
+    std::memcpy(&stored, bytes, sizeof(stored));
     return static_cast<Value>(stored);
   };
   Value value = element(first);

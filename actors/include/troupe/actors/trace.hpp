@@ -39,7 +39,7 @@ enum class WaitReason : std::uint8_t {
   room     ///< back-pressure: the submitter had to wait
 };
 
-enum class Outcome : std::uint8_t {
+enum class TaskOutcome : std::uint8_t {
   ok,
   failed,
   poisoned,  ///< never ran: something it depends on failed
@@ -55,7 +55,7 @@ enum class EdgeKind : std::uint8_t {
 
 [[nodiscard]] TROUPE_API const char* name_of(SpanKind kind) noexcept;
 [[nodiscard]] TROUPE_API const char* name_of(WaitReason reason) noexcept;
-[[nodiscard]] TROUPE_API const char* name_of(Outcome outcome) noexcept;
+[[nodiscard]] TROUPE_API const char* name_of(TaskOutcome outcome) noexcept;
 [[nodiscard]] TROUPE_API const char* name_of(EdgeKind kind) noexcept;
 
 /// The number of a task in a trace: tasks that a host submitted count up in the high half, the kernels of a
@@ -91,7 +91,7 @@ struct TraceSpan {
   TextId error = 0;  ///< why it failed or was poisoned
   SpanKind kind = SpanKind::chip;
   WaitReason wait = WaitReason::none;
-  Outcome outcome = Outcome::ok;
+  TaskOutcome outcome = TaskOutcome::ok;
   std::uint8_t attempt = 0;    ///< 0 for the first try
   std::int32_t function = -1;  ///< the callable's number where it has one
   std::uint16_t ring = 0;      ///< scope depth: the arena its outputs live in

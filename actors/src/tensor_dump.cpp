@@ -1,0 +1,86 @@
+#include "troupe/actors/tensor_dump.hpp"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "troupe/runtime/dtype.hpp"
+
+namespace troupe::actors {
+namespace {
+
+const char* role_of(std::uint32_t tag) {
+  switch (tag) {
+    case TROUPE_TAG_IN:
+      return "in";
+    case TROUPE_TAG_OUT:
+      return "out";
+    case TROUPE_TAG_INOUT:
+      return "inout";
+    case TROUPE_TAG_OUT_EXISTING:
+      return "out_existing";
+    default:
+      return "no_dep";
+  }
+}
+
+Error cannot(const std::string& what, const std::string& hint) {
+  return {ErrorCode{3040, "bad_argument"}, "cannot dump tensors: " + what, hint};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TensorDump>> TensorDump::create(const std::string& folder, std::uint64_t max_bytes) {
+  std::error_code problem;
+  std::filesystem::create_directories(folder, problem);
+  if (problem) return cannot("\"" + folder + "\": " + problem.message(), "may you write there?");
+  if (std::filesystem::exists(folder + "/tensors.jsonl", problem)) {
+    return cannot("\"" + folder + "\" holds a dump already", "name a new folder, or remove that one");
+  }
+  std::unique_ptr<TensorDump> dump(new TensorDump(folder, max_bytes));
+  if (!dump->lines_ || !dump->elements_) {
+    return cannot("\"" + folder + "\" cannot be written", "may you write there?");
+  }
+  return dump;
+}
+
+TensorDump::TensorDump(std::string folder, std::uint64_t max_bytes)
+    : folder_(std::move(folder)),
+      max_bytes_(max_bytes),
+      lines_(folder_ + "/tensors.jsonl", std::ios::binary),
+      elements_(folder_ + "/tensors.bin", std::ios::binary) {
+  lines_ << "{\"troupe_dump\":1}\n" << std::flush;
+}
+
+void TensorDump::record(std::string_view chip, TaskId parent, const troupe_dump_record& record) {
+  const std::lock_guard lock(mutex_);
+  const bool fits = record.data != nullptr && record.bytes <= max_bytes_ - written_;
+  nlohmann::ordered_json line = {
+      {"task", task_label(chip_task(parent, static_cast<std::uint32_t>(record.task)))},
+      {"name", record.name == nullptr ? "" : record.name},
+      {"chip", std::string(chip)},
+      {"stage", record.after != 0 ? "after" : "before"},
+      {"role", role_of(record.tag)},
+      {"argument", record.argument},
+      {"dtype", std::string(runtime::name_of(static_cast<runtime::DType>(record.dtype)))},
+      {"shape", nlohmann::json::array()},
+      {"offset", written_},
+      {"bytes", fits ? record.bytes : 0},
+      {"truncated", !fits}};
+  for (std::uint32_t i = 0; i < record.ndims && i < 5; ++i) line["shape"].push_back(record.shape[i]);
+  if (fits) {
+    elements_.write(static_cast<const char*>(record.data), static_cast<std::streamsize>(record.bytes));
+    elements_.flush();  // before the line that promises the bytes
+    written_ += record.bytes;
+  }
+  lines_ << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n" << std::flush;
+}
+
+Result<void> TensorDump::close() {
+  const std::lock_guard lock(mutex_);
+  lines_.close();
+  elements_.close();
+  if (lines_ && elements_) return {};
+  return cannot("writing to \"" + folder_ + "\" failed", "is the disk full?");
+}
+
+}  // namespace troupe::actors

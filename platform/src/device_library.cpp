@@ -1,0 +1,110 @@
+#include "troupe/platform/device_library.hpp"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::platform {
+
+namespace {
+
+std::string directory_of_this_library() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&error_name), &info) == 0 || info.dli_fname == nullptr) return {};
+  std::error_code ignored;
+  const auto file = std::filesystem::canonical(info.dli_fname, ignored);
+  return ignored ? std::string{} : file.parent_path().string();
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+Result<std::string> find(std::string_view name) {
+  if (name.find('/') != std::string_view::npos) return std::string{name};
+  const auto directories = DeviceLibrary::search_path();
+  const auto file = "libtroupe_" + std::string{name} + ".so";
+  for (const auto& directory : directories) {
+    std::error_code ignored;
+    auto candidate = std::filesystem::path{directory} / file;
+    if (std::filesystem::exists(candidate, ignored)) return candidate.string();
+  }
+  return Error{Errc::load_failed,
+               "no platform '" + std::string{name} + "': no " + file + " in " + joined(directories),
+               "set TROUPE_PLATFORM_PATH to the directory that holds it, or give the path of the library"};
+}
+
+}  // namespace
+
+std::vector<std::string> DeviceLibrary::search_path() {
+  std::vector<std::string> directories;
+  if (const char* path = std::getenv("TROUPE_PLATFORM_PATH")) {  // NOLINT(concurrency-mt-unsafe): read only
+    std::string_view rest{path};
+    while (!rest.empty()) {
+      const auto end = std::min(rest.find(':'), rest.size());
+      if (end > 0) directories.emplace_back(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+  if (auto here = directory_of_this_library(); !here.empty()) {
+    directories.push_back(here);
+    directories.push_back(here + "/troupe/platforms");
+  }
+  return directories;
+}
+
+Result<DeviceLibrary> DeviceLibrary::open(std::string_view path_or_name) {
+  auto found = find(path_or_name);
+  if (!found) return found.error();
+  const std::string& path = *found;
+
+  // Never closed: a library's code may be on the stack of a thread that nobody can join.
+  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): per thread in glibc
+    return Error{Errc::load_failed,
+                 "cannot load platform library '" + path + "': " + (reason != nullptr ? reason : "?"),
+                 "a platform is a shared library for this machine with all its dependencies found"};
+  }
+
+  using Version = decltype(&::troupe_device_abi_version);
+  const auto version = reinterpret_cast<Version>(dlsym(library, "troupe_device_abi_version"));
+  if (version == nullptr) {
+    return Error{Errc::missing_symbol,
+                 "'" + path + "' lacks 'troupe_device_abi_version': it is not a troupe platform library"};
+  }
+  const auto answered = version();
+  if (answered >> 16 != TROUPE_DEVICE_ABI_MAJOR) {
+    return Error{Errc::version_mismatch,
+                 "'" + path + "' speaks device ABI " + std::to_string(answered >> 16) + "." +
+                     std::to_string(answered & 0xFFFF) + ", this troupe speaks " +
+                     std::to_string(TROUPE_DEVICE_ABI_MAJOR) + "." + std::to_string(TROUPE_DEVICE_ABI_MINOR),
+                 "rebuild the platform against this version's device_abi.h"};
+  }
+
+  DeviceApi api;
+  api.name = path;
+  std::vector<std::string> missing;
+#define TROUPE_LOAD(symbol) api.symbol = reinterpret_cast<decltype(api.symbol)>(dlsym(library, #symbol));
+#define TROUPE_LOAD_REQUIRED(symbol) \
+  TROUPE_LOAD(symbol)                \
+  if (api.symbol == nullptr) missing.push_back("'" #symbol "'");
+  TROUPE_DEVICE_REQUIRED_SYMBOLS(TROUPE_LOAD_REQUIRED)
+  TROUPE_DEVICE_OPTIONAL_SYMBOLS(TROUPE_LOAD)
+#undef TROUPE_LOAD_REQUIRED
+#undef TROUPE_LOAD
+  if (!missing.empty()) {
+    return Error{Errc::missing_symbol, "platform library '" + path + "' lacks " + joined(missing),
+                 "docs/porting.md lists what a platform exports"};
+  }
+  return DeviceLibrary{std::move(api), answered};
+}
+
+}  // namespace troupe::platform

@@ -1,0 +1,116 @@
+#include "dump/dump.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "errc.hpp"
+#include "support/temporary_folder.hpp"
+#include "troupe/actors/tensor_dump.hpp"
+
+namespace {
+
+using namespace troupe;
+using troupe::actors::TensorDump;
+
+troupe_dump_record record_of(const float* data, std::uint32_t rows, std::uint32_t columns) {
+  troupe_dump_record record = {};
+  record.name = "add";
+  record.task = 3;
+  record.argument = 1;
+  record.tag = TROUPE_TAG_INOUT;
+  record.dtype = static_cast<std::uint32_t>(runtime::DType::f32);
+  record.ndims = 2;
+  record.shape[0] = rows;
+  record.shape[1] = columns;
+  record.data = data;
+  record.bytes = std::uint64_t{rows} * columns * sizeof(float);
+  return record;
+}
+
+TEST_CASE("a dump is read back with its elements and described in a line") {
+  const test::TemporaryFolder folder;
+  const float before[] = {1, 2, 3, 4, 5, 6}, after[] = {2, 3, NAN, 5, INFINITY, 7};
+  {
+    auto dump = TensorDump::create(folder / "d").value();
+    auto record = record_of(before, 2, 3);
+    dump->record("node0/chip1", 5 * actors::task_step, record);
+    record.after = 1;
+    record.data = after;
+    dump->record("node0/chip1", 5 * actors::task_step, record);
+    CHECK(dump->close());
+  }
+  const auto entries = apps::read_dump(folder / "d").value();
+  REQUIRE(entries.size() == 2);
+  CHECK(entries[0].stage == "before");
+  CHECK(apps::read_elements(folder / "d", entries[0]).value() == std::vector<double>{1, 2, 3, 4, 5, 6});
+  const auto values = apps::read_elements(folder / "d", entries[1]).value();
+  CHECK(apps::describe(entries[1], 1, values) ==
+        "[#1] node0/chip1 5.3 add after inout[1] f32[2, 3] min 2 max 7 mean 4.25, nan: 1, inf: 1");
+  CHECK(apps::render_elements(entries[0], {1, 2, 3, 4, 5, 6}) == "1 2 3\n4 5 6\n");
+  // A folder with a dump is not written over.
+  CHECK_FALSE(TensorDump::create(folder / "d"));
+}
+
+TEST_CASE("a filter lets through what it names") {
+  apps::DumpEntry entry;
+  entry.task = "5.3";
+  entry.name = "vector_add";
+  entry.stage = "after";
+  entry.role = "out";
+  entry.argument = 2;
+  CHECK(apps::DumpFilter{}.admits(entry, 7));
+  CHECK(apps::DumpFilter{
+      .task = "5.3", .name = "*_add", .stage = "after", .role = "out", .argument = 2, .index = 7}
+            .admits(entry, 7));
+  CHECK_FALSE(apps::DumpFilter{.task = "5"}.admits(entry, 7));
+  CHECK_FALSE(apps::DumpFilter{.name = "add"}.admits(entry, 7));
+  CHECK_FALSE(apps::DumpFilter{.stage = "before"}.admits(entry, 7));
+  CHECK_FALSE(apps::DumpFilter{.argument = 1}.admits(entry, 7));
+  CHECK_FALSE(apps::DumpFilter{.index = 6}.admits(entry, 7));
+}
+
+TEST_CASE("past its bound a dump goes on without elements") {
+  const test::TemporaryFolder folder;
+  const float data[] = {1, 2, 3, 4};
+  auto dump = TensorDump::create(folder / "d", 20).value();
+  dump->record("c", 0, record_of(data, 2, 2));
+  dump->record("c", 0, record_of(data, 2, 2));
+  CHECK(dump->close());
+  const auto entries = apps::read_dump(folder / "d").value();
+  REQUIRE(entries.size() == 2);
+  CHECK_FALSE(entries[0].truncated);
+  CHECK(entries[1].truncated);
+  CHECK(apps::read_elements(folder / "d", entries[1]).value().empty());
+}
+
+TEST_CASE("a damaged dump is refused with its line; a last line cut short is left out") {
+  const test::TemporaryFolder folder;
+  const float data[] = {1, 2, 3, 4};
+  {
+    auto dump = TensorDump::create(folder / "d").value();
+    dump->record("c", 0, record_of(data, 2, 2));
+  }
+  const std::string index = folder / "d/tensors.jsonl";
+  std::ofstream(index, std::ios::app) << R"({"task":"1","na)";
+  CHECK(apps::read_dump(folder / "d").value().size() == 1);
+  std::ofstream(index, std::ios::app) << "\n{}\n";
+  const auto broken = apps::read_dump(folder / "d");
+  REQUIRE_FALSE(broken);
+  CHECK(broken.error().message().find("line 3") != std::string::npos);
+  const auto refused = [&](const std::string& line) {
+    std::ofstream(index) << "{\"troupe_dump\":1}\n" << line << "\n";
+    const auto result = apps::read_dump(folder / "d");
+    REQUIRE_FALSE(result);
+    CHECK(result.error() == apps::Errc::bad_file);
+  };
+  const std::string head = R"({"task":"1","name":"n","chip":"c","stage":"after","role":"in","argument":0,)";
+  refused(head + R"("dtype":"f99","shape":[1],"offset":0,"bytes":4,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[2],"offset":0,"bytes":4,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[2],"offset":12,"bytes":8,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[4294967296,4294967296],"offset":0,"bytes":0,"truncated":false})");
+  CHECK(apps::read_dump(folder / "nowhere").error() == apps::Errc::cannot_read);
+}
+
+}  // namespace
