@@ -40,6 +40,12 @@ std::string_view error_name(Errc code) noexcept {
       return "unsupported";
     case Errc::bad_config:
       return "bad_config";
+    case Errc::name_taken:
+      return "name_taken";
+    case Errc::not_found:
+      return "not_found";
+    case Errc::chip_failed:
+      return "chip_failed";
   }
   return "unknown";
 }

@@ -27,6 +27,9 @@ enum class Errc : std::int32_t {
   system = 1015,         ///< the operating system refused; the message has its words
   unsupported = 1016,    ///< an element type, operation or size that is not implemented
   bad_config = 1017,     ///< a configuration or environment value that cannot be used
+  name_taken = 1018,     ///< a shared-memory name chosen by the user belongs to somebody else
+  not_found = 1019,      ///< no shared memory under that name
+  chip_failed = 1020,    ///< a chip reported that it could not come up
 };
 
 /// The stable name of a code, e.g. "peer_lost"; "unknown" for a value that is none.
