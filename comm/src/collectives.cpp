@@ -24,7 +24,8 @@ static_assert(static_cast<int>(ReduceOp::max) == static_cast<int>(collective::Op
 /// Signals through the windows of a domain: parks, and ends when the domain does.
 class DomainSignals {
  public:
-  explicit DomainSignals(const DomainMember& member) noexcept : one_sided_(member) {}
+  explicit DomainSignals(const DomainMember& member) noexcept
+      : one_sided_(member), rank_(member.spec().rank) {}
 
   void start(Deadline until) noexcept {
     until_ = until;
@@ -35,7 +36,7 @@ class DomainSignals {
   }
   int wait_at_least(std::uint64_t offset, std::uint64_t value) noexcept {
     waited_at_ = offset;
-    return note(one_sided_.wait_until<std::uint64_t>(offset, Compare::ge, value, until_));
+    return note(one_sided_.wait_until<std::uint64_t>(rank_, offset, Compare::ge, value, until_));
   }
   const std::optional<Error>& error() const noexcept { return error_; }
   std::uint64_t waited_at() const noexcept { return waited_at_; }
@@ -48,6 +49,7 @@ class DomainSignals {
   }
 
   OneSided one_sided_;
+  std::uint32_t rank_;
   Deadline until_ = never;
   std::optional<Error> error_;
   std::uint64_t waited_at_ = 0;

@@ -149,7 +149,7 @@ TEST_CASE("whoever sees the state sees everything written before it") {
 }
 
 TEST_CASE("a mailbox brings the report of a thread") {
-  const auto before = open_descriptors();
+  const auto before = held_descriptors();
   {
     auto mailbox = BootstrapMailbox::create("chip 3").value();
     CHECK(mailbox.wait().error() == Errc::wrong_state);  // nobody could ever report
@@ -178,11 +178,11 @@ TEST_CASE("a mailbox brings the report of a thread") {
       CHECK(mailbox.poll().error() == Errc::peer_lost);  // and it stays lost
     }
   }
-  CHECK(open_descriptors() == before);
+  CHECK(held_descriptors() == before);
 }
 
 TEST_CASE("a named mailbox is found by its name, and nothing is left of it") {
-  const auto before = open_descriptors();
+  const auto before = held_descriptors();
   const std::string name = unique_name("mailbox");
   {
     auto mailbox = BootstrapMailbox::create_named("chip 0", name).value();
@@ -208,7 +208,7 @@ TEST_CASE("a named mailbox is found by its name, and nothing is left of it") {
   }
   CHECK(BootstrapWriter::attach(name).error() == Errc::not_found);
   CHECK(own_shared_memory_names().empty());
-  CHECK(open_descriptors() == before);
+  CHECK(held_descriptors() == before);
 }
 
 TEST_CASE("memory that is no mailbox is refused by the writer") {

@@ -16,7 +16,7 @@ namespace troupe::comm::test {
 namespace {
 
 TEST_CASE("a segment appears under its name with its bytes, and goes with its owner") {
-  const auto before = open_descriptors();
+  const auto before = held_descriptors();
   const std::string name = unique_name("plain");
   {
     auto owner = HostSegment::create(name, 100);
@@ -37,7 +37,7 @@ TEST_CASE("a segment appears under its name with its bytes, and goes with its ow
     CHECK(std::memcmp(guest->bytes().data(), "hello", 5) == 0);
   }
   CHECK(own_shared_memory_names().empty());
-  CHECK(open_descriptors() == before);
+  CHECK(held_descriptors() == before);
   CHECK(HostSegment::attach(name, 1).error() == Errc::not_found);
 }
 

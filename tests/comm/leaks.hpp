@@ -11,7 +11,7 @@
 namespace troupe::comm::test {
 
 /// Our own descriptors by number and what they are, e.g. "7 socket:[123]".
-inline std::set<std::string> open_descriptors() {
+inline std::set<std::string> held_descriptors() {
   std::set<std::string> result;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code gone;  // the directory's own descriptor
