@@ -40,6 +40,9 @@ if(TROUPE_FUZZ)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
+# Callables of the running program are identified by its build-id.
+add_link_options(-Wl,--build-id)
+
 add_library(troupe_warnings INTERFACE)
 target_compile_options(troupe_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)

@@ -105,15 +105,22 @@ Result<Digest> digest_of(const CallableName& callable, const void* function) {
     return Error(Errc::digest_unavailable,
                  text("the function of \"", callable.name, "\" lies in no loaded object"));
   }
-  Hasher hasher = named(callable, "function");
-  if (!object->build_id.empty()) {
-    hasher.field(object->build_id);
-  } else {
-    const Result<Digest> file = sha256_of_file(object->path);
-    if (!file) return file.error();
-    hasher.field(std::as_bytes(std::span(file->bytes)));
-  }
-  return hasher.field(reinterpret_cast<std::uintptr_t>(function) - object->base).finish();
+  const Result<Digest> identity = identity_of(*object);
+  if (!identity) return identity.error();
+  return digest_in(callable, *object, *identity, function);
+}
+
+Result<Digest> identity_of(const LoadedObject& object) {
+  if (object.build_id.empty()) return sha256_of_file(object.path);
+  return Hasher().field("build-id").field(object.build_id).finish();
+}
+
+Digest digest_in(const CallableName& callable, const LoadedObject& object, const Digest& identity,
+                 const void* address) {
+  return named(callable, "function")
+      .field(std::as_bytes(std::span(identity.bytes)))
+      .field(reinterpret_cast<std::uintptr_t>(address) - object.base)
+      .finish();
 }
 
 std::span<const std::byte> build_id_of(const void* address) {

@@ -1,5 +1,7 @@
 #include "troupe/runtime/kernel_abi.hpp"
 
+#include <algorithm>
+
 #include "text.hpp"
 
 namespace troupe::runtime {
@@ -17,7 +19,8 @@ TensorDescriptor describe(const Tensor& tensor, std::uint64_t buffer_address, Ad
   descriptor.address = buffer_address;
   descriptor.size = tensor.buffer_bytes();
   descriptor.owner_task = owner_task;
-  descriptor.start_offset = tensor.byte_offset() / tensor.element_bytes();
+  // Never 0 for a tensor that keeps its invariants; a broken one must not trap here.
+  descriptor.start_offset = tensor.byte_offset() / std::max<std::size_t>(tensor.element_bytes(), 1);
   descriptor.ndims = static_cast<std::uint32_t>(tensor.dims());
   descriptor.dtype = static_cast<std::uint8_t>(tensor.dtype());
   descriptor.manual_dep = tag == Tag::no_dep ? 1 : 0;

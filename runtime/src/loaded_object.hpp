@@ -5,6 +5,8 @@
 #include <span>
 #include <string>
 
+#include "troupe/runtime/digest.hpp"
+
 namespace troupe::runtime {
 
 /// A library or the program itself, as the dynamic linker mapped it.
@@ -16,5 +18,12 @@ struct LoadedObject {
 
 /// The object that holds an address; nothing when none does.
 std::optional<LoadedObject> loaded_object_at(const void* address);
+
+/// What stands for the object's code in the digests of its functions: its build-id, or the hash of its file.
+Result<Digest> identity_of(const LoadedObject& object);
+
+/// The digest of a function at `address` in an object whose identity is known.
+Digest digest_in(const CallableName& callable, const LoadedObject& object, const Digest& identity,
+                 const void* address);
 
 }  // namespace troupe::runtime

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <utility>
 
+#include "loaded_object.hpp"
 #include "text.hpp"
 #include "troupe/runtime/limits.hpp"
 #include "troupe/runtime/module_file.hpp"
@@ -124,11 +126,24 @@ Result<Module> Module::from(const troupe_module_v1* module, std::string origin) 
   auto state = std::make_shared<State>();
   state->name = module->name;
   state->origin = std::move(origin);
+  // Usually all callables lie in one object; its identity may cost the hash of a file, so it is kept.
+  std::uintptr_t identified = 0;
+  Digest identity;
   for (const auto* entry = module->begin; entry != module->end; ++entry) {
     if (*entry == nullptr) continue;
-    const Result<Digest> digest = digest_of(name_and_kind(**entry), code_of(**entry));
-    if (!digest) return digest.error();
-    state->callables.push_back({*entry, *digest});
+    const void* code = code_of(**entry);
+    const std::optional<LoadedObject> object = loaded_object_at(code);
+    if (!object) {
+      return Error(Errc::digest_unavailable,
+                   text("module \"", state->origin, "\": \"", (*entry)->name, "\" lies in no loaded object"));
+    }
+    if (identity.empty() || object->base != identified) {
+      const Result<Digest> found = identity_of(*object);
+      if (!found) return found.error();
+      identity = *found;
+      identified = object->base;
+    }
+    state->callables.push_back({*entry, digest_in(name_and_kind(**entry), *object, identity, code)});
   }
   return Module(std::move(state));
 }
