@@ -13,6 +13,7 @@
 #include <limits>
 #include <string>
 
+#include "memory_left.hpp"
 #include "system_error.hpp"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -84,6 +85,7 @@ Result<FileDescriptor> Environment::create_memory(std::string_view name, std::ui
     return system_error(what, EFBIG, hint);
   if (bytes > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()))
     return system_error(what, EFBIG, hint);
+  if (bytes > memory_left()) return system_error(what, ENOMEM, hint);
   FileDescriptor fd(memfd(text.c_str()));
   if (!fd.valid()) return system_error("creating memory for " + text, errno);
   // Sparse first, so that the reservation below is the only thing that can run out of memory.

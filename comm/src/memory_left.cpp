@@ -1,0 +1,64 @@
+#include "memory_left.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <optional>
+
+namespace troupe::comm {
+
+namespace {
+
+constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
+
+/// The number behind `key` in lines of "key number …".
+std::optional<std::uint64_t> value_of(const std::string& path, const std::string& key) {
+  std::ifstream file(path);
+  std::string word;
+  std::uint64_t value = 0;
+  for (std::string line; file >> word; std::getline(file, line))
+    if (word == key && file >> value) return value;
+  return std::nullopt;
+}
+
+/// A file with one number; "max" is none.
+std::optional<std::uint64_t> number_in(const std::string& path) {
+  std::ifstream file(path);
+  std::uint64_t value = 0;
+  if (file >> value) return value;
+  return std::nullopt;
+}
+
+std::uint64_t left_in_machine(const std::string& proc) {
+  const auto available = value_of(proc + "/meminfo", "MemAvailable:");
+  if (!available) return unlimited;
+  return (*available + value_of(proc + "/meminfo", "SwapFree:").value_or(0)) * 1024;
+}
+
+/// Groups nest and each may limit: the tightest counts.
+std::uint64_t left_in_groups(const std::string& proc, const std::string& root) {
+  std::ifstream file(proc + "/self/cgroup");
+  std::uint64_t left = unlimited;
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("0::", 0) != 0) continue;  // the unified hierarchy
+    for (std::string group = line.substr(3); !group.empty() && group != "/"; group.erase(group.rfind('/'))) {
+      const std::string path = root + group;
+      const auto limit = number_in(path + "/memory.max"), used = number_in(path + "/memory.current");
+      if (!limit || !used) continue;
+      // File pages that are no shared memory are given up before anybody is killed.
+      const std::uint64_t cache = value_of(path + "/memory.stat", "file").value_or(0);
+      const std::uint64_t shared = std::min(cache, value_of(path + "/memory.stat", "shmem").value_or(0));
+      const std::uint64_t held = *used - std::min(*used, cache - shared);
+      left = std::min(left, *limit - std::min(*limit, held));
+    }
+  }
+  return left;
+}
+
+}  // namespace
+
+std::uint64_t memory_left(const std::string& proc, const std::string& cgroup) {
+  return std::min(left_in_machine(proc), left_in_groups(proc, cgroup));
+}
+
+}  // namespace troupe::comm
