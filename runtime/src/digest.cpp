@@ -79,7 +79,7 @@ Digest Hasher::finish() {
 
 Digest sha256(std::span<const std::byte> bytes) { return Hasher().raw(bytes).finish(); }
 
-Result<Digest> sha256_of_file(const std::filesystem::path& path) {
+Result<Digest> sha256_of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   Hasher hasher;
   std::vector<char> block(std::size_t{1} << 16U);
@@ -87,7 +87,7 @@ Result<Digest> sha256_of_file(const std::filesystem::path& path) {
     hasher.raw(std::as_bytes(std::span(block.data(), static_cast<std::size_t>(file.gcount()))));
   }
   // A directory opens, but cannot be read: only an end that was reached says that all bytes were seen.
-  if (!file.eof()) return Error(Errc::digest_unavailable, text("cannot read \"", path.string(), "\""));
+  if (!file.eof()) return Error(Errc::digest_unavailable, text("cannot read \"", path, "\""));
   return hasher.finish();
 }
 

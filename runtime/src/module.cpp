@@ -55,7 +55,7 @@ CallableName name_and_kind(const troupe_callable_v1& callable) {
   return {callable.kind, callable.name, callable.signature};
 }
 
-std::string read_file(const std::filesystem::path& path, bool& ok) {
+std::string read_file(const std::string& path, bool& ok) {
   std::ifstream file(path, std::ios::binary);
   std::string bytes;
   std::vector<char> block(std::size_t{1} << 16U);
@@ -148,18 +148,17 @@ Result<Module> Module::from(const troupe_module_v1* module, std::string origin) 
   return Module(std::move(state));
 }
 
-Result<Module> Module::open(const std::filesystem::path& path) {
-  const std::string file = path.string();
+Result<Module> Module::open(const std::string& file) {
   bool readable = false;
-  const std::string bytes = read_file(path, readable);
+  const std::string bytes = read_file(file, readable);
   const auto image = std::as_bytes(std::span(bytes));
   if (!readable) return Error(Errc::module_unreadable, text("cannot read module \"", file, "\""));
   if (const std::string defect = module_file_defect(image); !defect.empty()) {
     return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect));
   }
   // A bare file name would send the dynamic linker on a search of its own.
-  const std::string absolute = std::filesystem::absolute(path).string();
-  void* library = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
+  const std::string place = file.find('/') == std::string::npos ? "./" + file : file;
+  void* library = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc keeps it per thread
     return Error(Errc::module_unreadable,

@@ -200,6 +200,7 @@ void one_random_chain(std::mt19937_64& random) {
           order.insert(order.begin() + std::ptrdiff_t(random() % (d + 1)), d);
         next = tensor.transpose(Shape::from(order).value());
         std::vector<std::uint64_t> new_shape;
+        new_shape.reserve(dims);
         for (const auto from : order) new_shape.push_back(old_shape[from]);
         walk(new_shape, [&](const auto& index) {
           std::vector<std::uint64_t> old_index(dims);

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,7 +56,7 @@ class TROUPE_API Hasher {
 };
 
 [[nodiscard]] TROUPE_API Digest sha256(std::span<const std::byte> bytes);
-[[nodiscard]] TROUPE_API Result<Digest> sha256_of_file(const std::filesystem::path& path);
+[[nodiscard]] TROUPE_API Result<Digest> sha256_of_file(const std::string& path);
 
 /// What a callable is apart from its code.
 struct CallableName {

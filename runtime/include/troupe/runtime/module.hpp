@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -35,7 +34,7 @@ class TROUPE_API Module {
  public:
   /// Loads the file privately (RTLD_LOCAL, all symbols resolved) and for good: functions of a program module
   /// may be on any stack, so it is never unloaded. Errors name the file and what is wrong with it.
-  [[nodiscard]] static Result<Module> open(const std::filesystem::path& path);
+  [[nodiscard]] static Result<Module> open(const std::string& file);
   /// From a module structure that is already in memory; `origin` is its name in errors.
   [[nodiscard]] static Result<Module> from(const troupe_module_v1* module, std::string origin);
 
