@@ -2,8 +2,10 @@
 
 #include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <elf.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -114,6 +116,16 @@ TEST_CASE("a module file that was cut anywhere in its loaded part is refused bef
     INFO(size);
     CHECK_FALSE(module_file_defect(bytes.first(size)).empty());
   }
+  Elf64_Ehdr header;
+  std::memcpy(&header, whole.data(), sizeof header);
+  std::size_t loaded = 0;  // the end of the last segment
+  for (std::size_t i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    std::memcpy(&segment, whole.data() + header.e_phoff + i * sizeof segment, sizeof segment);
+    loaded = std::max<std::size_t>(loaded, segment.p_offset + segment.p_filesz);
+  }
+  CHECK(module_file_defect(bytes.first(loaded)).empty());
+  CHECK(module_file_defect(bytes.first(loaded - 1)).find("it ends inside segment") == 0);
   CHECK(module_file_defect(bytes.first(3)) == "it is no ELF file");
   CHECK(module_file_defect(bytes.first(100)) == "it ends inside its program headers");
   const auto with = [&](std::size_t at, char byte) {
