@@ -26,6 +26,9 @@ struct Box {
   std::array<std::uint64_t, max_rank> strides{};  ///< bytes, descending
   std::array<std::uint32_t, max_rank> extents{};
   std::uint8_t rank = 0;
+  /// The view's elements interleave or overlap, and this is only the range that covers them. Writing it does
+  /// not overwrite every byte, so the graph takes an `out` of it for an `inout`.
+  bool hull = false;
 
   /// Bytes without a gap at each point of the box.
   std::uint64_t run() const noexcept;
@@ -55,7 +58,7 @@ struct Access {
   std::uint64_t buffer_bytes = 0;  ///< size of the whole buffer; [lo, hi) lies inside
   std::uint64_t lo = 0;            ///< first byte touched, from the buffer's start
   std::uint64_t hi = 0;            ///< one past the last
-  const Box* box = nullptr;        ///< when the bytes have gaps; read during submit only
+  const Box* box = nullptr;        ///< when the bytes have gaps, or it is a hull; read during submit only
   Tag tag{};
 
   static constexpr Access whole(BufferRef buffer, std::uint64_t bytes, Tag tag) noexcept {

@@ -33,7 +33,7 @@ inline constexpr ExecutorId any_executor = 0xFFFF'FFFF;
 /// What to submit. Everything is read during the call, except that the characters of `name` must stay alive
 /// until the task has ended.
 struct TaskSpec {
-  std::string_view name;      ///< for errors and why()
+  std::string_view name{};    ///< for errors and why()
   std::uint64_t cookie = 0;   ///< the owner's: an index or a pointer to what the task is
   std::uint8_t kind = 0;      ///< which ready queue, < TaskGraph::max_kinds; kinds never block each other
   std::int32_t priority = 0;  ///< larger first; equal ones first come, first served

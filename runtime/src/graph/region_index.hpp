@@ -1,0 +1,176 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "graph/chunk_pool.hpp"
+#include "graph/extent_index.hpp"
+#include "graph/grid.hpp"
+#include "graph/slots.hpp"
+
+namespace troupe::runtime::graph {
+
+// One region that tasks named: who wrote it last, who read it since. Hot, one cache line; the bytes are
+// absolute (the reference's offset is added), so a region is the same through whatever reference it is named.
+struct alignas(64) Cell {
+  std::uint64_t lo = 0, hi = 0;
+  TaskId writer;              // none: nobody
+  TaskId reader;              // one of the readers since; the others are in `readers`
+  std::uint64_t written = 0;  // when `writer` was set, counted in writes
+  std::uint32_t arena = 0;
+  std::uint32_t readers = none;  // chunks of packed task ids
+  std::uint32_t near = none;     // chunks of neighbours: cells that share a byte with this one
+  std::uint32_t space = none;
+  std::uint32_t version = 1;  // changes when the cell is dropped: neighbours forget lazily
+  std::uint8_t rank = 0;
+  std::uint8_t idle = 0;  // how often a neighbour found nothing alive here
+  bool used = false;
+};
+static_assert(sizeof(Cell) == 64);
+
+// A neighbour, as one word: cell, flags, version.
+struct Near {
+  static constexpr std::uint32_t covers_me = 0x8000'0000, covered = 0x4000'0000, cell_mask = 0x3FFF'FFFF;
+  static constexpr std::uint64_t pack(std::uint32_t cell, std::uint32_t flags,
+                                      std::uint32_t version) noexcept {
+    return std::uint64_t{version} << 32U | flags | cell;
+  }
+  explicit Near(std::uint64_t word) noexcept
+      : cell(static_cast<std::uint32_t>(word) & cell_mask),
+        flags(static_cast<std::uint32_t>(word) & ~cell_mask),
+        version(static_cast<std::uint32_t>(word >> 32U)) {}
+  std::uint32_t cell, flags, version;
+};
+
+// All cells of a graph. Cells of overlapping references live in one space; a cell knows its neighbours, so an
+// access costs one hash lookup plus its true overlaps. Cells without live tasks stay, to be found again,
+// until there are twice as many as were alive at the last sweep: memory is bounded by what is alive.
+class RegionIndex {
+ public:
+  RegionIndex(const Slots& slots, const Failures& failures, ChunkPool& chunks)
+      : slots_(slots), failures_(failures), chunks_(chunks) {
+    table_.resize(1024);
+  }
+
+  // The cell of a region of a buffer that reaches from base to base + buffer_bytes; made when new.
+  // `box` is null for a plain range; lo and hi (of the box, too) are absolute.
+  std::uint32_t find_or_create(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi, const Box* box,
+                               std::uint64_t base, std::uint64_t buffer_bytes) {
+    const std::uint32_t tag = tag_of(arena, lo, hi, box);
+    for (std::uint64_t i = tag & table_mask_;; i = (i + 1) & table_mask_) {
+      const Entry& entry = table_[i];
+      if (entry.tag == 0) break;
+      if (entry.tag == tag && same(entry.cell, arena, lo, hi, box)) return entry.cell;
+    }
+    return create(tag, arena, lo, hi, box, base, buffer_bytes);
+  }
+
+  Cell& operator[](std::uint32_t cell) noexcept { return cells_[cell]; }
+  const Cell& operator[](std::uint32_t cell) const noexcept { return cells_[cell]; }
+
+  void add_reader(std::uint32_t cell, TaskId reader);
+  void clear_readers(std::uint32_t cell) noexcept {
+    Cell& c = cells_[cell];
+    c.reader = TaskId{};
+    if (c.readers == none) return;
+    chunks_.clear(c.readers);
+    info_[cell].reader_count = 0;
+  }
+  // Takes neighbours out of the list that were dropped since.
+  void compact_near(std::uint32_t cell);
+  // Nothing alive, and no failure to remember.
+  bool dead(const Cell& cell) const noexcept;
+  void evict(std::uint32_t cell);
+  // Forgets a whole buffer (its address is about to mean something else).
+  void forget(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi);
+
+  // Calls visit(cell, covers) for every cell that shares a byte with the region; makes none.
+  template <class Visit>
+  void visit_overlaps(std::uint32_t arena, const Box& box, Visit visit) const {
+    extents_.query(arena, box.lo, box.hi, [&](std::uint32_t space) {
+      for (std::uint32_t c = spaces_[space].first; c != none; c = info_[c].next) {
+        if (const Box other = box_of(c); overlaps(other, box)) visit(c, covers(other, box));
+      }
+    });
+  }
+  template <class Visit>
+  void visit_cells(Visit visit) const {
+    for (const Cell& cell : cells_) {
+      if (cell.used) visit(cell);
+    }
+  }
+  std::uint32_t cells() const noexcept { return used_; }
+
+ private:
+  struct Entry {
+    std::uint32_t tag = 0, cell = 0;  // tag 0: empty
+  };
+  struct CellInfo {
+    Box box;                                 // only its dimensions count; set when the cell's rank is not 0
+    std::uint32_t prev = none, next = none;  // in the space
+    std::uint32_t near_count = 0, near_limit = 16;
+    std::uint32_t reader_count = 0, reader_limit = 2 * Chunk::wide_room;
+    std::uint32_t stamp = 0;
+  };
+  struct Space {
+    std::uint64_t lo = 0, hi = 0;
+    std::uint32_t arena = 0, first = none, count = 0;
+    std::uint64_t work = 0;  // comparisons since the grid was made
+    std::unique_ptr<Grid> grid;
+  };
+  static constexpr std::uint32_t grid_from = 16;  // cells
+
+  static std::uint32_t tag_of(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+                              const Box* box) noexcept {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = static_cast<Wide>(lo ^ 0x2D35'8DCC'AA6C'78A5ULL) *
+                         (hi ^ 0x8BB8'4B93'962E'ACC9ULL ^ (std::uint64_t{arena} << 48U));
+    std::uint64_t mixed = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
+    if (box != nullptr) {
+      for (std::size_t d = 0; d < box->rank; ++d) {
+        mixed = (mixed ^ box->strides[d] ^ std::uint64_t{box->extents[d]} << 32U) * 0x9E37'79B9'7F4A'7C15ULL;
+        mixed ^= mixed >> 29U;
+      }
+    }
+    const auto tag = static_cast<std::uint32_t>(mixed ^ mixed >> 32U);
+    return tag != 0 ? tag : 1;
+  }
+  bool same(std::uint32_t cell, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+            const Box* box) const noexcept {
+    const Cell& c = cells_[cell];
+    if (c.lo != lo || c.hi != hi || c.arena != arena) return false;
+    if (box == nullptr) return c.rank == 0;
+    const Box& own = info_[cell].box;
+    return c.rank == box->rank &&
+           (c.rank == 0 || (own.strides == box->strides && own.extents == box->extents));
+  }
+
+  bool matters_to_failure(const Cell& cell) const noexcept;
+  std::uint32_t create(std::uint32_t tag, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+                       const Box* box, std::uint64_t base, std::uint64_t buffer_bytes);
+  Box box_of(std::uint32_t cell) const noexcept;
+  void put(std::uint32_t tag, std::uint32_t cell);
+  void rehash();
+  void sweep();
+  std::uint32_t space_of(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi);
+  void merge(std::uint32_t into, std::uint32_t from);
+  void join(std::uint32_t space, std::uint32_t cell);
+  void leave(std::uint32_t cell);
+  void connect(std::uint32_t space, std::uint32_t cell, const Box& box);
+  void add_near(std::uint32_t cell, std::uint64_t word);
+  void build_grid(Space& space, const Box& reference);
+
+  const Slots& slots_;
+  const Failures& failures_;
+  ChunkPool& chunks_;
+  std::vector<Entry> table_;
+  std::uint64_t table_mask_ = 1023;
+  std::vector<Cell> cells_;
+  std::vector<CellInfo> info_;
+  std::vector<Space> spaces_;
+  std::vector<std::uint32_t> spare_cells_, spare_spaces_;
+  ExtentIndex extents_;
+  std::uint32_t used_ = 0, sweep_at_ = 4096, stamp_ = 0;
+};
+
+}  // namespace troupe::runtime::graph

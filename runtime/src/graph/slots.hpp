@@ -1,0 +1,108 @@
+#pragma once
+
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "graph/chunk_pool.hpp"
+#include "troupe/runtime/task_graph.hpp"
+
+namespace troupe::runtime::graph {
+
+constexpr std::uint64_t pack(TaskId id) noexcept { return std::uint64_t{id.generation} << 32U | id.slot; }
+constexpr TaskId unpack(std::uint64_t word) noexcept {
+  return {static_cast<std::uint32_t>(word), static_cast<std::uint32_t>(word >> 32U)};
+}
+
+enum SlotFlag : std::uint8_t {
+  prioritized = 1,  // sits in a priority heap, not in a queue
+  poisoned = 2,     // must not run (any more): a producer failed, or it was cancelled
+  failed = 4,       // a member failed
+  node_only = 8,
+  on_executor = 16,  // dispatched in order: its executor is in the SlotInfo
+  answered = 32,     // all members ended before its producers did
+  offered = 64,      // sits in an executor's offer list
+  has_uses = 128,    // touches intermediates
+};
+
+// What submit, release and completion of a task touch: one cache line.
+struct alignas(64) Slot {
+  static constexpr std::uint32_t inline_successors = 5;
+  static constexpr std::uint32_t order_only = 0x8000'0000;  // on a successor: not poisoned by us
+
+  std::uint32_t generation = 1;
+  TaskState state = TaskState::none;
+  std::uint8_t kind = 0;
+  std::uint8_t flags = 0;
+  std::uint8_t ring = 0;
+  std::uint32_t pending = 0;  // producers that have not ended, and events
+  std::uint32_t next = none;  // in the free list, a ready queue, the list of tasks to end
+  std::uint64_t cookie = 0;
+  std::uint32_t members = 0;            // still out
+  std::uint32_t unplaced = 0;           // intermediates without memory
+  std::uint32_t uses = none;            // chunks: intermediates it touches
+  std::uint32_t successor_tail = none;  // chunks in a ring: the tail's next is the first
+  std::uint32_t successor_count = 0;
+  std::uint32_t successors[inline_successors];
+
+  bool is(SlotFlag flag) const noexcept { return (flags & flag) != 0; }
+  void set(SlotFlag flag) noexcept { flags = static_cast<std::uint8_t>(flags | flag); }
+  void unset(SlotFlag flag) noexcept { flags = static_cast<std::uint8_t>(flags & ~flag); }
+};
+static_assert(sizeof(Slot) == 64);
+
+// The rest. The three sums are over its unfinished producers that are dispatched in order: count, sum of
+// executor numbers, sum of their squares. They say in O(1) whether all are on one executor.
+struct SlotInfo {
+  std::string_view name;
+  std::uint64_t serial = 0;
+  std::int32_t priority = 0;
+  std::uint32_t members = 1;
+  std::uint32_t events = 0;
+  ExecutorId bound = any_executor;
+  ExecutorId executor = any_executor;
+  std::uint32_t dispatched = 0;
+  std::uint64_t executor_sum = 0, executor_squares = 0;
+};
+
+// Why tasks failed, by id; kept after they ended for as long as someone can ask or be poisoned.
+using Failures = std::unordered_map<std::uint64_t, Error>;
+
+class Slots {
+ public:
+  Slot& operator[](std::uint32_t slot) noexcept { return hot_[slot]; }
+  const Slot& operator[](std::uint32_t slot) const noexcept { return hot_[slot]; }
+  SlotInfo& info(std::uint32_t slot) noexcept { return info_[slot]; }
+  const SlotInfo& info(std::uint32_t slot) const noexcept { return info_[slot]; }
+  std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(hot_.size()); }
+
+  bool alive(TaskId id) const noexcept {
+    return id.slot < hot_.size() && hot_[id.slot].generation == id.generation;
+  }
+  TaskId id(std::uint32_t slot) const noexcept { return {slot, hot_[slot].generation}; }
+
+  std::uint32_t take() {
+    if (free_ == none) {
+      hot_.emplace_back();
+      info_.emplace_back();
+      return size() - 1;
+    }
+    const std::uint32_t slot = free_;
+    free_ = hot_[slot].next;
+    return slot;
+  }
+  void give(std::uint32_t slot) noexcept {
+    Slot& s = hot_[slot];
+    s.state = TaskState::none;
+    if (++s.generation == 0) s.generation = 1;
+    s.next = free_;
+    free_ = slot;
+  }
+
+ private:
+  std::vector<Slot> hot_;
+  std::vector<SlotInfo> info_;
+  std::uint32_t free_ = none;
+};
+
+}  // namespace troupe::runtime::graph

@@ -1,0 +1,495 @@
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <map>
+#include <optional>
+
+#include "runtime/graph_program.hpp"
+#include "troupe/runtime/task_graph.hpp"
+
+// Runs a program twice: through the graph, in a random legal order with pretended executors, and one task
+// after the other. A task's outputs are a hash of all its inputs, so any task that saw wrong bytes shows.
+namespace troupe::test {
+
+using namespace runtime;
+
+namespace {
+
+enum class TestErrc : std::int32_t { broken = 1, stopped = 2 };
+std::string_view error_name(TestErrc code) { return code == TestErrc::broken ? "broken" : "stopped"; }
+
+enum class Outcome : std::uint8_t { open, done, failed, poisoned, cancelled };
+
+std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ x >> 30U) * 0xBF58'476D'1CE4'E5B9ULL;
+  x = (x ^ x >> 27U) * 0x94D0'49BB'1331'11EBULL;
+  return x ^ x >> 31U;
+}
+
+using Memory = std::vector<std::uint64_t>;  // one word stands for one byte
+
+// What a task does to memory. `at(use, byte)` is the place of a byte of a buffer.
+template <class At>
+void execute(const Op& op, Memory& memory, At at) {
+  std::uint64_t hash = op.id + 1;
+  for (const Use& use : op.uses) {
+    if (!reads(use.tag)) continue;
+    for (const std::uint32_t byte : use.view.bytes()) hash = mix(hash ^ memory[at(use, byte)]);
+  }
+  for (std::size_t u = 0; u < op.uses.size(); ++u) {
+    if (!writes(op.uses[u].tag)) continue;
+    for (const std::uint32_t byte : op.uses[u].view.bytes())
+      memory[at(op.uses[u], byte)] = mix(hash ^ byte * 64 ^ u);
+  }
+}
+
+class Runner {
+ public:
+  Runner(const Program& program, std::uint64_t seed)
+      : program_(program),
+        random_(seed),
+        graph_({.arena_bytes = {program.arena_bytes, program.arena_bytes, program.arena_bytes,
+                                program.arena_bytes},
+                .block_alignment = program.alignment,
+                .task_window = program.window}),
+        memory_(Program::external_bytes + limits::arenas * program.arena_bytes, 0),
+        reading_(memory_.size(), 0),
+        writing_(memory_.size(), 0),
+        tasks_(program.tasks),
+        refs_(program.buffers),
+        queues_(program.executors) {
+    // Each executor wants intermediates dirty: whoever reads before writing shows.
+    for (std::size_t i = Program::external_bytes; i < memory_.size(); ++i) memory_[i] = 0xDEAD;
+    in_order_ = chance(random_, 60);
+    for (std::size_t b = 0; b < program.externals.size(); ++b) {
+      refs_[b] = BufferRef{1, 0, program.externals[b].address};
+    }
+  }
+
+  std::string run() {
+    while (complaint_.empty() && step()) {
+    }
+    if (complaint_.empty()) finish();
+    return complaint_;
+  }
+
+ private:
+  struct Task {
+    const Op* op = nullptr;
+    TaskId id;
+    Outcome outcome = Outcome::open;
+    bool submitted = false, started = false, running = false, cancel_asked = false;
+    std::uint32_t members_left = 0, events_left = 0;
+    std::vector<std::size_t> read, written;  // places, while it runs
+    std::vector<std::uint64_t> bases;        // of its uses
+  };
+
+  void complain(const std::string& what) {
+    if (complaint_.empty()) complaint_ = what;
+  }
+
+  bool step() {
+    // Random, but everything that is possible gets its turn; what is not possible is tried again as another.
+    const std::uint64_t first = below(random_, 6);
+    for (std::uint64_t k = 0; k < 6; ++k) {
+      bool did = false;
+      switch ((first + k) % 6) {
+        case 0:
+        case 1:
+          did = next_op();
+          break;
+        case 2:
+          did = start_unordered();
+          break;
+        case 3:
+          did = in_order_ ? enqueue() : start_unordered();
+          break;
+        case 4:
+          did = progress_running();
+          break;
+        default:
+          did = k == 5 || chance(random_, 30) ? signal_one() : false;
+          break;
+      }
+      collect();
+      if (did || !complaint_.empty()) return complaint_.empty();
+    }
+    if (signal_one()) return true;
+    if (running_.empty() && queues_empty()) return stuck();
+    return true;
+  }
+
+  bool next_op() {
+    if (cursor_ == program_.ops.size()) return false;
+    const Op& op = program_.ops[cursor_];
+    switch (op.kind) {
+      case Op::Kind::task:
+        if (!graph_.has_room()) return false;
+        submit(op);
+        break;
+      case Op::Kind::alloc:
+        if (auto ref = graph_.alloc(op.bytes); ref) {
+          refs_[op.id] = *ref;
+        } else if (!(ref.error() == Errc::heap_ring_deadlock)) {
+          complain(ref.error().what());
+        }
+        break;
+      case Op::Kind::release:
+        (void)graph_.release(refs_[op.id]);
+        break;
+      case Op::Kind::begin_scope:
+        (void)graph_.begin_scope();
+        break;
+      case Op::Kind::end_scope:
+        (void)graph_.end_scope();
+        break;
+      case Op::Kind::cancel:
+        cancel(op.id);
+        break;
+    }
+    ++cursor_;
+    if (cursor_ == program_.ops.size()) graph_.close();
+    return true;
+  }
+
+  void submit(const Op& op) {
+    Task& task = tasks_[op.id];
+    std::vector<Access> accesses;
+    std::deque<Box> boxes;
+    for (const Use& use : op.uses) {
+      boxes.push_back(use.view.box());
+      const Box& box = boxes.back();
+      const std::uint32_t b = use.view.buffer;
+      if (b >= program_.externals.size() && !refs_[b].allocated()) return;  // was refused
+      std::uint64_t bytes = b < program_.externals.size() ? program_.externals[b].bytes : box.hi;
+      // An owner may know a larger or a smaller buffer around the view; dependencies must not care.
+      if (b < program_.externals.size() && chance(random_, 30)) bytes = box.hi;
+      accesses.push_back(
+          {refs_[b], bytes, box.lo, box.hi, box.rank != 0 || box.hull ? &box : nullptr, use.tag});
+    }
+    std::vector<TaskId> after;
+    for (const std::uint32_t t : op.after) {
+      if (tasks_[t].submitted) after.push_back(tasks_[t].id);
+    }
+    const auto id = graph_.submit({.cookie = op.id,
+                                   .kind = static_cast<std::uint8_t>(op.ready_kind),
+                                   .priority = op.priority,
+                                   .members = op.members,
+                                   .events = op.events,
+                                   .executor = op.executor,
+                                   .node_only = op.node_only,
+                                   .accesses = accesses,
+                                   .after = after});
+    if (!id) {
+      // Only memory that can never fit, and intermediates that were never given out.
+      if (!(id.error() == Errc::heap_ring_deadlock) && !(id.error() == Errc::invalid_args))
+        complain(id.error().what());
+      if (program_.never_stuck && !shrunk_) complain(std::string("refused: ") + id.error().what());
+      return;
+    }
+    task.op = &op;
+    task.id = *id;
+    task.submitted = true;
+    task.members_left = op.members;
+    task.events_left = op.events;
+    by_id_[key(*id)] = op.id;
+  }
+
+  void cancel(std::uint32_t t) {
+    Task& task = tasks_[t];
+    if (!task.submitted) return;
+    const bool waits =
+        graph_.state(task.id) != TaskState::none && graph_.state(task.id) != TaskState::running;
+    if (graph_.cancel(task.id, Error(TestErrc::stopped, "stop t" + std::to_string(t))) != waits) {
+      complain("cancel of t" + std::to_string(t) + " lied");
+    }
+    if (waits) task.cancel_asked = true;
+  }
+
+  bool start_unordered() {
+    if (running_.size() >= 4) return false;
+    const auto kind = static_cast<std::uint8_t>(in_order_ ? 1 : below(random_, 2));
+    Work work = graph_.pop_ready(kind);
+    if (!work && !in_order_) work = graph_.pop_ready(static_cast<std::uint8_t>(1 - kind));
+    if (!work) return false;
+    if (chance(random_, 5)) {
+      if (!graph_.requeue(work.id)) complain("requeue refused");
+      return true;
+    }
+    popped(work);
+    running_.push_back(static_cast<std::uint32_t>(work.cookie));
+    start(tasks_[work.cookie]);
+    return true;
+  }
+
+  // Kind 0 goes to FIFO executors, ahead of its producers where the graph offers it.
+  bool enqueue() {
+    const auto e = static_cast<ExecutorId>(below(random_, program_.executors));
+    Work work = chance(random_, 70) ? graph_.pop_in_order(e) : Work{};
+    const bool ahead = static_cast<bool>(work);
+    if (!work) work = graph_.pop_ready(0);
+    if (!work) return false;
+    if (chance(random_, 5)) return graph_.requeue(work.id);
+    popped(work);
+    ExecutorId to = e;
+    if (const std::uint32_t bound = tasks_[work.cookie].op->executor; bound != any_executor) {
+      if (ahead && bound != e) complain("offered to another executor than it is bound to");
+      to = bound;
+    }
+    if (!graph_.dispatched(work.id, to)) complain("dispatched() refused");
+    queues_[to].push_back(static_cast<std::uint32_t>(work.cookie));
+    return true;
+  }
+
+  void popped(const Work& work) {
+    Task& task = tasks_[work.cookie];
+    if (task.running || task.outcome != Outcome::open)
+      complain("t" + std::to_string(work.cookie) + " popped twice");
+    task.running = true;
+  }
+
+  void start(Task& task) {
+    task.started = true;
+    if (graph_.is_poisoned(task.id)) return;
+    for (const Use& use : task.op->uses) {
+      std::uint64_t base = 0;
+      if (use.view.buffer < program_.externals.size()) {
+        base = program_.externals[use.view.buffer].address;
+      } else {
+        const auto place = graph_.placement(refs_[use.view.buffer]);
+        if (!place) return complain("t" + std::to_string(task.op->id) + " runs without memory");
+        base = Program::external_bytes + place->arena * program_.arena_bytes + place->offset;
+      }
+      task.bases.push_back(base);
+      if (use.tag == Tag::no_dep) continue;
+      for (const std::uint32_t byte : use.view.bytes()) {
+        (writes(use.tag) ? task.written : task.read).push_back(base + byte);
+      }
+    }
+    for (auto* places : {&task.read, &task.written}) {
+      std::sort(places->begin(), places->end());
+      places->erase(std::unique(places->begin(), places->end()), places->end());
+    }
+    for (const std::size_t p : task.written) {
+      if (reading_[p] != 0 || writing_[p] != 0)
+        return complain("t" + std::to_string(task.op->id) + " writes what is in use");
+    }
+    for (const std::size_t p : task.read) {
+      if (writing_[p] != 0)
+        return complain("t" + std::to_string(task.op->id) + " reads what is being written");
+    }
+    for (const std::size_t p : task.written) ++writing_[p];
+    for (const std::size_t p : task.read) ++reading_[p];
+  }
+
+  bool progress_running() {
+    std::vector<std::uint32_t*> fronts;
+    for (std::uint32_t& t : running_) fronts.push_back(&t);
+    for (auto& queue : queues_) {
+      if (!queue.empty()) fronts.push_back(&queue.front());
+    }
+    if (fronts.empty()) return false;
+    const std::uint32_t t = *fronts[below(random_, fronts.size())];
+    Task& task = tasks_[t];
+    if (!task.started) {
+      start(task);
+      return true;
+    }
+    // The last member carries the effect.
+    if (task.members_left == 1) effect(task);
+    const bool fails = task.op->fails && (task.members_left == 1 || chance(random_, 50));
+    const bool skipped = graph_.is_poisoned(task.id);
+    const std::string before = "t" + std::to_string(t);
+    if (--task.members_left == 0) {
+      task.running = false;
+      std::erase(running_, t);
+      for (auto& queue : queues_) {
+        if (!queue.empty() && queue.front() == t) queue.pop_front();
+      }
+      task.outcome = skipped ? Outcome::poisoned : task.op->fails ? Outcome::failed : Outcome::done;
+    }
+    bool taken = false;
+    if (fails && !skipped) {
+      taken = graph_.fail(task.id, Error(TestErrc::broken, before + " broke"));
+    } else if (!in_order_ && chance(random_, 50)) {
+      taken = true;
+      if (const Work next = graph_.complete_and_pop(task.id)) {
+        popped(next);
+        running_.push_back(static_cast<std::uint32_t>(next.cookie));
+        start(tasks_[next.cookie]);
+      }
+    } else {
+      taken = graph_.complete(task.id);
+    }
+    if (!taken) complain("the answer of " + before + " was refused");
+    if (task.members_left == 0 && graph_.complete(task.id))
+      complain("a second answer of " + before + " was taken");
+    return true;
+  }
+
+  void effect(Task& task) {
+    for (const std::size_t p : task.written) --writing_[p];
+    for (const std::size_t p : task.read) --reading_[p];
+    if (graph_.is_poisoned(task.id)) return;
+    if (task.op->fails) {
+      for (const std::size_t p : task.written) memory_[p] = 0xBAD;
+      return;
+    }
+    const Op& op = *task.op;
+    execute(op, memory_, [&](const Use& use, std::uint32_t byte) {
+      return task.bases[static_cast<std::size_t>(&use - op.uses.data())] + byte;
+    });
+  }
+
+  bool signal_one() {
+    std::vector<Task*> waiting;
+    for (Task& task : tasks_) {
+      if (task.submitted && task.events_left > 0) waiting.push_back(&task);
+    }
+    if (waiting.empty()) return false;
+    Task& task = *waiting[below(random_, waiting.size())];
+    --task.events_left;
+    const bool known = task.outcome == Outcome::open && !task.cancel_asked;
+    if (graph_.signal(task.id) != known && known) complain("signal refused");
+    return true;
+  }
+
+  void collect() {
+    while (auto ended = graph_.pop_ended()) {
+      Task& task = tasks_[ended->cookie];
+      const std::string who = "t" + std::to_string(ended->cookie);
+      if (task.outcome != Outcome::open || task.running) complain(who + " ended twice");
+      if (!ended->error) {
+        if (!task.op->node_only) complain(who + " ended without being run");
+        task.outcome = Outcome::done;
+        continue;
+      }
+      task.outcome = *ended->error == Errc::cancelled ? Outcome::cancelled : Outcome::poisoned;
+      if (task.outcome == Outcome::cancelled && !task.cancel_asked) complain(who + " was never cancelled");
+      const auto root = ended->error->root().code().value;
+      if (root != 1 && root != 2) complain(who + " has a cause that no one gave: " + render(*ended->error));
+    }
+  }
+
+  bool queues_empty() const {
+    return std::all_of(queues_.begin(), queues_.end(), [](const auto& q) { return q.empty(); });
+  }
+
+  // Nothing can be done: the end, or out of memory.
+  bool stuck() {
+    const GraphStatus status = graph_.status();
+    if (status.live == 0)
+      return cursor_ != program_.ops.size() ? (complain("submit blocks without cause"), false) : false;
+    const auto error = graph_.deadlock();
+    if (!error || !(*error == Errc::heap_ring_deadlock) || status.blocked == 0) {
+      complain("no one can go on, and deadlock() says " + std::string(error ? error->what() : "nothing"));
+      return false;
+    }
+    if (program_.never_stuck && !shrunk_) {
+      complain("stuck with enough memory: " + render(*error));
+      return false;
+    }
+    graph_.cancel_all(Error(TestErrc::stopped, "stuck"));
+    for (Task& task : tasks_) {
+      if (task.submitted && task.outcome == Outcome::open) task.cancel_asked = true;
+    }
+    while (auto ended = graph_.pop_ended()) {
+      const bool poisoned = ended->error && *ended->error == Errc::poisoned;
+      tasks_[ended->cookie].outcome = poisoned ? Outcome::poisoned : Outcome::cancelled;
+    }
+    cursor_ = program_.ops.size();
+    gave_up_ = true;
+    graph_.close();
+    return graph_.status().live != 0;
+  }
+
+  void finish();
+  void compare(const std::vector<bool>& broken_bytes, const Memory& expected);
+  static std::uint64_t key(TaskId id) { return std::uint64_t{id.slot} << 32U | id.generation; }
+
+  const Program& program_;
+  Random random_;
+  TaskGraph graph_;
+  Memory memory_;
+  std::vector<int> reading_, writing_;
+  std::vector<Task> tasks_;
+  std::vector<BufferRef> refs_;
+  std::vector<std::deque<std::uint32_t>> queues_;
+  std::vector<std::uint32_t> running_;
+  std::map<std::uint64_t, std::uint32_t> by_id_;
+  std::size_t cursor_ = 0;
+  bool in_order_ = false, gave_up_ = false, shrunk_ = false;
+  std::string complaint_;
+};
+
+// One task after the other, with the outcomes of the other run: who did not run leaves its bytes undefined.
+void Runner::finish() {
+  std::vector<std::size_t> base(program_.buffers, 0);
+  for (std::size_t b = 0; b < program_.externals.size(); ++b) base[b] = program_.externals[b].address;
+  std::size_t size = Program::external_bytes;
+  for (std::size_t b = program_.externals.size(); b < base.size(); ++b) {
+    base[b] = size;
+    size += 512;
+  }
+  Memory expected(size, 0);
+  std::vector<bool> undefined(size, false), poisoned(size, false);
+  for (std::size_t i = Program::external_bytes; i < size; ++i) undefined[i] = true;
+  const auto at = [&](const Use& use, std::uint32_t byte) { return base[use.view.buffer] + byte; };
+  std::array<std::uint64_t, 5> counts{};
+  for (const Op& op : program_.ops) {
+    if (op.kind != Op::Kind::task || !tasks_[op.id].submitted) continue;
+    const Task& task = tasks_[op.id];
+    const std::string who = "t" + std::to_string(op.id);
+    if (task.outcome == Outcome::open) return complain(who + " never ended");
+    ++counts[static_cast<std::size_t>(task.outcome)];
+    bool must_poison = false, reads_undefined = false;
+    for (const Use& use : op.uses) {
+      if (!reads(use.tag)) continue;
+      for (const std::uint32_t byte : use.view.bytes()) {
+        must_poison |= poisoned[at(use, byte)];
+        reads_undefined |= undefined[at(use, byte)];
+      }
+    }
+    for (const std::uint32_t t : op.after) {
+      must_poison |= tasks_[t].submitted && tasks_[t].outcome != Outcome::done && t < op.id;
+    }
+    if (must_poison && (task.outcome == Outcome::done || task.outcome == Outcome::failed)) {
+      return complain(who + " ran on the results of a failed task");
+    }
+    if (!must_poison && task.outcome == Outcome::poisoned && program_.exact) {
+      return complain(who + " was poisoned without a reason");
+    }
+    const bool ran = task.outcome == Outcome::done;
+    if (ran && !op.node_only) execute(op, expected, at);
+    for (const Use& use : op.uses) {
+      if (!writes(use.tag)) continue;
+      for (const std::uint32_t byte : use.view.bytes()) {
+        poisoned[at(use, byte)] = !ran;
+        // A node writes nothing: what was there stays.
+        if (!op.node_only || !ran) undefined[at(use, byte)] = !ran || reads_undefined;
+      }
+    }
+  }
+  const GraphStatus status = graph_.status();
+  if (status.live != 0 || status.completed != counts[1] || status.failed != counts[2] ||
+      status.poisoned != counts[3] || status.cancelled != counts[4]) {
+    return complain("the status counts other tasks than ended");
+  }
+  for (std::size_t i = 0; i < Program::external_bytes; ++i) {
+    if (!undefined[i] && memory_[i] != expected[i]) {
+      return complain("byte " + std::to_string(i) + " differs from the run one after the other");
+    }
+  }
+  if (graph_.memory_map().find("handle") != std::string::npos ||
+      graph_.memory_map().find(" uses by") != std::string::npos) {
+    return complain("memory is held after the end:\n" + graph_.memory_map());
+  }
+}
+
+}  // namespace
+
+std::string run_program(const Program& program, std::uint64_t schedule_seed) {
+  return Runner(program, schedule_seed).run();
+}
+
+}  // namespace troupe::test
