@@ -1,0 +1,225 @@
+#include "device_memory.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::platform::sim {
+
+namespace {
+
+constexpr std::size_t remembered_frees = 4096;
+constexpr unsigned char tail_byte = 0xCA;
+
+unsigned char* bytes(std::uint64_t address) noexcept {
+  return reinterpret_cast<unsigned char*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
+
+std::string hex(std::uint64_t address) {
+  char text[24];
+  std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(address));
+  return text;
+}
+
+std::string amount(std::uint64_t size) { return std::to_string(size) + " bytes"; }
+
+}  // namespace
+
+Result<std::unique_ptr<DeviceMemory>> DeviceMemory::create(std::size_t capacity) {
+  // Guards and freed addresses need room of their own.
+  auto range = AddressRange::reserve(capacity + capacity / 2 + (std::size_t{64} << 20));
+  if (!range) return range.error();
+  return std::unique_ptr<DeviceMemory>(new DeviceMemory(*std::move(range), capacity));
+}
+
+DeviceMemory::DeviceMemory(AddressRange range, std::size_t capacity) : range_(std::move(range)) {
+  statistics_.capacity = capacity;
+  cursor_ = range_.base() + page_size;
+  gaps_.emplace(cursor_, range_.size() - page_size);
+}
+
+std::uint64_t DeviceMemory::find_space(std::size_t size) {
+  auto fits = [size](const auto& gap) { return gap.second >= size; };
+  auto start = gaps_.lower_bound(cursor_);
+  auto gap = std::find_if(start, gaps_.end(), fits);
+  if (gap == gaps_.end()) gap = std::find_if(gaps_.begin(), start, fits);
+  if (gap == gaps_.end()) return 0;
+  const auto [address, length] = *gap;
+  gaps_.erase(gap);
+  if (length > size) gaps_.emplace(address + size, length - size);
+  cursor_ = address + size;
+  // The addresses live again: forget what was there before.
+  auto stale = freed_.lower_bound(address);
+  while (stale != freed_.end() && stale->first < address + size) stale = freed_.erase(stale);
+  return address;
+}
+
+Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view label) {
+  if (size == 0) {
+    return Error(Errc::invalid_argument, "device allocation of 0 bytes for " + std::string(label));
+  }
+  const std::lock_guard lock(mutex_);
+  if (size > statistics_.capacity - std::min(statistics_.in_use, statistics_.capacity)) {
+    return Error(Errc::out_of_memory,
+                 "device out of memory: " + amount(size) + " for " + std::string(label) + " do not fit, " +
+                     amount(statistics_.in_use) + " of " + amount(statistics_.capacity) + " in use\n" +
+                     map_locked(16),
+                 "free device tensors, or split the work");
+  }
+  const std::size_t whole = round_up(size, page_size);
+  const std::uint64_t address = find_space(whole + page_size);
+  if (address == 0 || !range_.commit(address, whole)) {
+    return Error(Errc::out_of_memory,
+                 "the host has no memory for " + amount(size) + " of device memory for " +
+                     std::string(label) + "\n" + map_locked(16));
+  }
+  std::memset(bytes(address + size), tail_byte, whole - size);
+  live_.emplace(address, Piece{size, std::string(label), false});
+  statistics_.in_use += size;
+  statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+  ++statistics_.live_allocations;
+  ++statistics_.total_allocations;
+  return address;
+}
+
+Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
+  const std::uint64_t address = piece->first;
+  const std::size_t size = piece->second.size;
+  const std::size_t whole = round_up(size, page_size);
+  const bool overrun = std::any_of(bytes(address + size), bytes(address + whole),
+                                   [](unsigned char byte) { return byte != tail_byte; });
+  range_.decommit(address, whole);
+  auto gap = gaps_.emplace(address, whole + page_size).first;
+  if (auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {
+    gap->second += next->second;
+    gaps_.erase(next);
+  }
+  if (gap != gaps_.begin()) {
+    if (auto before = std::prev(gap); before->first + before->second == gap->first) {
+      before->second += gap->second;
+      gaps_.erase(gap);
+    }
+  }
+  statistics_.in_use -= size;
+  --statistics_.live_allocations;
+  std::string label = piece->second.label;
+  freed_.insert_or_assign(address, std::move(piece->second));
+  freed_order_.push_back(address);
+  if (freed_order_.size() > remembered_frees) {
+    freed_.erase(freed_order_.front());
+    freed_order_.pop_front();
+  }
+  live_.erase(piece);
+  if (overrun) {
+    return Error(Errc::out_of_range, "something wrote past the end of " + hex(address) + " (" +
+                                          amount(size) + ", " + label + "); found when it was freed");
+  }
+  return {};
+}
+
+Result<void> DeviceMemory::release(std::uint64_t address) {
+  const std::lock_guard lock(mutex_);
+  auto piece = live_.find(address);
+  if (piece != live_.end() && !piece->second.window) return take_out(piece);
+  if (piece != live_.end()) {
+    return Error(Errc::bad_address, hex(address) + " is a window slice; its domain releases it");
+  }
+  if (freed_.contains(address)) {
+    return Error(Errc::double_free, "double free of " + hex(address) + " (" +
+                                        amount(freed_.at(address).size) + ", " + freed_.at(address).label +
+                                        ")");
+  }
+  return stray(address, 1, "freed address");
+}
+
+const DeviceMemory::Pieces::value_type* DeviceMemory::piece_at(const Pieces& pieces,
+                                                               std::uint64_t address) const {
+  auto after = pieces.upper_bound(address);
+  if (after == pieces.begin()) return nullptr;
+  const auto& piece = *std::prev(after);
+  return address - piece.first < piece.second.size ? &piece : nullptr;
+}
+
+Result<void> DeviceMemory::check(std::uint64_t address, std::size_t size, std::string_view what) const {
+  const std::lock_guard lock(mutex_);
+  const auto* piece = piece_at(live_, address);
+  if (piece != nullptr && size <= piece->second.size - (address - piece->first)) return {};
+  return stray(address, size, what);
+}
+
+Error DeviceMemory::stray(std::uint64_t address, std::size_t size, std::string_view what) const {
+  const std::string name(what);
+  if (const auto* piece = piece_at(live_, address)) {
+    const std::uint64_t offset = address - piece->first;
+    if (offset != 0 && size == 1) {
+      return Error(Errc::bad_address, name + ": " + hex(address) + " lies " + amount(offset) +
+                                              " inside the allocation at " + hex(piece->first) + " (" +
+                                              piece->second.label + ")",
+                   "free the address that malloc returned");
+    }
+    return Error(Errc::out_of_range, name + ": " + amount(size) + " at " + hex(address) + " reach past the end of " +
+                                          hex(piece->first) + " (" + amount(piece->second.size) + ", " +
+                                          piece->second.label + ")");
+  }
+  if (const auto* piece = piece_at(freed_, address)) {
+    return Error(Errc::bad_address, name + ": " + hex(address) + " was freed (" +
+                                           amount(piece->second.size) + ", " + piece->second.label + ")");
+  }
+  return Error(Errc::bad_address, name + ": " + hex(address) + " is not memory of this device",
+               "pass an address that this chip's malloc returned, or a host tensor to be copied in");
+}
+
+void DeviceMemory::add_window(std::uint64_t address, std::size_t size, std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  if (live_.insert_or_assign(address, Piece{size, std::string(name), true}).second) {
+    statistics_.window_bytes += size;
+  }
+}
+
+void DeviceMemory::remove_window(std::uint64_t address) {
+  const std::lock_guard lock(mutex_);
+  auto piece = live_.find(address);
+  if (piece == live_.end() || !piece->second.window) return;
+  statistics_.window_bytes -= piece->second.size;
+  live_.erase(piece);
+}
+
+MemoryStatistics DeviceMemory::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+std::string DeviceMemory::map(std::size_t lines) const {
+  const std::lock_guard lock(mutex_);
+  return map_locked(lines);
+}
+
+std::string DeviceMemory::map_locked(std::size_t lines) const {
+  std::vector<const Pieces::value_type*> pieces;
+  pieces.reserve(live_.size());
+  for (const auto& piece : live_) pieces.push_back(&piece);
+  std::sort(pieces.begin(), pieces.end(),
+            [](const auto* a, const auto* b) { return a->second.size > b->second.size; });
+  std::string text = "memory map (" + std::to_string(pieces.size()) + " allocations):";
+  for (std::size_t i = 0; i < std::min(lines, pieces.size()); ++i) {
+    text += "\n  " + hex(pieces[i]->first) + "  " + amount(pieces[i]->second.size) + "  " +
+            pieces[i]->second.label;
+  }
+  if (pieces.size() > lines) text += "\n  and " + std::to_string(pieces.size() - lines) + " more";
+  return text;
+}
+
+std::vector<std::string> DeviceMemory::live() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> lines;
+  for (const auto& [address, piece] : live_) {
+    if (!piece.window) lines.push_back(hex(address) + " " + amount(piece.size) + " " + piece.label);
+  }
+  return lines;
+}
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "address_range.hpp"
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::platform::sim {
+
+/// Numbers about a device's memory, in bytes and pieces.
+struct MemoryStatistics {
+  std::uint64_t capacity = 0;
+  std::uint64_t in_use = 0;
+  std::uint64_t peak = 0;
+  std::uint64_t window_bytes = 0;
+  std::uint64_t live_allocations = 0;
+  std::uint64_t total_allocations = 0;
+};
+
+/// The memory of one simulated chip: an address range of its own, a size limit, and a table of everything
+/// handed out. Every allocation ends in a guard page; addresses of freed ones fault and are not reused soon,
+/// so that use after free is told apart from an address that never was this chip's. Safe from any thread.
+class DeviceMemory {
+ public:
+  static Result<std::unique_ptr<DeviceMemory>> create(std::size_t capacity);
+
+  /// Zeroed, 4096-byte aligned. `label` says in maps and errors what it is for. Out of memory is an error that
+  /// carries the memory map.
+  Result<std::uint64_t> allocate(std::size_t size, std::string_view label);
+  /// Names double frees, foreign addresses, interior addresses, and a write past the end of the allocation.
+  Result<void> release(std::uint64_t address);
+
+  /// Is [address, address + size) inside one live allocation or window slice? `what` names the user's thing in
+  /// the error ("tensor 2 of kernel 'add'").
+  Result<void> check(std::uint64_t address, std::size_t size, std::string_view what) const;
+
+  /// Window slices live outside the range but belong to the chip.
+  void add_window(std::uint64_t address, std::size_t size, std::string_view name);
+  void remove_window(std::uint64_t address);
+
+  MemoryStatistics statistics() const;
+  /// One line per live allocation, largest first, at most `lines` of them.
+  std::string map(std::size_t lines = 16) const;
+  /// Labels and sizes of what is still allocated.
+  std::vector<std::string> live() const;
+  /// Never gives the memory back: a kernel may still be writing to it.
+  void leak() noexcept { range_.leak(); }
+
+ private:
+  struct Piece {
+    std::size_t size;
+    std::string label;
+    bool window;
+  };
+  using Pieces = std::map<std::uint64_t, Piece>;
+
+  DeviceMemory(AddressRange range, std::size_t capacity);
+  std::uint64_t find_space(std::size_t size);
+  Result<void> take_out(Pieces::iterator piece);
+  const Pieces::value_type* piece_at(const Pieces& pieces, std::uint64_t address) const;
+  Error stray(std::uint64_t address, std::size_t size, std::string_view what) const;
+  std::string map_locked(std::size_t lines) const;
+
+  mutable std::mutex mutex_;
+  AddressRange range_;
+  Pieces live_;
+  Pieces freed_;  ///< what used to be at addresses not handed out again yet
+  std::deque<std::uint64_t> freed_order_;
+  std::map<std::uint64_t, std::size_t> gaps_;  ///< free address space, coalesced
+  std::uint64_t cursor_ = 0;                   ///< next fit: the place after the last allocation
+  MemoryStatistics statistics_;
+};
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "troupe/platform/device_abi.h"
+
+namespace troupe::platform::sim {
+
+/// The host's table with the defaults filled in where it left something out. Immutable after construction; safe
+/// from any thread as far as the host's entries are.
+class HostServices {
+ public:
+  explicit HostServices(const troupe_host* host);
+  HostServices(const HostServices&) = delete;
+  HostServices& operator=(const HostServices&) = delete;
+  /// Waits for the threads that the default `start_thread` made.
+  ~HostServices();
+
+  void log(troupe_log_level level, std::int32_t code, const std::string& text) const noexcept;
+  std::uint64_t now() const noexcept;
+  /// False: the host has no threads to give.
+  bool start_thread(const char* name, void (*body)(void*), void* argument) noexcept;
+  bool post(void (*task)(void*, std::int32_t), void* argument) noexcept;
+
+  bool traces() const noexcept { return table_.trace != nullptr; }
+  bool dumps() const noexcept { return table_.dump != nullptr; }
+  bool completes() const noexcept { return table_.complete != nullptr; }
+  bool posts() const noexcept { return table_.post != nullptr; }
+  void trace(const troupe_trace_event* events, std::size_t count) const { table_.trace(table_.data, events, count); }
+  void dump(const troupe_dump_record& record) const { table_.dump(table_.data, &record); }
+  void complete(const troupe_completion* completions, std::size_t count) const {
+    table_.complete(table_.data, completions, count);
+  }
+
+ private:
+  struct OwnThread;
+  static void* run_own_thread(void* thread);
+
+  troupe_host table_{};
+  std::mutex mutex_;
+  std::condition_variable all_returned_;
+  std::size_t own_threads_ = 0;
+};
+
+}  // namespace troupe::platform::sim
