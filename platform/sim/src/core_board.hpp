@@ -1,0 +1,56 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "arch.hpp"
+
+namespace troupe::platform::sim {
+
+/// A reading of the processor's own counter: what a kernel's begin costs to note.
+inline std::uint64_t ticks() noexcept {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  std::uint64_t value = 0;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(value));
+  return value;
+#else
+#error "no cycle counter for this processor"
+#endif
+}
+
+/// What one core is doing, for `status`. Written by the thread that plays the core, read by anybody.
+struct alignas(64) CoreSlot {
+  std::atomic<const char*> name{nullptr};  ///< null: idle
+  std::atomic<std::uint64_t> since{0};     ///< ticks
+  std::atomic<std::uint32_t> block{0};
+  std::atomic<bool> waiting{false};
+  std::atomic<const void*> flag{nullptr};  ///< what it waits for
+  std::atomic<std::uint64_t> waited{0};    ///< ticks spent in waits by the current kernel
+
+  void enter(const char* what, std::uint32_t of_block, std::uint64_t at) noexcept {
+    block.store(of_block, std::memory_order_relaxed);
+    since.store(at, std::memory_order_relaxed);
+    name.store(what, std::memory_order_release);
+  }
+  void leave() noexcept { name.store(nullptr, std::memory_order_release); }
+};
+
+/// The cores of a chip, and one more slot for the chip program. Core numbers as in the reference: AIC ids
+/// first, then the AIVs; cluster i is {AIC i, AIV 2i, AIV 2i+1}.
+class CoreBoard {
+ public:
+  CoreBoard() : slots_(new CoreSlot[architecture.cores() + 1]) {}
+  CoreSlot& core(std::uint32_t number) noexcept { return slots_[number]; }
+  CoreSlot& program() noexcept { return slots_[architecture.cores()]; }
+
+  static std::uint32_t aic(std::uint32_t cluster) noexcept { return cluster; }
+  static std::uint32_t aiv(std::uint32_t index) noexcept { return architecture.clusters + index; }
+
+ private:
+  std::unique_ptr<CoreSlot[]> slots_;
+};
+
+}  // namespace troupe::platform::sim

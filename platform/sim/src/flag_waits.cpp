@@ -1,0 +1,137 @@
+#include "flag_waits.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+#include "futex.hpp"
+
+namespace troupe::platform::sim {
+
+namespace {
+
+template <class T>
+bool compares(T seen, T wanted, std::uint32_t compare) noexcept {
+  switch (compare) {
+    case TROUPE_EQUAL: return seen == wanted;
+    case TROUPE_NOT_EQUAL: return seen != wanted;
+    case TROUPE_GREATER: return seen > wanted;
+    case TROUPE_GREATER_EQUAL: return seen >= wanted;
+    case TROUPE_LESS: return seen < wanted;
+    case TROUPE_LESS_EQUAL: return seen <= wanted;
+    default: return false;
+  }
+}
+
+// Flags are plain memory of kernels; the cast gives them back their atomicity. Sequentially consistent, so that
+// a waiter that counted itself and a notifier that looks at the count cannot miss each other.
+template <class T>
+std::atomic_ref<T> atomic(const void* flag) noexcept {
+  return std::atomic_ref<T>(*static_cast<T*>(const_cast<void*>(flag)));  // NOLINT(*-const-cast)
+}
+
+template <class T>
+void raise(void* flag, std::uint32_t operation, T value) noexcept {
+  if (operation == TROUPE_NOTIFY_ADD) {
+    atomic<T>(flag).fetch_add(value);
+  } else {
+    atomic<T>(flag).store(value);
+  }
+}
+
+constexpr int wait_spins = 256;
+
+}  // namespace
+
+bool FlagCondition::holds() const noexcept {
+  if (type == TROUPE_FLAG_I32) {
+    return compares(atomic<std::int32_t>(flag).load(), static_cast<std::int32_t>(value), compare);
+  }
+  return compares(atomic<std::uint64_t>(flag).load(), value, compare);
+}
+
+std::string to_string(const FlagCondition& condition) {
+  static constexpr const char* signs[] = {"==", "!=", ">", ">=", "<", "<="};
+  char text[96];
+  std::snprintf(text, sizeof text, "flag at %p %s %lld", condition.flag,
+                condition.compare < 6 ? signs[condition.compare] : "?", static_cast<long long>(condition.value));
+  return text;
+}
+
+void raise_flag(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept {
+  if (type == TROUPE_FLAG_I32) {
+    raise<std::int32_t>(flag, operation, static_cast<std::int32_t>(value));
+  } else {
+    raise<std::uint64_t>(flag, operation, value);
+  }
+}
+
+bool FlagWaits::spin(const FlagCondition& condition) noexcept {
+  if (condition.holds()) return true;
+  if (std::thread::hardware_concurrency() < 2) return false;
+  for (int look = 0; look < wait_spins; ++look) {
+    spin_pause();
+    if (condition.holds()) return true;
+  }
+  return false;
+}
+
+bool FlagWaits::enter(Waiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  if (ended_ != End::waiting) {
+    waiter.state.store(static_cast<std::uint32_t>(ended_));
+    return false;
+  }
+  waiters_.push_back(&waiter);
+  parked_.fetch_add(1);
+  if (!waiter.condition.holds()) return true;
+  leave(waiter, End::satisfied);
+  waiters_.pop_back();
+  return false;
+}
+
+void FlagWaits::leave(Waiter& waiter, End how) noexcept {
+  parked_.fetch_sub(1);
+  waiter.state.store(static_cast<std::uint32_t>(how));
+  futex_wake(waiter.state, 1);
+}
+
+void FlagWaits::park(Waiter& waiter) noexcept {
+  constexpr auto waiting = static_cast<std::uint32_t>(End::waiting);
+  while (waiter.state.load() == waiting) futex_wait(waiter.state, waiting);
+}
+
+void FlagWaits::notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept {
+  raise_flag(flag, type, operation, value);
+  if (parked_.load() == 0) return;
+  const std::lock_guard lock(mutex_);
+  std::erase_if(waiters_, [this](Waiter* waiter) {
+    if (!waiter->condition.holds()) return false;
+    leave(*waiter, End::satisfied);
+    return true;
+  });
+}
+
+void FlagWaits::end_all(End how) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (ended_ == End::waiting) ended_ = how;
+  for (auto* waiter : waiters_) leave(*waiter, how);
+  waiters_.clear();
+}
+
+void FlagWaits::reset() noexcept {
+  const std::lock_guard lock(mutex_);
+  ended_ = End::waiting;
+}
+
+std::string FlagWaits::describe() const {
+  const std::lock_guard lock(mutex_);
+  std::string text;
+  for (const auto* waiter : waiters_) {
+    if (!text.empty()) text += "; ";
+    text += to_string(waiter->condition);
+  }
+  return text;
+}
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,224 @@
+#include "kernel_call.hpp"
+
+#include <algorithm>
+#include <cxxabi.h>
+#include <exception>
+
+#include "sim_hooks.hpp"
+#include "troupe/comm/errc.hpp"
+#include "troupe/comm/one_sided.hpp"
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::platform::sim {
+
+namespace {
+
+comm::Compare compare_of(std::uint32_t compare) noexcept {
+  switch (compare) {
+    case TROUPE_EQUAL: return comm::Compare::eq;
+    case TROUPE_NOT_EQUAL: return comm::Compare::ne;
+    case TROUPE_GREATER: return comm::Compare::gt;
+    case TROUPE_GREATER_EQUAL: return comm::Compare::ge;
+    case TROUPE_LESS: return comm::Compare::lt;
+    default: return comm::Compare::le;
+  }
+}
+
+/// The `self` of the ops that a module kernel calls.
+struct Caller {
+  KernelHost* host;
+  CoreSlot* core;
+  const char* name;
+  std::string why;
+};
+
+std::int32_t op_wait(void* self, const void* flag, std::uint32_t type, std::uint32_t compare, std::uint64_t value) {
+  auto& caller = *static_cast<Caller*>(self);
+  return caller.host->wait(*caller.core, {flag, type, compare, value}, caller.why);
+}
+
+void op_notify(void* self, void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) {
+  static_cast<Caller*>(self)->host->notify(flag, type, operation, value);
+}
+
+std::int32_t op_aborted(void* self) {
+  return static_cast<Caller*>(self)->host->run().aborted.load(std::memory_order_relaxed) ? 1 : 0;
+}
+
+void op_log(void* self, std::int32_t level, const char* text) {
+  auto& caller = *static_cast<Caller*>(self);
+  const auto known = static_cast<troupe_log_level>(
+      std::clamp<std::int32_t>(level, TROUPE_LOG_ERROR, TROUPE_LOG_DEBUG));
+  caller.host->host().log(known, 0, std::string(caller.name) + ": " + (text != nullptr ? text : ""));
+}
+
+constexpr troupe_kernel_ops_v1 kernel_ops{sizeof(troupe_kernel_ops_v1), 0,          &op_wait,
+                                          &op_notify,                   &op_aborted, &op_log};
+
+Error kernel_error(const KernelCall& call, const std::string& what) {
+  std::string where = "kernel '" + std::string(call.code.name) + "'";
+  if (call.blocks > 1) {
+    where += " (block " + std::to_string(call.block) + " of " + std::to_string(call.blocks) + ")";
+  }
+  return Error(Errc::kernel_failed, where + " failed on core " + std::to_string(call.core) + ": " + what);
+}
+
+std::optional<Error> outcome_of(KernelHost& host, const KernelCall& call, std::int32_t outcome, const char* text,
+                                const std::string& why) {
+  switch (outcome) {
+    case TROUPE_DONE: return std::nullopt;
+    case TROUPE_ABORTED:
+      return Error(Errc::aborted, "kernel '" + std::string(call.code.name) + "' was aborted");
+    case TROUPE_PEER_LOST: {
+      const std::string name = "kernel '" + std::string(call.code.name) + "' waited in vain: " + why;
+      if (host.flags().parked() == 0 && why.starts_with("deadlock")) return Error(Errc::deadlock, name);
+      return Error(comm::Errc::peer_lost, name);
+    }
+    default: return kernel_error(call, text[0] != '\0' ? text : "it gave no reason");
+  }
+}
+
+struct ForeignCall {
+  Pipes* pipes;
+  std::uint32_t cluster;
+
+  static void* storage(void* self, std::uint64_t key, std::size_t size) {
+    auto& call = *static_cast<ForeignCall*>(self);
+    return call.pipes->storage(call.cluster, key, size);
+  }
+};
+
+std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call) {
+  ForeignCall self{&pipes, call.cluster};
+  const troupe_sim_core_binding binding{call.sub_block, &self, &ForeignCall::storage};
+  const auto* outer = troupe_sim_bind_core(&binding);
+  std::optional<Error> failure;
+  try {
+    call.code.foreign->entry()(call.words);
+  } catch (const std::exception& thrown) {
+    failure = kernel_error(call, thrown.what());
+  } catch (const abi::__forced_unwind&) {
+    throw;  // the thread is being ended; not ours to stop
+  } catch (...) {
+    failure = kernel_error(call, "it threw something that is no std::exception");
+  }
+  troupe_sim_bind_core(outer);
+  return failure;
+}
+
+}  // namespace
+
+void KernelHost::interrupt() noexcept {
+  flags_.end_all(FlagWaits::End::aborted);
+  const std::lock_guard lock(mutex_);
+  // The peers wait for this rank; its domain is over for them too.
+  for (auto& domain : waiting_in_) domain->abort();
+}
+
+template <class T>
+std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
+                                        std::string& why) {
+  const auto place = domain.locate(condition.flag);
+  if (!place || place->rank != domain.spec().rank) {
+    why = "a kernel can only wait for flags in its own window, not in that of rank " +
+          std::to_string(place ? place->rank : 0);
+    return TROUPE_PEER_LOST;
+  }
+  const comm::OneSided window(domain);
+  auto result = window.wait_until<T>(place->offset, compare_of(condition.compare), static_cast<T>(condition.value));
+  if (result) return TROUPE_DONE;
+  why = result.error().message();
+  return result.error() == comm::Errc::aborted ? TROUPE_ABORTED : TROUPE_PEER_LOST;
+}
+
+std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, std::string& why) {
+  if (condition.flag == nullptr) {
+    why = "wait on a null flag";
+    return TROUPE_PEER_LOST;
+  }
+  if (FlagWaits::spin(condition)) return TROUPE_DONE;
+  if (run_.aborted.load()) return TROUPE_ABORTED;
+  core.flag.store(condition.flag, std::memory_order_relaxed);
+  core.waiting.store(true, std::memory_order_release);
+  const std::uint64_t began = ticks();
+  std::int32_t outcome = TROUPE_DONE;
+  if (auto domain = windows_.domain_at(condition.flag)) {
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_in_.push_back(domain);
+    }
+    about_to_park(false);
+    // Looked at again after being listed: an abort either sees the list or is seen here.
+    if (run_.aborted.load()) {
+      outcome = TROUPE_ABORTED;
+    } else {
+      outcome = condition.type == TROUPE_FLAG_I32 ? wait_in_window<std::int32_t>(*domain, condition, why)
+                                                  : wait_in_window<std::uint64_t>(*domain, condition, why);
+    }
+    resumed();
+    const std::lock_guard lock(mutex_);
+    waiting_in_.erase(std::find(waiting_in_.begin(), waiting_in_.end(), domain));
+  } else {
+    bool parked = false;
+    const auto end = flags_.wait(condition, [&] {
+      parked = true;
+      about_to_park(true);
+    });
+    if (parked) resumed();
+    if (end == FlagWaits::End::aborted) outcome = TROUPE_ABORTED;
+    if (end == FlagWaits::End::deadlocked) {
+      why = "deadlock: " + to_string(condition) + ", and nothing that could raise it can run";
+      outcome = TROUPE_PEER_LOST;
+    }
+  }
+  core.waited.fetch_add(ticks() - began, std::memory_order_relaxed);
+  core.waiting.store(false, std::memory_order_release);
+  return outcome;
+}
+
+void KernelHost::notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept {
+  if (flag == nullptr) return;
+  auto domain = windows_.domain_at(flag);
+  if (domain == nullptr) return flags_.notify(flag, type, operation, value);
+  const auto place = domain->locate(flag);
+  const comm::OneSided window(*domain);
+  const auto how = operation == TROUPE_NOTIFY_ADD ? comm::NotifyOp::add : comm::NotifyOp::set;
+  // A window that has been revoked has nobody left to wake.
+  if (type == TROUPE_FLAG_I32) {
+    static_cast<void>(window.notify<std::int32_t>(place->rank, place->offset, how, static_cast<std::int32_t>(value)));
+  } else {
+    static_cast<void>(window.notify<std::uint64_t>(place->rank, place->offset, how, value));
+  }
+}
+
+std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes, const KernelCall& call) noexcept {
+  runtime::LocalContext local{static_cast<std::int32_t>(call.block), static_cast<std::int32_t>(call.blocks)};
+  runtime::GlobalContext global{static_cast<std::int32_t>(call.sub_block)};
+  call.words[runtime::limits::local_context_word] = reinterpret_cast<std::int64_t>(&local);
+  call.words[runtime::limits::global_context_word] = reinterpret_cast<std::int64_t>(&global);
+  std::optional<Error> failure;
+  if (call.code.foreign != nullptr) {
+    failure = call_foreign(pipes, call);
+    if (!failure && host.run().aborted.load(std::memory_order_relaxed)) {
+      failure = Error(Errc::aborted, "kernel '" + std::string(call.code.name) + "' was aborted");
+    }
+    return failure;
+  }
+  char text[256];
+  text[0] = '\0';
+  Caller self{&host, &core, call.code.name, {}};
+  const troupe_kernel_call_v1 arguments{sizeof(troupe_kernel_call_v1),
+                                        call.tensors,
+                                        call.scalars,
+                                        0,
+                                        call.words,
+                                        &kernel_ops,
+                                        &self,
+                                        text,
+                                        sizeof text};
+  const std::int32_t outcome = call.code.descriptor->invoke.kernel(&arguments);
+  if (outcome == TROUPE_DONE) [[likely]] return std::nullopt;
+  return outcome_of(host, call, outcome, text, self.why);
+}
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core_board.hpp"
+#include "flag_waits.hpp"
+#include "host_services.hpp"
+#include "pipes.hpp"
+#include "run.hpp"
+#include "troupe/runtime/kernel_abi.hpp"
+#include "window_set.hpp"
+
+namespace troupe::platform::sim {
+
+/// The code of one kernel, from a module or foreign. Borrowed from the callables that the run keeps.
+struct KernelCode {
+  const troupe_callable_v1* descriptor = nullptr;
+  const ForeignKernel* foreign = nullptr;
+  const char* name = "";
+};
+
+/// What all kernels of one run share: how they wait, and what ends them.
+class KernelHost {
+ public:
+  KernelHost(HostServices& host, WindowSet& windows, Run& run) : host_(host), windows_(windows), run_(run) {}
+  virtual ~KernelHost() = default;
+  KernelHost(const KernelHost&) = delete;
+  KernelHost& operator=(const KernelHost&) = delete;
+
+  /// Ends every wait of this run's kernels; `run.aborted` is set.
+  void interrupt() noexcept;
+  HostServices& host() noexcept { return host_; }
+  Run& run() noexcept { return run_; }
+  FlagWaits& flags() noexcept { return flags_; }
+
+  /// Waits for a flag on the calling thread: a troupe_outcome.
+  std::int32_t wait(CoreSlot& core, const FlagCondition& condition, std::string& why);
+  void notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
+
+ protected:
+  /// A kernel of this run is about to sleep: in the chip's own memory (`local`), or for a peer chip.
+  virtual void about_to_park(bool local) = 0;
+  /// It goes on.
+  virtual void resumed() = 0;
+
+ private:
+  template <class T>
+  std::int32_t wait_in_window(comm::DomainMember& domain, const FlagCondition& condition, std::string& why);
+
+  HostServices& host_;
+  WindowSet& windows_;
+  Run& run_;
+  FlagWaits flags_;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<comm::DomainMember>> waiting_in_;  ///< domains that a kernel of this run waits in
+};
+
+/// One call of a kernel: its arguments and its place.
+struct KernelCall {
+  KernelCode code;
+  std::int64_t* words = nullptr;  ///< 50; the two context words are filled in
+  std::uint32_t tensors = 0, scalars = 0;
+  std::uint32_t block = 0, blocks = 1;
+  std::uint32_t sub_block = 0;
+  std::uint32_t core = 0, cluster = 0;
+};
+
+/// Runs it on the calling thread. Nothing: it succeeded. An error names the kernel.
+std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes, const KernelCall& call) noexcept;
+
+}  // namespace troupe::platform::sim

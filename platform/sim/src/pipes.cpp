@@ -1,0 +1,34 @@
+#include "pipes.hpp"
+
+#include <new>
+
+namespace troupe::platform::sim {
+
+namespace {
+constexpr std::size_t largest_piece = std::size_t{1} << 30;
+}
+
+void* Pipes::storage(std::uint32_t cluster, std::uint64_t key, std::size_t size) noexcept {
+  if (size == 0 || size > largest_piece) return nullptr;
+  try {
+    const std::lock_guard lock(mutex_);
+    auto& piece = pieces_[{cluster, key}];
+    if (piece.memory == nullptr) {
+      const std::size_t units = (size + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t);
+      piece.memory = std::make_unique<std::max_align_t[]>(units + 4);  // aligned up to a cache line by hand
+      piece.size = size;
+    }
+    if (piece.size < size) return nullptr;
+    const auto address = reinterpret_cast<std::uintptr_t>(piece.memory.get());
+    return reinterpret_cast<void*>((address + 63) / 64 * 64);  // NOLINT(performance-no-int-to-ptr)
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+void Pipes::reset() noexcept {
+  const std::lock_guard lock(mutex_);
+  pieces_.clear();
+}
+
+}  // namespace troupe::platform::sim
