@@ -58,15 +58,20 @@ std::uint64_t DeviceMemory::find_space(std::size_t size) {
   return address;
 }
 
-Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view label) {
+std::uint64_t& DeviceMemory::account(Owner owner) noexcept {
+  return owner == Owner::chip ? statistics_.internal : statistics_.in_use;
+}
+
+Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view label, Owner owner) {
   if (size == 0) {
     return Error(Errc::invalid_argument, "device allocation of 0 bytes for " + std::string(label));
   }
   const std::lock_guard lock(mutex_);
-  if (size > statistics_.capacity - std::min(statistics_.in_use, statistics_.capacity)) {
+  const std::uint64_t taken = statistics_.in_use + statistics_.internal;
+  if (size > statistics_.capacity - std::min(taken, statistics_.capacity)) {
     return Error(Errc::out_of_memory,
                  "device out of memory: " + amount(size) + " for " + std::string(label) + " do not fit, " +
-                     amount(statistics_.in_use) + " of " + amount(statistics_.capacity) + " in use\n" +
+                     amount(taken) + " of " + amount(statistics_.capacity) + " in use\n" +
                      map_locked(16),
                  "free device tensors, or split the work");
   }
@@ -78,8 +83,9 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
                      std::string(label) + "\n" + map_locked(16));
   }
   std::memset(bytes(address + size), tail_byte, whole - size);
-  live_.emplace(address, Piece{size, std::string(label), false});
-  statistics_.in_use += size;
+  live_.emplace(address, Piece{size, std::string(label), owner});
+  account(owner) += size;
+  if (owner != Owner::user) return address;
   statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
   ++statistics_.live_allocations;
   ++statistics_.total_allocations;
@@ -104,8 +110,8 @@ Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
       gaps_.erase(gap);
     }
   }
-  statistics_.in_use -= size;
-  --statistics_.live_allocations;
+  account(piece->second.owner) -= size;
+  if (piece->second.owner == Owner::user) --statistics_.live_allocations;
   std::string label = piece->second.label;
   freed_.insert_or_assign(address, std::move(piece->second));
   freed_order_.push_back(address);
@@ -124,8 +130,8 @@ Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
 Result<void> DeviceMemory::release(std::uint64_t address) {
   const std::lock_guard lock(mutex_);
   auto piece = live_.find(address);
-  if (piece != live_.end() && !piece->second.window) return take_out(piece);
-  if (piece != live_.end()) {
+  if (piece != live_.end() && piece->second.owner == Owner::user) return take_out(piece);
+  if (piece != live_.end() && piece->second.owner == Owner::window) {
     return Error(Errc::bad_address, hex(address) + " is a window slice; its domain releases it");
   }
   if (freed_.contains(address)) {
@@ -134,6 +140,13 @@ Result<void> DeviceMemory::release(std::uint64_t address) {
                                         ")");
   }
   return stray(address, 1, "freed address");
+}
+
+void DeviceMemory::release_internal(std::uint64_t address) noexcept {
+  const std::lock_guard lock(mutex_);
+  auto piece = live_.find(address);
+  if (piece == live_.end() || piece->second.owner != Owner::chip) return;
+  static_cast<void>(take_out(piece));
 }
 
 const DeviceMemory::Pieces::value_type* DeviceMemory::piece_at(const Pieces& pieces,
@@ -147,13 +160,17 @@ const DeviceMemory::Pieces::value_type* DeviceMemory::piece_at(const Pieces& pie
 Result<void> DeviceMemory::check(std::uint64_t address, std::size_t size, std::string_view what) const {
   const std::lock_guard lock(mutex_);
   const auto* piece = piece_at(live_, address);
-  if (piece != nullptr && size <= piece->second.size - (address - piece->first)) return {};
+  if (piece != nullptr && piece->second.owner != Owner::chip &&
+      size <= piece->second.size - (address - piece->first)) {
+    return {};
+  }
   return stray(address, size, what);
 }
 
 Error DeviceMemory::stray(std::uint64_t address, std::size_t size, std::string_view what) const {
   const std::string name(what);
-  if (const auto* piece = piece_at(live_, address)) {
+  const auto* live = piece_at(live_, address);
+  if (const auto* piece = live; piece != nullptr && piece->second.owner != Owner::chip) {
     const std::uint64_t offset = address - piece->first;
     if (offset != 0 && size == 1) {
       return Error(Errc::bad_address, name + ": " + hex(address) + " lies " + amount(offset) +
@@ -173,9 +190,15 @@ Error DeviceMemory::stray(std::uint64_t address, std::size_t size, std::string_v
                "pass an address that this chip's malloc returned, or a host tensor to be copied in");
 }
 
+bool DeviceMemory::same_allocation(std::uint64_t start, std::uint64_t address) const {
+  const std::lock_guard lock(mutex_);
+  const auto* piece = piece_at(live_, address);
+  return piece != nullptr && piece->first == start;
+}
+
 void DeviceMemory::add_window(std::uint64_t address, std::size_t size, std::string_view name) {
   const std::lock_guard lock(mutex_);
-  if (live_.insert_or_assign(address, Piece{size, std::string(name), true}).second) {
+  if (live_.insert_or_assign(address, Piece{size, std::string(name), Owner::window}).second) {
     statistics_.window_bytes += size;
   }
 }
@@ -183,7 +206,7 @@ void DeviceMemory::add_window(std::uint64_t address, std::size_t size, std::stri
 void DeviceMemory::remove_window(std::uint64_t address) {
   const std::lock_guard lock(mutex_);
   auto piece = live_.find(address);
-  if (piece == live_.end() || !piece->second.window) return;
+  if (piece == live_.end() || piece->second.owner != Owner::window) return;
   statistics_.window_bytes -= piece->second.size;
   live_.erase(piece);
 }
@@ -217,7 +240,7 @@ std::vector<std::string> DeviceMemory::live() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> lines;
   for (const auto& [address, piece] : live_) {
-    if (!piece.window) lines.push_back(hex(address) + " " + amount(piece.size) + " " + piece.label);
+    if (piece.owner == Owner::user) lines.push_back(hex(address) + " " + amount(piece.size) + " " + piece.label);
   }
   return lines;
 }

@@ -20,6 +20,7 @@ struct MemoryStatistics {
   std::uint64_t capacity = 0;
   std::uint64_t in_use = 0;
   std::uint64_t peak = 0;
+  std::uint64_t internal = 0;  ///< of the chip itself: copies of arguments, intermediates; not part of in_use
   std::uint64_t window_bytes = 0;
   std::uint64_t live_allocations = 0;
   std::uint64_t total_allocations = 0;
@@ -34,13 +35,23 @@ class DeviceMemory {
 
   /// Zeroed, 4096-byte aligned. `label` says in maps and errors what it is for. Out of memory is an error that
   /// carries the memory map.
-  Result<std::uint64_t> allocate(std::size_t size, std::string_view label);
+  Result<std::uint64_t> allocate(std::size_t size, std::string_view label) {
+    return allocate(size, label, Owner::user);
+  }
+  /// The same for the chip's own use. Such memory is no valid argument of `release` or `check`.
+  Result<std::uint64_t> allocate_internal(std::size_t size, std::string_view label) {
+    return allocate(size, label, Owner::chip);
+  }
+  void release_internal(std::uint64_t address) noexcept;
   /// Names double frees, foreign addresses, interior addresses, and a write past the end of the allocation.
   Result<void> release(std::uint64_t address);
 
   /// Is [address, address + size) inside one live allocation or window slice? `what` names the user's thing in
   /// the error ("tensor 2 of kernel 'add'").
   Result<void> check(std::uint64_t address, std::size_t size, std::string_view what) const;
+
+  /// Whether `address` lies in the user's allocation that starts at `start`.
+  bool same_allocation(std::uint64_t start, std::uint64_t address) const;
 
   /// Window slices live outside the range but belong to the chip.
   void add_window(std::uint64_t address, std::size_t size, std::string_view name);
@@ -55,15 +66,18 @@ class DeviceMemory {
   void leak() noexcept { range_.leak(); }
 
  private:
+  enum class Owner : std::uint8_t { user, chip, window };
   struct Piece {
     std::size_t size;
     std::string label;
-    bool window;
+    Owner owner;
   };
   using Pieces = std::map<std::uint64_t, Piece>;
 
   DeviceMemory(AddressRange range, std::size_t capacity);
+  Result<std::uint64_t> allocate(std::size_t size, std::string_view label, Owner owner);
   std::uint64_t find_space(std::size_t size);
+  std::uint64_t& account(Owner owner) noexcept;
   Result<void> take_out(Pieces::iterator piece);
   const Pieces::value_type* piece_at(const Pieces& pieces, std::uint64_t address) const;
   Error stray(std::uint64_t address, std::size_t size, std::string_view what) const;

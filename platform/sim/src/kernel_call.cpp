@@ -29,7 +29,7 @@ struct Caller {
   KernelHost* host;
   CoreSlot* core;
   const char* name;
-  std::string why;
+  std::optional<Error> why;
 };
 
 std::int32_t op_wait(void* self, const void* flag, std::uint32_t type, std::uint32_t compare, std::uint64_t value) {
@@ -63,17 +63,15 @@ Error kernel_error(const KernelCall& call, const std::string& what) {
   return Error(Errc::kernel_failed, where + " failed on core " + std::to_string(call.core) + ": " + what);
 }
 
-std::optional<Error> outcome_of(KernelHost& host, const KernelCall& call, std::int32_t outcome, const char* text,
-                                const std::string& why) {
+std::optional<Error> outcome_of(const KernelCall& call, std::int32_t outcome, const char* text,
+                                const std::optional<Error>& why) {
+  const std::string name = "kernel '" + std::string(call.code.name) + "'";
   switch (outcome) {
     case TROUPE_DONE: return std::nullopt;
-    case TROUPE_ABORTED:
-      return Error(Errc::aborted, "kernel '" + std::string(call.code.name) + "' was aborted");
-    case TROUPE_PEER_LOST: {
-      const std::string name = "kernel '" + std::string(call.code.name) + "' waited in vain: " + why;
-      if (host.flags().parked() == 0 && why.starts_with("deadlock")) return Error(Errc::deadlock, name);
-      return Error(comm::Errc::peer_lost, name);
-    }
+    case TROUPE_ABORTED: return Error(Errc::aborted, name + " was aborted");
+    case TROUPE_PEER_LOST:
+      if (why) return Error(why->code(), name + " waited in vain: " + why->message(), why->hint());
+      return Error(comm::Errc::peer_lost, name + " waited in vain");
     default: return kernel_error(call, text[0] != '\0' ? text : "it gave no reason");
   }
 }
@@ -117,23 +115,23 @@ void KernelHost::interrupt() noexcept {
 
 template <class T>
 std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
-                                        std::string& why) {
+                                        std::optional<Error>& why) {
   const auto place = domain.locate(condition.flag);
   if (!place || place->rank != domain.spec().rank) {
-    why = "a kernel can only wait for flags in its own window, not in that of rank " +
-          std::to_string(place ? place->rank : 0);
+    why.emplace(Errc::bad_address, "a kernel can only wait for flags in its own window, not in that of rank " +
+                                       std::to_string(place ? place->rank : 0));
     return TROUPE_PEER_LOST;
   }
   const comm::OneSided window(domain);
   auto result = window.wait_until<T>(place->offset, compare_of(condition.compare), static_cast<T>(condition.value));
   if (result) return TROUPE_DONE;
-  why = result.error().message();
+  why = result.error();
   return result.error() == comm::Errc::aborted ? TROUPE_ABORTED : TROUPE_PEER_LOST;
 }
 
-std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, std::string& why) {
+std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, std::optional<Error>& why) {
   if (condition.flag == nullptr) {
-    why = "wait on a null flag";
+    why.emplace(Errc::bad_address, "wait on a null flag");
     return TROUPE_PEER_LOST;
   }
   if (FlagWaits::spin(condition)) return TROUPE_DONE;
@@ -167,7 +165,7 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
     if (parked) resumed();
     if (end == FlagWaits::End::aborted) outcome = TROUPE_ABORTED;
     if (end == FlagWaits::End::deadlocked) {
-      why = "deadlock: " + to_string(condition) + ", and nothing that could raise it can run";
+      why.emplace(Errc::deadlock, to_string(condition) + ", and nothing that could raise it can run");
       outcome = TROUPE_PEER_LOST;
     }
   }
@@ -218,7 +216,7 @@ std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
                                         sizeof text};
   const std::int32_t outcome = call.code.descriptor->invoke.kernel(&arguments);
   if (outcome == TROUPE_DONE) [[likely]] return std::nullopt;
-  return outcome_of(host, call, outcome, text, self.why);
+  return outcome_of(call, outcome, text, self.why);
 }
 
 }  // namespace troupe::platform::sim

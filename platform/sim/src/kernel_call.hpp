@@ -39,8 +39,8 @@ class KernelHost {
   Run& run() noexcept { return run_; }
   FlagWaits& flags() noexcept { return flags_; }
 
-  /// Waits for a flag on the calling thread: a troupe_outcome.
-  std::int32_t wait(CoreSlot& core, const FlagCondition& condition, std::string& why);
+  /// Waits for a flag on the calling thread: a troupe_outcome, and with any but DONE why.
+  std::int32_t wait(CoreSlot& core, const FlagCondition& condition, std::optional<Error>& why);
   void notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
 
  protected:
@@ -51,7 +51,7 @@ class KernelHost {
 
  private:
   template <class T>
-  std::int32_t wait_in_window(comm::DomainMember& domain, const FlagCondition& condition, std::string& why);
+  std::int32_t wait_in_window(comm::DomainMember& domain, const FlagCondition& condition, std::optional<Error>& why);
 
   HostServices& host_;
   WindowSet& windows_;

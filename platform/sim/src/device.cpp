@@ -1,0 +1,229 @@
+#include "device.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "chip_run.hpp"
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::platform::sim {
+
+namespace {
+
+/// A bare kernel with one block: no graph, one thread.
+class LoneKernel final : public KernelHost {
+ public:
+  LoneKernel(HostServices& host, WindowSet& windows, Run& run, RunQueue& queue)
+      : KernelHost(host, windows, run), queue_(queue) {}
+
+ private:
+  void about_to_park(bool local) override {
+    queue_.flush();
+    // Nothing else of this run exists that could raise a flag in the chip's own memory.
+    if (local) flags().end_all(FlagWaits::End::deadlocked);
+  }
+  void resumed() override {}
+  RunQueue& queue_;
+};
+
+void copy_text(char* target, std::size_t size, const char* text) noexcept {
+  const std::size_t length = std::min(std::strlen(text), size - 1);
+  std::memcpy(target, text, length);
+  target[length] = '\0';
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Device>> Device::create(HostServices& host, const Options& options, std::int32_t number) {
+  auto memory = DeviceMemory::create(options.memory_bytes);
+  if (!memory) return memory.error();
+  return std::shared_ptr<Device>(new Device(host, options, number, *std::move(memory)));
+}
+
+Device::Device(HostServices& host, const Options& options, std::int32_t number, std::unique_ptr<DeviceMemory> memory)
+    : host_(host),
+      options_(options),
+      number_(number),
+      created_ns_(host.now()),
+      created_ticks_(ticks()),
+      memory_(std::move(memory)),
+      windows_(*memory_),
+      staging_(*memory_, options.checked),
+      threads_(host),
+      queue_(host, threads_, callables_, *this) {}
+
+Device::~Device() = default;
+
+Result<void> Device::release(std::uint64_t address) {
+  if (address == 0) return {};
+  std::string user;
+  queue_.for_each_unfinished([&](const Run& run, bool) {
+    for (const auto& tensor : run.tensors) {
+      const bool uses = tensor.address_space == TROUPE_SPACE_DEVICE && tensor.buffer >= address &&
+                        memory_->same_allocation(address, tensor.buffer);
+      if (uses && run.callable != nullptr) user = run.callable->name;
+    }
+  });
+  if (user.empty()) return memory_->release(address);
+  return Error(Errc::busy, "an unfinished run of '" + user + "' uses this memory",
+               "free it after the run's completion");
+}
+
+Result<void> Device::release_window(std::uint64_t window) {
+  auto view = windows_.view(window);
+  if (!view) return view.error();
+  auto inside = [&](std::uint64_t word) {
+    return (view->bytes != 0 && word - view->local_base < view->bytes) ||
+           (view->context_address != 0 && word == view->context_address);
+  };
+  bool used = false;
+  queue_.for_each_unfinished([&](const Run& run, bool) {
+    used = used || std::any_of(run.scalars.begin(), run.scalars.end(), inside) ||
+           std::any_of(run.tensors.begin(), run.tensors.end(),
+                       [&](const troupe_tensor_arg& tensor) { return inside(tensor.buffer); });
+  });
+  if (used) return Error(Errc::busy, "an unfinished run uses window " + std::to_string(window));
+  return windows_.release(window);
+}
+
+Outcome Device::execute(Run& run) noexcept {
+  try {
+    return execute_checked(run);
+  } catch (const std::exception& failure) {
+    return Error(Errc::internal, "the simulator failed in a run of '" + run.callable->name + "': " + failure.what());
+  }
+}
+
+Outcome Device::execute_checked(Run& run) {
+  if (run.block_dim > architecture.clusters) {
+    return Error(Errc::capacity_exceeded, "block_dim " + std::to_string(run.block_dim) + " of '" +
+                                              run.callable->name + "': this chip has " +
+                                              std::to_string(architecture.clusters) + " clusters");
+  }
+  if (auto copied = staging_.copy_in(run); !copied) {
+    staging_.finish();
+    return copied.error();
+  }
+  Result<void> done;
+  if (!run.callable->is_program() && run.blocks == 1) {
+    done = run_one_kernel(run);
+  } else {
+    done = Error(Errc::unsupported, "not yet");
+  }
+  pipes_.reset();
+  if (done) staging_.copy_back();
+  staging_.finish();
+  return done ? Outcome() : Outcome(done.error());
+}
+
+Result<void> Device::run_one_kernel(Run& run) {
+  const auto tensors = staging_.tensors();
+  if (tensors.size() > runtime::limits::core_tensors || run.scalars.size() > runtime::limits::core_scalars) {
+    return Error(Errc::bad_task_arguments,
+                 "kernel '" + run.callable->name + "' got " + std::to_string(tensors.size()) + " tensors and " +
+                     std::to_string(run.scalars.size()) + " scalars",
+                 "a kernel takes at most 32 tensors and 16 scalars");
+  }
+  LoneKernel host(host_, windows_, run, queue_);
+  {
+    const std::lock_guard lock(current_mutex_);
+    current_ = &host;
+  }
+  runtime::TensorDescriptor descriptors[runtime::limits::core_tensors];
+  runtime::KernelWords words;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    descriptors[i] = runtime::describe(tensors[i], tensors[i].buffer().offset, runtime::AddressSpace::device,
+                                       static_cast<runtime::Tag>(run.tensors[i].tag));
+    words.words[next++] = reinterpret_cast<std::int64_t>(&descriptors[i]);
+  }
+  for (const std::uint64_t scalar : run.scalars) words.words[next++] = static_cast<std::int64_t>(scalar);
+  const std::uint32_t number = run.callable->core_kind == TROUPE_CORE_AIC ? CoreBoard::aic(0) : CoreBoard::aiv(0);
+  CoreSlot& core = board_.core(number);
+  KernelCall call;
+  call.code = {run.callable->descriptor, run.callable->foreign.get(), run.callable->name.c_str()};
+  call.words = words.words;
+  call.tensors = static_cast<std::uint32_t>(tensors.size());
+  call.scalars = static_cast<std::uint32_t>(run.scalars.size());
+  call.core = number;
+  core.enter(call.code.name, 0, ticks());
+  auto failure = call_kernel(host, core, pipes_, call);
+  core.leave();
+  {
+    const std::lock_guard lock(current_mutex_);
+    current_ = nullptr;
+  }
+  run.chip_tasks = 1;
+  if (failure) return *failure;
+  return {};
+}
+
+void Device::interrupt(Run& run) noexcept {
+  const std::lock_guard lock(current_mutex_);
+  if (current_ != nullptr && &current_->run() == &run) current_->interrupt();
+}
+
+std::uint64_t Device::host_time(std::uint64_t at_ticks) const noexcept {
+  const std::uint64_t now = host_.now();
+  const std::uint64_t now_ticks = ticks();
+  if (now_ticks <= created_ticks_ || at_ticks <= created_ticks_) return now;
+  const double part = static_cast<double>(at_ticks - created_ticks_) / static_cast<double>(now_ticks - created_ticks_);
+  return created_ns_ + static_cast<std::uint64_t>(static_cast<double>(now - created_ns_) * std::min(part, 1.0));
+}
+
+std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity) const {
+  std::size_t count = 0;
+  queue_.for_each_unfinished([&](const Run& run, bool executing) {
+    if (!executing) return;
+    for (std::uint32_t number = 0; number <= architecture.cores(); ++number) {
+      CoreSlot& slot = number == architecture.cores() ? board_.program() : board_.core(number);
+      const char* name = slot.name.load(std::memory_order_acquire);
+      if (name == nullptr || count++ >= capacity) continue;
+      troupe_core_status& core = cores[count - 1];
+      core = {};
+      core.core = number == architecture.cores() ? TROUPE_NO_CORE : number;
+      core.core_kind = number == architecture.cores() ? TROUPE_CORE_CONTROL
+                       : number < architecture.clusters ? TROUPE_CORE_AIC
+                                                        : TROUPE_CORE_AIV;
+      core.block = slot.block.load(std::memory_order_relaxed);
+      core.correlation = run.correlation;
+      core.since_ns = host_time(slot.since.load(std::memory_order_relaxed));
+      copy_text(core.name, sizeof core.name, name);
+      if (slot.waiting.load(std::memory_order_acquire)) {
+        core.activity = TROUPE_ACTIVITY_WAITING;
+        std::snprintf(core.detail, sizeof core.detail, "flag at %p", slot.flag.load(std::memory_order_relaxed));
+      }
+    }
+  });
+  return count;
+}
+
+void Device::report(troupe_device_status& status) const {
+  queue_.report(status);
+  const auto memory = memory_->statistics();
+  status.allocations = memory.live_allocations;
+  status.memory_used = memory.in_use;
+  status.memory_peak = memory.peak;
+  status.callables = callables_.size();
+  status.windows = windows_.size();
+}
+
+Error Device::busy() const {
+  troupe_core_status core{};
+  if (report_cores(&core, 1) == 0) return Error(Errc::busy, "a thread of this chip has not returned yet");
+  return Error(Errc::busy,
+               "kernel '" + std::string(core.name) + "' does not return (core " + std::to_string(core.core) + ")",
+               "the chip is quarantined; destroy it again once the kernel has returned");
+}
+
+Result<void> Device::close() {
+  const auto deadline = RunQueue::Clock::now() + options_.grace;
+  windows_.abort_all();
+  const bool ended = queue_.close(deadline);
+  if (ended && threads_.close(deadline)) return {};
+  return busy();
+}
+
+}  // namespace troupe::platform::sim
