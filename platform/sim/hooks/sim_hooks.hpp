@@ -14,7 +14,8 @@ extern "C" {
 struct troupe_sim_core_binding {
   uint32_t subblock_id;  ///< 0 for AIC and AIV0, 1 for AIV1
   void* pipes;           ///< owner of the pipe storage of this core's cluster
-  /// Zeroed storage for `key`, the same for all cores of one cluster until the run ends; null if it cannot be had.
+  /// Zeroed storage for `key`, the same for all cores of one cluster until the run ends; null if it cannot be
+  /// had.
   void* (*pipe_storage)(void* pipes, uint64_t key, size_t size);
 };
 
@@ -25,7 +26,8 @@ __attribute__((visibility("default"))) const troupe_sim_core_binding* troupe_sim
 /// For kernels: the vector lane of the calling core; 0 outside a kernel.
 __attribute__((visibility("default"))) uint32_t pto_sim_get_subblock_id() noexcept;
 
-/// For kernels: storage shared by the cores of one cluster, keyed by (device, cluster, key), zeroed at the start
-/// of each run; null outside a kernel.
-__attribute__((visibility("default"))) void* pto_sim_get_pipe_shared_state(uint64_t key, size_t size) noexcept;
+/// For kernels: storage shared by the cores of one cluster, keyed by (device, cluster, key), zeroed at the
+/// start of each run; null outside a kernel.
+__attribute__((visibility("default"))) void* pto_sim_get_pipe_shared_state(uint64_t key,
+                                                                           size_t size) noexcept;
 }

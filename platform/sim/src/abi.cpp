@@ -112,7 +112,8 @@ int32_t register_callable(troupe_device_context* context, const troupe_callable*
 }
 
 int32_t unregister_callable(troupe_device_context* context, uint64_t id) {
-  return on_device(context, "unregister_callable", [&](Device& device) { return device.callables().remove(id); });
+  return on_device(context, "unregister_callable",
+                   [&](Device& device) { return device.callables().remove(id); });
 }
 
 int32_t launch_runs(troupe_device_context* context, const troupe_run* runs, size_t count, uint64_t settled) {

@@ -85,11 +85,13 @@ int32_t comm_get_window_size(troupe_device_context* context, void* comm, uint64_
 }
 
 int32_t comm_barrier(troupe_device_context* context, void* comm) {
-  return on_device(context, "comm_barrier", [&](Device& device) { return device.windows().comm_barrier(comm); });
+  return on_device(context, "comm_barrier",
+                   [&](Device& device) { return device.windows().comm_barrier(comm); });
 }
 
 int32_t comm_destroy(troupe_device_context* context, void* comm) {
-  return on_device(context, "comm_destroy", [&](Device& device) { return device.windows().comm_destroy(comm); });
+  return on_device(context, "comm_destroy",
+                   [&](Device& device) { return device.windows().comm_destroy(comm); });
 }
 
 // A simulated chip needs neither a runtime of its own nor a stream; the answers are the reference's.

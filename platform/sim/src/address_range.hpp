@@ -7,8 +7,8 @@
 
 namespace troupe::platform::sim {
 
-/// A reserved stretch of the process's address space. Nothing in it can be touched until it is committed, so a
-/// stray pointer into it faults at once, and everything between two committed pieces is a guard.
+/// A reserved stretch of the process's address space. Nothing in it can be touched until it is committed, so
+/// a stray pointer into it faults at once, and everything between two committed pieces is a guard.
 class AddressRange {
  public:
   static Result<AddressRange> reserve(std::size_t size);
@@ -22,7 +22,8 @@ class AddressRange {
   std::size_t size() const noexcept { return size_; }
   bool contains(std::uint64_t address) const noexcept { return address - base_ < size_; }
 
-  /// Makes whole pages readable and writable; they read as zero the first time. False: the host has no memory.
+  /// Makes whole pages readable and writable; they read as zero the first time. False: the host has no
+  /// memory.
   bool commit(std::uint64_t address, std::size_t size) noexcept;
   /// Gives the pages back to the host and makes them fault again.
   void decommit(std::uint64_t address, std::size_t size) noexcept;

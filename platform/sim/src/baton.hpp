@@ -7,8 +7,8 @@
 
 namespace troupe::platform::sim {
 
-/// The right to touch a run's graph. Whoever holds it schedules; it is passed on before a kernel is entered. A
-/// lock that spins briefly (the holder works for well under a microsecond) and then sleeps. Lockable, so
+/// The right to touch a run's graph. Whoever holds it schedules; it is passed on before a kernel is entered.
+/// A lock that spins briefly (the holder works for well under a microsecond) and then sleeps. Lockable, so
 /// std::unique_lock serves.
 class Baton {
  public:

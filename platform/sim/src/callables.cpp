@@ -10,7 +10,8 @@ namespace troupe::platform::sim {
 
 namespace {
 
-const troupe_callable_v1* find_in(const troupe_module_v1& module, std::string_view name, auto wanted) noexcept {
+const troupe_callable_v1* find_in(const troupe_module_v1& module, std::string_view name,
+                                  auto wanted) noexcept {
   for (const auto* const* entry = module.begin; entry != module.end; ++entry) {
     if (*entry != nullptr && name == (*entry)->name && wanted(**entry)) return *entry;
   }
@@ -32,9 +33,8 @@ Result<void> fill_from_module(Callable& target, const troupe_callable& callable)
   target.module = callable.module;
   target.descriptor = find_in(*callable.module, target.name, runs_on_chip);
   if (target.descriptor != nullptr) return {};
-  return Error(Errc::unknown_callable,
-               "module '" + std::string(callable.module->name) + "' has no kernel or chip program '" +
-                   target.name + "'");
+  return Error(Errc::unknown_callable, "module '" + std::string(callable.module->name) +
+                                           "' has no kernel or chip program '" + target.name + "'");
 }
 
 Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable) {
@@ -42,17 +42,16 @@ Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable) 
     return Error(Errc::bad_callable, "kernel '" + target.name + "' has no bytes");
   }
   if (callable.core_kind > TROUPE_CORE_AIV) {
-    return Error(Errc::invalid_argument,
-                 "kernel '" + target.name + "': core kind " + std::to_string(callable.core_kind) +
-                     " is neither AIC nor AIV");
+    return Error(Errc::invalid_argument, "kernel '" + target.name + "': core kind " +
+                                             std::to_string(callable.core_kind) + " is neither AIC nor AIV");
   }
   constexpr auto most = runtime::limits::core_tensors + runtime::limits::core_scalars;
   if (callable.signature_count > most || (callable.signature_count != 0 && callable.signature == nullptr)) {
     return Error(Errc::invalid_argument, "kernel '" + target.name + "': a signature of " +
                                              std::to_string(callable.signature_count) + " arguments");
   }
-  auto kernel = ForeignKernel::load(
-      target.name, {static_cast<const std::byte*>(callable.bytes), static_cast<std::size_t>(callable.byte_count)});
+  auto kernel = ForeignKernel::load(target.name, {static_cast<const std::byte*>(callable.bytes),
+                                                  static_cast<std::size_t>(callable.byte_count)});
   if (!kernel) return kernel.error();
   target.foreign = *std::move(kernel);
   target.core_kind = callable.core_kind;
@@ -73,9 +72,11 @@ Result<std::uint64_t> CallableTable::add(const troupe_callable& callable) {
   auto made = std::make_shared<Callable>();
   made->name = callable.name;
   if (made->name.size() > runtime::limits::callable_name) {
-    return Error(Errc::invalid_argument, "a callable name of " + std::to_string(made->name.size()) + " bytes");
+    return Error(Errc::invalid_argument,
+                 "a callable name of " + std::to_string(made->name.size()) + " bytes");
   }
-  auto filled = callable.module != nullptr ? fill_from_module(*made, callable) : fill_from_bytes(*made, callable);
+  auto filled =
+      callable.module != nullptr ? fill_from_module(*made, callable) : fill_from_bytes(*made, callable);
   if (!filled) return filled.error();
 
   const std::lock_guard lock(mutex_);

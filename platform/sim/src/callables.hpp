@@ -16,8 +16,8 @@
 
 namespace troupe::platform::sim {
 
-/// Something a run or a chip program can name. Immutable once registered; shared by the runs that use it, so a
-/// foreign object is unloaded when it is unregistered and its last run has ended.
+/// Something a run or a chip program can name. Immutable once registered; shared by the runs that use it, so
+/// a foreign object is unloaded when it is unregistered and its last run has ended.
 struct Callable {
   std::uint64_t id = 0;
   std::string name;

@@ -16,11 +16,14 @@ constexpr std::uint32_t device_count = 65536;  // simulated devices cost nothing
 troupe::Error troupe_device_context::wrong_state() const {
   if (closing_) return Error(Errc::invalid_state, "the device is being reset");
   switch (state_) {
-    case TROUPE_STATE_FINALIZED: return Error(Errc::finalized, "this device context was finalized");
+    case TROUPE_STATE_FINALIZED:
+      return Error(Errc::finalized, "this device context was finalized");
     case TROUPE_STATE_QUARANTINED:
       return Error(Errc::quarantined, "this device context is quarantined: a kernel did not return");
-    case TROUPE_STATE_READY: return Error(Errc::invalid_state, "a device is set already", "reset_device first");
-    default: return Error(Errc::invalid_state, "no device is set", "call set_device first");
+    case TROUPE_STATE_READY:
+      return Error(Errc::invalid_state, "a device is set already", "reset_device first");
+    default:
+      return Error(Errc::invalid_state, "no device is set", "call set_device first");
   }
 }
 
@@ -36,7 +39,8 @@ troupe::Result<void> troupe_device_context::check_reentry() const {
 }
 
 troupe::Result<void> troupe_device_context::set_option(const char* name, const char* value) {
-  if (name == nullptr || value == nullptr) return Error(Errc::invalid_argument, "a null option name or value");
+  if (name == nullptr || value == nullptr)
+    return Error(Errc::invalid_argument, "a null option name or value");
   const std::lock_guard lock(mutex_);
   if (state_ != TROUPE_STATE_CREATED || closing_) return wrong_state();
   return options_.set(name, value);
@@ -95,7 +99,8 @@ troupe::Result<std::shared_ptr<Device>> troupe_device_context::device() const {
 
 troupe::Result<void> troupe_device_context::describe(troupe_device_properties& properties) const {
   if (properties.size < sizeof properties) {
-    return Error(Errc::invalid_argument, "troupe_device_properties of " + std::to_string(properties.size) + " bytes");
+    return Error(Errc::invalid_argument,
+                 "troupe_device_properties of " + std::to_string(properties.size) + " bytes");
   }
   properties = {};
   properties.size = sizeof properties;

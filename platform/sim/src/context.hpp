@@ -12,8 +12,8 @@
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/result.hpp"
 
-/// The handle of the device ABI: the state machine around one chip. Safe from any thread; knows nothing of any
-/// other context.
+/// The handle of the device ABI: the state machine around one chip. Safe from any thread; knows nothing of
+/// any other context.
 struct troupe_device_context {
  public:
   using Error = troupe::Error;

@@ -21,8 +21,8 @@ class Job {
   ~Job() = default;
 };
 
-/// The threads that play the cores of one chip. They are started when first needed, as many as must run at the
-/// same time, reused, and asleep while there is nothing to do. Safe from any thread.
+/// The threads that play the cores of one chip. They are started when first needed, as many as must run at
+/// the same time, reused, and asleep while there is nothing to do. Safe from any thread.
 class CoreThreads {
  public:
   explicit CoreThreads(HostServices& host) : host_(host) {}

@@ -5,7 +5,6 @@
 #include <exception>
 #include <utility>
 
-#include "chip_run.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -36,13 +35,15 @@ void copy_text(char* target, std::size_t size, const char* text) noexcept {
 
 }  // namespace
 
-Result<std::shared_ptr<Device>> Device::create(HostServices& host, const Options& options, std::int32_t number) {
+Result<std::shared_ptr<Device>> Device::create(HostServices& host, const Options& options,
+                                               std::int32_t number) {
   auto memory = DeviceMemory::create(options.memory_bytes);
   if (!memory) return memory.error();
   return std::shared_ptr<Device>(new Device(host, options, number, *std::move(memory)));
 }
 
-Device::Device(HostServices& host, const Options& options, std::int32_t number, std::unique_ptr<DeviceMemory> memory)
+Device::Device(HostServices& host, const Options& options, std::int32_t number,
+               std::unique_ptr<DeviceMemory> memory)
     : host_(host),
       options_(options),
       number_(number),
@@ -92,7 +93,8 @@ Outcome Device::execute(Run& run) noexcept {
   try {
     return execute_checked(run);
   } catch (const std::exception& failure) {
-    return Error(Errc::internal, "the simulator failed in a run of '" + run.callable->name + "': " + failure.what());
+    return Error(Errc::internal,
+                 "the simulator failed in a run of '" + run.callable->name + "': " + failure.what());
   }
 }
 
@@ -122,8 +124,8 @@ Result<void> Device::run_one_kernel(Run& run) {
   const auto tensors = staging_.tensors();
   if (tensors.size() > runtime::limits::core_tensors || run.scalars.size() > runtime::limits::core_scalars) {
     return Error(Errc::bad_task_arguments,
-                 "kernel '" + run.callable->name + "' got " + std::to_string(tensors.size()) + " tensors and " +
-                     std::to_string(run.scalars.size()) + " scalars",
+                 "kernel '" + run.callable->name + "' got " + std::to_string(tensors.size()) +
+                     " tensors and " + std::to_string(run.scalars.size()) + " scalars",
                  "a kernel takes at most 32 tensors and 16 scalars");
   }
   LoneKernel host(host_, windows_, run, queue_);
@@ -140,7 +142,8 @@ Result<void> Device::run_one_kernel(Run& run) {
     words.words[next++] = reinterpret_cast<std::int64_t>(&descriptors[i]);
   }
   for (const std::uint64_t scalar : run.scalars) words.words[next++] = static_cast<std::int64_t>(scalar);
-  const std::uint32_t number = run.callable->core_kind == TROUPE_CORE_AIC ? CoreBoard::aic(0) : CoreBoard::aiv(0);
+  const std::uint32_t number =
+      run.callable->core_kind == TROUPE_CORE_AIC ? CoreBoard::aic(0) : CoreBoard::aiv(0);
   CoreSlot& core = board_.core(number);
   KernelCall call;
   call.code = {run.callable->descriptor, run.callable->foreign.get(), run.callable->name.c_str()};
@@ -169,8 +172,10 @@ std::uint64_t Device::host_time(std::uint64_t at_ticks) const noexcept {
   const std::uint64_t now = host_.now();
   const std::uint64_t now_ticks = ticks();
   if (now_ticks <= created_ticks_ || at_ticks <= created_ticks_) return now;
-  const double part = static_cast<double>(at_ticks - created_ticks_) / static_cast<double>(now_ticks - created_ticks_);
-  return created_ns_ + static_cast<std::uint64_t>(static_cast<double>(now - created_ns_) * std::min(part, 1.0));
+  const double part =
+      static_cast<double>(at_ticks - created_ticks_) / static_cast<double>(now_ticks - created_ticks_);
+  return created_ns_ +
+         static_cast<std::uint64_t>(static_cast<double>(now - created_ns_) * std::min(part, 1.0));
 }
 
 std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity) const {
@@ -184,7 +189,7 @@ std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity
       troupe_core_status& core = cores[count - 1];
       core = {};
       core.core = number == architecture.cores() ? TROUPE_NO_CORE : number;
-      core.core_kind = number == architecture.cores() ? TROUPE_CORE_CONTROL
+      core.core_kind = number == architecture.cores()   ? TROUPE_CORE_CONTROL
                        : number < architecture.clusters ? TROUPE_CORE_AIC
                                                         : TROUPE_CORE_AIV;
       core.block = slot.block.load(std::memory_order_relaxed);
@@ -193,7 +198,8 @@ std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity
       copy_text(core.name, sizeof core.name, name);
       if (slot.waiting.load(std::memory_order_acquire)) {
         core.activity = TROUPE_ACTIVITY_WAITING;
-        std::snprintf(core.detail, sizeof core.detail, "flag at %p", slot.flag.load(std::memory_order_relaxed));
+        std::snprintf(core.detail, sizeof core.detail, "flag at %p",
+                      slot.flag.load(std::memory_order_relaxed));
       }
     }
   });
@@ -213,9 +219,10 @@ void Device::report(troupe_device_status& status) const {
 Error Device::busy() const {
   troupe_core_status core{};
   if (report_cores(&core, 1) == 0) return Error(Errc::busy, "a thread of this chip has not returned yet");
-  return Error(Errc::busy,
-               "kernel '" + std::string(core.name) + "' does not return (core " + std::to_string(core.core) + ")",
-               "the chip is quarantined; destroy it again once the kernel has returned");
+  return Error(
+      Errc::busy,
+      "kernel '" + std::string(core.name) + "' does not return (core " + std::to_string(core.core) + ")",
+      "the chip is quarantined; destroy it again once the kernel has returned");
 }
 
 Result<void> Device::close() {

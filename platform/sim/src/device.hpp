@@ -23,7 +23,8 @@ namespace troupe::platform::sim {
 /// A context's chip between set_device and reset_device: its memory, cores, callables, windows and runs.
 class Device final : RunExecutor {
  public:
-  static Result<std::shared_ptr<Device>> create(HostServices& host, const Options& options, std::int32_t number);
+  static Result<std::shared_ptr<Device>> create(HostServices& host, const Options& options,
+                                                std::int32_t number);
   ~Device();
 
   std::int32_t number() const noexcept { return number_; }
@@ -42,7 +43,8 @@ class Device final : RunExecutor {
   std::size_t report_cores(troupe_core_status* cores, std::size_t capacity) const;
 
  private:
-  Device(HostServices& host, const Options& options, std::int32_t number, std::unique_ptr<DeviceMemory> memory);
+  Device(HostServices& host, const Options& options, std::int32_t number,
+         std::unique_ptr<DeviceMemory> memory);
   Outcome execute(Run& run) noexcept override;
   void interrupt(Run& run) noexcept override;
   Outcome execute_checked(Run& run);

@@ -71,16 +71,15 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
   if (size > statistics_.capacity - std::min(taken, statistics_.capacity)) {
     return Error(Errc::out_of_memory,
                  "device out of memory: " + amount(size) + " for " + std::string(label) + " do not fit, " +
-                     amount(taken) + " of " + amount(statistics_.capacity) + " in use\n" +
-                     map_locked(16),
+                     amount(taken) + " of " + amount(statistics_.capacity) + " in use\n" + map_locked(16),
                  "free device tensors, or split the work");
   }
   const std::size_t whole = round_up(size, page_size);
   const std::uint64_t address = find_space(whole + page_size);
   if (address == 0 || !range_.commit(address, whole)) {
-    return Error(Errc::out_of_memory,
-                 "the host has no memory for " + amount(size) + " of device memory for " +
-                     std::string(label) + "\n" + map_locked(16));
+    return Error(Errc::out_of_memory, "the host has no memory for " + amount(size) +
+                                          " of device memory for " + std::string(label) + "\n" +
+                                          map_locked(16));
   }
   std::memset(bytes(address + size), tail_byte, whole - size);
   live_.emplace(address, Piece{size, std::string(label), owner});
@@ -121,8 +120,8 @@ Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
   }
   live_.erase(piece);
   if (overrun) {
-    return Error(Errc::out_of_range, "something wrote past the end of " + hex(address) + " (" +
-                                          amount(size) + ", " + label + "); found when it was freed");
+    return Error(Errc::out_of_range, "something wrote past the end of " + hex(address) + " (" + amount(size) +
+                                         ", " + label + "); found when it was freed");
   }
   return {};
 }
@@ -173,18 +172,18 @@ Error DeviceMemory::stray(std::uint64_t address, std::size_t size, std::string_v
   if (const auto* piece = live; piece != nullptr && piece->second.owner != Owner::chip) {
     const std::uint64_t offset = address - piece->first;
     if (offset != 0 && size == 1) {
-      return Error(Errc::bad_address, name + ": " + hex(address) + " lies " + amount(offset) +
-                                              " inside the allocation at " + hex(piece->first) + " (" +
-                                              piece->second.label + ")",
+      return Error(Errc::bad_address,
+                   name + ": " + hex(address) + " lies " + amount(offset) + " inside the allocation at " +
+                       hex(piece->first) + " (" + piece->second.label + ")",
                    "free the address that malloc returned");
     }
-    return Error(Errc::out_of_range, name + ": " + amount(size) + " at " + hex(address) + " reach past the end of " +
-                                          hex(piece->first) + " (" + amount(piece->second.size) + ", " +
-                                          piece->second.label + ")");
+    return Error(Errc::out_of_range, name + ": " + amount(size) + " at " + hex(address) +
+                                         " reach past the end of " + hex(piece->first) + " (" +
+                                         amount(piece->second.size) + ", " + piece->second.label + ")");
   }
   if (const auto* piece = piece_at(freed_, address)) {
-    return Error(Errc::bad_address, name + ": " + hex(address) + " was freed (" +
-                                           amount(piece->second.size) + ", " + piece->second.label + ")");
+    return Error(Errc::bad_address, name + ": " + hex(address) + " was freed (" + amount(piece->second.size) +
+                                        ", " + piece->second.label + ")");
   }
   return Error(Errc::bad_address, name + ": " + hex(address) + " is not memory of this device",
                "pass an address that this chip's malloc returned, or a host tensor to be copied in");
@@ -240,7 +239,8 @@ std::vector<std::string> DeviceMemory::live() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> lines;
   for (const auto& [address, piece] : live_) {
-    if (piece.owner == Owner::user) lines.push_back(hex(address) + " " + amount(piece.size) + " " + piece.label);
+    if (piece.owner == Owner::user)
+      lines.push_back(hex(address) + " " + amount(piece.size) + " " + piece.label);
   }
   return lines;
 }

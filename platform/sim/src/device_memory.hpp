@@ -33,8 +33,8 @@ class DeviceMemory {
  public:
   static Result<std::unique_ptr<DeviceMemory>> create(std::size_t capacity);
 
-  /// Zeroed, 4096-byte aligned. `label` says in maps and errors what it is for. Out of memory is an error that
-  /// carries the memory map.
+  /// Zeroed, 4096-byte aligned. `label` says in maps and errors what it is for. Out of memory is an error
+  /// that carries the memory map.
   Result<std::uint64_t> allocate(std::size_t size, std::string_view label) {
     return allocate(size, label, Owner::user);
   }
@@ -46,8 +46,8 @@ class DeviceMemory {
   /// Names double frees, foreign addresses, interior addresses, and a write past the end of the allocation.
   Result<void> release(std::uint64_t address);
 
-  /// Is [address, address + size) inside one live allocation or window slice? `what` names the user's thing in
-  /// the error ("tensor 2 of kernel 'add'").
+  /// Is [address, address + size) inside one live allocation or window slice? `what` names the user's thing
+  /// in the error ("tensor 2 of kernel 'add'").
   Result<void> check(std::uint64_t address, std::size_t size, std::string_view what) const;
 
   /// Whether `address` lies in the user's allocation that starts at `start`.

@@ -13,18 +13,25 @@ namespace {
 template <class T>
 bool compares(T seen, T wanted, std::uint32_t compare) noexcept {
   switch (compare) {
-    case TROUPE_EQUAL: return seen == wanted;
-    case TROUPE_NOT_EQUAL: return seen != wanted;
-    case TROUPE_GREATER: return seen > wanted;
-    case TROUPE_GREATER_EQUAL: return seen >= wanted;
-    case TROUPE_LESS: return seen < wanted;
-    case TROUPE_LESS_EQUAL: return seen <= wanted;
-    default: return false;
+    case TROUPE_EQUAL:
+      return seen == wanted;
+    case TROUPE_NOT_EQUAL:
+      return seen != wanted;
+    case TROUPE_GREATER:
+      return seen > wanted;
+    case TROUPE_GREATER_EQUAL:
+      return seen >= wanted;
+    case TROUPE_LESS:
+      return seen < wanted;
+    case TROUPE_LESS_EQUAL:
+      return seen <= wanted;
+    default:
+      return false;
   }
 }
 
-// Flags are plain memory of kernels; the cast gives them back their atomicity. Sequentially consistent, so that
-// a waiter that counted itself and a notifier that looks at the count cannot miss each other.
+// Flags are plain memory of kernels; the cast gives them back their atomicity. Sequentially consistent, so
+// that a waiter that counted itself and a notifier that looks at the count cannot miss each other.
 template <class T>
 std::atomic_ref<T> atomic(const void* flag) noexcept {
   return std::atomic_ref<T>(*static_cast<T*>(const_cast<void*>(flag)));  // NOLINT(*-const-cast)
@@ -54,7 +61,8 @@ std::string to_string(const FlagCondition& condition) {
   static constexpr const char* signs[] = {"==", "!=", ">", ">=", "<", "<="};
   char text[96];
   std::snprintf(text, sizeof text, "flag at %p %s %lld", condition.flag,
-                condition.compare < 6 ? signs[condition.compare] : "?", static_cast<long long>(condition.value));
+                condition.compare < 6 ? signs[condition.compare] : "?",
+                static_cast<long long>(condition.value));
   return text;
 }
 
@@ -101,7 +109,8 @@ void FlagWaits::park(Waiter& waiter) noexcept {
   while (waiter.state.load() == waiting) futex_wait(waiter.state, waiting);
 }
 
-void FlagWaits::notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept {
+void FlagWaits::notify(void* flag, std::uint32_t type, std::uint32_t operation,
+                       std::uint64_t value) noexcept {
   raise_flag(flag, type, operation, value);
   if (parked_.load() == 0) return;
   const std::lock_guard lock(mutex_);

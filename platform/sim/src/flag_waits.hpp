@@ -32,8 +32,8 @@ class FlagWaits {
 
   /// Looks at the flag a bounded number of times; true when the condition was seen.
   static bool spin(const FlagCondition& condition) noexcept;
-  /// Parks until the condition holds or everything ends. `before_parking()` runs once, when this wait counts as
-  /// parked already.
+  /// Parks until the condition holds or everything ends. `before_parking()` runs once, when this wait counts
+  /// as parked already.
   template <class BeforeParking>
   End wait(const FlagCondition& condition, BeforeParking before_parking) {
     Waiter self{condition};

@@ -11,10 +11,10 @@
 
 namespace troupe::platform::sim {
 
-/// A kernel object loaded from bytes: one `extern "C" void kernel_entry(int64_t* args)`. Each load is a copy of
-/// its own (its globals are not shared with another load of the same bytes) and is unloaded with this object.
-/// Nothing is written to the file system. Such kernels find the simulator's two hooks as global symbols, or
-/// take them from `pto_sim_register_hooks` when they export it.
+/// A kernel object loaded from bytes: one `extern "C" void kernel_entry(int64_t* args)`. Each load is a copy
+/// of its own (its globals are not shared with another load of the same bytes) and is unloaded with this
+/// object. Nothing is written to the file system. Such kernels find the simulator's two hooks as global
+/// symbols, or take them from `pto_sim_register_hooks` when they export it.
 class ForeignKernel {
  public:
   using Entry = void (*)(std::int64_t*);

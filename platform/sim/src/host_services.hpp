@@ -11,8 +11,8 @@
 
 namespace troupe::platform::sim {
 
-/// The host's table with the defaults filled in where it left something out. Immutable after construction; safe
-/// from any thread as far as the host's entries are.
+/// The host's table with the defaults filled in where it left something out. Immutable after construction;
+/// safe from any thread as far as the host's entries are.
 class HostServices {
  public:
   explicit HostServices(const troupe_host* host);
@@ -31,7 +31,9 @@ class HostServices {
   bool dumps() const noexcept { return table_.dump != nullptr; }
   bool completes() const noexcept { return table_.complete != nullptr; }
   bool posts() const noexcept { return table_.post != nullptr; }
-  void trace(const troupe_trace_event* events, std::size_t count) const { table_.trace(table_.data, events, count); }
+  void trace(const troupe_trace_event* events, std::size_t count) const {
+    table_.trace(table_.data, events, count);
+  }
   void dump(const troupe_dump_record& record) const { table_.dump(table_.data, &record); }
   void complete(const troupe_completion* completions, std::size_t count) const {
     table_.complete(table_.data, completions, count);

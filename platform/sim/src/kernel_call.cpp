@@ -1,7 +1,7 @@
 #include "kernel_call.hpp"
 
-#include <algorithm>
 #include <cxxabi.h>
+#include <algorithm>
 #include <exception>
 
 #include "sim_hooks.hpp"
@@ -15,12 +15,18 @@ namespace {
 
 comm::Compare compare_of(std::uint32_t compare) noexcept {
   switch (compare) {
-    case TROUPE_EQUAL: return comm::Compare::eq;
-    case TROUPE_NOT_EQUAL: return comm::Compare::ne;
-    case TROUPE_GREATER: return comm::Compare::gt;
-    case TROUPE_GREATER_EQUAL: return comm::Compare::ge;
-    case TROUPE_LESS: return comm::Compare::lt;
-    default: return comm::Compare::le;
+    case TROUPE_EQUAL:
+      return comm::Compare::eq;
+    case TROUPE_NOT_EQUAL:
+      return comm::Compare::ne;
+    case TROUPE_GREATER:
+      return comm::Compare::gt;
+    case TROUPE_GREATER_EQUAL:
+      return comm::Compare::ge;
+    case TROUPE_LESS:
+      return comm::Compare::lt;
+    default:
+      return comm::Compare::le;
   }
 }
 
@@ -32,7 +38,8 @@ struct Caller {
   std::optional<Error> why;
 };
 
-std::int32_t op_wait(void* self, const void* flag, std::uint32_t type, std::uint32_t compare, std::uint64_t value) {
+std::int32_t op_wait(void* self, const void* flag, std::uint32_t type, std::uint32_t compare,
+                     std::uint64_t value) {
   auto& caller = *static_cast<Caller*>(self);
   return caller.host->wait(*caller.core, {flag, type, compare, value}, caller.why);
 }
@@ -47,13 +54,13 @@ std::int32_t op_aborted(void* self) {
 
 void op_log(void* self, std::int32_t level, const char* text) {
   auto& caller = *static_cast<Caller*>(self);
-  const auto known = static_cast<troupe_log_level>(
-      std::clamp<std::int32_t>(level, TROUPE_LOG_ERROR, TROUPE_LOG_DEBUG));
+  const auto known =
+      static_cast<troupe_log_level>(std::clamp<std::int32_t>(level, TROUPE_LOG_ERROR, TROUPE_LOG_DEBUG));
   caller.host->host().log(known, 0, std::string(caller.name) + ": " + (text != nullptr ? text : ""));
 }
 
-constexpr troupe_kernel_ops_v1 kernel_ops{sizeof(troupe_kernel_ops_v1), 0,          &op_wait,
-                                          &op_notify,                   &op_aborted, &op_log};
+constexpr troupe_kernel_ops_v1 kernel_ops{
+    sizeof(troupe_kernel_ops_v1), 0, &op_wait, &op_notify, &op_aborted, &op_log};
 
 Error kernel_error(const KernelCall& call, const std::string& what) {
   std::string where = "kernel '" + std::string(call.code.name) + "'";
@@ -67,12 +74,15 @@ std::optional<Error> outcome_of(const KernelCall& call, std::int32_t outcome, co
                                 const std::optional<Error>& why) {
   const std::string name = "kernel '" + std::string(call.code.name) + "'";
   switch (outcome) {
-    case TROUPE_DONE: return std::nullopt;
-    case TROUPE_ABORTED: return Error(Errc::aborted, name + " was aborted");
+    case TROUPE_DONE:
+      return std::nullopt;
+    case TROUPE_ABORTED:
+      return Error(Errc::aborted, name + " was aborted");
     case TROUPE_PEER_LOST:
       if (why) return Error(why->code(), name + " waited in vain: " + why->message(), why->hint());
       return Error(comm::Errc::peer_lost, name + " waited in vain");
-    default: return kernel_error(call, text[0] != '\0' ? text : "it gave no reason");
+    default:
+      return kernel_error(call, text[0] != '\0' ? text : "it gave no reason");
   }
 }
 
@@ -118,12 +128,14 @@ std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCo
                                         std::optional<Error>& why) {
   const auto place = domain.locate(condition.flag);
   if (!place || place->rank != domain.spec().rank) {
-    why.emplace(Errc::bad_address, "a kernel can only wait for flags in its own window, not in that of rank " +
-                                       std::to_string(place ? place->rank : 0));
+    why.emplace(Errc::bad_address,
+                "a kernel can only wait for flags in its own window, not in that of rank " +
+                    std::to_string(place ? place->rank : 0));
     return TROUPE_PEER_LOST;
   }
   const comm::OneSided window(domain);
-  auto result = window.wait_until<T>(place->offset, compare_of(condition.compare), static_cast<T>(condition.value));
+  auto result =
+      window.wait_until<T>(place->offset, compare_of(condition.compare), static_cast<T>(condition.value));
   if (result) return TROUPE_DONE;
   why = result.error();
   return result.error() == comm::Errc::aborted ? TROUPE_ABORTED : TROUPE_PEER_LOST;
@@ -174,7 +186,8 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
   return outcome;
 }
 
-void KernelHost::notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept {
+void KernelHost::notify(void* flag, std::uint32_t type, std::uint32_t operation,
+                        std::uint64_t value) noexcept {
   if (flag == nullptr) return;
   auto domain = windows_.domain_at(flag);
   if (domain == nullptr) return flags_.notify(flag, type, operation, value);
@@ -183,13 +196,15 @@ void KernelHost::notify(void* flag, std::uint32_t type, std::uint32_t operation,
   const auto how = operation == TROUPE_NOTIFY_ADD ? comm::NotifyOp::add : comm::NotifyOp::set;
   // A window that has been revoked has nobody left to wake.
   if (type == TROUPE_FLAG_I32) {
-    static_cast<void>(window.notify<std::int32_t>(place->rank, place->offset, how, static_cast<std::int32_t>(value)));
+    static_cast<void>(
+        window.notify<std::int32_t>(place->rank, place->offset, how, static_cast<std::int32_t>(value)));
   } else {
     static_cast<void>(window.notify<std::uint64_t>(place->rank, place->offset, how, value));
   }
 }
 
-std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes, const KernelCall& call) noexcept {
+std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
+                                 const KernelCall& call) noexcept {
   runtime::LocalContext local{static_cast<std::int32_t>(call.block), static_cast<std::int32_t>(call.blocks)};
   runtime::GlobalContext global{static_cast<std::int32_t>(call.sub_block)};
   call.words[runtime::limits::local_context_word] = reinterpret_cast<std::int64_t>(&local);
@@ -215,7 +230,8 @@ std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
                                         text,
                                         sizeof text};
   const std::int32_t outcome = call.code.descriptor->invoke.kernel(&arguments);
-  if (outcome == TROUPE_DONE) [[likely]] return std::nullopt;
+  if (outcome == TROUPE_DONE) [[likely]]
+    return std::nullopt;
   return outcome_of(call, outcome, text, self.why);
 }
 

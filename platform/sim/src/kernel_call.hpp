@@ -51,14 +51,16 @@ class KernelHost {
 
  private:
   template <class T>
-  std::int32_t wait_in_window(comm::DomainMember& domain, const FlagCondition& condition, std::optional<Error>& why);
+  std::int32_t wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
+                              std::optional<Error>& why);
 
   HostServices& host_;
   WindowSet& windows_;
   Run& run_;
   FlagWaits flags_;
   std::mutex mutex_;
-  std::vector<std::shared_ptr<comm::DomainMember>> waiting_in_;  ///< domains that a kernel of this run waits in
+  std::vector<std::shared_ptr<comm::DomainMember>>
+      waiting_in_;  ///< domains that a kernel of this run waits in
 };
 
 /// One call of a kernel: its arguments and its place.
@@ -72,6 +74,7 @@ struct KernelCall {
 };
 
 /// Runs it on the calling thread. Nothing: it succeeded. An error names the kernel.
-std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes, const KernelCall& call) noexcept;
+std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
+                                 const KernelCall& call) noexcept;
 
 }  // namespace troupe::platform::sim

@@ -12,7 +12,8 @@ Result<void> Options::set(std::string_view name, std::string_view value) {
   const auto parsed = std::from_chars(value.data(), value.data() + value.size(), number);
   const bool is_number = parsed.ec == std::errc() && parsed.ptr == value.data() + value.size();
   auto refuse = [&](const std::string& why) {
-    return Error(Errc::unknown_option, "option '" + std::string(name) + "' = '" + std::string(value) + "': " + why);
+    return Error(Errc::unknown_option,
+                 "option '" + std::string(name) + "' = '" + std::string(value) + "': " + why);
   };
   constexpr std::uint64_t longest_grace = 3'600'000;
   if (name == "grace_ms") {

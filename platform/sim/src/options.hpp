@@ -11,7 +11,7 @@ namespace troupe::platform::sim {
 
 /// What set_device_option can change.
 struct Options {
-  std::chrono::milliseconds grace{1000};                  ///< grace_ms
+  std::chrono::milliseconds grace{1000};                   ///< grace_ms
   std::uint64_t memory_bytes = architecture.memory_bytes;  ///< memory_bytes: a lower limit
   /// checked (0 or 1): guards around every argument, outputs poisoned first. On in debug builds.
 #ifdef TROUPE_CHECKED

@@ -10,8 +10,8 @@
 
 namespace troupe::platform::sim {
 
-/// Storage that the cores of one cluster share, by key: the state of the FIFOs between matrix and vector cores.
-/// Zeroed when a run first asks for it. Safe from any thread.
+/// Storage that the cores of one cluster share, by key: the state of the FIFOs between matrix and vector
+/// cores. Zeroed when a run first asks for it. Safe from any thread.
 class Pipes {
  public:
   /// Null: no memory, or the key was used with a smaller size before.

@@ -41,8 +41,8 @@ struct Run {
   std::uint64_t queued_ns = 0, started_ns = 0, finished_ns = 0;
   std::uint64_t chip_tasks = 0;
   Outcome outcome;
-  bool ended = false;         ///< its completion has been made or is on its way; with the queue's mutex
-  bool awaited = false;       ///< by run_runtime, instead of a completion
+  bool ended = false;    ///< its completion has been made or is on its way; with the queue's mutex
+  bool awaited = false;  ///< by run_runtime, instead of a completion
 
   bool wants(troupe_run_flag flag) const noexcept { return (flags & static_cast<std::uint32_t>(flag)) != 0; }
   /// Takes over a launched description; keeps the vectors' memory for the next.

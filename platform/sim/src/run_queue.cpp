@@ -48,15 +48,17 @@ Result<void> RunQueue::check(std::span<const troupe_run> runs) const {
   std::uint64_t last = last_correlation_;
   for (const auto& run : runs) {
     if (run.correlation <= last) {
-      return Error(Errc::invalid_argument,
-                   "correlation " + std::to_string(run.correlation) + " does not rise above " + std::to_string(last));
+      return Error(Errc::invalid_argument, "correlation " + std::to_string(run.correlation) +
+                                               " does not rise above " + std::to_string(last));
     }
     last = run.correlation;
-    if ((run.tensors == nullptr && run.tensor_count != 0) || (run.scalars == nullptr && run.scalar_count != 0) ||
+    if ((run.tensors == nullptr && run.tensor_count != 0) ||
+        (run.scalars == nullptr && run.scalar_count != 0) ||
         (run.depends_on == nullptr && run.depends_count != 0)) {
       return Error(Errc::invalid_argument, "run " + std::to_string(run.correlation) + " has a null array");
     }
-    if (run.tensor_count > runtime::limits::chip_tensors || run.scalar_count > runtime::limits::chip_scalars) {
+    if (run.tensor_count > runtime::limits::chip_tensors ||
+        run.scalar_count > runtime::limits::chip_scalars) {
       return Error(Errc::invalid_argument, "run " + std::to_string(run.correlation) + " has " +
                                                std::to_string(run.tensor_count) + " tensors and " +
                                                std::to_string(run.scalar_count) + " scalars");
@@ -74,8 +76,9 @@ Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t se
   if (closing_) return aborted("the device is being reset");
   if (auto valid = check(runs); !valid) return valid;
   if (queued_.size() + runs.size() > depth) {
-    return Error(Errc::queue_full, "this chip has " + std::to_string(queued_.size()) + " runs queued, at most " +
-                                       std::to_string(depth) + " fit",
+    return Error(Errc::queue_full,
+                 "this chip has " + std::to_string(queued_.size()) + " runs queued, at most " +
+                     std::to_string(depth) + " fit",
                  "launch again after some have completed");
   }
   failed_.erase(failed_.begin(), failed_.lower_bound(settled));
@@ -106,10 +109,16 @@ Outcome RunQueue::run_and_wait(const troupe_run& description, troupe_completion*
   std::unique_ptr<Run> run = std::move(*place);
   awaited_.erase(place);
   if (completion != nullptr) {
-    *completion = {.correlation = 0, .code = run->outcome.code, .reserved0 = 0, .message = nullptr,
-                   .caused_by = run->outcome.caused_by, .queued_ns = run->queued_ns,
-                   .started_ns = run->started_ns, .finished_ns = run->finished_ns,
-                   .chip_tasks = run->chip_tasks, .reserved = {}};
+    *completion = {.correlation = 0,
+                   .code = run->outcome.code,
+                   .reserved0 = 0,
+                   .message = nullptr,
+                   .caused_by = run->outcome.caused_by,
+                   .queued_ns = run->queued_ns,
+                   .started_ns = run->started_ns,
+                   .finished_ns = run->finished_ns,
+                   .chip_tasks = run->chip_tasks,
+                   .reserved = {}};
   }
   Outcome outcome = std::move(run->outcome);
   run->callable.reset();
@@ -252,7 +261,8 @@ void RunQueue::finish(std::unique_ptr<Run> run) {
     ++completed_;
     if (!run->outcome.ok()) {
       ++failures_;
-      failed_.emplace(run->correlation, run->outcome.caused_by != 0 ? run->outcome.caused_by : run->correlation);
+      failed_.emplace(run->correlation,
+                      run->outcome.caused_by != 0 ? run->outcome.caused_by : run->correlation);
     }
     if (run->awaited) {
       awaited_.push_back(std::move(run));

@@ -18,9 +18,9 @@
 
 namespace troupe::platform::sim {
 
-/// The runs of one chip: first in, first out, one at a time, each completed exactly once. A run whose producer
-/// failed is skipped as poisoned. Completions of short runs are gathered and handed to the host in batches;
-/// nothing waits in a batch while something long runs. Safe from any thread.
+/// The runs of one chip: first in, first out, one at a time, each completed exactly once. A run whose
+/// producer failed is skipped as poisoned. Completions of short runs are gathered and handed to the host in
+/// batches; nothing waits in a batch while something long runs. Safe from any thread.
 class RunQueue final : Job {
  public:
   using Clock = std::chrono::steady_clock;
@@ -34,9 +34,9 @@ class RunQueue final : Job {
   Outcome run_and_wait(const troupe_run& description, troupe_completion* completion);
   Result<void> abort(std::uint64_t correlation);
 
-  /// Takes no more, aborts everything, and waits until all has ended, at most until `deadline`. False: a kernel
-  /// did not return; its run and those behind it are completed as aborted all the same, and nothing is reported
-  /// afterwards.
+  /// Takes no more, aborts everything, and waits until all has ended, at most until `deadline`. False: a
+  /// kernel did not return; its run and those behind it are completed as aborted all the same, and nothing is
+  /// reported afterwards.
   bool close(Clock::time_point deadline);
 
   /// Hands over the completions gathered so far; for who is about to wait.
@@ -92,7 +92,7 @@ class RunQueue final : Job {
 
   std::mutex delivery_;  ///< held around the host's callback; taken before mutex_
   std::atomic<std::thread::id> delivering_{};
-  std::shared_ptr<Ticket> ticket_;  ///< with a host that has no threads
+  std::shared_ptr<Ticket> ticket_;              ///< with a host that has no threads
   std::uint64_t usual_ns_ = ~std::uint64_t{0};  ///< runner only: how long recent runs took
 };
 

@@ -23,7 +23,9 @@ std::byte* bytes(std::uint64_t address) noexcept {
   return reinterpret_cast<std::byte*>(address);  // NOLINT(performance-no-int-to-ptr)
 }
 
-std::uint64_t first_byte(const Tensor& tensor) noexcept { return tensor.buffer().offset + tensor.byte_offset(); }
+std::uint64_t first_byte(const Tensor& tensor) noexcept {
+  return tensor.buffer().offset + tensor.byte_offset();
+}
 
 /// Calls `visit(offset, size)` for each gap-free stretch of a view, in bytes from its first element.
 template <class Visit>
@@ -47,14 +49,16 @@ void for_each_stretch(const Tensor& view, Visit visit) {
 }
 
 Error bad_argument(std::size_t index, const Run& run, const std::string& what) {
-  return Error(Errc::bad_task_arguments, "tensor " + std::to_string(index) + " of '" + run.callable->name + "': " + what);
+  return Error(Errc::bad_task_arguments,
+               "tensor " + std::to_string(index) + " of '" + run.callable->name + "': " + what);
 }
 
 Result<Tensor> tensor_of(const troupe_tensor_arg& arg, std::size_t index, const Run& run) {
   if (arg.ndims == 0 || arg.ndims > runtime::limits::max_dims) {
     return bad_argument(index, run, std::to_string(arg.ndims) + " dimensions");
   }
-  if (!runtime::is_dtype(arg.dtype)) return bad_argument(index, run, "unknown dtype " + std::to_string(arg.dtype));
+  if (!runtime::is_dtype(arg.dtype))
+    return bad_argument(index, run, "unknown dtype " + std::to_string(arg.dtype));
   if (!runtime::is_tag(arg.tag)) return bad_argument(index, run, "unknown tag " + std::to_string(arg.tag));
   if (arg.address_space > TROUPE_SPACE_DEVICE) {
     return bad_argument(index, run, "unknown address space " + std::to_string(arg.address_space));
@@ -105,7 +109,8 @@ Result<void> Staging::look_at(const Run& run) {
 }
 
 Result<void> Staging::place() {
-  std::sort(extents_.begin(), extents_.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+  std::sort(extents_.begin(), extents_.end(),
+            [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
   std::size_t kept = 0;
   for (const Extent& extent : extents_) {
     if (kept != 0 && extent.begin < extents_[kept - 1].end) {

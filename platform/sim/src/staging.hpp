@@ -12,9 +12,9 @@
 namespace troupe::platform::sim {
 
 /// Brings the arguments of a run to the chip and its outputs back. Host tensors whose bytes overlap share one
-/// device copy, so aliases stay aliases; what is read is copied in, what is written is copied back, element by
-/// element, so neighbours in the same buffer are never touched. Device-resident tensors are checked and passed
-/// through. The memory is kept for the next run. One run at a time, one thread.
+/// device copy, so aliases stay aliases; what is read is copied in, what is written is copied back, element
+/// by element, so neighbours in the same buffer are never touched. Device-resident tensors are checked and
+/// passed through. The memory is kept for the next run. One run at a time, one thread.
 class Staging {
  public:
   /// `checked`: every copy gets an allocation with guards of its own, and memory that is only written starts

@@ -61,10 +61,11 @@ Result<void> WindowSet::import(std::uint64_t window, std::uint32_t rank, const t
   }
   const std::span bytes(reinterpret_cast<const std::byte*>(blob.bytes), blob.byte_count);
   auto offer = comm::decode(bytes);
-  if (!offer) return Error(Errc::bad_window, "the blob of rank " + std::to_string(rank)).caused_by(offer.error());
+  if (!offer)
+    return Error(Errc::bad_window, "the blob of rank " + std::to_string(rank)).caused_by(offer.error());
   if (offer->spec.rank != rank) {
-    return Error(Errc::bad_window, "the blob is of rank " + std::to_string(offer->spec.rank) + ", not of rank " +
-                                       std::to_string(rank));
+    return Error(Errc::bad_window, "the blob is of rank " + std::to_string(offer->spec.rank) +
+                                       ", not of rank " + std::to_string(rank));
   }
   if (blob.fd < 0 || rank == (*member)->spec().rank) return (*member)->import(bytes);
   comm::FileDescriptor memory(dup(blob.fd));
@@ -101,7 +102,8 @@ Result<void> WindowSet::abort(std::uint64_t window, std::int32_t code, std::uint
   if (!member) return member.error();
   if (code == static_cast<std::int32_t>(comm::Errc::peer_lost)) {
     if (rank >= (*member)->spec().ranks) {
-      return Error(Errc::invalid_argument, "window " + std::to_string(window) + " has no rank " + std::to_string(rank));
+      return Error(Errc::invalid_argument,
+                   "window " + std::to_string(window) + " has no rank " + std::to_string(rank));
     }
     (*member)->mark_lost(rank);
   } else {
@@ -171,7 +173,8 @@ Result<std::uint64_t> WindowSet::comm_window_base(void* comm) const {
   auto handle = communicator(comm);
   if (!handle) return handle.error();
   std::uint64_t base = 0;
-  if (sessions_.comm_get_local_window_base(*handle, &base) != 0) return comm_failure("comm_get_local_window_base");
+  if (sessions_.comm_get_local_window_base(*handle, &base) != 0)
+    return comm_failure("comm_get_local_window_base");
   return base;
 }
 

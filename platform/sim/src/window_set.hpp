@@ -14,9 +14,9 @@
 
 namespace troupe::platform::sim {
 
-/// The windows of one chip, split-phase ones and those of blocking communicators: their slices are part of the
-/// chip's memory, and the waits of kernels on flags in them go through the domain, so that the death of a peer
-/// ends them. Safe from any thread.
+/// The windows of one chip, split-phase ones and those of blocking communicators: their slices are part of
+/// the chip's memory, and the waits of kernels on flags in them go through the domain, so that the death of a
+/// peer ends them. Safe from any thread.
 class WindowSet {
  public:
   explicit WindowSet(DeviceMemory& memory) : memory_(memory) {}
