@@ -1,0 +1,371 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "troupe/platform/chip_program_abi.h"
+#include "troupe/platform/device_abi.h"
+#include "troupe/runtime/kernel.hpp"
+#include "troupe/runtime/module_macros.hpp"
+#include "troupe/runtime/task_args.hpp"
+#include "troupe/runtime/tensor.hpp"
+
+/// What the author of an on-chip program writes:
+///
+///   TROUPE_CHIP_PROGRAM(vector_chain)(ChipOrchestrator& chip, ChipArgs args) {
+///     auto [a, b, f] = args.tensors<3>();
+///     auto c = chip.aiv("add", in(a), in(b), out_like(a));
+///     chip.aiv("add", in(c), in(c), out(f));
+///   }
+///
+/// The program runs on the chip, next to the cores; each call submits a task, whose dependencies follow from
+/// its tags. Kernels are named; they are looked for in the program's own module, then among what is
+/// registered on the chip. Header-only: a module links the runtime floor and no platform.
+namespace troupe::platform {
+
+using runtime::in;
+using runtime::inout;
+using runtime::no_dep;
+using runtime::out;
+using runtime::out_existing;
+using runtime::scalar;
+using runtime::Shape;
+using runtime::Tensor;
+
+/// A task of this program; for `after` and `edge`.
+struct ChipTaskId {
+  std::uint64_t number = 0;  ///< 0: none (after a fatal)
+};
+
+/// What a submit returns: the task, and the N tensors that it was to allocate. A task with outputs stands for
+/// its first one wherever a tensor is expected; `auto [x, y] = chip.aiv(…).outputs`.
+template <std::size_t N>
+struct ChipTask : ChipTaskId {
+  std::array<Tensor, N> outputs{};
+
+  operator const Tensor&() const noexcept  // NOLINT(google-explicit-constructor): that is what it is for
+      requires(N >= 1) {
+    return outputs[0];
+  }
+};
+
+/// An output that the chip allocates; it lives until the scope it was made in ends.
+struct NewTensor {
+  Tensor tensor;
+  bool filled = false;
+  std::uint64_t initial = 0;
+
+  /// The same, with every element set before the task runs.
+  template <runtime::Element T>
+  [[nodiscard]] NewTensor fill(T value) const noexcept {
+    return {tensor, true, runtime::to_u64(value)};
+  }
+};
+/// An output like `tensor`: its shape and dtype, new memory.
+[[nodiscard]] inline NewTensor out_like(const Tensor& tensor) {
+  return {Tensor::unallocated(tensor.shape(), tensor.dtype())};
+}
+template <runtime::Element T>
+[[nodiscard]] NewTensor out_new(const Shape& shape) {
+  return {Tensor::unallocated(shape, runtime::dtype_of<T>)};
+}
+
+/// SPMD width: the task runs `count` times, each call with its own block_idx().
+struct Blocks {
+  std::uint32_t count;
+};
+[[nodiscard]] constexpr Blocks blocks(std::uint32_t count) noexcept { return {count}; }
+/// All blocks run at the same time, so they may wait for each other. Fatal 7 when they exceed the chip.
+struct SyncStart {};
+inline constexpr SyncStart sync_start{};
+/// An explicit producer.
+struct After {
+  ChipTaskId task;
+};
+[[nodiscard]] constexpr After after(ChipTaskId task) noexcept { return {task}; }
+
+/// Runs the task only if the element, an integer, compares so when all producers are done.
+struct When {
+  Tensor tensor;
+  std::uint64_t element = 0;
+  runtime::Compare compare{};
+  std::int64_t value = 0;
+};
+[[nodiscard]] inline When when(const Tensor& flag, runtime::Compare compare, std::int64_t value,
+                               std::uint64_t element = 0) noexcept {
+  return {flag, element, compare, value};
+}
+
+/// The kernels of a task that occupies a whole cluster; empty: that core is not used. All get the same
+/// arguments.
+struct Mixed {
+  std::string_view aic, aiv0, aiv1;
+};
+
+class ChipOrchestrator;
+
+/// Ends its scope when it goes: the tensors allocated inside are freed once their last reader is done.
+class ChipScope {
+ public:
+  explicit ChipScope(const troupe_chip_v1& chip) noexcept : chip_(&chip) { chip.ops->begin_scope(chip.self); }
+  ChipScope(ChipScope&& other) noexcept : chip_(std::exchange(other.chip_, nullptr)) {}
+  ChipScope& operator=(ChipScope&&) = delete;
+  ~ChipScope() { end(); }
+  void end() noexcept {
+    if (chip_ != nullptr) chip_->ops->end_scope(chip_->self);
+    chip_ = nullptr;
+  }
+
+ private:
+  const troupe_chip_v1* chip_;
+};
+
+/// The arguments of the run, with device addresses. Access that they do not allow throws `invalid_args`,
+/// which ends the run with that code.
+class ChipArgs {
+ public:
+  explicit ChipArgs(const troupe_chip_arguments_v1& arguments) noexcept : arguments_(&arguments) {}
+
+  std::size_t tensor_count() const noexcept { return arguments_->tensor_count; }
+  std::size_t scalar_count() const noexcept { return arguments_->scalar_count; }
+  Tensor tensor(std::size_t i) const {
+    need(i < tensor_count(), "tensor", i, tensor_count());
+    Tensor tensor;
+    std::memcpy(static_cast<void*>(&tensor), &arguments_->tensors[i], sizeof tensor);
+    return tensor;
+  }
+  /// The first N: `auto [a, b, f] = args.tensors<3>();`
+  template <std::size_t N>
+  std::array<Tensor, N> tensors() const {
+    need(N <= tensor_count(), "tensor", N - 1, tensor_count());
+    std::array<Tensor, N> all;
+    for (std::size_t i = 0; i < N; ++i) all[i] = tensor(i);
+    return all;
+  }
+  runtime::Tag tag(std::size_t i) const {
+    need(i < tensor_count(), "tensor", i, tensor_count());
+    return static_cast<runtime::Tag>(arguments_->tags[i]);
+  }
+  template <runtime::Scalar T>
+  T scalar(std::size_t i) const {
+    need(i < scalar_count(), "scalar", i, scalar_count());
+    return runtime::from_u64<T>(arguments_->scalars[i]);
+  }
+
+ private:
+  static void need(bool there, const char* kind, std::size_t i, std::size_t count) {
+    if (there) return;
+    throw Error(runtime::Errc::invalid_args, std::string("the chip program wants ") + kind + " argument " +
+                                                 std::to_string(i) + ", the run has " +
+                                                 std::to_string(count));
+  }
+  const troupe_chip_arguments_v1* arguments_;
+};
+
+/// The chip, as its program sees it. One thread: the program's. The first failure (of a call here, or of a
+/// kernel) ends the run: from then on `fatal()` is its code, every call does nothing and returns empty
+/// things, and nothing is copied back.
+class ChipOrchestrator {
+ public:
+  explicit ChipOrchestrator(const troupe_chip_v1& chip) noexcept : chip_(&chip) {}
+  ChipOrchestrator(const ChipOrchestrator&) = delete;
+  ChipOrchestrator& operator=(const ChipOrchestrator&) = delete;
+
+  /// A task on a vector core, on a matrix core, on a cluster. Arguments, in any order: `in out inout
+  /// out_existing no_dep` tensors, `out_like`/`out_new`, `scalar`, `blocks(n)`, `sync_start`, `after(task)`,
+  /// `when(…)`. At most 32 tensors and 16 scalars.
+  template <class... Args>
+  auto aiv(std::string_view kernel, const Args&... args) {
+    return submit({}, kernel, {}, 0, args...);
+  }
+  template <class... Args>
+  auto aic(std::string_view kernel, const Args&... args) {
+    return submit(kernel, {}, {}, 0, args...);
+  }
+  template <class... Args>
+  auto mixed(const Mixed& kernels, const Args&... args) {
+    return submit(kernels.aic, kernels.aiv0, kernels.aiv1, 0, args...);
+  }
+  /// A task that does nothing: a meeting point for dependencies.
+  template <class... Args>
+  auto dummy(const Args&... args) {
+    return submit({}, {}, {}, TROUPE_CHIP_DUMMY, args...);
+  }
+  /// With the explicit-edge runtimes: `later` waits for `earlier`. Directly after the submit of `later`
+  /// (built on the chip), or any time (built before launch).
+  void edge(ChipTaskId earlier, ChipTaskId later) {
+    chip_->ops->edge(chip_->self, earlier.number, later.number);
+  }
+
+  /// A nested scope, up to 64 deep: `auto s = chip.scope();`
+  [[nodiscard]] ChipScope scope() noexcept { return ChipScope(*chip_); }
+
+  /// Memory that no task of this program has to produce; contents unspecified unless filled.
+  [[nodiscard]] Tensor alloc(const NewTensor& wanted) {
+    troupe_chip_argument_v1 argument = pack(wanted);
+    chip_->ops->alloc(chip_->self, &argument);
+    return unpack(argument.tensor);
+  }
+  template <runtime::Element T>
+  [[nodiscard]] Tensor alloc(const Shape& shape) {
+    return alloc(out_new<T>(shape));
+  }
+
+  /// Waits until all earlier tasks that write this element are done, and reads it. 0 after a fatal.
+  template <runtime::Element T, std::integral... Index>
+  [[nodiscard]] T get(const Tensor& tensor, Index... index) {
+    std::uint64_t value = 0;
+    const troupe_chip_tensor_v1 packed = pack(tensor);
+    if (const auto element = place<T>(tensor, index...); element != nowhere) {
+      chip_->ops->get(chip_->self, &packed, element, &value);
+    }
+    return runtime::from_u64<T>(value);
+  }
+  /// Writes it after all earlier tasks that write or read it; later tasks see it.
+  template <runtime::Element T, std::integral... Index>
+  void set(const Tensor& tensor, T value, Index... index) {
+    const troupe_chip_tensor_v1 packed = pack(tensor);
+    if (const auto element = place<T>(tensor, index...); element != nowhere) {
+      chip_->ops->set(chip_->self, &packed, element, runtime::to_u64(value));
+    }
+  }
+
+  /// Ends the run with a code and a text of one's own.
+  void report_fatal(std::int32_t code, const std::string& text) {
+    chip_->ops->report_fatal(chip_->self, code, text.c_str());
+  }
+  void report_fatal(const std::string& text) {
+    report_fatal(static_cast<std::int32_t>(runtime::Errc::explicit_orch_fatal), text);
+  }
+  /// The code that ends this run; 0 while all is well.
+  std::int32_t fatal() const { return chip_->ops->fatal(chip_->self); }
+  /// enum troupe_chip_runtime.
+  std::uint32_t chip_runtime() const noexcept { return chip_->ops->runtime; }
+  void log(troupe_log_level level, const std::string& text) {
+    chip_->ops->log(chip_->self, level, text.c_str());
+  }
+
+ private:
+  static constexpr std::uint64_t nowhere = ~std::uint64_t{0};
+
+  static troupe_chip_tensor_v1 pack(const Tensor& tensor) noexcept {
+    troupe_chip_tensor_v1 packed;
+    static_assert(sizeof packed == sizeof tensor);
+    std::memcpy(&packed, static_cast<const void*>(&tensor), sizeof packed);
+    return packed;
+  }
+  static Tensor unpack(const troupe_chip_tensor_v1& packed) noexcept {
+    Tensor tensor;
+    std::memcpy(static_cast<void*>(&tensor), &packed, sizeof tensor);
+    return tensor;
+  }
+  static troupe_chip_argument_v1 pack(const NewTensor& wanted) noexcept {
+    const std::uint32_t fill = wanted.filled ? static_cast<std::uint32_t>(TROUPE_CHIP_FILL) : 0;
+    return {pack(wanted.tensor), TROUPE_TAG_OUT, TROUPE_CHIP_ALLOCATE | fill, wanted.initial};
+  }
+
+  /// What a submit's arguments come to. Sized by what the caller passes, so that nothing is allocated.
+  template <std::size_t Tensors, std::size_t Scalars, std::size_t Producers>
+  struct Packed {
+    std::array<troupe_chip_argument_v1, Tensors + 1> arguments;
+    std::array<std::uint64_t, Scalars + 1> scalars;
+    std::array<std::uint64_t, Producers + 1> after;
+    troupe_chip_predicate_v1 predicate;
+    troupe_chip_tensor_v1 predicate_tensor;
+    troupe_chip_task_v1 task{};
+
+    void add(const runtime::TensorArg& arg) noexcept {
+      arguments[task.argument_count++] = {pack(arg.tensor), static_cast<std::uint32_t>(arg.tag), 0, 0};
+    }
+    void add(const NewTensor& arg) noexcept { arguments[task.argument_count++] = pack(arg); }
+    void add(const runtime::ScalarArg& arg) noexcept { scalars[task.scalar_count++] = arg.word; }
+    void add(Blocks arg) noexcept { task.blocks = arg.count; }
+    void add(SyncStart) noexcept { task.flags |= TROUPE_CHIP_SYNC_START; }
+    void add(After arg) noexcept {
+      if (arg.task.number != 0) after[task.after_count++] = arg.task.number;
+    }
+    void add(const When& arg) noexcept {
+      predicate_tensor = pack(arg.tensor);
+      predicate = {&predicate_tensor, arg.element, static_cast<std::uint32_t>(arg.compare), 0, arg.value};
+      task.predicate = &predicate;
+    }
+  };
+
+  template <class T, class... Args>
+  static constexpr std::size_t count_of = (std::size_t{0} + ... + (std::is_same_v<T, Args> ? 1 : 0));
+
+  template <class... Args>
+  auto submit(std::string_view aic, std::string_view aiv0, std::string_view aiv1, std::uint32_t flags,
+              const Args&... args) {
+    constexpr std::size_t outputs = count_of<NewTensor, Args...>;
+    Packed<count_of<runtime::TensorArg, Args...> + outputs, count_of<runtime::ScalarArg, Args...>,
+           count_of<After, Args...>>
+        packed;
+    packed.task.size = sizeof packed.task;
+    packed.task.flags = flags;
+    packed.task.blocks = 1;
+    const std::array<std::string_view, 3> names{aic, aiv0, aiv1};
+    for (std::size_t lane = 0; lane < names.size(); ++lane) {
+      packed.task.kernels[lane] = names[lane].empty() ? nullptr : names[lane].data();
+      packed.task.kernel_name_sizes[lane] = names[lane].size();
+    }
+    (packed.add(args), ...);
+    packed.task.arguments = packed.arguments.data();
+    packed.task.scalars = packed.scalars.data();
+    packed.task.after = packed.after.data();
+    ChipTask<outputs> made;
+    made.number = chip_->ops->submit(chip_->self, &packed.task);
+    std::size_t next = 0;
+    for (std::size_t i = 0; next < outputs; ++i) {
+      if ((packed.arguments[i].flags & TROUPE_CHIP_ALLOCATE) != 0) {
+        made.outputs[next++] = unpack(packed.arguments[i].tensor);
+      }
+    }
+    return made;
+  }
+
+  template <runtime::Element T, std::integral... Index>
+  std::uint64_t place(const Tensor& tensor, Index... index) {
+    std::uint64_t element = 0;
+    std::size_t dim = 0;
+    bool inside = sizeof...(index) == tensor.dims() && tensor.dtype() == runtime::dtype_of<T>;
+    if (inside) {
+      ((inside = inside && static_cast<std::uint64_t>(index) < tensor.extent(dim),
+        element += static_cast<std::uint64_t>(index) * tensor.stride(dim), ++dim),
+       ...);
+    }
+    if (inside) return element;
+    if (fatal() == 0) {
+      report_fatal(static_cast<std::int32_t>(runtime::Errc::invalid_args),
+                   "an element of " + runtime::to_string(tensor) + " with other indices or type than it has");
+    }
+    return nowhere;
+  }
+
+  const troupe_chip_v1* chip_;
+};
+
+}  // namespace troupe::platform
+
+template <void (*Function)(troupe::platform::ChipOrchestrator&, troupe::platform::ChipArgs)>
+struct troupe::runtime::CallableTraits<troupe::runtime::CallableKind::chip_program, Function> {
+  static constexpr const char* signature = "...";
+  static std::int32_t invoke(const troupe_program_call_v1* call) noexcept {
+    platform::ChipOrchestrator chip(*static_cast<const troupe_chip_v1*>(call->orchestrator));
+    try {
+      Function(chip, platform::ChipArgs(*static_cast<const troupe_chip_arguments_v1*>(call->arguments)));
+      return TROUPE_DONE;
+    } catch (const Error& error) {
+      chip.report_fatal(error.code().value, error.message());
+    } catch (...) {
+      detail::put_current_exception(call->error_text, call->error_text_size);
+    }
+    return TROUPE_FAILED;
+  }
+};
