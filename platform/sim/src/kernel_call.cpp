@@ -127,15 +127,9 @@ template <class T>
 std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
                                         std::optional<Error>& why) {
   const auto place = domain.locate(condition.flag);
-  if (!place || place->rank != domain.spec().rank) {
-    why.emplace(Errc::bad_address,
-                "a kernel can only wait for flags in its own window, not in that of rank " +
-                    std::to_string(place ? place->rank : 0));
-    return TROUPE_PEER_LOST;
-  }
   const comm::OneSided window(domain);
-  auto result =
-      window.wait_until<T>(place->offset, compare_of(condition.compare), static_cast<T>(condition.value));
+  auto result = window.wait_until<T>(place->rank, place->offset, compare_of(condition.compare),
+                                     static_cast<T>(condition.value));
   if (result) return TROUPE_DONE;
   why = result.error();
   return result.error() == comm::Errc::aborted ? TROUPE_ABORTED : TROUPE_PEER_LOST;

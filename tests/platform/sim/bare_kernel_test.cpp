@@ -1,0 +1,140 @@
+#include <doctest/doctest.h>
+
+#include <numeric>
+
+#include "fixture.hpp"
+#include "latches.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+
+TEST_CASE("a module kernel runs on a simulated chip: inputs go in, outputs come back") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    Chip chip(platform);
+    std::vector<float> a(100), b(100, 2), c(100, 0);
+    std::iota(a.begin(), a.end(), 0.0f);
+    const auto before = a;
+    auto done = chip.run(chip.add("add"), RunArgs::of(in(Tensor::host(a.data(), {100})),
+                                                      in(Tensor::host(b.data(), {100})),
+                                                      out(Tensor::host(c.data(), {100}))));
+    REQUIRE(done);
+    CHECK(done->chip_tasks == 1);
+    for (std::size_t i = 0; i < c.size(); ++i) CHECK(c[i] == a[i] + 2);
+    CHECK(a == before);
+    CHECK(chip.context.status()->totals.memory_used == 0);
+  }
+}
+
+TEST_CASE("launched runs complete exactly once and in order, dependents of a failed one as poisoned") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    Chip chip(platform);
+    const auto nothing = chip.add("nothing"), throws = chip.add("throws");
+    const RunArgs none;
+    RunArgs after_two, after_three;
+    after_two.after(2);
+    after_three.after(3);
+    const std::vector<troupe_run> runs{none.run(1, nothing), none.run(2, throws), after_two.run(3, nothing),
+                                       after_three.run(4, nothing), none.run(5, nothing)};
+    REQUIRE(chip.context.launch(runs));
+    CHECK(chip.completions.wait_for(1).completion.code == 0);
+    const auto failed = chip.completions.wait_for(2);
+    CHECK(failed.completion.code == TROUPE_DEVICE_KERNEL_FAILED);
+    CHECK(failed.message.find("'throws'") != std::string::npos);
+    CHECK(failed.message.find("the tile is too large") != std::string::npos);
+    for (const std::uint64_t poisoned : {3, 4}) {
+      CHECK(chip.completions.wait_for(poisoned).completion.code == TROUPE_DEVICE_POISONED);
+      CHECK(chip.completions.wait_for(poisoned).completion.caused_by == 2);
+    }
+    CHECK(chip.completions.wait_for(5).completion.code == 0);
+    CHECK(chip.completions.count() == 5);
+  }
+}
+
+TEST_CASE("a foreign kernel runs from its bytes, with the words of its ABI") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    Chip chip(platform);
+    std::vector<float> a(64, 1), b(64, 2), c(64, 0);
+    const auto args = RunArgs::of(in(Tensor::host(a.data(), {64})), in(Tensor::host(b.data(), {64})),
+                                  out(Tensor::host(c.data(), {64})), scalar(0.5f));
+    const auto id = chip.add_foreign("foreign add", "add");
+    REQUIRE(chip.run(id, args));
+    CHECK(c == std::vector<float>(64, 3.5f));
+    REQUIRE(chip.context.unregister_callable(id));
+    CHECK(chip.run(id, args).error() == Errc::unknown_callable);
+  }
+}
+
+TEST_CASE("a foreign kernel that throws fails its run by name, and the chip stays usable") {
+  Chip chip("a2a3sim");
+  const auto failed = chip.run(chip.add_foreign("tiler", "throws"), {});
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error() == Errc::kernel_failed);
+  CHECK(failed.error().message().find("'tiler'") != std::string::npos);
+  CHECK(failed.error().message().find("no such tile") != std::string::npos);
+  CHECK(chip.run(chip.add("nothing"), {}));
+}
+
+TEST_CASE("bytes that are no kernel are refused with a reason") {
+  Chip chip("a2a3sim");
+  const auto refuse = [&](std::vector<char> bytes) {
+    troupe_callable callable{};
+    callable.name = "bad";
+    callable.bytes = bytes.data();
+    callable.byte_count = bytes.size();
+    auto refused = chip.context.register_callable(callable);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error() == Errc::bad_callable);
+    return refused.error().message();
+  };
+  CHECK(refuse({'h', 'e', 'l', 'l', 'o'}).find("no ELF object") != std::string::npos);
+  CHECK(refuse(Chip::object_bytes("not_a_kernel")).find("kernel_entry") != std::string::npos);
+  auto cut = Chip::object_bytes("add");
+  cut.resize(cut.size() / 2);
+  CHECK(refuse(cut).find("'bad'") != std::string::npos);
+}
+
+TEST_CASE("a kernel that waits in its own memory for nobody is a deadlock, named at once") {
+  Chip chip("a2a3sim");
+  std::int32_t flag = 0;
+  const auto stuck = chip.run(chip.add("wait_forever"), RunArgs::of(inout(Tensor::host(&flag, {1}))));
+  REQUIRE_FALSE(stuck);
+  CHECK(stuck.error() == Errc::deadlock);
+  CHECK(stuck.error().message().find("'wait_forever'") != std::string::npos);
+}
+
+TEST_CASE("a kernel that does not return shows in status, and its context is busy until it does") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    Latches latches;
+    auto chip = std::make_unique<Chip>(platform, std::map<std::string, std::string>{{"grace_ms", "1"}});
+    const RunArgs args = RunArgs::of(scalar(&latches));
+    const std::vector<troupe_run> runs{args.run(1, chip->add("stuck")), args.run(2, chip->add("nothing"))};
+    REQUIRE(chip->context.launch(runs));
+    latches.entered.wait();
+    const auto status = chip->context.status();
+    REQUIRE(status->busy.size() == 1);
+    CHECK(std::string(status->busy[0].name) == "stuck");
+    CHECK(status->busy[0].correlation == 1);
+    CHECK(status->busy[0].activity == TROUPE_ACTIVITY_RUNNING);
+    CHECK(status->busy[0].since_ns <= chip->host->now());
+
+    const auto closed = chip->context.close();
+    REQUIRE_FALSE(closed);
+    CHECK(closed.error() == Errc::busy);
+    CHECK(closed.error().message().find("'stuck'") != std::string::npos);
+    CHECK(chip->completions.wait_for(1).completion.code == TROUPE_DEVICE_ABORTED);
+    CHECK(chip->completions.wait_for(2).completion.code == TROUPE_DEVICE_ABORTED);
+    latches.leave.open();
+  }
+}
+
+TEST_CASE("an output that a kernel does not write in full is seen in a checked context") {
+  Chip chip("a2a3sim", {{"checked", "1"}});
+  std::vector<float> c(4, 5);
+  REQUIRE(chip.run(chip.add("first_only"), RunArgs::of(out(Tensor::host(c.data(), {4})))));
+  CHECK(c[0] == 1);
+  for (std::size_t i = 1; i < 4; ++i) CHECK(c[i] != c[i]);  // poisoned with a NaN
+}

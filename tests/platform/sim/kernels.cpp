@@ -1,0 +1,60 @@
+// The module of this test program: kernels that the tests run on simulated chips.
+
+#include <atomic>
+#include <stdexcept>
+
+#include "latches.hpp"
+#include "troupe/runtime/kernel.hpp"
+#include "troupe/runtime/module.hpp"
+
+using troupe::runtime::Compare;
+using troupe::runtime::KernelArgs;
+
+TROUPE_KERNEL(add)(KernelArgs& k) {
+  auto a = k.tensor<const float>(0), b = k.tensor<const float>(1);
+  auto c = k.tensor<float>(2);
+  for (std::size_t i = 0; i < c.extent(0); ++i) {
+    if (c.dims() == 1) {
+      c(i) = a(i) + b(i);
+    } else {
+      for (std::size_t j = 0; j < c.extent(1); ++j) c(i, j) = a(i, j) + b(i, j);
+    }
+  }
+}
+
+TROUPE_KERNEL(add_scalar)(KernelArgs& k) {
+  auto a = k.tensor<const float>(0);
+  auto b = k.tensor<float>(1);
+  for (std::size_t i = 0; i < b.size(); ++i) b[i] = a[i] + k.scalar<float>(0);
+}
+
+TROUPE_KERNEL(mul)(KernelArgs& k) {
+  auto a = k.tensor<const float>(0), b = k.tensor<const float>(1);
+  auto c = k.tensor<float>(2);
+  for (std::size_t i = 0; i < c.size(); ++i) c[i] = a[i] * b[i];
+}
+
+TROUPE_KERNEL(first_only)(KernelArgs& k) { k.tensor<float>(0)[0] = 1; }
+
+TROUPE_KERNEL(throws)(KernelArgs&) { throw std::runtime_error("the tile is too large"); }
+
+TROUPE_KERNEL(nothing)(KernelArgs&) {}
+
+TROUPE_KERNEL(count_blocks)(KernelArgs& k) {
+  auto seen = k.tensor<std::int32_t>(0);
+  std::atomic_ref<std::int32_t>(seen[static_cast<std::size_t>(k.block_idx())]).fetch_add(1 + k.sub_block_id());
+  if (k.block_num() != static_cast<int>(seen.size())) seen[0] = -1;
+}
+
+// Waits for a flag that nobody raises.
+TROUPE_KERNEL(wait_forever)(KernelArgs& k) {
+  k.wait_until(k.tensor<std::int32_t>(0)[0], Compare::equal, std::int32_t{1});
+}
+
+// Sits inside until the test lets it go; ignores every abort.
+TROUPE_KERNEL(stuck)(KernelArgs& k) {
+  auto* latches = k.scalar<troupe::test::Latches*>(0);
+  latches->entered.open();
+  latches->leave.wait();
+}
+TROUPE_MODULE("sim_tests");
