@@ -1,6 +1,7 @@
 #include "foreign_kernel.hpp"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,11 +15,42 @@ namespace troupe::platform::sim {
 
 namespace {
 
-constexpr char elf_magic[] = {'\x7f', 'E', 'L', 'F'};
+#if defined(__x86_64__)
+constexpr std::uint16_t this_machine = EM_X86_64;
+#else
+constexpr std::uint16_t this_machine = EM_AARCH64;
+#endif
 
 Error cannot_load(std::string_view name, const std::string& why) {
   return Error(Errc::bad_callable, "cannot load kernel '" + std::string(name) + "': " + why,
                "a kernel object is a shared library that exports extern \"C\" void kernel_entry(int64_t*)");
+}
+
+// What the loader itself does not check: it maps segments as the headers say and faults on bytes that a cut
+// file does not have.
+const char* defect_of(std::span<const std::byte> object) {
+  Elf64_Ehdr header;
+  if (object.size() < sizeof header) return "the bytes are no ELF object";
+  std::memcpy(&header, object.data(), sizeof header);
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return "the bytes are no ELF object";
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != this_machine) {
+    return "the object is for another processor";
+  }
+  if (header.e_type != ET_DYN) return "the object is no shared library";
+  const std::uint64_t segments = header.e_phoff;
+  const std::uint64_t size = std::uint64_t{header.e_phnum} * sizeof(Elf64_Phdr);
+  if (header.e_phentsize != sizeof(Elf64_Phdr) || segments > object.size() ||
+      size > object.size() - segments) {
+    return "its program headers lie outside of it";
+  }
+  for (std::uint16_t i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    std::memcpy(&segment, object.data() + segments + i * sizeof segment, sizeof segment);
+    if (segment.p_offset > object.size() || segment.p_filesz > object.size() - segment.p_offset) {
+      return "it is cut off: a segment lies outside of it";
+    }
+  }
+  return nullptr;
 }
 
 bool write_all(int file, std::span<const std::byte> object) {
@@ -42,9 +74,7 @@ bool publish_hooks() {
 
 Result<std::unique_ptr<ForeignKernel>> ForeignKernel::load(std::string_view name,
                                                            std::span<const std::byte> object) {
-  if (object.size() < sizeof elf_magic || std::memcmp(object.data(), elf_magic, sizeof elf_magic) != 0) {
-    return cannot_load(name, "the bytes are no ELF object");
-  }
+  if (const char* defect = defect_of(object)) return cannot_load(name, defect);
   if (!publish_hooks()) return cannot_load(name, "libtroupe_sim_hooks.so cannot be made global");
   std::unique_ptr<ForeignKernel> kernel(new ForeignKernel(name));
   kernel->file_ = memfd_create(kernel->name_.c_str(), MFD_CLOEXEC);

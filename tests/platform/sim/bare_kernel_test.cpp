@@ -15,9 +15,9 @@ TEST_CASE("a module kernel runs on a simulated chip: inputs go in, outputs come 
     std::vector<float> a(100), b(100, 2), c(100, 0);
     std::iota(a.begin(), a.end(), 0.0f);
     const auto before = a;
-    auto done = chip.run(chip.add("add"), RunArgs::of(in(Tensor::host(a.data(), {100})),
-                                                      in(Tensor::host(b.data(), {100})),
-                                                      out(Tensor::host(c.data(), {100}))));
+    auto done = chip.run(chip.add("add"),
+                         RunArgs::of(in(Tensor::host(a.data(), {100})), in(Tensor::host(b.data(), {100})),
+                                     out(Tensor::host(c.data(), {100}))));
     REQUIRE(done);
     CHECK(done->chip_tasks == 1);
     for (std::size_t i = 0; i < c.size(); ++i) CHECK(c[i] == a[i] + 2);

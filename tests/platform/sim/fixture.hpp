@@ -41,7 +41,8 @@ class Completions {
     const std::lock_guard lock(mutex_);
     ++batches_;
     for (const auto& completion : batch) {
-      entries_[completion.correlation] = {completion, completion.message != nullptr ? completion.message : ""};
+      entries_[completion.correlation] = {completion,
+                                          completion.message != nullptr ? completion.message : ""};
       ++count_;
     }
     arrived_.notify_all();
@@ -100,7 +101,8 @@ struct Chip {
   std::uint64_t add(const std::string& name) {
     return context.register_callable(name, troupe_this_module).value();
   }
-  std::uint64_t add_foreign(const std::string& name, const std::string& object, std::uint32_t kind = TROUPE_CORE_AIV) {
+  std::uint64_t add_foreign(const std::string& name, const std::string& object,
+                            std::uint32_t kind = TROUPE_CORE_AIV) {
     const std::vector<char> bytes = object_bytes(object);
     troupe_callable callable{};
     callable.name = name.c_str();
@@ -115,7 +117,9 @@ struct Chip {
   }
 
   /// Runs it and gives the error, if any.
-  Result<troupe_completion> run(std::uint64_t callable, const RunArgs& args) { return context.run(args.run(0, callable)); }
+  Result<troupe_completion> run(std::uint64_t callable, const RunArgs& args) {
+    return context.run(args.run(0, callable));
+  }
 
   Completions completions;
   std::mutex mutex;

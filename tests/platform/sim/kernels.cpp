@@ -42,7 +42,8 @@ TROUPE_KERNEL(nothing)(KernelArgs&) {}
 
 TROUPE_KERNEL(count_blocks)(KernelArgs& k) {
   auto seen = k.tensor<std::int32_t>(0);
-  std::atomic_ref<std::int32_t>(seen[static_cast<std::size_t>(k.block_idx())]).fetch_add(1 + k.sub_block_id());
+  std::atomic_ref<std::int32_t>(seen[static_cast<std::size_t>(k.block_idx())])
+      .fetch_add(1 + k.sub_block_id());
   if (k.block_num() != static_cast<int>(seen.size())) seen[0] = -1;
 }
 
