@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "troupe/platform/device_context.hpp"
+#include "troupe/platform/host_threads.hpp"
 
 // Everything of a scripted context but its runs.
 namespace troupe::platform {
@@ -13,6 +14,8 @@ namespace troupe::platform {
 ScriptedContext::ScriptedContext(std::shared_ptr<Script> script, const troupe_host* host)
     : script_(std::move(script)), memory_(script_->options.memory_bytes) {
   if (host != nullptr) host_ = *host;
+  if (script_->options.manual || (host_.post != nullptr && host_.now != nullptr)) return;
+  own_host_ = std::make_shared<HostThreads>();
 }
 
 Result<void> ScriptedContext::need_ready() const {

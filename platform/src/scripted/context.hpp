@@ -13,6 +13,7 @@
 #include "memory.hpp"
 #include "run.hpp"
 #include "script.hpp"
+#include "troupe/platform/host.hpp"
 #include "troupe/runtime/comm_context.hpp"
 #include "troupe/runtime/result.hpp"
 
@@ -111,6 +112,7 @@ class ScriptedContext : public std::enable_shared_from_this<ScriptedContext> {
   std::uint64_t now() const;
 
   const std::shared_ptr<Script> script_;
+  std::shared_ptr<Host> own_host_;  // where the host lends no `post` or no clock
   troupe_host host_{};
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -131,6 +133,7 @@ class ScriptedContext : public std::enable_shared_from_this<ScriptedContext> {
   std::map<std::uint64_t, std::uint64_t> failed_;          // correlation -> the first failure behind it
   std::uint64_t last_correlation_ = 0, ordinal_ = 0, completed_ = 0, failures_ = 0;
   std::uint32_t unfinished_ = 0;
+  std::uint32_t posting_ = 0;  // threads inside the host's post
   bool stepping_ = false, delivering_ = false, posted_ = false;
   std::thread::id stepping_thread_, delivering_thread_;
 

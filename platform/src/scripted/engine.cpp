@@ -7,7 +7,10 @@
 // How runs of a scripted context begin, end and are told.
 namespace troupe::platform {
 
-std::uint64_t ScriptedContext::now() const { return host_.now != nullptr ? host_.now(host_.data) : 0; }
+std::uint64_t ScriptedContext::now() const {
+  if (host_.now != nullptr) return host_.now(host_.data);
+  return own_host_ ? own_host_->now() : 0;
+}
 
 std::shared_ptr<ScriptedRun> ScriptedContext::make_run(const troupe_run& request) const {
   auto run = std::make_shared<ScriptedRun>();
@@ -337,29 +340,30 @@ bool ScriptedContext::inside_callback() const {
 }
 
 void ScriptedContext::schedule(Lock& lock, std::uint64_t delay_ns) {
-  if (script_->options.manual || host_.post == nullptr || destroyed_) return;
+  if (script_->options.manual || destroyed_) return;
   if (delay_ns == 0 && std::exchange(posted_, true)) return;
   struct Posted {
     std::weak_ptr<ScriptedContext> context;
     bool delayed;
   };
   auto posted = std::make_unique<Posted>(Posted{weak_from_this(), delay_ns != 0});
+  const auto turn = [](void* arg, std::int32_t cancelled) {
+    const std::unique_ptr<Posted> mine{static_cast<Posted*>(arg)};
+    const auto context = mine->context.lock();
+    if (!context || cancelled != 0) return;
+    if (!mine->delayed) {
+      std::lock_guard again{context->mutex_};
+      context->posted_ = false;
+    }
+    (void)context->step();
+  };
+  ++posting_;  // the end of the context waits for us: the host must not be called afterwards
   lock.unlock();
-  const auto refused = host_.post(
-      host_.data, delay_ns,
-      [](void* arg, std::int32_t cancelled) {
-        const std::unique_ptr<Posted> mine{static_cast<Posted*>(arg)};
-        const auto context = mine->context.lock();
-        if (!context || cancelled != 0) return;
-        if (!mine->delayed) {
-          std::lock_guard again{context->mutex_};
-          context->posted_ = false;
-        }
-        (void)context->step();
-      },
-      posted.get());
-  if (refused == 0) (void)posted.release();
+  const bool accepted = host_.post != nullptr ? host_.post(host_.data, delay_ns, turn, posted.get()) == 0
+                                              : own_host_->post(delay_ns, turn, posted.get());
+  if (accepted) (void)posted.release();
   lock.lock();
+  if (--posting_ == 0) changed_.notify_all();
 }
 
 bool ScriptedContext::step() {
@@ -415,6 +419,7 @@ Result<void> ScriptedContext::end_everything(Lock& lock, const char* what) {
   dropped_.clear();
   changed_.wait(lock, [&] { return !delivering_; });
   deliver(lock);
+  changed_.wait(lock, [&] { return posting_ == 0; });
   if (!stuck_.empty()) {
     state_ = TROUPE_STATE_QUARANTINED;
     return Error{Errc::busy, "kernel '" + stuck_.front()->callable->name + "' does not return"};

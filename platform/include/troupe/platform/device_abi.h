@@ -293,7 +293,8 @@ typedef struct troupe_run {
   const troupe_tensor_arg* tensors;
   const uint64_t* scalars; /* 64-bit words */
   /* Earlier runs of this context that this one waits for, by correlation. If one of them did not succeed,
-   * this one is skipped: POISONED, caused_by = the first failure. This is in-order dispatch: the host may
+   * this one is skipped: POISONED, caused_by = the first failure. A number that is no earlier run's is
+   * BAD_TASK_ARGUMENTS. This is in-order dispatch: the host may
    * launch a dependent before it has seen its producer's completion. */
   const uint64_t* depends_on;
   uint32_t tensor_count, scalar_count, depends_count;
@@ -409,7 +410,7 @@ TROUPE_DEVICE_EXPORT int32_t device_properties(troupe_device_context* context,
  * Works in every state. */
 TROUPE_DEVICE_EXPORT int32_t device_status(troupe_device_context* context, troupe_device_status* status,
                                            troupe_core_status* cores, size_t capacity, size_t* count);
-/* Code and text (null-terminated, truncated to `capacity`) of the context's latest failed call, 0 and "" when
+/* Code and text (null-terminated, truncated to `capacity`; null with 0 when not wanted) of the context's latest failed call, 0 and "" when
  * none failed. Calls from other threads may come between: who needs the pair keeps its calls apart. Works in
  * every state and from inside a completion callback. */
 TROUPE_DEVICE_EXPORT int32_t device_last_error(troupe_device_context* context, int32_t* code, char* text,

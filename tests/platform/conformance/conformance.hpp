@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "troupe/platform/device_api.hpp"
+
+/// The conformance suite: what every platform library has to do, as rules that can be run one by one.
+namespace troupe::conformance {
+
+class Probe;
+
+/// One rule. `check` throws `Violation` when the library breaks it and `Skipped` when it does not apply.
+struct Rule {
+  std::string_view name;      ///< a short id, also for --rule
+  std::string_view sentence;  ///< what is required
+  void (*check)(Probe&);
+};
+
+/// All rules, in the order in which a new platform meets them.
+std::vector<Rule> all_rules();
+
+enum class Verdict { pass, fail, skip };
+struct Finding {
+  Verdict verdict = Verdict::pass;
+  std::string reason;  ///< of a failure or a skip
+};
+
+/// Checks one rule in this process. A library that crashes or hangs takes the process along: the program
+/// therefore runs each rule in a child. `patience` ends the wait for something that a broken library never
+/// does; it says nothing about how fast a platform has to be.
+Finding check(const Rule& rule, const platform::DeviceApi& api,
+              std::chrono::milliseconds patience = std::chrono::seconds{60});
+
+struct Violation {
+  std::string what;
+};
+struct Skipped {
+  std::string why;
+};
+
+}  // namespace troupe::conformance

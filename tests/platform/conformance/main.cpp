@@ -1,0 +1,142 @@
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "platform/conformance/conformance.hpp"
+#include "troupe/platform/child_processes.hpp"
+#include "troupe/platform/device_library.hpp"
+
+// troupe-conformance: does this library do what a platform has to do?
+// Each rule runs in a child process, so that a library that crashes or hangs fails that rule and no other.
+namespace {
+
+using namespace troupe;
+
+constexpr const char* usage =
+    "usage: troupe-conformance --library PATH [--rule NAME]... [--timeout SECONDS] [--list]\n"
+    "  --library PATH   the platform library, or a platform's name (a2a3sim)\n"
+    "  --rule NAME      only this rule; repeatable\n"
+    "  --timeout N      seconds that one rule may take (default 120)\n"
+    "  --list           print the rules and leave\n"
+    "exit code: 0 every rule passes or does not apply, 1 a rule fails, 2 the library cannot be loaded\n";
+
+// What a child tells by its exit code.
+constexpr int child_pass = 0, child_fail = 1, child_skip = 3;
+
+struct Options {
+  std::string library;
+  std::vector<std::string> rules;
+  long timeout_s = 120;
+  bool list = false, child = false;
+};
+
+bool parse(int argc, char** argv, Options& options) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (word == "--list") {
+      options.list = true;
+    } else if (word == "--in-this-process") {
+      options.child = true;
+    } else if (word == "--library" && has_value) {
+      options.library = argv[++i];
+    } else if (word == "--rule" && has_value) {
+      options.rules.emplace_back(argv[++i]);
+    } else if (word == "--timeout" && has_value) {
+      options.timeout_s = std::strtol(argv[++i], nullptr, 10);
+    } else {
+      return false;
+    }
+  }
+  return options.list || !options.library.empty();
+}
+
+int run_here(const conformance::Rule& rule, const platform::DeviceApi& api) {
+  const auto finding = conformance::check(rule, api);
+  if (!finding.reason.empty()) std::printf("%s\n", finding.reason.c_str());
+  std::fflush(stdout);
+  // Leaves without destructors: a rule that failed may have left a kernel on some thread.
+  std::_Exit(finding.verdict == conformance::Verdict::pass   ? child_pass
+             : finding.verdict == conformance::Verdict::fail ? child_fail
+                                                             : child_skip);
+}
+
+struct Totals {
+  int passed = 0, failed = 0, skipped = 0;
+};
+
+void report(const conformance::Rule& rule, const platform::ChildEnd& end, std::string said, Totals& totals) {
+  const auto print = [&](const char* verdict) {
+    std::printf("%s %-26s %s\n", verdict, std::string{rule.name}.c_str(), std::string{rule.sentence}.c_str());
+    if (!said.empty()) std::printf("     %s\n", said.c_str());
+    std::fflush(stdout);
+  };
+  if (end.exit_code == child_pass) {
+    ++totals.passed;
+    print("PASS");
+  } else if (end.exit_code == child_skip) {
+    ++totals.skipped;
+    print("skip");
+  } else {
+    ++totals.failed;
+    if (end.exit_code != child_fail) said += (said.empty() ? "" : "; ") + platform::render(end);
+    print("FAIL");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (!parse(argc, argv, options)) {
+    std::fputs(usage, stderr);
+    return 2;
+  }
+  std::vector<conformance::Rule> rules;
+  for (const auto& rule : conformance::all_rules()) {
+    bool wanted = options.rules.empty();
+    for (const auto& name : options.rules) wanted = wanted || name == rule.name;
+    if (wanted) rules.push_back(rule);
+  }
+  if (rules.empty()) {
+    std::fputs("no rule has that name; see --list\n", stderr);
+    return 2;
+  }
+  if (options.list) {
+    for (const auto& rule : rules) {
+      std::printf("%-26s %s\n", std::string{rule.name}.c_str(), std::string{rule.sentence}.c_str());
+    }
+    return 0;
+  }
+  const auto library = platform::DeviceLibrary::open(options.library);
+  if (!library) {
+    std::fprintf(stderr, "%s\n", render(library.error()).c_str());
+    return 2;
+  }
+  if (options.child) return run_here(rules.front(), library->api());
+
+  std::printf("%s: device ABI %u.%u, %zu rules\n", library->path().c_str(), library->abi_version() >> 16,
+              library->abi_version() & 0xFFFF, rules.size());
+  Totals totals;
+  platform::ChildProcesses children;
+  for (const auto& rule : rules) {
+    std::string said;
+    platform::ChildProcesses::Request request;
+    request.command = {"/proc/self/exe", "--in-this-process",   "--library", library->path(),
+                       "--rule",         std::string{rule.name}};
+    request.timeout = std::chrono::seconds{options.timeout_s};
+    request.on_line = [&](std::string_view line) {
+      if (said.size() < 2000) said += (said.empty() ? "" : "\n     ") + std::string{line};
+    };
+    request.on_end = [&](const platform::ChildEnd& end) { report(rule, end, said, totals); };
+    if (const auto started = children.start(std::move(request)); !started) {
+      std::fprintf(stderr, "%s\n", render(started.error()).c_str());
+      return 2;
+    }
+    children.run();
+  }
+  std::printf("%d passed, %d failed, %d do not apply\n", totals.passed, totals.failed, totals.skipped);
+  return totals.failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,461 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "platform/conformance/conformance.hpp"
+#include "platform/plugins/conformance_script.hpp"
+
+// Every rule of the conformance suite must be able to fail: for each one there is a platform here that breaks
+// it in one place, made from the scripted chip by replacing one function.
+using namespace troupe;
+using conformance::Verdict;
+using platform::DeviceApi;
+
+namespace {
+
+using Handle = troupe_device_context*;
+using Mutate = void (*)(DeviceApi&);
+
+DeviceApi good() { return platform::ScriptedChip{}.api(); }
+
+/// Answers success where `code` would have been right.
+std::int32_t hide(std::int32_t got, std::int32_t code) { return got == code ? 0 : got; }
+
+/// Stands between the platform and the host's completion callback.
+struct Meddler {
+  troupe_host real{};
+  bool twice = false, no_aborted = false, no_failures = false, nothing = false;
+
+  static Meddler& of(void* data) { return *static_cast<Meddler*>(data); }
+  static void complete(void* data, const troupe_completion* completions, std::size_t count) {
+    auto& self = of(data);
+    std::vector<troupe_completion> told{completions, completions + count};
+    if (self.no_aborted) std::erase_if(told, [](auto& c) { return c.code == TROUPE_DEVICE_ABORTED; });
+    for (auto& c : told) {
+      if (self.no_failures && c.code == TROUPE_DEVICE_KERNEL_FAILED) c.code = 0;
+    }
+    self.real.complete(self.real.data, told.data(), told.size());
+    if (self.twice) self.real.complete(self.real.data, told.data(), told.size());
+  }
+};
+
+/// The meddlers of all mutants, by context; they live as long as the test.
+struct Meddlers {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Meddler>> all;
+  std::map<Handle, Meddler*> by_context;
+
+  Meddler* make() {
+    std::lock_guard lock{mutex};
+    all.push_back(std::make_unique<Meddler>());
+    return all.back().get();
+  }
+  void keep(Handle context, Meddler* meddler) {
+    std::lock_guard lock{mutex};
+    by_context[context] = meddler;
+  }
+  Meddler* of(Handle context) {
+    std::lock_guard lock{mutex};
+    return by_context[context];
+  }
+};
+Meddlers& meddlers() {
+  static Meddlers the;
+  return the;
+}
+
+/// Contexts whose completions are meddled with.
+template <bool Meddler::*What>
+Handle create_meddled(const troupe_host* host) {
+  auto* const meddler = meddlers().make();
+  meddler->real = *host;
+  meddler->*What = true;
+  troupe_host table = *host;
+  table.data = meddler;
+  table.log = nullptr;
+  table.now = [](void* data) { return Meddler::of(data).real.now(Meddler::of(data).real.data); };
+  table.post = [](void* data, std::uint64_t delay, void (*task)(void*, std::int32_t), void* arg) {
+    return Meddler::of(data).real.post(Meddler::of(data).real.data, delay, task, arg);
+  };
+  if (host->complete != nullptr) table.complete = Meddler::complete;
+  const auto context = good().create_device_context(&table);
+  meddlers().keep(context, meddler);
+  return context;
+}
+
+/// Tells the host of a run that never was, on this thread.
+void tell_of_nothing(const Meddler& meddler) {
+  troupe_completion end{};
+  end.correlation = 999'999;
+  meddler.real.complete(meddler.real.data, &end, 1);
+}
+
+/// Changes a run's tensors before it is executed.
+template <class Change>
+std::int32_t run_changed(Handle h, const troupe_run* run, troupe_completion* end, Change change) {
+  if (run == nullptr) return good().run_runtime(h, run, end);
+  std::vector<troupe_tensor_arg> tensors{run->tensors, run->tensors + run->tensor_count};
+  auto changed = *run;
+  changed.tensors = tensors.data();
+  change(changed, tensors);
+  return good().run_runtime(h, &changed, end);
+}
+
+const std::multimap<std::string, Mutate>& mutants() {
+  static const std::multimap<std::string, Mutate> all{
+      {"null-context",
+       [](DeviceApi& api) {
+         api.reset_device = [](Handle h) { return h == nullptr ? 0 : good().reset_device(h); };
+       }},
+      {"null-arguments",
+       [](DeviceApi& api) {
+         api.copy_to_device_ctx = [](Handle h, std::uint64_t to, const void* from, std::uint64_t n) {
+           return from == nullptr ? 0 : good().copy_to_device_ctx(h, to, from, n);
+         };
+       }},
+      {"null-host",
+       [](DeviceApi& api) {
+         api.create_device_context = [](const troupe_host* host) -> Handle {
+           return host->post == nullptr ? nullptr : good().create_device_context(host);
+         };
+       }},
+      {"device-numbers",
+       [](DeviceApi& api) {
+         api.set_device = [](Handle h, std::int32_t id) { return good().set_device(h, id < 0 ? 0 : id); };
+       }},
+      {"needs-device",
+       [](DeviceApi& api) {
+         api.device_free_ctx = [](Handle h, std::uint64_t at) {
+           return hide(good().device_free_ctx(h, at), TROUPE_DEVICE_INVALID_STATE);
+         };
+       }},
+      {"set-device-twice",
+       [](DeviceApi& api) {
+         api.set_device = [](Handle h, std::int32_t id) {
+           return hide(good().set_device(h, id), TROUPE_DEVICE_INVALID_STATE);
+         };
+       }},
+      {"reset", [](DeviceApi& api) { api.reset_device = [](Handle) { return 0; }; }},
+      {"finalized",
+       [](DeviceApi& api) { api.finalize_device = [](Handle h) { return good().reset_device(h); }; }},
+      {"options",
+       [](DeviceApi& api) {
+         api.set_device_option = [](Handle h, const char* name, const char* value) {
+           return hide(good().set_device_option(h, name, value), TROUPE_DEVICE_UNKNOWN_OPTION);
+         };
+       }},
+      {"last-error",
+       [](DeviceApi& api) {
+         api.device_last_error = [](Handle h, std::int32_t* code, char* text, std::size_t n) {
+           const auto got = good().device_last_error(h, code, text, n);
+           if (n == 4) text[3] = 'x';
+           return got;
+         };
+       }},
+      {"last-error",
+       [](DeviceApi& api) {
+         api.device_last_error = [](Handle, std::int32_t* code, char* text, std::size_t n) {
+           *code = 0;
+           if (n != 0) text[0] = '\0';
+           return 0;
+         };
+       }},
+      {"properties",
+       [](DeviceApi& api) {
+         api.device_properties = [](Handle h, troupe_device_properties* out) {
+           if (out != nullptr) out->size = sizeof(*out);
+           return good().device_properties(h, out);
+         };
+       }},
+      {"many-contexts",
+       [](DeviceApi& api) {
+         api.copy_from_device_ctx = [](Handle h, void* to, std::uint64_t from, std::uint64_t n) {
+           return hide(good().copy_from_device_ctx(h, to, from, n), TROUPE_DEVICE_BAD_ADDRESS);
+         };
+       }},
+      {"allocate",
+       [](DeviceApi& api) {
+         api.device_malloc_ctx = [](Handle h, std::uint64_t n, std::uint64_t* at) {
+           const auto code = good().device_malloc_ctx(h, n + 8, at);
+           if (code == 0) *at += 8;
+           return code;
+         };
+       }},
+      {"sizes",
+       [](DeviceApi& api) {
+         api.device_malloc_ctx = [](Handle h, std::uint64_t n, std::uint64_t* at) {
+           return good().device_malloc_ctx(h, n == 0 ? 1 : n, at);
+         };
+       }},
+      {"sizes",
+       [](DeviceApi& api) {
+         api.device_malloc_ctx = [](Handle h, std::uint64_t n, std::uint64_t* at) {
+           return good().device_malloc_ctx(h, (n + 63) / 64 * 64, at);
+         };
+       }},
+      {"memory-limit",
+       [](DeviceApi& api) { api.set_device_option = [](Handle, const char*, const char*) { return 0; }; }},
+      {"frees",
+       [](DeviceApi& api) {
+         api.device_free_ctx = [](Handle h, std::uint64_t at) {
+           return hide(good().device_free_ctx(h, at), TROUPE_DEVICE_DOUBLE_FREE);
+         };
+       }},
+      {"frees",
+       [](DeviceApi& api) {
+         api.device_free_ctx = [](Handle h, std::uint64_t at) {
+           return good().device_free_ctx(h, at & ~std::uint64_t{127});
+         };
+       }},
+      {"copies",
+       [](DeviceApi& api) {
+         api.copy_to_device_ctx = [](Handle h, std::uint64_t to, const void* from, std::uint64_t n) {
+           return hide(good().copy_to_device_ctx(h, to, from, n), TROUPE_DEVICE_OUT_OF_RANGE);
+         };
+       }},
+      {"accounting",
+       [](DeviceApi& api) {
+         api.device_status = [](Handle h, troupe_device_status* s, troupe_core_status* c, std::size_t n,
+                                std::size_t* count) {
+           const auto code = good().device_status(h, s, c, n, count);
+           if (code == 0) s->memory_used = 0;
+           return code;
+         };
+       }},
+      {"registering",
+       [](DeviceApi& api) {
+         api.register_callable = [](Handle h, const troupe_callable* c, std::uint64_t* id) {
+           return hide(good().register_callable(h, c, id), TROUPE_DEVICE_ALREADY_REGISTERED);
+         };
+       }},
+      {"copies-in-and-out",
+       [](DeviceApi& api) {
+         api.run_runtime = [](Handle h, const troupe_run* run, troupe_completion* end) {
+           return run_changed(h, run, end, [](auto&, auto& tensors) {
+             for (auto& t : tensors)
+               if (t.tag == TROUPE_TAG_OUT) t.tag = TROUPE_TAG_IN;
+           });
+         };
+       }},
+      {"inputs-stay",
+       [](DeviceApi& api) {
+         api.run_runtime = [](Handle h, const troupe_run* run, troupe_completion* end) {
+           return run_changed(h, run, end, [](auto&, auto& tensors) {
+             for (auto& t : tensors)
+               if (t.tag == TROUPE_TAG_IN) t.tag = TROUPE_TAG_INOUT;
+           });
+         };
+       }},
+      {"views",
+       [](DeviceApi& api) {
+         api.run_runtime = [](Handle h, const troupe_run* run, troupe_completion* end) {
+           return run_changed(h, run, end, [](auto&, auto& tensors) {
+             tensors[0].start_offset = 0;
+             tensors[0].shape[0] = tensors[0].shape[1] = 8;
+           });
+         };
+       }},
+      {"device-tensors",
+       [](DeviceApi& api) {
+         api.run_runtime = [](Handle h, const troupe_run* run, troupe_completion* end) {
+           return run_changed(h, run, end,
+                              [](auto&, auto& tensors) { tensors[1].buffer = tensors[0].buffer; });
+         };
+       }},
+      {"asynchronous",
+       [](DeviceApi& api) {
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t s) {
+           return good().launch_runs(h, runs, n - 1, s);
+         };
+       }},
+      {"asynchronous", [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::twice>; }},
+      {"asynchronous",
+       [](DeviceApi& api) {  // completes on the stack of the launch
+         api.create_device_context = create_meddled<&Meddler::nothing>;
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t s) {
+           tell_of_nothing(*meddlers().of(h));
+           return good().launch_runs(h, runs, n, s);
+         };
+       }},
+      {"destroy-while-busy",
+       [](DeviceApi& api) {  // completes after destroy
+         api.create_device_context = create_meddled<&Meddler::nothing>;
+         api.destroy_device_context = [](Handle h) {
+           static std::atomic<Meddler*> last = nullptr;
+           if (auto* before = last.exchange(meddlers().of(h))) tell_of_nothing(*before);
+           return good().destroy_device_context(h);
+         };
+       }},
+      {"callbacks",
+       [](DeviceApi& api) {
+         api.device_malloc_ctx = [](Handle h, std::uint64_t n, std::uint64_t* at) {
+           return hide(good().device_malloc_ctx(h, n, at), TROUPE_DEVICE_REENTRANT_CALL);
+         };
+       }},
+      {"needs-callback",
+       [](DeviceApi& api) {
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t s) {
+           return hide(good().launch_runs(h, runs, n, s), TROUPE_DEVICE_INVALID_STATE);
+         };
+       }},
+      {"launch-checks",
+       [](DeviceApi& api) {
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t s) {
+           return hide(good().launch_runs(h, runs, n, s), TROUPE_DEVICE_INVALID_ARGUMENT);
+         };
+       }},
+      {"launch-checks",
+       [](DeviceApi& api) {
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t s) {
+           return hide(good().launch_runs(h, runs, n, s), TROUPE_DEVICE_QUEUE_FULL);
+         };
+       }},
+      {"bad-runs",
+       [](DeviceApi& api) {
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t s) {
+           std::vector<troupe_tensor_arg> tensors{runs->tensors, runs->tensors + runs->tensor_count};
+           for (auto& t : tensors) t.address_space &= 1;
+           auto run = *runs;
+           run.tensors = tensors.data();
+           return good().launch_runs(h, &run, n, s);
+         };
+       }},
+      {"failing-kernel",
+       [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::no_failures>; }},
+      {"poison",
+       [](DeviceApi& api) {
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t s) {
+           std::vector<troupe_run> changed{runs, runs + n};
+           for (auto& run : changed) run.depends_count = 0;
+           return good().launch_runs(h, changed.data(), n, s);
+         };
+       }},
+      {"poison",
+       [](DeviceApi& api) {  // forgets a failure before the host has seen it
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t) {
+           return good().launch_runs(h, runs, n, runs[0].correlation);
+         };
+       }},
+      {"blocks",
+       [](DeviceApi& api) {
+         api.run_runtime = [](Handle h, const troupe_run* run, troupe_completion* end) {
+           return run_changed(h, run, end, [](auto& changed, auto&) { changed.blocks = 1; });
+         };
+       }},
+      {"blocks",
+       [](DeviceApi& api) {
+         api.run_runtime = [](Handle h, const troupe_run* run, troupe_completion* end) {
+           return hide(good().run_runtime(h, run, end), TROUPE_DEVICE_CAPACITY_EXCEEDED);
+         };
+       }},
+      {"abort", [](DeviceApi& api) { api.abort_runs = [](Handle, std::uint64_t) { return 0; }; }},
+      {"abort",
+       [](DeviceApi& api) {
+         api.abort_runs = [](Handle h, std::uint64_t) { return good().abort_runs(h, TROUPE_ALL_RUNS); };
+       }},
+      {"status",
+       [](DeviceApi& api) {
+         api.device_status = [](Handle h, troupe_device_status* s, troupe_core_status* c, std::size_t n,
+                                std::size_t* count) {
+           const auto code = good().device_status(h, s, c, n, count);
+           for (std::size_t i = 0; code == 0 && i < n && i < *count; ++i) c[i].name[0] = '\0';
+           return code;
+         };
+       }},
+      {"unregister-in-use",
+       [](DeviceApi& api) {
+         api.unregister_callable = [](Handle, std::uint64_t) -> std::int32_t { return TROUPE_DEVICE_BUSY; };
+       }},
+      {"reset-completes",
+       [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::no_aborted>; }},
+      {"finalize-completes",
+       [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::no_aborted>; }},
+      {"destroy-completes",
+       [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::no_aborted>; }},
+      {"destroy-while-busy",
+       [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::twice>; }},
+      {"stuck-kernel",
+       [](DeviceApi& api) {
+         api.destroy_device_context = [](Handle h) -> std::int32_t {
+           const auto code = good().destroy_device_context(h);
+           return code == TROUPE_DEVICE_BUSY ? TROUPE_DEVICE_ABORTED : code;
+         };
+       }},
+      {"stuck-kernel",
+       [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::no_aborted>; }},
+      {"many-threads", [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::twice>; }},
+      {"one-context-many-threads",
+       [](DeviceApi& api) {
+         api.device_free_ctx = [](Handle, std::uint64_t) -> std::int32_t { return TROUPE_DEVICE_BUSY; };
+       }},
+      {"windows",
+       [](DeviceApi& api) {
+         api.window_commit = [](Handle h, std::uint64_t w, troupe_window_view* view) {
+           const auto code = good().window_commit(h, w, view);
+           if (code == 0) view->local_base = view->context_address;
+           return code;
+         };
+       }},
+      {"window-blobs",
+       [](DeviceApi& api) {
+         api.window_import = [](Handle h, std::uint64_t w, std::uint32_t rank,
+                                const troupe_window_blob* blob) {
+           return hide(good().window_import(h, w, rank, blob), TROUPE_DEVICE_BAD_WINDOW);
+         };
+       }},
+      {"window-abort",
+       [](DeviceApi& api) {
+         api.window_abort = [](Handle, std::uint64_t, std::int32_t, std::uint32_t) { return 0; };
+       }},
+      {"window-release",
+       [](DeviceApi& api) { api.window_release = [](Handle, std::uint64_t) { return 0; }; }},
+      {"comm-session",
+       [](DeviceApi& api) {
+         api.comm_init = [](Handle, std::int32_t, std::int32_t, void*, const char*) -> void* {
+           return nullptr;
+         };
+         api.comm_alloc_windows = [](Handle, void*, std::uint64_t, std::uint64_t*) { return 0; };
+         api.comm_get_local_window_base = [](Handle, void*, std::uint64_t*) { return 0; };
+         api.comm_get_window_size = [](Handle, void*, std::uint64_t*) { return 0; };
+         api.comm_barrier = [](Handle, void*) { return 0; };
+         api.comm_destroy = [](Handle, void*) { return 0; };
+       }},
+      {"comm-arguments",
+       [](DeviceApi& api) {
+         api.comm_init = [](Handle h, std::int32_t, std::int32_t, void*, const char*) -> void* { return h; };
+         api.comm_barrier = [](Handle, void*) { return 0; };
+         api.comm_destroy = [](Handle, void*) { return 0; };
+       }},
+  };
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("every conformance rule fails on a platform that breaks it") {
+  std::set<std::string> named;
+  for (const auto& rule : conformance::all_rules()) {
+    named.insert(std::string{rule.name});
+    const auto [first, last] = mutants().equal_range(std::string{rule.name});
+    CHECK_MESSAGE(first != last, rule.name, " has no mutant");
+    int number = 0;
+    for (auto mutant = first; mutant != last; ++mutant) {
+      CAPTURE(std::string{rule.name});
+      CAPTURE(++number);
+      const auto chip = test::conformance_chip();
+      auto api = chip.api();
+      mutant->second(api);
+      // Long enough for a rule to get to its point on a loaded machine; a mutant that never tells needs all
+      // of it.
+      const auto finding = conformance::check(rule, api, std::chrono::milliseconds{500});
+      CAPTURE(finding.reason);
+      CHECK(finding.verdict == Verdict::fail);
+    }
+  }
+  for (const auto& [name, mutate] : mutants())
+    CHECK_MESSAGE(named.contains(name), "no rule is called ", name);
+}
