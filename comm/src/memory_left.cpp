@@ -35,21 +35,25 @@ std::uint64_t left_in_machine(const std::string& proc) {
   return (*available + value_of(proc + "/meminfo", "SwapFree:").value_or(0)) * 1024;
 }
 
+std::uint64_t left_in_group(const std::string& path) {
+  const auto limit = number_in(path + "/memory.max"), used = number_in(path + "/memory.current");
+  if (!limit || !used) return unlimited;
+  // File pages that are no shared memory are given up before anybody is killed.
+  const std::uint64_t cache = value_of(path + "/memory.stat", "file").value_or(0);
+  const std::uint64_t shared = std::min(cache, value_of(path + "/memory.stat", "shmem").value_or(0));
+  const std::uint64_t held = *used - std::min(*used, cache - shared);
+  return *limit - std::min(*limit, held);
+}
+
 /// Groups nest and each may limit: the tightest counts.
 std::uint64_t left_in_groups(const std::string& proc, const std::string& root) {
   std::ifstream file(proc + "/self/cgroup");
   std::uint64_t left = unlimited;
   for (std::string line; std::getline(file, line);) {
     if (line.rfind("0::", 0) != 0) continue;  // the unified hierarchy
-    for (std::string group = line.substr(3); !group.empty() && group != "/"; group.erase(group.rfind('/'))) {
-      const std::string path = root + group;
-      const auto limit = number_in(path + "/memory.max"), used = number_in(path + "/memory.current");
-      if (!limit || !used) continue;
-      // File pages that are no shared memory are given up before anybody is killed.
-      const std::uint64_t cache = value_of(path + "/memory.stat", "file").value_or(0);
-      const std::uint64_t shared = std::min(cache, value_of(path + "/memory.stat", "shmem").value_or(0));
-      const std::uint64_t held = *used - std::min(*used, cache - shared);
-      left = std::min(left, *limit - std::min(*limit, held));
+    for (std::string group = line.substr(3);; group.erase(group.rfind('/'))) {
+      left = std::min(left, left_in_group(root + group));
+      if (group.find('/') == std::string::npos) break;
     }
   }
   return left;

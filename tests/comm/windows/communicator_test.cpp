@@ -184,6 +184,21 @@ TEST_CASE("arguments are checked before anybody is met") {
   CHECK(comm.barrier().error() == Errc::wrong_state);
 }
 
+TEST_CASE("TROUPE_COMM_TIMEOUT is seconds, and nonsense in it is an error") {
+  const auto with = [](const char* text) {
+    ::setenv("TROUPE_COMM_TIMEOUT", text, 1);
+    const auto options = CommOptions::from_environment();
+    ::unsetenv("TROUPE_COMM_TIMEOUT");
+    return options;
+  };
+  CHECK(CommOptions::from_environment().value().timeout == std::chrono::seconds(120));
+  CHECK(with("").value().timeout == std::chrono::seconds(120));
+  CHECK(with("7").value().timeout == std::chrono::seconds(7));
+  CHECK(with("0.25").value().timeout == std::chrono::milliseconds(250));
+  for (const char* wrong : {"soon", "-1", "1e99", "nan", "inf", "5s", " 5"})
+    CHECK(with(wrong).error() == Errc::bad_config);
+}
+
 TEST_CASE("a meeting that does not fill by its deadline says who is missing, and can be tried again") {
   const NoLeaks leaks;
   const std::string name = meeting("late");

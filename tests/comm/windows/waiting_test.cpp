@@ -189,6 +189,7 @@ TEST_CASE("one rank without memory fails the meeting for all, and says which it 
   const NoLeaks leaks;
   FakeEnvironment poor;
   poor.memory_left = 0;
+  poor.clock = Environment::machine().now();  // it meets real peers
   run_ranks(3, [&](std::uint32_t rank) {
     const Environment& machine = rank == 1 ? static_cast<const Environment&>(poor) : Environment::machine();
     auto comm = Communicator::init(rank, 3, meeting("poor"), patient(), machine).value();
