@@ -25,6 +25,11 @@ troupe_window_spec spec_of(std::uint32_t rank, std::uint32_t ranks) {
   return spec;
 }
 
+/// Refused, with a sentence, by a code of the platform or of the communication floor below it.
+void window_refusal(Subject& s, std::int32_t platform_code, std::int32_t got, const std::string& what) {
+  s.answered(got >= 1000 && got < 2000 ? got : platform_code, got, what);
+}
+
 /// Two contexts with a window each.
 struct Pair {
   explicit Pair(Probe& probe) : api(probe.api()) {
@@ -84,11 +89,11 @@ void window_blobs(Probe& probe) {
   auto& s = *pair.member[0];
   const auto& api = probe.api();
   troupe_window_view view{};
-  s.expect(TROUPE_DEVICE_INVALID_STATE, "committing a window without its peers", api.window_commit,
-           pair.window[0], &view);
+  window_refusal(s, TROUPE_DEVICE_INVALID_STATE, s.call(api.window_commit, pair.window[0], &view),
+                 "committing a window without its peers");
   const auto refused = [&](const char* what, std::uint32_t rank, const troupe_window_blob& blob) {
-    s.expect(TROUPE_DEVICE_BAD_WINDOW, std::string{"importing "} + what, api.window_import, pair.window[0],
-             rank, &blob);
+    window_refusal(s, TROUPE_DEVICE_BAD_WINDOW, s.call(api.window_import, pair.window[0], rank, &blob),
+                   std::string{"importing "} + what);
   };
   troupe_window_blob broken{};
   broken.fd = -1;
@@ -114,13 +119,14 @@ void window_blobs(Probe& probe) {
   s.expect(unknown, "releasing a window that does not exist", api.window_release, std::uint64_t{9999});
   constexpr std::int32_t invalid = TROUPE_DEVICE_INVALID_ARGUMENT;
   for (const auto& wrong : {spec_of(2, 2), spec_of(0, 0), spec_of(0, 65)}) {
-    s.expect(invalid, "creating a window with impossible ranks", api.window_create, &wrong, &window, &blob);
+    window_refusal(s, invalid, s.call(api.window_create, &wrong, &window, &blob),
+                   "creating a window with impossible ranks");
   }
   auto vast = spec_of(0, 2);
   vast.domain[0] = 5;
   vast.bytes = UINT64_MAX;
-  s.expect(TROUPE_DEVICE_OUT_OF_MEMORY, "creating a window of 2^64-1 bytes", api.window_create, &vast,
-           &window, &blob);
+  window_refusal(s, TROUPE_DEVICE_OUT_OF_MEMORY, s.call(api.window_create, &vast, &window, &blob),
+                 "creating a window of 2^64-1 bytes");
   pair.commit();
 }
 

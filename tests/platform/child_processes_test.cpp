@@ -1,0 +1,74 @@
+#include "troupe/platform/child_processes.hpp"
+
+#include <doctest/doctest.h>
+
+#include "troupe/platform/errc.hpp"
+
+using namespace troupe;
+using namespace troupe::platform;
+
+namespace {
+struct Heard {
+  std::vector<std::string> lines;
+  std::vector<ChildEnd> ends;
+  ChildProcesses::Request shell(const std::string& script, std::chrono::milliseconds timeout = {}) {
+    return {{"/bin/sh", "-c", script},
+            timeout,
+            [this](std::string_view line) { lines.emplace_back(line); },
+            [this](const ChildEnd& end) { ends.push_back(end); }};
+  }
+};
+}  // namespace
+
+TEST_CASE("a child's lines and its exit code are heard") {
+  Heard heard;
+  ChildProcesses children;
+  REQUIRE(children.start(heard.shell("echo one; echo two >&2; printf three; exit 3")));
+  children.run();
+  CHECK(heard.lines == std::vector<std::string>{"one", "two", "three"});
+  REQUIRE(heard.ends.size() == 1);
+  CHECK(heard.ends[0].exit_code == 3);
+  CHECK(render(heard.ends[0]) == "exit code 3");
+}
+
+TEST_CASE("a child that dies of a signal says which") {
+  Heard heard;
+  ChildProcesses children;
+  REQUIRE(children.start(heard.shell("kill -ABRT $$")));
+  children.run();
+  REQUIRE(heard.ends.size() == 1);
+  CHECK(heard.ends[0].signal == 6);
+  CHECK(!heard.ends[0].success());
+}
+
+TEST_CASE("a child beyond its time is killed with everything it has started") {
+  Heard heard;
+  ChildProcesses children;
+  // The grandchild holds the pipe open: only killing the whole group ends the test at once.
+  REQUIRE(children.start(heard.shell("sleep 1000 & echo begun; wait", std::chrono::milliseconds{200})));
+  REQUIRE(children.start(heard.shell("exit 0")));
+  children.run();
+  REQUIRE(heard.ends.size() == 2);
+  CHECK(heard.ends[0].exit_code == 0);
+  CHECK(heard.ends[1].timed_out);
+  CHECK(heard.lines == std::vector<std::string>{"begun"});
+}
+
+TEST_CASE("a child may be started when another one ends") {
+  Heard heard;
+  ChildProcesses children;
+  auto first = heard.shell("exit 1");
+  first.on_end = [&](const ChildEnd&) { REQUIRE(children.start(heard.shell("exit 0"))); };
+  REQUIRE(children.start(std::move(first)));
+  children.run();
+  REQUIRE(heard.ends.size() == 1);
+  CHECK(heard.ends[0].exit_code == 0);
+}
+
+TEST_CASE("a program that does not exist is an error that names it") {
+  ChildProcesses children;
+  const auto started = children.start({{"/no/such/program"}, {}, nullptr, nullptr});
+  REQUIRE(!started);
+  CHECK(started.error() == Errc::system);
+  CHECK(started.error().message().find("/no/such/program") != std::string::npos);
+}
