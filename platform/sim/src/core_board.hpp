@@ -21,6 +21,17 @@ inline std::uint64_t ticks() noexcept {
 #endif
 }
 
+/// How many of them pass in a microsecond, roughly: for choices, not for times that somebody reads.
+inline std::uint32_t ticks_per_microsecond() noexcept {
+#if defined(__aarch64__)
+  std::uint64_t frequency = 0;
+  asm volatile("mrs %0, cntfrq_el0" : "=r"(frequency));
+  return static_cast<std::uint32_t>(frequency / 1'000'000);
+#else
+  return 2500;
+#endif
+}
+
 /// What one core is doing, for `status`. Written by the thread that plays the core, read by anybody.
 struct alignas(64) CoreSlot {
   std::atomic<const char*> name{nullptr};  ///< null: idle

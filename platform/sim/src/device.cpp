@@ -23,7 +23,7 @@ class LoneKernel final : public KernelHost {
     // Nothing else of this run exists that could raise a flag in the chip's own memory.
     if (local) flags().end_all(FlagWaits::End::deadlocked);
   }
-  void resumed() override {}
+  void resumed(bool /*local*/) override {}
   RunQueue& queue_;
 };
 
@@ -53,6 +53,7 @@ Device::Device(HostServices& host, const Options& options, std::int32_t number,
       windows_(*memory_),
       staging_(*memory_, options.checked),
       threads_(host),
+      engine_({host, threads_, callables_, *memory_, windows_, board_, pipes_}, options),
       queue_(host, threads_, callables_, *this) {}
 
 Device::~Device() = default;
@@ -109,10 +110,13 @@ Outcome Device::execute_checked(Run& run) {
     return copied.error();
   }
   Result<void> done;
-  if (!run.callable->is_program() && run.blocks == 1) {
-    done = run_one_kernel(run);
+  // One block of one kernel needs neither a graph nor a second thread; whoever watches gets the long way.
+  const bool lone = !run.callable->is_program() && run.blocks == 1 && !run.wants(TROUPE_RUN_PROFILE) &&
+                    !run.wants(TROUPE_RUN_DUMP);
+  if (auto fits = check_arguments(run); !fits) {
+    done = fits;
   } else {
-    done = Error(Errc::unsupported, "not yet");
+    done = lone ? run_one_kernel(run) : engine_.run(run, staging_.tensors(), queue_);
   }
   pipes_.reset();
   if (done) staging_.copy_back();
@@ -120,14 +124,30 @@ Outcome Device::execute_checked(Run& run) {
   return done ? Outcome() : Outcome(done.error());
 }
 
-Result<void> Device::run_one_kernel(Run& run) {
-  const auto tensors = staging_.tensors();
-  if (tensors.size() > runtime::limits::core_tensors || run.scalars.size() > runtime::limits::core_scalars) {
+Result<void> Device::check_arguments(const Run& run) {
+  if (run.callable->is_program()) return {};
+  if (run.tensors.size() > runtime::limits::core_tensors ||
+      run.scalars.size() > runtime::limits::core_scalars) {
     return Error(Errc::bad_task_arguments,
-                 "kernel '" + run.callable->name + "' got " + std::to_string(tensors.size()) +
+                 "kernel '" + run.callable->name + "' got " + std::to_string(run.tensors.size()) +
                      " tensors and " + std::to_string(run.scalars.size()) + " scalars",
                  "a kernel takes at most 32 tensors and 16 scalars");
   }
+  const auto& wanted = run.callable->signature;
+  if (wanted.empty()) return {};
+  std::vector<std::uint8_t> got;
+  for (const auto& tensor : run.tensors) got.push_back(tensor.tag);
+  got.insert(got.end(), run.scalars.size(), TROUPE_SIGNATURE_SCALAR);
+  auto fits = [](std::uint8_t a, std::uint8_t b) {
+    return (a == TROUPE_SIGNATURE_SCALAR) == (b == TROUPE_SIGNATURE_SCALAR);
+  };
+  if (std::equal(wanted.begin(), wanted.end(), got.begin(), got.end(), fits)) return {};
+  return Error(Errc::bad_task_arguments,
+               "the arguments do not fit the signature of kernel '" + run.callable->name + "'");
+}
+
+Result<void> Device::run_one_kernel(Run& run) {
+  const auto tensors = staging_.tensors();
   LoneKernel host(host_, windows_, run, queue_);
   {
     const std::lock_guard lock(current_mutex_);
@@ -166,6 +186,7 @@ Result<void> Device::run_one_kernel(Run& run) {
 void Device::interrupt(Run& run) noexcept {
   const std::lock_guard lock(current_mutex_);
   if (current_ != nullptr && &current_->run() == &run) current_->interrupt();
+  engine_.interrupt(run);
 }
 
 std::uint64_t Device::host_time(std::uint64_t at_ticks) const noexcept {

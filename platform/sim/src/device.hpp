@@ -7,6 +7,7 @@
 #include <string>
 
 #include "callables.hpp"
+#include "chip_engine.hpp"
 #include "core_board.hpp"
 #include "core_threads.hpp"
 #include "device_memory.hpp"
@@ -48,6 +49,7 @@ class Device final : RunExecutor {
   Outcome execute(Run& run) noexcept override;
   void interrupt(Run& run) noexcept override;
   Outcome execute_checked(Run& run);
+  static Result<void> check_arguments(const Run& run);
   Result<void> run_one_kernel(Run& run);
   std::uint64_t host_time(std::uint64_t at_ticks) const noexcept;
   Error busy() const;
@@ -63,6 +65,7 @@ class Device final : RunExecutor {
   Pipes pipes_;
   Staging staging_;
   CoreThreads threads_;
+  ChipEngine engine_;
   std::mutex current_mutex_;
   KernelHost* current_ = nullptr;  ///< of the run that executes
   RunQueue queue_;                 ///< last: it uses all of the above

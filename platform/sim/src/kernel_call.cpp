@@ -159,7 +159,7 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
       outcome = condition.type == TROUPE_FLAG_I32 ? wait_in_window<std::int32_t>(*domain, condition, why)
                                                   : wait_in_window<std::uint64_t>(*domain, condition, why);
     }
-    resumed();
+    resumed(false);
     const std::lock_guard lock(mutex_);
     waiting_in_.erase(std::find(waiting_in_.begin(), waiting_in_.end(), domain));
   } else {
@@ -168,7 +168,7 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
       parked = true;
       about_to_park(true);
     });
-    if (parked) resumed();
+    if (parked) resumed(true);
     if (end == FlagWaits::End::aborted) outcome = TROUPE_ABORTED;
     if (end == FlagWaits::End::deadlocked) {
       why.emplace(Errc::deadlock, to_string(condition) + ", and nothing that could raise it can run");

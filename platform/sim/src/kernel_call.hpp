@@ -47,7 +47,7 @@ class KernelHost {
   /// A kernel of this run is about to sleep: in the chip's own memory (`local`), or for a peer chip.
   virtual void about_to_park(bool local) = 0;
   /// It goes on.
-  virtual void resumed() = 0;
+  virtual void resumed(bool local) = 0;
 
  private:
   template <class T>

@@ -34,6 +34,11 @@ TROUPE_KERNEL(mul)(KernelArgs& k) {
   for (std::size_t i = 0; i < c.size(); ++i) c[i] = a[i] * b[i];
 }
 
+TROUPE_KERNEL(increment)(KernelArgs& k) {
+  auto x = k.tensor<float>(0);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] += 1;
+}
+
 TROUPE_KERNEL(first_only)(KernelArgs& k) { k.tensor<float>(0)[0] = 1; }
 
 TROUPE_KERNEL(throws)(KernelArgs&) { throw std::runtime_error("the tile is too large"); }

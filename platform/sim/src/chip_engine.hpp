@@ -1,0 +1,217 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "baton.hpp"
+#include "core_board.hpp"
+#include "core_pool.hpp"
+#include "core_threads.hpp"
+#include "graph_limits.hpp"
+#include "kernel_call.hpp"
+#include "options.hpp"
+#include "run_queue.hpp"
+#include "task_record.hpp"
+#include "troupe/platform/chip_program_abi.h"
+#include "troupe/runtime/task_graph.hpp"
+
+namespace troupe::platform::sim {
+
+/// Runs task graphs on a chip's cores: those of chip programs, and those that a bare kernel with several
+/// blocks comes to. All state below the baton is touched by whoever holds it: a thread takes it, takes work,
+/// gives it back before it enters a kernel, runs the kernel itself, takes it again to complete. So a chain
+/// costs no hand-over between threads, and a kernel that blocks never stops the scheduling.
+///
+/// Who runs what: the program's own thread runs the program, and in between the kernels that are known to be
+/// so short that another thread would cost more than it brings; helpers run the others, at most as many as
+/// the host has processors; sets that have to run together get threads of their own. One run at a time.
+class ChipEngine {
+ public:
+  struct Parts {
+    HostServices& host;
+    CoreThreads& threads;
+    CallableTable& callables;
+    DeviceMemory& memory;
+    WindowSet& windows;
+    CoreBoard& board;
+    Pipes& pipes;
+  };
+  ChipEngine(const Parts& parts, const Options& options);
+  ~ChipEngine();
+  ChipEngine(const ChipEngine&) = delete;
+  ChipEngine& operator=(const ChipEngine&) = delete;
+
+  /// Runs one program, or all blocks of one kernel. `tensors` have device addresses.
+  Result<void> run(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue);
+  /// Ends `run` if it is the one that runs here. Any thread.
+  void interrupt(const Run& run) noexcept;
+
+  // What a chip program can ask for; its own thread. Each does nothing after a fatal.
+  std::uint64_t submit(troupe_chip_task_v1& task);
+  void edge(std::uint64_t before, std::uint64_t after);
+  void begin_scope();
+  void end_scope();
+  void alloc(troupe_chip_argument_v1& argument);
+  std::uint64_t get(const runtime::Tensor& tensor, std::uint64_t element);
+  void set(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value);
+  void fail(Error error);
+  std::int32_t fatal() const noexcept { return fatal_code_.load(std::memory_order_relaxed); }
+  void log(std::int32_t level, const char* text);
+
+ private:
+  class Host;
+  struct Helper;
+  struct Lane;
+  /// One kernel call to be made: a block of a task on a core.
+  struct Piece {
+    TaskRecord* task = nullptr;
+    std::uint32_t block = 0, lane = 0, cluster = 0;
+  };
+  /// Single tasks that one thread runs one after the other on one core.
+  struct Batch {
+    static constexpr std::uint32_t most = 32;
+    std::array<TaskRecord*, most> tasks;
+    std::uint32_t count = 0;
+    std::uint32_t lane = 0, cluster = 0;
+  };
+  /// The argument words of the calls that one thread makes; unused ones are zero.
+  struct Words {
+    std::int64_t words[runtime::limits::kernel_words] = {};
+    std::uint32_t used = 0;
+  };
+  enum Kind : std::uint8_t { quick_aic, quick_aiv, aic, aiv, set_kind, node_kind };
+  using Lock = std::unique_lock<Baton>;
+
+  // chip_engine.cpp: a run from begin to end
+  Result<void> begin(Run& run, std::span<const runtime::Tensor> tensors);
+  Result<void> check_config(const Run& run) const;
+  void run_program(const Run& run, std::span<const runtime::Tensor> tensors);
+  void submit_blocks(const Run& run, std::span<const runtime::Tensor> tensors);
+  void finish(Run& run);
+
+  // chip_submit.cpp: from arguments to tasks; program thread
+  KernelEntry* kernel(const char* name, std::size_t size);
+  KernelEntry* entry_of(const Callable& callable);
+  bool check_task(const troupe_chip_task_v1& task);
+  TaskRecord* make_record(troupe_chip_task_v1& task);
+  bool add_tensor(TaskRecord& record, std::uint32_t index, const runtime::Tensor& tensor, runtime::Tag tag);
+  bool known_address(const runtime::Tensor& tensor);
+  bool give_memory(troupe_chip_argument_v1& argument);
+  std::uint64_t submit_record(TaskRecord* record, std::span<const std::uint64_t> after, Lock& lock);
+  void choose_kind(TaskRecord& record) const noexcept;
+  bool wait_for_room(Lock& lock);
+  void store(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value, bool everywhere,
+             Lock& lock);
+  void release_held();
+  bool wait_settled(const runtime::Access& access, Lock& lock, const char* what);
+  std::uint64_t address_of(const runtime::Tensor& tensor);
+
+  // chip_schedule.cpp: with the baton
+  bool take(Batch& batch, bool only_quick, bool may_quick);
+  bool take_kind(Batch& batch, Kind kind);
+  void refill(Batch& batch, runtime::Work next);
+  std::uint32_t batch_limit(const TaskRecord& task, std::uint32_t ready) const noexcept;
+  bool take_set(Piece& piece);
+  bool can_start(const TaskRecord& task) const noexcept;
+  bool start_blocks(TaskRecord& task, Piece& own);
+  void place(TaskRecord& task);
+  void end(TaskRecord* task);
+  void end_batch(Batch& batch);
+  void end_piece(const Piece& piece);
+  void drop_set(TaskRecord& task);
+  void drain_ended();
+  void latch(const Error& error);
+  bool work_waits() const noexcept;
+  void want_helper();
+  void look_for_deadlock();
+  bool finished() const noexcept;
+  void signal() noexcept;
+  std::uint64_t arena(std::uint32_t number);
+
+  // chip_serve.cpp: around the kernels
+  enum class Role : std::uint8_t { helper, main, waiting };
+  using Done = std::function<bool()>;
+  void serve(Lock& lock, Role role, const Done& done);
+  bool idle(Lock& lock, Role role);
+  void help(Lock& lock);
+  void serve_helper(Helper& helper) noexcept;
+  void run_lane(Lane& lane) noexcept;
+  void run_batch(Batch& batch, Words& words);
+  void run_piece(const Piece& piece, Words& words);
+  void prepare(TaskRecord& task);
+  void call(TaskRecord& task, const Piece& piece, CoreSlot& core, Words& words);
+  void parking(bool local);
+  void resuming(bool local);
+  void trace(const TaskRecord& task, const Piece& piece, std::uint64_t begin, std::uint64_t end, bool failed);
+  void dump(const TaskRecord& task, bool after);
+
+  Parts parts_;
+  const std::uint32_t workers_;
+  const GraphLimits limits_;
+  Baton baton_;
+
+  // Learnt, kept between runs.
+  std::map<const void*, std::unique_ptr<KernelEntry>> entries_;
+  TaskRecords records_;
+  std::array<std::uint64_t, runtime::limits::arenas> arenas_{};
+
+  // Of the current run; program thread.
+  struct CachedName {
+    const char* name = nullptr;
+    std::size_t size = 0;
+    KernelEntry* entry = nullptr;
+  };
+  std::array<CachedName, 64> names_;
+  std::vector<std::shared_ptr<const Callable>> kept_;
+  const troupe_module_v1* module_ = nullptr;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> argument_ranges_;
+  std::vector<runtime::Access> accesses_;
+  std::vector<runtime::Box> boxes_;
+  std::vector<runtime::TaskId> after_;
+  std::uint32_t runtime_ = 0;
+  std::uint32_t submits_ = 0;
+  std::uint64_t next_number_ = 0;
+
+  // Of the current run; with the baton.
+  std::unique_ptr<Host> kernels_;
+  std::optional<runtime::TaskGraph> graph_;
+  CorePool cores_;
+  std::deque<TaskRecord*> sets_;  ///< tasks of several blocks or lanes that are not handed out wholly
+  std::vector<runtime::TaskId> held_;
+  std::optional<Error> failure_;
+  std::atomic<std::int32_t> fatal_code_{0};
+  RunQueue* queue_ = nullptr;
+  bool active_ = false;              ///< a run is in progress
+  bool program_runs_ = false;        ///< its program has not returned,
+  bool program_waits_ = false;       ///< but waits in a call to us
+  bool stuck_ = false;               ///< for something that cannot come
+  bool main_busy_ = false;           ///< the main thread is inside a kernel that may be long
+  bool others_end_ = false;          ///< tasks may have ended by themselves
+  std::uint32_t executing_ = 0;      ///< threads inside kernels,
+  std::uint32_t parked_abroad_ = 0;  ///< of these waiting for a peer chip
+  std::uint32_t looking_ = 0;        ///< threads that take whatever work comes
+  std::uint32_t idle_ = 0, sleeping_ = 0;
+  std::uint64_t kernels_run_ = 0;
+  std::deque<Helper> helpers_;
+  std::vector<Helper*> idle_helpers_;
+  std::deque<Lane> lanes_;
+  std::vector<Lane*> idle_lanes_;
+  std::atomic<std::uint32_t> signal_{0};
+  bool profile_ = false, dump_ = false;
+  std::vector<troupe_trace_event> trace_;
+  Batch own_batch_;  ///< the program thread's
+  Words own_words_;
+};
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,287 @@
+// What may run, and what its end brings about. Everything here holds the baton.
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "chip_engine.hpp"
+#include "engine_jobs.hpp"
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::platform::sim {
+
+namespace {
+
+TaskRecord* record_of(std::uint64_t cookie) noexcept {
+  return reinterpret_cast<TaskRecord*>(cookie);  // NOLINT(performance-no-int-to-ptr)
+}
+
+bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }
+
+}  // namespace
+
+std::uint64_t ChipEngine::arena(std::uint32_t number) {
+  std::uint64_t& base = arenas_[number];
+  if (base == 0) {
+    auto memory = parts_.memory.allocate_internal(limits_.arena_bytes, "intermediates");
+    if (!memory) {
+      latch(memory.error());
+      return 0;
+    }
+    base = *memory;
+  }
+  return base;
+}
+
+void ChipEngine::place(TaskRecord& task) {
+  if (!task.is_symbolic) return;
+  for (std::uint32_t i = 0; i < task.tensor_count + task.extra_tensors; ++i) {
+    if (task.buffers[i].arena == 0) continue;
+    const auto placed = graph_->placement(task.buffers[i]);
+    const std::uint64_t base = placed ? arena(placed->arena) : 0;
+    task.tensors[i].address = base + (placed ? placed->offset : 0);
+    task.skipped = task.skipped || base == 0;  // the run has failed for want of memory
+  }
+}
+
+// Several short tasks at once spare the baton; long ones go one by one, so that they spread.
+std::uint32_t ChipEngine::batch_limit(const TaskRecord& task, std::uint32_t ready) const noexcept {
+  if (task.kind <= quick_aiv) return Batch::most;
+  const std::uint32_t usual = task.entry->usual_ticks.load(std::memory_order_relaxed);
+  if (usual == 0) return 1;
+  const std::uint32_t by_time = 2 * ticks_per_microsecond() / usual;
+  return std::clamp(std::min(by_time, ready / workers_), 1u, Batch::most);
+}
+
+void ChipEngine::refill(Batch& batch, runtime::Work next) {
+  batch.count = 0;
+  if (!next) return;
+  const auto kind = record_of(next.cookie)->kind;
+  const std::uint32_t limit = batch_limit(*record_of(next.cookie), graph_->ready_count(kind));
+  while (next) {
+    TaskRecord* task = record_of(next.cookie);
+    if (profile_) task->dispatched_ns = parts_.host.now();
+    place(*task);
+    batch.tasks[batch.count++] = task;
+    if (batch.count >= limit) return;
+    next = graph_->pop_ready(kind);
+  }
+}
+
+bool ChipEngine::take_kind(Batch& batch, Kind kind) {
+  if (graph_->ready_count(kind) == 0) return false;
+  const bool on_aic = kind == quick_aic || kind == aic;
+  const std::uint32_t core = on_aic ? cores_.take_aic() : cores_.take_aiv();
+  if (core == CorePool::none) return false;
+  batch.cluster = core / 4;
+  batch.lane = core % 4;
+  refill(batch, graph_->pop_ready(kind));
+  if (batch.count == 0) cores_.give_back(batch.cluster, batch.lane);
+  return batch.count != 0;
+}
+
+bool ChipEngine::take(Batch& batch, bool only_quick, bool may_quick) {
+  if (!active_) return false;
+  if (may_quick && (take_kind(batch, quick_aiv) || take_kind(batch, quick_aic))) return true;
+  if (only_quick) return false;
+  // A set that has to start together is not starved: nothing else starts before it.
+  if (!sets_.empty() && sets_.front()->sync_start) return false;
+  return take_kind(batch, aic) || take_kind(batch, aiv);
+}
+
+bool ChipEngine::can_start(const TaskRecord& task) const noexcept {
+  const std::uint32_t wanted = task.sync_start ? task.blocks : 1;
+  if (uses_clusters(task)) return cores_.idle_clusters() >= wanted;
+  return (task.lanes[TROUPE_CHIP_AIC] != nullptr ? cores_.free_aics() : cores_.free_aivs()) >= wanted;
+}
+
+bool ChipEngine::take_set(Piece& piece) {
+  if (!active_) return false;
+  if (sets_.empty()) {
+    const auto work = graph_->pop_ready(set_kind);
+    if (!work) return false;
+    place(*record_of(work.cookie));
+    sets_.push_back(record_of(work.cookie));
+  }
+  return start_blocks(*sets_.front(), piece);
+}
+
+// Hands out the next block, or all of them when they have to start together: the first piece to the caller, a
+// thread for each other.
+bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
+  if (!can_start(task)) return false;
+  const std::uint32_t blocks = task.sync_start ? task.blocks : 1;
+  const std::size_t others = std::size_t{blocks} * task.lane_count - 1;
+  if (others != 0 && !parts_.threads.provide(others)) {
+    latch(Error(Errc::system, "the host gives no " + std::to_string(others + 1) + " threads for '" +
+                                  task.entry->name + "', whose parts have to run together"));
+    return false;
+  }
+  if (task.next_block == 0 && (task.has_fills || task.has_predicate) && !task.skipped) prepare(task);
+  bool first = true;
+  for (std::uint32_t i = 0; i < blocks; ++i) {
+    const std::uint32_t block = task.next_block++;
+    const std::uint32_t cluster = uses_clusters(task) ? cores_.idle_cluster() : 0;
+    for (std::uint32_t lane = 0; lane < 3; ++lane) {
+      if (task.lanes[lane] == nullptr) continue;
+      Piece piece{&task, block, lane, cluster};
+      if (uses_clusters(task)) {
+        cores_.take_lane(cluster, lane);
+      } else {
+        const std::uint32_t core = lane == TROUPE_CHIP_AIC ? cores_.take_aic() : cores_.take_aiv();
+        piece.cluster = core / 4;
+        piece.lane = core % 4;
+      }
+      if (first) {
+        own = piece;
+        first = false;
+        continue;
+      }
+      Lane* job = nullptr;
+      if (idle_lanes_.empty()) {
+        job = &lanes_.emplace_back(*this);
+      } else {
+        job = idle_lanes_.back();
+        idle_lanes_.pop_back();
+      }
+      job->piece = piece;
+      ++executing_;
+      if (parts_.threads.start(*job)) continue;
+      --executing_;
+      task.failure = std::make_unique<Error>(Errc::system, "the host gave a thread and took it back");
+      end_piece(piece);
+    }
+  }
+  if (task.next_block == task.blocks) sets_.pop_front();
+  return true;
+}
+
+void ChipEngine::end(TaskRecord* task) {
+  if (task->failure != nullptr) [[unlikely]] {
+    const Error error = *task->failure;
+    graph_->fail(task->id, error);
+    latch(error);
+  } else {
+    graph_->complete(task->id);
+  }
+  records_.give_back(task);
+}
+
+void ChipEngine::end_batch(Batch& batch) {
+  const std::uint32_t count = batch.count;
+  kernels_run_ += count;
+  for (std::uint32_t i = 0; i + 1 < count; ++i) end(batch.tasks[i]);
+  TaskRecord* last = batch.tasks[count - 1];
+  if (last->failure != nullptr) [[unlikely]] {
+    end(last);
+    batch.count = 0;
+  } else {
+    const auto next = graph_->complete_and_pop(last->id);
+    records_.give_back(last);
+    refill(batch, next);
+  }
+  drain_ended();
+}
+
+void ChipEngine::end_piece(const Piece& piece) {
+  TaskRecord* task = piece.task;
+  cores_.give_back(piece.cluster, piece.lane);
+  ++kernels_run_;
+  if (--task->pieces_left == 0) end(task);
+  drain_ended();
+  signal();
+}
+
+// A set of which some blocks will never start.
+void ChipEngine::drop_set(TaskRecord& task) {
+  task.pieces_left -= (task.blocks - task.next_block) * task.lane_count;
+  task.next_block = task.blocks;
+  if (task.pieces_left != 0) return;
+  graph_->fail(task.id, *failure_);
+  records_.give_back(&task);
+}
+
+void ChipEngine::drain_ended() {
+  if (!others_end_) return;
+  while (auto ended = graph_->pop_ended()) {
+    if (ended->cookie != 0) records_.give_back(record_of(ended->cookie));
+  }
+}
+
+void ChipEngine::latch(const Error& error) {
+  if (failure_) return;
+  failure_ = error;
+  fatal_code_.store(error.code().value, std::memory_order_relaxed);
+  others_end_ = true;
+  graph_->cancel_all(error);
+  while (!sets_.empty()) {
+    TaskRecord* task = sets_.front();
+    sets_.pop_front();
+    drop_set(*task);
+  }
+  held_.clear();
+  drain_ended();
+  signal();
+}
+
+bool ChipEngine::work_waits() const noexcept {
+  if (!active_) return false;
+  if (graph_->ready_count(aiv) != 0 || graph_->ready_count(aic) != 0 || graph_->ready_count(set_kind) != 0)
+    return true;
+  if (!sets_.empty() && can_start(*sets_.front())) return true;
+  return main_busy_ && (graph_->ready_count(quick_aiv) != 0 || graph_->ready_count(quick_aic) != 0);
+}
+
+void ChipEngine::want_helper() {
+  if (!work_waits()) return;
+  if (idle_ != 0) signal();
+  if (looking_ != 0) return;
+  const std::uint32_t parked = std::min(executing_, kernels_->flags().parked() + parked_abroad_);
+  const std::uint32_t busy = executing_ - parked + (program_runs_ && !program_waits_ ? 1 : 0);
+  if (busy >= workers_) return;
+  Helper* helper = nullptr;
+  if (idle_helpers_.empty()) {
+    helper = &helpers_.emplace_back(*this);
+  } else {
+    helper = idle_helpers_.back();
+    idle_helpers_.pop_back();
+  }
+  if (parts_.threads.start(*helper)) {
+    ++looking_;
+  } else {
+    idle_helpers_.push_back(helper);
+  }
+}
+
+// Nothing here can be taken up. If nothing that runs can change that, nothing ever will.
+void ChipEngine::look_for_deadlock() {
+  if (!active_ || (program_runs_ && !program_waits_) || stuck_) return;
+  if (executing_ != kernels_->flags().parked()) return;
+  const auto status = graph_->status();
+  if (status.ready != 0 || (!sets_.empty() && can_start(*sets_.front()))) return;
+  if (executing_ != 0) return kernels_->flags().end_all(FlagWaits::End::deadlocked);
+  if (program_waits_) {
+    stuck_ = true;
+    return signal();
+  }
+  if (status.live == 0) return;
+  const auto reason = graph_->deadlock();
+  if (reason && reason->code().value <= static_cast<std::int32_t>(runtime::Errc::explicit_orch_fatal)) {
+    return latch(*reason);
+  }
+  latch(Error(runtime::Errc::scheduler_timeout,
+              reason ? reason->message() : std::to_string(status.live) + " tasks wait for what cannot come",
+              reason ? reason->hint() : ""));
+}
+
+bool ChipEngine::finished() const noexcept {
+  return !active_ || (!program_runs_ && executing_ == 0 && graph_->status().live == 0);
+}
+
+void ChipEngine::signal() noexcept {
+  if (idle_ == 0) return;
+  signal_.fetch_add(1, std::memory_order_release);
+  if (sleeping_ != 0) futex_wake(signal_, static_cast<int>(sleeping_));
+}
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,296 @@
+// The threads around the kernels: how they come by work, run it, and wait.
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "chip_engine.hpp"
+#include "engine_jobs.hpp"
+#include "troupe/runtime/dtype.hpp"
+
+namespace troupe::platform::sim {
+
+namespace {
+
+constexpr int idle_spins = 4'000;
+
+void* pointer(std::uint64_t address) noexcept {
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
+
+void fill(const runtime::TensorDescriptor& tensor, std::uint64_t element) noexcept {
+  const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
+  auto* first = static_cast<std::byte*>(pointer(tensor.address)) + tensor.start_offset * size;
+  for (std::uint64_t i = 0; i < tensor.extent; ++i) std::memcpy(first + i * size, &element, size);
+}
+
+// An integer element, signed.
+std::int64_t integer_at(const runtime::TensorDescriptor& tensor, std::uint64_t element) noexcept {
+  const auto dtype = static_cast<runtime::DType>(tensor.dtype);
+  const std::size_t size = runtime::size_of(dtype);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits,
+              static_cast<const std::byte*>(pointer(tensor.address)) + (tensor.start_offset + element) * size,
+              size);
+  switch (dtype) {
+    case runtime::DType::i32:
+      return static_cast<std::int32_t>(bits);
+    case runtime::DType::i16:
+      return static_cast<std::int16_t>(bits);
+    case runtime::DType::i8:
+      return static_cast<std::int8_t>(bits);
+    default:
+      return static_cast<std::int64_t>(bits);
+  }
+}
+
+bool holds(std::int64_t seen, std::uint32_t compare, std::int64_t value) noexcept {
+  switch (compare) {
+    case TROUPE_EQUAL:
+      return seen == value;
+    case TROUPE_NOT_EQUAL:
+      return seen != value;
+    case TROUPE_GREATER:
+      return seen > value;
+    case TROUPE_GREATER_EQUAL:
+      return seen >= value;
+    case TROUPE_LESS:
+      return seen < value;
+    default:
+      return seen <= value;
+  }
+}
+
+std::uint32_t core_number(std::uint32_t cluster, std::uint32_t lane) noexcept {
+  return lane == TROUPE_CHIP_AIC ? CoreBoard::aic(cluster) : CoreBoard::aiv(cluster * 2 + (lane - 1));
+}
+
+// A running mean that forgets slowly; 0 stays "never measured".
+void learn(KernelEntry& entry, std::uint64_t ticks_taken) noexcept {
+  constexpr std::uint64_t longest = 1u << 30;
+  const auto taken = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(ticks_taken, 1, longest));
+  const std::uint32_t usual = entry.usual_ticks.load(std::memory_order_relaxed);
+  entry.usual_ticks.store(usual == 0 ? taken : usual - usual / 4 + std::max(taken / 4, 1u),
+                          std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void ChipEngine::prepare(TaskRecord& task) {
+  if (task.has_predicate) {
+    const auto& flag = task.tensors[task.tensor_count];
+    task.skipped =
+        !holds(integer_at(flag, task.predicate.element), task.predicate.compare, task.predicate.value);
+  }
+  if (!task.has_fills) return;
+  for (std::uint32_t i = 0; i < task.tensor_count; ++i) {
+    if (task.fills[i].wanted) fill(task.tensors[i], task.fills[i].element);
+  }
+}
+
+void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Words& words) {
+  if (task.skipped) return;
+  if (task.is_store) {
+    const auto& tensor = task.tensors[0];
+    const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
+    std::memcpy(
+        static_cast<std::byte*>(pointer(tensor.address)) + (tensor.start_offset + task.scalars[1]) * size,
+        &task.scalars[0], size);
+    return;
+  }
+  std::uint32_t next = 0;
+  for (std::uint32_t i = 0; i < task.tensor_count; ++i) {
+    words.words[next++] = reinterpret_cast<std::int64_t>(&task.tensors[i]);
+  }
+  for (std::uint32_t i = 0; i < task.scalar_count; ++i) {
+    words.words[next++] = static_cast<std::int64_t>(task.scalars[i]);
+  }
+  for (std::uint32_t i = next; i < words.used; ++i) words.words[i] = 0;
+  words.used = next;
+  // A single task runs on whatever core of its kind was free.
+  std::uint32_t lane = piece.lane;
+  while (task.lanes[lane] == nullptr) lane = (lane + 1) % 3;
+  KernelCall arguments;
+  arguments.code = task.lanes[lane]->code;
+  arguments.words = words.words;
+  arguments.tensors = task.tensor_count;
+  arguments.scalars = task.scalar_count;
+  arguments.block = piece.block;
+  arguments.blocks = task.blocks;
+  arguments.sub_block = task.lane_count > 1 && piece.lane == TROUPE_CHIP_AIV1 ? 1 : 0;
+  arguments.core = core_number(piece.cluster, piece.lane);
+  arguments.cluster = piece.cluster;
+  const bool watched = profile_ || dump_;
+  if (watched && dump_ && piece.block == 0) dump(task, false);
+  const std::uint64_t begin = watched ? parts_.host.now() : 0;
+  auto failure = call_kernel(*kernels_, core, parts_.pipes, arguments);
+  if (watched) {
+    trace(task, piece, begin, parts_.host.now(), failure.has_value());
+    if (dump_ && piece.block == 0) dump(task, true);
+  }
+  if (!failure) [[likely]]
+    return;
+  const std::lock_guard lock(baton_);
+  if (task.failure == nullptr) task.failure = std::make_unique<Error>(*std::move(failure));
+}
+
+void ChipEngine::run_batch(Batch& batch, Words& words) {
+  CoreSlot& core = parts_.board.core(core_number(batch.cluster, batch.lane));
+  core.waited.store(0, std::memory_order_relaxed);
+  const std::uint64_t begin = ticks();
+  KernelEntry* entry = batch.tasks[0]->entry;
+  bool same = true;
+  for (std::uint32_t i = 0; i < batch.count; ++i) {
+    TaskRecord& task = *batch.tasks[i];
+    same = same && task.entry == entry;
+    core.enter(task.entry->code.name, 0, begin);
+    if ((task.has_fills || task.has_predicate) && !task.skipped) prepare(task);
+    call(task, {&task, 0, batch.lane, batch.cluster}, core, words);
+  }
+  core.leave();
+  const std::uint64_t each = (ticks() - begin) / batch.count;
+  const bool waited = core.waited.load(std::memory_order_relaxed) != 0;
+  if (same) return waited ? entry->waits.store(true, std::memory_order_relaxed) : learn(*entry, each);
+  for (std::uint32_t i = 0; i < batch.count; ++i) {
+    KernelEntry& other = *batch.tasks[i]->entry;
+    if (waited) other.waits.store(true, std::memory_order_relaxed);
+    learn(other, each);
+  }
+}
+
+void ChipEngine::run_piece(const Piece& piece, Words& words) {
+  CoreSlot& core = parts_.board.core(core_number(piece.cluster, piece.lane));
+  core.waited.store(0, std::memory_order_relaxed);
+  core.enter(piece.task->entry->code.name, piece.block, ticks());
+  call(*piece.task, piece, core, words);
+  core.leave();
+}
+
+void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
+  Words own;
+  Words& words = role == Role::helper ? own : own_words_;
+  const bool takes_all = role != Role::waiting || parts_.threads.threads() == 0;
+  if (takes_all && role != Role::helper) ++looking_;
+  Batch batch;
+  Piece piece;
+  while (!done()) {
+    if (takes_all && take_set(piece)) {
+      --looking_;
+      ++executing_;
+      main_busy_ = main_busy_ || role != Role::helper;
+      want_helper();
+      lock.unlock();
+      run_piece(piece, words);
+      lock.lock();
+      if (role != Role::helper) main_busy_ = false;
+      --executing_;
+      ++looking_;
+      end_piece(piece);
+    } else if (take(batch, !takes_all, role != Role::helper || main_busy_)) {
+      if (takes_all) --looking_;
+      ++executing_;
+      do {
+        if (role != Role::helper) main_busy_ = batch.tasks[0]->kind > quick_aiv;
+        want_helper();
+        lock.unlock();
+        run_batch(batch, words);
+        lock.lock();
+        end_batch(batch);
+      } while (batch.count != 0);
+      cores_.give_back(batch.cluster, batch.lane);
+      if (role != Role::helper) main_busy_ = false;
+      --executing_;
+      if (takes_all) ++looking_;
+      signal();
+    } else {
+      look_for_deadlock();
+      if (done() || !idle(lock, role)) break;
+    }
+  }
+  if (takes_all && role != Role::helper) --looking_;
+}
+
+// Nothing to do: looks for a moment, as long as another wake-up would cost, then sleeps. A helper goes
+// instead.
+bool ChipEngine::idle(Lock& lock, Role role) {
+  ++idle_;
+  const std::uint32_t seen = signal_.load(std::memory_order_relaxed);
+  lock.unlock();
+  const int spins = workers_ > 1 ? idle_spins : 0;
+  for (int spin = 0; spin < spins && signal_.load(std::memory_order_acquire) == seen; ++spin) spin_pause();
+  lock.lock();
+  bool goes_on = true;
+  if (signal_.load(std::memory_order_relaxed) == seen) {
+    goes_on = role != Role::helper;
+    if (goes_on) {
+      ++sleeping_;
+      lock.unlock();
+      futex_wait(signal_, seen);
+      lock.lock();
+      --sleeping_;
+    }
+  }
+  --idle_;
+  return goes_on;
+}
+
+// The program's thread, between two submits: the short tasks that are ready.
+void ChipEngine::help(Lock& lock) {
+  constexpr std::uint32_t batches = 8;
+  for (std::uint32_t i = 0; i < batches && take(own_batch_, true, true); ++i) {
+    ++executing_;
+    lock.unlock();
+    run_batch(own_batch_, own_words_);
+    lock.lock();
+    while (own_batch_.count != 0) {
+      end_batch(own_batch_);
+      if (own_batch_.count == 0 || ++i >= batches) break;
+      lock.unlock();
+      run_batch(own_batch_, own_words_);
+      lock.lock();
+    }
+    // What is still in hand goes back: the program goes on.
+    for (std::uint32_t k = 0; k < own_batch_.count; ++k) graph_->requeue(own_batch_.tasks[k]->id);
+    own_batch_.count = 0;
+    cores_.give_back(own_batch_.cluster, own_batch_.lane);
+    --executing_;
+    signal();
+  }
+}
+
+void ChipEngine::serve_helper(Helper& helper) noexcept {
+  Lock lock(baton_);
+  serve(lock, Role::helper, [this] { return finished(); });
+  --looking_;
+  idle_helpers_.push_back(&helper);
+  // Work may have come between the last look and now.
+  if (active_) want_helper();
+}
+
+void ChipEngine::run_lane(Lane& lane) noexcept {
+  Words words;
+  run_piece(lane.piece, words);
+  Lock lock(baton_);
+  --executing_;
+  end_piece(lane.piece);
+  idle_lanes_.push_back(&lane);
+  want_helper();
+  look_for_deadlock();
+  signal();
+}
+
+void ChipEngine::parking(bool local) {
+  queue_->flush();
+  const Lock lock(baton_);
+  if (!local) ++parked_abroad_;
+  want_helper();
+  look_for_deadlock();
+}
+
+void ChipEngine::resuming(bool local) {
+  if (local) return;
+  const Lock lock(baton_);
+  --parked_abroad_;
+}
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,347 @@
+// From what a chip program asks for to tasks of the graph.
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "chip_engine.hpp"
+#include "engine_jobs.hpp"
+#include "troupe/platform/errc.hpp"
+#include "troupe/runtime/access.hpp"
+
+namespace troupe::platform::sim {
+
+using runtime::Tag;
+using runtime::Tensor;
+
+namespace {
+
+Tensor unpack(const troupe_chip_tensor_v1& packed) noexcept {
+  Tensor tensor;
+  std::memcpy(static_cast<void*>(&tensor), &packed, sizeof tensor);
+  return tensor;
+}
+
+std::uint64_t to_number(runtime::TaskId id) noexcept { return std::uint64_t{id.generation} << 32 | id.slot; }
+runtime::TaskId to_task(std::uint64_t number) noexcept {
+  return {static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(number >> 32)};
+}
+
+Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
+
+constexpr std::uint32_t help_interval = 64;
+
+}  // namespace
+
+KernelEntry* ChipEngine::entry_of(const Callable& callable) {
+  const void* key = callable.descriptor != nullptr ? static_cast<const void*>(callable.descriptor)
+                                                   : static_cast<const void*>(callable.foreign.get());
+  auto& entry = entries_[key];
+  if (entry == nullptr || entry->name != callable.name) {
+    entry = std::make_unique<KernelEntry>();
+    entry->name = callable.name;
+    entry->code = {callable.descriptor, callable.foreign.get(), entry->name.c_str()};
+  }
+  return entry.get();
+}
+
+KernelEntry* ChipEngine::kernel(const char* name, std::size_t size) {
+  auto& cached = names_[(reinterpret_cast<std::uintptr_t>(name) >> 3) % names_.size()];
+  // The same place may hold another name by now, so the characters decide.
+  if (cached.entry != nullptr && cached.size == size &&
+      std::memcmp(cached.entry->name.data(), name, size) == 0) {
+    return cached.entry;
+  }
+  const std::string wanted(name, size);
+  KernelEntry* entry = nullptr;
+  if (const auto* found = module_ != nullptr ? find_kernel(*module_, wanted) : nullptr) {
+    auto& known = entries_[found];
+    if (known == nullptr) {
+      known = std::make_unique<KernelEntry>();
+      known->name = wanted;
+      known->code = {found, nullptr, known->name.c_str()};
+    }
+    entry = known.get();
+  } else if (auto registered = parts_.callables.find(wanted);
+             registered != nullptr && !registered->is_program()) {
+    entry = entry_of(*registered);
+    kept_.push_back(std::move(registered));
+  }
+  if (entry == nullptr) {
+    fail(Error(Errc::unknown_callable, "the chip program names kernel '" + wanted + "', which does not exist",
+               "put it into the program's module, or register it on this chip"));
+    return nullptr;
+  }
+  cached = {name, size, entry};
+  return entry;
+}
+
+bool ChipEngine::check_task(const troupe_chip_task_v1& task) {
+  const bool dummy = (task.flags & TROUPE_CHIP_DUMMY) != 0;
+  const bool has_kernel =
+      task.kernels[0] != nullptr || task.kernels[1] != nullptr || task.kernels[2] != nullptr;
+  std::string wrong;
+  if (task.argument_count > runtime::limits::core_tensors)
+    wrong = std::to_string(task.argument_count) + " tensors";
+  if (task.scalar_count > runtime::limits::core_scalars)
+    wrong = std::to_string(task.scalar_count) + " scalars";
+  if (task.blocks == 0) wrong = "0 blocks";
+  if (has_kernel == dummy) wrong = dummy ? "a kernel in a dummy" : "no kernel";
+  if (!wrong.empty()) {
+    fail(Error(runtime::Errc::invalid_args, "a task cannot have " + wrong,
+               "at most 32 tensors and 16 scalars, at least one kernel and one block"));
+    return false;
+  }
+  if ((task.flags & TROUPE_CHIP_SYNC_START) == 0 || task.blocks == 1) return true;
+  const bool only_aiv =
+      task.kernels[0] == nullptr && (task.kernels[1] == nullptr || task.kernels[2] == nullptr);
+  const std::uint32_t capacity = cores_.clusters() * (only_aiv ? 2 : 1);
+  if (task.blocks <= capacity) return true;
+  fail(Error(runtime::Errc::require_sync_start_invalid,
+             std::to_string(task.blocks) + " blocks cannot start together: this run has " +
+                 std::to_string(capacity) + (only_aiv ? " vector cores" : " clusters")));
+  return false;
+}
+
+bool ChipEngine::known_address(const Tensor& tensor) {
+  const std::uint64_t begin = tensor.buffer().offset;
+  const std::uint64_t end = begin + tensor.buffer_bytes();
+  for (const auto& [from, to] : argument_ranges_) {
+    if (begin >= from && end <= to) return true;
+  }
+  auto inside = parts_.memory.check(begin, tensor.buffer_bytes(), "a tensor of the chip program");
+  if (!inside) latch(inside.error());
+  return inside.has_value();
+}
+
+bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tensor& tensor, Tag tag) {
+  if (!tensor.valid() || static_cast<std::uint32_t>(tag) >= runtime::tag_count) {
+    latch(invalid("tensor argument " + std::to_string(index) + " of '" + record.entry->name +
+                  "' describes nothing, or has an unknown tag"));
+    return false;
+  }
+  const bool symbolic = tensor.buffer().arena != 0;
+  if (!symbolic && !tensor.empty() && !known_address(tensor)) return false;
+  record.is_symbolic = record.is_symbolic || symbolic;
+  record.buffers[index] = tensor.buffer();
+  record.tags[index] = tag;
+  record.fills[index].wanted = false;
+  record.tensors[index] =
+      runtime::describe(tensor, symbolic ? 0 : tensor.buffer().offset, runtime::AddressSpace::device, tag);
+  if (tensor.empty()) return true;
+  const bool explicit_edges = runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP;
+  runtime::Access access =
+      runtime::Access::range(tensor.buffer(), tensor.buffer_bytes(), tensor.byte_offset(),
+                             tensor.byte_offset() + tensor.byte_extent(), explicit_edges ? Tag::no_dep : tag);
+  if (record.tensors[index].is_contiguous == 0) {
+    boxes_.push_back(runtime::make_box(tensor));
+    access.box = &boxes_.back();
+    access.lo = boxes_.back().lo;
+    access.hi = boxes_.back().hi;
+  }
+  accesses_.push_back(access);
+  return true;
+}
+
+bool ChipEngine::give_memory(troupe_chip_argument_v1& argument) {
+  const Tensor wanted = unpack(argument.tensor);
+  if (auto sound = Tensor::validate(wanted); !sound) {
+    latch(invalid("an output to be allocated: " + sound.error().message()));
+    return false;
+  }
+  auto buffer = graph_->alloc(wanted.buffer_bytes());
+  if (!buffer) {
+    latch(buffer.error());
+    return false;
+  }
+  const Tensor made = wanted.in_buffer(*buffer);
+  std::memcpy(&argument.tensor, static_cast<const void*>(&made), sizeof made);
+  return true;
+}
+
+TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
+  const bool predicated = task.predicate != nullptr;
+  TaskRecord* record = records_.take(task.argument_count + (predicated ? 1 : 0));
+  accesses_.clear();
+  boxes_.clear();
+  boxes_.reserve(task.argument_count + 1);  // accesses point into it
+  record->has_fills = record->skipped = record->is_store = record->is_symbolic = false;
+  record->has_predicate = predicated;
+  record->sync_start = (task.flags & TROUPE_CHIP_SYNC_START) != 0;
+  record->blocks = task.blocks;
+  record->next_block = 0;
+  record->tensor_count = task.argument_count;
+  record->extra_tensors = predicated ? 1 : 0;
+  record->scalar_count = task.scalar_count;
+  std::memcpy(record->scalars, task.scalars, task.scalar_count * sizeof(std::uint64_t));
+  return record;
+}
+
+void ChipEngine::choose_kind(TaskRecord& record) const noexcept {
+  record.pieces_left = record.blocks * record.lane_count;
+  if (record.pieces_left > 1) {
+    record.kind = set_kind;
+    return;
+  }
+  const bool on_aic = record.lanes[TROUPE_CHIP_AIC] != nullptr;
+  const std::uint32_t usual = record.entry->usual_ticks.load(std::memory_order_relaxed);
+  const bool quick = record.is_store || (usual != 0 && usual < ticks_per_microsecond() * 2 / 5 &&
+                                         !record.entry->waits.load(std::memory_order_relaxed));
+  record.kind = quick ? (on_aic ? quick_aic : quick_aiv) : (on_aic ? aic : aiv);
+}
+
+bool ChipEngine::wait_for_room(Lock& lock) {
+  program_waits_ = true;
+  stuck_ = false;
+  serve(lock, Role::waiting, [this] { return fatal() != 0 || stuck_ || graph_->has_room(); });
+  program_waits_ = false;
+  if (fatal() != 0) return false;
+  if (!stuck_) return true;
+  using runtime::Errc;
+  const auto status = graph_->status();
+  const std::string tasks = std::to_string(status.live) + " tasks are alive";
+  if (runtime_ == TROUPE_CHIP_RUNTIME_HOST_GRAPH || !held_.empty()) {
+    latch(Error(Errc::scope_deadlock,
+                "the graph does not fit the task window: " + tasks + " and none may start yet",
+                "raise PTO2_RING_TASK_WINDOW, or build the graph while it runs"));
+  } else if (limits_.dependency_pool != 0 && status.live < limits_.task_window) {
+    latch(Error(Errc::dep_pool_overflow, "more dependencies than the pool holds: " + tasks,
+                "raise PTO2_RING_DEP_POOL"));
+  } else if (auto reason = graph_->deadlock(); reason && reason->code().value <= 9) {
+    latch(*reason);
+  } else {
+    latch(Error(Errc::flow_control_deadlock, "the task window is full and nothing in it can end: " + tasks,
+                "raise PTO2_RING_TASK_WINDOW"));
+  }
+  return false;
+}
+
+std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std::uint64_t> after,
+                                        Lock& lock) {
+  if (profile_) record->submitted_ns = parts_.host.now();
+  record->number = ++next_number_;
+  record->depth = graph_->depth();
+  after_.clear();
+  for (const std::uint64_t number : after) after_.push_back(to_task(number));
+  const bool holds = runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP;
+  runtime::TaskSpec spec;
+  spec.name = record->entry->name;
+  spec.cookie = reinterpret_cast<std::uint64_t>(record);
+  spec.kind = record->kind;
+  spec.node_only = record->kind == node_kind;
+  spec.events = holds ? 1 : 0;
+  spec.accesses = accesses_;
+  spec.after = after_;
+  if (!graph_->has_room() && !wait_for_room(lock)) {
+    records_.give_back(record);
+    return 0;
+  }
+  auto made = graph_->submit(spec);
+  if (!made) {
+    records_.give_back(record);
+    latch(made.error());
+    return 0;
+  }
+  record->id = *made;
+  if (holds) held_.push_back(*made);
+  if (record->kind == node_kind) {
+    others_end_ = true;
+    drain_ended();
+  }
+  if (++submits_ % help_interval == 0) help(lock);
+  want_helper();
+  return to_number(*made);
+}
+
+void ChipEngine::release_held() {
+  for (const runtime::TaskId task : held_) graph_->signal(task);
+  held_.clear();
+}
+
+std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
+  if (fatal() != 0 || !check_task(task)) return 0;
+  KernelEntry* lanes[3] = {};
+  std::uint32_t lane_count = 0;
+  for (std::size_t lane = 0; lane < 3; ++lane) {
+    if (task.kernels[lane] == nullptr) continue;
+    lanes[lane] = kernel(task.kernels[lane], task.kernel_name_sizes[lane]);
+    if (lanes[lane] == nullptr) return 0;
+    ++lane_count;
+  }
+  if (lane_count == 1 && lanes[TROUPE_CHIP_AIV1] != nullptr) std::swap(lanes[1], lanes[2]);
+
+  Lock lock(baton_);
+  if (fatal() != 0) return 0;
+  if (runtime_ == TROUPE_CHIP_RUNTIME_CHIP_GRAPH) release_held();
+  TaskRecord* record = make_record(task);
+  std::copy(lanes, lanes + 3, record->lanes.begin());
+  record->lane_count = std::max(lane_count, 1u);
+  record->entry = lanes[0] != nullptr ? lanes[0] : lanes[1] != nullptr ? lanes[1] : entries_[nullptr].get();
+  bool good = true;
+  for (std::uint32_t i = 0; good && i < task.argument_count; ++i) {
+    auto& argument = task.arguments[i];
+    if ((argument.flags & TROUPE_CHIP_ALLOCATE) != 0) good = give_memory(argument);
+    good = good && add_tensor(*record, i, unpack(argument.tensor), static_cast<Tag>(argument.tag));
+    if (good && (argument.flags & TROUPE_CHIP_FILL) != 0) {
+      record->fills[i] = {true, argument.initial};
+      record->has_fills = true;
+    }
+  }
+  if (good && record->has_predicate) {
+    record->predicate = *task.predicate;
+    good = add_tensor(*record, task.argument_count, unpack(*task.predicate->tensor), Tag::in);
+  }
+  if (!good) {
+    records_.give_back(record);
+    return 0;
+  }
+  if ((task.flags & TROUPE_CHIP_DUMMY) != 0) {
+    record->kind = node_kind;
+  } else {
+    choose_kind(*record);
+  }
+  return submit_record(record, {task.after, task.after_count}, lock);
+}
+
+void ChipEngine::edge(std::uint64_t before, std::uint64_t after) {
+  if (fatal() != 0) return;
+  const Lock lock(baton_);
+  if (before == 0 || after == 0) return latch(invalid("an edge needs two tasks"));
+  if (auto added = graph_->add_edge(to_task(before), to_task(after)); !added) {
+    latch(Error(runtime::Errc::invalid_args, added.error().message(),
+                "add the edges of a task directly after its submit, or build the graph before launch"));
+  }
+}
+
+void ChipEngine::begin_scope() {
+  if (fatal() != 0) return;
+  const Lock lock(baton_);
+  if (auto begun = graph_->begin_scope(); !begun) latch(begun.error());
+}
+
+void ChipEngine::end_scope() {
+  if (fatal() != 0) return;
+  const Lock lock(baton_);
+  if (auto ended = graph_->end_scope(); !ended) latch(ended.error());
+}
+
+void ChipEngine::alloc(troupe_chip_argument_v1& argument) {
+  if (fatal() != 0) return;
+  Lock lock(baton_);
+  if (!give_memory(argument)) return;
+  if ((argument.flags & TROUPE_CHIP_FILL) != 0)
+    store(unpack(argument.tensor), 0, argument.initial, true, lock);
+}
+
+void ChipEngine::fail(Error error) {
+  const Lock lock(baton_);
+  latch(error);
+}
+
+void ChipEngine::log(std::int32_t level, const char* text) {
+  const auto known =
+      static_cast<troupe_log_level>(std::clamp<std::int32_t>(level, TROUPE_LOG_ERROR, TROUPE_LOG_DEBUG));
+  parts_.host.log(known, 0, text != nullptr ? text : "");
+}
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,72 @@
+// Trace events and tensor dumps, for runs that ask for them.
+
+#include <cstring>
+#include <vector>
+
+#include "chip_engine.hpp"
+#include "engine_jobs.hpp"
+#include "troupe/runtime/dtype.hpp"
+
+namespace troupe::platform::sim {
+
+void ChipEngine::trace(const TaskRecord& task, const Piece& piece, std::uint64_t begin, std::uint64_t end,
+                       bool failed) {
+  if (!profile_) return;
+  troupe_trace_event event{};
+  event.name = task.entry->code.name;
+  event.task = task.number;
+  event.submitted_ns = task.submitted_ns;
+  event.dispatched_ns = task.dispatched_ns;
+  event.begin_ns = begin;
+  event.end_ns = end;
+  const bool on_aic = piece.lane == TROUPE_CHIP_AIC;
+  event.core = on_aic ? CoreBoard::aic(piece.cluster) : CoreBoard::aiv(piece.cluster * 2 + (piece.lane - 1));
+  event.core_kind = on_aic ? TROUPE_CORE_AIC : TROUPE_CORE_AIV;
+  event.block = piece.block;
+  event.block_count = task.blocks;
+  event.ring = task.depth;
+  event.code = failed ? TROUPE_DEVICE_KERNEL_FAILED : 0;
+  const std::lock_guard lock(baton_);
+  trace_.push_back(event);
+}
+
+void ChipEngine::dump(const TaskRecord& task, bool after) {
+  std::vector<std::byte> dense;
+  for (std::uint32_t i = 0; i < task.tensor_count; ++i) {
+    const auto tag = task.tags[i];
+    const bool wanted =
+        after ? runtime::writes(tag) : tag != runtime::Tag::out && tag != runtime::Tag::out_existing;
+    const auto& tensor = task.tensors[i];
+    if (!wanted || tensor.extent == 0) continue;
+    const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
+    const auto* first =
+        reinterpret_cast<const std::byte*>(tensor.address) +  // NOLINT(performance-no-int-to-ptr)
+        tensor.start_offset * size;
+    std::uint64_t elements = 1;
+    for (std::uint32_t d = 0; d < tensor.ndims; ++d) elements *= tensor.shapes[d];
+    dense.resize(elements * size);
+    for (std::uint64_t k = 0; k < elements; ++k) {
+      std::uint64_t rest = k, offset = 0;
+      for (std::uint32_t d = tensor.ndims; d-- > 0;) {
+        offset += rest % tensor.shapes[d] * tensor.strides[d];
+        rest /= tensor.shapes[d];
+      }
+      std::memcpy(dense.data() + k * size, first + offset * size, size);
+    }
+    troupe_dump_record record{};
+    record.correlation = kernels_->run().correlation;
+    record.task = task.number;
+    record.name = task.entry->code.name;
+    record.argument = i;
+    record.after = after ? 1 : 0;
+    record.tag = static_cast<std::uint32_t>(tag);
+    record.dtype = tensor.dtype;
+    record.ndims = tensor.ndims;
+    std::memcpy(record.shape, tensor.shapes, sizeof record.shape);
+    record.data = dense.data();
+    record.bytes = dense.size();
+    parts_.host.dump(record);
+  }
+}
+
+}  // namespace troupe::platform::sim

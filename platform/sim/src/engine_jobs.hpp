@@ -1,0 +1,35 @@
+#pragma once
+
+#include "chip_engine.hpp"
+
+// What a chip engine hands to other threads.
+namespace troupe::platform::sim {
+
+/// How the kernels of the current run wait.
+class ChipEngine::Host final : public KernelHost {
+ public:
+  Host(ChipEngine& engine, HostServices& host, WindowSet& windows, Run& run)
+      : KernelHost(host, windows, run), engine_(engine) {}
+
+ private:
+  void about_to_park(bool local) override { engine_.parking(local); }
+  void resumed(bool local) override { engine_.resuming(local); }
+  ChipEngine& engine_;
+};
+
+/// A thread that takes whatever work there is, until there is none for a while.
+struct ChipEngine::Helper final : Job {
+  explicit Helper(ChipEngine& of) : engine(of) {}
+  void run() noexcept override { engine.serve_helper(*this); }
+  ChipEngine& engine;
+};
+
+/// A thread for one member of a set that runs together.
+struct ChipEngine::Lane final : Job {
+  explicit Lane(ChipEngine& of) : engine(of) {}
+  void run() noexcept override { engine.run_lane(*this); }
+  ChipEngine& engine;
+  Piece piece;
+};
+
+}  // namespace troupe::platform::sim

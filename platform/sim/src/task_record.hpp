@@ -1,0 +1,85 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel_call.hpp"
+#include "troupe/platform/chip_program_abi.h"
+#include "troupe/runtime/kernel_abi.hpp"
+#include "troupe/runtime/task_graph.hpp"
+
+namespace troupe::platform::sim {
+
+/// A kernel as a chip program names it, and what the chip has learnt about it. Kept for the life of the chip.
+struct KernelEntry {
+  KernelCode code;
+  std::string name;
+  std::atomic<std::uint32_t> usual_ticks{0};  ///< 0: never measured
+  std::atomic<bool> waits{false};             ///< it has been seen to wait for a flag
+};
+
+/// Sets the memory of a new tensor before its task runs.
+struct Fill {
+  bool wanted = false;
+  std::uint64_t element = 0;
+};
+
+/// One on-chip task: what it runs and on what. Made at submit, given back when the task has ended. The arrays
+/// lie behind it and hold `capacity` tensors.
+struct TaskRecord {
+  TaskRecord* next = nullptr;  ///< of the free list
+  std::uint32_t capacity = 0;
+
+  runtime::TaskId id;
+  std::array<KernelEntry*, 3> lanes{};  ///< by enum troupe_chip_lane
+  KernelEntry* entry = nullptr;         ///< the first used lane
+  std::uint8_t kind = 0;
+  bool sync_start = false;
+  bool has_predicate = false;
+  bool has_fills = false;
+  bool is_symbolic = false;  ///< some address is known only at dispatch
+  bool skipped = false;      ///< its predicate did not hold
+  bool is_store = false;     ///< no kernel: writes scalars[0] to element scalars[1] of tensor 0
+  std::uint32_t lane_count = 1;
+  std::uint32_t blocks = 1, next_block = 0;
+  std::uint32_t pieces_left = 1;    ///< kernel calls that have not ended
+  std::uint32_t tensor_count = 0;   ///< as the kernel sees them
+  std::uint32_t extra_tensors = 0;  ///< behind them: the predicate's
+  std::uint32_t scalar_count = 0;
+  std::uint32_t depth = 0;  ///< of its scope
+  troupe_chip_predicate_v1 predicate{};
+  std::uint64_t number = 0, submitted_ns = 0, dispatched_ns = 0;
+  std::unique_ptr<Error> failure;
+
+  runtime::TensorDescriptor* tensors = nullptr;
+  runtime::BufferRef* buffers = nullptr;  ///< symbolic ones get their address at dispatch
+  Fill* fills = nullptr;
+  runtime::Tag* tags = nullptr;
+  std::uint64_t scalars[runtime::limits::core_scalars];
+};
+
+/// Memory for records, in a few sizes, reused in last-in-first-out order so that it stays in the cache. One
+/// owner at a time.
+class TaskRecords {
+ public:
+  TaskRecord* take(std::uint32_t tensors);
+  void give_back(TaskRecord* record) noexcept;
+
+ private:
+  static constexpr std::array<std::uint32_t, 3> sizes{4, 12, 33};
+  struct Deleter {
+    void operator()(std::byte* slab) const noexcept;
+  };
+  void grow(std::size_t size_class);
+
+  std::array<TaskRecord*, sizes.size()> free_{};
+  std::vector<std::unique_ptr<std::byte, Deleter>> slabs_;
+};
+
+}  // namespace troupe::platform::sim
