@@ -1,0 +1,47 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "troupe/runtime/export.hpp"
+
+namespace troupe::platform {
+
+/// One thing to run in a process of its own, on a virtual device.
+struct RunnerJob {
+  std::string name;
+  /// The program and its arguments, given the device it gets. Exit code 0 is a pass.
+  std::function<std::vector<std::string>(int device)> command;
+};
+
+struct RunnerOptions {
+  std::vector<int> devices{0};                       ///< as many jobs run side by side
+  std::chrono::milliseconds timeout{600'000};        ///< per job
+  int retries = 1;                                   ///< fresh tries for what failed or did not finish
+  bool fail_fast = false;                            ///< start nothing more after a failure
+  std::function<void(std::string_view)> print = {};  ///< a line for people; empty: stdout
+};
+
+struct RunnerSummary {
+  std::size_t passed = 0;
+  std::vector<std::string> flaky;      ///< passed, but not at once
+  std::vector<std::string> failed;     ///< never passed
+  std::vector<std::string> timed_out;  ///< of those, what was killed for its time the last time
+  std::vector<std::string> not_run;    ///< after a failure, with fail_fast
+
+  /// 0: all passed; 124: something ran out of time; 1: something failed.
+  [[nodiscard]] int exit_code() const noexcept { return failed.empty() ? 0 : timed_out.empty() ? 1 : 124; }
+};
+
+/// Spreads jobs over devices, each job in a child process with a time limit: a job that hangs or crashes is
+/// killed with its process and disturbs no other. One line per end,
+///   [dev3] [17/40] PASS: name (1.2s)
+/// then what a failed job said. What failed or did not finish is tried again in a fresh process; only its
+/// last try counts. Runs on the calling thread.
+TROUPE_API RunnerSummary run_in_parallel(const std::vector<RunnerJob>& jobs, const RunnerOptions& options);
+
+}  // namespace troupe::platform

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "troupe/platform/scene.hpp"
+
+namespace troupe::platform {
+
+struct SceneTensor {
+  std::string name;
+  runtime::Shape shape;
+  runtime::DType dtype{};
+  runtime::Tag tag{};
+  bool resident = false;
+  std::vector<std::byte> given, expected;
+};
+struct SceneScalar {
+  std::string name;
+  std::uint64_t word = 0;
+};
+
+struct SceneArgs::State {
+  std::vector<SceneTensor> tensors;
+  std::vector<SceneScalar> scalars;
+  SceneTensor& find(const std::string& name);
+};
+
+/// Opens the arguments to the code that runs scenes.
+class SceneStage {
+ public:
+  static std::vector<SceneTensor>& tensors(SceneArgs& args) { return args.state_->tensors; }
+  static std::vector<SceneScalar>& scalars(SceneArgs& args) { return args.state_->scalars; }
+};
+
+/// Whether `got` is what is expected of the tensor; the text says where it is not first, and how often.
+std::string difference(const SceneTensor& tensor, const std::vector<std::byte>& got, double relative,
+                       double absolute);
+
+}  // namespace troupe::platform
