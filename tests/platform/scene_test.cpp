@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "platform/conformance/probe.hpp"
+#include "troupe/platform/child_processes.hpp"
 #include "troupe/platform/errc.hpp"
 
 using namespace troupe;
@@ -105,4 +106,48 @@ TEST_CASE("mistakes in a scene are errors that name the thing") {
     const auto result = run_scene(scene, scene.cases[0], "no_such_platform", 0, conformance::kernels());
     CHECK(result.error() == Errc::load_failed);
   }
+}
+
+namespace {
+struct Said {
+  std::string text;
+  ChildEnd end;
+};
+Said scenes(std::vector<std::string> arguments) {
+  Said said;
+  arguments.insert(arguments.begin(), {TROUPE_TEST_SCENES, "--platform", platform_path});
+  ChildProcesses children;
+  children
+      .start({std::move(arguments), std::chrono::seconds{200},
+              [&](std::string_view line) { said.text += std::string{line} + "\n"; },
+              [&](const ChildEnd& end) { said.end = end; }})
+      .value();
+  children.run();
+  return said;
+}
+}  // namespace
+
+TEST_CASE("a program of scenes runs its cases on virtual devices and answers by its exit code") {
+  const auto all = scenes({"--device", "2-3"});
+  CHECK_MESSAGE(all.end.exit_code == 0, all.text);
+  CHECK(all.text.find("/2] PASS: " + platform_path + "::copy::small (") != std::string::npos);
+  CHECK(all.text.find("2 passed, 0 failed") != std::string::npos);
+  CHECK(all.text.find("[dev2] ") != std::string::npos);
+  CHECK(all.text.find("[dev3] ") != std::string::npos);
+}
+
+TEST_CASE("a scene that crashes fails alone") {
+  const auto said =
+      scenes({"--manual", "include", "--case", "copy::small", "--case", "broken", "--retries", "0"});
+  CHECK(said.end.exit_code == 1);
+  CHECK(said.text.find("FAIL: " + platform_path + "::broken::crashes") != std::string::npos);
+  CHECK(said.text.find("PASS: " + platform_path + "::copy::small") != std::string::npos);
+}
+
+TEST_CASE("a program of scenes lists what it has and refuses options it does not know") {
+  CHECK(scenes({"--list", "--manual", "only"}).text ==
+        platform_path + "::copy::huge\n" + platform_path + "::broken::crashes\n");
+  CHECK(scenes({"--no-such-option", "1"}).end.exit_code == 2);
+  CHECK(scenes({"--device", "3-1"}).end.exit_code == 2);
+  CHECK(scenes({"--case", "nothing"}).end.exit_code == 2);
 }
