@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -15,6 +16,7 @@
 
 #include "peer_processes.hpp"
 #include "troupe/comm/communicator.hpp"
+#include "troupe/comm/errc.hpp"
 #include "troupe/comm/one_sided.hpp"
 
 namespace {
@@ -81,6 +83,22 @@ void measure_put(comm::Communicator& comm, std::size_t size) {
   comm.barrier().value();
 }
 
+/// Rank 1 writes down the time and kills itself; rank 0 waits for it in a barrier.
+void measure_death(comm::Communicator& comm) {
+  comm.barrier().value();
+  if (comm.rank() == 1) {
+    const auto now = Clock::now();
+    std::memcpy(comm.domain().window(0).data(), &now, sizeof now);
+    ::raise(SIGKILL);
+  }
+  const auto result = comm.barrier();
+  const auto noticed = Clock::now();
+  if (result || !(result.error() == comm::Errc::peer_lost)) std::abort();
+  Clock::time_point died;
+  std::memcpy(&died, comm.local_window_base(), sizeof died);
+  std::printf("death %.6g\n", std::chrono::duration<double>(noticed - died).count());
+}
+
 int be_rank(char** arguments) {
   const auto rank = static_cast<std::uint32_t>(std::atoi(arguments[0]));
   const auto ranks = static_cast<std::uint32_t>(std::atoi(arguments[1]));
@@ -89,6 +107,10 @@ int be_rank(char** arguments) {
   if (what == "barrier") {
     comm.alloc_windows(64).value();
     measure_barrier(comm);
+  } else if (what == "death") {
+    comm.alloc_windows(64).value();
+    measure_death(comm);
+    return 0;
   } else {
     comm.alloc_windows(put_sizes.back()).value();
     for (const std::size_t size : put_sizes) measure_put(comm, size);
@@ -104,7 +126,7 @@ bool run_ours(int ranks, const std::string& what, int run, Samples& samples) {
     if (!programs.start(
             {"/proc/self/exe", "rank", std::to_string(rank), std::to_string(ranks), meeting, what}))
       return false;
-  return programs.finish(samples);
+  return programs.finish(samples, what == "death");
 }
 
 bool run_mpi([[maybe_unused]] int ranks, [[maybe_unused]] const std::string& what,
@@ -121,7 +143,7 @@ bool run_mpi([[maybe_unused]] int ranks, [[maybe_unused]] const std::string& wha
 
 void print_row(const char* name, const std::vector<double>& ours, const std::vector<double>& peer,
                const std::vector<double>& limit, double scale, const char* unit) {
-  std::printf("| %-24s | %10.3f |", name, bench::median(ours) * scale);
+  std::printf("| %-27s | %10.3f |", name, bench::median(ours) * scale);
   if (peer.empty())
     std::printf("          – |");
   else
@@ -144,11 +166,13 @@ int table(int runs) {
     }
     if (!run_ours(2, "put", run, ours)) return 1;
     have_mpi = have_mpi && run_mpi(2, "put", mpi);
+    if (!run_ours(2, "death", run, ours)) return 1;
   }
   if (!have_mpi)
     std::printf("OpenMPI is not here (libopenmpi-dev when building, mpirun when running): skipped\n");
   std::printf("medians of %d runs, alternating\n", runs);
-  std::printf("| what                     |       ours |    OpenMPI |     memcpy | memcpy time / ours |\n");
+  std::printf(
+      "| what                        |       ours |    OpenMPI |     memcpy | memcpy time / ours |\n");
   print_row("barrier, 2 ranks", ours["barrier_2"], mpi["barrier_2"], {}, 1e6, "µs");
   print_row("barrier, 4 ranks", ours["barrier_4"], mpi["barrier_4"], {}, 1e6, "µs");
   for (const std::size_t size : put_sizes) {
@@ -156,6 +180,7 @@ int table(int runs) {
     print_row(("put " + tag + " B").c_str(), ours["put_" + tag], mpi["put_" + tag], ours["memcpy_" + tag],
               1e6, "µs");
   }
+  print_row("kill -9 noticed by a waiter", ours["death"], {}, {}, 1e6, "µs");
   return 0;
 }
 

@@ -53,8 +53,9 @@ class Programs {
     return started;
   }
 
-  /// Reads all output until every program has ended; false when one failed.
-  bool finish(Samples& samples) {
+  /// Reads all output until every program has ended; false when one failed (or was killed, unless that is
+  /// expected).
+  bool finish(Samples& samples, bool may_be_killed = false) {
     bool good = true;
     for (const Running& program : running_) {
       std::string text;
@@ -64,7 +65,8 @@ class Programs {
       ::close(program.output);
       int status = 0;
       ::waitpid(program.pid, &status, 0);
-      good = good && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+      good =
+          good && ((WIFEXITED(status) && WEXITSTATUS(status) == 0) || (may_be_killed && WIFSIGNALED(status)));
       std::istringstream lines(text);
       std::string name;
       for (double value = 0; lines >> name >> value;) samples[name].push_back(value);

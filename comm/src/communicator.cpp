@@ -105,6 +105,7 @@ Result<const runtime::CommContext*> Communicator::alloc_windows(std::uint64_t by
   }
   const std::lock_guard lock(impl.mutex);
   impl.ready = true;
+  if (impl.abort_wanted) impl.session->domain().abort();  // it came while the meeting ended
   return impl.session->domain().context();
 }
 

@@ -1,6 +1,7 @@
 // Ranks in processes of their own. Every wait of theirs has 100 s before its deadline would come: a test that
 // ends with peer_lost has noticed the death, one that ends with deadline has not and fails.
 #include <algorithm>
+#include <array>
 #include <random>
 
 #include "comm/windows/peer.hpp"
@@ -42,8 +43,10 @@ TEST_CASE("ranks in separate processes meet, signal each other and part, for 1 t
 
 TEST_CASE("a rank killed while it idles ends the waits of all others, whoever it was") {
   const NoLeaks leaks;
-  for (const char* step : {"barrier", "wait", "destroy"}) {
-    for (std::uint32_t victim = 0; victim < 3; ++victim) {
+  for (std::uint64_t round = 0; round < 9 * troupe::test::cases(1); ++round) {
+    const char* step = std::array{"barrier", "wait", "destroy"}[round % 3];
+    const auto victim = static_cast<std::uint32_t>(round / 3 % 3);
+    {
       std::vector<Peer> peers;
       for (std::uint32_t rank = 0; rank < 3; ++rank)
         peers.emplace_back(rank_of(rank, 3, meeting("idle"),
@@ -67,8 +70,10 @@ TEST_CASE("a rank killed while it idles ends the waits of all others, whoever it
 
 TEST_CASE("a rank killed inside a barrier, a wait or the teardown is noticed there, too") {
   const NoLeaks leaks;
-  for (const char* step : {"barrier", "wait", "destroy"}) {
-    for (std::uint32_t victim = 0; victim < 3; ++victim) {
+  for (std::uint64_t round = 0; round < 9 * troupe::test::cases(1); ++round) {
+    const char* step = std::array{"barrier", "wait", "destroy"}[round % 3];
+    const auto victim = static_cast<std::uint32_t>(round / 3 % 3);
+    {
       const std::uint32_t late = (victim + 1) % 3, waiter = (victim + 2) % 3;
       std::vector<Peer> peers;
       for (std::uint32_t rank = 0; rank < 3; ++rank) {
