@@ -40,6 +40,8 @@ inline void put_element(std::byte* to, DType dtype, std::uint64_t bits) {
       return put(runtime::Float16(value));
     case DType::bf16:
       return put(runtime::BFloat16(value));
+    case DType::u8:
+      return put(static_cast<std::uint8_t>(bits));
     default:
       return put(static_cast<std::int32_t>(bits));
   }
