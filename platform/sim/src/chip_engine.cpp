@@ -15,7 +15,7 @@ namespace troupe::platform::sim {
 
 namespace {
 
-constexpr std::uint32_t baton_spins = 2'000;
+constexpr std::uint32_t baton_spins = 500;
 // A graph that is built before launch is alive as a whole.
 constexpr std::uint32_t host_graph_window = 131'072;
 
@@ -177,7 +177,6 @@ void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> 
 }
 
 void ChipEngine::finish(Run& run) {
-  std::vector<troupe_trace_event> events;
   {
     Lock lock(baton_);
     if (!failure_) {
@@ -189,14 +188,12 @@ void ChipEngine::finish(Run& run) {
     run.chip_tasks = kernels_run_;
     active_ = false;
     signal();
+    if (graph_->status().live != 0) records_ = TaskRecords();  // those of a cycle were never given back
     graph_.reset();
     kernels_.reset();
-    events.swap(trace_);
   }
   kept_.clear();
-  if (events.empty()) return;
-  for (auto& event : events) event.correlation = run.correlation;
-  parts_.host.trace(events.data(), events.size());
+  if (profile_) deliver_trace(run.correlation);
 }
 
 void ChipEngine::interrupt(const Run& run) noexcept {

@@ -155,6 +155,8 @@ class ChipEngine {
   void resuming(bool local);
   void trace(const TaskRecord& task, const Piece& piece, std::uint64_t begin, std::uint64_t end, bool failed);
   void dump(const TaskRecord& task, bool after);
+  void note_producers(std::uint64_t number, std::span<const std::uint64_t> after);
+  void deliver_trace(std::uint64_t correlation);
 
   Parts parts_;
   const std::uint32_t workers_;
@@ -210,7 +212,16 @@ class ChipEngine {
   std::atomic<std::uint32_t> signal_{0};
   bool profile_ = false, dump_ = false;
   std::vector<troupe_trace_event> trace_;
-  Batch own_batch_;  ///< the program thread's
+  /// For traces alone: who touched which bytes last, and who therefore waited for whom.
+  struct Touch {
+    runtime::Access access;
+    runtime::Box box;
+    std::uint64_t number;
+  };
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::vector<Touch>> touches_;
+  std::map<std::uint64_t, std::vector<std::uint64_t>> producers_;
+  std::map<std::uint64_t, std::uint64_t> numbers_;  ///< a program's task → its number in the trace
+  Batch own_batch_;                                 ///< the program thread's
   Words own_words_;
 };
 

@@ -275,7 +275,12 @@ void ChipEngine::look_for_deadlock() {
 }
 
 bool ChipEngine::finished() const noexcept {
-  return !active_ || (!program_runs_ && executing_ == 0 && graph_->status().live == 0);
+  if (!active_) return true;
+  if (program_runs_ || executing_ != 0) return false;
+  const auto status = graph_->status();
+  // After a failure, what is neither running nor ready never will be: a cycle does not end by being
+  // cancelled.
+  return status.live == 0 || (failure_ && status.running == 0 && status.ready == 0);
 }
 
 void ChipEngine::signal() noexcept {

@@ -12,7 +12,7 @@ namespace troupe::platform::sim {
 
 namespace {
 
-constexpr int idle_spins = 4'000;
+constexpr int idle_spins = 1'000;
 
 void* pointer(std::uint64_t address) noexcept {
   return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
@@ -89,7 +89,7 @@ void ChipEngine::prepare(TaskRecord& task) {
 }
 
 void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Words& words) {
-  if (task.skipped) return;
+  if (task.skipped || fatal() != 0) return;  // nothing starts after the end of a run was decided
   if (task.is_store) {
     const auto& tensor = task.tensors[0];
     const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
@@ -196,6 +196,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
         run_batch(batch, words);
         lock.lock();
         end_batch(batch);
+        signal();
       } while (batch.count != 0);
       cores_.give_back(batch.cluster, batch.lane);
       if (role != Role::helper) main_busy_ = false;

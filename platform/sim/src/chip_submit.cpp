@@ -243,6 +243,10 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
     return 0;
   }
   record->id = *made;
+  if (profile_) {
+    numbers_[to_number(*made)] = record->number;
+    note_producers(record->number, after);
+  }
   if (holds) held_.push_back(*made);
   if (record->kind == node_kind) {
     others_end_ = true;

@@ -1,5 +1,6 @@
 // Trace events and tensor dumps, for runs that ask for them.
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -28,6 +29,58 @@ void ChipEngine::trace(const TaskRecord& task, const Piece& piece, std::uint64_t
   event.code = failed ? TROUPE_DEVICE_KERNEL_FAILED : 0;
   const std::lock_guard lock(baton_);
   trace_.push_back(event);
+}
+
+// The graph keeps its edges to itself; a trace is worth finding them again.
+void ChipEngine::note_producers(std::uint64_t number, std::span<const std::uint64_t> after) {
+  auto& producers = producers_[number];
+  for (const std::uint64_t task : after) {
+    if (auto known = numbers_.find(task); known != numbers_.end()) producers.push_back(known->second);
+  }
+  for (const auto& access : accesses_) {
+    if (access.tag == runtime::Tag::no_dep) continue;
+    runtime::Box box;
+    box.lo = access.lo;
+    box.hi = access.hi;
+    if (access.box != nullptr) box = *access.box;
+    auto& touches = touches_[{access.buffer.arena, access.buffer.offset}];
+    const bool writes = runtime::writes(access.tag);
+    std::erase_if(touches, [&](const Touch& touch) {
+      if (touch.number == number || !(writes || runtime::writes(touch.access.tag))) return false;
+      if (!runtime::overlaps(touch.box, box)) return false;
+      producers.push_back(touch.number);
+      return writes && runtime::covers(box, touch.box);
+    });
+    touches.push_back({access, box, number});
+  }
+  std::sort(producers.begin(), producers.end());
+  producers.erase(std::unique(producers.begin(), producers.end()), producers.end());
+}
+
+void ChipEngine::deliver_trace(std::uint64_t correlation) {
+  std::vector<troupe_trace_event> events;
+  std::map<std::uint64_t, std::vector<std::uint64_t>> producers;
+  {
+    const std::lock_guard lock(baton_);
+    events.swap(trace_);
+    producers.swap(producers_);
+    touches_.clear();
+    numbers_.clear();
+  }
+  std::map<std::uint64_t, std::uint64_t> ends;
+  for (const auto& event : events) ends[event.task] = std::max(ends[event.task], event.end_ns);
+  for (auto& event : events) {
+    event.correlation = correlation;
+    auto known = producers.find(event.task);
+    if (known == producers.end()) continue;
+    event.ready_ns = event.submitted_ns;
+    for (const std::uint64_t producer : known->second)
+      event.ready_ns = std::max(event.ready_ns, ends[producer]);
+    if (event.block != 0) continue;
+    event.producers = known->second.data();
+    event.producer_count = static_cast<std::uint32_t>(known->second.size());
+  }
+  if (!events.empty()) parts_.host.trace(events.data(), events.size());
 }
 
 void ChipEngine::dump(const TaskRecord& task, bool after) {

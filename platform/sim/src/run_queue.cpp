@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t delivery_batch = 64;
 // A run that takes longer than this does not hold back the completions before it.
 constexpr std::uint64_t short_run_ns = 5'000;
-constexpr int runner_spins = 2'000;
+constexpr int runner_spins = 500;
 
 Error aborted(const char* what) { return Error(Errc::aborted, what); }
 }  // namespace
@@ -229,6 +229,7 @@ std::unique_ptr<Run> RunQueue::next() {
       break;
     }
   }
+  if (run->outcome.ok() && run->callable != nullptr && !run->aborted.load()) run->started_ns = host_.now();
   return run;
 }
 
@@ -240,7 +241,6 @@ void RunQueue::execute(Run& run) {
     run.outcome = Error(Errc::unknown_callable, "no callable with id " + std::to_string(run.callable_id),
                         "register it on this chip before launching it");
   } else {
-    run.started_ns = host_.now();
     run.outcome = executor_.execute(run);
     run.finished_ns = host_.now();
     usual_ns_ = (usual_ns_ == ~std::uint64_t{0} ? 0 : usual_ns_ / 2) + (run.finished_ns - run.started_ns) / 2;

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "latches.hpp"
+#include "troupe/runtime/comm_context.hpp"
 #include "troupe/runtime/kernel.hpp"
 #include "troupe/runtime/module.hpp"
 
@@ -50,6 +51,33 @@ TROUPE_KERNEL(count_blocks)(KernelArgs& k) {
   std::atomic_ref<std::int32_t>(seen[static_cast<std::size_t>(k.block_idx())])
       .fetch_add(1 + k.sub_block_id());
   if (k.block_num() != static_cast<int>(seen.size())) seen[0] = -1;
+}
+
+TROUPE_KERNEL(count_one)(KernelArgs& k) {
+  std::atomic_ref<std::int32_t>(k.tensor<std::int32_t>(0)[0]).fetch_add(1);
+}
+
+TROUPE_KERNEL(raise)(KernelArgs& k) { k.notify(k.tensor<std::int32_t>(0)[0], std::int32_t{1}); }
+
+// Counts itself, and stays until all members of its set have come.
+TROUPE_KERNEL(meet)(KernelArgs& k) {
+  std::atomic_ref<std::int32_t>(k.tensor<std::int32_t>(0)[0]).fetch_add(1 + 100 * k.sub_block_id());
+  auto& word = k.tensor<std::int32_t>(1)[0];
+  k.notify_add(word, std::int32_t{1});
+  k.wait_until(word, Compare::greater_equal, k.scalar<std::int32_t>(0));
+}
+
+// Waits for its turn, raises the next rank's token; the first word of each window is its token.
+TROUPE_KERNEL(pass_token)(KernelArgs& k) {
+  const auto& domain = *k.scalar<const troupe::runtime::CommContext*>(0);
+  auto* mine = reinterpret_cast<std::int32_t*>(domain.windows_in[domain.rank]);
+  auto* next = domain.on_peer(mine, (domain.rank + 1) % domain.rank_count);
+  for (std::int32_t round = 1; round <= k.scalar<std::int32_t>(1); ++round) {
+    const std::int32_t wanted = domain.rank == 0 ? round - 1 : round;
+    if (k.wait_until(*mine, Compare::greater_equal, wanted) != troupe::runtime::WaitStatus::ready) return;
+    k.notify(*next, round);
+  }
+  if (domain.rank == 0) k.wait_until(*mine, Compare::greater_equal, k.scalar<std::int32_t>(1));
 }
 
 // Waits for a flag that nobody raises.

@@ -1,0 +1,216 @@
+// What one task costs on a simulated chip, and how small a task may be, beside StarPU, OpenMP and TBB.
+//   bench_chip [runs] [tasks]
+// All systems get the same graphs and two threads, and alternate within one run; medians. Every run is
+// checked: each task adds one to a counter of its thread's cell, and a chain's value must come out.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "chip_graphs.hpp"
+#include "troupe/platform/chip_program.hpp"
+#include "troupe/platform/device_context.hpp"
+#include "troupe/platform/device_library.hpp"
+#include "troupe/platform/host_threads.hpp"
+#include "troupe/platform/run_args.hpp"
+#include "troupe/runtime/module.hpp"
+
+namespace troupe::bench {
+
+void work_for(std::uint64_t ns) noexcept {
+  if (ns == 0) return;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(ns);
+  while (std::chrono::steady_clock::now() < end) {
+  }
+}
+
+}  // namespace troupe::bench
+
+using namespace troupe;
+using namespace troupe::platform;
+using troupe::bench::Graph;
+using troupe::runtime::KernelArgs;
+
+TROUPE_KERNEL(work)(KernelArgs& k) { bench::work_for(k.scalar<std::uint64_t>(0)); }
+TROUPE_KERNEL(nothing)(KernelArgs&) {}
+
+// The graph as an on-chip program: inference from tags.
+TROUPE_CHIP_PROGRAM(run_graph)(ChipOrchestrator& chip, ChipArgs args) {
+  const auto& graph = *args.scalar<const Graph*>(0);
+  const auto ns = args.scalar<std::uint64_t>(1);
+  const auto memory = args.tensor(0);
+  std::vector<Tensor> cells;
+  for (std::uint32_t i = 0; i < graph.cells; ++i) {
+    runtime::BufferRef place = memory.buffer();
+    place.offset += i * 64;
+    cells.push_back(Tensor::create(place, 64, 0, {16}, runtime::DType::f32).value());
+  }
+  const std::string_view kernel = ns == 0 ? "nothing" : "work";
+  const auto ns_word = runtime::scalar(ns);
+  for (const auto& task : graph.tasks) {
+    const auto r = [&](std::uint32_t k) { return in(cells[task.reads[k]]); };
+    const runtime::TensorArg w = task.updates ? inout(cells[task.write]) : out(cells[task.write]);
+    switch (task.read_count) {
+      case 0:
+        chip.aiv(kernel, w, ns_word);
+        break;
+      case 1:
+        chip.aiv(kernel, r(0), w, ns_word);
+        break;
+      case 2:
+        chip.aiv(kernel, r(0), r(1), w, ns_word);
+        break;
+      case 3:
+        chip.aiv(kernel, r(0), r(1), r(2), w, ns_word);
+        break;
+      case 4:
+        chip.aiv(kernel, r(0), r(1), r(2), r(3), w, ns_word);
+        break;
+      default:
+        chip.aiv(kernel, r(0), r(1), r(2), r(3), r(4), w, ns_word);
+        break;
+    }
+  }
+}
+
+TROUPE_MODULE("bench_chip");
+
+namespace {
+
+class Chip {
+ public:
+  Chip()
+      : context_(DeviceContext::create(DeviceLibrary::open(TROUPE_BENCH_PLATFORM).value().api(),
+                                       std::make_shared<HostThreads>())
+                     .value()) {
+    context_.set_option("workers", "2").value();
+    context_.set_device(0).value();
+    program_ = context_.register_callable("run_graph", troupe_this_module).value();
+    memory_ = context_.malloc(bytes).value();
+  }
+
+  double run(const Graph& graph, std::uint64_t ns) {
+    RunArgs args;
+    const Tensor memory = Tensor::create({0, 0, memory_}, bytes, 0, {bytes / 4}, runtime::DType::f32).value();
+    args.add_device(inout(memory), memory_);
+    const Graph* where = &graph;
+    args.add(runtime::scalar(where)).add(runtime::scalar(ns));
+    const auto begin = std::chrono::steady_clock::now();
+    const auto done = context_.run(args.run(0, program_)).value();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (done.chip_tasks != graph.tasks.size()) {
+      std::fprintf(stderr, "bench_chip: %s ran %llu of %zu tasks\n", graph.name,
+                   static_cast<unsigned long long>(done.chip_tasks), graph.tasks.size());
+      std::exit(1);
+    }
+    return seconds;
+  }
+
+ private:
+  static constexpr std::uint64_t bytes = 64ull * 1'100'000;
+  DeviceContext context_;
+  std::uint64_t program_ = 0, memory_ = 0;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+using Named = std::pair<const char*, std::function<double(const Graph&, std::uint64_t)>>;
+
+std::vector<Named> systems(Chip& chip) {
+  std::vector<Named> all{{"troupe", [&chip](const Graph& g, std::uint64_t ns) { return chip.run(g, ns); }}};
+#ifdef TROUPE_BENCH_OPENMP
+  all.emplace_back("OpenMP depend", bench::run_openmp);
+#endif
+#ifdef TROUPE_BENCH_TBB
+  all.emplace_back("TBB flow graph", bench::run_tbb);
+#endif
+#ifdef TROUPE_BENCH_STARPU
+  all.emplace_back("StarPU", bench::run_starpu);
+#endif
+  return all;
+}
+
+void print_header(const std::vector<Named>& all, const char* first) {
+  std::printf("| %s |", first);
+  for (const auto& system : all) std::printf(" %s |", system.first);
+  std::printf("\n|---|");
+  for (std::size_t i = 0; i < all.size(); ++i) std::printf("---|");
+  std::printf("\n");
+}
+
+void compare(const std::vector<Named>& all, const Graph& graph, std::uint64_t ns, int runs) {
+  std::vector<std::vector<double>> times(all.size());
+  for (int run = 0; run < runs; ++run) {
+    for (std::size_t i = 0; i < all.size(); ++i) times[i].push_back(all[i].second(graph, ns));
+  }
+  std::printf("| %s |", graph.name);
+  for (auto& series : times)
+    std::printf(" %.0f |", median(series) * 1e9 / static_cast<double>(graph.tasks.size()));
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+// The smallest task at which two threads keep half of their peak, in microseconds.
+double metg(const Named& system, std::uint32_t kind, const char* name, int runs) {
+  constexpr std::uint32_t width = 4, steps = 2000;
+  const Graph graph = bench::pattern(name, kind, width, steps);
+  double smallest = -1;
+  for (std::uint64_t ns = 32'000; ns >= 125; ns /= 2) {
+    std::vector<double> times;
+    for (int run = 0; run < runs; ++run) times.push_back(system.second(graph, ns));
+    const double peak = static_cast<double>(graph.tasks.size()) * static_cast<double>(ns) * 1e-9 / 2;
+    const double efficiency = peak / median(times);
+    if (efficiency < 0.5) return smallest;
+    smallest = static_cast<double>(ns) * 1e-3;
+  }
+  return smallest;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int runs = argc > 1 ? std::atoi(argv[1]) : 7;
+  const auto count = static_cast<std::uint32_t>(argc > 2 ? std::atoi(argv[2]) : 100'000);
+  Chip chip;
+  const auto all = systems(chip);
+  const std::vector<Graph> graphs{bench::independent(count), bench::chain(count), bench::stencil(count),
+                                  bench::random(count), bench::tree(count)};
+  for (const auto& graph : graphs) chip.run(graph, 0);  // the first touch of everything
+  std::printf("ns per task, empty kernels, %u tasks, median of %d\n\n", count, runs);
+  print_header(all, "graph");
+  for (const auto& graph : graphs) compare(all, graph, 0, runs);
+  for (const std::uint64_t ns : {2'000, 10'000, 50'000}) {
+    std::printf("\nns per task, kernels of %llu us, two threads\n\n",
+                static_cast<unsigned long long>(ns / 1000));
+    print_header(all, "graph");
+    const auto fewer = static_cast<std::uint32_t>(std::min<std::uint64_t>(count, 40'000'000 / ns));
+    for (const auto& graph : {bench::independent(fewer), bench::chain(fewer), bench::stencil(fewer, 64),
+                              bench::random(fewer), bench::tree(fewer)}) {
+      compare(all, graph, ns, std::min(runs, 3));
+    }
+  }
+  std::printf("\nMETG(50 %%), us, width 4, 2 threads\n\n");
+  print_header(all, "pattern");
+  const char* const patterns[] = {"trivial", "stencil_1d", "fft", "nearest"};
+  for (std::uint32_t kind = 0; kind < 4; ++kind) {
+    std::printf("| %s |", patterns[kind]);
+    for (const auto& system : all) {
+      const double smallest = metg(system, kind, patterns[kind], 3);
+      if (smallest < 0) {
+        std::printf(" > 32 |");
+      } else {
+        std::printf(" %.2f |", smallest);
+      }
+      std::fflush(stdout);
+    }
+    std::printf("\n");
+  }
+}

@@ -1,0 +1,64 @@
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "fixture.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+
+TEST_CASE("two copies of a plugin in one process share nothing that can be written") {
+  // The same bytes under another path are another library.
+  const std::string original = TROUPE_SIM_PLUGINS "/libtroupe_a2a3sim.so";
+  const auto copy = std::filesystem::path(TROUPE_SIM_FOREIGN) / "copy_of_a2a3sim.so";
+  std::filesystem::copy_file(original, copy, std::filesystem::copy_options::overwrite_existing);
+  void* first = dlopen(original.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* second = dlopen(copy.c_str(), RTLD_NOW | RTLD_LOCAL);
+  REQUIRE(first != nullptr);
+  REQUIRE(second != nullptr);
+  CHECK(dlsym(first, "create_device_context") != dlsym(second, "create_device_context"));
+  // Unique symbols would be bound across local libraries; there are none.
+  const std::string command = "nm -D --defined-only " + original + " | grep -c ' u '";
+  std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), &pclose);
+  REQUIRE(pipe != nullptr);
+  int unique = -1;
+  CHECK(std::fscanf(pipe.get(), "%d", &unique) == 1);
+  CHECK(unique == 0);
+  std::filesystem::remove(copy);
+}
+
+TEST_CASE("chips of one process run at the same time from any threads") {
+  constexpr int chips = 10;
+  std::vector<std::thread> threads;
+  std::vector<float> sums(chips, 0);
+  for (int i = 0; i < chips; ++i) {
+    threads.emplace_back([i, &sums] {
+      Chip chip(platforms[static_cast<std::size_t>(i) % 2], {}, i);
+      const auto program = chip.add("long_chain");
+      for (int round = 0; round < 5; ++round) {
+        chip.run(program,
+                 RunArgs::of(inout(Tensor::host(&sums[static_cast<std::size_t>(i)], {1})), scalar(500)))
+            .value();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(sums == std::vector<float>(chips, 2500));
+}
+
+TEST_CASE("a hundred chips on few processors each do their work") {
+  std::vector<std::unique_ptr<Chip>> chips;
+  for (int i = 0; i < 100; ++i)
+    chips.push_back(std::make_unique<Chip>("a2a3sim", std::map<std::string, std::string>{}, i));
+  std::vector<float> x(100, 1);
+  std::vector<RunArgs> args(100);
+  for (std::size_t i = 0; i < 100; ++i) {
+    args[i].add(inout(Tensor::host(&x[i], {1})));
+    const auto run = args[i].run(1, chips[i]->add("increment"));
+    REQUIRE(chips[i]->context.launch({&run, 1}));
+  }
+  for (auto& chip : chips) CHECK(chip->completions.wait_for(1).completion.code == 0);
+  CHECK(x == std::vector<float>(100, 2));
+}

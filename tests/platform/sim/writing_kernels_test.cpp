@@ -1,0 +1,51 @@
+#include <doctest/doctest.h>
+
+#include <sstream>
+
+#include "fixture.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+std::string contents(const char* path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+TEST_CASE("every sample of docs/writing-kernels.md is code that is compiled here") {
+  const std::string page = contents(TROUPE_SOURCE "/docs/writing-kernels.md");
+  const std::string code = contents(TROUPE_SOURCE "/tests/platform/sim/writing_kernels_sample.cpp");
+  std::size_t samples = 0;
+  for (std::size_t at = page.find("```cpp\n"); at != std::string::npos; at = page.find("```cpp\n", at)) {
+    at += 7;
+    const std::string sample = page.substr(at, page.find("```", at) - at);
+    CAPTURE(sample);
+    CHECK(code.find(sample) != std::string::npos);
+    ++samples;
+  }
+  CHECK(samples == 7);
+}
+
+TEST_CASE("the samples of docs/writing-kernels.md do what the page says") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    Chip chip(platform);
+    std::vector<float> x(32, 2), y(32, 0);
+    const auto tensor = [](std::vector<float>& data) { return Tensor::host(data.data(), {8, 4}); };
+    REQUIRE(chip.run(chip.add("scale_and_double"), RunArgs::of(in(tensor(x)), out(tensor(y)))));
+    CHECK(y == std::vector<float>(32, 12));
+    REQUIRE(chip.run(chip.add("by_hand"), RunArgs::of(in(tensor(x)), out(tensor(y)))));
+    CHECK(y == std::vector<float>(32, 8));
+    REQUIRE(chip.run(chip.add("in_a_cluster"), RunArgs::of(inout(tensor(x)))));
+    CHECK(x == std::vector<float>(32, 2));
+    x.assign(32, 8);
+    REQUIRE(chip.run(chip.add("until_small"), RunArgs::of(inout(tensor(x)))));
+    CHECK(x == std::vector<float>(32, 1));
+  }
+}
