@@ -88,13 +88,15 @@ int be_rank(char** arguments) {
 /// Sums `n` arrays into all of them, the plain way.
 template <int n>
 TROUPE_BENCH_WIDE void add_into_all(float* const* arrays, std::size_t count) {
+  constexpr std::size_t width = 8;
+  typedef float Wide __attribute__((vector_size(width * sizeof(float)), aligned(4), may_alias));
   float* a[n];
   for (int r = 0; r < n; ++r) a[r] = arrays[r];
-  constexpr std::size_t width = 16;
-  typedef float Wide __attribute__((vector_size(width * sizeof(float)), aligned(4), may_alias));
   for (std::size_t i = 0; i + width <= count; i += width) {
     Wide sum = *reinterpret_cast<const Wide*>(a[0] + i);
+#pragma GCC unroll 4
     for (int r = 1; r < n; ++r) sum += *reinterpret_cast<const Wide*>(a[r] + i);
+#pragma GCC unroll 4
     for (int r = 0; r < n; ++r) *reinterpret_cast<Wide*>(a[r] + i) = sum;
   }
 }

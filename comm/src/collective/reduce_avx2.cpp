@@ -99,27 +99,33 @@ struct Vector<I32> {
   }
 };
 
-/// All sources in registers at once. `from` and `to` are copies in local arrays of known length, so that the
-/// compiler need not reload the pointers after every store.
+/// All sources in registers at once: -O2 must be told to unroll, or the values live on the stack (5 times
+/// slower). `from` and `to` are copies in local arrays of known length, so that the compiler need not reload
+/// the pointers after every store.
 template <class Lane, Op op, std::size_t sources, std::size_t targets, bool streaming>
 TROUPE_AVX2_ENTRY void in_registers(const Reduction& reduction, std::size_t first,
                                     std::size_t last) noexcept {
   using V = Vector<Lane>;
   using Stored = typename Lane::Stored;
-  constexpr std::size_t unroll = 4;
+  constexpr std::size_t unroll = 2;
   const Stored* from[sources];
   Stored* to[targets];
   for (std::size_t s = 0; s < sources; ++s) from[s] = static_cast<const Stored*>(reduction.sources[s]);
   for (std::size_t t = 0; t < targets; ++t) to[t] = static_cast<Stored*>(reduction.targets[t]);
   for (std::size_t at = first; at < last; at += unroll * width) {
     typename V::Value value[unroll];
+#pragma GCC unroll 8
     for (std::size_t u = 0; u < unroll; ++u) value[u] = V::load(from[0] + at + u * width);
+#pragma GCC unroll 8
     for (std::size_t s = 1; s < sources; ++s) {
+#pragma GCC unroll 8
       for (std::size_t u = 0; u < unroll; ++u) {
         value[u] = V::template combine<op>(value[u], V::load(from[s] + at + u * width));
       }
     }
+#pragma GCC unroll 8
     for (std::size_t t = 0; t < targets; ++t) {
+#pragma GCC unroll 8
       for (std::size_t u = 0; u < unroll; ++u) {
         if constexpr (streaming) {
           V::stream(to[t] + at + u * width, value[u]);
@@ -190,7 +196,7 @@ std::size_t elements_to_alignment(const Reduction& reduction, std::size_t elemen
 bool have_avx2() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"); }
 
 void reduce_avx2(const Reduction& reduction) noexcept {
-  constexpr std::size_t chunk = 4 * width;
+  constexpr std::size_t chunk = 2 * width;
   with_lane(reduction.dtype, reduction.op, [&]<class Lane, Op op>() {
     std::size_t first = 0;
     bool streaming = reduction.streaming && reduction.n_targets != 0;
@@ -222,9 +228,11 @@ TROUPE_AVX2_ENTRY void copy_avx2(void* target, const void* source, std::size_t b
   std::size_t at = head;
   for (; at + 128 <= bytes; at += 128) {
     __m256i value[4];
+#pragma GCC unroll 4
     for (std::size_t u = 0; u < 4; ++u) {
       value[u] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + at + 32 * u));
     }
+#pragma GCC unroll 4
     for (std::size_t u = 0; u < 4; ++u) {
       _mm256_stream_si256(reinterpret_cast<__m256i*>(to + at + 32 * u), value[u]);
     }
