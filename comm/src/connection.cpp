@@ -77,11 +77,15 @@ Result<FileDescriptor> connect_to(const MeetingAddress& address) {
   return socket;
 }
 
-FileDescriptor accept_from(int listener, std::uint32_t user) {
+Result<FileDescriptor> accept_from(int listener, std::uint32_t user) {
   for (;;) {
     FileDescriptor socket(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket.valid() && (errno == EINTR || errno == ECONNABORTED)) continue;
-    if (!socket.valid() || same_user(socket.get(), user)) return socket;
+    if (!socket.valid()) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return FileDescriptor();
+      return system_error("letting a rank in", errno, "too many open files? (ulimit -n)");
+    }
+    if (same_user(socket.get(), user)) return socket;
   }
 }
 

@@ -24,8 +24,8 @@ struct MeetingAddress {
 Result<FileDescriptor> listen_at(const MeetingAddress& address);
 /// A connected socket; empty when nobody listens (yet, or any more). Errors: foreign_peer, system.
 Result<FileDescriptor> connect_to(const MeetingAddress& address);
-/// The next newcomer of this user; empty when there is none. Strangers are hung up on.
-FileDescriptor accept_from(int listener, std::uint32_t user);
+/// The next newcomer of this user; empty when there is none. Strangers are hung up on. Errors: system.
+Result<FileDescriptor> accept_from(int listener, std::uint32_t user);
 
 /// One connection on an io_context: packets in, packets out, and its end. All calls and callbacks on the
 /// thread that runs the context. Callbacks never come from inside send().

@@ -205,6 +205,11 @@ void MeetingHub::refuse(Link& link, const Error& error) const {
   link.send(failed);
 }
 
+void MeetingHub::break_off(const Error& error) {
+  if (!ended())
+    fail(static_cast<Errc>(error.code().value), terms_.rank, name(terms_.rank) + ": " + error.message());
+}
+
 void MeetingHub::turn_away(Link& link) const {
   if (failure_) refuse(link, *failure_);
 }

@@ -33,6 +33,9 @@ class MeetingHub {
   /// A connection that has not said hello and comes too late: says why, when the meeting has failed.
   void turn_away(Link& link) const;
 
+  /// Something around the meeting failed, for all.
+  void break_off(const Error& error);
+
   /// Newcomers are still expected.
   bool gathering() const noexcept { return stage_ == Stage::gathering; }
   bool ended() const noexcept { return stage_ == Stage::committed || stage_ == Stage::failed; }

@@ -132,13 +132,17 @@ void Session::Impl::accept() {
                       [this](const boost::system::error_code& error) {
                         if (error || !listener.is_open()) return;
                         accept_all();
+                        after_hub();
                         accept();
                       });
 }
 
 void Session::Impl::accept_all() {
   for (;;) {
-    FileDescriptor socket = accept_from(listener.native_handle(), address.user);
+    auto accepted = accept_from(listener.native_handle(), address.user);
+    // Out of descriptors: the newcomer stays in the queue and would be announced for ever.
+    if (!accepted) return hub->break_off(accepted.error());
+    FileDescriptor socket = std::move(*accepted);
     if (!socket.valid()) return;
     const MeetingHub::Connection id = ++last_connection;
     auto& connection = connections[id] = std::make_unique<Connection>(io, std::move(socket));

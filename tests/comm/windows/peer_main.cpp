@@ -41,9 +41,16 @@ class HoldingEnvironment final : public Environment {
   Result<FileDescriptor> create_memory(std::string_view name, std::uint64_t bytes) const override {
     say("welcome");
     if (holds) hold();
-    return machine().create_memory(name, bytes);
+    auto memory = machine().create_memory(name, bytes);
+    if (memory && exhausted) {
+      const auto all = static_cast<rlim_t>(memory->get()) + 1;
+      const rlimit limit{all, all};
+      ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    return memory;
   }
   bool holds = false;
+  bool exhausted = false;  ///< no descriptor is left once the window is made
 };
 
 Result<void> without_value(const auto& result) {
@@ -68,6 +75,7 @@ struct Rank {
     if (what == "hold") hold();
     if (what == "bytes") bytes = std::stoull(value);
     if (what == "hold-at-welcome") environment.holds = true;
+    if (what == "exhausted") environment.exhausted = true;
     if (what == "file-limit") {
       const rlimit limit{std::stoull(value), std::stoull(value)};
       ::setrlimit(RLIMIT_FSIZE, &limit);

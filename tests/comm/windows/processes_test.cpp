@@ -210,6 +210,18 @@ TEST_CASE("a process at its file-size limit reports no memory to all, and is not
   CHECK(poor.wait() == 1);
 }
 
+TEST_CASE("a hub that has no descriptor left for a newcomer ends the meeting instead of letting it hang") {
+  const NoLeaks leaks;
+  Peer hub(rank_of(0, 2, meeting("descriptors"), {"exhausted", "hold-at-welcome", "alloc"}));
+  REQUIRE(hub.until("welcome") != "");
+  Peer newcomer(rank_of(1, 2, meeting("descriptors"), {"alloc"}));
+  hub.go();
+  const std::string line = hub.until("alloc");
+  INFO("the hub said: ", line);
+  CHECK(line.rfind("alloc system rank 0: letting a rank in", 0) == 0);
+  CHECK(newcomer.until("alloc").rfind("alloc peer_lost", 0) == 0);
+}
+
 TEST_CASE("another user cannot take a rank's place, nor hold its meeting") {
   if (::geteuid() != 0) {
     MESSAGE("skipped: only root can play two users");
