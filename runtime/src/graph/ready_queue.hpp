@@ -12,9 +12,8 @@ class ReadyQueue {
  public:
   void push(Slots& slots, std::uint32_t slot) {
     ++count_;
-    const SlotInfo& info = slots.info(slot);
-    if (info.priority != 0) {
-      slots[slot].set(prioritized);
+    if (slots[slot].is(prioritized)) {
+      const SlotInfo& info = slots.info(slot);
       heap_.push_back({info.priority, info.serial, slot});
       std::push_heap(heap_.begin(), heap_.end());
       return;
@@ -29,13 +28,13 @@ class ReadyQueue {
       std::pop_heap(heap_.begin(), heap_.end());
       const std::uint32_t slot = heap_.back().slot;
       heap_.pop_back();
-      slots[slot].unset(prioritized);
       --count_;
       return slot;
     }
     const std::uint32_t slot = head_;
     if (slot == none) return none;
     head_ = slots[slot].next;
+    if (head_ != none) slots.prefetch(head_);
     --count_;
     return slot;
   }
@@ -46,7 +45,6 @@ class ReadyQueue {
     if (slots[slot].is(prioritized)) {
       std::erase_if(heap_, [slot](const Entry& entry) { return entry.slot == slot; });
       std::make_heap(heap_.begin(), heap_.end());
-      slots[slot].unset(prioritized);
       return;
     }
     std::uint32_t before = none;

@@ -52,11 +52,32 @@ class RegionIndex {
     table_.resize(1024);
   }
 
+  // The hash of a region, never 0.
+  static std::uint32_t tag_of(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+                              const Box* box) noexcept {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = static_cast<Wide>(lo ^ 0x2D35'8DCC'AA6C'78A5ULL) *
+                         (hi ^ 0x8BB8'4B93'962E'ACC9ULL ^ (std::uint64_t{arena} << 48U));
+    std::uint64_t mixed = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
+    if (box != nullptr) {
+      for (std::size_t d = 0; d < box->rank; ++d) {
+        mixed = (mixed ^ box->strides[d] ^ std::uint64_t{box->extents[d]} << 32U) * 0x9E37'79B9'7F4A'7C15ULL;
+        mixed ^= mixed >> 29U;
+      }
+    }
+    const auto tag = static_cast<std::uint32_t>(mixed ^ mixed >> 32U);
+    return tag != 0 ? tag : 1;
+  }
+  // Starts to load what find_or_create() will look at.
+  void prefetch(std::uint32_t tag) const noexcept { __builtin_prefetch(&table_[tag & table_mask_]); }
+  void prefetch_cell(std::uint32_t tag) const noexcept {
+    const Entry& entry = table_[tag & table_mask_];
+    if (entry.tag == tag) __builtin_prefetch(&cells_[entry.cell], 1);
+  }
   // The cell of a region of a buffer that reaches from base to base + buffer_bytes; made when new.
   // `box` is null for a plain range; lo and hi (of the box, too) are absolute.
-  std::uint32_t find_or_create(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi, const Box* box,
-                               std::uint64_t base, std::uint64_t buffer_bytes) {
-    const std::uint32_t tag = tag_of(arena, lo, hi, box);
+  std::uint32_t find_or_create(std::uint32_t tag, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+                               const Box* box, std::uint64_t base, std::uint64_t buffer_bytes) {
     for (std::uint64_t i = tag & table_mask_;; i = (i + 1) & table_mask_) {
       const Entry& entry = table_[i];
       if (entry.tag == 0) break;
@@ -120,21 +141,6 @@ class RegionIndex {
   };
   static constexpr std::uint32_t grid_from = 16;  // cells
 
-  static std::uint32_t tag_of(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
-                              const Box* box) noexcept {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = static_cast<Wide>(lo ^ 0x2D35'8DCC'AA6C'78A5ULL) *
-                         (hi ^ 0x8BB8'4B93'962E'ACC9ULL ^ (std::uint64_t{arena} << 48U));
-    std::uint64_t mixed = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
-    if (box != nullptr) {
-      for (std::size_t d = 0; d < box->rank; ++d) {
-        mixed = (mixed ^ box->strides[d] ^ std::uint64_t{box->extents[d]} << 32U) * 0x9E37'79B9'7F4A'7C15ULL;
-        mixed ^= mixed >> 29U;
-      }
-    }
-    const auto tag = static_cast<std::uint32_t>(mixed ^ mixed >> 32U);
-    return tag != 0 ? tag : 1;
-  }
   bool same(std::uint32_t cell, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
             const Box* box) const noexcept {
     const Cell& c = cells_[cell];

@@ -4,7 +4,6 @@ namespace troupe::runtime {
 
 using graph::none;
 using graph::Slot;
-using graph::SlotInfo;
 
 // All producers of a task have ended and all its events have come.
 void TaskGraph::State::settle(std::uint32_t task) {
@@ -25,7 +24,7 @@ void TaskGraph::State::settle(std::uint32_t task) {
 
 void TaskGraph::State::make_ready(std::uint32_t task) {
   Slot& slot = slots[task];
-  if (slot.kind == hand_kind && handed == none && slots.info(task).priority == 0) {
+  if (slot.kind == hand_kind && handed == none && !slot.is(graph::prioritized)) {
     handed = task;
     slot.state = TaskState::running;
     ++counts.running;
@@ -104,6 +103,9 @@ void TaskGraph::State::end_now(std::uint32_t task) {
   --window[slot.ring];
   edges -= slot.successor_count;
   if (slot.successor_count != 0) {
+    if (slot.successor_count > 1) {
+      for_successors(slot, [&](std::uint32_t word) { slots.prefetch(word & ~Slot::order_only); });
+    }
     for_successors(slot, [&](std::uint32_t word) {
       producer_ended(id, word & ~Slot::order_only, bad && (word & Slot::order_only) == 0);
     });
@@ -150,36 +152,36 @@ bool TaskGraph::State::dispatched(TaskId id, ExecutorId executor) {
 }
 
 void TaskGraph::State::count_dispatch(std::uint32_t task, ExecutorId executor, bool add) {
-  SlotInfo& info = slots.info(task);
+  graph::Dispatches& of = slots.dispatches(task);
   const std::uint64_t square = std::uint64_t{executor} * executor;
   if (add) {
-    ++info.dispatched;
-    info.executor_sum += executor;
-    info.executor_squares += square;
+    ++of.count;
+    of.executor_sum += executor;
+    of.executor_squares += square;
   } else {
-    --info.dispatched;
-    info.executor_sum -= executor;
-    info.executor_squares -= square;
+    --of.count;
+    of.executor_sum -= executor;
+    of.executor_squares -= square;
   }
 }
 
 // Numbers whose sum is n * x and whose squares sum to n * x * x are all x.
 bool TaskGraph::State::on_one_executor(std::uint32_t task, ExecutorId executor) const noexcept {
-  const SlotInfo& info = slots.info(task);
-  const std::uint64_t n = info.dispatched, x = executor;
-  return n != 0 && n == slots[task].pending && info.executor_sum == n * x &&
-         info.executor_squares == n * x * x;
+  const graph::Dispatches& of = slots.dispatches(task);
+  const std::uint64_t n = of.count, x = executor;
+  return n != 0 && n == slots[task].pending && of.executor_sum == n * x && of.executor_squares == n * x * x;
 }
 
 void TaskGraph::State::offer(std::uint32_t task) {
   Slot& slot = slots[task];
-  const SlotInfo& info = slots.info(task);
-  if (info.dispatched == 0 || info.dispatched != slot.pending || slot.state != TaskState::pending) return;
+  const graph::Dispatches& of = slots.dispatches(task);
+  if (of.count == 0 || of.count != slot.pending || slot.state != TaskState::pending) return;
   constexpr auto unfit = graph::node_only | graph::poisoned | graph::offered;
-  if ((slot.flags & unfit) != 0 || slot.unplaced != 0 || info.members != 1) return;
-  const auto executor = static_cast<ExecutorId>(info.executor_sum / info.dispatched);
+  if ((slot.flags & unfit) != 0 || slot.unplaced != 0 || slot.members != 1) return;
+  const auto executor = static_cast<ExecutorId>(of.executor_sum / of.count);
   if (!on_one_executor(task, executor) || executors[executor].kind != slot.kind) return;
-  if (info.bound != any_executor && info.bound != executor) return;
+  const ExecutorId bound = slots.info(task).bound;
+  if (bound != any_executor && bound != executor) return;
   slot.set(graph::offered);
   executors[executor].offers.push_back(slots.id(task));
 }

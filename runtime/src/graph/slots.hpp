@@ -15,7 +15,7 @@ constexpr TaskId unpack(std::uint64_t word) noexcept {
 }
 
 enum SlotFlag : std::uint8_t {
-  prioritized = 1,  // sits in a priority heap, not in a queue
+  prioritized = 1,  // has a priority: waits in a heap, not in a queue
   poisoned = 2,     // must not run (any more): a producer failed, or it was cancelled
   failed = 4,       // a member failed
   node_only = 8,
@@ -51,8 +51,7 @@ struct alignas(64) Slot {
 };
 static_assert(sizeof(Slot) == 64);
 
-// The rest. The three sums are over its unfinished producers that are dispatched in order: count, sum of
-// executor numbers, sum of their squares. They say in O(1) whether all are on one executor.
+// What is asked for less often.
 struct SlotInfo {
   std::string_view name;
   std::uint64_t serial = 0;
@@ -61,8 +60,12 @@ struct SlotInfo {
   std::uint32_t events = 0;
   ExecutorId bound = any_executor;
   ExecutorId executor = any_executor;
-  std::uint32_t dispatched = 0;
-  std::uint64_t executor_sum = 0, executor_squares = 0;
+};
+
+// Over a task's unfinished producers that are dispatched in order: their number, the sum of their executor
+// numbers, and of the squares. They say in O(1) whether all are on one executor. All zero without dispatched().
+struct Dispatches {
+  std::uint64_t count = 0, executor_sum = 0, executor_squares = 0;
 };
 
 // Why tasks failed, by id; kept after they ended for as long as someone can ask or be poisoned.
@@ -74,8 +77,11 @@ class Slots {
   const Slot& operator[](std::uint32_t slot) const noexcept { return hot_[slot]; }
   SlotInfo& info(std::uint32_t slot) noexcept { return info_[slot]; }
   const SlotInfo& info(std::uint32_t slot) const noexcept { return info_[slot]; }
+  Dispatches& dispatches(std::uint32_t slot) noexcept { return dispatches_[slot]; }
+  const Dispatches& dispatches(std::uint32_t slot) const noexcept { return dispatches_[slot]; }
   std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(hot_.size()); }
 
+  void prefetch(std::uint32_t slot) const noexcept { __builtin_prefetch(hot_.data() + slot, 1); }
   bool alive(TaskId id) const noexcept {
     return id.slot < hot_.size() && hot_[id.slot].generation == id.generation;
   }
@@ -85,6 +91,7 @@ class Slots {
     if (free_ == none) {
       hot_.emplace_back();
       info_.emplace_back();
+      dispatches_.emplace_back();
       return size() - 1;
     }
     const std::uint32_t slot = free_;
@@ -102,6 +109,7 @@ class Slots {
  private:
   std::vector<Slot> hot_;
   std::vector<SlotInfo> info_;
+  std::vector<Dispatches> dispatches_;
   std::uint32_t free_ = none;
 };
 

@@ -30,9 +30,18 @@ struct TaskGraph::State {
   std::optional<Error> check_access(const TaskSpec& spec, std::size_t index, const Access& access);
   std::optional<Error> check_memory(const TaskSpec& spec);
   bool has_room() const noexcept;
-  void depend(std::uint32_t task, const Access& access);
+  void depend_on_all(std::uint32_t task, std::span<const Access> accesses, bool reads_first);
+  void depend(std::uint32_t task, const Access& access, std::uint32_t tag);
+  std::uint32_t tag_of(const Access& access) const noexcept;
   void depend_on_near(std::uint32_t task, std::uint32_t cell, bool reads, bool writes);
-  void edge(TaskId producer, std::uint32_t task, bool order_only);
+  void edge(TaskId producer, std::uint32_t task, bool order_only) {
+    if (slots.alive(producer)) {
+      live_edge(producer, task, order_only);
+    } else if (!order_only && !failures.empty()) {
+      poison(task, producer);
+    }
+  }
+  void live_edge(TaskId producer, std::uint32_t task, bool order_only);
   std::uint64_t base_of(const Access& access) const noexcept {
     return access.buffer.arena == config.intermediate_arena
                ? access.buffer.offset << graph::Intermediates::address_bits

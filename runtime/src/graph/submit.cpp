@@ -19,6 +19,10 @@ Error refused(const TaskSpec& spec, Errc code, const std::string& why, std::stri
   return Error(code, who + " cannot be submitted: " + why, std::move(hint));
 }
 
+const Box* box_of(const Access& access) noexcept {
+  return access.box != nullptr && access.box->rank != 0 ? access.box : nullptr;
+}
+
 bool is_refused(std::uint32_t live, std::uint32_t limit) noexcept { return limit != 0 && live >= limit; }
 
 }  // namespace
@@ -115,6 +119,7 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
   slot.kind = spec.kind;
   slot.flags = 0;
   if (spec.node_only) slot.set(graph::node_only);
+  if (spec.priority != 0) slot.set(graph::prioritized);
   slot.ring = graph::Intermediates::arena_of(intermediates.depth());
   slot.pending = spec.events;
   slot.cookie = spec.cookie;
@@ -131,8 +136,6 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
   info.events = spec.events;
   info.bound = spec.executor;
   info.executor = any_executor;
-  info.dispatched = 0;
-  info.executor_sum = info.executor_squares = 0;
   ++counts.submitted;
   ++counts.live;
   ++window[slot.ring];
@@ -141,17 +144,7 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
     slot.set(graph::has_uses);
     for (const Access& access : spec.accesses) use(task, access);
   }
-  if (!reads_late) {
-    for (const Access& access : spec.accesses) depend(task, access);
-  } else {
-    // An overwrite ends the data before it, also for this task: so what it reads comes first.
-    for (const Access& access : spec.accesses) {
-      if (reads(access.tag)) depend(task, access);
-    }
-    for (const Access& access : spec.accesses) {
-      if (!reads(access.tag)) depend(task, access);
-    }
-  }
+  depend_on_all(task, spec.accesses, reads_late);
   for (const TaskId producer : spec.after) edge(producer, task, false);
   if (slots[task].pending == 0) {
     settle(task);
@@ -163,11 +156,7 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
 }
 
 // Makes `task` wait for `producer`; order_only: without needing its result.
-void TaskGraph::State::edge(TaskId producer, std::uint32_t task, bool order_only) {
-  if (!slots.alive(producer)) {
-    if (!order_only && !failures.empty() && failures.contains(graph::pack(producer))) poison(task, producer);
-    return;
-  }
+void TaskGraph::State::live_edge(TaskId producer, std::uint32_t task, bool order_only) {
   if (producer.slot == task) return;
   Slot& p = slots[producer.slot];
   const std::uint32_t word = task | (order_only ? Slot::order_only : 0);
@@ -204,11 +193,39 @@ void TaskGraph::State::edge(TaskId producer, std::uint32_t task, bool order_only
   if (p.is(graph::on_executor)) count_dispatch(task, slots.info(producer.slot).executor, true);
 }
 
-void TaskGraph::State::depend(std::uint32_t task, const Access& access) {
+// Two looks ahead of the work: a task with several arguments waits for memory once, not once per argument.
+void TaskGraph::State::depend_on_all(std::uint32_t task, std::span<const Access> accesses, bool reads_first) {
+  if (accesses.size() == 1) return depend(task, accesses[0], tag_of(accesses[0]));
+  static constexpr std::size_t ahead = 16;
+  std::uint32_t tags[ahead];
+  for (std::size_t first = 0; first < accesses.size(); first += ahead) {
+    const std::span<const Access> some = accesses.subspan(first, std::min(ahead, accesses.size() - first));
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      tags[i] = tag_of(some[i]);
+      regions.prefetch(tags[i]);
+    }
+    for (std::size_t i = 0; i < some.size(); ++i) regions.prefetch_cell(tags[i]);
+    // An overwrite ends the data before it, also for this task: so what it reads comes first.
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      if (!reads_first || reads(some[i].tag)) depend(task, some[i], tags[i]);
+    }
+  }
+  if (!reads_first) return;
+  for (const Access& access : accesses) {
+    if (!reads(access.tag)) depend(task, access, tag_of(access));
+  }
+}
+
+std::uint32_t TaskGraph::State::tag_of(const Access& access) const noexcept {
+  const std::uint64_t base = base_of(access);
+  return regions.tag_of(access.buffer.arena, base + access.lo, base + access.hi, box_of(access));
+}
+
+void TaskGraph::State::depend(std::uint32_t task, const Access& access, std::uint32_t tag) {
   if (access.tag == Tag::no_dep || access.lo == access.hi) return;
   const std::uint64_t base = base_of(access);
-  const Box* box = access.box != nullptr && access.box->rank != 0 ? access.box : nullptr;
-  const std::uint32_t at = regions.find_or_create(access.buffer.arena, base + access.lo, base + access.hi,
+  const Box* box = box_of(access);
+  const std::uint32_t at = regions.find_or_create(tag, access.buffer.arena, base + access.lo, base + access.hi,
                                                   box, base, access.buffer_bytes);
   const TaskId id = slots.id(task);
   const bool reader = reads(access.tag) || (access.box != nullptr && access.box->hull);
