@@ -123,7 +123,7 @@ struct Stencil {  // 1-D, 1000 points, two buffers per point
   }
 };
 struct RandomDag {  // five of the last thousand results, and one of its own
-  static constexpr std::uint64_t pool = 4096;
+  static constexpr std::uint64_t pool = 2048;
   std::size_t operator()(std::uint64_t i, std::span<Access> a) const {
     for (std::uint64_t k = 0; k < 5; ++k)
       a[k] = whole((i + pool - 1 - mix(i * 5 + k) % 1000) % pool, Tag::in);
@@ -141,7 +141,7 @@ struct Tree {  // 1024 leaves reduced pairwise in place, again and again
       half /= 2;
       distance *= 2;
     }
-    const std::uint64_t tree = i / (leaves - 1) % 16 * leaves;
+    const std::uint64_t tree = i / (leaves - 1) % 4 * leaves;
     a[0] = whole(tree + t * 2 * distance, Tag::inout);
     a[1] = whole(tree + t * 2 * distance + distance, Tag::in);
     return 2;

@@ -85,6 +85,8 @@ class Slots {
   bool alive(TaskId id) const noexcept {
     return id.slot < hot_.size() && hot_[id.slot].generation == id.generation;
   }
+  // For ids that this graph made itself, and the one of none, while there is a task at all.
+  bool ours_alive(TaskId id) const noexcept { return hot_[id.slot].generation == id.generation; }
   TaskId id(std::uint32_t slot) const noexcept { return {slot, hot_[slot].generation}; }
 
   std::uint32_t take() {

@@ -30,12 +30,18 @@ struct TaskGraph::State {
   std::optional<Error> check_access(const TaskSpec& spec, std::size_t index, const Access& access);
   std::optional<Error> check_memory(const TaskSpec& spec);
   bool has_room() const noexcept;
-  void depend_on_all(std::uint32_t task, std::span<const Access> accesses, bool reads_first);
-  void depend(std::uint32_t task, const Access& access, std::uint32_t tag);
-  std::uint32_t tag_of(const Access& access) const noexcept;
+  // An access with its absolute addresses and the hash of its region.
+  struct Look {
+    std::uint64_t base, lo, hi;
+    const Box* box;  // null for a plain range
+    const Access* access;
+    std::uint32_t region;
+    bool reader, writer;
+  };
+  void depend(TaskId id, const Look& look);
   void depend_on_near(std::uint32_t task, std::uint32_t cell, bool reads, bool writes);
   void edge(TaskId producer, std::uint32_t task, bool order_only) {
-    if (slots.alive(producer)) {
+    if (slots.ours_alive(producer)) {
       live_edge(producer, task, order_only);
     } else if (!order_only && !failures.empty()) {
       poison(task, producer);
@@ -113,6 +119,7 @@ struct TaskGraph::State {
   std::deque<std::uint64_t> failure_order;  // oldest first
   std::size_t prune_at = 2 * remembered_failures;
   std::optional<Error> cancelled;
+  std::vector<Look> looks;              // scratch of submit()
   std::vector<std::uint64_t> released;  // scratch of end_uses()
 };
 

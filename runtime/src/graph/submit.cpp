@@ -19,10 +19,6 @@ Error refused(const TaskSpec& spec, Errc code, const std::string& why, std::stri
   return Error(code, who + " cannot be submitted: " + why, std::move(hint));
 }
 
-const Box* box_of(const Access& access) noexcept {
-  return access.box != nullptr && access.box->rank != 0 ? access.box : nullptr;
-}
-
 bool is_refused(std::uint32_t live, std::uint32_t limit) noexcept { return limit != 0 && live >= limit; }
 
 }  // namespace
@@ -97,16 +93,33 @@ std::optional<Error> TaskGraph::State::check(const TaskSpec& spec) {
 Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
   // The usual case without a call; whatever is unusual is looked at again by check().
   bool odd = cancelled || closed || !has_room() || spec.kind >= max_kinds || spec.members == 0;
-  bool uses = false;
-  bool overwrites = false, reads_late = false;
-  for (const Access& access : spec.accesses) {
+  bool uses = false, overwrites = false, reads_late = false;
+  const std::size_t count = spec.accesses.size();
+  if (looks.size() < count) looks.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Access& access = spec.accesses[i];
+    Look& look = looks[i];
+    const bool symbolic = access.buffer.arena == config.intermediate_arena;
+    const Box* box = access.box;
+    look.base = symbolic ? access.buffer.offset << graph::Intermediates::address_bits : access.buffer.offset;
+    look.lo = look.base + access.lo;
+    look.hi = look.base + access.hi;
+    look.access = &access;
+    look.box = nullptr;
+    look.writer = runtime::writes(access.tag);
+    look.reader = reads(access.tag);
+    if (box != nullptr) {
+      odd |= box->lo != access.lo || box->hi != access.hi;
+      if (box->rank != 0) look.box = box;
+      look.reader |= box->hull;
+    }
+    look.region = regions.tag_of(access.buffer.arena, look.lo, look.hi, look.box);
+    regions.prefetch(look.region);
+    odd |= access.lo > access.hi || access.hi > access.buffer_bytes || access.buffer_bytes > ~access.buffer.offset ||
+           static_cast<std::uint8_t>(access.tag) > static_cast<std::uint8_t>(Tag::no_dep);
+    uses |= symbolic;
     reads_late |= overwrites;
-    overwrites |= access.tag == Tag::out || access.tag == Tag::out_existing;
-    odd |= access.lo > access.hi || access.hi > access.buffer_bytes ||
-           (access.box != nullptr && (access.box->lo != access.lo || access.box->hi != access.hi)) ||
-           static_cast<std::uint8_t>(access.tag) > static_cast<std::uint8_t>(Tag::no_dep) ||
-           access.buffer_bytes > ~access.buffer.offset;
-    uses |= access.buffer.arena == config.intermediate_arena;
+    overwrites |= look.writer && !look.reader;
   }
   if (odd || uses) {
     if (auto error = check(spec)) return *std::move(error);
@@ -144,8 +157,19 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
     slot.set(graph::has_uses);
     for (const Access& access : spec.accesses) use(task, access);
   }
-  depend_on_all(task, spec.accesses, reads_late);
-  for (const TaskId producer : spec.after) edge(producer, task, false);
+  if (count > 1) {
+    for (std::size_t i = 0; i < count; ++i) regions.prefetch_cell(looks[i].region);
+  }
+  // An overwrite ends the data before it, also for this task: so what it reads comes first.
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!reads_late || looks[i].reader) depend(id, looks[i]);
+  }
+  for (std::size_t i = 0; reads_late && i < count; ++i) {
+    if (!looks[i].reader) depend(id, looks[i]);
+  }
+  for (const TaskId producer : spec.after) {
+    if (producer.slot < slots.size()) edge(producer, task, false);
+  }
   if (slots[task].pending == 0) {
     settle(task);
     drain_ending();
@@ -193,60 +217,33 @@ void TaskGraph::State::live_edge(TaskId producer, std::uint32_t task, bool order
   if (p.is(graph::on_executor)) count_dispatch(task, slots.info(producer.slot).executor, true);
 }
 
-// Two looks ahead of the work: a task with several arguments waits for memory once, not once per argument.
-void TaskGraph::State::depend_on_all(std::uint32_t task, std::span<const Access> accesses, bool reads_first) {
-  if (accesses.size() == 1) return depend(task, accesses[0], tag_of(accesses[0]));
-  static constexpr std::size_t ahead = 16;
-  std::uint32_t tags[ahead];
-  for (std::size_t first = 0; first < accesses.size(); first += ahead) {
-    const std::span<const Access> some = accesses.subspan(first, std::min(ahead, accesses.size() - first));
-    for (std::size_t i = 0; i < some.size(); ++i) {
-      tags[i] = tag_of(some[i]);
-      regions.prefetch(tags[i]);
-    }
-    for (std::size_t i = 0; i < some.size(); ++i) regions.prefetch_cell(tags[i]);
-    // An overwrite ends the data before it, also for this task: so what it reads comes first.
-    for (std::size_t i = 0; i < some.size(); ++i) {
-      if (!reads_first || reads(some[i].tag)) depend(task, some[i], tags[i]);
-    }
-  }
-  if (!reads_first) return;
-  for (const Access& access : accesses) {
-    if (!reads(access.tag)) depend(task, access, tag_of(access));
-  }
-}
-
-std::uint32_t TaskGraph::State::tag_of(const Access& access) const noexcept {
-  const std::uint64_t base = base_of(access);
-  return regions.tag_of(access.buffer.arena, base + access.lo, base + access.hi, box_of(access));
-}
-
-void TaskGraph::State::depend(std::uint32_t task, const Access& access, std::uint32_t tag) {
-  if (access.tag == Tag::no_dep || access.lo == access.hi) return;
-  const std::uint64_t base = base_of(access);
-  const Box* box = box_of(access);
-  const std::uint32_t at = regions.find_or_create(tag, access.buffer.arena, base + access.lo, base + access.hi,
-                                                  box, base, access.buffer_bytes);
-  const TaskId id = slots.id(task);
-  const bool reader = reads(access.tag) || (access.box != nullptr && access.box->hull);
-  const bool writer = runtime::writes(access.tag);
+void TaskGraph::State::depend(TaskId id, const Look& look) {
+  if (look.lo == look.hi || !(look.reader || look.writer)) return;
+  const std::uint32_t at = regions.find_or_create(look.region, look.access->buffer.arena, look.lo, look.hi, look.box,
+                                                  look.base, look.access->buffer_bytes);
+  const std::uint32_t task = id.slot;
   Cell& cell = regions[at];
   cell.idle = 0;
-  if (writer) {
+  if (look.writer) {
     // Readers come after the writer they read from, so who waits for them waits for it.
-    if (reader || !cell.reader) edge(cell.writer, task, !reader);
+    if (look.reader || !cell.reader) edge(cell.writer, task, !look.reader);
     if (cell.reader) edge(cell.reader, task, true);
     for (std::uint32_t c = cell.readers; c != none; c = chunks[c].next) {
       for (std::uint32_t i = 0; i < chunks[c].count; ++i) edge(graph::unpack(chunks[c].wide[i]), task, true);
     }
-    if (cell.near != none) depend_on_near(task, at, reader, true);
+    if (cell.near != none) depend_on_near(task, at, look.reader, true);
     regions.clear_readers(at);
     cell.writer = id;
     cell.written = ++writes;
   } else {
     edge(cell.writer, task, false);
     if (cell.near != none) depend_on_near(task, at, true, false);
-    if (!(cell.writer == id)) regions.add_reader(at, id);
+    if (cell.writer == id) return;
+    if (!cell.reader) {
+      cell.reader = id;
+    } else {
+      regions.add_reader(at, id);
+    }
   }
 }
 
@@ -284,7 +281,7 @@ void TaskGraph::State::depend_on_near(std::uint32_t task, std::uint32_t at, bool
           other.written = 0;
         }
       }
-      if (!slots.alive(other.writer) && regions.dead(other) && ++other.idle > 3) {
+      if (!slots.ours_alive(other.writer) && regions.dead(other) && ++other.idle > 3) {
         regions.evict(near.cell);
         ++stale;
       }

@@ -26,7 +26,7 @@ Result<void> TaskGraph::add_edge(TaskId before, TaskId after) {
   if (before == after) {
     return Error(Errc::invalid_args, s.name_of(after.slot) + " cannot wait for itself");
   }
-  s.edge(before, after.slot, false);
+  if (before.slot < s.slots.size()) s.edge(before, after.slot, false);
   return {};
 }
 
