@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "runtime/graph_program.hpp"
 #include "support/random.hpp"
@@ -22,19 +23,12 @@ std::vector<std::uint32_t> sorted_bytes(const View& view) {
 View box_view(Random& random, std::uint32_t planes, std::uint32_t rows, std::uint32_t columns) {
   View view;
   view.element = 2;
-  std::uint64_t stride = std::uint64_t{rows} * columns * 2;
-  for (const std::uint32_t extent : {planes, rows, columns}) {
-    const std::uint64_t first = below(random, extent);
-    view.offset += first * stride;
-    view.extents.push_back(static_cast<std::uint32_t>(1 + below(random, extent - first)));
-    view.strides.push_back(stride);
-    stride /= extent == planes ? rows : columns;
-  }
+  const std::array<std::uint32_t, 3> shape{planes, rows, columns};
   view.strides = {std::uint64_t{rows} * columns * 2, std::uint64_t{columns} * 2, 2};
-  view.offset = 0;
   for (std::size_t d = 0; d < 3; ++d) {
-    const std::uint32_t extent = d == 0 ? planes : d == 1 ? rows : columns;
-    view.offset += below(random, extent - view.extents[d] + 1) * view.strides[d];
+    const std::uint64_t first = below(random, shape[d]);
+    view.extents.push_back(static_cast<std::uint32_t>(1 + below(random, shape[d] - first)));
+    view.offset += first * view.strides[d];
   }
   return view;
 }

@@ -182,8 +182,7 @@ void RegionIndex::merge(std::uint32_t into, std::uint32_t from) {
   extents_.remove(source.arena, source.lo, source.hi, from);
   spaces_[into].lo = std::min(spaces_[into].lo, source.lo);
   spaces_[into].hi = std::max(spaces_[into].hi, source.hi);
-  // Neighbours within `from` know each other already.
-  for (std::uint32_t c = source.first; c != none; c = info_[c].next) connect(into, c, box_of(c));
+  // The two had no byte in common, so no cell gets a new neighbour.
   for (std::uint32_t c = source.first; c != none;) {
     const std::uint32_t next = info_[c].next;
     join(into, c);
