@@ -53,7 +53,8 @@ bool meet(const std::vector<std::uint32_t>& a, const std::vector<std::uint32_t>&
 TEST_CASE("boxes of one row-major tensor meet and cover exactly where their bytes do") {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + cases(3000); ++seed) {
     Random random(seed);
-    const auto planes = static_cast<std::uint32_t>(1 + below(random, 4)), rows = static_cast<std::uint32_t>(1 + below(random, 5)),
+    const auto planes = static_cast<std::uint32_t>(1 + below(random, 4)),
+               rows = static_cast<std::uint32_t>(1 + below(random, 5)),
                columns = static_cast<std::uint32_t>(1 + below(random, 6));
     const View a = box_view(random, planes, rows, columns), b = box_view(random, planes, rows, columns);
     const auto bytes_a = sorted_bytes(a), bytes_b = sorted_bytes(b);

@@ -25,7 +25,8 @@ struct GraphFixture {
   }
   runtime::TaskId task(std::string_view name, std::initializer_list<runtime::Access> accesses,
                        std::initializer_list<runtime::TaskId> after = {}) {
-    return graph.submit({.name = name, .accesses = list(accesses), .after = {after.begin(), after.size()}}).value();
+    return graph.submit({.name = name, .accesses = list(accesses), .after = {after.begin(), after.size()}})
+        .value();
   }
   std::span<const runtime::Access> list(std::initializer_list<runtime::Access> accesses) {
     kept_.assign(accesses);

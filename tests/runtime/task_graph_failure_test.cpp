@@ -51,9 +51,12 @@ TEST_CASE_FIXTURE(GraphFixture, "who is submitted after the failure is poisoned 
   CHECK(graph.ready_count(0) == 1);
 }
 
-TEST_CASE_FIXTURE(GraphFixture, "bytes that were written again are good, the rest of a failed buffer is not") {
+TEST_CASE_FIXTURE(GraphFixture,
+                  "bytes that were written again are good, the rest of a failed buffer is not") {
   const TaskId zero = task("zero", {on(0, Tag::out)});
-  const auto part = [](std::uint64_t lo, std::uint64_t hi, Tag tag) { return Access::range({1, 0, 0}, bytes, lo, hi, tag); };
+  const auto part = [](std::uint64_t lo, std::uint64_t hi, Tag tag) {
+    return Access::range({1, 0, 0}, bytes, lo, hi, tag);
+  };
   pop_all();
   graph.fail(zero, broken());
   task("tile", {part(0, 64, Tag::out)});
@@ -78,7 +81,8 @@ TEST_CASE_FIXTURE(GraphFixture, "a poisoned task still keeps the order of those 
   CHECK(pop_all() == Ids{next});
 }
 
-TEST_CASE_FIXTURE(GraphFixture, "cancelling a task ends it and poisons what needs it; running ones are left alone") {
+TEST_CASE_FIXTURE(GraphFixture,
+                  "cancelling a task ends it and poisons what needs it; running ones are left alone") {
   const TaskId run = task("run", {on(0, Tag::out)});
   const TaskId wait = task("wait", {on(0, Tag::inout)});
   const TaskId need = task("need", {on(0, Tag::in)});
@@ -109,7 +113,8 @@ TEST_CASE_FIXTURE(GraphFixture, "cancelling a graph ends all but the running tas
   CHECK_FALSE(graph.deadlock());
 }
 
-TEST_CASE_FIXTURE(GraphFixture, "poison travels a hundred thousand tasks without recursion, with a short cause chain") {
+TEST_CASE_FIXTURE(GraphFixture,
+                  "poison travels a hundred thousand tasks without recursion, with a short cause chain") {
   const TaskId first = task("first", {on(0, Tag::out)});
   for (int i = 0; i < 100'000; ++i) task("link", {on(0, Tag::inout)});
   pop_all();

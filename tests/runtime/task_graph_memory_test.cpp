@@ -27,7 +27,8 @@ TEST_CASE_FIXTURE(MemoryFixture, "an intermediate has memory from its first use 
   const TaskId read = task("read", {on(c, 100, Tag::in)});
   CHECK(graph.release(c));
   CHECK_FALSE(graph.release(c));
-  CHECK(graph.submit({.name = "late", .accesses = list({on(c, 100, Tag::in)})}).error() == Errc::invalid_args);
+  CHECK(graph.submit({.name = "late", .accesses = list({on(c, 100, Tag::in)})}).error() ==
+        Errc::invalid_args);
   pop_all();
   graph.complete(write);
   CHECK(graph.placement(c));
@@ -57,7 +58,8 @@ TEST_CASE_FIXTURE(MemoryFixture, "a submit never waits for memory: the task is b
   CHECK(pop_all() == Ids{waits});
 }
 
-TEST_CASE_FIXTURE(MemoryFixture, "what can never fit is an error at once, with a memory map, and leaves nothing behind") {
+TEST_CASE_FIXTURE(MemoryFixture,
+                  "what can never fit is an error at once, with a memory map, and leaves nothing behind") {
   const auto large = graph.alloc(5000, "large");
   REQUIRE_FALSE(large);
   CHECK(large.error() == Errc::heap_ring_deadlock);
@@ -101,9 +103,11 @@ TEST_CASE_FIXTURE(MemoryFixture, "scopes nest to 64 and no deeper") {
   CHECK_FALSE(graph.end_scope());
 }
 
-TEST_CASE_FIXTURE(MemoryFixture, "memory is given in the order of first use, so a program that fits does not get stuck") {
+TEST_CASE_FIXTURE(MemoryFixture,
+                  "memory is given in the order of first use, so a program that fits does not get stuck") {
   const BufferRef a = make(2048), b = make(2048), c = make(2048);
-  const TaskId first = graph.submit({.name = "first", .events = 1, .accesses = list({on(a, 2048, Tag::out)})}).value();
+  const TaskId first =
+      graph.submit({.name = "first", .events = 1, .accesses = list({on(a, 2048, Tag::out)})}).value();
   task("second", {on(a, 2048, Tag::in), on(b, 2048, Tag::out)});
   const TaskId third = task("third", {on(c, 2048, Tag::out)});  // could take the memory that `second` needs
   graph.release(a);
@@ -139,7 +143,8 @@ TEST_CASE_FIXTURE(MemoryFixture, "a reused place does not inherit the failure of
   CHECK(graph.submit({.accesses = list({on(a, 1024, Tag::in)})}).error() == Errc::invalid_args);
 }
 
-TEST_CASE("blocks of an arena never overlap, merge when freed, and are refused only when none is large enough") {
+TEST_CASE(
+    "blocks of an arena never overlap, merge when freed, and are refused only when none is large enough") {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + cases(50); ++seed) {
     Random random(seed);
     BlockArena arena(64 * 128, 64);

@@ -31,9 +31,11 @@ TEST_CASE_FIXTURE(GraphFixture, "out_existing waits for the previous writer, no_
   CHECK(pop_all() == Ids{first, free});
 }
 
-TEST_CASE_FIXTURE(GraphFixture, "a task that names one buffer many times depends on others once and never on itself") {
+TEST_CASE_FIXTURE(GraphFixture,
+                  "a task that names one buffer many times depends on others once and never on itself") {
   const TaskId first = task("first", {on(0, Tag::out)});
-  const TaskId twice = task("twice", {on(0, Tag::in), on(0, Tag::inout), on(0, Tag::in), on(0, Tag::out)}, {first, first});
+  const TaskId twice =
+      task("twice", {on(0, Tag::in), on(0, Tag::inout), on(0, Tag::in), on(0, Tag::out)}, {first, first});
   CHECK(pop_all() == Ids{first});
   graph.complete(first);
   CHECK(pop_all() == Ids{twice});
@@ -41,7 +43,8 @@ TEST_CASE_FIXTURE(GraphFixture, "a task that names one buffer many times depends
   CHECK(graph.status().live == 0);
 }
 
-TEST_CASE_FIXTURE(GraphFixture, "no producer is forgotten, however many there are") {  // defect 12: 16 were kept
+TEST_CASE_FIXTURE(GraphFixture,
+                  "no producer is forgotten, however many there are") {  // defect 12: 16 were kept
   std::vector<Access> tiles;
   const TaskId start = task("start", {on(0, Tag::out)});
   for (std::uint64_t t = 0; t < 100; ++t) {
@@ -65,7 +68,8 @@ TEST_CASE_FIXTURE(GraphFixture, "tensors that overlap in memory depend, under wh
   const TaskId high = graph.submit({.accesses = list({Access::whole({1, 7, 200}, 100, Tag::out)})}).value();
   const TaskId across = graph.submit({.accesses = list({Access::whole({1, 3, 99}, 102, Tag::in)})}).value();
   const TaskId between = graph.submit({.accesses = list({Access::whole({1, 0, 100}, 100, Tag::in)})}).value();
-  const TaskId elsewhere = graph.submit({.accesses = list({Access::whole({2, 0, 0}, 100, Tag::out)})}).value();
+  const TaskId elsewhere =
+      graph.submit({.accesses = list({Access::whole({2, 0, 0}, 100, Tag::out)})}).value();
   CHECK(pop_all() == Ids{low, high, between, elsewhere});
   graph.complete(low);
   CHECK(graph.state(across) == TaskState::pending);
@@ -104,7 +108,8 @@ TEST_CASE_FIXTURE(GraphFixture, "kinds never block each other, and priority goes
 }
 
 TEST_CASE_FIXTURE(GraphFixture, "a group ends when its last member has ended, with its first error") {
-  const TaskId group = graph.submit({.name = "group", .members = 3, .accesses = list({on(0, Tag::out)})}).value();
+  const TaskId group =
+      graph.submit({.name = "group", .members = 3, .accesses = list({on(0, Tag::out)})}).value();
   const TaskId reader = task("reader", {on(0, Tag::in)});
   pop_all();
   CHECK(graph.complete(group));
@@ -119,7 +124,8 @@ TEST_CASE_FIXTURE(GraphFixture, "a group ends when its last member has ended, wi
 
 TEST_CASE_FIXTURE(GraphFixture, "a node without work ends by itself and is reported") {
   const TaskId work = task("work", {on(0, Tag::out)});
-  const TaskId node = graph.submit({.cookie = 42, .node_only = true, .accesses = list({on(0, Tag::in)})}).value();
+  const TaskId node =
+      graph.submit({.cookie = 42, .node_only = true, .accesses = list({on(0, Tag::in)})}).value();
   CHECK_FALSE(graph.pop_ended());
   pop_all();
   graph.complete(work);
@@ -166,7 +172,8 @@ TEST_CASE_FIXTURE(GraphFixture, "bad submits are refused with the argument's num
     CHECK(refused.error().message().find(what) != std::string::npos);
     CHECK(graph.status().submitted == 0);
   };
-  check({.name = "wide", .accesses = list({on(0, Tag::in), Access::range({1, 0, 0}, 10, 0, 11, Tag::in)})}, "argument 1");
+  check({.name = "wide", .accesses = list({on(0, Tag::in), Access::range({1, 0, 0}, 10, 0, 11, Tag::in)})},
+        "argument 1");
   check({.name = "tag", .accesses = list({on(0, static_cast<Tag>(9))})}, "tag");
   check({.name = "kind", .kind = 200}, "kind");
   check({.name = "empty", .members = 0}, "\"empty\"");

@@ -63,7 +63,8 @@ struct SlotInfo {
 };
 
 // Over a task's unfinished producers that are dispatched in order: their number, the sum of their executor
-// numbers, and of the squares. They say in O(1) whether all are on one executor. All zero without dispatched().
+// numbers, and of the squares. They say in O(1) whether all are on one executor. All zero without
+// dispatched().
 struct Dispatches {
   std::uint64_t count = 0, executor_sum = 0, executor_squares = 0;
 };

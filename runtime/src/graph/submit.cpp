@@ -115,7 +115,8 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
     }
     look.region = regions.tag_of(access.buffer.arena, look.lo, look.hi, look.box);
     regions.prefetch(look.region);
-    odd |= access.lo > access.hi || access.hi > access.buffer_bytes || access.buffer_bytes > ~access.buffer.offset ||
+    odd |= access.lo > access.hi || access.hi > access.buffer_bytes ||
+           access.buffer_bytes > ~access.buffer.offset ||
            static_cast<std::uint8_t>(access.tag) > static_cast<std::uint8_t>(Tag::no_dep);
     uses |= symbolic;
     reads_late |= overwrites;
@@ -219,8 +220,8 @@ void TaskGraph::State::live_edge(TaskId producer, std::uint32_t task, bool order
 
 void TaskGraph::State::depend(TaskId id, const Look& look) {
   if (look.lo == look.hi || !(look.reader || look.writer)) return;
-  const std::uint32_t at = regions.find_or_create(look.region, look.access->buffer.arena, look.lo, look.hi, look.box,
-                                                  look.base, look.access->buffer_bytes);
+  const std::uint32_t at = regions.find_or_create(look.region, look.access->buffer.arena, look.lo, look.hi,
+                                                  look.box, look.base, look.access->buffer_bytes);
   const std::uint32_t task = id.slot;
   Cell& cell = regions[at];
   cell.idle = 0;
