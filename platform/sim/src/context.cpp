@@ -130,6 +130,9 @@ troupe::Result<void> troupe_device_context::report(troupe_device_status& status,
   if (status.size < sizeof status) {
     return Error(Errc::invalid_argument, "troupe_device_status of " + std::to_string(status.size) + " bytes");
   }
+  if (cores == nullptr && capacity != 0) {
+    return Error(Errc::invalid_argument, "null cores for " + std::to_string(capacity) + " entries");
+  }
   status = {};
   status.size = sizeof status;
   count = 0;
@@ -141,7 +144,7 @@ troupe::Result<void> troupe_device_context::report(troupe_device_status& status,
   }
   if (device == nullptr) return {};
   device->report(status);
-  count = device->report_cores(cores, cores != nullptr ? capacity : 0);
+  count = device->report_cores(cores, capacity);
   return {};
 }
 

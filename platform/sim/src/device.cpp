@@ -119,6 +119,8 @@ Outcome Device::execute_checked(Run& run) {
     done = lone ? run_one_kernel(run) : engine_.run(run, staging_.tensors(), queue_);
   }
   pipes_.reset();
+  // A kernel that noticed the abort and returned has written half of its outputs.
+  if (done && run.aborted.load()) done = Error(Errc::aborted, "aborted while it ran");
   if (done) staging_.copy_back();
   staging_.finish();
   return done ? Outcome() : Outcome(done.error());

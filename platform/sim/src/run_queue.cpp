@@ -75,9 +75,10 @@ Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t se
   std::unique_lock lock(mutex_);
   if (closing_) return aborted("the device is being reset");
   if (auto valid = check(runs); !valid) return valid;
-  if (queued_.size() + runs.size() > depth) {
+  const std::size_t unfinished = queued_.size() + (executing_ != nullptr ? 1 : 0);
+  if (unfinished + runs.size() > depth) {
     return Error(Errc::queue_full,
-                 "this chip has " + std::to_string(queued_.size()) + " runs queued, at most " +
+                 "this chip has " + std::to_string(unfinished) + " unfinished runs, at most " +
                      std::to_string(depth) + " fit",
                  "launch again after some have completed");
   }
@@ -226,6 +227,11 @@ std::unique_ptr<Run> RunQueue::next() {
       run->outcome.code = TROUPE_DEVICE_POISONED;
       run->outcome.caused_by = failure->second;
       run->outcome.message = "skipped, because run " + std::to_string(failure->second) + " failed";
+      break;
+    }
+    if (producer == 0 || producer >= run->correlation) {
+      run->outcome = Error(Errc::bad_task_arguments, "it depends on run " + std::to_string(producer) +
+                                                         ", which was not launched before it");
       break;
     }
   }

@@ -35,7 +35,13 @@ TROUPE_KERNEL(conformance_fail)(KernelArgs& k) {
   throw std::runtime_error{"this kernel fails on purpose"};
 }
 
-// Waits until the first element is 1.
+// Goes on until its run is aborted: a long computation that asks between its steps.
+TROUPE_KERNEL(conformance_until_aborted)(KernelArgs& k) {
+  while (!k.aborted()) std::this_thread::yield();
+}
+
+// Waits until the first element is 1. In a window, since there another rank could raise it: a wait that
+// nobody can end may be answered with DEADLOCK.
 TROUPE_KERNEL(conformance_wait)(KernelArgs& k) {
   (void)k.wait_until(k.tensor<std::int32_t>(0)[0], troupe::runtime::Compare::equal, 1);
 }

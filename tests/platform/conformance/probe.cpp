@@ -80,10 +80,8 @@ void Subject::complete(void* data, const troupe_completion* completions, std::si
     }
     for (std::size_t i = 0; i < count; ++i) {
       const auto& c = completions[i];
-      for (const auto& end : self.ends_) {
-        if (end.correlation == c.correlation) {
-          self.complaints_->add("run " + std::to_string(c.correlation) + " was completed twice");
-        }
+      if (!self.seen_.insert(c.correlation).second) {
+        self.complaints_->add("run " + std::to_string(c.correlation) + " was completed twice");
       }
       if (c.code != 0 && (c.message == nullptr || c.message[0] == '\0')) {
         self.complaints_->add("run " + std::to_string(c.correlation) + " failed without a message");
@@ -174,6 +172,11 @@ std::vector<troupe_core_status> Subject::wait_busy(std::size_t cores) {
     if (count == cores) {
       busy.resize(count);
       return busy;
+    }
+    if (const auto ended = ends(); !ended.empty() && cores != 0 && handle_ != nullptr) {
+      require(ended.back().code == TROUPE_DEVICE_ABORTED,
+              "run " + std::to_string(ended.back().correlation) + " ended with " +
+                  name_of_code(ended.back().code) + " instead of running on: " + ended.back().message);
     }
     require(std::chrono::steady_clock::now() < until, "device_status shows " + std::to_string(count) +
                                                           " busy cores instead of " + std::to_string(cores));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -110,6 +111,7 @@ class Subject {
   mutable std::mutex mutex_;
   std::condition_variable heard_;
   std::vector<End> ends_;
+  std::set<std::uint64_t> seen_;
   std::vector<std::thread::id> inside_;
   bool gone_ = false;
   std::atomic<int> in_callback_ = 0;

@@ -28,9 +28,10 @@ inline troupe_tensor_arg on_device(std::uint64_t address, std::uint64_t bytes, r
   return arg;
 }
 
-/// A run that waits until the first word of `flag` (device memory, 64 bytes) is 1.
+/// A run that goes on until it is aborted; `flag` (device memory, 64 bytes) is its argument.
 struct Waiting {
-  explicit Waiting(Subject& subject) : flag(subject.malloc(64)), kernel(subject.kernel("conformance_wait")) {
+  explicit Waiting(Subject& subject)
+      : flag(subject.malloc(64)), kernel(subject.kernel("conformance_until_aborted")) {
     const std::int32_t zero[16] = {};
     subject.expect(0, "copy_to_device_ctx", subject.api().copy_to_device_ctx, flag,
                    static_cast<const void*>(zero), std::uint64_t{64});

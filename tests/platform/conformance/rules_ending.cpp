@@ -41,7 +41,7 @@ void status_of_waits(Probe& probe) {
   const Waiting waiting{s};
   s.launch({waiting.run(42)});
   const auto busy = s.wait_busy(1);
-  require(std::string{busy[0].name} == "conformance_wait",
+  require(std::string{busy[0].name} == "conformance_until_aborted",
           std::string{"the status shows kernel '"} + busy[0].name + "'");
   require(busy[0].correlation == 42, "the status shows another correlation");
   require(busy[0].since_ns <= probe.host()->now(), "the status shows a kernel that began in the future");
