@@ -69,6 +69,7 @@ std::string read_file(const std::string& path, bool& ok) {
 }  // namespace
 
 struct Module::State {
+  const troupe_module_v1* raw = nullptr;
   std::string name, origin;
   std::vector<Callable> callables;
 };
@@ -124,6 +125,7 @@ Module::Module(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 Result<Module> Module::from(const troupe_module_v1* module, std::string origin) {
   if (auto ok = validate(module, origin); !ok) return ok.error();
   auto state = std::make_shared<State>();
+  state->raw = module;
   state->name = module->name;
   state->origin = std::move(origin);
   // Usually all callables lie in one object; its identity may cost the hash of a file, so it is kept.
@@ -176,6 +178,7 @@ Result<Module> Module::open(const std::string& file) {
   }
   if (auto ok = validate(*symbol, file); !ok) return refuse(ok.error());
   auto state = std::make_shared<State>();
+  state->raw = *symbol;
   state->name = (*symbol)->name;
   state->origin = file;
   const Digest whole = sha256(image);
@@ -187,6 +190,7 @@ Result<Module> Module::open(const std::string& file) {
 
 std::string_view Module::name() const noexcept { return state_->name; }
 std::string_view Module::origin() const noexcept { return state_->origin; }
+const troupe_module_v1* Module::raw() const noexcept { return state_->raw; }
 const std::vector<Callable>& Module::callables() const noexcept { return state_->callables; }
 
 Result<Callable> Module::find(CallableKind kind, std::string_view name) const {

@@ -42,6 +42,8 @@ class TROUPE_API Module {
   /// The file it came from, or the `origin` it was given.
   std::string_view origin() const noexcept;
   const std::vector<Callable>& callables() const noexcept;
+  /// The structure itself, for those who hand it on across a C border.
+  const troupe_module_v1* raw() const noexcept;
   /// By name; with kind when two kinds share a name. `callable_not_found` lists what there is.
   [[nodiscard]] Result<Callable> find(std::string_view name) const;
   [[nodiscard]] Result<Callable> find(CallableKind kind, std::string_view name) const;
