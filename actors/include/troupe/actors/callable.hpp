@@ -1,0 +1,215 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "troupe/actors/errc.hpp"
+#include "troupe/actors/program.hpp"
+#include "troupe/actors/tensor.hpp"
+#include "troupe/runtime/kernel.hpp"
+#include "troupe/runtime/module_macros.hpp"
+#include "troupe/runtime/task_args.hpp"
+
+namespace troupe::actors {
+
+class Orchestrator;
+struct Arguments;
+
+/// A program that is ready to start: its function with its arguments bound (by value, so that they live as
+/// long as the run). Exactly one of the two forms is set.
+struct BoundProgram {
+  std::string name;
+  std::function<Program(Orchestrator&)> coroutine;
+  std::function<void(Orchestrator&)> plain;
+};
+
+/// What may be a parameter of a program: everything that can travel as a task's argument.
+template <class T>
+concept ProgramParameter = std::is_same_v<std::decay_t<T>, Tensor> || runtime::Scalar<std::decay_t<T>>;
+
+/// Binds a function (plain or coroutine) to its arguments.
+template <class F, class... Args>
+BoundProgram bind_program(std::string name, F function, Args... args) {
+  static_assert(
+      (ProgramParameter<Args> && ...),
+      "parameters of a program are Orchestrator&, Tensor, and trivially copyable values of up to 8 bytes");
+  static_assert(std::is_invocable_v<F&, Orchestrator&, Args&...>,
+                "a program is called with (Orchestrator&, the arguments given to run or submit)");
+  BoundProgram bound;
+  bound.name = std::move(name);
+  auto call = [function = std::move(function),
+               held = std::make_tuple(std::move(args)...)](Orchestrator& node) mutable -> decltype(auto) {
+    return std::apply([&](auto&... unpacked) -> decltype(auto) { return function(node, unpacked...); }, held);
+  };
+  if constexpr (std::is_same_v<std::invoke_result_t<F&, Orchestrator&, Args&...>, Program>) {
+    bound.coroutine = std::move(call);
+  } else {
+    bound.plain = std::move(call);
+  }
+  return bound;
+}
+
+/// A function for a sub-worker: typed access to its tensors (in host memory) and scalars.
+using HostFunction = std::function<void(runtime::HostArgs&)>;
+/// Makes a program from the arguments of a task; how a level above runs a program of this one.
+using ProgramFactory = std::function<BoundProgram(const Arguments&)>;
+
+enum class CallableKind : std::uint8_t {
+  chip,      ///< a kernel or chip program; runs on a chip
+  function,  ///< a host function; runs on a sub-worker
+  program,   ///< an orchestration program; runs on a worker of the level below
+};
+
+/// Something a task can call. Immutable; a node's stay where they are for the life of the node, those that a
+/// submit brings along (lambdas) for the life of the run.
+struct Callable {
+  std::string name;
+  CallableKind kind = CallableKind::chip;
+  const troupe_callable_v1* descriptor = nullptr;  ///< what a module says about it; null: the fields below
+  const troupe_module_v1* module = nullptr;        ///< chip: the module of the descriptor, or
+  std::vector<std::uint8_t> bytes;                 ///< chip: a foreign object with `kernel_entry`
+  std::uint32_t core_kind = 1;                     ///< of foreign bytes: a vector core unless said otherwise
+  HostFunction function;
+  ProgramFactory program;
+};
+using CallableRef = std::shared_ptr<const Callable>;
+
+namespace detail {
+
+/// Takes program parameters from a task's arguments, in order: tensors and scalars are counted apart.
+struct ArgReader {
+  std::span<const runtime::TensorArg> tensors;
+  std::span<const std::uint64_t> scalars;
+  std::size_t tensor = 0, scalar = 0;
+
+  template <class T>
+  std::decay_t<T> next(const std::string& program) {
+    if constexpr (std::is_same_v<std::decay_t<T>, Tensor>) {
+      if (tensor >= tensors.size()) missing(program, "tensor", tensor);
+      return Tensor(tensors[tensor++].tensor);
+    } else {
+      if (scalar >= scalars.size()) missing(program, "scalar", scalar);
+      return runtime::from_u64<std::decay_t<T>>(scalars[scalar++]);
+    }
+  }
+  [[noreturn]] static void missing(const std::string& program, const char* kind, std::size_t index) {
+    throw Error(Errc::bad_argument, "program \"" + program + "\" wants a " + kind + " argument " +
+                                        std::to_string(index) + " that the task does not have");
+  }
+};
+
+TROUPE_API ArgReader reader(const Arguments& args);
+
+}  // namespace detail
+
+/// Binds a program's function to the arguments of a task.
+template <class R, class... Params>
+BoundProgram bind_task(const std::string& name, R (*function)(Orchestrator&, Params...),
+                       detail::ArgReader reader) {
+  static_assert(
+      (ProgramParameter<Params> && ...),
+      "parameters of a program are Orchestrator&, Tensor, and trivially copyable values of up to 8 bytes");
+  // Braces, not parentheses: the arguments are taken left to right.
+  auto values = std::tuple<std::decay_t<Params>...>{reader.next<Params>(name)...};
+  return std::apply([&](auto&... unpacked) { return bind_program(name, function, unpacked...); }, values);
+}
+
+/// A program as something that tasks of the level above can call.
+template <class R, class... Params>
+CallableRef program_callable(std::string name, R (*function)(Orchestrator&, Params...)) {
+  auto callable = std::make_shared<Callable>();
+  callable->name = name;
+  callable->kind = CallableKind::program;
+  callable->program = [name, function](const Arguments& args) {
+    return bind_task(name, function, detail::reader(args));
+  };
+  return callable;
+}
+
+inline CallableRef host_callable(std::string name, HostFunction function) {
+  auto callable = std::make_shared<Callable>();
+  callable->name = std::move(name);
+  callable->kind = CallableKind::function;
+  callable->function = std::move(function);
+  return callable;
+}
+
+namespace detail {
+
+template <class T>
+consteval std::string_view parameter_word() {
+  using Plain = std::decay_t<T>;
+  if constexpr (std::is_same_v<Plain, Tensor>)
+    return "tensor";
+  else if constexpr (std::is_same_v<Plain, bool>)
+    return "bool";
+  else if constexpr (std::is_same_v<Plain, float>)
+    return "f32";
+  else if constexpr (std::is_same_v<Plain, double>)
+    return "f64";
+  else if constexpr (std::is_integral_v<Plain>) {
+    constexpr std::string_view words[] = {"i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"};
+    constexpr std::size_t width = sizeof(Plain) == 1   ? 0
+                                  : sizeof(Plain) == 2 ? 2
+                                  : sizeof(Plain) == 4 ? 4
+                                                       : 6;
+    return words[width + (std::is_unsigned_v<Plain> ? 1 : 0)];
+  } else {
+    constexpr std::string_view words[] = {"1b", "2b", "3b", "4b", "5b", "6b", "7b", "8b"};
+    return words[sizeof(Plain) - 1];
+  }
+}
+
+/// "tensor,f32", null-terminated, at compile time.
+template <class... Params>
+struct SignatureText {
+  static consteval auto make() {
+    std::array<char, (parameter_word<Params>().size() + ... + sizeof...(Params)) + 1> text{};
+    std::size_t at = 0;
+    auto put = [&](std::string_view word) {
+      if (at != 0) text[at++] = ',';
+      for (char c : word) text[at++] = c;
+    };
+    (put(parameter_word<Params>()), ...);
+    return text;
+  }
+  static constexpr auto text = make();
+};
+
+template <class F>
+struct ProgramShape;
+template <class R, class... Params>
+struct ProgramShape<R (*)(Orchestrator&, Params...)> {
+  using Signature = SignatureText<Params...>;
+};
+
+}  // namespace detail
+}  // namespace troupe::actors
+
+/// What TROUPE_PROGRAM emits. `arguments` is an actors::Arguments, `orchestrator` receives an
+/// actors::BoundProgram: invoking a program descriptor binds it, a run starts it.
+template <auto Function>
+struct troupe::runtime::CallableTraits<troupe::runtime::CallableKind::program, Function> {
+  static constexpr const char* signature =
+      troupe::actors::detail::ProgramShape<decltype(Function)>::Signature::text.data();
+  static std::int32_t invoke(const troupe_program_call_v1* call) noexcept {
+    try {
+      *static_cast<troupe::actors::BoundProgram*>(call->orchestrator) = troupe::actors::bind_task(
+          "program", *Function,
+          troupe::actors::detail::reader(*static_cast<const troupe::actors::Arguments*>(call->arguments)));
+      return TROUPE_DONE;
+    } catch (...) {
+      troupe::runtime::detail::put_current_exception(call->error_text, call->error_text_size);
+      return TROUPE_FAILED;
+    }
+  }
+};

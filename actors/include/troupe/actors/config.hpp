@@ -1,0 +1,104 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "troupe/comm/bootstrap_config.hpp"
+#include "troupe/platform/device_api.hpp"
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::platform {
+class Host;
+}
+
+namespace troupe::actors {
+
+/// Takes log lines of the system and its plugins. Called from any thread.
+using LogSink = std::function<void(int level, std::string_view path, std::string_view text)>;
+
+struct SystemConfig {
+  std::size_t threads = 0;     ///< for actors; 0: as many as the machine has cores
+  bool deterministic = false;  ///< everything on the caller's thread, with a virtual clock; see testing.hpp
+  int log_level = 2;           ///< 1 errors, 2 warnings, 3 info, 4 debug
+  LogSink log = {};            ///< default: standard error
+  /// Where devices get time and threads from; default: threads of the system's own.
+  std::shared_ptr<platform::Host> host = {};
+};
+
+/// How often a child may die before its supervisor gives up on it.
+struct RestartLimit {
+  std::uint32_t restarts = 5;
+  std::chrono::nanoseconds within = std::chrono::seconds(10);
+};
+
+struct ChipConfig {
+  std::string platform = "a2a3sim";  ///< a name or the path of a platform library
+  int device_id = 0;
+  std::uint32_t credit = 64;                                      ///< runs in flight on the device
+  std::vector<std::pair<std::string, std::string>> options = {};  ///< of the device context
+  /// Fills the device table of each incarnation; default: the platform's library. Test kits put scripted or
+  /// faulty chips here.
+  std::function<Result<platform::DeviceApi>(std::uint32_t incarnation)> device = {};
+};
+
+struct SubWorkerConfig {};
+struct WorkerConfig;
+
+/// One child of a worker.
+using ExecutorConfig = std::variant<ChipConfig, SubWorkerConfig, std::shared_ptr<const WorkerConfig>>;
+
+/// A worker of any level: it is what its executors make it.
+struct WorkerConfig {
+  std::string name = "node0";
+  std::string path = {};  ///< of the level above; set by it
+  std::vector<ExecutorConfig> executors = {};
+  std::uint32_t max_runs = 64;         ///< admitted at once; further ones wait
+  std::uint32_t program_threads = 16;  ///< for plain-function programs nobody waits for
+  RestartLimit restart = {};
+  std::uint64_t arena_bytes = 256ULL << 20U;  ///< intermediates of one run, per scope depth
+  std::uint32_t soft_limit = 8192;            ///< unfinished tasks of one program before it has to wait
+  std::uint32_t hard_limit = 65536;           ///< … before submit fails in a coroutine
+  /// Bring-up of the chips with communicator and buffers, one entry per chip; empty: plain chips.
+  std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
+};
+
+/// A node as users ask for it: `{.platform = "a2a3sim", .chips = 2}`.
+struct NodeConfig {
+  std::string name = "node0";
+  std::string platform = "a2a3sim";
+  int chips = 1;
+  int first_device = 0;  ///< device number of chip 0
+  int sub_workers = 1;
+  std::uint32_t credit = 64;
+  std::vector<std::pair<std::string, std::string>> device_options = {};
+  /// Instead of a platform library: the device table of chip `index`, incarnation `incarnation`.
+  std::function<Result<platform::DeviceApi>(int index, std::uint32_t incarnation)> device = {};
+  std::uint32_t max_runs = 64;
+  RestartLimit restart = {};
+  std::uint64_t arena_bytes = 256ULL << 20U;
+  std::uint32_t soft_limit = 8192;
+  std::uint32_t hard_limit = 65536;
+  std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
+};
+
+/// A worker of workers: `{.nodes = {NodeConfig{…}, NodeConfig{…}}}`.
+struct PodConfig {
+  std::string name = "pod0";
+  std::vector<NodeConfig> nodes = {};
+  std::vector<std::shared_ptr<const WorkerConfig>> workers = {};  ///< further ones, of any level
+  int sub_workers = 0;
+};
+
+/// The worker a node or pod configuration describes.
+std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config);
+std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config);
+
+}  // namespace troupe::actors

@@ -1,0 +1,354 @@
+#pragma once
+
+// Every typed interface and every message between actors. Reading it top to bottom gives the system:
+//
+//   program ──Submit, Await──▶ run ──Ready──▶ worker ──Execute──▶ executor (chip, sub-worker, worker)
+//           ◀──Wake, Credit──      ◀─Placed,─        ◀─Results──
+//                                    RunResults
+//   worker ──Form, Dissolve──▶ communicator ──window messages──▶ chips
+//
+// Messages are plain structs, moved and never copied on the way (handlers take T& and move). Hot messages are
+// batches and carry their own correlation (`TaskKey`, tickets): nothing on the path of a task is a CAF
+// request. Tensor bytes never ride in messages. Requests of the control plane answer with `Result<T>`.
+
+#include <caf/replies_to.hpp>
+#include <caf/typed_actor.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "troupe/actors/config.hpp"
+#include "troupe/actors/domain_spec.hpp"
+#include "troupe/actors/run_outcome.hpp"
+#include "troupe/actors/status.hpp"
+#include "troupe/actors/submission.hpp"
+#include "troupe/platform/device_abi.h"
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::actors {
+
+using RunId = std::uint64_t;   ///< unique within a system
+using Ticket = std::uint64_t;  ///< given by a worker to one request on one executor, rising
+
+/// One execution of one task: `attempt` tells a retry from the answer of the attempt before.
+struct TaskKey {
+  RunId run = 0;
+  TaskNumber task = 0;
+  std::uint32_t member = 0;  ///< of a group
+  std::uint32_t attempt = 0;
+  friend bool operator==(const TaskKey&, const TaskKey&) = default;
+};
+
+/// A task that may run.
+struct TaskRequest {
+  TaskKey key;
+  TaskBodyRef body;
+  std::int32_t executor = -1;  ///< where it has to run; -1: the worker chooses
+  std::int8_t priority = 0;
+  std::uint32_t members = 1;  ///< of a group; the worker makes as many requests of it
+  Ticket ticket = 0;          ///< set by the worker
+  /// In-order dispatch: tasks of this run, queued before on the same executor, that must have succeeded;
+  /// sorted.
+  std::vector<TaskNumber> depends;
+};
+
+enum class Outcome : std::uint8_t {
+  done,
+  failed,     ///< ran and failed, or could not be started
+  skipped,    ///< not run: something it depends on in the executor's queue did not succeed
+  lost,       ///< its executor died; whether it ran is unknown
+  cancelled,  ///< taken back before or while it ran
+};
+
+struct TaskResult {
+  TaskKey key;
+  Ticket ticket = 0;
+  std::int32_t executor = -1;  ///< set by the worker
+  Outcome outcome = Outcome::done;
+  std::optional<Error> error;
+};
+
+// --- executor: what chip, sub-worker and worker have in common --------------------------------------------
+
+/// Results of a batch of requests, to whoever sent them. `executor` is the number the worker gave.
+struct Results {
+  std::int32_t executor = -1;
+  std::uint32_t incarnation = 0;
+  std::vector<TaskResult> results;
+};
+/// Takes what executors answer.
+using ResultSink = caf::typed_actor<caf::reacts_to<Results>>;
+
+/// Run these, in this order as far as they depend on each other; answers with `Results`, each request once.
+struct Execute {
+  std::vector<TaskRequest> requests;
+};
+/// Give up on tasks of a run: those not started are answered `cancelled`, those inside are asked to end.
+/// `task` 0: all of the run.
+struct Cancel {
+  RunId run = 0;
+  TaskNumber task = 0;
+};
+struct Describe {};
+struct GetStatus {};
+/// What a task waits for, in words.
+struct Why {
+  RunId run = 0;
+  TaskNumber task = 0;
+};
+
+using Executor =
+    caf::typed_actor<caf::reacts_to<Execute>,                           // the hot one
+                     caf::reacts_to<Cancel>,                            //
+                     caf::replies_to<Describe>::with<ExecutorInfo>,     // what it is, how much it takes
+                     caf::replies_to<GetStatus>::with<ExecutorStatus>,  // what it is doing now
+                     caf::replies_to<Why>::with<std::string>>;          //
+
+// --- chip
+// ---------------------------------------------------------------------------------------------------
+
+/// Ends of device runs, from the device's threads, in batches.
+struct DeviceDone {
+  struct One {
+    std::uint64_t correlation = 0;
+    std::int32_t code = 0;
+    std::string message;
+    std::uint64_t caused_by = 0;
+  };
+  std::vector<One> ends;
+};
+/// A device call that blocks has returned on its own thread; `what` says which.
+struct DeviceCallDone {
+  std::uint64_t call = 0;
+  std::optional<Error> error;
+};
+/// created → ready: sets the device up and reports what it is.
+struct BringUp {};
+/// ready → created: everything on the chip is given up.
+struct ResetChip {};
+/// Any state → finalized, for good; the actor ends.
+struct FinalizeChip {};
+struct DeviceMalloc {
+  std::uint64_t bytes = 0;
+};
+struct DeviceFree {
+  std::uint64_t address = 0;
+};
+/// Bytes move by the device, in pieces, so that a large copy does not hold up the chip's other messages. The
+/// host memory belongs to the asker until the answer.
+struct DeviceCopy {
+  bool to_device = true;
+  std::uint64_t address = 0;
+  void* host = nullptr;
+  std::uint64_t bytes = 0;
+  std::uint64_t done = 0;  ///< bytes copied so far
+};
+/// One rank's part of a domain, split-phase; see communicator.
+struct WindowCreate {
+  troupe_window_spec spec{};
+};
+struct WindowOffer {
+  std::uint64_t window = 0;
+  troupe_window_blob blob{};
+};
+struct WindowImport {
+  std::uint64_t window = 0;
+  std::vector<troupe_window_blob> blobs;  ///< by rank; imports all, then commits
+};
+struct WindowAbort {
+  std::uint64_t window = 0;
+  std::int32_t code = 0;
+  std::uint32_t rank = 0;
+};
+struct WindowRelease {
+  std::uint64_t window = 0;
+};
+
+using Chip = Executor::extend<
+    caf::reacts_to<DeviceDone>,                                       //
+    caf::reacts_to<DeviceCallDone>,                                   //
+    caf::replies_to<BringUp>::with<Result<ExecutorInfo>>,             //
+    caf::replies_to<ResetChip>::with<Result<bool>>,                   //
+    caf::replies_to<FinalizeChip>::with<Result<bool>>,                //
+    caf::replies_to<DeviceMalloc>::with<Result<std::uint64_t>>,       // the address
+    caf::replies_to<DeviceFree>::with<Result<bool>>,                  //
+    caf::replies_to<DeviceCopy>::with<Result<bool>>,                  //
+    caf::replies_to<WindowCreate>::with<Result<WindowOffer>>,         // phase 1: own window, its blob
+    caf::replies_to<WindowImport>::with<Result<troupe_window_view>>,  // phase 2: peers' blobs, commit
+    caf::reacts_to<WindowAbort>,                                      // any phase: ends every wait on it
+    caf::reacts_to<WindowRelease>>;                                   // no task uses it any more
+
+// --- program and run
+// ----------------------------------------------------------------------------------------
+
+/// To a program: so many of its tasks have ended since it began.
+struct Credit {
+  std::uint64_t ended = 0;
+};
+/// To a program: what it waits for under `token` has come, or failed.
+struct Wake {
+  std::uint64_t token = 0;
+  std::optional<Error> error;
+  std::uint64_t value = 0;  ///< read: the buffer's address
+  std::uint64_t ended = 0;  ///< as in `Credit`
+  std::shared_ptr<const DomainInfo> domain;
+};
+/// To a program: its run is being given up; end.
+struct StopProgram {
+  Error reason;
+};
+using ProgramActor =
+    caf::typed_actor<caf::reacts_to<Credit>, caf::reacts_to<Wake>, caf::reacts_to<StopProgram>>;
+
+/// Lines of the program, in program order.
+struct Submit {
+  std::vector<Submission> lines;
+  std::vector<std::shared_ptr<BufferHold>> holds;  ///< buffers to keep until the run ends
+};
+/// The program waits: answered by `Wake` with the token.
+struct Await {
+  enum class What : std::uint8_t { task, drained, room, data };
+  What what = What::task;
+  std::uint64_t token = 0;
+  TaskNumber task = 0;      ///< task, data; drained: everything up to it
+  std::uint64_t limit = 0;  ///< room: unfinished tasks below this
+};
+/// The program has copied what it read (or will not).
+struct ReadDone {
+  TaskNumber task = 0;
+};
+/// The program has returned (or thrown): no submit follows.
+struct ProgramEnded {
+  std::optional<Error> error;
+};
+/// Give up: nothing more is started, what runs is asked to end, the run ends with `reason`.
+struct CancelRun {
+  Error reason;
+};
+/// From the worker: where tasks went (only for batches that asked).
+struct Placed {
+  std::vector<std::pair<TaskNumber, std::int32_t>> tasks;
+};
+/// From the worker: how tasks ended.
+struct RunResults {
+  std::vector<TaskResult> results;
+};
+/// A deadline (of a task, or `task` 0: of the run) has come.
+struct DeadlineDue {
+  TaskNumber task = 0;
+};
+
+/// The program wants a domain: answered by `Wake`.
+struct OpenDomain {
+  std::uint64_t token = 0;
+  DomainSpec spec;
+};
+/// The program's scope of a domain has ended.
+struct ReleaseDomain {
+  std::uint64_t domain = 0;
+};
+/// The program that was started for the run: where `Credit`, `Wake` and `StopProgram` go.
+struct SetDriver {
+  ProgramActor driver;
+};
+
+using Run = caf::typed_actor<caf::reacts_to<Submit>,                    // hot
+                             caf::reacts_to<RunResults>,                // hot
+                             caf::reacts_to<Placed>,                    //
+                             caf::reacts_to<Await>,                     //
+                             caf::reacts_to<ReadDone>,                  //
+                             caf::reacts_to<ProgramEnded>,              //
+                             caf::reacts_to<CancelRun>,                 //
+                             caf::reacts_to<DeadlineDue>,               //
+                             caf::reacts_to<SetDriver>,                 //
+                             caf::reacts_to<OpenDomain>,                //
+                             caf::reacts_to<ReleaseDomain>,             //
+                             caf::replies_to<Why>::with<std::string>>;  //
+
+// --- communicator
+// -------------------------------------------------------------------------------------------
+
+/// Forms the domain over its chips: all windows or none.
+struct Form {};
+/// The scope of the domain ended, or its run: released once no task uses it.
+struct Dissolve {};
+/// One more (or one less) unfinished task names the domain.
+struct Hold {
+  std::int32_t delta = 0;
+};
+
+using Communicator = caf::typed_actor<caf::replies_to<Form>::with<Result<DomainInfo>>,  //
+                                      caf::reacts_to<Hold>,                             //
+                                      caf::reacts_to<Dissolve>>;
+
+// --- worker
+// -------------------------------------------------------------------------------------------------
+
+/// Admit a run. Answered once it may start: a program of the caller's own thread then drives it, any other is
+/// started by the worker.
+struct OpenRun {
+  std::shared_ptr<BoundProgram> program;  ///< null: the asker drives the run itself
+  std::string name;
+  std::int8_t priority = 0;
+  std::chrono::nanoseconds deadline{0};
+  std::shared_ptr<RunOutcome> outcome;  ///< where the end is announced
+  ProgramActor driver;                  ///< when the asker drives it
+};
+struct RunOpened {
+  RunId id = 0;
+  Run run;
+};
+/// Tasks of a run that may run now. `report`: say where they went.
+struct Ready {
+  RunId run = 0;
+  bool report = false;
+  std::vector<TaskRequest> requests;
+};
+/// The run has ended and nothing of it is left anywhere.
+struct RunClosed {
+  RunId run = 0;
+};
+/// Bring all executors up; the first error gives up on all.
+struct StartWorker {};
+struct AddExecutor {
+  ExecutorConfig config;
+};
+struct RemoveExecutor {
+  std::int32_t index = -1;
+};
+struct AllocateDomain {
+  RunId run = 0;
+  DomainSpec spec;
+};
+/// So many more (or fewer) unfinished tasks name the domain.
+struct HoldDomain {
+  std::uint64_t domain = 0;
+  std::int32_t delta = 0;
+};
+struct ChipOf {
+  std::int32_t index = 0;
+};
+struct ChipAccess {
+  Chip chip;
+  std::uint32_t incarnation = 0;
+};
+struct StopWorker {};
+
+using Worker =
+    Executor::extend<caf::reacts_to<Results>,                                    // hot: from executors
+                     caf::reacts_to<Ready>,                                      // hot: from runs
+                     caf::replies_to<OpenRun>::with<Result<RunOpened>>,          //
+                     caf::reacts_to<RunClosed>,                                  //
+                     caf::replies_to<StartWorker>::with<Result<bool>>,           //
+                     caf::replies_to<AddExecutor>::with<Result<std::int32_t>>,   // its number
+                     caf::replies_to<RemoveExecutor>::with<Result<bool>>,        // after its last task
+                     caf::replies_to<AllocateDomain>::with<Result<DomainInfo>>,  //
+                     caf::reacts_to<HoldDomain>,                                 //
+                     caf::reacts_to<ReleaseDomain>,                              //
+                     caf::replies_to<ChipOf>::with<Result<ChipAccess>>,          // direct use of a chip
+                     caf::replies_to<StopWorker>::with<bool>>;  // ends the tree below, then the worker
+
+}  // namespace troupe::actors

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "troupe/runtime/error.hpp"
+
+namespace troupe::actors {
+
+/// How a run ended. `error` is the first failure nobody awaited (or what ended the run: cancel, deadline).
+struct RunReport {
+  std::optional<Error> error;
+  std::vector<std::string> poisoned;  ///< names of tasks that were not run because of a failure; the first 64
+  std::uint64_t tasks = 0;            ///< submitted
+  std::uint64_t completed = 0;
+  std::uint64_t retried = 0;
+};
+
+/// Where a run announces its end: written once by its run actor, read by handles on any thread, also after
+/// the system is gone.
+class RunOutcome {
+ public:
+  void set(RunReport report) {
+    {
+      std::lock_guard guard(mutex_);
+      if (report_) return;
+      report_ = std::move(report);
+    }
+    changed_.notify_all();
+  }
+  std::optional<RunReport> get() const {
+    std::lock_guard guard(mutex_);
+    return report_;
+  }
+  bool done() const {
+    std::lock_guard guard(mutex_);
+    return report_.has_value();
+  }
+  /// False: not done in time. nullopt waits for ever.
+  bool wait(std::optional<std::chrono::nanoseconds> timeout) const {
+    std::unique_lock guard(mutex_);
+    auto ready = [this] { return report_.has_value(); };
+    if (!timeout) return changed_.wait(guard, ready), true;
+    return changed_.wait_for(guard, *timeout, ready);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  std::optional<RunReport> report_;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe::actors {
+
+enum class ExecutorKind : std::uint8_t { chip, sub_worker, worker };
+
+/// What an executor is.
+struct ExecutorInfo {
+  ExecutorKind kind = ExecutorKind::chip;
+  std::string name;           ///< "chip3", "sub0", "node1"
+  std::string architecture;   ///< of a chip: "a2a3sim"
+  std::uint32_t credit = 64;  ///< requests it takes before it wants answers to be taken
+  std::uint64_t memory_bytes = 0;
+};
+
+enum class ExecutorState : std::uint8_t {
+  starting,  ///< being brought up, or restarted
+  up,        ///
+  lost,      ///< died; about to be restarted
+  retired,   ///< restarted too often, or removed
+};
+constexpr std::string_view name_of(ExecutorState state) noexcept {
+  switch (state) {
+    case ExecutorState::starting:
+      return "starting";
+    case ExecutorState::up:
+      return "up";
+    case ExecutorState::lost:
+      return "lost";
+    case ExecutorState::retired:
+      return "retired";
+  }
+  return "?";
+}
+
+/// What an executor is doing. Workers list their executors.
+struct ExecutorStatus {
+  std::string name;
+  std::string state;         ///< in words
+  std::uint64_t queued = 0;  ///< requests taken and not started
+  std::uint64_t running = 0;
+  std::uint64_t completed = 0;  ///< since it came up
+  std::uint64_t failed = 0;
+  std::uint32_t restarts = 0;
+  std::uint32_t runs = 0;                ///< of a worker: programs in flight
+  std::vector<std::string> busy;         ///< one sentence per busy core or function
+  std::vector<ExecutorStatus> children;  ///< of a worker
+};
+
+}  // namespace troupe::actors

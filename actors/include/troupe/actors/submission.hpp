@@ -1,0 +1,167 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "troupe/actors/callable.hpp"
+#include "troupe/runtime/call_config.hpp"
+#include "troupe/runtime/task_args.hpp"
+
+namespace troupe::actors {
+
+/// Tasks and buffers are numbered by their program, from 1 on, in submit order.
+using TaskNumber = std::uint64_t;
+
+/// A rank's part of a communication domain as an argument: the kernel gets the address of its CommContext,
+/// the task keeps the domain alive and, unless `ordered` is off, counts as inout on that rank's window.
+struct DomainContext {
+  std::uint64_t domain = 0;
+  std::uint64_t address = 0;
+  runtime::Tensor window;
+  bool ordered = true;
+};
+
+inline DomainContext no_dep(DomainContext context) {
+  context.ordered = false;
+  return context;
+}
+
+/// The arguments of one task: tensors and scalars, each kind counted on its own.
+struct Arguments {
+  std::vector<runtime::TensorArg> tensors;
+  std::vector<std::uint64_t> scalars;
+};
+
+/// Arguments while a submit gathers them, with what keeps their buffers. Throws when there are more than a
+/// task can carry, or a tensor that describes nothing.
+class TROUPE_API Args {
+ public:
+  Args& add(const TensorUse& use) {
+    add(use.arg);
+    if (use.hold && use.hold->kept_by_runs()) holds.push_back(use.hold);
+    return *this;
+  }
+  Args& add(const runtime::TensorArg& arg) {
+    if (!arg.tensor.valid() || values.tensors.size() == runtime::limits::chip_tensors) refuse_tensor(arg);
+    values.tensors.push_back(arg);
+    return *this;
+  }
+  Args& add(const runtime::ScalarArg& arg) {
+    if (values.scalars.size() == runtime::limits::chip_scalars) refuse_scalar();
+    values.scalars.push_back(arg.word);
+    return *this;
+  }
+  Args& add(const DomainContext& context) {
+    add(runtime::ScalarArg{context.address});
+    domains.push_back(context);
+    return *this;
+  }
+
+  Arguments values;
+  std::vector<std::shared_ptr<BufferHold>> holds;
+  std::vector<DomainContext> domains;  ///< they live until the task is done
+  std::int32_t home = -1;              ///< of a group's member: the chip it belongs on; -1: anywhere
+
+ private:
+  [[noreturn]] void refuse_tensor(const runtime::TensorArg& arg) const;
+  [[noreturn]] void refuse_scalar() const;
+};
+
+/// `args(in(a), out(c), scalar(2.0f))`: the arguments of one member of a group.
+template <class... Items>
+Args args(const Items&... items) {
+  Args result;
+  (result.add(items), ...);
+  return result;
+}
+
+/// What a submit may say besides its arguments. Absent for most tasks.
+struct SubmitExtras {
+  std::string name;                      ///< what errors, traces and `why` call the task
+  std::vector<TaskNumber> after;         ///< explicit edges
+  std::vector<int> chips;                ///< a group's executors; empty: the node chooses
+  std::chrono::nanoseconds deadline{0};  ///< from submit; 0: none
+  std::uint32_t retries = 0;             ///< further attempts after a failure
+  bool idempotent = false;               ///< running it again on its own `inout` is harmless
+  std::optional<runtime::CallConfig> config;
+  std::uint32_t blocks = 0;  ///< SPMD width of a bare kernel; 0: one
+  CallableRef owned;         ///< a callable that came with the submit
+  std::vector<DomainContext> domains;
+  std::vector<Arguments> members;  ///< of a group: the arguments of each
+};
+
+/// A task as it travels: shared, not copied. Its run fills in the addresses of intermediates before it
+/// leaves; from then on nobody changes it.
+struct TaskBody {
+  const Callable* callable = nullptr;
+  Arguments args;
+  std::shared_ptr<SubmitExtras> extras;  ///< null for most
+
+  std::string_view name() const noexcept {
+    if (extras && !extras->name.empty()) return extras->name;
+    return callable != nullptr ? std::string_view(callable->name) : std::string_view("a read");
+  }
+};
+using TaskBodyRef = std::shared_ptr<TaskBody>;
+
+/// One line of a program, as it travels to its run.
+struct Submission {
+  enum class Kind : std::uint8_t {
+    task,     ///< on a chip, a sub-worker or a worker, as the callable says
+    group,    ///< one task on several chips at once
+    alloc,    ///< intermediate `number` of `bytes` bytes
+    release,  ///< no handle can name intermediate `number` any more
+    scope_begin,
+    scope_end,
+    read,  ///< the program wants to look at a tensor: done when the program says so
+  };
+  Kind kind = Kind::task;
+  std::int8_t priority = 0;
+  std::int32_t target = -1;  ///< executor number on the node; -1: anywhere
+  TaskNumber number = 0;
+  TaskBodyRef body;         ///< task, group, read
+  std::uint64_t bytes = 0;  ///< alloc
+};
+
+// Options of a submit, in any order between and after the arguments.
+struct OnExecutor {
+  std::int32_t index;
+};
+struct Anywhere {};
+struct Priority {
+  std::int8_t value;
+};
+struct Deadline {
+  std::chrono::nanoseconds value;
+};
+struct Retry {
+  std::uint32_t attempts;
+};
+struct Idempotent {};
+struct Named {
+  std::string value;
+};
+struct Blocks {
+  std::uint32_t value;
+};
+
+/// On chip number `index` of the node (at a pod: on its node number `index`).
+inline OnExecutor on_chip(int index) { return {index}; }
+inline OnExecutor on(int executor) { return {executor}; }
+inline constexpr Anywhere anywhere{};
+/// Higher goes first among tasks that are ready; -128 … 127, 0 by default.
+inline Priority priority(int value) { return {static_cast<std::int8_t>(value)}; }
+/// Given up (with `deadline_exceeded`) when not done in time, counted from the submit.
+inline Deadline deadline(std::chrono::nanoseconds value) { return {value}; }
+/// Up to `attempts` further attempts after a failure or after the loss of the chip.
+inline Retry retry(unsigned attempts) { return {attempts}; }
+inline constexpr Idempotent idempotent{};
+inline Named name(std::string value) { return {std::move(value)}; }
+inline Blocks blocks(unsigned value) { return {value}; }
+
+}  // namespace troupe::actors

@@ -1,0 +1,196 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "troupe/actors/callable.hpp"
+#include "troupe/actors/config.hpp"
+#include "troupe/actors/orchestrator.hpp"
+#include "troupe/actors/run_outcome.hpp"
+#include "troupe/actors/status.hpp"
+#include "troupe/runtime/module.hpp"
+
+namespace troupe::actors {
+
+struct SystemCore;
+struct NodeCore;
+struct RunRef;
+
+/// A run that was submitted. Copies name the same run; dropping all of them leaves it running. Safe on any
+/// thread, also after the system has gone.
+class TROUPE_API Handle {
+ public:
+  Handle() = default;
+
+  bool done() const;
+  /// Waits for the end; false: not in time.
+  bool wait(std::chrono::nanoseconds timeout) const;
+  void wait() const;
+  /// Asks the run to end with `cancelled`. Fine when it has ended.
+  void cancel() const;
+  /// Waits, then how it ended; an error carries its path and cause.
+  Result<void> result() const;
+  /// Waits, then throws the run's error if it has one.
+  void get() const { result().value(); }
+  /// Waits, then everything that is known about the end.
+  RunReport report() const;
+
+ private:
+  friend class Node;
+  std::shared_ptr<RunRef> ref_;
+};
+
+/// How to run a program.
+struct RunOptions {
+  std::string name = "program";
+  int priority = 0;
+  std::chrono::nanoseconds deadline{0};  ///< 0: none
+};
+
+/// Direct use of one chip, without a graph. Blocking; for the caller's thread. Calls are not ordered with
+/// runs that are in flight.
+class TROUPE_API ChipDevice {
+ public:
+  /// Device memory, freed with the last tensor of it.
+  template <runtime::Element T>
+  Tensor malloc(const runtime::Shape& shape) const {
+    return malloc(shape, runtime::dtype_of<T>);
+  }
+  Tensor malloc(const runtime::Shape& shape, runtime::DType dtype) const;
+  /// Between contiguous tensors of the same size, one on this chip, one in host memory.
+  void copy_to(const Tensor& device, const Tensor& host) const;
+  void copy_from(const Tensor& host, const Tensor& device) const;
+  /// One task on this chip.
+  template <class... Items>
+  void run(std::string_view name, Items&&... items) const;
+  int index() const noexcept { return index_; }
+
+ private:
+  friend class Node;
+  void run_program(BoundProgram program) const;
+  ChipDevice(std::shared_ptr<NodeCore> core, int index) : core_(std::move(core)), index_(index) {}
+  std::shared_ptr<NodeCore> core_;
+  int index_;
+};
+
+/// A worker of any level, as its user holds it: a node of chips, a pod of nodes. A cheap shared name; the
+/// system owns what it stands for. Thread-safe. Calls throw `troupe::Error`.
+class TROUPE_API Node {
+ public:
+  // --- what programs may call ----------------------------------------------------------------------------
+
+  /// Everything in a module file, or in this program's own module (`load(this_module())`).
+  void load(const std::string& path) const;
+  void load(const runtime::Module& module) const;
+  void add(CallableRef callable) const;
+  /// A kernel from a foreign object: one `kernel_entry` in it.
+  void add_kernel(const std::string& name, std::vector<std::uint8_t> object) const;
+  /// A kernel that the platform knows by itself (scripted chips do).
+  void add_kernel(const std::string& name) const { add_kernel(name, {}); }
+  void add_function(const std::string& name, HostFunction function) const;
+
+  // --- programs ------------------------------------------------------------------------------------------
+
+  /// Runs a program to its end, helping with it on this thread. Throws the run's error.
+  template <class F, class... Args>
+  void run(F program, Args... args) const {
+    run_bound({}, bind_program("program", std::move(program), std::move(args)...));
+  }
+  template <class F, class... Args>
+  void run(RunOptions options, F program, Args... args) const {
+    auto bound = bind_program(options.name, std::move(program), std::move(args)...);
+    run_bound(std::move(options), std::move(bound));
+  }
+  /// A program of a loaded module, by name.
+  void run(std::string_view program, const Args& args = {}, RunOptions options = {}) const;
+
+  /// Starts a program and returns.
+  template <class F, class... Args>
+  Handle submit(F program, Args... args) const {
+    return submit_bound({}, bind_program("program", std::move(program), std::move(args)...));
+  }
+  template <class F, class... Args>
+  Handle submit(RunOptions options, F program, Args... args) const {
+    auto bound = bind_program(options.name, std::move(program), std::move(args)...);
+    return submit_bound(std::move(options), std::move(bound));
+  }
+
+  // --- buffers and chips ---------------------------------------------------------------------------------
+
+  template <runtime::Element T>
+  Tensor tensor(const runtime::Shape& shape, T fill = {}) const {
+    Tensor made = host_tensor(shape, runtime::dtype_of<T>);
+    for (auto& element : made.host<T>()) element = fill;
+    return made;
+  }
+  Tensor host_tensor(const runtime::Shape& shape, runtime::DType dtype) const;
+  /// Direct use of a chip.
+  ChipDevice chip(int index) const;
+  int chips() const;
+
+  /// Children come and go while programs run. The number of the new one; removal waits for its last task.
+  int add_chip(const ChipConfig& config) const;
+  void remove_chip(int index) const;
+
+  ExecutorStatus status() const;
+  const std::string& name() const;
+
+  /// The forms that `run` and `submit` are made of.
+  void run_bound(RunOptions options, BoundProgram program) const;
+  Handle submit_bound(RunOptions options, BoundProgram program) const;
+
+ private:
+  friend class System;
+  friend class ChipDevice;
+  friend struct SystemAccess;
+  explicit Node(std::shared_ptr<NodeCore> core) : core_(std::move(core)) {}
+  std::shared_ptr<NodeCore> core_;
+};
+
+/// Owns everything: threads, nodes, chips, buffers' memory. Made in `main`; two of them in one process do not
+/// notice each other. The destructor ends every run (`shut_down`), stops the nodes and returns in bounded
+/// time: what does not return (a kernel, a host function) is left behind in quarantine, never waited for.
+class TROUPE_API System {
+ public:
+  explicit System(SystemConfig config = {});
+  /// With `--platform P`, `--chips N`, `--threads N`, `--log-level L` (also `--x=v`) as defaults for
+  /// `node()`; other arguments are left alone.
+  System(int argc, char** argv);
+  System(const System&) = delete;
+  System& operator=(const System&) = delete;
+  ~System();
+
+  /// A node, up and ready. Throws `bootstrap_failed` when a chip does not come up.
+  Node node(const NodeConfig& config) const;
+  /// A node as the command line asked for it.
+  Node node() const;
+  Node pod(const PodConfig& config) const;
+  Node worker(std::shared_ptr<const WorkerConfig> config) const;
+
+  /// Actors of this system that are alive; 0 after the last node is gone. For leak checks.
+  std::size_t actors() const;
+
+ private:
+  friend struct SystemAccess;
+  std::unique_ptr<SystemCore> core_;
+};
+
+template <class... Items>
+void ChipDevice::run(std::string_view name, Items&&... items) const {
+  detail::SubmitCall call;
+  (call.take(std::forward<Items>(items)), ...);
+  call.target = index_;
+  BoundProgram one;
+  one.name = std::string(name);
+  one.plain = [&](Orchestrator& node) { node.submit_gathered(node.callable(name), std::move(call)); };
+  run_program(std::move(one));
+}
+
+}  // namespace troupe::actors

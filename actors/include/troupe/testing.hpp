@@ -1,0 +1,135 @@
+#pragma once
+
+// For tests of programs, ours and users': a whole node or pod on the caller's thread, with scripted chips and
+// a virtual clock, that replays exactly from a seed. No dependency on a test framework.
+//
+//   testing::Simulation sim({.seed = 7, .chips = 2});
+//   sim.kernel("step", [](auto& call) { call.template tensor<float>(0)[0] += 1; });
+//   sim.fault(testing::kill_chip(1).at(3));                 // chip 1 dies at its third task
+//   sim.node().run(my_program);
+//   CHECK(sim.ran_on(0) + sim.ran_on(1) == 10);
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "troupe/platform/scripted_chip.hpp"
+#include "troupe/troupe.hpp"
+
+namespace troupe::testing {
+
+using platform::ScriptedCall;
+
+/// What goes wrong, as a value: `fail("step").on_chip(0).at(2).times(3)`. Counts tasks from 1, over restarts
+/// of the chip, so that a fault happens once.
+class Fault {
+ public:
+  explicit Fault(platform::ScriptedFault::Kind kind) { fault_.kind = kind; }
+
+  Fault& on_chip(int chip) { return fault_.device = chip, *this; }
+  Fault& of(std::string kernel) { return fault_.callable = std::move(kernel), *this; }
+  /// Its k-th matching task.
+  Fault& at(std::uint64_t k) { return fault_.at = k, *this; }
+  Fault& times(std::uint64_t n) { return fault_.times = n, *this; }
+  Fault& with(std::string text) { return fault_.text = std::move(text), *this; }
+  Fault& by(std::chrono::nanoseconds delay) {
+    fault_.delay_ns = static_cast<std::uint64_t>(delay.count());
+    return *this;
+  }
+  Fault& call(std::string function) { return fault_.call = std::move(function), *this; }
+  const platform::ScriptedFault& value() const { return fault_; }
+
+ private:
+  platform::ScriptedFault fault_;
+};
+
+/// The task fails.
+inline Fault fail(std::string kernel = {}) {
+  return Fault(platform::ScriptedFault::Kind::fail_run).of(std::move(kernel));
+}
+/// The chip dies as the task starts; its supervisor restarts it.
+inline Fault kill_chip(int chip) { return Fault(platform::ScriptedFault::Kind::lose_device).on_chip(chip); }
+/// The task ends later.
+inline Fault delay(std::chrono::nanoseconds by) { return Fault(platform::ScriptedFault::Kind::delay).by(by); }
+/// The task's end is never heard of.
+inline Fault drop(std::string kernel = {}) {
+  return Fault(platform::ScriptedFault::Kind::drop).of(std::move(kernel));
+}
+/// The kernel does not return.
+inline Fault hang(std::string kernel = {}) {
+  return Fault(platform::ScriptedFault::Kind::hang).of(std::move(kernel));
+}
+/// Bring-up (or another call of the device ABI) fails.
+inline Fault fail_call(std::string call, int chip) {
+  return Fault(platform::ScriptedFault::Kind::fail_call).on_chip(chip).call(std::move(call));
+}
+
+struct SimulationOptions {
+  std::uint64_t seed = 0;  ///< which interleaving; 0: first come, first served
+  int chips = 2;           ///< of each node
+  int nodes = 0;           ///< 0: one node; otherwise a pod of so many
+  int sub_workers = 1;
+  std::uint32_t credit = 64;
+  RestartLimit restart = {};
+  std::uint32_t soft_limit = 8192;
+  std::uint32_t hard_limit = 65536;
+  std::uint64_t arena_bytes = 1ULL << 20U;
+  actors::LogSink log = [](int, std::string_view, std::string_view) {};
+};
+
+/// One task that ran on a chip, in order of ending.
+struct Ran {
+  int chip = -1;  ///< device number: chips of a pod's nodes count on
+  std::string kernel;
+  std::int32_t code = 0;  ///< 0: well
+};
+
+/// A system in which nothing happens by itself: whoever waits steps it, one message or device event at a
+/// time, chosen by the seed; the clock jumps when nothing else is left to do. Same seed, same history.
+class TROUPE_API Simulation {
+ public:
+  explicit Simulation(SimulationOptions options = {});
+  Simulation(const Simulation&) = delete;
+  Simulation& operator=(const Simulation&) = delete;
+  ~Simulation();
+
+  /// What a kernel does, and that programs may name it.
+  Simulation& kernel(const std::string& name, platform::ScriptedKernel body);
+  Simulation& fault(const Fault& fault);
+
+  /// The node (or pod) under test, brought up at first use.
+  Node& node();
+  System& system();
+  platform::ScriptedChip& script();
+
+  /// One step; false: nothing is runnable and no timer is set.
+  bool step();
+  /// Up to `most` steps, without jumping the clock; returns how many were made.
+  std::size_t steps(std::size_t most);
+  /// Lets virtual time pass and runs what falls due.
+  void advance(std::chrono::nanoseconds time);
+  std::chrono::nanoseconds now() const;
+
+  /// The chip's actor dies, as of a bug in it.
+  void kill(int chip);
+
+  std::vector<Ran> ran() const;
+  std::size_t ran_on(int chip) const;
+  std::size_t ran(std::string_view kernel) const;
+  /// Kernels in the order they ended, e.g. "a b b c".
+  std::string order() const;
+  /// Nodes, chips, runs, programs … that are alive.
+  std::size_t actors() const;
+  /// What a line about a failed random case should say.
+  std::string replay() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace troupe::testing

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <memory>
+
+#include "chip_state.hpp"
+#include "messages.hpp"
+#include "services.hpp"
+
+namespace troupe::actors {
+
+/// Starts a chip actor, supervised by who spawns it. `results` is where it answers; `path` names it in
+/// errors.
+Chip spawn_chip(caf::local_actor* parent, std::shared_ptr<Services> services, ChipConfig config,
+                ChipIdentity identity, std::string path, ResultSink results);
+
+}  // namespace troupe::actors

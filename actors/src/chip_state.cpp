@@ -1,0 +1,319 @@
+#include "chip_state.hpp"
+
+#include <algorithm>
+
+#include "troupe/actors/errc.hpp"
+#include "troupe/platform/device_library.hpp"
+
+namespace troupe::actors {
+namespace {
+
+TaskResult answer(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
+  return {request.key, request.ticket, -1, outcome, std::move(error)};
+}
+
+Result<platform::DeviceApi> load(const ChipConfig& config, std::uint32_t incarnation) {
+  if (config.device) return config.device(incarnation);
+  auto library = platform::DeviceLibrary::open(config.platform);
+  if (!library) return library.error();
+  return library->api();
+}
+
+}  // namespace
+
+ChipState::ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host)
+    : config_(std::move(config)), identity_(std::move(identity)), host_(std::move(host)) {}
+
+Error ChipState::wrong_state(std::string_view call) const {
+  const std::string what(call);
+  switch (life_) {
+    case Life::created:
+      return {Errc::wrong_state, identity_.name + ": " + what + ": device not set",
+              "bring the chip up first"};
+    case Life::ready:
+      return {Errc::wrong_state, identity_.name + ": " + what + ": device already set",
+              "reset the chip first"};
+    case Life::finalized:
+      return {Errc::wrong_state, identity_.name + ": " + what + ": already finalized",
+              "a finalized chip stays finalized; make a new one"};
+    case Life::lost:
+      break;
+  }
+  return {Errc::chip_lost, identity_.name + ": " + what + ": the device is lost"};
+}
+
+Result<ExecutorInfo> ChipState::bring_up(platform::ContextEvents events) {
+  if (life_ != Life::created) return wrong_state("bring_up");
+  if (!context_) {
+    auto api = load(config_, identity_.incarnation);
+    if (!api) return api.error();
+    auto made = platform::DeviceContext::create(*std::move(api), host_, std::move(events));
+    if (!made) return made.error();
+    context_.emplace(*std::move(made));
+    for (const auto& [name, value] : config_.options) {
+      if (auto set = context_->set_option(name, value); !set) return set.error();
+    }
+  }
+  if (auto set = context_->set_device(config_.device_id); !set) return set.error();
+  auto properties = context_->properties();
+  if (!properties) return properties.error();
+  properties_ = *properties;
+  life_ = Life::ready;
+  return describe();
+}
+
+Result<bool> ChipState::reset() {
+  if (life_ == Life::created) return true;
+  if (life_ != Life::ready) return wrong_state("reset");
+  auto done = context_->reset_device();
+  callables_.clear();
+  life_ = Life::created;
+  if (!done) return done.error();
+  return true;
+}
+
+std::optional<platform::DeviceContext> ChipState::take_context() {
+  life_ = Life::finalized;
+  return std::exchange(context_, std::nullopt);
+}
+
+Result<std::uint64_t> ChipState::callable_id(const Callable& callable) {
+  if (auto known = callables_.find(&callable); known != callables_.end()) return known->second;
+  if (callable.kind != CallableKind::chip) {
+    return Error(Errc::bad_argument, "\"" + callable.name + "\" is not a kernel or chip program",
+                 "host functions go to submit_sub, programs to a level above");
+  }
+  Result<std::uint64_t> id = std::uint64_t{0};
+  if (callable.module != nullptr) {
+    id = context_->register_callable(callable.name, *callable.module);
+  } else {
+    troupe_callable foreign{};
+    foreign.name = callable.name.c_str();
+    foreign.bytes = callable.bytes.data();
+    foreign.byte_count = callable.bytes.size();
+    foreign.core_kind = callable.core_kind;
+    id = context_->register_callable(foreign);
+  }
+  if (id) callables_.emplace(&callable, *id);
+  return id;
+}
+
+std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
+  std::vector<TaskResult> out;
+  if (life_ != Life::ready) {
+    const auto error = wrong_state("run");
+    const auto outcome = life_ == Life::lost ? Outcome::lost : Outcome::failed;
+    for (const auto& request : requests) out.push_back(answer(request, outcome, error));
+    return out;
+  }
+  for (auto& request : requests) queued_.push_back(std::move(request));
+  launch_queued(out);
+  return out;
+}
+
+void ChipState::remember_failure(const TaskKey& key) {
+  // A dependent may be on its way while the failure travels the other way; the sender has at most `credit`
+  // requests unanswered, so twice as many failures cover every dependent that can still come.
+  failures_.push_back(key);
+  if (failures_.size() > 2 * std::size_t{config_.credit}) failures_.pop_front();
+}
+
+bool ChipState::follows_failure(const TaskRequest& request) const {
+  return std::any_of(failures_.begin(), failures_.end(), [&](const TaskKey& key) {
+    return key.run == request.key.run &&
+           std::binary_search(request.depends.begin(), request.depends.end(), key.task);
+  });
+}
+
+/// What keeps a queued request from being launched at all.
+std::optional<TaskResult> ChipState::prepare(TaskRequest& request) {
+  if (!request.depends.empty() && follows_failure(request)) {
+    remember_failure(request.key);
+    return answer(request, Outcome::skipped);
+  }
+  auto refuse = [&](Error error) {
+    ++failed_;
+    remember_failure(request.key);
+    return answer(request, Outcome::failed, std::move(error));
+  };
+  if (auto id = callable_id(*request.body->callable); !id) return refuse(id.error());
+  for (const auto& arg : arguments_of(*request.body, request.key.member).tensors) {
+    const auto buffer = arg.tensor.buffer();
+    if (buffer.arena == 0) {
+      if (buffer.offset != 0 || arg.tensor.bytes() == 0) continue;
+      return refuse({Errc::bad_argument, "a tensor argument has no memory"});
+    }
+    if (buffer.arena != device_arena(identity_.index)) {
+      return refuse({Errc::bad_argument, "a tensor argument lives on another chip",
+                     "run the task where its data is, or copy the data first"});
+    }
+    if (buffer.generation != identity_.incarnation) {
+      return refuse({Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
+    }
+  }
+  return std::nullopt;
+}
+
+void ChipState::launch_queued(std::vector<TaskResult>& out) {
+  if (life_ != Life::ready) return;
+  runs_.clear();
+  tensors_.clear();
+  depends_.clear();
+  // First what can go, so that the argument arrays get their final size before pointers are taken.
+  const auto before = flights_.size();
+  std::size_t tensor_count = 0, depends_count = 0, take = 0;
+  std::deque<TaskRequest> batch;
+  while (!queued_.empty() && in_flight_ + batch.size() < config_.credit) {
+    auto request = std::move(queued_.front());
+    queued_.pop_front();
+    if (auto refusal = prepare(request)) {
+      out.push_back(*std::move(refusal));
+      continue;
+    }
+    tensor_count += arguments_of(*request.body, request.key.member).tensors.size();
+    depends_count += std::min(request.depends.size(), flights_.size() + batch.size());
+    batch.push_back(std::move(request));
+  }
+  if (batch.empty()) return;
+  tensors_.reserve(tensor_count);
+  depends_.reserve(depends_count);
+  runs_.reserve(batch.size());
+  for (auto& request : batch) {
+    const auto& body = *request.body;
+    const auto& args = arguments_of(body, request.key.member);
+    troupe_run run{};
+    run.correlation = first_ + flights_.size();
+    run.callable = callables_.at(body.callable);
+    run.tensors = tensors_.data() + tensors_.size();
+    run.tensor_count = static_cast<std::uint32_t>(args.tensors.size());
+    for (const auto& arg : args.tensors) {
+      const auto& tensor = arg.tensor;
+      troupe_tensor_arg& slot = tensors_.emplace_back();
+      slot.buffer = tensor.buffer().offset;
+      slot.buffer_bytes = tensor.buffer_bytes();
+      slot.start_offset = tensor.byte_offset() / tensor.element_bytes();
+      slot.ndims = static_cast<std::uint32_t>(tensor.dims());
+      for (std::size_t i = 0; i < tensor.dims(); ++i) {
+        slot.shape[i] = tensor.extent(i);
+        slot.strides[i] = tensor.stride(i);
+      }
+      slot.dtype = static_cast<std::uint8_t>(tensor.dtype());
+      slot.tag = static_cast<std::uint8_t>(arg.tag);
+      slot.address_space = tensor.buffer().arena == 0 ? TROUPE_SPACE_HOST : TROUPE_SPACE_DEVICE;
+    }
+    run.scalars = args.scalars.data();
+    run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
+    run.depends_on = depends_.data() + depends_.size();
+    for (std::size_t i = 0; !request.depends.empty() && i < flights_.size(); ++i) {
+      if (flights_[i].ended || flights_[i].key.run != request.key.run) continue;
+      if (!std::binary_search(request.depends.begin(), request.depends.end(), flights_[i].key.task)) continue;
+      depends_.push_back(first_ + i);
+      ++run.depends_count;
+    }
+    if (body.extras) {
+      run.blocks = body.extras->blocks;
+      if (body.extras->config) {
+        run.block_dim = static_cast<std::uint32_t>(body.extras->config->block_dim);
+        run.control_threads = static_cast<std::uint32_t>(body.extras->config->aicpu_thread_num);
+        if (body.extras->config->enable_profiling) run.flags |= TROUPE_RUN_PROFILE;
+        if (body.extras->config->enable_dump_tensor) run.flags |= TROUPE_RUN_DUMP;
+      }
+    }
+    runs_.push_back(run);
+    flights_.push_back({request.key, request.ticket, request.body, false});
+    ++take;
+  }
+  auto launched = context_->launch(runs_, first_ - 1);
+  if (launched) {
+    in_flight_ += static_cast<std::uint32_t>(take);
+    return;
+  }
+  flights_.resize(before);
+  if (launched.error() == platform::Errc::queue_full && in_flight_ > 0) {
+    // The device is fuller than its credit says; completions will bring us back here.
+    for (auto i = batch.size(); i-- > 0;) queued_.push_front(std::move(batch[i]));
+    return;
+  }
+  if (launched.error() == platform::Errc::lost) life_ = Life::lost;
+  for (const auto& request : batch) {
+    remember_failure(request.key);
+    ++failed_;
+    out.push_back(answer(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, launched.error()));
+  }
+}
+
+TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
+  TaskResult result{flight.key, flight.ticket, -1, Outcome::done, std::nullopt};
+  flight.ended = true;
+  flight.body.reset();
+  --in_flight_;
+  ++completed_;
+  if (end.code == 0) return result;
+  ++failed_;
+  remember_failure(flight.key);
+  result.error = platform::device_error(end.code, end.message);
+  switch (end.code) {
+    case TROUPE_DEVICE_POISONED:
+      result.outcome = Outcome::skipped;
+      result.error.reset();
+      break;
+    case TROUPE_DEVICE_ABORTED:
+      result.outcome = Outcome::cancelled;
+      break;
+    case TROUPE_DEVICE_LOST:
+      result.outcome = Outcome::lost;
+      life_ = Life::lost;
+      break;
+    default:
+      result.outcome = Outcome::failed;
+  }
+  return result;
+}
+
+std::vector<TaskResult> ChipState::ended(const DeviceDone& done) {
+  std::vector<TaskResult> out;
+  out.reserve(done.ends.size());
+  for (const auto& end : done.ends) {
+    if (end.correlation < first_ || end.correlation - first_ >= flights_.size()) continue;
+    auto& flight = flights_[end.correlation - first_];
+    if (!flight.ended) out.push_back(finish(flight, end));
+  }
+  while (!flights_.empty() && flights_.front().ended) {
+    flights_.pop_front();
+    ++first_;
+  }
+  launch_queued(out);
+  return out;
+}
+
+std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
+  std::vector<TaskResult> out;
+  auto meant = [&](const TaskKey& key) {
+    return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
+  };
+  std::erase_if(queued_, [&](const TaskRequest& request) {
+    if (!meant(request.key)) return false;
+    remember_failure(request.key);
+    out.push_back(answer(request, Outcome::cancelled));
+    return true;
+  });
+  for (std::size_t i = 0; i < flights_.size(); ++i) {
+    // An abort of a run that has just ended is fine; its completion is on the way.
+    if (!flights_[i].ended && meant(flights_[i].key)) (void)context_->abort(first_ + i);
+  }
+  return out;
+}
+
+std::vector<TaskResult> ChipState::abandon(const Error& reason) {
+  std::vector<TaskResult> out;
+  for (auto& flight : flights_) {
+    if (!flight.ended) out.push_back({flight.key, flight.ticket, -1, Outcome::lost, reason});
+  }
+  for (const auto& request : queued_) out.push_back(answer(request, Outcome::lost, reason));
+  flights_.clear();
+  queued_.clear();
+  in_flight_ = 0;
+  return out;
+}
+
+}  // namespace troupe::actors

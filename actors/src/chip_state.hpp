@@ -1,0 +1,111 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "troupe/actors/protocol.hpp"
+#include "troupe/platform/device_context.hpp"
+#include "troupe/platform/host.hpp"
+
+namespace troupe::actors {
+
+/// Who a chip is.
+struct ChipIdentity {
+  std::string name;  ///< "chip3"
+  std::int32_t index = 0;
+  std::uint32_t incarnation = 0;
+};
+
+/// A chip's life: created → (bring_up) ready ⇄ (reset) → finalized. Owns the device context and everything on
+/// it: allocations, registered callables, runs in flight. Plain state: the actor around it turns messages
+/// into calls and sends what they return; nothing here waits for the device.
+class TROUPE_API ChipState {
+ public:
+  enum class Life : std::uint8_t { created, ready, finalized, lost };
+
+  ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host);
+
+  const ChipIdentity& identity() const { return identity_; }
+  Life life() const { return life_; }
+
+  /// created → ready. `events` is where the device's news goes.
+  Result<ExecutorInfo> bring_up(platform::ContextEvents events);
+  /// ready → created. What was in flight is answered through the device's completions.
+  Result<bool> reset();
+  /// Takes the context out, to be closed where blocking does not hurt. Final.
+  std::optional<platform::DeviceContext> take_context();
+
+  /// Launches what credit allows, queues the rest; returns what ended at once (could not be started,
+  /// skipped).
+  std::vector<TaskResult> execute(std::vector<TaskRequest>& requests);
+  /// Device runs have ended; launches what was queued.
+  std::vector<TaskResult> ended(const DeviceDone& done);
+  /// Queued ones end here, launched ones are asked to.
+  std::vector<TaskResult> cancel(const Cancel& cancel);
+  /// Everything in flight, as lost: for an actor that ends while the device runs.
+  std::vector<TaskResult> abandon(const Error& reason);
+
+  Result<std::uint64_t> malloc(std::uint64_t bytes);
+  Result<bool> free(std::uint64_t address);
+  /// Copies one piece; true when all is done.
+  Result<bool> copy(DeviceCopy& copy);
+  Result<WindowOffer> create_window(const WindowCreate& request);
+  Result<troupe_window_view> import_window(const WindowImport& request);
+  void abort_window(const WindowAbort& request);
+  Result<void> release_window(const WindowRelease& request);
+
+  ExecutorInfo describe() const;
+  ExecutorStatus status() const;
+  std::string why(const Why& why) const;
+  /// The device said it is gone.
+  bool device_lost() const { return life_ == Life::lost; }
+
+ private:
+  struct Flight {
+    TaskKey key;
+    Ticket ticket = 0;
+    TaskBodyRef body;
+    bool ended = false;
+  };
+
+  Error wrong_state(std::string_view call) const;
+  Result<std::uint64_t> callable_id(const Callable& callable);
+  std::optional<TaskResult> prepare(TaskRequest& request);
+  void launch_queued(std::vector<TaskResult>& out);
+  TaskResult finish(Flight& flight, const DeviceDone::One& end);
+  void remember_failure(const TaskKey& key);
+  bool follows_failure(const TaskRequest& request) const;
+
+  ChipConfig config_;
+  ChipIdentity identity_;
+  std::shared_ptr<platform::Host> host_;
+  std::optional<platform::DeviceContext> context_;
+  Life life_ = Life::created;
+  troupe_device_properties properties_{};
+
+  std::unordered_map<const Callable*, std::uint64_t> callables_;
+  std::deque<TaskRequest> queued_;
+  std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
+  std::uint64_t first_ = 1;
+  std::uint32_t in_flight_ = 0;
+  std::deque<TaskKey> failures_;  ///< the latest; see remember_failure
+  std::uint64_t completed_ = 0, failed_ = 0;
+
+  // Scratch of one launch.
+  std::vector<troupe_run> runs_;
+  std::vector<troupe_tensor_arg> tensors_;
+  std::vector<std::uint64_t> depends_;
+};
+
+/// The arguments of a member of a task.
+inline const Arguments& arguments_of(const TaskBody& body, std::uint32_t member) {
+  return body.extras && !body.extras->members.empty() ? body.extras->members[member] : body.args;
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,159 @@
+#include "function_thread.hpp"
+
+#include <algorithm>
+
+#include "chip_state.hpp"
+#include "troupe/actors/errc.hpp"
+#include "troupe/runtime/kernel.hpp"
+#include "troupe/runtime/kernel_abi.hpp"
+
+namespace troupe::actors {
+namespace {
+
+constexpr std::size_t report_batch = 32;
+/// Requests that may be unanswered at once are far fewer, so every dependent still finds its producer here.
+constexpr std::size_t remembered_failures = 4096;
+
+}  // namespace
+
+std::optional<Error> call_function(const TaskRequest& request) {
+  const auto& callable = *request.body->callable;
+  const auto& args = arguments_of(*request.body, request.key.member);
+  auto failed = [&](const std::string& text) {
+    return Error(Errc::function_failed, "function \"" + callable.name + "\": " + text);
+  };
+  std::vector<runtime::TensorDescriptor> descriptors;
+  descriptors.reserve(args.tensors.size());
+  std::vector<const void*> pointers;
+  for (const auto& arg : args.tensors) {
+    if (arg.tensor.buffer().arena != 0) {
+      return failed("tensor argument " + std::to_string(pointers.size()) +
+                    " lives on a chip, not in host memory");
+    }
+    descriptors.push_back(
+        runtime::describe(arg.tensor, arg.tensor.buffer().offset, runtime::AddressSpace::host, arg.tag));
+    pointers.push_back(&descriptors.back());
+  }
+  char text[512] = {};
+  troupe_host_call_v1 call{};
+  call.size = sizeof call;
+  call.tensors = static_cast<std::uint32_t>(pointers.size());
+  call.scalars = static_cast<std::uint32_t>(args.scalars.size());
+  call.descriptors = pointers.data();
+  call.scalar_words = args.scalars.data();
+  call.error_text = text;
+  call.error_text_size = sizeof text;
+  if (callable.kind != CallableKind::function) return failed("this callable is not a host function");
+  if (callable.descriptor != nullptr) {
+    const auto outcome = callable.descriptor->invoke.host_function(&call);
+    if (outcome == TROUPE_DONE) return std::nullopt;
+    return failed(text[0] != '\0' ? text : "failed");
+  }
+  try {
+    runtime::HostArgs host(call);
+    callable.function(host);
+    return std::nullopt;
+  } catch (const Error& error) {
+    return failed(error.message()).caused_by(error);
+  } catch (const std::exception& error) {
+    return failed(error.what());
+  } catch (...) {
+    return failed("threw something that is not a std::exception");
+  }
+}
+
+void FunctionQueue::push(std::vector<TaskRequest> requests) {
+  {
+    std::lock_guard guard(mutex_);
+    for (auto& request : requests) queue_.push_back(std::move(request));
+  }
+  changed_.notify_one();
+}
+
+std::vector<TaskResult> FunctionQueue::cancel(const Cancel& cancel) {
+  std::vector<TaskResult> out;
+  std::lock_guard guard(mutex_);
+  std::erase_if(queue_, [&](const TaskRequest& request) {
+    if (request.key.run != cancel.run || (cancel.task != 0 && request.key.task != cancel.task)) return false;
+    out.push_back({request.key, request.ticket, -1, Outcome::cancelled, std::nullopt});
+    return true;
+  });
+  return out;
+}
+
+void FunctionQueue::stop() {
+  {
+    std::lock_guard guard(mutex_);
+    stopped_ = true;
+    queue_.clear();
+  }
+  changed_.notify_all();
+}
+
+TaskResult FunctionQueue::run(TaskRequest& request) {
+  TaskResult result{request.key, request.ticket, -1, Outcome::done, std::nullopt};
+  const bool skip = std::any_of(request.depends.begin(), request.depends.end(), [&](TaskNumber task) {
+    return std::any_of(failures_.begin(), failures_.end(),
+                       [&](const TaskKey& key) { return key.run == request.key.run && key.task == task; });
+  });
+  if (skip) {
+    result.outcome = Outcome::skipped;
+  } else if (auto error = call_function(request)) {
+    result.outcome = Outcome::failed;
+    result.error = std::move(error);
+  }
+  if (result.outcome != Outcome::done) {
+    failures_.push_back(request.key);
+    if (failures_.size() > remembered_failures) failures_.pop_front();
+  }
+  return result;
+}
+
+void FunctionQueue::work() {
+  std::vector<TaskResult> results;
+  for (;;) {
+    TaskRequest request;
+    {
+      std::unique_lock guard(mutex_);
+      current_.clear();
+      if (!results.empty() && (queue_.empty() || results.size() >= report_batch)) {
+        guard.unlock();
+        report_(std::exchange(results, {}));
+        guard.lock();
+      }
+      changed_.wait(guard, [this] { return stopped_ || !queue_.empty(); });
+      if (stopped_) return;
+      request = std::move(queue_.front());
+      queue_.pop_front();
+      current_ = request.body->name();
+    }
+    results.push_back(run(request));
+  }
+}
+
+void FunctionQueue::drain() {
+  std::vector<TaskResult> results;
+  for (;;) {
+    TaskRequest request;
+    {
+      std::lock_guard guard(mutex_);
+      if (queue_.empty()) break;
+      request = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    results.push_back(run(request));
+  }
+  if (!results.empty()) report_(std::move(results));
+}
+
+std::string FunctionQueue::current() const {
+  std::lock_guard guard(mutex_);
+  return current_;
+}
+
+std::size_t FunctionQueue::queued() const {
+  std::lock_guard guard(mutex_);
+  return queue_.size();
+}
+
+}  // namespace troupe::actors

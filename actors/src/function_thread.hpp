@@ -1,0 +1,49 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "troupe/actors/protocol.hpp"
+
+namespace troupe::actors {
+
+/// Calls the host function of a task. Exceptions become `function_failed`, naming the function.
+std::optional<Error> call_function(const TaskRequest& request);
+
+/// The queue between a sub-worker and its thread. The thread takes requests in order, skips those whose
+/// producer in the queue failed, and reports results in batches.
+class FunctionQueue {
+ public:
+  explicit FunctionQueue(std::function<void(std::vector<TaskResult>)> report) : report_(std::move(report)) {}
+
+  void push(std::vector<TaskRequest> requests);
+  /// Removes what has not started.
+  std::vector<TaskResult> cancel(const Cancel& cancel);
+  /// The thread ends after the function it is in.
+  void stop();
+  /// What the thread does until stop().
+  void work();
+  /// Runs everything that is queued, here: for hosts without threads.
+  void drain();
+
+  std::string current() const;
+  std::size_t queued() const;
+
+ private:
+  TaskResult run(TaskRequest& request);
+
+  std::function<void(std::vector<TaskResult>)> report_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<TaskRequest> queue_;
+  std::string current_;
+  bool stopped_ = false;
+  std::deque<TaskKey> failures_;  ///< of the thread only
+};
+
+}  // namespace troupe::actors

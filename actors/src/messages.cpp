@@ -1,0 +1,12 @@
+#include "messages.hpp"
+
+namespace troupe::actors {
+
+Error error_from(const caf::error& error, const Error& fallback) {
+  if (error.category() == caf::atom("troupe") && error.context().match_elements<Error>()) {
+    return error.context().get_as<Error>(0);
+  }
+  return fallback;
+}
+
+}  // namespace troupe::actors

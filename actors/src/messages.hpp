@@ -1,0 +1,41 @@
+#pragma once
+
+// Makes the protocol's structs sendable. They never leave the process, so none is serialisable.
+#include <caf/all.hpp>
+
+#include "troupe/actors/protocol.hpp"
+
+#define TROUPE_ACTORS_MESSAGES(X)                                                                            \
+  X(Results)                                                                                                 \
+  X(Execute) X(Cancel) X(Describe) X(GetStatus) X(Why) X(ExecutorInfo) X(ExecutorStatus) X(DeviceDone)       \
+      X(DeviceCallDone) X(BringUp) X(ResetChip) X(FinalizeChip) X(DeviceMalloc) X(DeviceFree) X(DeviceCopy)  \
+          X(WindowCreate) X(WindowImport) X(WindowAbort) X(WindowRelease) X(Credit) X(Wake) X(StopProgram)   \
+              X(Submit) X(Await) X(ReadDone) X(ProgramEnded) X(CancelRun) X(Placed) X(RunResults)            \
+                  X(DeadlineDue) X(Form) X(Dissolve) X(Hold) X(OpenRun) X(Ready) X(RunClosed) X(StartWorker) \
+                      X(AddExecutor) X(RemoveExecutor) X(AllocateDomain) X(ReleaseDomain) X(HoldDomain)      \
+                          X(SetDriver) X(OpenDomain) X(ChipOf) X(StopWorker)
+
+#define TROUPE_ACTORS_SENDABLE(name) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::name)
+TROUPE_ACTORS_MESSAGES(TROUPE_ACTORS_SENDABLE)
+#undef TROUPE_ACTORS_SENDABLE
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Error)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<bool>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<std::uint64_t>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<std::int32_t>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<troupe_window_view>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<troupe::actors::ExecutorInfo>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<troupe::actors::WindowOffer>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<troupe::actors::DomainInfo>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<troupe::actors::RunOpened>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<troupe::actors::ChipAccess>)
+
+namespace troupe::actors {
+
+/// An actor ends because of this: what its supervisor and its `down` message see.
+inline caf::error exit_with(const Error& error) {
+  return caf::error{1, caf::atom("troupe"), caf::make_message(error)};
+}
+/// The error behind a CAF error; `fallback` when CAF made it itself (actor killed, gone, …).
+Error error_from(const caf::error& error, const Error& fallback);
+
+}  // namespace troupe::actors

@@ -1,0 +1,233 @@
+#include "program_run.hpp"
+#include "system_core.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// Asks a worker (or a chip) something and waits for the answer, on the caller's thread.
+template <class Answer, class Actor, class Question>
+Answer ask(NodeCore& node, const Actor& actor, Question question) {
+  std::optional<Answer> answer;
+  auto pump = node.shared->pumps->take();
+  pump->request(actor, caf::infinite, std::move(question))
+      .receive([&](Answer& given) { answer = std::move(given); }, [](const caf::error&) {});
+  if (!answer) throw Error(Errc::shut_down, node.shared->path + " has gone");
+  return *std::move(answer);
+}
+
+/// Device memory of a chip; freed when the last tensor of it goes, unless the chip (or this life of it) went
+/// first.
+class DeviceHold final : public BufferHold {
+ public:
+  DeviceHold(caf::weak_actor_ptr chip, std::uint64_t address) : chip_(std::move(chip)), address_(address) {}
+  ~DeviceHold() override {
+    if (auto chip = caf::actor_cast<Chip>(chip_)) caf::anon_send(chip, DeviceFree{address_});
+  }
+
+ private:
+  caf::weak_actor_ptr chip_;
+  std::uint64_t address_;
+};
+
+}  // namespace
+
+Worker NodeCore::get() {
+  std::lock_guard guard(mutex);
+  if (!worker) throw Error(Errc::shut_down, shared->path + " has gone with its system");
+  return worker;
+}
+
+// --- handle
+// -------------------------------------------------------------------------------------------------
+
+bool Handle::done() const { return ref_ && ref_->outcome->done(); }
+
+bool Handle::wait(std::chrono::nanoseconds timeout) const {
+  if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
+  auto& node = *ref_->node;
+  if (!node.shared->services->deterministic() || node.gone) return ref_->outcome->wait(timeout);
+  auto& clock = node.shared->pumps->system().clock();
+  const auto until = clock.now() + timeout;
+  while (!ref_->outcome->done() && clock.now() < until && node.shared->pumps->step()) {
+  }
+  return ref_->outcome->done();
+}
+
+void Handle::wait() const {
+  if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
+  auto& node = *ref_->node;
+  if (!node.shared->services->deterministic() || node.gone) {
+    ref_->outcome->wait(std::nullopt);
+    return;
+  }
+  while (!ref_->outcome->done()) {
+    if (!node.shared->pumps->step())
+      throw Error(Errc::deadlock, "nothing is runnable, but the run has not ended");
+  }
+}
+
+void Handle::cancel() const {
+  if (!ref_) return;
+  if (auto run = caf::actor_cast<Run>(ref_->run)) {
+    caf::anon_send(run, CancelRun{Error(Errc::cancelled, "the run was cancelled")});
+  }
+}
+
+RunReport Handle::report() const {
+  wait();
+  return *ref_->outcome->get();
+}
+
+Result<void> Handle::result() const {
+  const auto how = report();
+  if (how.error) return *how.error;
+  return {};
+}
+
+// --- callables
+// ----------------------------------------------------------------------------------------------
+
+void Node::load(const std::string& path) const { load(runtime::Module::open(path).value()); }
+void Node::load(const runtime::Module& module) const { core_->shared->callables->load(module).value(); }
+void Node::add(CallableRef callable) const {
+  (void)core_->shared->callables->add(std::move(callable)).value();
+}
+void Node::add_kernel(const std::string& name, std::vector<std::uint8_t> object) const {
+  auto callable = std::make_shared<Callable>();
+  callable->name = name;
+  callable->bytes = std::move(object);
+  add(std::move(callable));
+}
+void Node::add_function(const std::string& name, HostFunction function) const {
+  add(host_callable(name, std::move(function)));
+}
+
+// --- programs
+// -----------------------------------------------------------------------------------------------
+
+void Node::run_bound(RunOptions options, BoundProgram program) const {
+  const auto worker = core_->get();
+  auto outcome = std::make_shared<RunOutcome>();
+  auto pump = core_->shared->pumps->take();
+  OpenRun open;
+  open.name = options.name;
+  open.priority = static_cast<std::int8_t>(options.priority);
+  open.deadline = options.deadline;
+  open.outcome = outcome;
+  open.driver = driver_of(*pump.get());
+  const bool plain = static_cast<bool>(program.plain);
+  auto held = std::make_shared<BoundProgram>(std::move(program));
+  if (!plain) open.program = held;
+  std::optional<Result<RunOpened>> opened;
+  pump->request(worker, caf::infinite, std::move(open))
+      .receive([&](Result<RunOpened>& answer) { opened = std::move(answer); }, [](const caf::error&) {});
+  if (!opened) throw Error(Errc::shut_down, core_->shared->path + " has gone");
+  if (!*opened) throw opened->error();
+  if (plain) {
+    run_plain(*pump.get(), core_->shared, (*opened)->id, (*opened)->run, *held);
+  } else {
+    wait_for_end(*pump.get());
+  }
+  const auto report = outcome->get();
+  if (report && report->error) throw *report->error;
+}
+
+Handle Node::submit_bound(RunOptions options, BoundProgram program) const {
+  const auto worker = core_->get();
+  OpenRun open;
+  open.program = std::make_shared<BoundProgram>(std::move(program));
+  open.name = options.name;
+  open.priority = static_cast<std::int8_t>(options.priority);
+  open.deadline = options.deadline;
+  open.outcome = std::make_shared<RunOutcome>();
+  Handle handle;
+  handle.ref_ = std::make_shared<RunRef>();
+  handle.ref_->outcome = open.outcome;
+  handle.ref_->node = core_;
+  auto pump = core_->shared->pumps->take();
+  std::optional<Result<RunOpened>> opened;
+  pump->request(worker, caf::infinite, std::move(open))
+      .receive([&](Result<RunOpened>& answer) { opened = std::move(answer); }, [](const caf::error&) {});
+  if (!opened) throw Error(Errc::shut_down, core_->shared->path + " has gone");
+  if (!*opened) throw opened->error();
+  handle.ref_->run = caf::actor_cast<caf::weak_actor_ptr>((*opened)->run);
+  return handle;
+}
+
+void Node::run(std::string_view program, const Args& args, RunOptions options) const {
+  const auto* callable = core_->shared->callables->find(program).value();
+  if (!callable->program) {
+    throw Error(Errc::bad_argument, "\"" + std::string(program) + "\" is not an orchestration program");
+  }
+  if (options.name == "program") options.name = std::string(program);
+  run_bound(std::move(options), callable->program(args.values));
+}
+
+// --- buffers and chips
+// --------------------------------------------------------------------------------------
+
+Tensor Node::host_tensor(const runtime::Shape& shape, runtime::DType dtype) const {
+  return core_->shared->memory->tensor(shape, dtype).value();
+}
+int Node::chips() const { return core_->shared->chips.load(); }
+const std::string& Node::name() const { return core_->shared->name; }
+ExecutorStatus Node::status() const { return ask<ExecutorStatus>(*core_, core_->get(), GetStatus{}); }
+int Node::add_chip(const ChipConfig& config) const {
+  return ask<Result<std::int32_t>>(*core_, core_->get(), AddExecutor{config}).value();
+}
+void Node::remove_chip(int index) const {
+  (void)ask<Result<bool>>(*core_, core_->get(), RemoveExecutor{index}).value();
+}
+ChipDevice Node::chip(int index) const {
+  (void)ask<Result<ChipAccess>>(*core_, core_->get(), ChipOf{index}).value();
+  return {core_, index};
+}
+
+Tensor ChipDevice::malloc(const runtime::Shape& shape, runtime::DType dtype) const {
+  const auto like = runtime::Tensor::unallocated(shape, dtype);
+  const auto access = ask<Result<ChipAccess>>(*core_, core_->get(), ChipOf{index_}).value();
+  const auto address = ask<Result<std::uint64_t>>(*core_, access.chip, DeviceMalloc{like.bytes()}).value();
+  auto hold = std::make_shared<DeviceHold>(caf::actor_cast<caf::weak_actor_ptr>(access.chip), address);
+  const runtime::BufferRef ref{device_arena(index_), access.incarnation, address};
+  return {runtime::Tensor::create(ref, like.bytes(), 0, shape, dtype).value(), std::move(hold)};
+}
+
+namespace {
+
+void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, bool to_device) {
+  const auto& there = device.description();
+  const auto& here = host.description();
+  if (there.buffer().arena != device_arena(index)) {
+    throw Error(Errc::bad_argument, "the device tensor does not live on chip " + std::to_string(index));
+  }
+  if (here.host_address() == nullptr)
+    throw Error(Errc::bad_argument, "the other tensor is not in host memory");
+  if (here.bytes() != there.bytes() || !here.is_contiguous() || !there.is_contiguous()) {
+    throw Error(Errc::bad_argument, "copies go between contiguous tensors of one size, not " +
+                                        to_string(here) + " and " + to_string(there));
+  }
+  const auto access = ask<Result<ChipAccess>>(core, core.get(), ChipOf{index}).value();
+  if (access.incarnation != there.buffer().generation) {
+    throw Error(Errc::data_lost,
+                "the device tensor died with an earlier life of chip " + std::to_string(index));
+  }
+  DeviceCopy order;
+  order.to_device = to_device;
+  order.address = there.buffer().offset + there.byte_offset();
+  order.host = here.host_address();
+  order.bytes = here.bytes();
+  (void)ask<Result<bool>>(core, access.chip, order).value();
+}
+
+}  // namespace
+
+void ChipDevice::copy_to(const Tensor& device, const Tensor& host) const {
+  copy(*core_, index_, device, host, true);
+}
+void ChipDevice::copy_from(const Tensor& host, const Tensor& device) const {
+  copy(*core_, index_, device, host, false);
+}
+void ChipDevice::run_program(BoundProgram program) const { Node(core_).run_bound({}, std::move(program)); }
+
+}  // namespace troupe::actors

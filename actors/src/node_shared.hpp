@@ -1,0 +1,63 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host_memory.hpp"
+#include "services.hpp"
+#include "troupe/actors/callable.hpp"
+#include "troupe/actors/config.hpp"
+#include "troupe/actors/status.hpp"
+#include "troupe/runtime/module.hpp"
+
+namespace troupe::actors {
+
+/// The callables that the programs of a node (and of all levels below a pod) can name. Things are added,
+/// never removed, so that a pointer to one stays good. Thread-safe.
+class CallableRegistry {
+ public:
+  /// Errors: `bad_argument` when the name stands for something else already.
+  Result<const Callable*> add(CallableRef callable);
+  Result<void> load(const runtime::Module& module);
+  Result<const Callable*> find(std::string_view name) const;
+  std::vector<std::string> names() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, CallableRef, std::less<>> by_name_;
+  std::vector<runtime::Module> modules_;
+};
+
+class PumpPool;
+
+/// What the programs of a worker may look at from their own threads: names, limits, counts. Thread-safe.
+struct NodeShared {
+  std::string name;  ///< "node0"
+  std::string path;  ///< "pod0/node0"
+  std::shared_ptr<Services> services;
+  std::shared_ptr<PumpPool> pumps;
+  std::shared_ptr<HostMemory> memory;
+  std::shared_ptr<CallableRegistry> callables;
+  std::uint32_t soft_limit = 8192;
+  std::uint32_t hard_limit = 65536;
+  std::uint64_t arena_bytes = 0;
+  std::atomic<int> chips{0};  ///< executors that are chips or workers, numbered from 0
+  std::atomic<int> sub_workers{0};
+  std::atomic<bool> of_workers{false};  ///< a pod: its executors take programs
+
+  /// Executor `index` is a sub-worker (or does not exist): tasks of chips and nodes cannot be sent there.
+  bool takes_tasks(int index) const {
+    std::lock_guard guard(kinds_mutex);
+    return index >= 0 && static_cast<std::size_t>(index) < kinds.size() &&
+           kinds[static_cast<std::size_t>(index)] != ExecutorKind::sub_worker;
+  }
+  mutable std::mutex kinds_mutex;
+  std::vector<ExecutorKind> kinds;  ///< by executor number
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,186 @@
+#include "troupe/actors/orchestrator.hpp"
+
+#include "program_core.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+
+detail::ArgReader detail::reader(const Arguments& args) { return {args.tensors, args.scalars}; }
+
+void Args::refuse_tensor(const runtime::TensorArg& arg) const {
+  const auto index = std::to_string(values.tensors.size());
+  if (!arg.tensor.valid()) throw Error(Errc::bad_argument, "tensor argument " + index + " describes nothing");
+  throw Error(Errc::bad_argument, "a task carries at most " + index + " tensors");
+}
+void Args::refuse_scalar() const {
+  throw Error(Errc::bad_argument,
+              "a task carries at most " + std::to_string(values.scalars.size()) + " scalars");
+}
+
+// --- waiters
+// ------------------------------------------------------------------------------------------------
+
+Waiter::~Waiter() { node_->core_->forget(*this); }
+void Waiter::block() { node_->core_->block_on(*this); }
+
+void Task::wait() const { Await(*node_, number_).wait(); }
+void Task::Await::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  node_->core_->wait(*this, actors::Await::What::task, number_);
+}
+void Task::Await::wait() {
+  node_->core_->wait(*this, actors::Await::What::task, number_);
+  block();
+  rethrow();
+}
+
+void Drained::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  node_->core_->wait(*this, Await::What::drained, node_->core_->last_task());
+}
+void Drained::wait() {
+  node_->core_->wait(*this, Await::What::drained, node_->core_->last_task());
+  block();
+  rethrow();
+}
+
+bool Room::await_ready() const { return node_->core_->below_soft_limit(); }
+void Room::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  node_->core_->wait(*this, Await::What::room, 0, room_limit());
+}
+void Room::wait() {
+  if (await_ready()) return;
+  node_->core_->wait(*this, Await::What::room, 0, room_limit());
+  block();
+  rethrow();
+}
+std::uint64_t Room::room_limit() const {
+  // Below the limit by a quarter, so that the program gets going for a while.
+  return std::max<std::uint64_t>(1, node_->core_->node().soft_limit * std::uint64_t{3} / 4);
+}
+
+ReadBytes::ReadBytes(Orchestrator& node, const Tensor& tensor) : Waiter(node), tensor_(tensor) {}
+void ReadBytes::begin() {
+  number_ = node_->core_->read(tensor_);
+  node_->core_->wait(*this, Await::What::data, number_);
+}
+void ReadBytes::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  begin();
+}
+void ReadBytes::block_for_data() {
+  begin();
+  block();
+}
+ReadBytes::~ReadBytes() {
+  // Given up (the frame was destroyed, or an exception passed by): writers must not wait for this reader.
+  if (number_ != 0 && !finished_ && !error) node_->core_->read_done(number_);
+}
+
+void ReadBytes::finish(void* to, std::uint64_t elements) {
+  const auto& view = tensor_.description();
+  const auto bytes = view.element_bytes();
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the address travelled as a number
+  const auto* base =
+      reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(value)) + view.byte_offset();
+  auto* out = static_cast<std::byte*>(to);
+  if (view.is_contiguous()) {
+    std::memcpy(out, base, elements * bytes);
+  } else {
+    // Row-major order over the strides.
+    std::array<std::uint32_t, runtime::limits::max_dims> at{};
+    for (std::uint64_t i = 0; i < elements; ++i) {
+      std::uint64_t offset = 0;
+      for (std::size_t d = 0; d < view.dims(); ++d) offset += std::uint64_t{at[d]} * view.stride(d);
+      std::memcpy(out + i * bytes, base + offset * bytes, bytes);
+      for (std::size_t d = view.dims(); d-- > 0;) {
+        if (++at[d] < view.extent(d)) break;
+        at[d] = 0;
+      }
+    }
+  }
+  finished_ = true;
+  node_->core_->read_done(number_);
+}
+
+Scope::Scope(Orchestrator& node) : node_(&node) { node.core_->begin_scope(); }
+Scope::~Scope() {
+  if (node_ != nullptr) node_->core_->end_scope();
+}
+
+// --- domains
+// ------------------------------------------------------------------------------------------------
+
+Tensor DomainRank::bytes(std::string_view name, runtime::DType dtype) const {
+  const auto known = info_->buffers.find(name);
+  if (known == info_->buffers.end()) {
+    throw Error(Errc::bad_argument, "the domain has no buffer \"" + std::string(name) + "\"");
+  }
+  const auto& rank = info_->ranks[index_];
+  const auto [offset, size] = known->second;
+  const runtime::BufferRef ref{rank.arena, rank.incarnation, rank.base + offset};
+  return runtime::Tensor::create(ref, size, 0, runtime::Shape(size / runtime::size_of(dtype)), dtype).value();
+}
+runtime::ScalarArg DomainRank::address_of(std::string_view name) const {
+  return {bytes(name, runtime::DType::u8).description().buffer().offset};
+}
+DomainContext DomainRank::context() const {
+  const auto& rank = info_->ranks[index_];
+  DomainContext context;
+  context.domain = info_->id;
+  context.address = rank.context;
+  if (rank.bytes == 0) return context;
+  // In words as large as they must be for the extent to fit 32 bits.
+  const auto dtype = rank.bytes % 8 == 0 ? runtime::DType::u64 : runtime::DType::u8;
+  const runtime::BufferRef ref{rank.arena, rank.incarnation, rank.base};
+  context.window =
+      runtime::Tensor::create(ref, rank.bytes, 0, runtime::Shape(rank.bytes / runtime::size_of(dtype)), dtype)
+          .value();
+  return context;
+}
+
+Domain::Domain(Orchestrator& node, std::shared_ptr<const DomainInfo> info)
+    : info_(std::move(info)),
+      lease_(nullptr, [core = node.core_, id = info_->id](void*) { core->release_domain(id); }) {}
+
+void DomainRequest::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  node_->core_->open_domain(*this, spec_);
+}
+Domain DomainRequest::await_resume() {
+  rethrow();
+  return {*node_, std::move(domain)};
+}
+Domain DomainRequest::get() {
+  node_->core_->open_domain(*this, spec_);
+  block();
+  return await_resume();
+}
+
+// --- orchestrator
+// -------------------------------------------------------------------------------------------
+
+Tensor Orchestrator::host_tensor(const runtime::Shape& shape, runtime::DType dtype) {
+  return core_->node().memory->tensor(shape, dtype).value();
+}
+Tensor Orchestrator::alloc(const runtime::Shape& shape, runtime::DType dtype) {
+  return core_->alloc(shape, dtype);
+}
+const Callable& Orchestrator::callable(std::string_view name) const { return core_->callable(name); }
+Task Orchestrator::submit_call(const Callable* callable, detail::SubmitCall call) {
+  return {*this, core_->submit(callable, std::move(call))};
+}
+Task Orchestrator::group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
+                              detail::SubmitCall call) {
+  return {*this, core_->submit_group(callable, std::move(members), std::move(chips), std::move(call))};
+}
+void Orchestrator::flush() {
+  core_->flush();
+  core_->port().kick();
+}
+int Orchestrator::chips() const { return core_->node().chips.load(); }
+const std::string& Orchestrator::path() const { return core_->node().path; }
+std::size_t Orchestrator::unfinished() const { return core_->unfinished(); }
+
+}  // namespace troupe::actors

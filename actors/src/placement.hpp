@@ -1,0 +1,115 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "troupe/actors/protocol.hpp"
+
+namespace troupe::actors {
+
+/// Which request goes to which executor, and when. Knows executors as lanes with credit; keeps what cannot go
+/// yet; remembers what is out, so that the death of an executor is the answer to its requests. Plain state.
+///
+/// - Requests bound to an executor queue there, in the order they came: in-order dispatch relies on it.
+/// - Others go to the executor with most free credit; runs take turns, higher priority first.
+/// - A group takes its place in the queues of all its executors at once and starts when it is first in each:
+///   nothing overtakes it there (it cannot starve), and two groups meet in the same order everywhere (they
+///   cannot lock each other out).
+class TROUPE_API Placement {
+ public:
+  struct Send {
+    std::int32_t executor = -1;
+    std::vector<TaskRequest> requests;
+  };
+  /// What to send and to tell after a change.
+  struct Moves {
+    std::vector<Send> sends;
+    std::map<RunId, std::vector<std::pair<TaskNumber, std::int32_t>>> placed;  ///< of runs that asked
+    std::vector<TaskResult> refused;
+  };
+
+  std::int32_t add(ExecutorKind kind, std::string name, std::uint32_t credit);
+  std::size_t size() const { return lanes_.size(); }
+  /// The executor is there: its queue moves.
+  void up(std::int32_t executor, std::uint32_t credit);
+  /// The executor died: its requests are answered `lost`, its queue waits for it to come back.
+  std::vector<TaskResult> down(std::int32_t executor, const Error& reason);
+  /// The executor will not come back: what waits for it is answered too.
+  std::vector<TaskResult> retire(std::int32_t executor, const Error& reason);
+
+  /// Takes nothing new for the executor; what it has, it finishes.
+  void close_lane(std::int32_t executor) { lane(executor).closing = true; }
+
+  void open(RunId run, std::int8_t priority);
+  void close(RunId run);
+  void take(Ready& ready);
+  /// Credit comes back; fills in `executor`. Answers that nobody waits for are dropped.
+  std::vector<TaskResult> results(Results& results);
+  /// Takes back what has not left; `holders`: executors that have some of it.
+  std::vector<TaskResult> cancel(const Cancel& cancel, std::vector<std::int32_t>& holders);
+
+  Moves place();
+
+  std::size_t queued(std::int32_t executor) const { return lane(executor).queue.size(); }
+  std::size_t out(std::int32_t executor) const { return lane(executor).used; }
+  bool idle(std::int32_t executor) const { return queued(executor) == 0 && out(executor) == 0; }
+  std::string why(RunId run, TaskNumber task) const;
+
+ private:
+  struct Group {
+    TaskRequest request;
+    std::vector<std::int32_t> lanes;
+  };
+  struct Entry {
+    TaskRequest request;
+    std::shared_ptr<Group> group;  ///< a place in the queue of a member's executor
+  };
+  struct Flight {
+    TaskKey key;
+    bool ended = false;
+  };
+  struct Lane {
+    ExecutorKind kind = ExecutorKind::chip;
+    std::string name;
+    bool up = false, retired = false, closing = false, listed = false;
+    std::uint32_t credit = 0, used = 0;
+    std::deque<Entry> queue;
+    std::deque<Flight> flights;  ///< by ticket from `first` on
+    Ticket first = 1;
+    std::vector<TaskRequest> outbox;
+  };
+  struct RunQueue {
+    std::int8_t priority = 0;
+    bool report = false;
+    std::deque<TaskRequest> waiting[3];  ///< by kind of executor
+  };
+
+  Lane& lane(std::int32_t executor) { return lanes_[static_cast<std::size_t>(executor)]; }
+  const Lane& lane(std::int32_t executor) const { return lanes_[static_cast<std::size_t>(executor)]; }
+  static ExecutorKind kind_for(const TaskRequest& request);
+  std::int32_t home_of(const Arguments& args) const;
+  void touch(std::int32_t executor);
+  void take_group(TaskRequest request);
+  void drain(std::int32_t executor);
+  bool start_group(const std::shared_ptr<Group>& group);
+  void put(std::int32_t executor, TaskRequest request);
+  std::int32_t best(ExecutorKind kind) const;
+  void place_waiting(Moves& moves);
+  void refuse(const TaskRequest& request, const Error& error);
+
+  std::deque<Lane> lanes_;
+  std::map<RunId, RunQueue> runs_;
+  std::vector<RunId> turns_;
+  std::size_t turn_ = 0;
+  std::size_t waiting_count_[3] = {0, 0, 0};
+  std::vector<std::int32_t> touched_;
+  std::vector<std::int32_t> outboxes_;
+  std::vector<TaskResult> refused_;
+  mutable std::size_t cursor_ = 0;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "node_shared.hpp"
+#include "troupe/actors/orchestrator.hpp"
+#include "troupe/actors/protocol.hpp"
+
+namespace troupe::actors {
+
+/// How a program reaches its run, and how it waits: a pump for plain functions, an actor for coroutines.
+class ProgramPort {
+ public:
+  ProgramPort() = default;
+  ProgramPort(const ProgramPort&) = delete;
+  ProgramPort& operator=(const ProgramPort&) = delete;
+  virtual ~ProgramPort() = default;
+
+  virtual void send(Submit submit) = 0;
+  virtual void send(Await await) = 0;
+  virtual void send(ReadDone done) = 0;
+  virtual void send(OpenDomain open) = 0;
+  virtual void send(ReleaseDomain release) = 0;
+  /// Gets what has been sent going on other threads while the program computes.
+  virtual void kick() = 0;
+  virtual bool may_block() const = 0;
+  /// Waits for one message and hands it to the core.
+  virtual void block() = 0;
+};
+
+/// Intermediates that no handle can name any more, until their program tells its run. Handles may go on any
+/// thread and after the program: then nobody listens.
+struct ReleaseBox {
+  std::mutex mutex;
+  std::vector<std::uint64_t> numbers;
+  std::atomic<bool> any{false};
+};
+
+/// The program's side of a run: numbers tasks and buffers, gathers submits into batches, keeps the limits,
+/// knows who waits for what. Used from the program's thread of control only.
+class ProgramCore {
+ public:
+  ProgramCore(std::shared_ptr<NodeShared> node, RunId run, std::unique_ptr<ProgramPort> port);
+  ~ProgramCore();
+
+  NodeShared& node() const { return *node_; }
+  ProgramPort& port() const { return *port_; }
+  RunId run() const { return run_; }
+
+  // For the orchestrator.
+  const Callable& callable(std::string_view name);
+  TaskNumber submit(const Callable* callable, detail::SubmitCall call);
+  TaskNumber submit_group(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
+                          detail::SubmitCall call);
+  Tensor alloc(const runtime::Shape& shape, runtime::DType dtype);
+  TaskNumber read(const Tensor& tensor);
+  void read_done(TaskNumber task);
+  void begin_scope();
+  void end_scope() noexcept;
+  void flush();
+  std::size_t unfinished() const { return static_cast<std::size_t>(submitted_ - ended_); }
+  bool below_soft_limit() const { return unfinished() < node_->soft_limit; }
+
+  // Waiting.
+  void wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit = 0);
+  void open_domain(Waiter& waiter, const DomainSpec& spec);
+  void release_domain(std::uint64_t id) noexcept;
+  void block_on(Waiter& waiter);
+  void forget(Waiter& waiter) noexcept;
+  std::size_t waiting() const { return waiters_.size(); }
+  TaskNumber last_task() const { return next_task_ - 1; }
+
+  // For whoever drives the program: messages of the run.
+  void on(const Credit& credit) { ended_ = std::max(ended_, credit.ended); }
+  void on(Wake& wake);
+  void on(const StopProgram& stop);
+  const std::optional<Error>& stopped() const { return stopped_; }
+  /// From now on every call but a destructor throws `reason`.
+  void stop(const Error& reason);
+  /// A coroutine to resume, if the last message brought an answer.
+  std::coroutine_handle<> take_resumable() { return std::exchange(resumable_, {}); }
+
+ private:
+  void check_alive() const;
+  void check_target(const Callable& callable, std::int32_t target) const;
+  void check_arguments(const Arguments& args, const SubmitExtras* extras) const;
+  void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
+  void append(Submission line);
+  void make_room();
+  void send_releases();
+
+  std::shared_ptr<NodeShared> node_;
+  RunId run_;
+  std::unique_ptr<ProgramPort> port_;
+  std::shared_ptr<ReleaseBox> releases_ = std::make_shared<ReleaseBox>();
+  std::vector<Submission> lines_;
+  std::vector<std::shared_ptr<BufferHold>> holds_;
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::unordered_map<std::string, const Callable*, Hash, std::equal_to<>> callables_;
+  std::unordered_map<std::uint64_t, Waiter*> waiters_;
+  std::coroutine_handle<> resumable_;
+  std::optional<Error> stopped_;
+  TaskNumber next_task_ = 1;
+  std::uint64_t next_buffer_ = 1, next_token_ = 1, submitted_ = 0, ended_ = 0;
+  std::size_t depth_ = 0;
+};
+
+/// The token of the run's last word to its program.
+constexpr std::uint64_t run_over_token = ~std::uint64_t{0};
+
+}  // namespace troupe::actors

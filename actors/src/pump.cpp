@@ -1,0 +1,143 @@
+#include "pump.hpp"
+
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// A caller looks for work this often before it parks: about 5 µs.
+constexpr int look_rounds = 100;
+
+}  // namespace
+
+void InlineUnit::run(caf::resumable* job) {
+  switch (job->resume(this, 64)) {
+    case caf::resumable::resume_later:
+      jobs_.push_back(job);
+      break;
+    case caf::resumable::done:
+    case caf::resumable::awaiting_message:
+      intrusive_ptr_release(job);
+      break;
+    case caf::resumable::shutdown_execution_unit:
+      break;
+  }
+}
+
+bool InlineUnit::run_one() {
+  if (jobs_.empty()) return false;
+  auto* job = jobs_.front();
+  jobs_.pop_front();
+  run(job);
+  return true;
+}
+
+void InlineUnit::flush() {
+  while (!jobs_.empty()) {
+    system().scheduler().enqueue(jobs_.front());
+    jobs_.pop_front();
+  }
+}
+
+Pump::Pump(caf::actor_config& config, const PumpPool* pool)
+    : blocking_actor(config), unit_(config.host->system()), queue_(shared_queue(system())), pool_(pool) {
+  context(&unit_);
+}
+
+void Pump::launch(caf::execution_unit*, bool, bool hide) {
+  if (!hide) register_at_system();
+  initialize();
+  context(&unit_);
+}
+
+bool Pump::work_until_message() {
+  if (!mailbox().empty()) return true;
+  queue_->begin_looking();
+  for (int idle = 0; idle < look_rounds && mailbox().empty();) {
+    if (unit_.run_one()) {
+      idle = 0;
+    } else if (auto* job = queue_->try_pop()) {
+      unit_.run(job);
+      idle = 0;
+    } else {
+      ++idle;
+      pause_briefly();
+    }
+  }
+  queue_->end_looking();
+  return !mailbox().empty();
+}
+
+void Pump::step_until_message() {
+  unit_.flush();
+  while (mailbox().empty()) {
+    if (!pool_->step()) {
+      throw Error(Errc::deadlock,
+                  "nothing is runnable and no timer is set, but a caller waits for an answer");
+    }
+  }
+}
+
+void Pump::await_data() {
+  if (queue_ == nullptr) return step_until_message();
+  if (work_until_message()) return;
+  unit_.flush();
+  blocking_actor::await_data();
+}
+
+bool Pump::await_data(timeout_type deadline) {
+  if (queue_ == nullptr) {
+    unit_.flush();
+    while (mailbox().empty() && pool_->step()) {
+    }
+    return !mailbox().empty();
+  }
+  if (work_until_message()) return true;
+  unit_.flush();
+  return blocking_actor::await_data(deadline);
+}
+
+PumpPool::~PumpPool() {
+  for (auto& handle : free_) {
+    caf::scoped_execution_unit unit{system_};
+    auto* pump = static_cast<Pump*>(caf::actor_cast<caf::abstract_actor*>(handle));
+    pump->cleanup(caf::exit_reason::normal, &unit);
+  }
+}
+
+PumpPool::Lease PumpPool::take() {
+  {
+    std::lock_guard guard(mutex_);
+    if (!free_.empty()) {
+      auto handle = std::move(free_.back());
+      free_.pop_back();
+      return {*this, std::move(handle)};
+    }
+  }
+  caf::scoped_execution_unit unit{system_};
+  caf::actor_config config{&unit};
+  config.flags |= caf::abstract_actor::is_hidden_flag;
+  auto handle = system_->spawn_impl<Pump, caf::no_spawn_options>(config, this);
+  return {*this, caf::actor_cast<caf::strong_actor_ptr>(handle)};
+}
+
+void PumpPool::give_back(caf::strong_actor_ptr pump) {
+  std::lock_guard guard(mutex_);
+  free_.push_back(std::move(pump));
+}
+
+PumpPool::Lease::~Lease() {
+  if (!pump_) return;
+  get()->flush();
+  pool_->give_back(std::move(pump_));
+}
+
+bool PumpPool::step() const {
+  if (stepper_) return stepper_();
+  auto& scheduler = dynamic_cast<caf::scheduler::test_coordinator&>(system_->scheduler());
+  return scheduler.try_run_once() || scheduler.trigger_timeout();
+}
+
+}  // namespace troupe::actors

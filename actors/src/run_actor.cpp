@@ -1,0 +1,113 @@
+#include "run_actor.hpp"
+
+#include "program_core.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+class RunActor : public Run::base {
+ public:
+  RunActor(caf::actor_config& config, RunConfig run, std::shared_ptr<HostMemory> memory, Worker worker,
+           ProgramActor driver, std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline)
+      : Run::base(config),
+        worker_(std::move(worker)),
+        watcher_(driver),
+        driver_(std::move(driver)),
+        outcome_(std::move(outcome)),
+        deadline_(deadline),
+        state_(std::move(run), std::move(memory)) {}
+
+  const char* name() const override { return "run"; }
+
+  behavior_type make_behavior() override {
+    set_exception_handler([this](std::exception_ptr&) -> caf::error {
+      return exit_with(Error(Errc::shut_down, "an exception in the run of \"" + state_.config().name + "\""));
+    });
+    if (deadline_.count() > 0) delayed_send(this, deadline_, DeadlineDue{0});
+    return {
+        [this](Submit& lines) { state_.submit(lines), flush(); },
+        [this](RunResults& results) { state_.results(results), flush(); },
+        [this](const Placed& placed) { state_.placed(placed), flush(); },
+        [this](const Await& await) { state_.await(await), flush(); },
+        [this](const ReadDone& read) { state_.read_done(read.task), flush(); },
+        [this](const ProgramEnded& over) { state_.program_ended(over), flush(); },
+        [this](const CancelRun& order) { state_.cancel(order.reason), flush(); },
+        [this](const DeadlineDue& due) { state_.deadline_due(due.task), flush(); },
+        [this](const SetDriver& set) { driver_ = set.driver; },
+        [this](const OpenDomain& open) { open_domain(open); },
+        [this](const ReleaseDomain& release) { send(worker_, release); },
+        [this](const Why& why) { return state_.why(why.task); },
+    };
+  }
+
+  void on_exit() override {
+    // Without effect when the run ended as it should.
+    RunReport report;
+    report.error =
+        Error(Errc::shut_down, "the run of \"" + state_.config().name + "\" was ended from outside");
+    outcome_->set(report);
+    if (driver_ && !state_.finished()) send(driver_, StopProgram{*report.error});
+    if (driver_) send(driver_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
+    if (watcher_ && watcher_ != driver_) send(watcher_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
+    watcher_ = nullptr;
+    if (worker_) send(worker_, RunClosed{state_.config().id});
+    worker_ = nullptr;
+    driver_ = nullptr;
+  }
+
+ private:
+  /// Sends what the message that was handled led to.
+  void flush() {
+    auto effects = state_.advance();
+    const auto id = state_.config().id;
+    if (!effects.ready.empty()) send(worker_, Ready{id, effects.report, std::move(effects.ready)});
+    for (auto& [domain, delta] : effects.domain_holds) send(worker_, HoldDomain{domain, delta});
+    for (const auto task : effects.cancels) send(worker_, Cancel{id, task});
+    if (effects.cancel_all) send(worker_, Cancel{id, 0});
+    for (auto& [task, after] : effects.deadlines) delayed_send(this, after, DeadlineDue{task});
+    if (effects.stop_program && driver_) send(driver_, StopProgram{*std::move(effects.stop_program)});
+    if (effects.credit > 0 && driver_) send(driver_, Credit{effects.credit});
+    for (auto& wake : effects.wakes) {
+      if (driver_) send(driver_, std::move(wake));
+    }
+    if (!effects.finished) return;
+    outcome_->set(*std::move(effects.finished));
+    quit();
+  }
+
+  void open_domain(const OpenDomain& open) {
+    request(worker_, caf::infinite, AllocateDomain{state_.config().id, open.spec})
+        .then(
+            [this, token = open.token](Result<DomainInfo>& formed) {
+              Wake wake{token, std::nullopt, 0, 0, nullptr};
+              if (formed) {
+                wake.domain = std::make_shared<const DomainInfo>(*std::move(formed));
+              } else {
+                wake.error = formed.error().inside(state_.config().node);
+              }
+              if (driver_) send(driver_, std::move(wake));
+            },
+            [this, token = open.token](const caf::error&) {
+              const Error gone(Errc::shut_down, "the node went down while a domain was formed");
+              if (driver_) send(driver_, Wake{token, gone, 0, 0, nullptr});
+            });
+  }
+
+  Worker worker_;
+  ProgramActor watcher_;  ///< who asked for the run, when it waits
+  ProgramActor driver_;   ///< the program
+  std::shared_ptr<RunOutcome> outcome_;
+  std::chrono::nanoseconds deadline_;
+  RunState state_;
+};
+
+}  // namespace
+
+Run spawn_run(caf::local_actor* parent, RunConfig config, std::shared_ptr<HostMemory> memory, Worker worker,
+              ProgramActor driver, std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline) {
+  return parent->spawn<RunActor>(std::move(config), std::move(memory), std::move(worker), std::move(driver),
+                                 std::move(outcome), deadline);
+}
+
+}  // namespace troupe::actors

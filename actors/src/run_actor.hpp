@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+
+#include "messages.hpp"
+#include "run_state.hpp"
+#include "services.hpp"
+
+namespace troupe::actors {
+
+/// Starts the actor of one program in flight. It announces the end in `outcome`, tells the worker and ends.
+Run spawn_run(caf::local_actor* parent, RunConfig config, std::shared_ptr<HostMemory> memory, Worker worker,
+              ProgramActor driver, std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline);
+
+}  // namespace troupe::actors

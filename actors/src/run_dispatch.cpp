@@ -1,0 +1,273 @@
+// The running side of a run: what becomes ready goes out, results come in.
+#include <algorithm>
+
+#include "chip_state.hpp"
+#include "run_state.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// Requests a run keeps with its worker; more would only make the worker's queues long.
+constexpr std::uint64_t max_in_flight = 4096;
+/// In-order dispatch keeps an executor's queue full, not longer.
+constexpr std::uint32_t max_lane = 256;
+
+}  // namespace
+
+RunEffects RunState::advance() {
+  reap();
+  for (const auto kind : {chip_kind, function_kind, program_kind, read_kind}) {
+    while (in_flight_ < max_in_flight) {
+      const auto work = graph_.pop_ready(kind);
+      if (!work) break;
+      auto& record = *reinterpret_cast<Record*>(work.cookie);
+      if (kind == read_kind) {
+        record.in_flight = true;
+        ++reads_open_;
+        if (record.read_token != 0) serve_read(record);
+        continue;
+      }
+      dispatch(record, record.target, false);
+    }
+  }
+  follow();
+  reap();
+  serve_waiters();
+  check_stuck();
+  serve_waiters();
+  maybe_finish();
+  if (ended_ - told_ >= config_.credit_step) {
+    effects_.credit = ended_;
+    told_ = ended_;
+  }
+  effects_.report = graph_.status().pending > 0;
+  return std::exchange(effects_, {});
+}
+
+std::byte* RunState::arena_base(std::uint32_t arena) {
+  if (!arenas_[arena]) {
+    auto region = memory_->take_arena(config_.arena_bytes);
+    if (!region) return nullptr;
+    arenas_[arena] = *region;
+  }
+  return arenas_[arena]->base();
+}
+
+/// Intermediates have their memory now: references become addresses.
+void RunState::place_arguments(Arguments& args) {
+  for (auto& arg : args.tensors) {
+    const auto buffer = arg.tensor.buffer();
+    if (buffer.arena < program_arena) continue;
+    const auto place = graph_.placement(buffer);
+    auto* base = place ? arena_base(place->arena) : nullptr;
+    // Without memory the reference becomes null, which the executor refuses with a sentence.
+    arg.tensor = arg.tensor.in_buffer(base != nullptr ? runtime::BufferRef::host(base + place->offset)
+                                                      : runtime::BufferRef{});
+  }
+}
+
+void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
+  auto& body = *record.body;
+  if (record.attempt == 0) {
+    if (body.extras && !body.extras->members.empty()) {
+      for (auto& member : body.extras->members) place_arguments(member);
+    } else {
+      place_arguments(body.args);
+    }
+  }
+  TaskRequest request;
+  request.key = {config_.id, record.number, 0, record.attempt};
+  request.body = record.body;
+  request.executor = bound;
+  request.priority = record.priority;
+  request.members = record.members;
+  if (bound >= 0) {
+    if (in_order) {
+      auto& lane = lanes_[static_cast<std::size_t>(bound)];
+      // The graph says "everything it needs is queued there", not what: it follows all that is.
+      request.depends.assign(lane.follow.begin(), lane.follow.end());
+      std::sort(request.depends.begin(), request.depends.end());
+      lane.follow.clear();
+    }
+    join_lane(record, bound);
+  }
+  record.in_flight = true;
+  record.answered = 0;
+  record.outcome = Outcome::done;
+  record.error.reset();
+  ++in_flight_;
+  effects_.ready.push_back(std::move(request));
+}
+
+/// The task is queued on that executor: dependents may join it there.
+void RunState::join_lane(Record& record, std::int32_t executor) {
+  // Nodes run their programs side by side: nothing may follow there before its producers have ended.
+  if (record.kind == program_kind) return;
+  if (static_cast<std::size_t>(executor) >= lanes_.size())
+    lanes_.resize(static_cast<std::size_t>(executor) + 1);
+  auto& lane = lanes_[static_cast<std::size_t>(executor)];
+  record.lane = executor;
+  lane.follow.push_back(record.number);
+  ++lane.load;
+  // On a node with several chips each task takes one follower along: a chain stays where it is, a fan-out
+  // goes to all chips.
+  ++lane.budget;
+  graph_.dispatched(record.id, static_cast<runtime::ExecutorId>(executor));
+  if (!lane.listed) {
+    lane.listed = true;
+    moving_.push_back(executor);
+  }
+}
+
+/// In-order dispatch: dependents of what is queued on an executor join the same queue.
+void RunState::follow() {
+  for (std::size_t i = 0; i < moving_.size(); ++i) {
+    const auto executor = moving_[i];
+    auto& lane = lanes_[static_cast<std::size_t>(executor)];
+    lane.listed = true;
+    while (lane.load < max_lane && in_flight_ < max_in_flight &&
+           (executor == config_.only_chip || lane.budget > 0)) {
+      const auto work = graph_.pop_in_order(static_cast<runtime::ExecutorId>(executor));
+      if (!work) {
+        lane.budget = 0;
+        break;
+      }
+      if (lane.budget > 0) --lane.budget;
+      dispatch(*reinterpret_cast<Record*>(work.cookie), executor, true);
+    }
+    lane.listed = false;
+  }
+  moving_.clear();
+}
+
+void RunState::placed(const Placed& placed) {
+  for (const auto& [number, executor] : placed.tasks) {
+    auto* record = find(number);
+    if (record == nullptr || !record->in_flight || record->lane >= 0 || record->members > 1) continue;
+    if (executor >= 0) join_lane(*record, executor);
+  }
+}
+
+void RunState::leave_lane(const Record& record) {
+  if (record.lane < 0) return;
+  auto& lane = lanes_[static_cast<std::size_t>(record.lane)];
+  --lane.load;
+  if (!lane.follow.empty() && lane.follow.front() == record.number) {
+    lane.follow.pop_front();
+  } else {
+    std::erase(lane.follow, record.number);
+  }
+  if (!lane.listed) {
+    lane.listed = true;
+    moving_.push_back(record.lane);
+  }
+}
+
+void RunState::serve_read(Record& record) {
+  place_arguments(record.body->args);
+  const auto& tensor = record.body->args.tensors.front().tensor;
+  wake(std::exchange(record.read_token, 0), std::nullopt, tensor.buffer().offset);
+}
+
+void RunState::read_done(TaskNumber task) {
+  auto* record = find(task);
+  if (record == nullptr) return;
+  if (!record->in_flight) {
+    // Given up before the data came.
+    record->read_token = 0;
+    graph_.cancel(record->id, Error(Errc::cancelled, "the read was given up"));
+    return;
+  }
+  --reads_open_;
+  graph_.complete(record->id);
+  ended(*record, std::nullopt, false);
+}
+
+void RunState::results(RunResults& results) {
+  for (auto& result : results.results) one_result(result);
+}
+
+void RunState::one_result(TaskResult& result) {
+  auto* record = find(result.key.task);
+  if (record == nullptr || !record->in_flight || record->attempt != result.key.attempt) return;
+  if (result.outcome != Outcome::done) {
+    if (record->outcome == Outcome::done) record->outcome = result.outcome;
+    if (result.error && !record->error) {
+      record->outcome = result.outcome;
+      record->error = located(*result.error, result.executor);
+    }
+  }
+  if (++record->answered == record->members) attempt_over(*record);
+}
+
+/// An error with its executor's name in front; a level below has put its own there already.
+Error RunState::located(const Error& error, std::int32_t executor) const {
+  if (executor < 0 || static_cast<std::size_t>(executor) >= config_.executors.size()) return error;
+  const auto& name = config_.executors[static_cast<std::size_t>(executor)];
+  return error.path().rfind(name, 0) == 0 ? error : error.inside(name);
+}
+
+Error RunState::task_error(const Record& record) const {
+  if (record.cancel_reason) return *record.cancel_reason;
+  if (cancelled_ && record.outcome == Outcome::cancelled) return *cancelled_;
+  const auto named = "task \"" + std::string(record.body->name()) + "\"";
+  if (!record.error) {
+    return {record.outcome == Outcome::cancelled ? Errc::cancelled : Errc::task_failed, named + " failed"};
+  }
+  const auto& cause = *record.error;
+  // A program of the level below has named its own task already; this level adds the path only.
+  if (record.kind == program_kind && record.outcome == Outcome::failed) return cause;
+  const bool typed = cause == Errc::chip_lost || cause == Errc::data_lost || cause == Errc::chip_retired ||
+                     cause == Errc::shut_down || cause == Errc::cancelled;
+  const auto plain = record.outcome == Outcome::lost ? Errc::chip_lost : Errc::task_failed;
+  const auto code = typed ? cause.code() : ErrorCode{static_cast<std::int32_t>(plain), error_name(plain)};
+  Error error(code, named + " failed: " + cause.message(), cause.hint());
+  if (!cause.path().empty()) error = error.inside(cause.path());
+  return error.caused_by(cause);
+}
+
+void RunState::requeue(Record& record) {
+  ++record.attempt;
+  record.in_flight = false;
+  record.lane = -1;
+  graph_.requeue(record.id);
+}
+
+void RunState::attempt_over(Record& record) {
+  --in_flight_;
+  leave_lane(record);
+  if (record.outcome == Outcome::done) {
+    for (std::uint32_t i = 0; i < record.members; ++i) graph_.complete(record.id);
+    return ended(record, std::nullopt, false);
+  }
+  const bool poisoned = graph_.is_poisoned(record.id);
+  if (!poisoned && !cancelled_ && !record.cancel_reason) {
+    // Skipped without being poisoned: it followed something in the queue that it does not depend on.
+    if (record.outcome == Outcome::skipped) return requeue(record);
+    if (record.retries > 0 && record.outcome != Outcome::cancelled) {
+      --record.retries;
+      ++report_.retried;
+      return requeue(record);
+    }
+  }
+  const auto error = task_error(record);
+  const auto id = record.id;
+  for (std::uint32_t i = 0; i < record.members; ++i) graph_.fail(id, error);
+  if (!poisoned) return ended(record, error, false);
+  // The graph tells the cause through pop_ended or error(); either way it is the producer's failure.
+  const auto cause = graph_.error(id);
+  ended(record, cause ? *cause : error, true);
+}
+
+/// Tasks that ended in the graph without running: poisoned or cancelled.
+void RunState::reap() {
+  while (auto over = graph_.pop_ended()) {
+    auto* record = find(reinterpret_cast<Record*>(over->cookie)->number);
+    if (record == nullptr || !(record->id == over->id)) continue;
+    const auto error = record->cancel_reason ? record->cancel_reason : over->error;
+    ended(*record, error, error.has_value() && !record->cancel_reason);
+  }
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,379 @@
+// What a program submitted: from lines to graph nodes, and back when they have ended.
+#include "run_state.hpp"
+
+#include <algorithm>
+
+#include "chip_state.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+runtime::TaskGraphConfig graph_config(const RunConfig& config) {
+  runtime::TaskGraphConfig graph;
+  graph.arena_bytes.fill(config.arena_bytes);
+  return graph;
+}
+
+}  // namespace
+
+RunState::RunState(RunConfig config, std::shared_ptr<HostMemory> memory)
+    : config_(std::move(config)),
+      memory_(std::move(memory)),
+      graph_(graph_config(config_)),
+      lanes_(config_.executors.size()) {}
+
+RunState::~RunState() {
+  for (auto& arena : arenas_) {
+    if (arena) memory_->give_back_arena(std::move(arena));
+  }
+}
+
+RunState::Record* RunState::find(TaskNumber number) {
+  if (number < oldest_ || number - oldest_ >= records_.size()) return nullptr;
+  return records_[number - oldest_].get();
+}
+const RunState::Record* RunState::find(TaskNumber number) const {
+  return const_cast<RunState*>(this)->find(number);
+}
+
+void RunState::submit(Submit& submit) {
+  holds_.insert(holds_.end(), std::make_move_iterator(submit.holds.begin()),
+                std::make_move_iterator(submit.holds.end()));
+  for (auto& line : submit.lines) apply(line);
+}
+
+void RunState::apply(Submission& line) {
+  switch (line.kind) {
+    case Submission::Kind::task:
+    case Submission::Kind::group:
+    case Submission::Kind::read:
+      apply_task(line);
+      break;
+    case Submission::Kind::alloc:
+      apply_alloc(line);
+      break;
+    case Submission::Kind::release:
+      if (auto known = intermediates_.find(line.number); known != intermediates_.end()) {
+        graph_.release(known->second);
+        intermediates_.erase(known);
+      }
+      break;
+    // Depth is checked by the program, so these do not fail.
+    case Submission::Kind::scope_begin:
+      (void)graph_.begin_scope();
+      break;
+    case Submission::Kind::scope_end:
+      (void)graph_.end_scope();
+      break;
+  }
+}
+
+void RunState::apply_alloc(const Submission& line) {
+  if (cancelled_) return;
+  auto made = graph_.alloc(line.bytes);
+  if (made) {
+    intermediates_.emplace(line.number, *made);
+    return;
+  }
+  // The program has gone on: what uses the intermediate will be refused; this is why.
+  if (!program_error_) program_error_ = made.error();
+}
+
+/// Names the graph's references instead of the program's, and collects the accesses. False: an intermediate
+/// that does not exist any more.
+bool RunState::add_accesses(Arguments& args) {
+  for (auto& arg : args.tensors) {
+    if (arg.tensor.buffer().arena == program_arena) {
+      const auto known = intermediates_.find(arg.tensor.buffer().offset);
+      if (known == intermediates_.end()) return false;
+      arg.tensor = arg.tensor.in_buffer(known->second);
+    }
+    accesses_.add(arg.tensor, arg.tag);
+  }
+  return true;
+}
+
+void RunState::apply_task(Submission& line) {
+  auto record = spare_.empty() ? std::make_unique<Record>() : std::move(spare_.back());
+  if (!spare_.empty()) spare_.pop_back();
+  record->number = line.number;
+  record->body = std::move(line.body);
+  record->priority = line.priority;
+  record->target = line.target;
+  const auto& callable = record->body->callable;
+  if (line.kind == Submission::Kind::read) {
+    record->kind = read_kind;
+  } else {
+    record->kind = static_cast<std::uint8_t>(callable->kind);
+    if (record->kind == chip_kind && record->target < 0) record->target = config_.only_chip;
+  }
+  auto& body = *record->body;
+  if (body.extras) {
+    record->retries = body.extras->retries;
+    auto& members = body.extras->members;
+    if (members.size() == 1) {
+      // A group of one is a task.
+      body.args = std::move(members.front());
+      members.clear();
+      if (!body.extras->chips.empty()) record->target = body.extras->chips.front();
+    } else if (!members.empty()) {
+      record->members = static_cast<std::uint32_t>(members.size());
+      record->target = -1;
+    }
+  }
+  auto* raw = record.get();
+  // Numbers are dense, but a program's lines may skip some (refused before they left).
+  while (oldest_ + records_.size() < line.number) records_.emplace_back();
+  records_.push_back(std::move(record));
+  ++live_;
+  ++report_.tasks;
+
+  accesses_.clear();
+  auto* members = body.extras && !body.extras->members.empty() ? &body.extras->members : nullptr;
+  bool known = members != nullptr || add_accesses(body.args);
+  if (members != nullptr) {
+    for (auto& member : *members) known = add_accesses(member) && known;
+  }
+  if (!known) {
+    return refuse(*raw, program_error_
+                            ? *program_error_
+                            : Error(Errc::bad_argument, "an intermediate is used after its scope ended"));
+  }
+  std::vector<runtime::TaskId> after;
+  if (body.extras) {
+    for (const auto& domain : body.extras->domains) {
+      if (domain.ordered && domain.window.valid()) accesses_.add(domain.window, runtime::Tag::inout);
+    }
+    for (const auto number : body.extras->after) {
+      if (auto* before = find(number)) {
+        after.push_back(before->id);
+      } else if (auto failed = failures_.find(number); failed != failures_.end()) {
+        after.push_back(failed->second.id);
+      }
+    }
+    if (body.extras->deadline.count() > 0)
+      effects_.deadlines.emplace_back(line.number, body.extras->deadline);
+    hold_domains(body, +1);
+  }
+  runtime::TaskSpec spec;
+  spec.name = body.name();
+  spec.cookie = reinterpret_cast<std::uintptr_t>(raw);
+  spec.kind = raw->kind;
+  spec.priority = raw->priority;
+  spec.members = raw->members;
+  spec.executor = raw->target >= 0 ? static_cast<runtime::ExecutorId>(raw->target) : runtime::any_executor;
+  spec.accesses = accesses_.span();
+  spec.after = after;
+  auto id = graph_.submit(spec);
+  if (!id) {
+    if (body.extras) hold_domains(body, -1);
+    return refuse(*raw, cancelled_ ? *cancelled_ : id.error());
+  }
+  raw->id = *id;
+}
+
+/// A task that never got into the graph.
+void RunState::refuse(Record& record, const Error& error) {
+  auto named = cancelled_ ? *cancelled_
+                          : Error(error.code(),
+                                  "task \"" + std::string(record.body->name()) + "\": " + error.message(),
+                                  error.hint());
+  ended(record, named, cancelled_.has_value());
+}
+
+void RunState::hold_domains(const TaskBody& body, std::int32_t delta) {
+  if (!body.extras) return;
+  for (const auto& domain : body.extras->domains) {
+    if (domain.domain != 0) effects_.domain_holds.emplace_back(domain.domain, delta);
+  }
+}
+
+/// As its program hears of it.
+Error RunState::poison_error(const Record& record, const Error& cause) const {
+  if (record.cancel_reason) return *record.cancel_reason;
+  if (cancelled_) return *cancelled_;
+  return Error(Errc::poisoned, std::string(record.body->name()) + " was not run: what it needs failed")
+      .caused_by(cause);
+}
+
+/// A task is over, one way or the other: everything that remembers it learns so. `record` is gone afterwards.
+void RunState::ended(Record& record, const std::optional<Error>& error, bool poisoned) {
+  --live_;
+  ++ended_;
+  if (!error) {
+    ++report_.completed;
+  } else {
+    failures_.emplace(record.number, Failure{poisoned || cancelled_ ? poison_error(record, *error) : *error,
+                                             record.id, poisoned, false});
+    failure_order_.push_back(record.number);
+    if (poisoned && report_.poisoned.size() < 64) report_.poisoned.emplace_back(record.body->name());
+  }
+  if (record.id) hold_domains(*record.body, -1);
+  for (const auto token : record.waiters) {
+    const auto* seen = awaited_failure(record.number);
+    wake(token, seen != nullptr ? std::optional<Error>(*seen) : std::nullopt);
+  }
+  if (record.read_token != 0) {
+    // A read that never came to its data.
+    const auto* seen = awaited_failure(record.number);
+    wake(record.read_token, seen != nullptr ? std::optional<Error>(*seen) : std::nullopt);
+  }
+  auto& slot = records_[record.number - oldest_];
+  auto spent = std::move(slot);
+  while (!records_.empty() && !records_.front()) {
+    records_.pop_front();
+    ++oldest_;
+  }
+  if (spare_.size() < 1024) {
+    *spent = Record{};
+    spare_.push_back(std::move(spent));
+  }
+}
+
+bool RunState::everything_ended(TaskNumber upto) { return records_.empty() || oldest_ > upto; }
+
+// --- failures
+// -----------------------------------------------------------------------------------------------
+
+/// The error of a task that failed, which from now on is the program's to handle.
+const Error* RunState::awaited_failure(TaskNumber task) {
+  const auto failed = failures_.find(task);
+  if (failed == failures_.end()) return nullptr;
+  mark_awaited(failed->second.error);
+  return &failed->second.error;
+}
+
+/// Whoever awaits a task knows of the failure at the root of its error, and of all it poisoned.
+void RunState::mark_awaited(const Error& error) {
+  const auto* root = &error.root().message();
+  for (auto& [number, failure] : failures_) {
+    if (&failure.error.root().message() == root) failure.awaited = true;
+  }
+}
+
+std::optional<Error> RunState::first_unawaited(TaskNumber upto) const {
+  for (const auto number : failure_order_) {
+    const auto& failure = failures_.at(number);
+    if (number <= upto && !failure.awaited && !failure.poisoned) return failure.error;
+  }
+  return std::nullopt;
+}
+
+// --- waiting
+// ------------------------------------------------------------------------------------------------
+
+void RunState::wake(std::uint64_t token, std::optional<Error> error, std::uint64_t value) {
+  if (error) error = error->inside(config_.node);
+  effects_.wakes.push_back({token, std::move(error), value, ended_, nullptr});
+}
+
+void RunState::await(const Await& await) {
+  if (cancelled_ && await.what != Await::What::data) return wake(await.token, *cancelled_);
+  switch (await.what) {
+    case Await::What::task:
+      if (auto* record = find(await.task)) {
+        record->waiters.push_back(await.token);
+      } else {
+        const auto* seen = awaited_failure(await.task);
+        wake(await.token, seen != nullptr ? std::optional<Error>(*seen) : std::nullopt);
+      }
+      break;
+    case Await::What::drained:
+      drains_.push_back({await.token, await.task});
+      break;
+    case Await::What::room:
+      rooms_.emplace_back(await.token, await.limit);
+      break;
+    case Await::What::data:
+      if (auto* record = find(await.task)) {
+        record->read_token = await.token;
+        if (record->in_flight) serve_read(*record);
+      } else {
+        const auto* seen = awaited_failure(await.task);
+        wake(await.token, seen != nullptr ? *seen : Error(Errc::wrong_program, "nothing to read"));
+      }
+      break;
+  }
+}
+
+void RunState::serve_waiters() {
+  std::erase_if(drains_, [this](const DrainWaiter& drain) {
+    if (!everything_ended(drain.upto)) return false;
+    auto error = first_unawaited(drain.upto);
+    if (error) {
+      for (auto& [number, failure] : failures_) failure.awaited = failure.awaited || number <= drain.upto;
+    }
+    wake(drain.token, std::move(error));
+    return true;
+  });
+  std::erase_if(rooms_, [this](const auto& room) {
+    if (live_ >= room.second) return false;
+    wake(room.first, std::nullopt);
+    return true;
+  });
+}
+
+void RunState::program_ended(const ProgramEnded& over) {
+  program_over_ = true;
+  if (over.error && !program_error_) program_error_ = over.error;
+  graph_.close();
+}
+
+void RunState::cancel(const Error& reason) {
+  if (cancelled_ || finished_) return;
+  cancelled_ = reason;
+  graph_.cancel_all(reason);
+  effects_.cancel_all = true;
+  if (!program_over_) effects_.stop_program = reason;
+  for (auto& drain : drains_) wake(drain.token, reason);
+  for (auto& room : rooms_) wake(room.first, reason);
+  drains_.clear();
+  rooms_.clear();
+}
+
+void RunState::deadline_due(TaskNumber task) {
+  if (task == 0) {
+    return cancel({Errc::deadline_exceeded, "program \"" + config_.name + "\" did not end in time"});
+  }
+  auto* record = find(task);
+  if (record == nullptr) return;
+  record->cancel_reason = Error(Errc::deadline_exceeded,
+                                "task \"" + std::string(record->body->name()) + "\" did not end in time");
+  record->retries = 0;
+  if (!graph_.cancel(record->id, *record->cancel_reason)) effects_.cancels.push_back(task);
+}
+
+std::string RunState::why(TaskNumber task) const {
+  const auto* record = find(task);
+  if (record == nullptr) return "ended";
+  if (record->in_flight) return "with the node";
+  return graph_.why(record->id);
+}
+
+void RunState::check_stuck() {
+  if (live_ == 0 || in_flight_ != 0 || reads_open_ != 0 || cancelled_) return;
+  // A program that is on its way may still submit or release something; one that waits or is over will not.
+  const bool waits = program_over_ || !drains_.empty() || !rooms_.empty() ||
+                     std::any_of(records_.begin(), records_.end(), [](const auto& record) {
+                       return record && (!record->waiters.empty() || record->read_token != 0);
+                     });
+  if (!waits) return;
+  if (auto stuck = graph_.deadlock()) {
+    cancel(Error(Errc::deadlock, "program \"" + config_.name + "\" cannot go on: " + stuck->message())
+               .caused_by(*stuck));
+    reap();
+  }
+}
+
+void RunState::maybe_finish() {
+  if (!program_over_ || live_ != 0 || finished_) return;
+  finished_ = true;
+  auto error = cancelled_ ? cancelled_ : first_unawaited(~TaskNumber{0});
+  if (!error) error = program_error_;
+  if (error && error->path().rfind(config_.node, 0) != 0) error = error->inside(config_.node);
+  report_.error = std::move(error);
+  effects_.finished = report_;
+}
+
+}  // namespace troupe::actors

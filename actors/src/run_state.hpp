@@ -1,0 +1,166 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "host_memory.hpp"
+#include "troupe/actors/protocol.hpp"
+#include "troupe/runtime/task_graph.hpp"
+
+namespace troupe::actors {
+
+/// Arena number of a program's own names for its intermediates; the offset is the number.
+constexpr std::uint32_t program_arena = 0xFFFF'FFFD;
+
+struct RunConfig {
+  RunId id = 0;
+  std::string name;  ///< of the program
+  std::string node;  ///< first segment of the path of its errors
+  std::uint64_t arena_bytes = 256ULL << 20U;
+  std::vector<std::string> executors;  ///< their names, for errors
+  std::int32_t only_chip = -1;         ///< the node's chip when it has exactly one: no placement needed
+  std::uint32_t credit_step = 512;     ///< tell the program after so many ends
+};
+
+/// What a run wants sent after a message was handled. Taken by the actor around it.
+struct RunEffects {
+  std::vector<TaskRequest> ready;
+  bool report = false;  ///< of `ready`: where tasks go matters to dependents
+  std::vector<Wake> wakes;
+  std::uint64_t credit = 0;  ///< ended tasks in all, to tell the program; 0: nothing to tell
+  std::vector<TaskNumber> cancels;
+  std::vector<std::pair<TaskNumber, std::chrono::nanoseconds>> deadlines;
+  std::vector<std::pair<std::uint64_t, std::int32_t>> domain_holds;
+  std::optional<Error> stop_program;
+  bool cancel_all = false;
+  std::optional<RunReport> finished;
+};
+
+/// One program in flight: its dependency graph, what was submitted, what failed and who waits for what. Plain
+/// state; the actor around it turns messages into calls and sends the effects.
+class TROUPE_API RunState {
+ public:
+  RunState(RunConfig config, std::shared_ptr<HostMemory> memory);
+  ~RunState();
+
+  void submit(Submit& submit);
+  void placed(const Placed& placed);
+  void results(RunResults& results);
+  void await(const Await& await);
+  void read_done(TaskNumber task);
+  void program_ended(const ProgramEnded& ended);
+  void cancel(const Error& reason);
+  void deadline_due(TaskNumber task);
+  std::string why(TaskNumber task) const;
+
+  /// Dispatches what became ready and gathers what is to be sent. Call once after each message.
+  RunEffects advance();
+  bool finished() const { return finished_; }
+  const RunConfig& config() const { return config_; }
+
+ private:
+  enum Kind : std::uint8_t { chip_kind = 0, function_kind = 1, program_kind = 2, read_kind = 3 };
+
+  struct Record {
+    TaskNumber number = 0;
+    runtime::TaskId id;
+    TaskBodyRef body;
+    std::uint8_t kind = chip_kind;
+    std::int8_t priority = 0;
+    std::int32_t target = -1;
+    std::int32_t lane = -1;  ///< executor it is queued on, when known
+    std::uint32_t members = 1;
+    std::uint32_t answered = 0;  ///< members of this attempt
+    std::uint32_t attempt = 0;
+    std::uint32_t retries = 0;  ///< left
+    bool in_flight = false;
+    Outcome outcome = Outcome::done;  ///< worst so far of this attempt
+    std::optional<Error> error;       ///< first of this attempt
+    std::optional<Error> cancel_reason;
+    std::vector<std::uint64_t> waiters;  ///< tokens
+    std::uint64_t read_token = 0;
+  };
+  struct Failure {
+    Error error;
+    runtime::TaskId id;
+    bool poisoned = false;
+    bool awaited = false;
+  };
+  struct DrainWaiter {
+    std::uint64_t token = 0;
+    TaskNumber upto = 0;
+  };
+
+  void apply(Submission& line);
+  void apply_task(Submission& line);
+  void apply_alloc(const Submission& line);
+  bool add_accesses(Arguments& args);
+  void refuse(Record& record, const Error& error);
+  Record* find(TaskNumber number);
+  const Record* find(TaskNumber number) const;
+
+  void dispatch(Record& record, std::int32_t bound, bool in_order);
+  void join_lane(Record& record, std::int32_t executor);
+  void follow();
+  void place_arguments(Arguments& args);
+  std::byte* arena_base(std::uint32_t arena);
+  void serve_read(Record& record);
+
+  void one_result(TaskResult& result);
+  void attempt_over(Record& record);
+  void requeue(Record& record);
+  Error located(const Error& error, std::int32_t executor) const;
+  Error task_error(const Record& record) const;
+  Error poison_error(const Record& record, const Error& cause) const;
+  void ended(Record& record, const std::optional<Error>& error, bool poisoned);
+  void reap();
+  void leave_lane(const Record& record);
+  void hold_domains(const TaskBody& body, std::int32_t delta);
+
+  const Error* awaited_failure(TaskNumber task);
+  void mark_awaited(const Error& error);
+  std::optional<Error> first_unawaited(TaskNumber upto) const;
+  void serve_waiters();
+  void check_stuck();
+  void maybe_finish();
+  void wake(std::uint64_t token, std::optional<Error> error, std::uint64_t value = 0);
+  bool everything_ended(TaskNumber upto);
+
+  RunConfig config_;
+  std::shared_ptr<HostMemory> memory_;
+  runtime::TaskGraph graph_;
+  runtime::AccessList accesses_;
+  std::vector<std::shared_ptr<BufferHold>> holds_;
+  std::array<std::shared_ptr<HostRegion>, runtime::limits::arenas> arenas_;
+
+  std::deque<std::unique_ptr<Record>> records_;  ///< by number from `oldest_` on; null: ended
+  std::vector<std::unique_ptr<Record>> spare_;
+  TaskNumber oldest_ = 1;
+  std::unordered_map<std::uint64_t, runtime::BufferRef> intermediates_;
+  /// Per executor.
+  struct Lane {
+    std::deque<TaskNumber> follow;  ///< what a task that is queued there next has to follow
+    std::uint32_t load = 0;         ///< tasks of this run there
+    std::uint32_t budget = 0;       ///< followers it may still take along
+    bool listed = false;            ///< in moving_
+  };
+  std::vector<Lane> lanes_;
+  std::vector<std::int32_t> moving_;  ///< lanes where dependents may join
+  std::map<TaskNumber, Failure> failures_;
+  std::vector<TaskNumber> failure_order_;
+  std::vector<DrainWaiter> drains_;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> rooms_;  ///< token, limit
+
+  std::uint64_t live_ = 0, ended_ = 0, told_ = 0, reads_open_ = 0, in_flight_ = 0;
+  bool program_over_ = false, finished_ = false;
+  std::optional<Error> program_error_, cancelled_;
+  RunReport report_;
+  RunEffects effects_;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <caf/all.hpp>
+#include <caf/policy/unprofiled.hpp>
+#include <caf/scheduler/abstract_coordinator.hpp>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+
+namespace troupe::actors {
+
+/// A few cycles off, for the bounded looks before parking.
+void pause_briefly();
+
+/// Jobs that any thread may take: CAF's workers, and callers that help while they wait (see pump.hpp). One
+/// mutex. A wake call is made only when somebody is parked and there are more jobs than threads that are
+/// looking (or about to look: a caller between two jobs) anyway.
+class JobQueue {
+ public:
+  void push(caf::resumable* job);
+  /// The next job or null, at once.
+  caf::resumable* try_pop();
+  /// A thread promises to come and look until it takes the promise back.
+  void begin_looking() { looking_.fetch_add(1, std::memory_order_relaxed); }
+  void end_looking();
+  /// The next job: looks for a short while, then parks.
+  caf::resumable* pop();
+
+  template <class F>
+  void drain(F f) {
+    while (auto* job = try_pop()) f(job);
+  }
+
+ private:
+  bool must_wake() const {
+    return parked_ > 0 && jobs_.size() > static_cast<std::size_t>(looking_.load(std::memory_order_relaxed));
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<caf::resumable*> jobs_;
+  std::atomic<std::size_t> size_{0};
+  int parked_ = 0;
+  std::atomic<int> looking_{0};
+};
+
+/// How actors share threads. A job enqueued by a running actor goes to its worker's own slot and runs next on
+/// the same thread, so a task that travels program → run → worker → chip wakes no thread; whatever does not
+/// fit the slot, and everything from outside, goes to the shared queue. Why not CAF's `stealing`: its idle
+/// workers sleep 50 µs and are not woken, and its queue is quadratic. Why not `sharing`: each hop of a task
+/// would be a wake-up of a parked worker (decision 0070).
+class HandOver : public caf::policy::unprofiled {
+ public:
+  struct coordinator_data {
+    explicit coordinator_data(caf::scheduler::abstract_coordinator*) {}
+    JobQueue queue;
+  };
+  struct worker_data {
+    explicit worker_data(caf::scheduler::abstract_coordinator*) {}
+    caf::resumable* next = nullptr;
+    int streak = 0;  ///< jobs taken from the slot in a row; bounded, so that the queue is served too
+  };
+
+  template <class Coordinator>
+  void central_enqueue(Coordinator* self, caf::resumable* job) {
+    self->data().queue.push(job);
+  }
+  template <class Worker>
+  void external_enqueue(Worker* self, caf::resumable* job) {
+    self->parent()->data().queue.push(job);
+  }
+  template <class Worker>
+  void internal_enqueue(Worker* self, caf::resumable* job) {
+    if (self->data().next == nullptr) {
+      self->data().next = job;
+    } else {
+      external_enqueue(self, job);
+    }
+  }
+  template <class Worker>
+  void resume_job_later(Worker* self, caf::resumable* job) {
+    external_enqueue(self, job);
+  }
+  template <class Worker>
+  caf::resumable* dequeue(Worker* self) {
+    auto& own = self->data();
+    if (own.next != nullptr) {
+      auto* job = std::exchange(own.next, nullptr);
+      if (++own.streak < max_streak) return job;
+      external_enqueue(self, job);
+    }
+    own.streak = 0;
+    return self->parent()->data().queue.pop();
+  }
+  template <class Worker, class F>
+  void foreach_resumable(Worker* self, F f) {
+    if (auto* job = std::exchange(self->data().next, nullptr)) f(job);
+  }
+  template <class Coordinator, class F>
+  void foreach_central_resumable(Coordinator* self, F f) {
+    self->data().queue.drain(f);
+  }
+
+ private:
+  static constexpr int max_streak = 256;
+};
+
+/// The shared queue of a system that runs on `HandOver`; null under the deterministic scheduler.
+JobQueue* shared_queue(caf::actor_system& system);
+
+/// CAF configured as we use it, in one place. `deterministic`: CAF's test coordinator on the caller's thread
+/// with a virtual clock; `threads` 0: as many as the machine has cores.
+class CafConfig : public caf::actor_system_config {
+ public:
+  CafConfig(bool deterministic, std::size_t threads);
+};
+
+}  // namespace troupe::actors

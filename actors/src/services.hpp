@@ -1,0 +1,64 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <caf/fwd.hpp>
+
+#include "troupe/actors/config.hpp"
+#include "troupe/platform/device_context.hpp"
+#include "troupe/platform/host.hpp"
+#include "troupe/runtime/error.hpp"
+
+namespace troupe::actors {
+
+class ActorHost;
+
+/// What actors get from their system: a host for devices and for the few calls that block, a log. Shared,
+/// thread-safe, outlives every actor.
+class Services : public std::enable_shared_from_this<Services> {
+ public:
+  explicit Services(const SystemConfig& config);
+
+  /// The system is up: deferred calls of devices may run as messages; or it is about to go.
+  void attach(caf::actor_system& system);
+  void detach();
+
+  const std::shared_ptr<platform::Host>& host() const { return host_; }
+  bool deterministic() const { return deterministic_; }
+
+  /// A number that no other run of this system has.
+  std::uint64_t next_run() { return ++runs_; }
+
+  void log(int level, std::string_view path, std::string_view text) const;
+  void warn(std::string_view path, std::string_view text) const { log(2, path, text); }
+
+  /// Runs `work` on a thread that may block, once; here and now when the host has no threads.
+  void run_blocking(const char* name, std::function<void()> work);
+  /// Closes a device context where waiting for its kernels hurts nobody; `then` is called when it is gone (or
+  /// in quarantine).
+  void close(platform::DeviceContext context, std::string path, std::function<void(Result<void>)> then);
+  /// Waits until everything given to run_blocking has returned; false: something still has not.
+  bool wait_until_idle(std::chrono::nanoseconds patience);
+
+ private:
+  std::shared_ptr<platform::Host> host_;
+  std::shared_ptr<ActorHost> actor_host_;  ///< the same, when nobody gave one
+  bool deterministic_;
+  int log_level_;
+  LogSink sink_;
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  int working_ = 0;
+  std::atomic<std::uint64_t> runs_{0};
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,94 @@
+#include "sub_worker.hpp"
+
+#include "function_thread.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// From the function thread: results, to be counted and passed on.
+using SubWorkerSelf = Executor::extend<caf::reacts_to<Results>>;
+
+class SubWorker : public SubWorkerSelf::base {
+ public:
+  SubWorker(caf::actor_config& config, std::shared_ptr<Services> services, std::string title,
+            std::int32_t index, std::string path, ResultSink results)
+      : SubWorkerSelf::base(config),
+        services_(std::move(services)),
+        title_(std::move(title)),
+        path_(std::move(path)),
+        index_(index),
+        results_(std::move(results)) {}
+
+  const char* name() const override { return "sub-worker"; }
+
+  behavior_type make_behavior() override {
+    queue_ = std::make_shared<FunctionQueue>(
+        [self = caf::actor_cast<caf::weak_actor_ptr>(address())](std::vector<TaskResult> results) {
+          if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) {
+            caf::anon_send(strong, Results{-1, 0, std::move(results)});
+          }
+        });
+    return {
+        [this](Execute& execute) { take(execute); },
+        [this](const Cancel& cancel) { answer(queue_->cancel(cancel)); },
+        [this](const Describe&) {
+          return ExecutorInfo{ExecutorKind::sub_worker, title_, {}, 64, 0};
+        },
+        [this](const GetStatus&) { return status(); },
+        [this](const Why&) { return "queued on " + title_; },
+        [this](Results& results) { answer(std::move(results.results)); },
+    };
+  }
+
+  void on_exit() override {
+    queue_->stop();
+    results_ = nullptr;
+  }
+
+ private:
+  void take(Execute& execute) {
+    queue_->push(std::move(execute.requests));
+    if (services_->deterministic()) return queue_->drain();
+    if (started_) return;
+    // The thread starts with the first function: most nodes have sub-workers they never use.
+    started_ = true;
+    services_->run_blocking("troupe-sub", [queue = queue_] { queue->work(); });
+  }
+  void answer(std::vector<TaskResult> results) {
+    if (results.empty() || !results_) return;
+    for (const auto& result : results) ++(result.outcome == Outcome::done ? completed_ : failed_);
+    send(results_, Results{index_, 0, std::move(results)});
+  }
+  ExecutorStatus status() const {
+    ExecutorStatus status;
+    status.name = title_;
+    status.state = "up";
+    status.queued = queue_->queued();
+    status.completed = completed_ + failed_;
+    status.failed = failed_;
+    if (auto current = queue_->current(); !current.empty()) {
+      status.running = 1;
+      status.busy.push_back("function " + current);
+    }
+    return status;
+  }
+
+  std::shared_ptr<Services> services_;
+  std::string title_, path_;
+  std::int32_t index_;
+  ResultSink results_;
+  std::shared_ptr<FunctionQueue> queue_;
+  bool started_ = false;
+  std::uint64_t completed_ = 0, failed_ = 0;
+};
+
+}  // namespace
+
+Executor spawn_sub_worker(caf::local_actor* parent, std::shared_ptr<Services> services, std::string title,
+                          std::int32_t index, std::string path, ResultSink results) {
+  return parent->spawn<SubWorker>(std::move(services), std::move(title), index, std::move(path),
+                                  std::move(results));
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "messages.hpp"
+#include "services.hpp"
+
+namespace troupe::actors {
+
+/// Starts a sub-worker: host functions, one after the other, on a thread of its own.
+Executor spawn_sub_worker(caf::local_actor* parent, std::shared_ptr<Services> services, std::string name,
+                          std::int32_t index, std::string path, ResultSink results);
+
+}  // namespace troupe::actors

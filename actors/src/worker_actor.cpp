@@ -1,0 +1,150 @@
+// A worker's tasks: from runs to executors and back.
+#include "worker_actor.hpp"
+
+#include <algorithm>
+
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+
+WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> services,
+                         std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
+                         std::int32_t index, ResultSink results)
+    : Worker::base(actor),
+      services_(std::move(services)),
+      config_(std::move(config)),
+      shared_(std::move(shared)),
+      index_(index),
+      above_(std::move(results)) {}
+
+WorkerActor::behavior_type WorkerActor::make_behavior() {
+  set_down_handler([this](caf::down_msg& down) { child_down(down); });
+  for (const auto& executor : config_->executors) add_child(executor);
+  return {
+      [this](Execute& request) { execute(request); },
+      [this](const Cancel& order) { cancel(order); },
+      [this](const Describe&) {
+        return ExecutorInfo{ExecutorKind::worker, config_->name, {}, config_->max_runs, 0};
+      },
+      [this](const GetStatus&) { return status(); },
+      [this](const Why& why) { return placement_.why(why.run, why.task); },
+      [this](Results& ends) { results(ends); },
+      [this](Ready& tasks) { ready(tasks); },
+      [this](OpenRun& request) { return open(request); },
+      [this](const RunClosed& closed) { run_closed(closed.run); },
+      [this](const StartWorker&) { return start_all(); },
+      [this](const AddExecutor& add) { return add_executor(add); },
+      [this](const RemoveExecutor& remove) { return remove_executor(remove.index); },
+      [this](const AllocateDomain& request) { return allocate_domain(request); },
+      [this](const HoldDomain& hold) { hold_domain(hold); },
+      [this](const ReleaseDomain& release) { release_domain(release.domain); },
+      [this](const ChipOf& which) { return chip_of(which.index); },
+      [this](const StopWorker&) { return stop_all(); },
+  };
+}
+
+void WorkerActor::ready(Ready& tasks) {
+  placement_.take(tasks);
+  move();
+}
+
+void WorkerActor::results(Results& ends) {
+  if (ends.executor >= 0 && static_cast<std::size_t>(ends.executor) < children_.size() &&
+      child(ends.executor).incarnation != ends.incarnation &&
+      child(ends.executor).kind == ExecutorKind::chip) {
+    return;  // of an earlier life, which has been answered for
+  }
+  const auto executor = ends.executor;
+  route(placement_.results(ends));
+  move();
+  if (executor >= 0) remove_if_idle(executor);
+}
+
+/// Sends whatever can go now.
+void WorkerActor::move() {
+  auto moves = placement_.place();
+  for (auto& out : moves.sends) send(child(out.executor).handle, Execute{std::move(out.requests)});
+  for (auto& [run, tasks] : moves.placed) {
+    if (auto known = runs_.find(run); known != runs_.end()) send(known->second.run, Placed{std::move(tasks)});
+  }
+  if (!moves.refused.empty()) {
+    route(std::move(moves.refused));
+    move();
+  }
+}
+
+/// Results to their runs, in batches; usually all are of one run.
+void WorkerActor::route(std::vector<TaskResult> results) {
+  while (!results.empty()) {
+    const auto run = results.front().key.run;
+    const bool one =
+        std::all_of(results.begin(), results.end(), [&](const TaskResult& r) { return r.key.run == run; });
+    RunResults batch;
+    if (one) {
+      batch.results = std::exchange(results, {});
+    } else {
+      std::erase_if(results, [&](TaskResult& result) {
+        if (result.key.run != run) return false;
+        batch.results.push_back(std::move(result));
+        return true;
+      });
+    }
+    for (const auto& result : batch.results) ++(result.outcome == Outcome::done ? completed_ : failed_);
+    if (auto known = runs_.find(run); known != runs_.end()) send(known->second.run, std::move(batch));
+  }
+}
+
+void WorkerActor::cancel(const Cancel& order) {
+  if (runs_.count(order.run) == 0) return cancel_request(order);
+  std::vector<std::int32_t> holders;
+  route(placement_.cancel(order, holders));
+  for (const auto executor : holders) send(child(executor).handle, order);
+  move();
+}
+
+ExecutorStatus WorkerActor::status() {
+  ExecutorStatus status;
+  status.name = config_->name;
+  constexpr std::string_view names[] = {"created", "starting", "up", "stopping"};
+  status.state = names[static_cast<std::size_t>(life_)];
+  status.runs = static_cast<std::uint32_t>(runs_.size());
+  status.queued = waiting_.size();
+  status.completed = completed_;
+  status.failed = failed_;
+  for (const auto& [id, run] : runs_) status.busy.push_back("program " + run.name);
+  for (std::size_t i = 0; i < children_.size(); ++i) {
+    const auto& it = children_[i];
+    ExecutorStatus one;
+    one.name = it.name;
+    one.state = name_of(it.state);
+    one.restarts = it.incarnation;
+    one.queued = placement_.queued(static_cast<std::int32_t>(i));
+    one.running = placement_.out(static_cast<std::int32_t>(i));
+    status.children.push_back(std::move(one));
+  }
+  return status;
+}
+
+Worker spawn_worker(caf::actor_system& system, std::shared_ptr<Services> services,
+                    std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
+                    std::int32_t index, ResultSink results) {
+  return system.spawn<WorkerActor>(std::move(services), std::move(config), std::move(shared), index,
+                                   std::move(results));
+}
+
+std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config, std::shared_ptr<Services> services,
+                                           std::shared_ptr<PumpPool> pumps, const NodeShared* above) {
+  auto shared = std::make_shared<NodeShared>();
+  shared->name = config.name;
+  shared->path = above != nullptr ? above->path + "/" + config.name : config.name;
+  shared->services = std::move(services);
+  shared->pumps = std::move(pumps);
+  shared->memory = above != nullptr ? above->memory : std::make_shared<HostMemory>();
+  shared->callables = above != nullptr ? above->callables : std::make_shared<CallableRegistry>();
+  shared->soft_limit = config.soft_limit;
+  shared->hard_limit = config.hard_limit;
+  shared->arena_bytes = config.arena_bytes;
+  return shared;
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,138 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "chip_actor.hpp"
+#include "communicator.hpp"
+#include "messages.hpp"
+#include "node_shared.hpp"
+#include "placement.hpp"
+#include "run_actor.hpp"
+
+namespace troupe::actors {
+
+/// A worker of any level ≥ 3: admits runs, places their tasks on its executors, supervises its children. To
+/// the level above it is an executor whose tasks are programs. Its parts: worker_actor.cpp (tasks),
+/// worker_runs.cpp (admission), worker_children.cpp (bring-up, supervision, end), worker_domains.cpp.
+class WorkerActor : public Worker::base {
+ public:
+  WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> services,
+              std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
+              std::int32_t index, ResultSink results);
+
+  const char* name() const override { return "worker"; }
+  behavior_type make_behavior() override;
+  void on_exit() override;
+
+ private:
+  struct Child {
+    ExecutorConfig config;
+    ExecutorKind kind = ExecutorKind::chip;
+    std::string name;
+    Executor handle;
+    Chip chip;      ///< when it is one
+    Worker worker;  ///< when it is one
+    ExecutorState state = ExecutorState::starting;
+    std::uint32_t incarnation = 0;
+    std::deque<caf::actor_clock::time_point> restarts;  ///< within the window
+    bool removing = false;
+    caf::typed_response_promise<Result<bool>> removed;
+  };
+  struct ActiveRun {
+    Run run;
+    ProgramActor program;
+    std::shared_ptr<RunOutcome> outcome;
+    std::string name;
+    std::optional<TaskRequest> request;  ///< of the level above, which waits for the answer
+  };
+  struct Waiting {
+    OpenRun open;
+    caf::typed_response_promise<Result<RunOpened>> promise;
+    std::optional<TaskRequest> request;
+    bool cancelled = false;
+  };
+  struct ActiveDomain {
+    Communicator handle;
+    RunId run = 0;
+  };
+  enum class Life : std::uint8_t { created, starting, up, stopping };
+
+  // Tasks.
+  void ready(Ready& ready);
+  void results(Results& results);
+  void cancel(const Cancel& cancel);
+  void move();
+  void route(std::vector<TaskResult> results);
+  ExecutorStatus status();
+
+  // Runs.
+  caf::typed_response_promise<Result<RunOpened>> open(OpenRun& open);
+  void execute(Execute& execute);
+  void admit();
+  void start(Waiting waiting);
+  void run_closed(RunId run);
+  void answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome);
+  void cancel_request(const Cancel& cancel);
+
+  // Children.
+  std::int32_t add_child(const ExecutorConfig& config);
+  void spawn_child(std::int32_t index);
+  void bring_up(std::int32_t index);
+  void child_up(std::int32_t index, std::uint32_t incarnation, const ExecutorInfo& info);
+  void child_failed(std::int32_t index, std::uint32_t incarnation, const Error& error);
+  void child_down(const caf::down_msg& down);
+  void restart(std::int32_t index, const Error& reason);
+  void retire(std::int32_t index, const Error& reason);
+  caf::typed_response_promise<Result<bool>> start_all();
+  void give_up_start(const Error& error, std::int32_t index);
+  caf::typed_response_promise<bool> stop_all();
+  void stop_child(Child& child, std::function<void()> then);
+  void stopped();
+  caf::typed_response_promise<Result<std::int32_t>> add_executor(const AddExecutor& add);
+  caf::typed_response_promise<Result<bool>> remove_executor(std::int32_t index);
+  void remove_if_idle(std::int32_t index);
+  Result<ChipAccess> chip_of(std::int32_t index) const;
+  Child& child(std::int32_t index) { return children_[static_cast<std::size_t>(index)]; }
+
+  // Domains.
+  caf::typed_response_promise<Result<DomainInfo>> allocate_domain(const AllocateDomain& request);
+  void hold_domain(const HoldDomain& hold);
+  void release_domain(std::uint64_t id);
+  void sweep_domains(RunId run);
+
+  std::shared_ptr<Services> services_;
+  std::shared_ptr<const WorkerConfig> config_;
+  std::shared_ptr<NodeShared> shared_;
+  std::int32_t index_;
+  ResultSink above_;
+  Life life_ = Life::created;
+
+  std::deque<Child> children_;
+  Placement placement_;
+  std::size_t starting_ = 0;
+  caf::typed_response_promise<Result<bool>> start_promise_;
+  std::vector<caf::typed_response_promise<Result<std::int32_t>>> add_promises_;
+  std::map<std::int32_t, caf::typed_response_promise<Result<std::int32_t>>> adding_;
+  caf::typed_response_promise<bool> stop_promise_;
+  std::size_t stopping_ = 0;
+
+  std::map<RunId, ActiveRun> runs_;
+  std::deque<Waiting> waiting_;
+  std::map<std::uint64_t, ActiveDomain> domains_;
+  std::uint64_t next_domain_ = 1;
+  std::uint64_t completed_ = 0, failed_ = 0;
+};
+
+Worker spawn_worker(caf::actor_system& system, std::shared_ptr<Services> services,
+                    std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
+                    std::int32_t index, ResultSink results);
+
+/// What programs of a worker may look at. Children share callables and host memory with the level above.
+std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config, std::shared_ptr<Services> services,
+                                           std::shared_ptr<PumpPool> pumps, const NodeShared* above);
+
+}  // namespace troupe::actors

@@ -1,0 +1,338 @@
+// A worker's children: bring-up, supervision, the end.
+#include <algorithm>
+
+#include "sub_worker.hpp"
+#include "troupe/actors/errc.hpp"
+#include "worker_actor.hpp"
+
+namespace troupe::actors {
+
+std::int32_t WorkerActor::add_child(const ExecutorConfig& config) {
+  const auto index = static_cast<std::int32_t>(children_.size());
+  Child made;
+  made.config = config;
+  std::uint32_t credit = 64;
+  if (const auto* chip = std::get_if<ChipConfig>(&config)) {
+    made.kind = ExecutorKind::chip;
+    made.name = "chip" + std::to_string(index);
+    credit = chip->credit;
+    ++shared_->chips;
+  } else if (std::holds_alternative<SubWorkerConfig>(config)) {
+    made.kind = ExecutorKind::sub_worker;
+    made.name = "sub" + std::to_string(shared_->sub_workers++);
+  } else {
+    const auto& below = *std::get<std::shared_ptr<const WorkerConfig>>(config);
+    made.kind = ExecutorKind::worker;
+    made.name = below.name;
+    credit = below.max_runs;
+    ++shared_->chips;
+    shared_->of_workers = true;
+  }
+  {
+    std::lock_guard guard(shared_->kinds_mutex);
+    shared_->kinds.push_back(made.kind);
+  }
+  placement_.add(made.kind, made.name, credit);
+  children_.push_back(std::move(made));
+  return index;
+}
+
+void WorkerActor::spawn_child(std::int32_t index) {
+  auto& it = child(index);
+  const auto path = shared_->path + "/" + it.name;
+  const ResultSink sink = caf::actor_cast<ResultSink>(Worker(this));
+  if (const auto* chip = std::get_if<ChipConfig>(&it.config)) {
+    it.chip = spawn_chip(this, services_, *chip, {it.name, index, it.incarnation}, path, sink);
+    it.handle = it.chip;
+  } else if (std::holds_alternative<SubWorkerConfig>(it.config)) {
+    it.handle = spawn_sub_worker(this, services_, it.name, index, path, sink);
+  } else {
+    const auto& below = std::get<std::shared_ptr<const WorkerConfig>>(it.config);
+    it.worker = spawn<WorkerActor>(
+        services_, below, make_shared_of(*below, services_, shared_->pumps, shared_.get()), index, sink);
+    it.handle = it.worker;
+  }
+  monitor(it.handle);
+}
+
+void WorkerActor::bring_up(std::int32_t index) {
+  auto& it = child(index);
+  it.state = ExecutorState::starting;
+  spawn_child(index);
+  const auto life = it.incarnation;
+  const Error gone(Errc::chip_lost, it.name + " ended while it was brought up");
+  auto failed = [this, index, life, gone](const caf::error& error) {
+    child_failed(index, life, error_from(error, gone));
+  };
+  if (it.kind == ExecutorKind::sub_worker) {
+    request(it.handle, caf::infinite, Describe{})
+        .then([this, index, life](const ExecutorInfo& info) { child_up(index, life, info); }, failed);
+  } else if (it.kind == ExecutorKind::chip) {
+    request(it.chip, caf::infinite, BringUp{})
+        .then(
+            [this, index, life](const Result<ExecutorInfo>& up) {
+              up ? child_up(index, life, *up) : child_failed(index, life, up.error());
+            },
+            failed);
+  } else {
+    request(it.worker, caf::infinite, StartWorker{})
+        .then(
+            [this, index, life](const Result<bool>& up) {
+              if (!up) return child_failed(index, life, up.error());
+              const auto& below = *std::get<std::shared_ptr<const WorkerConfig>>(child(index).config);
+              child_up(index, life, {ExecutorKind::worker, below.name, {}, below.max_runs, 0});
+            },
+            failed);
+  }
+}
+
+caf::typed_response_promise<Result<bool>> WorkerActor::start_all() {
+  auto promise = make_response_promise<Result<bool>>();
+  if (life_ != Life::created) {
+    promise.deliver(Result<bool>(Error(Errc::wrong_state, shared_->path + " has been started before")));
+    return promise;
+  }
+  life_ = Life::starting;
+  start_promise_ = promise;
+  starting_ = children_.size();
+  if (starting_ == 0) {
+    life_ = Life::up;
+    promise.deliver(Result<bool>(true));
+  }
+  // All together: a collective bring-up needs every chip there.
+  for (std::size_t i = 0; i < children_.size(); ++i) bring_up(static_cast<std::int32_t>(i));
+  return promise;
+}
+
+void WorkerActor::child_up(std::int32_t index, std::uint32_t life, const ExecutorInfo& info) {
+  auto& it = child(index);
+  if (it.incarnation != life || it.state != ExecutorState::starting || life_ == Life::stopping) return;
+  it.state = ExecutorState::up;
+  placement_.up(index, info.credit);
+  if (auto asked = adding_.find(index); asked != adding_.end()) {
+    asked->second.deliver(Result<std::int32_t>(index));
+    adding_.erase(asked);
+  }
+  if (life_ == Life::starting && --starting_ == 0) {
+    life_ = Life::up;
+    start_promise_.deliver(Result<bool>(true));
+  }
+  move();
+  admit();
+}
+
+void WorkerActor::child_failed(std::int32_t index, std::uint32_t life, const Error& error) {
+  auto& it = child(index);
+  if (it.incarnation != life || it.state != ExecutorState::starting || life_ == Life::stopping) return;
+  if (life_ == Life::starting) return give_up_start(error, index);
+  // The child is there but cannot work: its end (which follows) must not count as another failure.
+  demonitor(it.handle.address());
+  send_exit(it.handle, caf::exit_reason::user_shutdown);
+  if (auto asked = adding_.find(index); asked != adding_.end()) {
+    asked->second.deliver(Result<std::int32_t>(error));
+    adding_.erase(asked);
+    return retire(index, error);
+  }
+  restart(index, error);
+}
+
+void WorkerActor::give_up_start(const Error& error, std::int32_t index) {
+  std::string pending;
+  for (const auto& it : children_) {
+    if (it.state == ExecutorState::starting && &it != &child(index))
+      pending += (pending.empty() ? "" : ", ") + it.name;
+  }
+  const auto& failed = child(index);
+  const auto what = failed.kind == ExecutorKind::chip ? "chip " + std::to_string(index) : failed.name;
+  Error all(Errc::bootstrap_failed, what + " bootstrap failed: " + error.message(),
+            pending.empty() ? error.hint() : "still pending: " + pending);
+  all = all.caused_by(error).inside(config_->name);
+  life_ = Life::stopping;
+  for (auto& it : children_) {
+    demonitor(it.handle.address());
+    send_exit(it.handle, caf::exit_reason::user_shutdown);
+    it.state = ExecutorState::retired;
+  }
+  start_promise_.deliver(Result<bool>(all));
+  quit(exit_with(all));
+}
+
+void WorkerActor::child_down(const caf::down_msg& down) {
+  for (std::size_t i = 0; i < children_.size(); ++i) {
+    auto& it = children_[i];
+    if (!it.handle || it.handle.address() != down.source || it.state == ExecutorState::retired) continue;
+    const auto index = static_cast<std::int32_t>(i);
+    const Error fallback(Errc::chip_lost, shared_->path + "/" + it.name + " died");
+    const auto reason = error_from(down.reason, fallback);
+    if (life_ == Life::stopping) return;
+    if (life_ == Life::starting) return child_failed(index, it.incarnation, reason);
+    if (it.removing) return retire(index, reason);
+    return restart(index, reason);
+  }
+}
+
+/// In place, with a fresh context and the next incarnation; not without end.
+void WorkerActor::restart(std::int32_t index, const Error& reason) {
+  auto& it = child(index);
+  route(placement_.down(index, reason));
+  const auto now = clock().now();
+  it.restarts.push_back(now);
+  while (!it.restarts.empty() && now - it.restarts.front() > config_->restart.within) it.restarts.pop_front();
+  if (it.restarts.size() > config_->restart.restarts) {
+    return retire(index, Error(Errc::chip_retired, it.name + " died " + std::to_string(it.restarts.size()) +
+                                                       " times in a short while and is out of use")
+                             .caused_by(reason));
+  }
+  services_->warn(shared_->path, it.name + " is restarted: " + reason.message());
+  ++it.incarnation;
+  bring_up(index);
+  move();
+}
+
+void WorkerActor::retire(std::int32_t index, const Error& reason) {
+  auto& it = child(index);
+  it.state = ExecutorState::retired;
+  route(placement_.retire(index, reason));
+  if (it.removing) {
+    it.removed.deliver(Result<bool>(true));
+  } else {
+    services_->log(1, shared_->path, reason.message());
+  }
+  move();
+  const bool any_left = std::any_of(children_.begin(), children_.end(), [&](const Child& other) {
+    return other.kind == it.kind && other.state != ExecutorState::retired;
+  });
+  if (any_left || it.kind == ExecutorKind::sub_worker || it.removing) return;
+  // Nothing left to work with: the level above decides.
+  const auto escalated =
+      Error(Errc::node_failed, "all executors of " + config_->name + " are out of use").caused_by(reason);
+  for (auto& [id, active] : runs_) send(active.run, CancelRun{escalated});
+  for (auto& waiting : waiting_) {
+    if (waiting.open.outcome) waiting.open.outcome->set({escalated, {}, 0, 0, 0});
+    if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(escalated));
+    if (waiting.request) answer_above(*waiting.request, escalated, Outcome::lost);
+  }
+  waiting_.clear();
+  if (above_) quit(exit_with(escalated));
+}
+
+// --- children that come and go
+// ------------------------------------------------------------------------------
+
+caf::typed_response_promise<Result<std::int32_t>> WorkerActor::add_executor(const AddExecutor& add) {
+  auto promise = make_response_promise<Result<std::int32_t>>();
+  if (life_ != Life::up) {
+    promise.deliver(Result<std::int32_t>(Error(Errc::wrong_state, shared_->path + " is not up")));
+    return promise;
+  }
+  const auto index = add_child(add.config);
+  adding_.emplace(index, promise);
+  bring_up(index);
+  return promise;
+}
+
+caf::typed_response_promise<Result<bool>> WorkerActor::remove_executor(std::int32_t index) {
+  auto promise = make_response_promise<Result<bool>>();
+  if (index < 0 || static_cast<std::size_t>(index) >= children_.size() ||
+      child(index).state == ExecutorState::retired || child(index).removing) {
+    promise.deliver(
+        Result<bool>(Error(Errc::no_such_chip, "there is no executor number " + std::to_string(index))));
+    return promise;
+  }
+  child(index).removing = true;
+  child(index).removed = promise;
+  placement_.close_lane(index);
+  remove_if_idle(index);
+  return promise;
+}
+
+void WorkerActor::remove_if_idle(std::int32_t index) {
+  auto& it = child(index);
+  if (!it.removing || it.state == ExecutorState::retired || !placement_.idle(index)) return;
+  demonitor(it.handle.address());
+  stop_child(it, [] {});
+  retire(index, Error(Errc::chip_retired, it.name + " was removed"));
+}
+
+Result<ChipAccess> WorkerActor::chip_of(std::int32_t index) const {
+  if (index < 0 || static_cast<std::size_t>(index) >= children_.size() ||
+      children_[static_cast<std::size_t>(index)].kind != ExecutorKind::chip) {
+    return Error(Errc::no_such_chip, config_->name + " has no chip number " + std::to_string(index));
+  }
+  const auto& it = children_[static_cast<std::size_t>(index)];
+  if (it.state != ExecutorState::up)
+    return Error(Errc::chip_lost, it.name + " is " + std::string(name_of(it.state)));
+  return ChipAccess{it.chip, it.incarnation};
+}
+
+// --- the end
+// ------------------------------------------------------------------------------------------------
+
+caf::typed_response_promise<bool> WorkerActor::stop_all() {
+  auto promise = make_response_promise<bool>();
+  if (life_ == Life::stopping) {
+    promise.deliver(true);
+    return promise;
+  }
+  life_ = Life::stopping;
+  stop_promise_ = promise;
+  const Error reason(Errc::shut_down, shared_->path + " is going down");
+  for (auto& waiting : waiting_) {
+    if (waiting.open.outcome) waiting.open.outcome->set({reason, {}, 0, 0, 0});
+    if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(reason));
+    if (waiting.request) answer_above(*waiting.request, reason, Outcome::cancelled);
+  }
+  waiting_.clear();
+  for (auto& [id, active] : runs_) send(active.run, CancelRun{reason});
+  for (auto& it : children_) {
+    if (it.state == ExecutorState::retired || !it.handle) continue;
+    ++stopping_;
+    demonitor(it.handle.address());
+    stop_child(it, [this] {
+      --stopping_;
+      stopped();
+    });
+  }
+  stopped();
+  return promise;
+}
+
+void WorkerActor::stop_child(Child& it, std::function<void()> then) {
+  auto gone = [then](const caf::error&) { then(); };
+  if (it.kind == ExecutorKind::chip) {
+    request(it.chip, caf::infinite, FinalizeChip{}).then([then](const Result<bool>&) { then(); }, gone);
+  } else if (it.kind == ExecutorKind::worker) {
+    request(it.worker, caf::infinite, StopWorker{}).then([then](bool) { then(); }, gone);
+  } else {
+    send_exit(it.handle, caf::exit_reason::user_shutdown);
+    then();
+  }
+}
+
+/// Children are gone. Runs whose program does not listen (a plain function busy elsewhere) end with the
+/// worker.
+void WorkerActor::stopped() {
+  if (stopping_ != 0 || !stop_promise_.pending()) return;
+  for (std::size_t i = 0; i < children_.size(); ++i) {
+    route(
+        placement_.down(static_cast<std::int32_t>(i), Error(Errc::shut_down, shared_->path + " went down")));
+  }
+  stop_promise_.deliver(true);
+  quit();
+}
+
+void WorkerActor::on_exit() {
+  for (auto& [id, active] : runs_) send_exit(active.run, caf::exit_reason::user_shutdown);
+  for (auto& [id, active] : domains_) send_exit(active.handle, caf::exit_reason::user_shutdown);
+  for (auto& it : children_) {
+    if (it.handle && it.state != ExecutorState::retired)
+      send_exit(it.handle, caf::exit_reason::user_shutdown);
+  }
+  runs_.clear();
+  waiting_.clear();
+  domains_.clear();
+  children_.clear();
+  above_ = nullptr;
+}
+
+}  // namespace troupe::actors
