@@ -1,0 +1,188 @@
+#include "placement.hpp"
+
+#include <doctest/doctest.h>
+
+#include "troupe/actors/errc.hpp"
+
+using namespace troupe::actors;
+using troupe::Error;
+
+namespace {
+
+const Callable kernel{"kernel", CallableKind::chip, nullptr, nullptr, {}, 1, nullptr, nullptr};
+
+TaskRequest task(RunId run, TaskNumber number, std::int32_t executor = -1,
+                 std::vector<TaskNumber> depends = {}) {
+  TaskRequest request;
+  request.key = {run, number, 0, 0};
+  request.body = std::make_shared<TaskBody>();
+  request.body->callable = &kernel;
+  request.executor = executor;
+  request.depends = std::move(depends);
+  return request;
+}
+
+TaskRequest group(RunId run, TaskNumber number, std::size_t members, std::vector<int> chips = {}) {
+  auto request = task(run, number);
+  request.members = static_cast<std::uint32_t>(members);
+  request.body->extras = std::make_shared<SubmitExtras>();
+  request.body->extras->members.resize(members);
+  request.body->extras->chips = std::move(chips);
+  return request;
+}
+
+struct Bench {
+  Placement placement;
+  explicit Bench(int chips, std::uint32_t credit) {
+    for (int i = 0; i < chips; ++i) {
+      placement.add(ExecutorKind::chip, "chip" + std::to_string(i), credit);
+      placement.up(i, credit);
+    }
+    placement.open(1, 0);
+    placement.open(2, 0);
+  }
+  void take(std::vector<TaskRequest> requests, RunId run = 1) {
+    Ready ready{run, true, std::move(requests)};
+    placement.take(ready);
+  }
+  /// What left, as "executor:task executor:task …".
+  std::string place(std::vector<TaskResult>* refused = nullptr) {
+    auto moves = placement.place();
+    std::string text;
+    for (auto& send : moves.sends) {
+      for (auto& request : send.requests) {
+        text += (text.empty() ? "" : " ") + std::to_string(send.executor) + ":" +
+                std::to_string(request.key.task);
+        out.push_back(request);
+      }
+    }
+    if (refused != nullptr) *refused = std::move(moves.refused);
+    return text;
+  }
+  std::size_t end(TaskNumber number, Outcome outcome = Outcome::done) {
+    std::size_t counted = 0;
+    for (auto it = out.begin(); it != out.end();) {
+      if (it->key.task != number) {
+        ++it;
+        continue;
+      }
+      Results results{it->executor, 0, {{it->key, it->ticket, -1, outcome, std::nullopt}}};
+      counted += placement.results(results).size();
+      it = out.erase(it);
+    }
+    return counted;
+  }
+  std::vector<TaskRequest> out;
+};
+
+}  // namespace
+
+TEST_CASE("placement spreads tasks over executors with credit and keeps the rest") {
+  Bench bench(2, 1);
+  bench.take({task(1, 1), task(1, 2), task(1, 3)});
+  CHECK(bench.place() == "0:1 1:2");
+  CHECK(bench.place().empty());
+  CHECK(bench.placement.why(1, 3) == "waits for any executor with credit");
+  CHECK(bench.end(2) == 1);
+  CHECK(bench.place() == "1:3");
+}
+
+TEST_CASE("placement keeps the order of what is bound to an executor") {
+  Bench bench(2, 2);
+  bench.take({task(1, 1, 0), task(1, 2, 0, {1}), task(1, 3, 0, {2}), task(1, 4, 0)});
+  CHECK(bench.place() == "0:1 0:2");
+  bench.end(1);
+  CHECK(bench.place() == "0:3");
+  bench.end(2);
+  CHECK(bench.place() == "0:4");
+}
+
+TEST_CASE("placement skips what followed a failure, all along the line, and nothing else") {
+  Bench bench(1, 1);
+  bench.take({task(1, 1, 0), task(1, 2, 0, {1}), task(1, 3, 0, {2}), task(1, 4, 0)});
+  CHECK(bench.place() == "0:1");
+  bench.end(1, Outcome::failed);
+  std::vector<TaskResult> refused;
+  CHECK(bench.place(&refused) == "0:4");
+  REQUIRE(refused.size() == 2);
+  CHECK(refused[0].outcome == Outcome::skipped);
+  CHECK(refused[1].key.task == 3);
+}
+
+TEST_CASE("placement starts a group when it is first everywhere, and lets nothing past it") {
+  Bench bench(2, 1);
+  bench.take({task(1, 1, 0), group(1, 2, 2), task(1, 3, 1)});
+  CHECK(bench.place() == "0:1");  // the group waits for chip 0; task 3 waits behind it on chip 1
+  CHECK(bench.placement.why(1, 2) == "waits until its whole group can start");
+  bench.end(1);
+  CHECK(bench.place().size() == 7);  // both members, in one go
+  CHECK(bench.end(2) == 2);
+  CHECK(bench.place() == "1:3");
+}
+
+TEST_CASE("two groups over the same executors cannot lock each other out") {
+  Bench bench(3, 1);
+  bench.take({group(1, 1, 2, {0, 1}), group(1, 2, 2, {1, 2}), group(1, 3, 3, {2, 1, 0})});
+  CHECK(bench.place() == "0:1 1:1");
+  bench.end(1);
+  CHECK(bench.place() == "1:2 2:2");
+  bench.end(2);
+  CHECK(bench.place() == "2:3 1:3 0:3");
+}
+
+TEST_CASE("runs take turns") {
+  Bench bench(1, 1);
+  bench.take({task(1, 1), task(1, 2), task(1, 3)}, 1);
+  bench.take({task(2, 11), task(2, 12)}, 2);
+  std::string order;
+  for (int i = 0; i < 5; ++i) {
+    const auto text = bench.place();
+    order += text.substr(2) + " ";
+    bench.end(static_cast<TaskNumber>(std::stoi(text.substr(2))));
+  }
+  CHECK(order == "1 11 2 12 3 ");
+}
+
+TEST_CASE("an executor that dies answers what it had and takes up what waits when it comes back") {
+  Bench bench(1, 2);
+  bench.take({task(1, 1), task(1, 2, 0), task(1, 3, 0)});
+  bench.place();
+  const auto lost = bench.placement.down(0, Error(Errc::chip_lost, "gone"));
+  REQUIRE(lost.size() == 2);
+  CHECK(lost[0].outcome == Outcome::lost);
+  CHECK(bench.place().empty());
+  // A late answer of its earlier life counts for nothing.
+  CHECK(bench.end(2) == 0);
+  bench.placement.up(0, 2);
+  CHECK_FALSE(bench.place().empty());
+}
+
+TEST_CASE("a retired executor answers its groups once per member and frees the others") {
+  Bench bench(2, 1);
+  bench.take({task(1, 1, 0), group(1, 2, 2), task(1, 3, 1)});
+  bench.place();
+  const auto answers = bench.placement.retire(0, Error(Errc::chip_retired, "out of use"));
+  CHECK(answers.size() == 3);  // task 1 and both members
+  CHECK(bench.place() == "1:3");
+  std::vector<TaskResult> refused;
+  bench.take({group(1, 4, 2), task(1, 5, 0)});
+  bench.place(&refused);
+  REQUIRE(refused.size() == 3);
+  CHECK(*refused[0].error == Errc::group_too_large);
+  CHECK(*refused[2].error == Errc::chip_retired);
+}
+
+TEST_CASE("cancel takes back what has not left and names who has the rest") {
+  Bench bench(2, 1);
+  bench.take({task(1, 1), task(1, 2)});
+  bench.place();
+  bench.take({task(1, 3), group(1, 4, 2)});
+  bench.take({task(2, 9)}, 2);
+  CHECK(bench.place().empty());
+  std::vector<std::int32_t> holders;
+  const auto back = bench.placement.cancel({1, 0}, holders);
+  CHECK(holders.size() == 2);
+  CHECK(back.size() == 3);  // task 3 and two members
+  bench.end(1);
+  CHECK(bench.place().find(":9") != std::string::npos);
+}

@@ -1,0 +1,250 @@
+// Random programs under random interleavings, with faults: whatever happens, a run ends in bounded steps,
+// with the sequential result or a typed error that a fault explains, and nothing is left behind.
+#include <doctest/doctest.h>
+
+#include <random>
+#include <set>
+
+#include "support/random.hpp"
+#include "troupe/testing.hpp"
+
+using namespace troupe;
+using namespace std::chrono_literals;
+using actors::Errc;
+using testing::Simulation;
+
+namespace {
+
+constexpr int buffers = 5;
+
+struct Line {
+  enum class What { add, set, group, host, scratch } what = What::add;
+  int a = 0, b = 0, c = 0;
+  float value = 0;
+  int chip = -1;
+  unsigned retries = 0;
+};
+
+struct Plan {
+  std::vector<Line> lines;
+  int chips = 1;
+  bool coroutine = false;
+};
+
+Plan random_plan(std::mt19937_64& random) {
+  Plan plan;
+  auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
+  plan.chips = 1 + below(4);
+  plan.coroutine = below(2) == 0;
+  const int count = 3 + below(25);
+  for (int i = 0; i < count; ++i) {
+    Line line;
+    line.what = static_cast<Line::What>(below(5));
+    if (line.what == Line::What::group && plan.chips < 2) line.what = Line::What::add;
+    line.a = below(buffers);
+    line.b = below(buffers);
+    line.c = below(buffers);
+    line.value = static_cast<float>(below(100));
+    line.chip = below(3) == 0 ? below(plan.chips) : -1;
+    line.retries = below(3) == 0 ? 2U : 0U;
+    plan.lines.push_back(line);
+  }
+  return plan;
+}
+
+std::vector<float> expected(const Plan& plan) {
+  std::vector<float> x(buffers, 0.0F);
+  auto at = [&](int i) -> float& { return x[static_cast<std::size_t>(i)]; };
+  for (const auto& line : plan.lines) {
+    switch (line.what) {
+      case Line::What::add:
+        at(line.c) = at(line.a) + at(line.b);
+        break;
+      case Line::What::set:
+        at(line.c) = line.value;
+        break;
+      case Line::What::group:
+        if (line.a != line.c) at(line.a) = line.value;
+        at(line.c) = line.value;
+        break;
+      case Line::What::host:
+        at(line.c) += line.value;
+        break;
+      case Line::What::scratch:
+        at(line.c) = at(line.a) + at(line.b) + line.value;
+        break;
+    }
+    // Keeps numbers small enough to be exact.
+    for (auto& value : x) {
+      if (value > 100000) return {};
+    }
+  }
+  return x;
+}
+
+void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
+  auto at = [&](int i) -> const Tensor& { return x[static_cast<std::size_t>(i)]; };
+  const auto where = actors::OnExecutor{line.chip};
+  switch (line.what) {
+    case Line::What::add: {
+      // An argument that is read and written is one inout, or the same as in and out: both are fine here.
+      n.submit("add", in(at(line.a)), in(at(line.b)), out_existing(at(line.c)), where,
+               retry(line.a == line.c || line.b == line.c ? 0U : line.retries));
+      break;
+    }
+    case Line::What::set:
+      n.submit("set", out_existing(at(line.c)), scalar(line.value), where, retry(line.retries));
+      break;
+    case Line::What::group: {
+      std::vector<Args> members;
+      members.push_back(args(out_existing(at(line.c)), scalar(line.value)));
+      if (line.a != line.c) members.push_back(args(out_existing(at(line.a)), scalar(line.value)));
+      n.submit_group("set", members);
+      break;
+    }
+    case Line::What::host:
+      n.submit_sub([](HostArgs& args) { args.tensor<float>(0)[0] += args.scalar<float>(0); },
+                   inout(at(line.c)), scalar(line.value));
+      break;
+    case Line::What::scratch: {
+      auto scope = n.scope();
+      auto sum = n.alloc<float>({1});
+      auto more = n.alloc<float>({1});
+      n.submit("add", in(at(line.a)), in(at(line.b)), out(sum));
+      n.submit("set", out(more), scalar(line.value));
+      n.submit("add", in(sum), in(more), out_existing(at(line.c)), where);
+      break;
+    }
+  }
+}
+
+struct Case {
+  std::uint64_t seed = 0;
+  bool faults = false;
+};
+
+/// Runs one case; returns what went wrong, or nothing.
+std::string run_case(const Case& it) {
+  std::mt19937_64 random(it.seed);
+  const auto plan = random_plan(random);
+  const auto want = expected(plan);
+  auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
+  Handle handle;
+  std::vector<float> got;
+  bool hurt = false, cancelled = false, down = false;
+  std::size_t left = 0;
+  // Outlives the system: a program may still be running while it ends.
+  std::vector<Tensor> x;
+  {
+    Simulation sim({.seed = it.seed + 1,
+                    .chips = plan.chips,
+                    .credit = static_cast<std::uint32_t>(1 + below(4)),
+                    .restart = {100, 1s},
+                    .soft_limit = 8});
+    sim.kernel("add", [](auto& call) {
+      call.template tensor<float>(2)[0] =
+          call.template tensor<float>(0)[0] + call.template tensor<float>(1)[0];
+    });
+    sim.kernel("set", [](auto& call) { call.template tensor<float>(0)[0] = call.template scalar<float>(0); });
+    auto& node = sim.node();
+    const auto before = sim.actors();
+    for (int i = 0; i < buffers; ++i) x.push_back(node.tensor<float>({1}));
+    if (it.faults) {
+      hurt = true;
+      const auto where = below(plan.chips);
+      const auto when = static_cast<std::uint64_t>(1 + below(6));
+      switch (below(4)) {
+        case 0:
+          sim.fault(testing::fail().on_chip(where).at(when));
+          break;
+        case 1:
+          sim.fault(testing::kill_chip(where).at(when));
+          break;
+        case 2:
+          sim.fault(testing::delay(1ms).on_chip(where).at(when));
+          break;
+        default:
+          break;
+      }
+    }
+    if (plan.coroutine) {
+      handle = node.submit([&plan, &x](Orchestrator& n) -> Program {
+        int i = 0;
+        for (const auto& line : plan.lines) {
+          submit(n, line, x);
+          if (++i % 5 == 0) (void)co_await n.read<float>(x[static_cast<std::size_t>(i % buffers)]);
+          co_await n.room();
+        }
+      });
+    } else {
+      handle = node.submit([&plan, &x](Orchestrator& n) {
+        for (const auto& line : plan.lines) submit(n, line, x);
+      });
+    }
+    if (it.faults) {
+      sim.steps(static_cast<std::size_t>(below(300)));
+      const int blow = below(4);
+      if (blow == 0) sim.kill(below(plan.chips));
+      if (blow == 1) cancelled = true, handle.cancel();
+      // Sometimes the system goes down in the middle instead.
+      down = blow == 2 && below(4) == 0;
+    }
+    if (!down) {
+      std::size_t steps = 0;
+      while (!handle.done() && sim.step()) {
+        if (++steps > 200000) return "does not end";
+      }
+      if (!handle.done()) return "nothing is runnable, but the run has not ended";
+      while (sim.steps(1000) > 0) {
+      }
+      left = sim.actors() - before;
+      for (const auto& tensor : x) got.push_back(tensor.host<float>()[0]);
+    }
+  }
+  if (!handle.done()) return "the system is gone, but the handle does not know";
+  const auto report = handle.report();
+  if (left != 0) return std::to_string(left) + " actors are left";
+  if (report.error) {
+    if (!hurt) return "failed without a fault: " + render(*report.error);
+    if (report.error->code().value == 0) return "an error without a code";
+    const bool known = *report.error == Errc::task_failed || *report.error == Errc::chip_lost ||
+                       *report.error == Errc::cancelled || *report.error == Errc::shut_down ||
+                       *report.error == Errc::poisoned;
+    return known ? "" : "an error nobody injected: " + render(*report.error);
+  }
+  if (down || cancelled) return "";
+  if (want.empty() || got == want) return "";
+  std::string text = "the result is not that of running the submits one after the other:";
+  for (std::size_t i = 0; i < got.size(); ++i)
+    text += " " + std::to_string(got[i]) + "/" + std::to_string(want[i]);
+  for (const auto& line : plan.lines) {
+    text += "\n  " + std::to_string(static_cast<int>(line.what)) + ": " + std::to_string(line.a) + " " +
+            std::to_string(line.b) + " -> " + std::to_string(line.c) + " value " +
+            std::to_string(line.value) + " chip " + std::to_string(line.chip) + " retries " +
+            std::to_string(line.retries);
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("random programs under random interleavings give the sequential result") {
+  const auto first = test::first_seed();
+  const auto count = test::cases(300);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    const auto wrong = run_case({seed, false});
+    CHECK_MESSAGE(wrong.empty(), wrong, "; replay with TROUPE_SEED=", seed, " TROUPE_RANDOM_SCALE=0.01");
+    if (!wrong.empty()) break;
+  }
+}
+
+TEST_CASE(
+    "random faults at random moments end in the sequential result or a typed error, and leave nothing") {
+  const auto first = test::first_seed();
+  const auto count = test::cases(400);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    const auto wrong = run_case({seed, true});
+    CHECK_MESSAGE(wrong.empty(), wrong, "; replay with TROUPE_SEED=", seed);
+    if (!wrong.empty()) break;
+  }
+}
