@@ -11,11 +11,9 @@ using namespace troupe::platform::sim;
 
 namespace {
 
-const void* host_pointer(std::uint64_t address) noexcept {
+const void* device_pointer(std::uint64_t address) noexcept {
   return reinterpret_cast<const void*>(address);  // NOLINT(performance-no-int-to-ptr)
 }
-
-void* device_pointer(std::uint64_t address) noexcept { return const_cast<void*>(host_pointer(address)); }
 
 }  // namespace
 
@@ -83,9 +81,7 @@ int32_t copy_to_device_ctx(troupe_device_context* context, uint64_t device_addre
   return on_device(context, "copy_to_device_ctx", [&](Device& device) -> Result<void> {
     if (bytes == 0) return {};
     if (host == nullptr) return null_argument("host");
-    auto inside = device.memory().check(device_address, bytes, "destination");
-    if (inside) std::memcpy(device_pointer(device_address), host, bytes);
-    return inside;
+    return device.write(device_address, host, bytes);
   });
 }
 

@@ -76,7 +76,7 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   }
   graph_.emplace(config);
   cores_.reset(run.block_dim != 0 ? run.block_dim : architecture.clusters);
-  kernels_ = std::make_unique<Host>(*this, parts_.host, parts_.windows, run);
+  kernels_ = std::make_unique<Host>(*this, parts_, run);
   names_.fill({});
   module_ = run.callable->module;
   argument_ranges_.clear();
@@ -194,6 +194,11 @@ void ChipEngine::finish(Run& run) {
   }
   kept_.clear();
   if (profile_) deliver_trace(run.correlation);
+}
+
+void ChipEngine::memory_written() noexcept {
+  const Lock lock(baton_);
+  if (active_) kernels_->flags().look_again();
 }
 
 void ChipEngine::interrupt(const Run& run) noexcept {

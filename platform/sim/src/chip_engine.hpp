@@ -56,6 +56,8 @@ class ChipEngine {
   Result<void> run(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue);
   /// Ends `run` if it is the one that runs here. Any thread.
   void interrupt(const Run& run) noexcept;
+  /// The host has copied something to the chip, for which a kernel may wait. Any thread.
+  void memory_written() noexcept;
 
   // What a chip program can ask for; its own thread. Each does nothing after a fatal.
   std::uint64_t submit(troupe_chip_task_v1& task);

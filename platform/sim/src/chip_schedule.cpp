@@ -236,7 +236,7 @@ void ChipEngine::want_helper() {
   if (!work_waits()) return;
   if (idle_ != 0) signal();
   if (looking_ != 0) return;
-  const std::uint32_t parked = std::min(executing_, kernels_->flags().parked() + parked_abroad_);
+  const std::uint32_t parked = std::min(executing_, kernels_->flags().closed() + parked_abroad_);
   const std::uint32_t busy = executing_ - parked + (program_runs_ && !program_waits_ ? 1 : 0);
   if (busy >= workers_) return;
   Helper* helper = nullptr;
@@ -256,7 +256,7 @@ void ChipEngine::want_helper() {
 // Nothing here can be taken up. If nothing that runs can change that, nothing ever will.
 void ChipEngine::look_for_deadlock() {
   if (!active_ || (program_runs_ && !program_waits_) || stuck_) return;
-  if (executing_ != kernels_->flags().parked()) return;
+  if (executing_ != kernels_->flags().closed()) return;
   const auto status = graph_->status();
   if (status.ready != 0 || (!sets_.empty() && can_start(*sets_.front()))) return;
   if (executing_ != 0) return kernels_->flags().end_all(FlagWaits::End::deadlocked);

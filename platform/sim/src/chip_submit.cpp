@@ -196,7 +196,7 @@ bool ChipEngine::wait_for_room(Lock& lock) {
   serve(lock, Role::waiting, [this] { return fatal() != 0 || stuck_ || graph_->has_room(); });
   program_waits_ = false;
   if (fatal() != 0) return false;
-  if (!stuck_) return true;
+  if (graph_->has_room()) return true;
   using runtime::Errc;
   const auto status = graph_->status();
   const std::string tasks = std::to_string(status.live) + " tasks are alive";

@@ -14,13 +14,13 @@ namespace {
 /// A bare kernel with one block: no graph, one thread.
 class LoneKernel final : public KernelHost {
  public:
-  LoneKernel(HostServices& host, WindowSet& windows, Run& run, RunQueue& queue)
-      : KernelHost(host, windows, run), queue_(queue) {}
+  LoneKernel(HostServices& host, DeviceMemory& memory, WindowSet& windows, Run& run, RunQueue& queue)
+      : KernelHost(host, memory, windows, run), queue_(queue) {}
 
  private:
   void about_to_park(bool local) override {
     queue_.flush();
-    // Nothing else of this run exists that could raise a flag in the chip's own memory.
+    // Nothing else of this run exists that could raise a flag which only this run can reach.
     if (local) flags().end_all(FlagWaits::End::deadlocked);
   }
   void resumed(bool /*local*/) override {}
@@ -150,7 +150,7 @@ Result<void> Device::check_arguments(const Run& run) {
 
 Result<void> Device::run_one_kernel(Run& run) {
   const auto tensors = staging_.tensors();
-  LoneKernel host(host_, windows_, run, queue_);
+  LoneKernel host(host_, *memory_, windows_, run, queue_);
   {
     const std::lock_guard lock(current_mutex_);
     current_ = &host;
@@ -182,6 +182,28 @@ Result<void> Device::run_one_kernel(Run& run) {
   }
   run.chip_tasks = 1;
   if (failure) return *failure;
+  return {};
+}
+
+Result<void> Device::write(std::uint64_t address, const void* data, std::uint64_t size) {
+  auto inside = memory_->check(address, size, "destination");
+  if (!inside) return inside;
+  void* target = reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+  // A word may be a flag that a kernel looks at.
+  if (size == sizeof(std::uint32_t) && address % size == 0) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, data, size);
+    std::atomic_ref<std::uint32_t>(*static_cast<std::uint32_t*>(target)).store(word);
+  } else if (size == sizeof(std::uint64_t) && address % size == 0) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, data, size);
+    std::atomic_ref<std::uint64_t>(*static_cast<std::uint64_t*>(target)).store(word);
+  } else {
+    std::memcpy(target, data, size);
+  }
+  engine_.memory_written();
+  const std::lock_guard lock(current_mutex_);
+  if (current_ != nullptr) current_->flags().look_again();
   return {};
 }
 

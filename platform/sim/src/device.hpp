@@ -34,6 +34,8 @@ class Device final : RunExecutor {
   WindowSet& windows() noexcept { return windows_; }
   RunQueue& queue() noexcept { return queue_; }
 
+  /// Copies to the chip, and wakes kernels that waited for it.
+  Result<void> write(std::uint64_t address, const void* data, std::uint64_t size);
   /// Frees, unless an unfinished run uses it.
   Result<void> release(std::uint64_t address);
   Result<void> release_window(std::uint64_t window);

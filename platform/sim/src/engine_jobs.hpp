@@ -8,8 +8,8 @@ namespace troupe::platform::sim {
 /// How the kernels of the current run wait.
 class ChipEngine::Host final : public KernelHost {
  public:
-  Host(ChipEngine& engine, HostServices& host, WindowSet& windows, Run& run)
-      : KernelHost(host, windows, run), engine_(engine) {}
+  Host(ChipEngine& engine, const Parts& parts, Run& run)
+      : KernelHost(parts.host, parts.memory, parts.windows, run), engine_(engine) {}
 
  private:
   void about_to_park(bool local) override { engine_.parking(local); }

@@ -92,6 +92,7 @@ bool FlagWaits::enter(Waiter& waiter) {
   }
   waiters_.push_back(&waiter);
   parked_.fetch_add(1);
+  if (waiter.closed) closed_.fetch_add(1);
   if (!waiter.condition.holds()) return true;
   leave(waiter, End::satisfied);
   waiters_.pop_back();
@@ -100,6 +101,7 @@ bool FlagWaits::enter(Waiter& waiter) {
 
 void FlagWaits::leave(Waiter& waiter, End how) noexcept {
   parked_.fetch_sub(1);
+  if (waiter.closed) closed_.fetch_sub(1);
   waiter.state.store(static_cast<std::uint32_t>(how));
   futex_wake(waiter.state, 1);
 }
@@ -112,6 +114,10 @@ void FlagWaits::park(Waiter& waiter) noexcept {
 void FlagWaits::notify(void* flag, std::uint32_t type, std::uint32_t operation,
                        std::uint64_t value) noexcept {
   raise_flag(flag, type, operation, value);
+  look_again();
+}
+
+void FlagWaits::look_again() noexcept {
   if (parked_.load() == 0) return;
   const std::lock_guard lock(mutex_);
   std::erase_if(waiters_, [this](Waiter* waiter) {

@@ -23,9 +23,10 @@ std::string to_string(const FlagCondition& condition);
 /// Sets or adds to a flag, released to who sees the new value.
 void raise_flag(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
 
-/// The waits of one run's kernels on flags in the chip's own memory. Only kernels of the same run can raise
-/// such a flag, so the run knows exactly when nobody can any more: every kernel that runs is parked here, and
-/// none can start. Safe from any thread.
+/// The waits of one run's kernels on flags in the chip's memory. A *closed* wait is on memory that only
+/// kernels of the same run can reach (copies of arguments, intermediates), so the run knows exactly when
+/// nobody can raise the flag any more: every kernel that runs is parked in a closed wait, and none can start.
+/// A flag in memory that the host holds may be raised by a copy. Safe from any thread.
 class FlagWaits {
  public:
   enum class End : std::uint32_t { waiting, satisfied, aborted, deadlocked };
@@ -35,8 +36,8 @@ class FlagWaits {
   /// Parks until the condition holds or everything ends. `before_parking()` runs once, when this wait counts
   /// as parked already.
   template <class BeforeParking>
-  End wait(const FlagCondition& condition, BeforeParking before_parking) {
-    Waiter self{condition};
+  End wait(const FlagCondition& condition, bool closed, BeforeParking before_parking) {
+    Waiter self{condition, closed};
     if (!enter(self)) return static_cast<End>(self.state.load());
     before_parking();
     park(self);
@@ -45,18 +46,22 @@ class FlagWaits {
   /// raise_flag, and wakes whose condition holds now.
   void notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
 
+  /// The host has written to memory: wakes whose condition holds now.
+  void look_again() noexcept;
+
   /// Ends every wait, now and later, until reset.
   void end_all(End how) noexcept;
   void reset() noexcept;
-  /// Waits that nothing has satisfied yet.
-  std::uint32_t parked() const noexcept { return parked_.load(); }
+  /// Closed waits that nothing has satisfied yet.
+  std::uint32_t closed() const noexcept { return closed_.load(); }
   /// What they wait for, one clause each.
   std::string describe() const;
 
  private:
   struct Waiter {
-    explicit Waiter(const FlagCondition& wanted) : condition(wanted) {}
+    Waiter(const FlagCondition& wanted, bool is_closed) : condition(wanted), closed(is_closed) {}
     FlagCondition condition;
+    bool closed;
     std::atomic<std::uint32_t> state{0};  ///< an End; the word it sleeps on
   };
   bool enter(Waiter& waiter);
@@ -65,7 +70,7 @@ class FlagWaits {
 
   mutable std::mutex mutex_;
   std::vector<Waiter*> waiters_;
-  std::atomic<std::uint32_t> parked_{0};
+  std::atomic<std::uint32_t> parked_{0}, closed_{0};
   End ended_ = End::waiting;
 };
 

@@ -163,12 +163,14 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
     const std::lock_guard lock(mutex_);
     waiting_in_.erase(std::find(waiting_in_.begin(), waiting_in_.end(), domain));
   } else {
+    const auto address = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(condition.flag));
+    const bool local = !memory_.check(address, sizeof(std::int32_t), "flag");
     bool parked = false;
-    const auto end = flags_.wait(condition, [&] {
+    const auto end = flags_.wait(condition, local, [&] {
       parked = true;
-      about_to_park(true);
+      about_to_park(local);
     });
-    if (parked) resumed(true);
+    if (parked) resumed(local);
     if (end == FlagWaits::End::aborted) outcome = TROUPE_ABORTED;
     if (end == FlagWaits::End::deadlocked) {
       why.emplace(Errc::deadlock, to_string(condition) + ", and nothing that could raise it can run");

@@ -28,7 +28,8 @@ struct KernelCode {
 /// What all kernels of one run share: how they wait, and what ends them.
 class KernelHost {
  public:
-  KernelHost(HostServices& host, WindowSet& windows, Run& run) : host_(host), windows_(windows), run_(run) {}
+  KernelHost(HostServices& host, DeviceMemory& memory, WindowSet& windows, Run& run)
+      : host_(host), memory_(memory), windows_(windows), run_(run) {}
   virtual ~KernelHost() = default;
   KernelHost(const KernelHost&) = delete;
   KernelHost& operator=(const KernelHost&) = delete;
@@ -44,7 +45,8 @@ class KernelHost {
   void notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
 
  protected:
-  /// A kernel of this run is about to sleep: in the chip's own memory (`local`), or for a peer chip.
+  /// A kernel of this run is about to sleep: for another kernel of it (`local`), or for the host or a peer
+  /// chip.
   virtual void about_to_park(bool local) = 0;
   /// It goes on.
   virtual void resumed(bool local) = 0;
@@ -55,6 +57,7 @@ class KernelHost {
                               std::optional<Error>& why);
 
   HostServices& host_;
+  DeviceMemory& memory_;
   WindowSet& windows_;
   Run& run_;
   FlagWaits flags_;

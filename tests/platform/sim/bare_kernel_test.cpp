@@ -105,6 +105,21 @@ TEST_CASE("a kernel that waits in its own memory for nobody is a deadlock, named
   CHECK(stuck.error().message().find("'wait_forever'") != std::string::npos);
 }
 
+TEST_CASE("a kernel may wait for a flag that the host raises with a copy") {
+  for (const char* kernel : {"wait_forever", "waits_in_a_program"}) {
+    CAPTURE(kernel);
+    Chip chip("a2a3sim");
+    const auto flag = chip.context.malloc(sizeof(std::int32_t)).value();
+    RunArgs args;
+    args.add_device(inout(Tensor::create({0, 0, flag}, 4, 0, {1}, runtime::DType::i32).value()), flag);
+    const auto run = args.run(1, chip.add(kernel));
+    REQUIRE(chip.context.launch({&run, 1}));
+    const std::int32_t raised = 1;
+    REQUIRE(chip.context.copy_to(flag, &raised, sizeof raised));
+    CHECK(chip.completions.wait_for(1).completion.code == 0);
+  }
+}
+
 TEST_CASE("a kernel that does not return shows in status, and its context is busy until it does") {
   for (const char* platform : platforms) {
     CAPTURE(platform);

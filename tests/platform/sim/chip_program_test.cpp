@@ -48,6 +48,10 @@ TROUPE_CHIP_PROGRAM(wants_three)(ChipOrchestrator& chip, ChipArgs args) {
   chip.aiv("add", in(a), in(b), out(c));
 }
 
+TROUPE_CHIP_PROGRAM(waits_in_a_program)(ChipOrchestrator& chip, ChipArgs args) {
+  chip.aiv("wait_forever", inout(args.tensor(0)));
+}
+
 TROUPE_CHIP_PROGRAM(runs_a_failure)(ChipOrchestrator& chip, ChipArgs) { chip.aiv("throws"); }
 
 TEST_CASE("a chip program runs its tasks in the order their data asks for") {
