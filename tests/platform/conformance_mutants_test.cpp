@@ -387,7 +387,16 @@ const std::multimap<std::string, Mutate>& mutants() {
        }},
       {"stuck-kernel",
        [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::no_aborted>; }},
-      {"many-threads", [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::twice>; }},
+      {"many-threads",
+       [](DeviceApi& api) {  // reads its output instead of its input
+         api.launch_runs = [](Handle h, const troupe_run* runs, std::size_t n, std::uint64_t s) {
+           std::vector<troupe_run> changed{runs, runs + n};
+           std::vector<troupe_tensor_arg> tensors{runs->tensors, runs->tensors + runs->tensor_count};
+           tensors[0].buffer = tensors[1].buffer;
+           for (auto& run : changed) run.tensors = tensors.data();
+           return good().launch_runs(h, changed.data(), n, s);
+         };
+       }},
       {"one-context-many-threads",
        [](DeviceApi& api) {
          api.device_free_ctx = [](Handle, std::uint64_t) -> std::int32_t { return TROUPE_DEVICE_BUSY; };

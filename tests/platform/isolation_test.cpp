@@ -48,6 +48,8 @@ std::string one_life(const DeviceApi& api, const std::shared_ptr<Host>& host, in
   };
   try {
     auto context = DeviceContext::create(api, host, std::move(events)).value();
+    // A hundred full-size devices are more address space than ThreadSanitizer leaves to a program.
+    context.set_option("memory_bytes", "1073741824").value();
     context.set_device(number % 4).value();
     const auto copy = context.register_callable("conformance_copy", conformance::kernels()).value();
     const auto mine = static_cast<float>(number);
