@@ -59,26 +59,26 @@ void intrusive_ptr_release(actor_control_block* block) {
   next(block);
 }
 
-void scheduled_actor::enqueue(mailbox_element_ptr element, execution_unit* unit) {
+void scheduled_actor::enqueue(mailbox_element_ptr element, execution_unit* executor) {
   static const auto next = original<void (*)(scheduled_actor*, mailbox_element_ptr, execution_unit*)>(
       "_ZN3caf15scheduled_actor7enqueueESt10unique_ptrINS_15mailbox_elementENS_6detail8disposerEEPNS_"
       "14execution_unitE");
   __tsan_release(this);
-  next(this, std::move(element), unit);
+  next(this, std::move(element), executor);
 }
 
-void scheduled_actor::launch(execution_unit* unit, bool lazy, bool hide) {
+void scheduled_actor::launch(execution_unit* executor, bool lazy, bool hide) {
   static const auto next = original<void (*)(scheduled_actor*, execution_unit*, bool, bool)>(
       "_ZN3caf15scheduled_actor6launchEPNS_14execution_unitEbb");
   __tsan_release(this);
-  next(this, unit, lazy, hide);
+  next(this, executor, lazy, hide);
 }
 
-bool scheduled_actor::activate(execution_unit* unit) {
+bool scheduled_actor::activate(execution_unit* executor) {
   static const auto next = original<bool (*)(scheduled_actor*, execution_unit*)>(
       "_ZN3caf15scheduled_actor8activateEPNS_14execution_unitE");
   __tsan_acquire(this);
-  const bool result = next(this, unit);
+  const bool result = next(this, executor);
   __tsan_release(this);
   return result;
 }
@@ -92,12 +92,12 @@ auto scheduled_actor::reactivate(mailbox_element& element) -> activation_result 
   return result;
 }
 
-void blocking_actor::enqueue(mailbox_element_ptr element, execution_unit* unit) {
+void blocking_actor::enqueue(mailbox_element_ptr element, execution_unit* executor) {
   static const auto next = original<void (*)(blocking_actor*, mailbox_element_ptr, execution_unit*)>(
       "_ZN3caf14blocking_actor7enqueueESt10unique_ptrINS_15mailbox_elementENS_6detail8disposerEEPNS_"
       "14execution_unitE");
   __tsan_release(this);
-  next(this, std::move(element), unit);
+  next(this, std::move(element), executor);
 }
 
 mailbox_element_ptr blocking_actor::dequeue() {
