@@ -143,6 +143,7 @@ TEST_CASE("a kernel that does not return shows in status, and its context is bus
     CHECK(chip->completions.wait_for(1).completion.code == TROUPE_DEVICE_ABORTED);
     CHECK(chip->completions.wait_for(2).completion.code == TROUPE_DEVICE_ABORTED);
     latches.leave.open();
+    latches.left.wait();
   }
 }
 

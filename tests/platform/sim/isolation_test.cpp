@@ -50,8 +50,9 @@ TEST_CASE("chips of one process run at the same time from any threads") {
 
 TEST_CASE("a hundred chips on few processors each do their work") {
   std::vector<std::unique_ptr<Chip>> chips;
-  for (int i = 0; i < 100; ++i)
-    chips.push_back(std::make_unique<Chip>("a2a3sim", std::map<std::string, std::string>{}, i));
+  // Small memories: under a sanitizer the address space does not hold a hundred of full size.
+  const std::map<std::string, std::string> options{{"memory_bytes", "16777216"}};
+  for (int i = 0; i < 100; ++i) chips.push_back(std::make_unique<Chip>("a2a3sim", options, i));
   std::vector<float> x(100, 1);
   std::vector<RunArgs> args(100);
   for (std::size_t i = 0; i < 100; ++i) {

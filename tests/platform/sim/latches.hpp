@@ -25,7 +25,7 @@ class Latch {
 };
 
 struct Latches {
-  Latch entered, leave;
+  Latch entered, leave, left;
 };
 
 }  // namespace troupe::test
