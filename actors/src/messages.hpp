@@ -7,7 +7,8 @@
 
 #define TROUPE_ACTORS_MESSAGES(X)                                                                            \
   X(Results)                                                                                                 \
-  X(Execute) X(Cancel) X(Describe) X(GetStatus) X(Why) X(ExecutorInfo) X(ExecutorStatus) X(DeviceDone)       \
+  X(Execute)                                                                                                 \
+  X(Cancel) X(Describe) X(GetStatus) X(Why) X(ExecutorInfo) X(ExecutorStatus) X(DeviceDone)                  \
       X(DeviceCallDone) X(BringUp) X(ResetChip) X(FinalizeChip) X(DeviceMalloc) X(DeviceFree) X(DeviceCopy)  \
           X(WindowCreate) X(WindowImport) X(WindowAbort) X(WindowRelease) X(Credit) X(Wake) X(StopProgram)   \
               X(Submit) X(Await) X(ReadDone) X(ProgramEnded) X(CancelRun) X(Placed) X(RunResults)            \

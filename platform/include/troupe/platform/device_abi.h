@@ -410,9 +410,9 @@ TROUPE_DEVICE_EXPORT int32_t device_properties(troupe_device_context* context,
  * Works in every state. */
 TROUPE_DEVICE_EXPORT int32_t device_status(troupe_device_context* context, troupe_device_status* status,
                                            troupe_core_status* cores, size_t capacity, size_t* count);
-/* Code and text (null-terminated, truncated to `capacity`; null with 0 when not wanted) of the context's latest failed call, 0 and "" when
- * none failed. Calls from other threads may come between: who needs the pair keeps its calls apart. Works in
- * every state and from inside a completion callback. */
+/* Code and text (null-terminated, truncated to `capacity`; null with 0 when not wanted) of the context's
+ * latest failed call, 0 and "" when none failed. Calls from other threads may come between: who needs the
+ * pair keeps its calls apart. Works in every state and from inside a completion callback. */
 TROUPE_DEVICE_EXPORT int32_t device_last_error(troupe_device_context* context, int32_t* code, char* text,
                                                size_t capacity);
 
