@@ -5,16 +5,17 @@
 
 #include "troupe/actors/protocol.hpp"
 
-#define TROUPE_ACTORS_MESSAGES(X)                                                                            \
-  X(Results)                                                                                                 \
-  X(Execute)                                                                                                 \
-  X(Cancel) X(Describe) X(GetStatus) X(Why) X(ExecutorInfo) X(ExecutorStatus) X(DeviceDone)                  \
-      X(DeviceCallDone) X(BringUp) X(ResetChip) X(FinalizeChip) X(DeviceMalloc) X(DeviceFree) X(DeviceCopy)  \
-          X(WindowCreate) X(WindowImport) X(WindowAbort) X(WindowRelease) X(Credit) X(Wake) X(StopProgram)   \
-              X(Submit) X(Await) X(ReadDone) X(ProgramEnded) X(CancelRun) X(Placed) X(RunResults)            \
-                  X(DeadlineDue) X(Form) X(Dissolve) X(Hold) X(OpenRun) X(Ready) X(RunClosed) X(StartWorker) \
-                      X(AddExecutor) X(RemoveExecutor) X(AllocateDomain) X(ReleaseDomain) X(HoldDomain)      \
-                          X(SetDriver) X(OpenDomain) X(ChipOf) X(StopWorker)
+// clang-format off
+#define TROUPE_ACTORS_MESSAGES(X) \
+  X(Results) X(Execute) X(Cancel) X(Describe) X(GetStatus) X(Why) X(ExecutorInfo) \
+  X(ExecutorStatus) X(DeviceDone) X(DeviceCallDone) X(BringUp) X(ResetChip) X(FinalizeChip) \
+  X(DeviceMalloc) X(DeviceFree) X(DeviceCopy) X(WindowCreate) X(WindowImport) X(WindowAbort) \
+  X(WindowRelease) X(Credit) X(Wake) X(StopProgram) X(Submit) X(Await) X(ReadDone) \
+  X(ProgramEnded) X(CancelRun) X(Placed) X(RunResults) X(DeadlineDue) X(Form) X(Dissolve) \
+  X(Hold) X(OpenRun) X(Ready) X(RunClosed) X(StartWorker) X(AddExecutor) X(RemoveExecutor) \
+  X(AllocateDomain) X(ReleaseDomain) X(HoldDomain) X(SetDriver) X(OpenDomain) X(ChipOf) \
+  X(StopWorker)
+// clang-format on
 
 #define TROUPE_ACTORS_SENDABLE(name) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::name)
 TROUPE_ACTORS_MESSAGES(TROUPE_ACTORS_SENDABLE)
