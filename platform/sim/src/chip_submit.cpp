@@ -173,7 +173,7 @@ TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
   record->tensor_count = task.argument_count;
   record->extra_tensors = predicated ? 1 : 0;
   record->scalar_count = task.scalar_count;
-  std::memcpy(record->scalars, task.scalars, task.scalar_count * sizeof(std::uint64_t));
+  std::copy_n(task.scalars, task.scalar_count, record->scalars);
   return record;
 }
 
