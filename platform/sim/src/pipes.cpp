@@ -14,8 +14,8 @@ void* Pipes::storage(std::uint32_t cluster, std::uint64_t key, std::size_t size)
     const std::lock_guard lock(mutex_);
     auto& piece = pieces_[{cluster, key}];
     if (piece.memory == nullptr) {
-      const std::size_t units = (size + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t);
-      piece.memory = std::make_unique<std::max_align_t[]>(units + 4);  // aligned up to a cache line by hand
+      // Bytes, which start as zero all of them (a wider type may have padding), aligned by hand.
+      piece.memory = std::make_unique<std::byte[]>(size + 63);
       piece.size = size;
     }
     if (piece.size < size) return nullptr;

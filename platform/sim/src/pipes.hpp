@@ -21,7 +21,7 @@ class Pipes {
 
  private:
   struct Piece {
-    std::unique_ptr<std::max_align_t[]> memory;
+    std::unique_ptr<std::byte[]> memory;
     std::size_t size;
   };
   std::mutex mutex_;
