@@ -12,7 +12,7 @@ using namespace troupe::platform::sim;
 namespace {
 
 const void* device_pointer(std::uint64_t address) noexcept {
-  return reinterpret_cast<const void*>(address);  // NOLINT(performance-no-int-to-ptr)
+  return reinterpret_cast<const void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ runtime::Access element_access(const Tensor& tensor, std::uint64_t element, Tag 
 }
 
 void* pointer(std::uint64_t address) noexcept {
-  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
 }
 
 }  // namespace

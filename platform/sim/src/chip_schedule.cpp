@@ -13,7 +13,7 @@ namespace troupe::platform::sim {
 namespace {
 
 TaskRecord* record_of(std::uint64_t cookie) noexcept {
-  return reinterpret_cast<TaskRecord*>(cookie);  // NOLINT(performance-no-int-to-ptr)
+  return reinterpret_cast<TaskRecord*>(cookie);  // NOLINT(performance-no-int-to-ptr): our own pointer
 }
 
 bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }

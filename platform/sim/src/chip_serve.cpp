@@ -15,7 +15,7 @@ namespace {
 constexpr int idle_spins = 1'000;
 
 void* pointer(std::uint64_t address) noexcept {
-  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
 }
 
 void fill(const runtime::TensorDescriptor& tensor, std::uint64_t element) noexcept {
