@@ -106,7 +106,7 @@ DeviceContext::~DeviceContext() {
 
 Result<void> DeviceContext::close() {
   if (state_->phase == Phase::closed) return {};
-  (void)state_->end_comm();  // destroy would take it down too, but not the stream
+  state_->leave_comm();  // destroy would take it down too, but not the stream
   const auto code = state_->api.destroy_device_context(state_->handle);
   auto answer = state_->answer(code, "destroying the context");
   state_->phase = Phase::closed;
@@ -139,22 +139,22 @@ Result<void> DeviceContext::set_device(std::int32_t device_id) {
 
 Result<void> DeviceContext::reset_device() {
   if (auto open = state_->need_open("reset_device"); !open) return open;
-  auto comm = state_->end_comm();
+  state_->leave_comm();
   auto answer = state_->answer(state_->api.reset_device(state_->handle), "reset_device");
   if (!answer) return answer;
   state_->phase = Phase::created;
   state_->device_id = -1;
-  return comm;
+  return {};
 }
 
 Result<void> DeviceContext::finalize() {
   if (state_->phase == Phase::finalized || state_->phase == Phase::closed) return {};
-  auto comm = state_->end_comm();
+  state_->leave_comm();
   auto answer = state_->answer(state_->api.finalize_device(state_->handle), "finalize");
   if (!answer) return answer;
   state_->phase = Phase::finalized;
   state_->device_id = -1;
-  return comm;
+  return {};
 }
 
 Result<std::uint64_t> DeviceContext::malloc(std::uint64_t bytes) {

@@ -114,6 +114,17 @@ Result<void> DeviceContext::comm_destroy() {
   return state_->end_comm();
 }
 
+Result<void> DeviceContext::comm_abort() {
+  TROUPE_NEED(comm_abort);
+  return state_->answer(state_->api.comm_abort(state_->handle), "comm_abort");
+}
+
+void DeviceContext::State::leave_comm() {
+  if (comm == nullptr) return;
+  if (api.comm_abort != nullptr) (void)api.comm_abort(handle);
+  (void)end_comm();  // its failure is what leaving means
+}
+
 Result<void> DeviceContext::State::end_comm() {
   Result<void> first;
   if (comm != nullptr) {

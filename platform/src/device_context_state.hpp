@@ -30,6 +30,8 @@ struct DeviceContext::State {
   Error unsupported(const char* symbol) const;
   /// Takes a communication session down as far as possible; the first failure is answered.
   Result<void> end_comm();
+  /// The same, without waiting for the other ranks where the platform can.
+  void leave_comm();
   void quarantine();
 };
 

@@ -433,6 +433,14 @@ const std::multimap<std::string, Mutate>& mutants() {
          api.comm_barrier = [](Handle, void*) { return 0; };
          api.comm_destroy = [](Handle, void*) { return 0; };
        }},
+      {"comm-abort",
+       [](DeviceApi& api) {
+         api.comm_init = [](Handle h, std::int32_t, std::int32_t, void*, const char*) -> void* { return h; };
+         api.comm_alloc_windows = [](Handle, void*, std::uint64_t, std::uint64_t*) { return 0; };
+         api.comm_barrier = [](Handle, void*) { return 0; };
+         api.comm_destroy = [](Handle, void*) { return 0; };
+         api.comm_abort = [](Handle) { return 0; };
+       }},
       {"comm-arguments",
        [](DeviceApi& api) {
          api.comm_init = [](Handle h, std::int32_t, std::int32_t, void*, const char*) -> void* { return h; };

@@ -94,6 +94,13 @@ int32_t comm_destroy(troupe_device_context* context, void* comm) {
                    [&](Device& device) { return device.windows().comm_destroy(comm); });
 }
 
+int32_t comm_abort(troupe_device_context* context) {
+  return on_device(context, "comm_abort", [](Device& device) -> Result<void> {
+    device.windows().comm_abort();
+    return {};
+  });
+}
+
 // A simulated chip needs neither a runtime of its own nor a stream; the answers are the reference's.
 int32_t ensure_acl_ready_ctx(troupe_device_context* context, int32_t /*device_id*/) {
   return guarded(context, "ensure_acl_ready_ctx", []() -> Result<void> { return {}; });

@@ -38,6 +38,7 @@ class WindowSet {
   Result<std::uint64_t> comm_window_size(void* comm) const;
   Result<void> comm_barrier(void* comm);
   Result<void> comm_destroy(void* comm);
+  void comm_abort() noexcept { sessions_.abort_all(); }
 
   /// The domain one of whose windows holds `address`, or nothing.
   std::shared_ptr<comm::DomainMember> domain_at(const void* address) const;

@@ -202,6 +202,50 @@ void comm_session(Probe& probe) {
   for (const auto& text : complaint) require(text.empty(), text);
 }
 
+void comm_abort(Probe& probe) {
+  const auto& api = probe.api();
+  probe.need(api.comm_init != nullptr && api.comm_alloc_windows != nullptr && api.comm_barrier != nullptr &&
+                 api.comm_destroy != nullptr && api.comm_abort != nullptr,
+             "comm_abort");
+  const auto meeting = "troupe-conformance-abort-" + std::to_string(reinterpret_cast<std::uintptr_t>(&probe));
+  const auto alone = probe.ready();
+  alone->expect(0, "comm_abort without a session", api.comm_abort);
+  std::uint64_t context = 0;
+  // A session that was given up meets nobody, so the rank that never comes is not waited for.
+  void* const given_up = alone->call(api.comm_init, 0, 2, nullptr, (meeting + "-early").c_str());
+  require(given_up != nullptr, "comm_init answered null: " + alone->last_text());
+  alone->expect(0, "comm_abort of a session", api.comm_abort);
+  require(alone->call(api.comm_alloc_windows, given_up, std::uint64_t{4096}, &context) != 0,
+          "an aborted session made windows");
+  alone->call(api.comm_destroy, given_up);
+
+  std::string complaint[2];
+  const auto rank_program = [&](std::int32_t rank) {
+    try {
+      const auto subject = probe.ready();
+      auto& s = *subject;
+      void* const comm = s.call(api.comm_init, rank, 2, nullptr, meeting.c_str());
+      require(comm != nullptr, "comm_init answered null: " + s.last_text());
+      std::uint64_t address = 0;
+      const auto met = s.call(api.comm_alloc_windows, comm, std::uint64_t{4096}, &address);
+      if (rank == 0) {
+        s.answered(0, met, "comm_alloc_windows");
+        s.expect(0, "comm_abort", api.comm_abort);
+      } else if (met == 0) {  // otherwise the news came while it met
+        require(s.call(api.comm_barrier, comm) != 0, "a barrier succeeded although a rank aborted");
+        require(!s.last_text().empty(), "an aborted barrier fails without a sentence");
+      }
+      s.call(api.comm_destroy, comm);  // waits for nobody
+    } catch (const Violation& violation) {
+      complaint[rank] = violation.what;
+    }
+  };
+  std::thread peer{[&] { rank_program(1); }};
+  rank_program(0);
+  peer.join();
+  for (const auto& text : complaint) require(text.empty(), text);
+}
+
 void comm_arguments(Probe& probe) {
   const auto& api = probe.api();
   probe.need(api.comm_init != nullptr && api.comm_barrier != nullptr && api.comm_destroy != nullptr,
@@ -231,6 +275,7 @@ std::vector<Rule> window_rules() {
       {"window-abort", "aborting a window ends every wait on it, in other contexts too", window_aborts},
       {"window-release", "release forgets the own window and leaves the peers' alone", window_release},
       {"comm-session", "two ranks meet, share windows and part", comm_session},
+      {"comm-abort", "a session that is given up ends for every rank, and nobody is waited for", comm_abort},
       {"comm-arguments", "comm_* refuse impossible arguments with a sentence", comm_arguments},
   };
 }

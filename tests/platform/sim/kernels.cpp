@@ -80,6 +80,15 @@ TROUPE_KERNEL(pass_token)(KernelArgs& k) {
   if (domain.rank == 0) k.wait_until(*mine, Compare::greater_equal, k.scalar<std::int32_t>(1));
 }
 
+// Adds this chip's buffer and the one at the same place of the other chip's window, into a third.
+TROUPE_KERNEL(add_peer)(KernelArgs& k) {
+  const auto& domain = *k.scalar<const troupe::runtime::CommContext*>(0);
+  const auto* mine = k.scalar<const std::int32_t*>(1);
+  const auto* theirs = domain.on_peer(mine, 1 - domain.rank);
+  auto* sum = k.scalar<std::int32_t*>(2);
+  for (std::uint64_t i = 0; i < k.scalar<std::uint64_t>(3); ++i) sum[i] = mine[i] + theirs[i];
+}
+
 // Waits for a flag that nobody raises.
 TROUPE_KERNEL(wait_forever)(KernelArgs& k) {
   k.wait_until(k.tensor<std::int32_t>(0)[0], Compare::equal, std::int32_t{1});

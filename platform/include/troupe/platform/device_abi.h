@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 #define TROUPE_DEVICE_ABI_MAJOR 1u
-#define TROUPE_DEVICE_ABI_MINOR 0u
+#define TROUPE_DEVICE_ABI_MINOR 1u
 #define TROUPE_DEVICE_ABI_VERSION ((TROUPE_DEVICE_ABI_MAJOR << 16) | TROUPE_DEVICE_ABI_MINOR)
 
 #if defined(__GNUC__)
@@ -446,6 +446,10 @@ TROUPE_DEVICE_EXPORT int32_t comm_get_window_size(troupe_device_context* context
                                                   uint64_t* bytes);
 TROUPE_DEVICE_EXPORT int32_t comm_barrier(troupe_device_context* context, void* comm);
 TROUPE_DEVICE_EXPORT int32_t comm_destroy(troupe_device_context* context, void* comm);
+/* Since 1.1. Gives the context's session up, from any thread: every comm_* call on it, running or later, on
+ * this and every other rank, ends with an error, except comm_destroy, which frees and waits for nobody. Fine
+ * without a session. */
+TROUPE_DEVICE_EXPORT int32_t comm_abort(troupe_device_context* context);
 
 /* For hardware communicators that need a runtime and a stream of their own. */
 TROUPE_DEVICE_EXPORT int32_t ensure_acl_ready_ctx(troupe_device_context* context, int32_t device_id);

@@ -40,6 +40,7 @@ namespace troupe::platform {
   X(comm_get_window_size)                 \
   X(comm_barrier)                         \
   X(comm_destroy)                         \
+  X(comm_abort)                           \
   X(ensure_acl_ready_ctx)                 \
   X(create_comm_stream_ctx)               \
   X(destroy_comm_stream_ctx)

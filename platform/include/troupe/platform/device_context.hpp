@@ -36,8 +36,8 @@ struct DeviceStatus {
 /// and quarantine: a context whose kernel does not return is handed to its host (which keeps and counts it)
 /// instead of being waited for.
 ///
-/// Move-only. One caller at a time, except `abort`, `status` and `properties`, which any thread may call
-/// while another is inside a call other than close. Why no locking here: the actor that owns a context is
+/// Move-only. One caller at a time, except `abort`, `comm_abort`, `status` and `properties`, which any thread
+/// may call while another is inside a call other than close. Why no locking here: the actor that owns a context is
 /// that one caller.
 ///
 /// States: created -(set_device)-> ready -(reset_device)-> created; finalize and close are final.
@@ -88,14 +88,18 @@ class TROUPE_API DeviceContext {
   Result<void> window_release(std::uint64_t window);
 
   /// The blocking session of a rank program: readies the communication runtime and a stream where the
-  /// platform has them, rolls both back on failure, and takes them down again at comm_destroy, reset or
-  /// close. One session at a time.
+  /// platform has them, rolls both back on failure, and takes them down again. One session at a time.
+  /// comm_destroy parts together with the other ranks; reset, finalize and close leave a live session at
+  /// once.
   Result<void> comm_init(std::int32_t rank, std::int32_t rank_count, const std::string& rootinfo_path);
   Result<std::uint64_t> comm_alloc_windows(std::uint64_t bytes);  ///< device address of the CommContext
   Result<std::uint64_t> comm_local_window_base();
   Result<std::uint64_t> comm_window_size();
   Result<void> comm_barrier();
   Result<void> comm_destroy();
+  /// Gives the session up for every rank: their comm calls end with an error. Any thread, also while another
+  /// is inside one of the calls above. Fine without a session. Errors: unsupported, invalid_state.
+  Result<void> comm_abort();
 
   /// -1: none set.
   [[nodiscard]] std::int32_t device_id() const noexcept;
