@@ -129,7 +129,7 @@ class ChipEngine {
   bool start_blocks(TaskRecord& task, Piece& own);
   void place(TaskRecord& task);
   void end(TaskRecord* task);
-  void end_batch(Batch& batch);
+  void end_batch(Batch& batch, bool go_on);
   void end_piece(const Piece& piece);
   void drop_set(TaskRecord& task);
   void drain_ended();

@@ -167,12 +167,12 @@ void ChipEngine::end(TaskRecord* task) {
   records_.give_back(task);
 }
 
-void ChipEngine::end_batch(Batch& batch) {
+void ChipEngine::end_batch(Batch& batch, bool go_on) {
   const std::uint32_t count = batch.count;
   kernels_run_ += count;
   for (std::uint32_t i = 0; i + 1 < count; ++i) end(batch.tasks[i]);
   TaskRecord* last = batch.tasks[count - 1];
-  if (last->failure != nullptr) [[unlikely]] {
+  if (!go_on || last->failure != nullptr) [[unlikely]] {
     end(last);
     batch.count = 0;
   } else {

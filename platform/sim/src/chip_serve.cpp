@@ -13,6 +13,8 @@ namespace troupe::platform::sim {
 namespace {
 
 constexpr int idle_spins = 1'000;
+// Twice what is submitted between two rounds, so that a backlog shrinks.
+constexpr std::uint32_t help_budget = 128;
 
 void* pointer(std::uint64_t address) noexcept {
   return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
@@ -65,13 +67,16 @@ std::uint32_t core_number(std::uint32_t cluster, std::uint32_t lane) noexcept {
   return lane == TROUPE_CHIP_AIC ? CoreBoard::aic(cluster) : CoreBoard::aiv(cluster * 2 + (lane - 1));
 }
 
-// A running mean that forgets slowly; 0 stays "never measured".
+// How long a kernel usually takes; 0 stays "never measured". Falls at once and rises slowly: what made one
+// call long was more often the host, which ran something else, than the kernel.
 void learn(KernelEntry& entry, std::uint64_t ticks_taken) noexcept {
   constexpr std::uint64_t longest = 1u << 30;
   const auto taken = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(ticks_taken, 1, longest));
   const std::uint32_t usual = entry.usual_ticks.load(std::memory_order_relaxed);
-  entry.usual_ticks.store(usual == 0 ? taken : usual - usual / 4 + std::max(taken / 4, 1u),
-                          std::memory_order_relaxed);
+  std::uint32_t next = taken;
+  if (usual != 0 && taken < usual) next = usual / 2 + taken / 2;
+  if (usual != 0 && taken > usual) next = usual + std::max(std::min(taken - usual, usual) / 4, 1u);
+  entry.usual_ticks.store(std::max(next, 1u), std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -195,7 +200,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
         lock.unlock();
         run_batch(batch, words);
         lock.lock();
-        end_batch(batch);
+        end_batch(batch, true);
         signal();
       } while (batch.count != 0);
       cores_.give_back(batch.cluster, batch.lane);
@@ -237,22 +242,16 @@ bool ChipEngine::idle(Lock& lock, Role role) {
 
 // The program's thread, between two submits: the short tasks that are ready.
 void ChipEngine::help(Lock& lock) {
-  constexpr std::uint32_t batches = 8;
-  for (std::uint32_t i = 0; i < batches && take(own_batch_, true, true); ++i) {
+  std::uint32_t budget = help_budget;
+  while (budget != 0 && take(own_batch_, true, true)) {
     ++executing_;
-    lock.unlock();
-    run_batch(own_batch_, own_words_);
-    lock.lock();
     while (own_batch_.count != 0) {
-      end_batch(own_batch_);
-      if (own_batch_.count == 0 || ++i >= batches) break;
       lock.unlock();
       run_batch(own_batch_, own_words_);
       lock.lock();
+      budget -= std::min(budget, own_batch_.count);
+      end_batch(own_batch_, budget != 0);
     }
-    // What is still in hand goes back: the program goes on.
-    for (std::uint32_t k = 0; k < own_batch_.count; ++k) graph_->requeue(own_batch_.tasks[k]->id);
-    own_batch_.count = 0;
     cores_.give_back(own_batch_.cluster, own_batch_.lane);
     --executing_;
     signal();
