@@ -1,10 +1,14 @@
 #include "scenes.hpp"
-#include "troupe/runtime/module.hpp"
+#include "troupe/platform/scene_module.hpp"
 
 TROUPE_MODULE("scenes");
 
+// Plays the built-in scenes, or those of a module: troupe_scenes [libmy_kernels.so] [options]
 int main(int argc, char** argv) {
   using namespace troupe::scenes;
+  if (argc > 1 && argv[1][0] != '-') {
+    return troupe::platform::scene_module_main(argc, argv, {"/proc/self/exe"});
+  }
   std::vector<troupe::platform::Scene> all;
   for (const auto& part :
        {vector_scenes(), matmul_scenes(), cluster_scenes(), data_scenes(), fatal_scenes()}) {

@@ -161,7 +161,8 @@ int play_here(const Choice& choice, const Chosen& chosen, const troupe_module_v1
 
 }  // namespace
 
-int scene_main(int argc, char** argv, const troupe_module_v1& module, const std::vector<Scene>& scenes) {
+int scene_main(int argc, char** argv, const troupe_module_v1& module, const std::vector<Scene>& scenes,
+               const std::vector<std::string>& again) {
   const auto choice = parse(argc, argv);
   if (!choice) {
     std::fprintf(stderr, "usage: %s [options]\n%s", argc > 0 ? argv[0] : "scenes", usage);
@@ -180,14 +181,15 @@ int scene_main(int argc, char** argv, const troupe_module_v1& module, const std:
 
   std::vector<RunnerJob> jobs;
   for (const auto& one : chosen) {
-    jobs.push_back({one.name(), [&choice, one](int device) {
-                      std::vector<std::string> command{
-                          "/proc/self/exe", "--in-this-process",
-                          "--platform",     one.platform,
-                          "--device",       std::to_string(device),
-                          "--case",         one.scene->name + "::" + one.scene_case->name,
-                          "--manual",       "include",
-                          "--rounds",       std::to_string(choice->rounds)};
+    jobs.push_back({one.name(), [&choice, &again, one](int device) {
+                      auto command = again;
+                      const auto add = [&command](std::initializer_list<std::string> words) {
+                        command.insert(command.end(), words);
+                      };
+                      add({"--in-this-process", "--platform", one.platform});
+                      add({"--device", std::to_string(device)});
+                      add({"--case", one.scene->name + "::" + one.scene_case->name});
+                      add({"--manual", "include", "--rounds", std::to_string(choice->rounds)});
                       if (!choice->golden) command.emplace_back("--skip-golden");
                       return command;
                     }});

@@ -138,8 +138,10 @@ TROUPE_API Result<void> run_scene(const Scene& scene, const SceneCase& scene_cas
                                   int rounds = 1, bool compare = true);
 
 /// The program: chooses cases by its options (--help), spreads them over virtual devices, each in a process
-/// of its own, and answers the exit code of `RunnerSummary`; 2 for bad options.
+/// of its own, and answers the exit code of `RunnerSummary`; 2 for bad options. `again`: the words that start
+/// such a process so that it comes to the same call; the case's options are added.
 TROUPE_API int scene_main(int argc, char** argv, const troupe_module_v1& module,
-                          const std::vector<Scene>& scenes);
+                          const std::vector<Scene>& scenes,
+                          const std::vector<std::string>& again = {"/proc/self/exe"});
 
 }  // namespace troupe::platform
