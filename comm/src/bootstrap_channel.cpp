@@ -48,6 +48,17 @@ T once(const T& shared) noexcept {
   return *static_cast<const volatile T*>(&shared);
 }
 
+/// Does not look at the state again: who wrote "error" may write something else meanwhile.
+ChipBootstrapFailure failure_in(const Mailbox& mailbox) {
+  ChipBootstrapFailure failure{.code = once(mailbox.error_code), .message = {}};
+  for (std::size_t i = 0; i < bootstrap_max_message; ++i) {
+    const char c = once(mailbox.message[i]);
+    if (c == '\0') break;
+    failure.message.push_back(c);
+  }
+  return failure;
+}
+
 }  // namespace
 
 Result<ChipBootstrapChannel> ChipBootstrapChannel::over(void* mailbox, std::size_t max_buffer_count) {
@@ -103,7 +114,9 @@ Result<std::optional<ChipBootstrapResult>> ChipBootstrapChannel::read() const {
   const auto now = state();
   if (!now) return now.error();
   if (*now == ChipBootstrapState::idle) return std::optional<ChipBootstrapResult>();
-  if (*now == ChipBootstrapState::error) return Error(Errc::chip_failed, failure()->message);
+  if (*now == ChipBootstrapState::error) {
+    return Error(Errc::chip_failed, failure_in(in(mailbox_)).message);
+  }
   const Mailbox& mailbox = in(mailbox_);
   const std::int32_t count = once(mailbox.buffer_count);
   if (count < 0 || static_cast<std::size_t>(count) > max_buffers_) {
@@ -123,14 +136,7 @@ Result<std::optional<ChipBootstrapResult>> ChipBootstrapChannel::read() const {
 
 std::optional<ChipBootstrapFailure> ChipBootstrapChannel::failure() const {
   if (observe(mailbox_) != static_cast<std::int32_t>(ChipBootstrapState::error)) return std::nullopt;
-  const Mailbox& mailbox = in(mailbox_);
-  ChipBootstrapFailure failure{.code = once(mailbox.error_code), .message = {}};
-  for (std::size_t i = 0; i < bootstrap_max_message; ++i) {
-    const char c = once(mailbox.message[i]);
-    if (c == '\0') break;
-    failure.message.push_back(c);
-  }
-  return failure;
+  return failure_in(in(mailbox_));
 }
 
 }  // namespace troupe::comm

@@ -4,7 +4,6 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -78,23 +77,16 @@ Environment::ProcessorSet Environment::processors() const {
 Result<FileDescriptor> Environment::create_memory(std::string_view name, std::uint64_t bytes) const {
   const std::string text(name);
   const std::string what = "reserving " + std::to_string(bytes) + " bytes for " + text;
-  constexpr const char* hint = "ask for a smaller window, or raise the limits (ulimit -f, cgroup memory)";
-  // Beyond RLIMIT_FSIZE the kernel does not only refuse, it also sends SIGXFSZ: ask first.
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur)
-    return system_error(what, EFBIG, hint);
-  if (bytes > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()))
-    return system_error(what, EFBIG, hint);
-  if (bytes > memory_left()) return system_error(what, ENOMEM, hint);
+  if (auto room = check_room(bytes, what); !room) return room.error();
   FileDescriptor fd(memfd(text.c_str()));
   if (!fd.valid()) return system_error("creating memory for " + text, errno);
   // Sparse first, so that the reservation below is the only thing that can run out of memory.
-  if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return system_error(what, errno, hint);
+  if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return system_error(what, errno, room_hint);
   int refused = 0;
   do {
     refused = bytes == 0 ? 0 : ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes));
   } while (refused == EINTR);
-  if (refused != 0) return system_error(what, refused, hint);
+  if (refused != 0) return system_error(what, refused, room_hint);
   if (::fcntl(fd.get(), F_ADD_SEALS, size_seals) != 0)
     return system_error("sealing memory for " + text, errno);
   return fd;

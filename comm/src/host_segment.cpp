@@ -13,6 +13,7 @@
 #include <optional>
 #include <utility>
 
+#include "memory_left.hpp"
 #include "system_error.hpp"
 #include "troupe/comm/window.hpp"
 
@@ -127,6 +128,7 @@ Result<HostSegment> HostSegment::create(std::string_view name, std::uint64_t byt
   HostSegment segment;
   segment.name_ = *full;
   segment.bytes_ = bytes;
+  if (auto room = check_room(pages(bytes) + page, doing); !room) return room.error();
   segment.descriptor_.reset(::open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   const int fd = segment.descriptor_.get();
   if (fd < 0) return system_error(doing, errno);
@@ -197,6 +199,9 @@ Result<HostSegment> HostSegment::attach(std::string_view name, std::uint64_t byt
     if (errno == ENOENT) {
       return Error(Errc::not_found, "there is no shared memory '" + *full + "'",
                    "whoever fills or reads it creates it before the chip comes up");
+    }
+    if (errno == EACCES) {
+      return Error(Errc::foreign_peer, "shared memory '" + *full + "' belongs to another user");
     }
     return system_error("opening shared memory '" + *full + "'", errno);
   }

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include "troupe/runtime/result.hpp"
+
 namespace troupe::comm {
 
 /// Bytes this process could still take before somebody is killed for it: what the machine has available, and
@@ -11,5 +13,12 @@ namespace troupe::comm {
 ///
 /// `proc` and `cgroup` are the roots of the two file systems (tests pass their own).
 std::uint64_t memory_left(const std::string& proc = "/proc", const std::string& cgroup = "/sys/fs/cgroup");
+
+inline constexpr const char* room_hint = "ask for less, or raise the limits (ulimit -f, cgroup memory)";
+
+/// Whether that much may be reserved at all. To be asked first, because the kernel answers an excess with
+/// more than a refusal: with SIGXFSZ beyond the file-size limit, by killing somebody when memory is out.
+/// `what` is what is being done. Errors: no_memory.
+Result<void> check_room(std::uint64_t bytes, const std::string& what);
 
 }  // namespace troupe::comm

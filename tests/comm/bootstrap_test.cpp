@@ -4,18 +4,14 @@
 
 #include <doctest/doctest.h>
 
-#include <barrier>
 #include <cstring>
 #include <functional>
 #include <map>
-#include <numeric>
 #include <string>
 #include <vector>
 
 #include "comm/leaks.hpp"
-#include "comm/windows/ranks.hpp"
 #include "troupe/comm/errc.hpp"
-#include "troupe/runtime/comm_context.hpp"
 
 namespace troupe::comm::test {
 namespace {
@@ -336,136 +332,6 @@ TEST_CASE("a report that does not match the config is no context") {
     result.buffer_ptrs = {outside};
     CHECK(chip_context(1, config, result).error() == Errc::mismatch);
   }
-}
-
-/// A chip whose memory is host memory, with real windows.
-class HostChip final : public BootstrapDevice {
- public:
-  Result<void> set_device(int) override { return {}; }
-  Result<void> copy_to(std::uint64_t to, const void* from, std::size_t bytes) override {
-    std::memcpy(reinterpret_cast<void*>(to), from, bytes);
-    return {};
-  }
-  Result<void> copy_from(void* to, std::uint64_t from, std::size_t bytes) override {
-    std::memcpy(to, reinterpret_cast<const void*>(from), bytes);
-    return {};
-  }
-  Result<std::unique_ptr<BootstrapCommunicator>> communicator(
-      const ChipCommBootstrapConfig& config) override {
-    return make_bootstrap_communicator(config, patient());
-  }
-};
-
-ChipBootstrapConfig rank_config(int rank, int ranks, const std::string& job) {
-  ChipBootstrapConfig config;
-  config.comm =
-      ChipCommBootstrapConfig{.rank = rank, .nranks = ranks, .rootinfo_path = job, .window_size = 65536};
-  config.buffers = {buffer("x", 256)};
-  return config;
-}
-
-TEST_CASE("large buffers are staged piece by piece, every byte of them") {
-  constexpr std::uint64_t size = (std::uint64_t{5} << 19) + 12;
-  auto input = HostSegment::create(unique_name("large-in"), size).value();
-  auto output = HostSegment::create(unique_name("large-out"), size).value();
-  for (std::size_t i = 0; i < size; ++i) input.bytes()[i] = static_cast<std::byte>(i * 31 + i / 4096);
-  ChipBootstrapConfig config = rank_config(0, 1, meeting("large"));
-  config.comm->window_size = size;
-  config.buffers = {buffer("x", size)};
-  config.buffers[0].load_from_host = config.buffers[0].store_to_host = true;
-  config.host_inputs = {{"x", input.name(), size}};
-  config.host_outputs = {{"x", output.name(), size}};
-  HostChip chip;
-  auto up = ChipBootstrap::run(chip, 0, config).value();
-  CHECK(up.shutdown());
-  CHECK(std::memcmp(input.bytes().data(), output.bytes().data(), size) == 0);
-}
-
-TEST_CASE("two ranks come up together, see each other's loaded buffers, and go together") {
-  const auto before = held_descriptors();
-  {
-    std::vector<HostSegment> segments;
-    for (int rank = 0; rank < 2; ++rank) {
-      segments.push_back(HostSegment::create(unique_name("in" + std::to_string(rank)), 256).value());
-      std::memset(segments.back().bytes().data(), 10 + rank, 256);
-    }
-    const std::string job = meeting("bootstrap");
-    std::barrier both_are_up(2);
-    run_ranks(2, [&](std::uint32_t rank) {
-      ChipBootstrapConfig config = rank_config(static_cast<int>(rank), 2, job);
-      config.buffers[0].load_from_host = true;
-      config.host_inputs = {{"x", segments[rank].name(), 256}};
-      HostChip chip;
-      auto up = ChipBootstrap::run(chip, static_cast<int>(rank), config).value();
-      const auto& context = *reinterpret_cast<const runtime::CommContext*>(up.result().device_ctx);
-      CHECK(context.rank == rank);
-      const auto* mine = reinterpret_cast<const unsigned char*>(up.result().buffer_ptrs[0]);
-      CHECK(mine[255] == 10 + rank);
-      both_are_up.arrive_and_wait();
-      const unsigned char* theirs = context.on_peer(mine, 1 - rank);
-      REQUIRE(theirs != nullptr);
-      CHECK(theirs[255] == 11 - rank);
-      CHECK(up.shutdown());
-      CHECK(up.shutdown());
-    });
-  }
-  CHECK(held_descriptors() == before);
-  CHECK(own_shared_memory_names().empty());
-}
-
-TEST_CASE("a rank whose config is wrong fails alone and meets nobody") {
-  // The bad rank never reaches the meeting, so nobody is left half-joined: the good one can come up later.
-  const std::string job = meeting("bad-config");
-  HostChip chip;
-  ChipBootstrapConfig bad = rank_config(1, 2, job);
-  bad.buffers[0].placement = "bogus";
-  CHECK(ChipBootstrap::run(chip, 1, bad).error().message().find("ValueError: ") == 0);
-  run_ranks(2, [&](std::uint32_t rank) {
-    HostChip own;
-    auto up = ChipBootstrap::run(own, 0, rank_config(static_cast<int>(rank), 2, job));
-    REQUIRE(up);
-    CHECK(up->shutdown());
-  });
-}
-
-TEST_CASE("a rank that fails after the collective step does not strand its peer") {
-  // Rank 1's input shrinks after it was checked: loading fails when both ranks are connected already.
-  const std::string job = meeting("late-failure");
-  class Shrinking final : public BootstrapDevice {
-   public:
-    HostChip chip;
-    Result<void> set_device(int) override { return {}; }
-    Result<void> copy_to(std::uint64_t, const void*, std::size_t) override {
-      return Error(Errc::system, "the chip said no");
-    }
-    Result<void> copy_from(void*, std::uint64_t, std::size_t) override { return {}; }
-    Result<std::unique_ptr<BootstrapCommunicator>> communicator(
-        const ChipCommBootstrapConfig& config) override {
-      return chip.communicator(config);
-    }
-  };
-  auto input = HostSegment::create(unique_name("late"), 256).value();
-  run_ranks(2, [&](std::uint32_t rank) {
-    ChipBootstrapConfig config = rank_config(static_cast<int>(rank), 2, job);
-    if (rank == 1) {
-      config.buffers[0].load_from_host = true;
-      config.host_inputs = {{"x", input.name(), 256}};
-      Shrinking chip;
-      CHECK(ChipBootstrap::run(chip, 1, config).error().message() ==
-            "RuntimeError: loading 'x': the chip said no");
-    } else {
-      HostChip chip;
-      auto up = ChipBootstrap::run(chip, 0, config);
-      // It came up, or saw its peer leave while coming up; either way it ends at once and not after a
-      // timeout.
-      if (up) {
-        CHECK(up->shutdown().error() == Errc::peer_lost);
-        CHECK(up->shutdown());
-      } else {
-        CHECK(up.error() == Errc::peer_lost);
-      }
-    }
-  });
 }
 
 }  // namespace

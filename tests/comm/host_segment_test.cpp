@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,6 +118,18 @@ TEST_CASE("names and sizes that cannot be are refused") {
   CHECK(HostSegment::create(unique_name("huge"), ~std::uint64_t{0}).error() == Errc::too_large);
   CHECK(HostSegment::create(unique_name("big"), std::uint64_t{1} << 43).error() == Errc::no_memory);
   CHECK(own_shared_memory_names().empty());
+}
+
+TEST_CASE("a segment beyond the file-size limit is no memory, and no signal") {
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const rlimit small{8192, limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto refused = HostSegment::create(unique_name("limit"), 8192);
+  const auto fits = HostSegment::create(unique_name("limit"), 4096);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  CHECK(refused.error() == Errc::no_memory);
+  CHECK(fits);
 }
 
 TEST_CASE("an empty segment is a name and nothing else") {

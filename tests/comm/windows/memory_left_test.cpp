@@ -47,9 +47,25 @@ TEST_CASE("memory left is bounded by the tightest control group on the way up, p
   CHECK(machine.left() == 0);
 }
 
+TEST_CASE("control groups of version 1 bound it, too, where their mount shows them") {
+  const Machine machine;
+  machine.file("self/cgroup", "4:cpu,cpuacct:/\n9:memory:/jobs/one\n0::/init\n");
+  // In a container the path is the host's, and the mount begins at the container's own group.
+  machine.file("cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  machine.file("cgroup/memory/memory.usage_in_bytes", "9000\n");
+  CHECK(machine.left() == 9223372036854771712U - 9000);
+  machine.file("cgroup/memory/jobs/memory.limit_in_bytes", "10000\n");
+  machine.file("cgroup/memory/jobs/memory.usage_in_bytes", "6000\n");
+  machine.file("cgroup/memory/jobs/memory.stat", "cache 1\ntotal_cache 3500\ntotal_shmem 500\n");
+  CHECK(machine.left() == 7000);
+  machine.file("cgroup/memory.max", "5000\n");
+  machine.file("cgroup/memory.current", "0\n");
+  CHECK(machine.left() == 5000);  // both hierarchies, as on hybrid machines
+}
+
 TEST_CASE("a control group file without sense counts as no limit") {
   const Machine machine;
-  machine.file("self/cgroup", "0::nonsense\n0::\n0::/\n");
+  machine.file("self/cgroup", "0::nonsense\n0::\n0::/\n:\nmemory\n7:memory\n7:memory:\n");
   machine.file("cgroup/memory.max", "many\n");
   CHECK(machine.left() == std::numeric_limits<std::uint64_t>::max());
 }
