@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "collective/call.hpp"
-#include "troupe/comm/one_sided.hpp"
+#include "domain_impl.hpp"
 #include "troupe/runtime/comm_context.hpp"
 
 namespace troupe::comm {
@@ -21,37 +21,51 @@ static_assert(static_cast<int>(AllReduceAlgorithm::bidirectional_ring) ==
               static_cast<int>(Algorithm::bidirectional_ring));
 static_assert(static_cast<int>(ReduceOp::max) == static_cast<int>(collective::Op::max));
 
-/// Signals through the windows of a domain: parks, and ends when the domain does.
+/// Signals through the windows of a domain: parks, and ends when the domain does. Words lie in the workspace,
+/// whose bounds were checked when the collectives were made.
 class DomainSignals {
  public:
-  explicit DomainSignals(const DomainMember& member) noexcept
-      : one_sided_(member), rank_(member.spec().rank) {}
+  DomainSignals(const DomainMember& member, std::chrono::milliseconds timeout) noexcept
+      : domain_(DomainAccess::of(member)), timeout_(timeout) {}
 
-  void start(Deadline until) noexcept {
-    until_ = until;
-    error_.reset();
-  }
+  /// A call begins.
+  void start() noexcept { until_.reset(); }
   int notify(std::uint32_t rank, std::uint64_t offset, std::uint64_t value) noexcept {
-    return note(one_sided_.notify<std::uint64_t>(rank, offset, NotifyOp::set, value));
+    word(rank, offset).store(value, std::memory_order_seq_cst);
+    announce(domain_.headers[rank]->inbox, *domain_.environment);
+    return collective::ok;
   }
   int wait_at_least(std::uint64_t offset, std::uint64_t value) noexcept {
+    const auto& mine = word(domain_.spec.rank, offset);
+    // The clock is read when a wait turns out long: most end before.
+    waited_ = wait_for(
+        domain_.own().inbox, domain_.policy, *domain_.environment, [this] { return deadline(); },
+        [&] { return mine.load(std::memory_order_seq_cst) >= value; }, [this] { return domain_.ended(); });
+    if (waited_ == Waited::ready) return collective::ok;
     waited_at_ = offset;
-    return note(one_sided_.wait_until<std::uint64_t>(rank_, offset, Compare::ge, value, until_));
+    return 1;
   }
-  const std::optional<Error>& error() const noexcept { return error_; }
+  /// Of the wait that failed.
+  bool ended() const noexcept { return waited_ == Waited::ended; }
+  Error why_ended() const { return domain_.why_ended(); }
   std::uint64_t waited_at() const noexcept { return waited_at_; }
 
  private:
-  int note(Result<void> result) noexcept {
-    if (result) return collective::ok;
-    error_ = result.error();
-    return 1;
+  std::atomic<std::uint64_t>& word(std::uint32_t rank, std::uint64_t offset) const noexcept {
+    return *reinterpret_cast<std::atomic<std::uint64_t>*>(domain_.bases[rank] + offset);
+  }
+  Deadline deadline() noexcept {
+    if (!until_) {
+      const Deadline now = domain_.environment->now();
+      until_ = timeout_ >= never - now ? never : now + timeout_;
+    }
+    return *until_;
   }
 
-  OneSided one_sided_;
-  std::uint32_t rank_;
-  Deadline until_ = never;
-  std::optional<Error> error_;
+  const DomainAccess::Impl& domain_;
+  std::chrono::milliseconds timeout_;
+  std::optional<Deadline> until_;  ///< of the call, once it was asked for
+  Waited waited_ = Waited::ready;
   std::uint64_t waited_at_ = 0;
 };
 
@@ -98,7 +112,7 @@ struct Collectives::Impl {
   Impl(DomainMember& domain_member, CollectiveWorkspace workspace, CollectiveOptions call_options)
       : member(domain_member),
         options(call_options),
-        signals(domain_member),
+        signals(domain_member, call_options.timeout),
         team(signals, domain_member.context()->rank, domain_member.context()->rank_count,
              domain_member.context()->windows_in, workspace.offset, workspace.bytes) {}
 
@@ -121,31 +135,32 @@ bool Collectives::Impl::in_window(Array array, std::size_t element) const noexce
 }
 
 Result<void> Collectives::Impl::check(const Call& call, Array in, Array out) const {
-  const std::string what(name_of(call.kind));
+  const auto what = [&] { return std::string(name_of(call.kind)); };
   const std::size_t element = call.work.element();
-  if (element == 0) return Error(Errc::bad_argument, what + ": unknown element type");
+  if (element == 0) return Error(Errc::bad_argument, what() + ": unknown element type");
   constexpr std::size_t most = std::size_t{1} << 46;
   if (in.count > most || out.count > most) {
     return Error(Errc::out_of_bounds,
-                 what + ": " + std::to_string(std::max(in.count, out.count)) + " elements cannot be real");
+                 what() + ": " + std::to_string(std::max(in.count, out.count)) + " elements cannot be real");
   }
   if ((in.data == nullptr && in.count != 0) || (out.data == nullptr && out.count != 0)) {
-    return Error(Errc::bad_argument, what + ": an array is null");
+    return Error(Errc::bad_argument, what() + ": an array is null");
   }
   const bool reducing = call.kind == Kind::all_reduce || call.kind == Kind::reduce_scatter;
   if (reducing && !collective::reducible(call.work.dtype)) {
-    return Error(Errc::unsupported,
-                 what + ": no arithmetic for element type " + std::string(runtime::name_of(call.work.dtype)),
-                 "f32, f16, bf16 and i32 can be reduced");
+    return Error(
+        Errc::unsupported,
+        what() + ": no arithmetic for element type " + std::string(runtime::name_of(call.work.dtype)),
+        "f32, f16, bf16 and i32 can be reduced");
   }
   if (reducing && !collective::known(call.work.op)) {
-    return Error(Errc::bad_argument, what + ": unknown operation");
+    return Error(Errc::bad_argument, what() + ": unknown operation");
   }
   if (call.algorithm > Algorithm::bidirectional_ring) {
-    return Error(Errc::bad_argument, what + ": unknown algorithm");
+    return Error(Errc::bad_argument, what() + ": unknown algorithm");
   }
   if (call.root >= team.ranks()) {
-    return Error(Errc::bad_rank, what + ": root " + std::to_string(call.root) + " of " +
+    return Error(Errc::bad_rank, what() + ": root " + std::to_string(call.root) + " of " +
                                      std::to_string(team.ranks()) + " ranks");
   }
   // Halves of the pair may coincide where the declaration says so, and nowhere else.
@@ -155,10 +170,10 @@ Result<void> Collectives::Impl::check(const Call& call, Array in, Array out) con
                     (call.kind == Kind::all_gather && in.data == out.data + own.first * element) ||
                     (call.kind == Kind::reduce_scatter && out.data == in.data + own.first * element);
   if (!same && overlap(in.data, in.count * element, out.data, out.count * element)) {
-    return Error(Errc::bad_argument, what + ": in and out overlap");
+    return Error(Errc::bad_argument, what() + ": in and out overlap");
   }
   if (team.half_bytes() < collective::half_bytes_needed(call, team.ranks())) {
-    return Error(Errc::out_of_bounds, what + ": the workspace has too little scratch for this call",
+    return Error(Errc::out_of_bounds, what() + ": the workspace has too little scratch for this call",
                  "arrays outside the windows and one_phase need scratch; " +
                      std::to_string(CollectiveWorkspace::comfortable) + " bytes are comfortable");
   }
@@ -184,8 +199,7 @@ Result<void> Collectives::Impl::perform(Call call, Array in, Array out) {
     run_alone(call);
     return {};
   }
-  const Deadline now = std::chrono::steady_clock::now();
-  signals.start(options.timeout >= never - now ? never : now + options.timeout);
+  signals.start();
   const auto window = reinterpret_cast<std::uint64_t>(member.window(team.rank()).data());
   const int status = run(team, call, window);
   if (status != collective::ok) return failure(call, status);
@@ -206,15 +220,14 @@ Error Collectives::Impl::failure(const Call& call, int status) {
     const auto reason = static_cast<Errc>(team.peer_reason());
     error = Error(reason, what + ": rank " + peer + " gave up (" + std::string(error_name(reason)) + ")",
                   "its own error says why");
+  } else if (status != collective::disagreement && signals.ended()) {
+    error = signals.why_ended();
   } else if (status != collective::disagreement) {
-    error = *signals.error();
-    if (error == Errc::deadline) {
-      const std::uint64_t line = (signals.waited_at() - team.line_offset(0)) / collective::line_bytes;
-      error = Error(Errc::deadline,
-                    what + ": rank " + std::to_string(line) + " did not come within " +
-                        std::to_string(options.timeout.count()) + " ms",
-                    "is it in another call, or in none?");
-    }
+    const std::uint64_t line = (signals.waited_at() - team.line_offset(0)) / collective::line_bytes;
+    error = Error(Errc::deadline,
+                  what + ": rank " + std::to_string(line) + " did not come within " +
+                      std::to_string(options.timeout.count()) + " ms",
+                  "is it in another call, or in none?");
   }
   // When the domain has ended everybody knows already; otherwise the others must not wait for this rank.
   team.leave(static_cast<std::uint32_t>(error.code().value));

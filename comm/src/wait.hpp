@@ -25,9 +25,10 @@ enum class Waited : std::uint8_t { ready, ended, deadline };
 
 /// Waits for `ready()`: spins, offers the processor, then parks on `count`. `ended()` says that it will never
 /// be; ready wins when both hold. Both must load with seq_cst (free on x86, see announce).
-/// The deadline is looked at only when about to park: everything before is bounded and short.
-template <class Ready, class Ended>
-Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environment, Deadline until,
+/// The deadline is looked at only when about to park: everything before is bounded and short. `deadline()`
+/// may therefore count from its first call.
+template <class Until, class Ready, class Ended>
+Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environment, const Until& deadline,
                 const Ready& ready, const Ended& ended) {
   for (std::uint32_t i = 0; i < policy.spins; ++i) {
     if (ready()) return Waited::ready;
@@ -38,6 +39,7 @@ Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environ
     if (ended()) break;
     environment.yield();
   }
+  const Deadline until = deadline();
   count.parked.fetch_add(1, std::memory_order_seq_cst);
   Waited result = Waited::ready;
   for (;;) {
@@ -56,6 +58,13 @@ Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environ
   }
   count.parked.fetch_sub(1, std::memory_order_seq_cst);
   return result;
+}
+
+template <class Ready, class Ended>
+Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environment, Deadline until,
+                const Ready& ready, const Ended& ended) {
+  return wait_for(
+      count, policy, environment, [until] { return until; }, ready, ended);
 }
 
 }  // namespace troupe::comm

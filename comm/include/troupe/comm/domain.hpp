@@ -130,6 +130,7 @@ class TROUPE_API DomainMember {
 
  private:
   friend class OneSided;
+  friend struct DomainAccess;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
