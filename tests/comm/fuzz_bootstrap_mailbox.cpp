@@ -39,7 +39,7 @@ void check_context(const ChipBootstrapResult& result) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   alignas(64) std::byte bytes[bootstrap_mailbox_bytes] = {};
-  std::memcpy(bytes, data, std::min(size, sizeof bytes));
+  if (size != 0) std::memcpy(bytes, data, std::min(size, sizeof bytes));
   const auto channel = ChipBootstrapChannel::over(bytes).value();
   const auto plain = channel.read();
   const auto failure = channel.failure();
