@@ -7,16 +7,20 @@ namespace {
 
 /// The news of a device, as messages to its chip actor. Called from the device's threads.
 platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Services> services,
-                                   std::string path) {
+                                   std::string path, const std::shared_ptr<ChipTracer>& tracer) {
   platform::ContextEvents events;
+  if (tracer) {
+    events.trace = [tracer](std::span<const troupe_trace_event> news) { tracer->events(news); };
+    events.dump = [tracer](const troupe_dump_record& record) { tracer->dump(record); };
+  }
   events.complete = [chip](std::span<const troupe_completion> completions) {
     auto strong = caf::actor_cast<Chip>(chip);
     if (!strong) return;
     DeviceDone done;
     done.ends.reserve(completions.size());
     for (const auto& end : completions) {
-      done.ends.push_back(
-          {end.correlation, end.code, end.message != nullptr ? end.message : "", end.caused_by});
+      done.ends.push_back({end.correlation, end.code, end.message != nullptr ? end.message : "",
+                           end.caused_by, end.started_ns, end.finished_ns});
     }
     caf::anon_send(strong, std::move(done));
   };
@@ -35,7 +39,9 @@ class ChipActor : public Chip::base {
         services_(std::move(services)),
         path_(std::move(path)),
         results_(std::move(results)),
-        state_(std::move(chip), std::move(identity), services_->host()) {}
+        state_(std::move(chip), std::move(identity), services_->host(),
+               services_->recorder() ? std::make_shared<ChipTracer>(services_->recorder(), path_) : nullptr) {
+  }
 
   const char* name() const override { return "chip"; }
 
@@ -53,7 +59,7 @@ class ChipActor : public Chip::base {
         [this](const DeviceCallDone& call) { finalized(call); },
         [this](const BringUp&) {
           return state_.bring_up(
-              events_for(caf::actor_cast<caf::weak_actor_ptr>(address()), services_, path_));
+              events_for(caf::actor_cast<caf::weak_actor_ptr>(address()), services_, path_, state_.tracer()));
         },
         [this](const ResetChip&) { return state_.reset(); },
         [this](const FinalizeChip&) { return finalize(); },

@@ -50,12 +50,13 @@ Result<WindowOffer> ChipState::create_window(const WindowCreate& request) {
 
 Result<troupe_window_view> ChipState::import_window(const WindowImport& request) {
   if (life_ != Life::ready) return wrong_state("window_import");
+  if (request.commit) return context_->window_commit(request.window);
   for (std::uint32_t rank = 0; rank < request.blobs.size(); ++rank) {
     if (auto imported = context_->window_import(request.window, rank, request.blobs[rank]); !imported) {
       return imported.error();
     }
   }
-  return context_->window_commit(request.window);
+  return troupe_window_view{};
 }
 
 void ChipState::abort_window(const WindowAbort& request) {

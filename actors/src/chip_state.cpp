@@ -21,8 +21,12 @@ Result<platform::DeviceApi> load(const ChipConfig& config, std::uint32_t incarna
 
 }  // namespace
 
-ChipState::ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host)
-    : config_(std::move(config)), identity_(std::move(identity)), host_(std::move(host)) {}
+ChipState::ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host,
+                     std::shared_ptr<ChipTracer> tracer)
+    : config_(std::move(config)),
+      identity_(std::move(identity)),
+      host_(std::move(host)),
+      tracer_(std::move(tracer)) {}
 
 Error ChipState::wrong_state(std::string_view call) const {
   const std::string what(call);
@@ -134,6 +138,7 @@ std::optional<TaskResult> ChipState::prepare(TaskRequest& request) {
   auto refuse = [&](Error error) {
     ++failed_;
     remember_failure(request.key);
+    if (tracer_) tracer_->refused(*request.body, error);
     return answer(request, Outcome::failed, std::move(error));
   };
   if (auto id = callable_id(*request.body->callable); !id) return refuse(id.error());
@@ -219,6 +224,11 @@ void ChipState::launch_queued(std::vector<TaskResult>& out) {
         if (body.extras->config->enable_dump_tensor) run.flags |= TROUPE_RUN_DUMP;
       }
     }
+    if (tracer_) {
+      run.flags |= TROUPE_RUN_PROFILE;
+      if (tracer_->dumps()) run.flags |= TROUPE_RUN_DUMP;
+      tracer_->launched(run.correlation, body);
+    }
     runs_.push_back(run);
     flights_.push_back({request.key, request.ticket, request.body, false});
     ++take;
@@ -245,9 +255,14 @@ void ChipState::launch_queued(std::vector<TaskResult>& out) {
 TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
   TaskResult result{flight.key, flight.ticket, -1, Outcome::done, std::nullopt};
   flight.ended = true;
-  flight.body.reset();
+  const auto body = std::move(flight.body);
   --in_flight_;
   ++completed_;
+  if (end.code != 0) result.error = platform::device_error(end.code, end.message);
+  if (tracer_) {
+    tracer_->ended(end.correlation, *body, flight.key, end.started, end.finished,
+                   result.error ? &*result.error : nullptr);
+  }
   if (end.code == 0) return result;
   ++failed_;
   remember_failure(flight.key);

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "recorder.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/host.hpp"
@@ -29,9 +30,12 @@ class TROUPE_API ChipState {
  public:
   enum class Life : std::uint8_t { created, ready, finalized, lost };
 
-  ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host);
+  /// `tracer`: null when no trace is taken.
+  ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host,
+            std::shared_ptr<ChipTracer> tracer = nullptr);
 
   const ChipIdentity& identity() const { return identity_; }
+  const std::shared_ptr<ChipTracer>& tracer() const { return tracer_; }
   Life life() const { return life_; }
 
   /// created → ready. `events` is where the device's news goes.
@@ -85,6 +89,7 @@ class TROUPE_API ChipState {
   ChipConfig config_;
   ChipIdentity identity_;
   std::shared_ptr<platform::Host> host_;
+  std::shared_ptr<ChipTracer> tracer_;
   std::optional<platform::DeviceContext> context_;
   Life life_ = Life::created;
   troupe_device_properties properties_{};

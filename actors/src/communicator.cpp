@@ -86,15 +86,28 @@ class CommunicatorActor : public Communicator::base {
     phase_ = Phase::importing;
     open_ = members_.size();
     for (std::uint32_t r = 0; r < members_.size(); ++r) {
-      request(members_[r].handle, caf::infinite, WindowImport{windows_[r], blobs_})
-          .then([this, r](const Result<troupe_window_view>& view) { imported(r, view); },
-                [this, r](const caf::error&) { imported(r, lost(r)); });
+      request(members_[r].handle, caf::infinite, WindowImport{windows_[r], false, blobs_})
+          .then([this](const Result<troupe_window_view>& ready) { imported(ready); },
+                [this, r](const caf::error&) { imported(lost(r)); });
     }
   }
 
-  void imported(std::uint32_t rank, const Result<troupe_window_view>& view) {
+  void imported(const Result<troupe_window_view>& ready) {
     --open_;
-    if (phase_ == Phase::failed) return;
+    if (phase_ == Phase::failed) return take_back();
+    if (!ready) return fail(ready.error());
+    if (open_ > 0) return;
+    open_ = members_.size();
+    for (std::uint32_t r = 0; r < members_.size(); ++r) {
+      request(members_[r].handle, caf::infinite, WindowImport{windows_[r], true, {}})
+          .then([this, r](const Result<troupe_window_view>& view) { committed(r, view); },
+                [this, r](const caf::error&) { committed(r, lost(r)); });
+    }
+  }
+
+  void committed(std::uint32_t rank, const Result<troupe_window_view>& view) {
+    --open_;
+    if (phase_ == Phase::failed) return take_back();
     if (!view) return fail(view.error());
     const auto& member = members_[rank];
     info_.ranks[rank] = {member.chip,           member.arena,     member.incarnation,

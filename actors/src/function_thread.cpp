@@ -98,9 +98,14 @@ TaskResult FunctionQueue::run(TaskRequest& request) {
   });
   if (skip) {
     result.outcome = Outcome::skipped;
-  } else if (auto error = call_function(request)) {
-    result.outcome = Outcome::failed;
-    result.error = std::move(error);
+  } else {
+    const auto start = recorder_ ? recorder_->now() : 0;
+    result.error = call_function(request);
+    if (result.error) result.outcome = Outcome::failed;
+    if (recorder_) {
+      recorder_->ran(lane_, SpanKind::sub, *request.body, request.key, start, recorder_->now(),
+                     result.error ? &*result.error : nullptr);
+    }
   }
   if (result.outcome != Outcome::done) {
     failures_.push_back(request.key);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "recorder.hpp"
 #include "troupe/actors/protocol.hpp"
 
 namespace troupe::actors {
@@ -19,7 +20,10 @@ std::optional<Error> call_function(const TaskRequest& request);
 /// producer in the queue failed, and reports results in batches.
 class FunctionQueue {
  public:
-  explicit FunctionQueue(std::function<void(std::vector<TaskResult>)> report) : report_(std::move(report)) {}
+  /// `recorder`: null when no trace is taken; `lane`: where the functions appear in it.
+  explicit FunctionQueue(std::function<void(std::vector<TaskResult>)> report,
+                         std::shared_ptr<const Recorder> recorder = nullptr, LaneId lane = 0)
+      : report_(std::move(report)), recorder_(std::move(recorder)), lane_(lane) {}
 
   void push(std::vector<TaskRequest> requests);
   /// Removes what has not started.
@@ -38,6 +42,8 @@ class FunctionQueue {
   TaskResult run(TaskRequest& request);
 
   std::function<void(std::vector<TaskResult>)> report_;
+  std::shared_ptr<const Recorder> recorder_;
+  LaneId lane_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<TaskRequest> queue_;

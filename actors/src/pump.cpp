@@ -1,5 +1,6 @@
 #include "pump.hpp"
 
+#include <caf/logger.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 
 #include "troupe/actors/errc.hpp"
@@ -132,6 +133,10 @@ PumpPool::Lease::~Lease() {
   if (!pump_) return;
   get()->flush();
   pool_->give_back(std::move(pump_));
+  // A spawn on this thread (the pump's, or of an actor that it ran) gave the thread a reference to the
+  // system's logger, which the end of the system waits for. The thread may live on: the reference is taken
+  // back.
+  caf::logger::set_current_actor_system(nullptr);
 }
 
 bool PumpPool::step() const {

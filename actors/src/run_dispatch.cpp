@@ -97,6 +97,7 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   record.outcome = Outcome::done;
   record.error.reset();
   ++in_flight_;
+  if (tracer_) tracer_->dispatched(body, !in_order);
   effects_.ready.push_back(std::move(request));
 }
 
@@ -191,6 +192,9 @@ void RunState::results(RunResults& results) {
 void RunState::one_result(TaskResult& result) {
   auto* record = find(result.key.task);
   if (record == nullptr || !record->in_flight || record->attempt != result.key.attempt) return;
+  if (tracer_ && record->kind == program_kind) {
+    tracer_->program_ran(*record->body, result.key, result.error ? &*result.error : nullptr);
+  }
   if (result.outcome != Outcome::done) {
     if (record->outcome == Outcome::done) record->outcome = result.outcome;
     if (result.error && !record->error) {

@@ -21,7 +21,9 @@ RunState::RunState(RunConfig config, std::shared_ptr<HostMemory> memory)
     : config_(std::move(config)),
       memory_(std::move(memory)),
       graph_(graph_config(config_)),
-      lanes_(config_.executors.size()) {}
+      lanes_(config_.executors.size()) {
+  if (config_.recorder) tracer_.emplace(config_.recorder, config_.path, config_.name);
+}
 
 RunState::~RunState() {
   for (auto& arena : arenas_) {
@@ -140,6 +142,14 @@ void RunState::apply_task(Submission& line) {
                             ? *program_error_
                             : Error(Errc::bad_argument, "an intermediate is used after its scope ended"));
   }
+  if (tracer_ && raw->kind != read_kind) {
+    std::vector<const Arguments*> arguments;
+    if (members == nullptr) arguments.push_back(&body.args);
+    if (members != nullptr) {
+      for (const auto& member : *members) arguments.push_back(&member);
+    }
+    tracer_->submitted(line.number, body, arguments);
+  }
   std::vector<runtime::TaskId> after;
   if (body.extras) {
     for (const auto& domain : body.extras->domains) {
@@ -204,6 +214,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
   if (!error) {
     ++report_.completed;
   } else {
+    if (tracer_ && (poisoned || record.answered == 0)) tracer_->never_ran(*record.body, poisoned, *error);
     failures_.emplace(record.number, Failure{poisoned || cancelled_ ? poison_error(record, *error) : *error,
                                              record.id, poisoned, false});
     failure_order_.push_back(record.number);
@@ -372,6 +383,7 @@ void RunState::maybe_finish() {
   auto error = cancelled_ ? cancelled_ : first_unawaited(~TaskNumber{0});
   if (!error) error = program_error_;
   if (error && error->path().rfind(config_.node, 0) != 0) error = error->inside(config_.node);
+  if (tracer_) tracer_->finished(error ? &*error : nullptr);
   report_.error = std::move(error);
   effects_.finished = report_;
 }

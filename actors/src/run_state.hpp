@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "host_memory.hpp"
+#include "recorder.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
@@ -22,9 +23,11 @@ struct RunConfig {
   std::string name;  ///< of the program
   std::string node;  ///< first segment of the path of its errors
   std::uint64_t arena_bytes = 256ULL << 20U;
-  std::vector<std::string> executors;  ///< their names, for errors
-  std::int32_t only_chip = -1;         ///< the node's chip when it has exactly one: no placement needed
-  std::uint32_t credit_step = 512;     ///< tell the program after so many ends
+  std::vector<std::string> executors;        ///< their names, for errors
+  std::int32_t only_chip = -1;               ///< the node's chip when it has exactly one: no placement needed
+  std::string path;                          ///< of the node, for traces
+  std::shared_ptr<const Recorder> recorder;  ///< null: no trace is taken
+  std::uint32_t credit_step = 512;           ///< tell the program after so many ends
 };
 
 /// What a run wants sent after a message was handled. Taken by the actor around it.
@@ -132,6 +135,7 @@ class TROUPE_API RunState {
   bool everything_ended(TaskNumber upto);
 
   RunConfig config_;
+  std::optional<RunTracer> tracer_;
   std::shared_ptr<HostMemory> memory_;
   runtime::TaskGraph graph_;
   runtime::AccessList accesses_;

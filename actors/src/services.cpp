@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "actor_host.hpp"
+#include "recorder.hpp"
 #include "troupe/platform/manual_host.hpp"
 
 namespace troupe::actors {
@@ -13,13 +14,9 @@ Services::Services(const SystemConfig& config)
       deterministic_(config.deterministic),
       log_level_(config.log_level),
       sink_(config.log) {
-  if (host_) return;
-  if (deterministic_) {
-    host_ = std::make_shared<platform::ManualHost>();
-  } else {
-    actor_host_ = std::make_shared<ActorHost>();
-    host_ = actor_host_;
-  }
+  if (!host_ && deterministic_) host_ = std::make_shared<platform::ManualHost>();
+  if (!host_) host_ = actor_host_ = std::make_shared<ActorHost>();
+  if (config.trace) recorder_ = std::make_shared<const Recorder>(config.trace, config.dump, host_);
 }
 
 void Services::attach(caf::actor_system& system) {

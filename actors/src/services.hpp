@@ -20,6 +20,8 @@
 
 namespace troupe::actors {
 
+class Recorder;
+
 class ActorHost;
 
 /// What actors get from their system: a host for devices and for the few calls that block, a log. Shared,
@@ -34,6 +36,8 @@ class Services : public std::enable_shared_from_this<Services> {
 
   const std::shared_ptr<platform::Host>& host() const { return host_; }
   bool deterministic() const { return deterministic_; }
+  /// The trace that is being taken; null when none is.
+  const std::shared_ptr<const Recorder>& recorder() const { return recorder_; }
 
   /// A number that no other run of this system has.
   std::uint64_t next_run() { return ++runs_; }
@@ -53,6 +57,7 @@ class Services : public std::enable_shared_from_this<Services> {
   std::shared_ptr<platform::Host> host_;
   std::shared_ptr<ActorHost> actor_host_;  ///< the same, when nobody gave one
   bool deterministic_;
+  std::shared_ptr<const Recorder> recorder_;
   int log_level_;
   LogSink sink_;
   std::mutex mutex_;

@@ -28,7 +28,9 @@ class SubWorker : public SubWorkerSelf::base {
           if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) {
             caf::anon_send(strong, Results{-1, 0, std::move(results)});
           }
-        });
+        },
+        services_->recorder(),
+        services_->recorder() ? services_->recorder()->sink().lane(path_, "functions") : 0);
     return {
         [this](Execute& execute) { take(execute); },
         [this](const Cancel& cancel) { answer(queue_->cancel(cancel)); },

@@ -46,6 +46,12 @@ void DeviceTrace::completed(std::uint64_t correlation) {
   tasks_.erase(correlation);
 }
 
+TaskId DeviceTrace::task_of(std::uint64_t correlation) {
+  const std::lock_guard lock(mutex_);
+  const auto known = tasks_.find(correlation);
+  return known == tasks_.end() ? 0 : known->second;
+}
+
 LaneId DeviceTrace::lane_of(const troupe_trace_event& event) {
   const auto [it, fresh] = lanes_.try_emplace({event.core_kind, event.core});
   if (fresh) {

@@ -66,6 +66,8 @@ void WorkerActor::start(Waiting waiting) {
   config.id = id;
   config.name = request.name;
   config.node = config_->name;
+  config.path = shared_->path;
+  config.recorder = services_->recorder();
   config.arena_bytes = config_->arena_bytes;
   std::int32_t chips = 0;
   for (std::size_t i = 0; i < children_.size(); ++i) {

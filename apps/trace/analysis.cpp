@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace troupe::apps {
 namespace {
@@ -70,7 +71,21 @@ void measure_lanes(const Trace& trace, Analysis& analysis) {
   }
 }
 
+/// Programs that contain other tasks: their length says nothing that those do not say better.
+std::unordered_set<TaskId> containers(const Trace& trace) {
+  std::unordered_set<TaskId> parents;
+  for (const auto& span : trace.spans) {
+    if (span.parent != 0) parents.insert(span.parent);
+  }
+  std::unordered_set<TaskId> programs;
+  for (const auto& span : trace.spans) {
+    if (span.kind == actors::SpanKind::program && parents.contains(span.task)) programs.insert(span.task);
+  }
+  return programs;
+}
+
 void measure_tasks(const Trace& trace, Analysis& analysis) {
+  const auto programs = containers(trace);
   std::map<std::string, CallableTimes> callables;
   // The last attempt of a task decides; among the parts of one attempt the worst does.
   std::unordered_map<TaskId, std::pair<std::uint8_t, actors::TaskOutcome>> outcomes;
@@ -83,7 +98,7 @@ void measure_tasks(const Trace& trace, Analysis& analysis) {
       auto& latest = outcomes.try_emplace(span.task, now).first->second;
       latest = std::max(latest, now);
     }
-    if (!span.ran()) continue;
+    if (!span.ran() || programs.contains(span.task)) continue;
     order.push_back(i);
     CallableTimes& times = callables[trace.text(span.callable != 0 ? span.callable : span.name)];
     times.least = times.count == 0 ? span.duration() : std::min(times.least, span.duration());
@@ -148,10 +163,11 @@ void find_critical_path(const Trace& trace, Analysis& analysis) {
     std::size_t unseen = 0;
     std::vector<TaskId> successors;
   };
+  const auto programs = containers(trace);
   std::unordered_map<TaskId, Node> nodes;
   for (std::size_t i = 0; i < trace.spans.size(); ++i) {
     const auto& span = trace.spans[i];
-    if (span.task == 0 || !span.ran() || !is_work(span)) continue;
+    if (span.task == 0 || !span.ran() || !is_work(span) || programs.contains(span.task)) continue;
     const auto [it, fresh] = nodes.try_emplace(span.task);
     if (fresh || trace.spans[it->second.span].duration() < span.duration()) it->second.span = i;
   }

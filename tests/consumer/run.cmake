@@ -1,5 +1,6 @@
 # Installs troupe into a fresh prefix, then configures, builds and runs the consumer project against it.
-# Variables: BUILD_DIR (troupe's build), SOURCE_DIR (the consumer project), WORK_DIR (ours to empty).
+# Variables: BUILD_DIR (troupe's build), SOURCE_DIR (the consumer project), WORK_DIR (ours to empty), PROGRAM (what it
+# builds; default: consumer).
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(status)
@@ -12,4 +13,7 @@ file(REMOVE_RECURSE "${WORK_DIR}")
 run("${CMAKE_COMMAND}" --install "${BUILD_DIR}" --prefix "${WORK_DIR}/prefix")
 run("${CMAKE_COMMAND}" -S "${SOURCE_DIR}" -B "${WORK_DIR}/build" -G Ninja "-DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix")
 run("${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
-run("${WORK_DIR}/build/consumer")
+if(NOT PROGRAM)
+  set(PROGRAM consumer)
+endif()
+run("${WORK_DIR}/build/${PROGRAM}")

@@ -114,7 +114,7 @@ TROUPE_API ArgReader reader(const Arguments& args);
 /// Binds a program's function to the arguments of a task.
 template <class R, class... Params>
 BoundProgram bind_task(const std::string& name, R (*function)(Orchestrator&, Params...),
-                       detail::ArgReader reader) {
+                       [[maybe_unused]] detail::ArgReader reader) {
   static_assert(
       (ProgramParameter<Params> && ...),
       "parameters of a program are Orchestrator&, Tensor, and trivially copyable values of up to 8 bytes");
@@ -175,7 +175,7 @@ struct SignatureText {
   static consteval auto make() {
     std::array<char, (parameter_word<Params>().size() + ... + sizeof...(Params)) + 1> text{};
     std::size_t at = 0;
-    auto put = [&](std::string_view word) {
+    [[maybe_unused]] auto put = [&](std::string_view word) {
       if (at != 0) text[at++] = ',';
       for (char c : word) text[at++] = c;
     };

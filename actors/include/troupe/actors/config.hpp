@@ -24,11 +24,18 @@ namespace troupe::actors {
 /// Takes log lines of the system and its plugins. Called from any thread.
 using LogSink = std::function<void(int level, std::string_view path, std::string_view text)>;
 
+class TraceSink;   // trace_sink.hpp
+class TensorDump;  // tensor_dump.hpp
+
 struct SystemConfig {
   std::size_t threads = 0;     ///< for actors; 0: as many as the machine has cores
   bool deterministic = false;  ///< everything on the caller's thread, with a virtual clock; see testing.hpp
   int log_level = 2;           ///< 1 errors, 2 warnings, 3 info, 4 debug
   LogSink log = {};            ///< default: standard error
+  /// Where to record what runs where and when; null: nowhere. Read it when the system has gone.
+  std::shared_ptr<TraceSink> trace = {};
+  /// Where to write the tensors of every kernel; null: nowhere. Needs a trace too, whose numbers it uses.
+  std::shared_ptr<TensorDump> dump = {};
   /// Where devices get time and threads from; default: threads of the system's own.
   std::shared_ptr<platform::Host> host = {};
 };

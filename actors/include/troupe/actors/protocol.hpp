@@ -117,6 +117,7 @@ struct DeviceDone {
     std::int32_t code = 0;
     std::string message;
     std::uint64_t caused_by = 0;
+    std::uint64_t started = 0, finished = 0;  ///< the host's clock
   };
   std::vector<One> ends;
 };
@@ -154,9 +155,12 @@ struct WindowOffer {
   std::uint64_t window = 0;
   troupe_window_blob blob{};
 };
+/// First to every member with all blobs, then, when all have imported, to every member with `commit`: a
+/// window's blob is good for imports only until its owner commits.
 struct WindowImport {
   std::uint64_t window = 0;
-  std::vector<troupe_window_blob> blobs;  ///< by rank; imports all, then commits
+  bool commit = false;                    ///< the second time, without blobs
+  std::vector<troupe_window_blob> blobs;  ///< by rank
 };
 struct WindowAbort {
   std::uint64_t window = 0;

@@ -97,10 +97,13 @@ struct SubmitExtras {
 
 /// A task as it travels: shared, not copied. Its run fills in the addresses of intermediates before it
 /// leaves; from then on nobody changes it.
+struct TaskTrace;
+
 struct TaskBody {
   const Callable* callable = nullptr;
   Arguments args;
-  std::shared_ptr<SubmitExtras> extras;  ///< null for most
+  std::shared_ptr<SubmitExtras> extras;   ///< null for most
+  std::shared_ptr<TaskTrace> trace = {};  ///< only while a trace is taken
 
   std::string_view name() const noexcept {
     if (extras && !extras->name.empty()) return extras->name;

@@ -26,6 +26,9 @@ class TROUPE_API DeviceTrace {
   /// Its events are all there; forgets the number. Tell when its completion has arrived.
   void completed(std::uint64_t correlation);
 
+  /// The task of a run that was launched and has not completed; 0 for others.
+  TaskId task_of(std::uint64_t correlation);
+
   /// What the `trace` entry of troupe_host forwards to.
   void events(const troupe_trace_event* events, std::size_t count);
 

@@ -1,0 +1,238 @@
+#include "command/cli.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <string_view>
+
+namespace troupe::apps {
+namespace {
+
+constexpr const char* about =
+    "troupe runs task graphs on machines with many accelerator chips, real or simulated.\n"
+    "First steps:\n"
+    "  troupe list                                    what there is to run\n"
+    "  troupe run hello                               run it\n"
+    "  troupe run allreduce --chips 4 --trace t.json  four simulated chips, and a trace\n"
+    "  troupe trace summary t.json                    where the time went\n"
+    "  troupe trace html t.json > t.html              a page to look at it";
+constexpr const char* exits =
+    "Exit codes: 0 fine; 1 it ran and failed; 2 the command line is wrong; 3 a file, module or platform\n"
+    "cannot be used; 130 interrupted. `troupe COMMAND --help` tells more about each command.";
+
+const std::vector<std::string> log_levels = {"error", "warning", "info", "debug"};
+
+/// A number from `least` to `most`; in help only "N".
+CLI::Option* number(CLI::App* sub, const std::string& name, int& value, const std::string& meaning, int least,
+                    int most) {
+  const std::string bounds = " (" + std::to_string(least) + " to " + std::to_string(most) + ")";
+  return sub->add_option(name, value, meaning)
+      ->type_name("N")
+      ->check(CLI::Validator(
+          [least, most, bounds](const std::string& text) {
+            int parsed = 0;
+            const bool fine = CLI::detail::lexical_cast(text, parsed) && parsed >= least && parsed <= most;
+            return fine ? std::string() : "\"" + text + "\" is not a number that it takes" + bounds;
+          },
+          ""));
+}
+
+/// One of a few words; in help "WORD", the words stand in the text.
+CLI::Option* word(CLI::App* sub, const std::string& name, std::string& value, const std::string& meaning,
+                  const std::vector<std::string>& words) {
+  std::string all;
+  for (const auto& one : words) all += (all.empty() ? "" : ", ") + one;
+  return sub->add_option(name, value, meaning + ": " + all)
+      ->type_name("WORD")
+      ->check(CLI::Validator(
+          [words, all](const std::string& text) {
+            if (std::ranges::find(words, text) != words.end()) return std::string();
+            return "\"" + text + "\" is none of: " + all;
+          },
+          ""));
+}
+
+void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
+  CLI::App* sub = app.add_subcommand("run", "Run a program: a built-in example, or one in a shared object");
+  sub->add_option("PROGRAM", run.program,
+                  "A name from `troupe list`, or FILE.so for the one program in it, or FILE.so:NAME")
+      ->required();
+  sub->add_option("--platform", run.platform, "Platform of the chips: a2a3sim, a5sim, or a library's path")
+      ->capture_default_str();
+  number(sub, "--chips", run.chips, "Chips per node (default: what the program asks for)", 1, 1024);
+  number(sub, "--nodes", run.nodes, "Nodes of a pod, all in this process (default: a single node)", 1, 1024);
+  number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
+      ->capture_default_str();
+  sub->add_option("--param", run.parameters, "k=v: a parameter of the program; `troupe list` shows them")
+      ->allow_extra_args(false);
+  sub->add_option("--trace", run.trace, "Write what ran where and when (Chrome / Perfetto format)")
+      ->type_name("FILE");
+  sub->add_option("--graph", run.graph, "Write the task graph (.dot for Graphviz, .mmd for Mermaid)")
+      ->type_name("FILE");
+  sub->add_option("--swimlane", run.swimlane, "Write the core tasks as swimlane JSON")->type_name("FILE");
+  sub->add_option("--tensor-dump", run.tensor_dump, "Write the tensors before and after each kernel")
+      ->type_name("FOLDER");
+  sub->footer(
+      "Examples:\n"
+      "  troupe run vector_add --platform a5sim\n"
+      "  troupe run allreduce --chips 8 --param rounds=20 --trace t.json\n"
+      "  troupe run ./libmine.so:train --chips 2 --param 0=1e-6   (without a name: by position)\n"
+      "Ctrl-C cancels the run, cleans up and answers 130; a second one ends at once.");
+  sub->callback([&] { chosen = run; });
+}
+
+void add_looks(CLI::App& app, std::optional<Command>& chosen, ListCommand& list, DevicesCommand& devices,
+               ScenesCommand& scenes) {
+  CLI::App* sub = app.add_subcommand("list", "List the built-in examples, or what modules contain");
+  sub->add_option("MODULE", list.modules, "Shared objects; without any: the built-in examples");
+  sub->callback([&] { chosen = list; });
+
+  sub = app.add_subcommand("devices", "List the platforms that can be used, and what their chips are");
+  sub->add_option("PLATFORM", devices.platforms, "Names or library paths (default: all that are found)");
+  sub->footer("Platforms are looked for in TROUPE_PLATFORM_PATH, then where troupe is installed.");
+  sub->callback([&] { chosen = devices; });
+
+  sub = app.add_subcommand("scenes", "Run test scenes on simulated chips, several at a time");
+  sub->add_option("PROGRAM", scenes.programs, "Programs of scenes; without any: the built-in scenes");
+  sub->add_option("--platform", scenes.platforms, "Only on this platform (default: a2a3sim and a5sim)")
+      ->allow_extra_args(false);
+  sub->add_option("--case", scenes.cases, "Only SCENE or SCENE::CASE; may be given several times")
+      ->allow_extra_args(false);
+  number(sub, "--devices", scenes.devices, "How many run at a time (default: the machine's cores)", 1, 256);
+  number(sub, "--timeout", scenes.timeout_seconds, "Seconds after which a scene has failed", 1, 86400)
+      ->capture_default_str();
+  sub->add_flag("--list", scenes.list, "Only list them");
+  sub->footer("Each scene runs in a process of its own; one that fails is tried once more in a fresh one.");
+  sub->callback([&] { chosen = scenes; });
+
+  app.add_subcommand("version", "Print the version")->callback([&] { chosen = VersionCommand{}; });
+}
+
+struct TraceCommands {
+  TraceSummaryCommand summary;
+  TraceHtmlCommand html;
+  TraceGraphCommand graph;
+  TraceSwimlaneCommand swimlane;
+};
+
+void add_trace(CLI::App& app, std::optional<Command>& chosen, TraceCommands& commands) {
+  CLI::App* trace = app.add_subcommand("trace", "Look at a trace that `troupe run --trace` wrote");
+  trace->require_subcommand(1);
+  CLI::App* sub = trace->add_subcommand(
+      "summary", "Utilisation, longest tasks, critical path, where time was lost waiting");
+  sub->add_option("FILE", commands.summary.file, "A trace")->required();
+  sub->callback([&] { chosen = commands.summary; });
+
+  sub = trace->add_subcommand("html", "One self-contained page to zoom in, on standard output");
+  sub->add_option("FILE", commands.html.file, "A trace")->required();
+  sub->footer("Example: troupe trace html t.json > timeline.html");
+  sub->callback([&] { chosen = commands.html; });
+
+  sub = trace->add_subcommand("graph", "The task graph, with tags and the way of failures");
+  sub->add_option("FILE", commands.graph.file, "A trace")->required();
+  sub->add_option("OUTPUT", commands.graph.output, "FILE.dot (Graphviz) or FILE.mmd (Mermaid)")->required();
+  sub->callback([&] { chosen = commands.graph; });
+
+  sub = trace->add_subcommand("swimlane", "The core tasks as swimlane JSON");
+  sub->add_option("FILE", commands.swimlane.file, "A trace")->required();
+  sub->add_option("OUTPUT", commands.swimlane.output, "Where to write it")->required();
+  sub->callback([&] { chosen = commands.swimlane; });
+}
+
+void add_dump(CLI::App& app, std::optional<Command>& chosen, DumpCommand& dump) {
+  CLI::App* sub = app.add_subcommand("dump", "Look at tensors that `troupe run --tensor-dump` wrote");
+  sub->add_option("FOLDER", dump.folder, "A tensor dump")->required();
+  sub->add_option("--task", dump.filter.task, "Only of this task, e.g. 17.3")->type_name("NUMBER");
+  sub->add_option("--name", dump.filter.name, "Only of kernels with this name; * and ? stand for anything");
+  word(sub, "--stage", dump.filter.stage, "Only at this moment", {"before", "after"});
+  word(sub, "--role", dump.filter.role, "Only arguments used so",
+       {"in", "out", "inout", "out_existing", "no_dep"});
+  sub->add_option("--arg", dump.filter.argument, "Only the argument of this number")->type_name("N");
+  sub->add_option("--index", dump.filter.index, "Only the entry of this number in the listing")
+      ->type_name("N");
+  sub->add_flag("--values", dump.values, "Print the elements too");
+  sub->add_option("--export", dump.export_folder, "Write the elements of each as text into this folder")
+      ->type_name("FOLDER");
+  sub->callback([&] { chosen = dump; });
+}
+
+/// Common options may stand after the subcommand, where people put them.
+void let_options_stand_anywhere(CLI::App& app) {
+  for (CLI::App* sub : app.get_subcommands([](CLI::App*) { return true; })) {
+    sub->fallthrough();
+    let_options_stand_anywhere(*sub);
+  }
+}
+
+/// The innermost command that was named, and how it was called.
+std::pair<const CLI::App*, std::string> innermost(const CLI::App& app) {
+  const CLI::App* asked = &app;
+  std::string called = "troupe";
+  for (auto parsed = app.get_subcommands(); !parsed.empty(); parsed = asked->get_subcommands()) {
+    asked = parsed.front();
+    called += " " + asked->get_name();
+  }
+  return {asked, called};
+}
+
+/// What is wrong, as a sentence. The library's own words, except where they do not say it.
+std::string complaint(const CLI::ParseError& wrong, const std::vector<std::string>& arguments,
+                      const CLI::App& app) {
+  const bool no_command = dynamic_cast<const CLI::RequiredError*>(&wrong) != nullptr &&
+                          std::string_view(wrong.what()).find("subcommand") != std::string_view::npos;
+  if (!no_command) return wrong.what();
+  const auto [asked, called] = innermost(app);
+  // What stands where the command should: after the commands that were understood.
+  const std::size_t depth = static_cast<std::size_t>(std::ranges::count(called, ' '));
+  for (std::size_t i = depth; i < arguments.size(); ++i) {
+    if (arguments[i] == "--log-level") ++i;  // with its value
+    if (i < arguments.size() && !arguments[i].starts_with('-'))
+      return "there is no command \"" + called + " " + arguments[i] + "\"";
+  }
+  return called + " needs a command";
+}
+
+}  // namespace
+
+CommandLine parse_command_line(const std::vector<std::string>& arguments) {
+  CommandLine line;
+  std::optional<Command> chosen;
+  RunCommand run;
+  ListCommand list;
+  DevicesCommand devices;
+  ScenesCommand scenes;
+  TraceCommands traces;
+  DumpCommand dump;
+
+  CLI::App app(about, "troupe");
+  app.footer(exits);
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("troupe ") + version(), "Print the version");
+  std::string log_level = log_levels[static_cast<std::size_t>(line.log_level) - 1];
+  word(&app, "--log-level", log_level, "How much to say", log_levels)->capture_default_str();
+  add_run(app, chosen, run);
+  add_looks(app, chosen, list, devices, scenes);
+  add_trace(app, chosen, traces);
+  add_dump(app, chosen, dump);
+  let_options_stand_anywhere(app);
+
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    line.command = std::move(chosen);
+    const auto level = std::ranges::find(log_levels, log_level) - log_levels.begin();
+    line.log_level = static_cast<int>(level) + 1;
+  } catch (const CLI::CallForHelp&) {
+    const auto [asked, called] = innermost(app);
+    line.text = asked->help(asked == &app ? "" : called.substr(0, called.rfind(' ')));
+  } catch (const CLI::CallForVersion& asked) {
+    line.text = std::string(asked.what()) + "\n";
+  } catch (const CLI::ParseError& wrong) {
+    line.exit = exit_usage;
+    line.text =
+        "troupe: " + complaint(wrong, arguments, app) + "\n  hint: " + innermost(app).second + " --help\n";
+  }
+  return line;
+}
+
+const char* version() noexcept { return TROUPE_VERSION; }
+
+}  // namespace troupe::apps

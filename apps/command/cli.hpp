@@ -1,0 +1,81 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "dump/dump.hpp"
+
+namespace troupe::apps {
+
+/// What `troupe` answers to the shell. Documented in docs/command.md; scripts rely on it.
+enum Exit : int {
+  exit_ok = 0,
+  exit_failed = 1,  ///< what was asked for ran, and failed: an error of the run, a failed check or scene
+  exit_usage = 2,   ///< the command line is wrong: nothing was done
+  exit_cannot_start = 3,  ///< a file, module or platform cannot be opened or is not what it should be
+  exit_interrupted = 130  ///< Ctrl-C (SIGINT) or SIGTERM: cancelled and cleaned up
+};
+
+struct RunCommand {
+  std::string program;
+  std::string platform = "a2a3sim";
+  int chips = 0;  ///< 0: what the program asks for
+  int nodes = 0;
+  int runs = 1;
+  std::vector<std::string> parameters;  ///< "k=v"
+  std::string trace, graph, swimlane, tensor_dump;
+};
+struct ListCommand {
+  std::vector<std::string> modules;
+};
+struct DevicesCommand {
+  std::vector<std::string> platforms;
+};
+struct ScenesCommand {
+  std::vector<std::string> programs;  ///< empty: the built-in ones
+  std::vector<std::string> platforms, cases;
+  int devices = 0;  ///< 0: as many as the machine has cores
+  int timeout_seconds = 600;
+  bool list = false;
+};
+struct VersionCommand {};
+struct TraceSummaryCommand {
+  std::string file;
+};
+struct TraceHtmlCommand {
+  std::string file;
+};
+struct TraceGraphCommand {
+  std::string file, output;
+};
+struct TraceSwimlaneCommand {
+  std::string file, output;
+};
+struct DumpCommand {
+  std::string folder;
+  DumpFilter filter;
+  bool values = false;
+  std::string export_folder;
+};
+
+using Command =
+    std::variant<VersionCommand, RunCommand, ListCommand, DevicesCommand, ScenesCommand, TraceSummaryCommand,
+                 TraceHtmlCommand, TraceGraphCommand, TraceSwimlaneCommand, DumpCommand>;
+
+/// A command line, understood or not.
+struct CommandLine {
+  std::optional<Command> command;
+  int log_level = 2;   ///< 1 errors, 2 warnings, 3 info, 4 debug
+  int exit = exit_ok;  ///< without a command: what to answer,
+  std::string text;    ///< and what to say: help (exit_ok, standard output) or what is wrong (standard error)
+};
+
+[[nodiscard]] CommandLine parse_command_line(const std::vector<std::string>& arguments);
+
+/// "1.2.3".
+[[nodiscard]] const char* version() noexcept;
+
+}  // namespace troupe::apps

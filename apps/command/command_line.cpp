@@ -1,0 +1,29 @@
+#include <ostream>
+
+#include "command/commands.hpp"
+
+namespace troupe::apps {
+
+int execute(const VersionCommand&, Console& console) {
+  console.out << "troupe " << version() << "\n";
+  return exit_ok;
+}
+
+int run_command_line(const std::vector<std::string>& arguments, Console& console) {
+  try {
+    const CommandLine line = parse_command_line(arguments);
+    if (!line.command) {
+      (line.exit == exit_ok ? console.out : console.err) << line.text;
+      return line.exit;
+    }
+    console.log_level = line.log_level;
+    return std::visit([&](const auto& command) { return execute(command, console); }, *line.command);
+  } catch (const Error& error) {
+    console.err << "troupe: " << render(error) << "\n";
+  } catch (const std::exception& error) {
+    console.err << "troupe: " << error.what() << "\n";
+  }
+  return exit_failed;
+}
+
+}  // namespace troupe::apps

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <iosfwd>
+
+#include "command/cli.hpp"
+
+namespace troupe::apps {
+
+/// Where a command writes. `err` gets what is for people; `out` what is for files and pipes.
+struct Console {
+  std::ostream& out;
+  std::ostream& err;
+  bool terminal = false;  ///< `err` is one: progress may rewrite its line
+  int log_level = 2;
+};
+
+/// Each does one command and answers an Exit.
+int execute(const RunCommand& command, Console& console);
+int execute(const ListCommand& command, Console& console);
+int execute(const DevicesCommand& command, Console& console);
+int execute(const ScenesCommand& command, Console& console);
+int execute(const VersionCommand& command, Console& console);
+int execute(const TraceSummaryCommand& command, Console& console);
+int execute(const TraceHtmlCommand& command, Console& console);
+int execute(const TraceGraphCommand& command, Console& console);
+int execute(const TraceSwimlaneCommand& command, Console& console);
+int execute(const DumpCommand& command, Console& console);
+
+/// Parses and executes; never throws.
+int run_command_line(const std::vector<std::string>& arguments, Console& console);
+
+}  // namespace troupe::apps

@@ -1,0 +1,50 @@
+#include <filesystem>
+#include <ostream>
+
+#include "command/commands.hpp"
+#include "errc.hpp"
+#include "trace/files.hpp"
+
+namespace troupe::apps {
+namespace {
+
+Result<void> export_text(const std::string& folder, const DumpEntry& entry, std::size_t index,
+                         const std::vector<double>& elements) {
+  std::error_code problem;
+  std::filesystem::create_directories(folder, problem);
+  if (problem) {
+    return Error(Errc::cannot_write, "cannot make the folder \"" + folder + "\": " + problem.message());
+  }
+  // Only the number is of our making: names may contain anything.
+  return write_file(folder + "/" + std::to_string(index) + ".txt", [&](std::ostream& out) {
+    out << "# " << describe(entry, index, elements) << "\n" << render_elements(entry, elements);
+  });
+}
+
+}  // namespace
+
+int execute(const DumpCommand& command, Console& console) {
+  const auto refuse = [&](const Error& error) {
+    console.err << "troupe: " << render(error) << "\n";
+    return exit_cannot_start;
+  };
+  const auto entries = read_dump(command.folder);
+  if (!entries) return refuse(entries.error());
+  std::size_t shown = 0;
+  for (std::size_t i = 0; i < entries->size(); ++i) {
+    const DumpEntry& entry = (*entries)[i];
+    if (!command.filter.admits(entry, i)) continue;
+    ++shown;
+    const auto elements = read_elements(command.folder, entry);
+    if (!elements) return refuse(elements.error());
+    console.out << describe(entry, i, *elements) << "\n";
+    if (command.values) console.out << render_elements(entry, *elements);
+    if (command.export_folder.empty()) continue;
+    const auto written = export_text(command.export_folder, entry, i, *elements);
+    if (!written) return refuse(written.error());
+  }
+  console.err << shown << " of " << entries->size() << " tensors\n";
+  return exit_ok;
+}
+
+}  // namespace troupe::apps

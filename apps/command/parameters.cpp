@@ -1,0 +1,96 @@
+#include "command/parameters.hpp"
+
+#include <charconv>
+#include <optional>
+
+#include "errc.hpp"
+#include "troupe/runtime/task_args.hpp"
+
+namespace troupe::apps {
+namespace {
+
+template <class T>
+std::optional<std::uint64_t> word(std::string_view text) {
+  T value{};
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return runtime::to_u64(value);
+}
+
+/// The argument word for a value of a type word of a signature.
+std::optional<std::uint64_t> word_of(std::string_view type, std::string_view text) {
+  if (type == "f32") return word<float>(text);
+  if (type == "f64") return word<double>(text);
+  if (type == "i8") return word<std::int8_t>(text);
+  if (type == "u8") return word<std::uint8_t>(text);
+  if (type == "i16") return word<std::int16_t>(text);
+  if (type == "u16") return word<std::uint16_t>(text);
+  if (type == "i32") return word<std::int32_t>(text);
+  if (type == "u32") return word<std::uint32_t>(text);
+  if (type == "i64") return word<std::int64_t>(text);
+  if (type == "u64") return word<std::uint64_t>(text);
+  if (type == "bool" && (text == "true" || text == "1")) return runtime::to_u64(true);
+  if (type == "bool" && (text == "false" || text == "0")) return runtime::to_u64(false);
+  return std::nullopt;
+}
+
+std::vector<std::string_view> split(std::string_view signature) {
+  std::vector<std::string_view> words;
+  while (!signature.empty()) {
+    const auto comma = signature.find(',');
+    words.push_back(signature.substr(0, comma));
+    signature = comma == std::string_view::npos ? "" : signature.substr(comma + 1);
+  }
+  return words;
+}
+
+}  // namespace
+
+Result<std::vector<std::uint64_t>> bind_parameters(std::string_view program, std::string_view signature,
+                                                   std::span<const Parameter> known,
+                                                   const std::vector<std::string>& given) {
+  const auto bad = [&](const std::string& what, const std::string& hint) {
+    return Error(Errc::bad_parameter, "program \"" + std::string(program) + "\" " + what, hint);
+  };
+  const std::vector<std::string_view> types = split(signature);
+  for (const auto type : types) {
+    if (type == "tensor") {
+      return bad("wants a tensor, which cannot be given on a command line",
+                 "submit it from a program of your own, or give it a program around it");
+    }
+  }
+  const auto name_of = [&](std::size_t i) {
+    return known.empty() ? std::to_string(i) : std::string(known[i].name);
+  };
+  std::string names;
+  for (std::size_t i = 0; i < types.size(); ++i) names += (i == 0 ? "" : ", ") + name_of(i);
+  const std::string hint = types.empty() ? "leave --param away" : "its parameters are: " + names;
+
+  std::vector<std::optional<std::string>> values(types.size());
+  for (const auto& text : given) {
+    const auto equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return bad("got --param \"" + text + "\", which is not name=value", hint);
+    }
+    std::size_t i = 0;
+    while (i < types.size() && name_of(i) != text.substr(0, equals)) ++i;
+    if (i == types.size()) return bad("has no parameter \"" + text.substr(0, equals) + "\"", hint);
+    if (values[i]) return bad("got its parameter \"" + name_of(i) + "\" twice", hint);
+    values[i] = text.substr(equals + 1);
+  }
+  std::vector<std::uint64_t> words;
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    if (!values[i] && known.empty())
+      return bad("needs its parameter \"" + name_of(i) + "\"", "--param " + name_of(i) + "=…");
+    const std::string value = values[i] ? *values[i] : std::string(known[i].value);
+    const auto parsed = word_of(types[i], value);
+    if (!parsed) {
+      return bad("cannot take \"" + value + "\" for its parameter \"" + name_of(i) + "\"",
+                 "it is of type " + std::string(types[i]));
+    }
+    words.push_back(*parsed);
+  }
+  return words;
+}
+
+}  // namespace troupe::apps

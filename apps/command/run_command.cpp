@@ -1,0 +1,201 @@
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "command/commands.hpp"
+#include "command/interrupts.hpp"
+#include "command/program.hpp"
+#include "command/progress.hpp"
+#include "errc.hpp"
+#include "trace/analysis.hpp"
+#include "trace/graph.hpp"
+#include "troupe/actors/system.hpp"
+#include "troupe/actors/tensor_dump.hpp"
+#include "troupe/actors/trace_sink.hpp"
+
+namespace troupe::apps {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::int64_t nanos_since_boot() { return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count(); }
+
+std::string plural(std::uint64_t count, const std::string& one) {
+  return std::to_string(count) + " " + one + (count == 1 ? "" : "s");
+}
+
+/// A program of a module, bound to its scalars; throws what its own binding throws.
+actors::BoundProgram bound(const ProgramChoice& choice) {
+  actors::BoundProgram program;
+  actors::Arguments arguments;
+  arguments.scalars = choice.scalars;
+  char text[1024] = "";
+  troupe_program_call_v1 call{};
+  call.size = sizeof call;
+  call.orchestrator = &program;
+  call.arguments = &arguments;
+  call.error_text = text;
+  call.error_text_size = sizeof text;
+  if (choice.callable.descriptor->invoke.program(&call) != TROUPE_DONE) {
+    throw Error(Errc::bad_parameter,
+                "program \"" + std::string(choice.callable.name()) + "\" did not start: " + text);
+  }
+  program.name = choice.callable.name();
+  return program;
+}
+
+/// The node, or the pod of nodes, that was asked for.
+actors::Node bring_up(const actors::System& system, const RunCommand& command, const ProgramChoice& choice) {
+  const int nodes = command.nodes != 0          ? command.nodes
+                    : choice.example != nullptr ? choice.example->nodes
+                                                : 0;
+  actors::NodeConfig node;
+  node.platform = command.platform;
+  node.chips = command.chips != 0 ? command.chips : choice.example != nullptr ? choice.example->chips : 1;
+  if (nodes == 0) return system.node(node);
+  actors::PodConfig pod;
+  for (int i = 0; i < nodes; ++i) {
+    node.name = "node" + std::to_string(i);
+    pod.nodes.push_back(node);
+  }
+  return system.pod(pod);
+}
+
+struct Sums {
+  std::uint64_t running = 0, completed = 0;
+  void add(const actors::ExecutorStatus& status) {
+    if (status.children.empty()) {
+      running += status.running;
+      completed += status.completed;
+    }
+    for (const auto& child : status.children) add(child);
+  }
+};
+
+void list_busy(const actors::ExecutorStatus& status, Progress& progress, const std::string& path) {
+  for (const auto& sentence : status.busy) progress.say("  " + path + ": " + sentence);
+  for (const auto& child : status.children) list_busy(child, progress, path + "/" + child.name);
+}
+
+/// Waits for one run: keeps the terminal's line up to date, hears Ctrl-C. Returns whether it was interrupted.
+bool attend(const actors::Node& node, const actors::Handle& handle, Interrupts& interrupts,
+            const Console& console, Progress& progress, const std::string& title) {
+  constexpr int refresh_ms = 200;
+  Flag ended;
+  std::jthread waiter([&] {
+    handle.wait();
+    ended.raise();
+  });
+  bool interrupted = false;
+  for (;;) {
+    switch (wait_for(ended, interrupted ? nullptr : &interrupts, console.terminal ? refresh_ms : -1)) {
+      case Woken::flag:
+        return interrupted;
+      case Woken::interrupt:
+        if (!interrupts.take()) continue;
+        interrupted = true;
+        progress.say("cancelling " + title + " … (again: end at once)");
+        list_busy(node.status(), progress, node.name());
+        handle.cancel();
+        break;
+      case Woken::tick: {
+        Sums sums;
+        sums.add(node.status());
+        progress.show(title + ": " + plural(sums.completed, "task") + " done, " +
+                      std::to_string(sums.running) + " running");
+      }
+    }
+  }
+}
+
+/// Writes what was asked for; the first problem is told and answered.
+Result<void> write_outputs(const RunCommand& command, const actors::TraceSink& sink) {
+  const actors::Trace trace = sink.snapshot();
+  if (!command.trace.empty()) {
+    if (auto written = actors::write_chrome_trace(trace, command.trace); !written) return written;
+  }
+  if (!command.graph.empty()) {
+    if (auto written = write_graph_file(trace, command.graph); !written) return written;
+  }
+  if (!command.swimlane.empty()) {
+    if (auto written = write_swimlane_file(trace, command.swimlane); !written) return written;
+  }
+  return {};
+}
+
+}  // namespace
+
+int execute(const RunCommand& command, Console& console) {
+  Interrupts interrupts;  // before any thread starts
+  Progress progress(console);
+  const auto refuse = [&](const Error& error, int answer) {
+    progress.say("troupe: " + render(error));
+    return answer;
+  };
+  const auto choice = choose_program(command.program, runtime::this_module(), command.parameters);
+  if (!choice) {
+    return refuse(choice.error(), choice.error() == Errc::bad_parameter ? exit_usage : exit_cannot_start);
+  }
+  actors::SystemConfig config;
+  config.log_level = console.log_level;
+  if (!command.trace.empty() || !command.graph.empty() || !command.swimlane.empty() ||
+      !command.tensor_dump.empty()) {
+    config.trace =
+        std::make_shared<actors::TraceSink>(actors::TraceSink::Options{.epoch = nanos_since_boot()});
+    config.trace->describe("program", choice->callable.name());
+    config.trace->describe("platform", command.platform);
+  }
+  if (!command.tensor_dump.empty()) {
+    auto dump = actors::TensorDump::create(command.tensor_dump);
+    if (!dump) return refuse(dump.error(), exit_cannot_start);
+    config.dump = *std::move(dump);
+  }
+
+  int answer = exit_ok;
+  const std::string title(choice->callable.name());
+  try {
+    actors::System system(config);
+    actors::Node node = bring_up(system, command, *choice);
+    node.load(choice->module);
+    std::int64_t least = INT64_MAX, total = 0;
+    for (int run = 0; run < command.runs && answer == exit_ok; ++run) {
+      const auto begin = Clock::now();
+      actors::RunOptions options;
+      options.name = title;
+      const actors::Handle handle = node.submit_bound(options, bound(*choice));
+      const bool interrupted = attend(node, handle, interrupts, console, progress, title);
+      const std::int64_t took = std::chrono::nanoseconds(Clock::now() - begin).count();
+      least = std::min(least, took);
+      total += took;
+      const actors::RunReport report = handle.report();
+      if (interrupted) {
+        answer = exit_interrupted;
+        progress.say(title + ": cancelled");
+      } else if (report.error) {
+        answer = refuse(*report.error, exit_failed);
+        for (const auto& poisoned : report.poisoned) progress.say("  not run because of it: " + poisoned);
+      } else if (command.runs == 1) {
+        progress.say(title + ": " + plural(report.tasks, "task") + " in " + render_time(took));
+      }
+    }
+    if (answer == exit_ok && command.runs > 1) {
+      progress.say(title + ": " + plural(static_cast<std::uint64_t>(command.runs), "run") + ", fastest " +
+                   render_time(least) + ", mean " + render_time(total / command.runs));
+    }
+  } catch (const Error& error) {
+    answer = refuse(error, exit_cannot_start);  // bring-up, load: no run began
+  }
+  // The system has ended: nothing records any more.
+  if (config.trace) {
+    const auto written = write_outputs(command, *config.trace);
+    if (!written) return refuse(written.error(), answer == exit_ok ? exit_cannot_start : answer);
+  }
+  if (config.dump) {
+    const auto closed = config.dump->close();
+    if (!closed) return refuse(closed.error(), answer == exit_ok ? exit_cannot_start : answer);
+  }
+  return answer;
+}
+
+}  // namespace troupe::apps

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace troupe::apps {
+
+/// A parameter of a built-in example, in the order of its program's scalar parameters.
+struct Parameter {
+  std::string_view name;
+  std::string_view value;  ///< default
+  std::string_view meaning;
+};
+
+/// A built-in example: a program of the module `libtroupe_examples.so` with what the command must know to
+/// start it. A test holds it against the module.
+struct Example {
+  std::string_view name;
+  std::string_view summary;
+  int chips = 1;  ///< per node, unless --chips says otherwise
+  int nodes = 0;  ///< 0: an ordinary node; else a pod of so many nodes
+  std::vector<Parameter> parameters = {};
+};
+
+[[nodiscard]] std::span<const Example> examples();
+[[nodiscard]] const Example* find_example(std::string_view name);
+
+}  // namespace troupe::apps

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "errc.hpp"
+
+namespace troupe::apps {
+
+/// The examples check their own results: a wrong one is an error of the run.
+inline void expect(bool right, const std::string& what) {
+  if (!right) throw Error(Errc::wrong_result, "the example's own check failed: " + what);
+}
+
+}  // namespace troupe::apps

@@ -1,0 +1,21 @@
+// One kernel on one chip: copied in, computed, copied back, checked.
+#include <troupe/troupe.hpp>
+
+#include "examples/check.hpp"
+
+using namespace troupe;
+
+TROUPE_KERNEL(add_vectors)(KernelArgs& k) {
+  const auto a = k.tensor<const float>(0), b = k.tensor<const float>(1);
+  const auto c = k.tensor<float>(2);
+  for (std::size_t i = 0; i < c.size(); ++i) c[i] = a[i] + b[i];
+}
+
+void vector_add(Orchestrator& node, std::uint32_t elements) {
+  auto a = node.tensor<float>({elements}, 2.0f);  // host buffers: the chip gets a copy
+  auto b = node.tensor<float>({elements}, 3.0f);
+  auto c = node.tensor<float>({elements});
+  node.submit("add_vectors", in(a), in(b), out(c));
+  for (const float value : node.read_all<float>(c).get()) apps::expect(value == 5.0f, "2 + 3 = 5");
+}
+TROUPE_PROGRAM(vector_add);

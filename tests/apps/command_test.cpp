@@ -1,0 +1,218 @@
+// The command as a user calls it: a process, its output, its exit code.
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "examples/catalogue.hpp"
+#include "support/shell.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace {
+
+using troupe::test::shell;
+using troupe::test::ShellResult;
+using troupe::test::TemporaryFolder;
+
+ShellResult troupe_command(const std::string& arguments) {
+  return shell(std::string(TROUPE_TEST_COMMAND) + " " + arguments + " 2>&1");
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST_CASE("every built-in example runs on both platforms and finds its own result right") {
+  for (const auto& example : troupe::apps::examples()) {
+    for (const char* platform : {"a2a3sim", "a5sim"}) {
+      const auto done = troupe_command("run " + std::string(example.name) + " --platform " + platform);
+      CAPTURE(example.name);
+      CAPTURE(platform);
+      CAPTURE(done.output);
+      CHECK(done.exit == 0);
+      CHECK(has(done.output, std::string(example.name) + ": "));
+    }
+  }
+}
+
+TEST_CASE("the catalogue is what the list shows, with every parameter") {
+  const auto list = troupe_command("list");
+  CHECK(list.exit == 0);
+  for (const auto& example : troupe::apps::examples()) {
+    CHECK(has(list.output, std::string(example.name)));
+    for (const auto& parameter : example.parameters)
+      CHECK(has(list.output, std::string(parameter.name) + "="));
+  }
+}
+
+TEST_CASE("parameters, chips and repeated runs are as asked for") {
+  CHECK(troupe_command("run vector_add --param elements=7").exit == 0);
+  CHECK(troupe_command("run allreduce --chips 2 --param rounds=3").exit == 0);
+  CHECK(troupe_command("run heat --chips 3 --param size=17 --param steps=9").exit == 0);
+  CHECK(troupe_command("run heat --chips 1 --param size=8").exit == 0);
+  CHECK(troupe_command("run pod --nodes 3 --chips 1").exit == 0);
+  const auto several = troupe_command("run hello --runs 5");
+  CHECK(several.exit == 0);
+  CHECK(has(several.output, "5 runs, fastest"));
+}
+
+TEST_CASE("a program of a shared object runs by its file's name") {
+  const std::string module = TROUPE_TEST_MODULE;
+  CHECK(troupe_command("run " + module + ":answer --param 0=42").output.find("the answer is 42") !=
+        std::string::npos);
+  const auto several = troupe_command("run " + module);
+  CHECK(several.exit == 3);
+  CHECK(has(several.output, "its programs are: "));
+  CHECK(has(troupe_command("list " + module).output, "answer"));
+}
+
+TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "text.so") << "this is no library";
+  const std::string module = TROUPE_TEST_MODULE;
+  struct Wrong {
+    std::string arguments;
+    int exit;
+    std::string says;
+  };
+  for (const auto& wrong : {Wrong{"", 2, "needs a command"},
+                            {"dance", 2, "there is no command"},
+                            {"run", 2, "PROGRAM"},
+                            {"run no_such_example", 3, "no built-in program \"no_such_example\""},
+                            {"run vector_add --chips 0", 2, "--chips"},
+                            {"run vector_add --param colour=1", 2, "its parameters are: elements"},
+                            {"run vector_add --param elements=many", 2, "it is of type u32"},
+                            {"run vector_add --platform no_such_chip", 3, "no_such_chip"},
+                            {"run ./no_such_file.so", 3, "no_such_file.so"},
+                            {"run " + (folder / "text.so"), 3, "text.so"},
+                            {"run " + module + ":nothing", 3, "there is no program \"nothing\""},
+                            {"run " + module + ":answer", 2, "needs its parameter \"0\""},
+                            {"run " + module + ":fails", 1, "this program always fails"},
+                            {"list " + (folder / "text.so"), 3, "text.so"},
+                            {"devices no_such_chip", 3, "no_such_chip"},
+                            {"trace summary /no/such/file", 3, "cannot read"},
+                            {"trace html " + (folder / "text.so"), 3, "is not a trace"},
+                            {"trace graph " + (folder / "text.so") + " x.dot", 3, "is not a trace"},
+                            {"dump /no/such/folder", 3, "no tensor dump"},
+                            {"scenes /no/such/program", 3, "cannot run"},
+                            {"run hello --trace /no/such/folder/t.json", 3, "/no/such/folder/t.json"},
+                            {"run hello --graph " + (folder / "g.txt"), 3, ".dot"}}) {
+    const auto done = troupe_command(wrong.arguments);
+    CAPTURE(wrong.arguments);
+    CAPTURE(done.output);
+    CHECK(done.exit == wrong.exit);
+    CHECK(has(done.output, "troupe: "));
+    CHECK(has(done.output, wrong.says));
+  }
+}
+
+TEST_CASE("a run leaves a trace that the readers understand") {
+  const TemporaryFolder folder;
+  const std::string trace = folder / "t.json";
+  const auto run = troupe_command("run allreduce --chips 2 --param rounds=1 --trace " + trace + " --graph " +
+                                  (folder / "g.dot") + " --swimlane " + (folder / "s.json"));
+  CAPTURE(run.output);
+  REQUIRE(run.exit == 0);
+  const auto summary = troupe_command("trace summary " + trace);
+  CAPTURE(summary.output);
+  CHECK(summary.exit == 0);
+  for (const char* part :
+       {"node0/chip0", "node0/chip1", "add_all_ranks", "critical path:", "time lost waiting"}) {
+    CAPTURE(part);
+    CHECK(has(summary.output, part));
+  }
+  CHECK(has(shell("cat " + (folder / "g.dot")).output, "all-reduce"));
+  CHECK(has(shell("cat " + (folder / "s.json")).output, "\"core_type\":\"aiv\""));
+  CHECK(has(troupe_command("trace html " + trace).output, "add_all_ranks"));
+}
+
+TEST_CASE("a tensor dump shows what a kernel read and wrote") {
+  const TemporaryFolder folder;
+  const auto run = troupe_command("run vector_add --param elements=4 --tensor-dump " + (folder / "d"));
+  CAPTURE(run.output);
+  REQUIRE(run.exit == 0);
+  const auto after = troupe_command("dump " + (folder / "d") + " --stage after --role out --values");
+  CAPTURE(after.output);
+  CHECK(has(after.output, "add_vectors after out[2] f32[4] min 5 max 5 mean 5"));
+  CHECK(has(after.output, "5 5 5 5"));
+  // A folder that holds a dump is not written over.
+  CHECK(troupe_command("run vector_add --tensor-dump " + (folder / "d")).exit == 3);
+}
+
+/// `troupe run MODULE:endless`, after its first task has spoken.
+struct Endless {
+  Endless() {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+    posix_spawn_file_actions_addclose(&actions, ends[0]);
+    std::string command = TROUPE_TEST_COMMAND, verb = "run",
+                program = std::string(TROUPE_TEST_MODULE) + ":endless";
+    char* arguments[] = {command.data(), verb.data(), program.data(), nullptr};
+    REQUIRE(posix_spawn(&child, command.c_str(), &actions, nullptr, arguments, environ) == 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    from = ends[0];
+    char c = 0;
+    while (said.find("under way") == std::string::npos && read(from, &c, 1) == 1) said += c;
+  }
+  ~Endless() { close(from); }
+  /// Sends the signal, waits for the end: the exit code, or 128 + n after signal n.
+  int end_with(int signal) {
+    kill(child, signal);
+    char c = 0;
+    while (read(from, &c, 1) == 1) said += c;
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  pid_t child = 0;
+  int from = -1;
+  std::string said;
+};
+
+std::set<std::string> shared_memory() {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+    const std::string name = entry.path().filename().string();
+    if (has(name, "troupe")) names.insert(name);
+  }
+  return names;
+}
+
+TEST_CASE("Ctrl-C cancels the run, says what was running, and answers 130") {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    Endless endless;
+    const int answer = endless.end_with(signal);
+    CAPTURE(endless.said);
+    CHECK(answer == 130);
+    CHECK(has(endless.said, "cancelling endless"));
+    CHECK(has(endless.said, "endless: cancelled"));
+  }
+}
+
+TEST_CASE("nothing is left behind after kill -9") {
+  const auto before = shared_memory();
+  Endless endless;
+  CHECK(endless.end_with(SIGKILL) == 137);
+  CHECK(shared_memory() == before);
+}
+
+TEST_CASE("devices tells what the simulated chips are") {
+  const auto devices = troupe_command("devices");
+  CAPTURE(devices.output);
+  CHECK(devices.exit == 0);
+  CHECK(has(devices.output, "24 clusters of 1 AIC + 2 AIV"));
+  CHECK(has(devices.output, "36 clusters of 1 AIC + 2 AIV"));
+}
+
+}  // namespace

@@ -1,0 +1,171 @@
+// The documentation holds: links resolve, samples are what is compiled, help texts are what the command says.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "command/cli.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path root = TROUPE_SOURCE_DIR;
+
+std::string read(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Every page that is part of the project, wherever it stands.
+std::vector<fs::path> pages() {
+  std::vector<fs::path> found;
+  for (auto it = fs::recursive_directory_iterator(root); it != fs::recursive_directory_iterator(); ++it) {
+    const std::string name = it->path().filename().string();
+    if (it->is_directory() && (name == "build" || name == ".git")) it.disable_recursion_pending();
+    if (it->path().extension() == ".md") found.push_back(it->path());
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+struct Block {
+  std::string info;  ///< what stands behind the ```
+  std::string text;
+};
+
+/// The fenced blocks of a page, and the page without them.
+std::pair<std::vector<Block>, std::string> fenced(const std::string& page) {
+  std::vector<Block> blocks;
+  std::string rest;
+  bool inside = false;
+  std::istringstream lines(page);
+  for (std::string line; std::getline(lines, line);) {
+    const bool fence = line.starts_with("```");
+    if (fence && !inside) blocks.push_back({line.substr(3), ""});
+    if (fence) {
+      inside = !inside;
+    } else {
+      (inside ? blocks.back().text : rest) += line + "\n";
+    }
+  }
+  return {blocks, rest};
+}
+
+/// The anchor that a heading gets on the usual hosts: lower case, blanks to hyphens, punctuation dropped.
+std::string anchor(const std::string& heading) {
+  std::string out;
+  for (const char c : heading) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) || c == '-' || c == '_' || byte >= 0x80) {
+      out += static_cast<char>(std::tolower(byte));
+    } else if (c == ' ') {
+      out += '-';
+    }
+  }
+  return out;
+}
+
+std::set<std::string> anchors(const fs::path& page) {
+  std::set<std::string> found;
+  std::istringstream lines(fenced(read(page)).second);
+  for (std::string line; std::getline(lines, line);) {
+    const auto text = line.find_first_not_of('#');
+    if (text == 0 || text == std::string::npos || line[text] != ' ') continue;
+    found.insert(anchor(line.substr(text + 1)));
+  }
+  return found;
+}
+
+TEST_CASE("every relative link in the documentation leads somewhere") {
+  static const std::regex link(R"(\]\(([^()\s]+)(?:\s+"[^"]*")?\))");
+  static const std::regex code("`[^`\n]*`");
+  std::size_t checked = 0;
+  for (const auto& page : pages()) {
+    const std::string text = std::regex_replace(fenced(read(page)).second, code, "");
+    for (std::sregex_iterator it(text.begin(), text.end(), link), end; it != end; ++it) {
+      const std::string target = (*it)[1];
+      if (target.find("://") != std::string::npos || target.starts_with("mailto:")) continue;
+      CAPTURE(page.string());
+      CAPTURE(target);
+      const auto hash = target.find('#');
+      const fs::path file = hash == 0 ? page : page.parent_path() / target.substr(0, hash);
+      CHECK(fs::exists(file));
+      if (hash != std::string::npos && file.extension() == ".md") {
+        CHECK(anchors(file).contains(target.substr(hash + 1)));
+      }
+      ++checked;
+    }
+  }
+  CHECK(checked > 0);
+}
+
+/// ```cpp file=tests/samples/hello.cpp: the block stands in that file, which the build compiles. Pages that
+/// tests/docs/CMakeLists.txt names are compiled as they are.
+TEST_CASE("every C++ sample that users read is compiled") {
+  const std::string compiled_pages = read(root / "tests/docs/CMakeLists.txt");
+  std::size_t checked = 0;
+  for (const auto& page : pages()) {
+    const std::string name = fs::relative(page, root).string();
+    const bool compiled =
+        name.starts_with("docs/") &&
+        compiled_pages.find("troupe_doc_samples(" + name.substr(5) + ")") != std::string::npos;
+    // Sketches of calls without their surroundings, and pages whose own tests compile their samples.
+    static const std::set<std::string> elsewhere = {"README.md", "docs/communication.md",
+                                                    "docs/device-abi.md", "docs/scenes.md",
+                                                    "docs/writing-kernels.md"};
+    const bool for_users = name.starts_with("docs/") && !compiled && !elsewhere.contains(name) &&
+                           name.find("decisions/") == std::string::npos &&
+                           name.find("internals/") == std::string::npos;
+    for (const auto& block : fenced(read(page)).first) {
+      if (!block.info.starts_with("cpp")) continue;
+      CAPTURE(page.string());
+      CAPTURE(block.text);
+      const auto mark = block.info.find("file=");
+      if (mark == std::string::npos) {
+        CHECK_MESSAGE(!for_users, "this sample does not name its source: ```cpp file=PATH");
+        continue;
+      }
+      const fs::path source = root / block.info.substr(mark + 5);
+      CAPTURE(source.string());
+      REQUIRE(fs::exists(source));
+      CHECK_MESSAGE(read(source).find(block.text) != std::string::npos, "the page and its source differ");
+      ++checked;
+    }
+  }
+  CHECK(checked > 0);
+}
+
+TEST_CASE("the command reference says what --help says") {
+  const auto blocks = fenced(read(root / "docs/command.md")).first;
+  std::set<std::string> told;
+  for (const auto& block : blocks) {
+    if (!block.info.starts_with("console") || !block.text.starts_with("$ troupe ")) continue;
+    const auto first = block.text.find('\n');
+    std::istringstream words(block.text.substr(9, first - 9));
+    std::vector<std::string> arguments;
+    for (std::string word; words >> word;) arguments.push_back(word);
+    if (arguments.empty() || arguments.back() != "--help") continue;
+    CAPTURE(block.text.substr(0, first));
+    const auto line = troupe::apps::parse_command_line(arguments);
+    CHECK(line.text == block.text.substr(first + 1));
+    arguments.pop_back();
+    std::string command;
+    for (const auto& word : arguments) command += (command.empty() ? "" : " ") + word;
+    told.insert(command);
+  }
+  for (const char* command : {"", "run", "list", "devices", "scenes", "version", "trace", "trace summary",
+                              "trace html", "trace graph", "trace swimlane", "dump"}) {
+    CAPTURE(command);
+    CHECK(told.contains(command));
+  }
+}
+
+}  // namespace
