@@ -188,6 +188,11 @@ std::size_t Simulation::ran(std::string_view kernel) const {
   for (const auto& one : ran()) count += one.kernel == kernel && one.code == 0 ? 1 : 0;
   return count;
 }
+std::size_t Simulation::tried(std::string_view kernel) const {
+  std::size_t count = 0;
+  for (const auto& one : ran()) count += one.kernel == kernel ? 1 : 0;
+  return count;
+}
 std::string Simulation::order() const {
   std::string text;
   for (const auto& one : ran()) {

@@ -28,7 +28,7 @@ struct Edges {
 };
 
 TEST_CASE("edges of a traced program are those of its tags and views") {
-  float memory[64], other[64];
+  float memory[64] = {}, other[64] = {};
   const Tensor x = Tensor::host(memory, {8, 8}), y = Tensor::host(other, {8, 8});
   Edges edges;
   CHECK(edges({runtime::out(x.rows(0, 4))}).empty());

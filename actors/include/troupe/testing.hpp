@@ -117,9 +117,13 @@ class TROUPE_API Simulation {
   /// The chip's actor dies, as of a bug in it.
   void kill(int chip);
 
+  /// Every attempt, in order, also those that failed.
   std::vector<Ran> ran() const;
+  /// How many tasks the chip finished well; how often the kernel did.
   std::size_t ran_on(int chip) const;
   std::size_t ran(std::string_view kernel) const;
+  /// How often the kernel was started, also when it failed.
+  std::size_t tried(std::string_view kernel) const;
   /// Kernels in the order they ended, e.g. "a b b c".
   std::string order() const;
   /// Nodes, chips, runs, programs … that are alive.
