@@ -110,6 +110,20 @@ function(troupe_tests name)
     PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" ENVIRONMENT "${TROUPE_TEST_ENVIRONMENT}")
 endfunction()
 
+# Under the thread sanitizer, tells it about the synchronisation inside Debian's uninstrumented CAF: for every
+# program that runs actors.
+function(troupe_caf_for_sanitizer target)
+  if(TROUPE_SANITIZE MATCHES "thread")
+    find_package(CAF REQUIRED)
+    set(edges "${PROJECT_SOURCE_DIR}/tests/support/caf_tsan.cpp")
+    # Its definitions stand in for the library's only when the program exports them.
+    set_source_files_properties("${edges}" PROPERTIES COMPILE_OPTIONS -fvisibility=default)
+    target_sources(${target} PRIVATE "${edges}")
+    target_link_libraries(${target} PRIVATE CAF::core ${CMAKE_DL_LIBS})
+    target_link_options(${target} PRIVATE -Wl,--export-dynamic)
+  endif()
+endfunction()
+
 function(troupe_bench name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(bench_${name} ${arg_SOURCES})
