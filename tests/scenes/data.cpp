@@ -33,6 +33,23 @@ TROUPE_CHIP_PROGRAM(long_chain)(ChipOrchestrator& chip, ChipArgs args) {
   }
 }
 
+// b = 3 b + a, without a sign so that it may wrap: the order of two such tasks shows.
+TROUPE_KERNEL(mix_in)(KernelArgs& k) {
+  const auto a = static_cast<std::uint32_t>(k.tensor<const std::int32_t>(0)[0]);
+  auto& b = k.tensor<std::int32_t>(1)[0];
+  b = static_cast<std::int32_t>(static_cast<std::uint32_t>(b) * 3 + a);
+}
+// A hundred thousand tasks, each of which reads one cell and changes another.
+TROUPE_CHIP_PROGRAM(wide_graph)(ChipOrchestrator& chip, ChipArgs args) {
+  const auto cells = args.tensor(0);
+  const std::uint64_t count = cells.extent(0);
+  std::vector<Tensor> one;
+  for (std::uint64_t i = 0; i < count; ++i) one.push_back(cells.slice(0, i, i + 1));
+  for (std::uint64_t i = 0; i < args.scalar<std::uint64_t>(0); ++i) {
+    chip.aiv("mix_in", in(one[(i * 7 + 3) % count]), inout(one[i % count]));
+  }
+}
+
 // Each round needs fresh memory; together they would not fit: ending scopes make room (back-pressure).
 TROUPE_CHIP_PROGRAM(reuse_memory)(ChipOrchestrator& chip, ChipArgs args) {
   const auto sum = args.tensor(0);
@@ -68,10 +85,39 @@ std::vector<Scene> data_scenes() {
     for (auto& x : args.expected<std::int32_t>("x")) x = static_cast<std::int32_t>(params["tasks"]);
   };
 
+  Scene wide;
+  wide.name = wide.callable = "wide_graph";
+  wide.cases = {{.name = "100000", .params = {{"tasks", 100'000}, {"cells", 509}}},
+                {.name = "tiny_window",
+                 .params = {{"tasks", 10'000}, {"cells", 61}},
+                 .environment = {{"PTO2_RING_TASK_WINDOW", "4"}}}};
+  wide.make = [](SceneArgs& args, const SceneParams& params) {
+    std::int32_t next = 1;
+    for (auto& x : args.inout<std::int32_t>("cells", {static_cast<std::uint64_t>(params["cells"])}))
+      x = next++;
+    args.scalar("tasks", static_cast<std::uint64_t>(params["tasks"]));
+  };
+  wide.golden = [](SceneArgs& args, const SceneParams& params) {
+    const auto cells = args.expected<std::int32_t>("cells");
+    for (std::size_t i = 0; i < static_cast<std::size_t>(params["tasks"]); ++i) {
+      const auto a = static_cast<std::uint32_t>(cells[(i * 7 + 3) % cells.size()]);
+      auto& b = cells[i % cells.size()];
+      b = static_cast<std::int32_t>(static_cast<std::uint32_t>(b) * 3 + a);
+    }
+  };
+
   Scene memory;
   memory.name = memory.callable = "reuse_memory";
+  // Two rounds fit at a time, or one task's dependencies, or the three tasks of a round and one more.
   memory.cases = {
-      {.name = "tiny_arenas", .params = {{"rounds", 500}}, .options = {{"memory_bytes", "1048576"}}}};
+      {.name = "tiny_memory", .params = {{"rounds", 500}}, .options = {{"memory_bytes", "1048576"}}},
+      {.name = "tiny_arenas", .params = {{"rounds", 500}}, .environment = {{"PTO2_RING_HEAP", "32768"}}},
+      {.name = "tiny_window", .params = {{"rounds", 500}}, .environment = {{"PTO2_RING_TASK_WINDOW", "4"}}},
+      {.name = "tiny_pool", .params = {{"rounds", 500}}, .environment = {{"PTO2_RING_DEP_POOL", "4"}}},
+      {.name = "all_tiny",
+       .params = {{"rounds", 500}},
+       .environment = {
+           {"PTO2_RING_HEAP", "16384"}, {"PTO2_RING_TASK_WINDOW", "4"}, {"PTO2_RING_DEP_POOL", "4"}}}};
   memory.make = [](SceneArgs& args, const SceneParams& params) {
     args.out<std::int32_t>("sum", {1});
     args.scalar("rounds", static_cast<std::int32_t>(params["rounds"]));
@@ -79,7 +125,7 @@ std::vector<Scene> data_scenes() {
   memory.golden = [](SceneArgs& args, const SceneParams& params) {
     args.expected<std::int32_t>("sum")[0] = static_cast<std::int32_t>(params["rounds"]);
   };
-  return {elements, chain, memory};
+  return {elements, chain, wide, memory};
 }
 
 }  // namespace troupe::scenes

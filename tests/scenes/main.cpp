@@ -10,8 +10,8 @@ int main(int argc, char** argv) {
     return troupe::platform::scene_module_main(argc, argv, {"/proc/self/exe"});
   }
   std::vector<troupe::platform::Scene> all;
-  for (const auto& part :
-       {vector_scenes(), matmul_scenes(), cluster_scenes(), data_scenes(), fatal_scenes()}) {
+  for (const auto& part : {vector_scenes(), matmul_scenes(), attention_scenes(), cluster_scenes(),
+                           plan_scenes(), data_scenes(), fatal_scenes()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return troupe::platform::scene_main(argc, argv, troupe_this_module, all);

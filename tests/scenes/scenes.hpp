@@ -9,7 +9,9 @@ namespace troupe::scenes {
 
 std::vector<platform::Scene> vector_scenes();
 std::vector<platform::Scene> matmul_scenes();
+std::vector<platform::Scene> attention_scenes();
 std::vector<platform::Scene> cluster_scenes();
+std::vector<platform::Scene> plan_scenes();
 std::vector<platform::Scene> data_scenes();
 std::vector<platform::Scene> fatal_scenes();
 

@@ -20,15 +20,12 @@ class AddressRange {
 
   std::uint64_t base() const noexcept { return base_; }
   std::size_t size() const noexcept { return size_; }
-  bool contains(std::uint64_t address) const noexcept { return address - base_ < size_; }
 
   /// Makes whole pages readable and writable; they read as zero the first time. False: the host has no
   /// memory.
-  bool commit(std::uint64_t address, std::size_t size) noexcept;
+  static bool commit(std::uint64_t address, std::size_t size) noexcept;
   /// Gives the pages back to the host and makes them fault again.
-  void decommit(std::uint64_t address, std::size_t size) noexcept;
-  /// Keeps the reservation for the life of the process: a kernel that never returned may still write here.
-  void leak() noexcept { size_ = 0; }
+  static void decommit(std::uint64_t address, std::size_t size) noexcept;
 
  private:
   AddressRange(std::uint64_t base, std::size_t size) noexcept : base_(base), size_(size) {}

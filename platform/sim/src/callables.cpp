@@ -50,6 +50,12 @@ Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable) 
     return Error(Errc::invalid_argument, "kernel '" + target.name + "': a signature of " +
                                              std::to_string(callable.signature_count) + " arguments");
   }
+  for (std::uint32_t i = 0; i < callable.signature_count; ++i) {
+    const std::uint8_t word = callable.signature[i];
+    if (word == TROUPE_SIGNATURE_SCALAR || runtime::is_tag(word)) continue;
+    return Error(Errc::invalid_argument,
+                 "kernel '" + target.name + "': its signature has the unknown tag " + std::to_string(word));
+  }
   auto kernel = ForeignKernel::load(target.name, {static_cast<const std::byte*>(callable.bytes),
                                                   static_cast<std::size_t>(callable.byte_count)});
   if (!kernel) return kernel.error();
@@ -120,6 +126,29 @@ std::shared_ptr<const Callable> CallableTable::find(std::string_view name) const
 std::size_t CallableTable::size() const {
   const std::lock_guard lock(mutex_);
   return by_id_.size();
+}
+
+std::string signature_defect(const std::vector<std::uint8_t>& signature, std::span<const runtime::Tag> tags,
+                             std::size_t scalars) {
+  using runtime::Tag;
+  if (signature.size() != tags.size() + scalars) {
+    return std::to_string(tags.size()) + " tensors and " + std::to_string(scalars) + " scalars instead of " +
+           std::to_string(signature.size()) + " arguments";
+  }
+  for (std::size_t i = 0; i < signature.size(); ++i) {
+    const bool wants_scalar = signature[i] == TROUPE_SIGNATURE_SCALAR;
+    if (wants_scalar != (i >= tags.size())) {
+      return "argument " + std::to_string(i) + " is to be a " + (wants_scalar ? "scalar" : "tensor");
+    }
+    if (wants_scalar) continue;
+    const auto wanted = static_cast<Tag>(signature[i]);
+    const bool reads = wanted != Tag::out && wanted != Tag::out_existing;
+    const bool copies_in = tags[i] != Tag::out && tags[i] != Tag::out_existing;
+    if ((!runtime::writes(wanted) || runtime::writes(tags[i])) && (!reads || copies_in)) continue;
+    return "argument " + std::to_string(i) + " is passed as " + std::string(runtime::name_of(tags[i])) +
+           ", the kernel takes it as " + std::string(runtime::name_of(wanted));
+  }
+  return {};
 }
 
 const troupe_callable_v1* find_kernel(const troupe_module_v1& module, std::string_view name) noexcept {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +14,7 @@
 #include "troupe/platform/device_abi.h"
 #include "troupe/runtime/module_abi.h"
 #include "troupe/runtime/result.hpp"
+#include "troupe/runtime/task_args.hpp"
 
 namespace troupe::platform::sim {
 
@@ -48,6 +50,11 @@ class CallableTable {
   std::map<std::string, std::uint64_t, std::less<>> by_name_;
   std::uint64_t next_ = 1;
 };
+
+/// How the arguments of a call differ from a registered signature; empty: they fit. A tensor may be passed as
+/// more than is needed (inout for what is only read or only written), never as less.
+std::string signature_defect(const std::vector<std::uint8_t>& signature, std::span<const runtime::Tag> tags,
+                             std::size_t scalars);
 
 /// The kernel of that name in a module, or null.
 const troupe_callable_v1* find_kernel(const troupe_module_v1& module, std::string_view name) noexcept;

@@ -13,12 +13,6 @@ using runtime::Tensor;
 
 namespace {
 
-runtime::Access element_access(const Tensor& tensor, std::uint64_t element, Tag tag) noexcept {
-  const std::uint64_t size = tensor.element_bytes();
-  const std::uint64_t lo = tensor.byte_offset() + element * size;
-  return runtime::Access::range(tensor.buffer(), tensor.buffer_bytes(), lo, lo + size, tag);
-}
-
 void* pointer(std::uint64_t address) noexcept {
   return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
 }
@@ -31,34 +25,10 @@ std::uint64_t ChipEngine::address_of(const Tensor& tensor) {
   return placed ? arena(placed->arena) + placed->offset : 0;
 }
 
-bool ChipEngine::wait_settled(const runtime::Access& access, Lock& lock, const char* what) {
-  if (runtime_ == TROUPE_CHIP_RUNTIME_CHIP_GRAPH) release_held();
-  auto settled = graph_->settled(access);
-  if (settled && !*settled) {
-    program_waits_ = true;
-    stuck_ = false;
-    serve(lock, Role::waiting, [&] {
-      settled = graph_->settled(access);
-      return fatal() != 0 || stuck_ || !settled || *settled;
-    });
-    program_waits_ = false;
-  }
-  if (fatal() != 0) return false;
-  if (!settled) {
-    latch(settled.error());
-    return false;
-  }
-  if (*settled) return true;
-  latch(Error(runtime::Errc::tensor_wait_timeout,
-              std::string(what) + " an element waits for a task that cannot run any more",
-              "submit its producer before; a graph that is built before launch has no values yet"));
-  return false;
-}
-
 std::uint64_t ChipEngine::get(const Tensor& tensor, std::uint64_t element) {
   if (fatal() != 0) return 0;
   Lock lock(baton_);
-  if (!wait_settled(element_access(tensor, element, Tag::in), lock, "reading")) return 0;
+  if (!wait_settled(tensor, element, Tag::in, lock)) return 0;
   const std::uint64_t address = address_of(tensor);
   if (address == 0) {
     if (fatal() == 0) log(TROUPE_LOG_WARNING, "an element was read before anything wrote the tensor");
@@ -76,11 +46,12 @@ void ChipEngine::set(const Tensor& tensor, std::uint64_t element, std::uint64_t 
   if (tensor.buffer().arena != 0 && !graph_->placement(tensor.buffer())) {
     return store(tensor, element, value, false, lock);  // its memory comes with its first task
   }
-  if (!wait_settled(element_access(tensor, element, Tag::inout), lock, "writing")) return;
+  if (!wait_settled(tensor, element, Tag::inout, lock)) return;
   const std::uint64_t address = address_of(tensor);
   if (address == 0) return;
   const std::size_t size = tensor.element_bytes();
-  std::memcpy(pointer(address + tensor.byte_offset() + element * size), &value, size);
+  store_visibly(pointer(address + tensor.byte_offset() + element * size), &value, size);
+  kernels_->flags().look_again();  // a kernel that nothing orders may be waiting for it
 }
 
 // A task without a kernel, so that it is ordered like any other.

@@ -29,6 +29,7 @@ std::uint32_t worker_count(const Options& options) {
 ChipEngine::ChipEngine(const Parts& parts, const Options& options)
     : parts_(parts),
       workers_(worker_count(options)),
+      checked_(options.checked),
       limits_(GraphLimits::from_environment(parts.host, options.memory_bytes)),
       baton_(std::thread::hardware_concurrency() > 1 ? baton_spins : 0) {
   auto& built_in = entries_[nullptr];
@@ -74,6 +75,7 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   if (runtime_ == TROUPE_CHIP_RUNTIME_HOST_GRAPH && config.task_window == runtime::limits::task_window) {
     config.task_window = host_graph_window;
   }
+  task_window_ = config.task_window;
   graph_.emplace(config);
   cores_.reset(run.block_dim != 0 ? run.block_dim : architecture.clusters);
   kernels_ = std::make_unique<Host>(*this, parts_, run);
@@ -88,7 +90,10 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   submits_ = 0;
   next_number_ = 0;
   kernels_run_ = 0;
-  others_end_ = stuck_ = program_waits_ = main_busy_ = false;
+  made_.clear();
+  live_ = nullptr;
+  waits_ = Waits::nothing;
+  others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = false;
   profile_ = run.wants(TROUPE_RUN_PROFILE) && parts_.host.traces();
   dump_ = run.wants(TROUPE_RUN_DUMP) && parts_.host.dumps();
   active_ = program_runs_ = true;

@@ -85,14 +85,19 @@ class ChipEngine {
     static constexpr std::uint32_t most = 32;
     std::array<TaskRecord*, most> tasks;
     std::uint32_t count = 0;
+    std::uint32_t at = 0;  ///< the one that runs
     std::uint32_t lane = 0, cluster = 0;
+    bool of_main = false;  ///< its thread is the program's
   };
   /// The argument words of the calls that one thread makes; unused ones are zero.
   struct Words {
     std::int64_t words[runtime::limits::kernel_words] = {};
     std::uint32_t used = 0;
   };
-  enum Kind : std::uint8_t { quick_aic, quick_aiv, aic, aiv, set_kind, node_kind };
+  /// Ready queues. Quick ones are short; lone ones may wait for others, so each has a thread to itself.
+  enum Kind : std::uint8_t { quick_aic, quick_aiv, aic, aiv, lone_aic, lone_aiv, set_kind, node_kind };
+  /// What the program's thread waits for in a call to us.
+  enum class Waits : std::uint8_t { nothing, room, element };
   using Lock = std::unique_lock<Baton>;
 
   // chip_engine.cpp: a run from begin to end
@@ -107,17 +112,27 @@ class ChipEngine {
   KernelEntry* entry_of(const Callable& callable);
   bool check_task(const troupe_chip_task_v1& task);
   TaskRecord* make_record(troupe_chip_task_v1& task);
+  bool check_signatures(const TaskRecord& record);
   bool add_tensor(TaskRecord& record, std::uint32_t index, const runtime::Tensor& tensor, runtime::Tag tag);
   bool known_address(const runtime::Tensor& tensor);
   bool give_memory(troupe_chip_argument_v1& argument);
   std::uint64_t submit_record(TaskRecord* record, std::span<const std::uint64_t> after, Lock& lock);
   void choose_kind(TaskRecord& record) const noexcept;
-  bool wait_for_room(Lock& lock);
+  void own_outputs(TaskRecord& record, std::uint64_t task);
+  std::uint64_t owner_of(const runtime::BufferRef& buffer) const noexcept;
   void store(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value, bool everywhere,
              Lock& lock);
   void release_held();
-  bool wait_settled(const runtime::Access& access, Lock& lock, const char* what);
   std::uint64_t address_of(const runtime::Tensor& tensor);
+
+  // chip_waits.cpp: what the program waits for, and when nothing can come any more
+  bool wait_for_room(Lock& lock);
+  bool wait_settled(const runtime::Tensor& tensor, std::uint64_t element, runtime::Tag tag, Lock& lock);
+  Result<bool> settled(const runtime::Tensor& tensor, std::uint64_t element, runtime::Tag tag) const;
+  void look_for_deadlock();
+  Error stuck_for_room() const;
+  Error stuck_for_element() const;
+  std::string stuck_flags() const;
 
   // chip_schedule.cpp: with the baton
   bool take(Batch& batch, bool only_quick, bool may_quick);
@@ -132,11 +147,13 @@ class ChipEngine {
   void end_batch(Batch& batch, bool go_on);
   void end_piece(const Piece& piece);
   void drop_set(TaskRecord& task);
+  void split(Batch& batch);
+  void list(TaskRecord& task) noexcept;
+  void retire(TaskRecord* task) noexcept;
   void drain_ended();
   void latch(const Error& error);
   bool work_waits() const noexcept;
   void want_helper();
-  void look_for_deadlock();
   bool finished() const noexcept;
   void signal() noexcept;
   std::uint64_t arena(std::uint32_t number);
@@ -153,7 +170,7 @@ class ChipEngine {
   void run_piece(const Piece& piece, Words& words);
   void prepare(TaskRecord& task);
   void call(TaskRecord& task, const Piece& piece, CoreSlot& core, Words& words);
-  void parking(bool local);
+  void parking(CoreSlot& core, bool local);
   void resuming(bool local);
   void trace(const TaskRecord& task, const Piece& piece, std::uint64_t begin, std::uint64_t end, bool failed);
   void dump(const TaskRecord& task, bool after);
@@ -162,6 +179,7 @@ class ChipEngine {
 
   Parts parts_;
   const std::uint32_t workers_;
+  const bool checked_;
   const GraphLimits limits_;
   Baton baton_;
 
@@ -198,8 +216,10 @@ class ChipEngine {
   RunQueue* queue_ = nullptr;
   bool active_ = false;              ///< a run is in progress
   bool program_runs_ = false;        ///< its program has not returned,
-  bool program_waits_ = false;       ///< but waits in a call to us
-  bool stuck_ = false;               ///< for something that cannot come
+  Waits waits_ = Waits::nothing;     ///< but waits in a call to us,
+  bool helping_ = false;             ///< or runs a kernel between two submits
+  bool stuck_ = false;               ///< what the program waits for cannot come
+  bool helpless_ = false;            ///< the host gave no thread
   bool main_busy_ = false;           ///< the main thread is inside a kernel that may be long
   bool others_end_ = false;          ///< tasks may have ended by themselves
   std::uint32_t executing_ = 0;      ///< threads inside kernels,
@@ -207,6 +227,14 @@ class ChipEngine {
   std::uint32_t looking_ = 0;        ///< threads that take whatever work comes
   std::uint32_t idle_ = 0, sleeping_ = 0;
   std::uint64_t kernels_run_ = 0;
+  /// By intermediate: the task it was made for, and whether nobody has used its memory yet.
+  struct Made {
+    std::uint64_t owner = runtime::no_owner;
+    bool fresh = true;
+  };
+  std::vector<Made> made_;
+  TaskRecord* live_ = nullptr;     ///< tasks that have not ended, the newest first; with edges by hand
+  std::uint32_t task_window_ = 0;  ///< as configured for this run
   std::deque<Helper> helpers_;
   std::vector<Helper*> idle_helpers_;
   std::deque<Lane> lanes_;

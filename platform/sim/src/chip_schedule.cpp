@@ -18,6 +18,20 @@ TaskRecord* record_of(std::uint64_t cookie) noexcept {
 
 bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }
 
+void* pointer(std::uint64_t address) noexcept {
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
+}
+
+constexpr int poison_byte = 0xFF;  // a NaN in every float type
+
+// Memory that was just given is not to be mistaken for zeros by a kernel that forgets to write it.
+void poison_fresh(auto& made, const runtime::BufferRef& buffer, void* memory,
+                  const runtime::Placement& placed) {
+  if (buffer.offset >= made.size() || !made[buffer.offset].fresh) return;
+  made[buffer.offset].fresh = false;
+  std::memset(memory, poison_byte, placed.bytes);
+}
+
 }  // namespace
 
 std::uint64_t ChipEngine::arena(std::uint32_t number) {
@@ -41,12 +55,15 @@ void ChipEngine::place(TaskRecord& task) {
     const std::uint64_t base = placed ? arena(placed->arena) : 0;
     task.tensors[i].address = base + (placed ? placed->offset : 0);
     task.skipped = task.skipped || base == 0;  // the run has failed for want of memory
+    if (checked_ && base != 0)
+      poison_fresh(made_, task.buffers[i], pointer(task.tensors[i].address), *placed);
   }
 }
 
 // Several short tasks at once spare the baton; long ones go one by one, so that they spread.
 std::uint32_t ChipEngine::batch_limit(const TaskRecord& task, std::uint32_t ready) const noexcept {
   if (task.kind <= quick_aiv) return Batch::most;
+  if (task.kind >= lone_aic) return 1;
   const std::uint32_t usual = task.entry->usual_ticks.load(std::memory_order_relaxed);
   if (usual == 0) return 1;
   const std::uint32_t by_time = 2 * ticks_per_microsecond() / usual;
@@ -70,7 +87,7 @@ void ChipEngine::refill(Batch& batch, runtime::Work next) {
 
 bool ChipEngine::take_kind(Batch& batch, Kind kind) {
   if (graph_->ready_count(kind) == 0) return false;
-  const bool on_aic = kind == quick_aic || kind == aic;
+  const bool on_aic = kind == quick_aic || kind == aic || kind == lone_aic;
   const std::uint32_t core = on_aic ? cores_.take_aic() : cores_.take_aiv();
   if (core == CorePool::none) return false;
   batch.cluster = core / 4;
@@ -86,7 +103,8 @@ bool ChipEngine::take(Batch& batch, bool only_quick, bool may_quick) {
   if (only_quick) return false;
   // A set that has to start together is not starved: nothing else starts before it.
   if (!sets_.empty() && sets_.front()->sync_start) return false;
-  return take_kind(batch, aic) || take_kind(batch, aiv);
+  return take_kind(batch, lone_aic) || take_kind(batch, lone_aiv) || take_kind(batch, aic) ||
+         take_kind(batch, aiv);
 }
 
 bool ChipEngine::can_start(const TaskRecord& task) const noexcept {
@@ -164,7 +182,36 @@ void ChipEngine::end(TaskRecord* task) {
   } else {
     graph_->complete(task->id);
   }
+  retire(task);
+}
+
+void ChipEngine::list(TaskRecord& task) noexcept {
+  task.is_listed = true;
+  task.newer = nullptr;
+  task.older = live_;
+  if (live_ != nullptr) live_->newer = &task;
+  live_ = &task;
+}
+
+void ChipEngine::retire(TaskRecord* task) noexcept {
+  if (task->is_listed) {
+    (task->newer != nullptr ? task->newer->older : live_) = task->older;
+    if (task->older != nullptr) task->older->newer = task->newer;
+  }
   records_.give_back(task);
+}
+
+// The kernel that a batch is at goes to sleep. What came before it has ended, and may be what it waits for;
+// what comes behind it goes back, for others to take.
+void ChipEngine::split(Batch& batch) {
+  if (batch.of_main) main_busy_ = true;
+  kernels_run_ += batch.at;
+  for (std::uint32_t i = 0; i < batch.at; ++i) end(batch.tasks[i]);
+  for (std::uint32_t i = batch.at + 1; i < batch.count; ++i) graph_->requeue(batch.tasks[i]->id);
+  batch.tasks[0] = batch.tasks[batch.at];
+  batch.at = 0;
+  batch.count = 1;
+  drain_ended();
 }
 
 void ChipEngine::end_batch(Batch& batch, bool go_on) {
@@ -177,7 +224,7 @@ void ChipEngine::end_batch(Batch& batch, bool go_on) {
     batch.count = 0;
   } else {
     const auto next = graph_->complete_and_pop(last->id);
-    records_.give_back(last);
+    retire(last);
     refill(batch, next);
   }
   drain_ended();
@@ -198,13 +245,13 @@ void ChipEngine::drop_set(TaskRecord& task) {
   task.next_block = task.blocks;
   if (task.pieces_left != 0) return;
   graph_->fail(task.id, *failure_);
-  records_.give_back(&task);
+  retire(&task);
 }
 
 void ChipEngine::drain_ended() {
   if (!others_end_) return;
   while (auto ended = graph_->pop_ended()) {
-    if (ended->cookie != 0) records_.give_back(record_of(ended->cookie));
+    if (ended->cookie != 0) retire(record_of(ended->cookie));
   }
 }
 
@@ -226,8 +273,9 @@ void ChipEngine::latch(const Error& error) {
 
 bool ChipEngine::work_waits() const noexcept {
   if (!active_) return false;
-  if (graph_->ready_count(aiv) != 0 || graph_->ready_count(aic) != 0 || graph_->ready_count(set_kind) != 0)
-    return true;
+  for (std::uint8_t kind = aic; kind <= set_kind; ++kind) {
+    if (graph_->ready_count(kind) != 0) return true;
+  }
   if (!sets_.empty() && can_start(*sets_.front())) return true;
   return main_busy_ && (graph_->ready_count(quick_aiv) != 0 || graph_->ready_count(quick_aic) != 0);
 }
@@ -237,7 +285,8 @@ void ChipEngine::want_helper() {
   if (idle_ != 0) signal();
   if (looking_ != 0) return;
   const std::uint32_t parked = std::min(executing_, kernels_->flags().closed() + parked_abroad_);
-  const std::uint32_t busy = executing_ - parked + (program_runs_ && !program_waits_ ? 1 : 0);
+  const std::uint32_t busy =
+      executing_ - parked + (program_runs_ && waits_ == Waits::nothing && !helping_ ? 1 : 0);
   if (busy >= workers_) return;
   Helper* helper = nullptr;
   if (idle_helpers_.empty()) {
@@ -250,28 +299,8 @@ void ChipEngine::want_helper() {
     ++looking_;
   } else {
     idle_helpers_.push_back(helper);
+    helpless_ = true;
   }
-}
-
-// Nothing here can be taken up. If nothing that runs can change that, nothing ever will.
-void ChipEngine::look_for_deadlock() {
-  if (!active_ || (program_runs_ && !program_waits_) || stuck_) return;
-  if (executing_ != kernels_->flags().closed()) return;
-  const auto status = graph_->status();
-  if (status.ready != 0 || (!sets_.empty() && can_start(*sets_.front()))) return;
-  if (executing_ != 0) return kernels_->flags().end_all(FlagWaits::End::deadlocked);
-  if (program_waits_) {
-    stuck_ = true;
-    return signal();
-  }
-  if (status.live == 0) return;
-  const auto reason = graph_->deadlock();
-  if (reason && reason->code().value <= static_cast<std::int32_t>(runtime::Errc::explicit_orch_fatal)) {
-    return latch(*reason);
-  }
-  latch(Error(runtime::Errc::scheduler_timeout,
-              reason ? reason->message() : std::to_string(status.live) + " tasks wait for what cannot come",
-              reason ? reason->hint() : ""));
 }
 
 bool ChipEngine::finished() const noexcept {

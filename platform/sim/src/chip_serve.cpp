@@ -141,44 +141,52 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
 
 void ChipEngine::run_batch(Batch& batch, Words& words) {
   CoreSlot& core = parts_.board.core(core_number(batch.cluster, batch.lane));
-  core.waited.store(0, std::memory_order_relaxed);
+  core.batch = &batch;
   const std::uint64_t begin = ticks();
   KernelEntry* entry = batch.tasks[0]->entry;
-  bool same = true;
-  for (std::uint32_t i = 0; i < batch.count; ++i) {
-    TaskRecord& task = *batch.tasks[i];
+  bool same = true, waited = false;
+  // A kernel that sleeps makes the batch smaller: it becomes the only one.
+  for (batch.at = 0; batch.at < batch.count; ++batch.at) {
+    TaskRecord& task = *batch.tasks[batch.at];
     same = same && task.entry == entry;
     core.enter(task.entry->code.name, 0, begin);
     if ((task.has_fills || task.has_predicate) && !task.skipped) prepare(task);
     call(task, {&task, 0, batch.lane, batch.cluster}, core, words);
+    if (!core.has_waited) [[likely]]
+      continue;
+    core.has_waited = false;
+    waited = true;
+    task.entry->waits.store(true, std::memory_order_relaxed);
   }
   core.leave();
+  core.batch = nullptr;
+  if (waited) return;  // sleeping is not what a kernel takes
   const std::uint64_t each = (ticks() - begin) / batch.count;
-  const bool waited = core.waited.load(std::memory_order_relaxed) != 0;
-  if (same) return waited ? entry->waits.store(true, std::memory_order_relaxed) : learn(*entry, each);
-  for (std::uint32_t i = 0; i < batch.count; ++i) {
-    KernelEntry& other = *batch.tasks[i]->entry;
-    if (waited) other.waits.store(true, std::memory_order_relaxed);
-    learn(other, each);
-  }
+  if (same) return learn(*entry, each);
+  for (std::uint32_t i = 0; i < batch.count; ++i) learn(*batch.tasks[i]->entry, each);
 }
 
 void ChipEngine::run_piece(const Piece& piece, Words& words) {
   CoreSlot& core = parts_.board.core(core_number(piece.cluster, piece.lane));
-  core.waited.store(0, std::memory_order_relaxed);
   core.enter(piece.task->entry->code.name, piece.block, ticks());
   call(*piece.task, piece, core, words);
+  core.has_waited = false;
   core.leave();
 }
 
 void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
   Words own;
   Words& words = role == Role::helper ? own : own_words_;
-  const bool takes_all = role != Role::waiting || parts_.threads.threads() == 0;
+  bool takes_all = role != Role::waiting || helpless_;
   if (takes_all && role != Role::helper) ++looking_;
   Batch batch;
+  batch.of_main = role != Role::helper;
   Piece piece;
   while (!done()) {
+    if (!takes_all && helpless_) {  // nobody else will
+      takes_all = true;
+      ++looking_;
+    }
     if (takes_all && take_set(piece)) {
       --looking_;
       ++executing_;
@@ -209,6 +217,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
       if (takes_all) ++looking_;
       signal();
     } else {
+      if (!takes_all) want_helper();  // what the last quick tasks made ready may be for others
       look_for_deadlock();
       if (done() || !idle(lock, role)) break;
     }
@@ -243,8 +252,10 @@ bool ChipEngine::idle(Lock& lock, Role role) {
 // The program's thread, between two submits: the short tasks that are ready.
 void ChipEngine::help(Lock& lock) {
   std::uint32_t budget = help_budget;
+  own_batch_.of_main = true;
   while (budget != 0 && take(own_batch_, true, true)) {
     ++executing_;
+    helping_ = true;
     while (own_batch_.count != 0) {
       lock.unlock();
       run_batch(own_batch_, own_words_);
@@ -253,6 +264,7 @@ void ChipEngine::help(Lock& lock) {
       end_batch(own_batch_, budget != 0);
     }
     cores_.give_back(own_batch_.cluster, own_batch_.lane);
+    helping_ = main_busy_ = false;
     --executing_;
     signal();
   }
@@ -279,9 +291,10 @@ void ChipEngine::run_lane(Lane& lane) noexcept {
   signal();
 }
 
-void ChipEngine::parking(bool local) {
+void ChipEngine::parking(CoreSlot& core, bool local) {
   queue_->flush();
   const Lock lock(baton_);
+  if (core.batch != nullptr) split(*static_cast<Batch*>(core.batch));
   if (!local) ++parked_abroad_;
   want_helper();
   look_for_deadlock();

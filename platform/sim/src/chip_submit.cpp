@@ -1,6 +1,7 @@
 // From what a chip program asks for to tasks of the graph.
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -41,6 +42,9 @@ KernelEntry* ChipEngine::entry_of(const Callable& callable) {
     entry = std::make_unique<KernelEntry>();
     entry->name = callable.name;
     entry->code = {callable.descriptor, callable.foreign.get(), entry->name.c_str()};
+    entry->signature = callable.signature;
+    entry->waits.store(callable.foreign != nullptr,
+                       std::memory_order_relaxed);  // it may do so in its own way
   }
   return entry.get();
 }
@@ -126,8 +130,8 @@ bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tenso
   record.buffers[index] = tensor.buffer();
   record.tags[index] = tag;
   record.fills[index].wanted = false;
-  record.tensors[index] =
-      runtime::describe(tensor, symbolic ? 0 : tensor.buffer().offset, runtime::AddressSpace::device, tag);
+  record.tensors[index] = runtime::describe(tensor, symbolic ? 0 : tensor.buffer().offset,
+                                            runtime::AddressSpace::device, tag, owner_of(tensor.buffer()));
   if (tensor.empty()) return true;
   const bool explicit_edges = runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP;
   runtime::Access access =
@@ -154,9 +158,35 @@ bool ChipEngine::give_memory(troupe_chip_argument_v1& argument) {
     latch(buffer.error());
     return false;
   }
+  if (buffer->offset >= made_.size())
+    made_.resize(std::max<std::size_t>(buffer->offset + 1, made_.size() * 2));
+  made_[buffer->offset] = {};
   const Tensor made = wanted.in_buffer(*buffer);
   std::memcpy(&argument.tensor, static_cast<const void*>(&made), sizeof made);
   return true;
+}
+
+bool ChipEngine::check_signatures(const TaskRecord& record) {
+  for (const KernelEntry* entry : record.lanes) {
+    if (entry == nullptr || entry->signature.empty()) continue;
+    const auto wrong =
+        signature_defect(entry->signature, {record.tags, record.tensor_count}, record.scalar_count);
+    if (wrong.empty()) continue;
+    latch(invalid("the arguments do not fit kernel '" + entry->name + "': " + wrong));
+    return false;
+  }
+  return true;
+}
+
+std::uint64_t ChipEngine::owner_of(const runtime::BufferRef& buffer) const noexcept {
+  return buffer.arena != 0 && buffer.offset < made_.size() ? made_[buffer.offset].owner : runtime::no_owner;
+}
+
+void ChipEngine::own_outputs(TaskRecord& record, std::uint64_t task) {
+  for (std::uint64_t rest = record.allocated; rest != 0; rest &= rest - 1) {
+    const auto index = static_cast<std::size_t>(std::countr_zero(rest));
+    record.tensors[index].owner_task = made_[record.buffers[index].offset].owner = task;
+  }
 }
 
 TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
@@ -165,7 +195,8 @@ TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
   accesses_.clear();
   boxes_.clear();
   boxes_.reserve(task.argument_count + 1);  // accesses point into it
-  record->has_fills = record->skipped = record->is_store = record->is_symbolic = false;
+  record->has_fills = record->skipped = record->is_store = record->is_symbolic = record->is_listed = false;
+  record->allocated = 0;
   record->has_predicate = predicated;
   record->sync_start = (task.flags & TROUPE_CHIP_SYNC_START) != 0;
   record->blocks = task.blocks;
@@ -185,35 +216,13 @@ void ChipEngine::choose_kind(TaskRecord& record) const noexcept {
   }
   const bool on_aic = record.lanes[TROUPE_CHIP_AIC] != nullptr;
   const std::uint32_t usual = record.entry->usual_ticks.load(std::memory_order_relaxed);
-  const bool quick = record.is_store || (usual != 0 && usual < ticks_per_microsecond() * 2 / 5 &&
-                                         !record.entry->waits.load(std::memory_order_relaxed));
-  record.kind = quick ? (on_aic ? quick_aic : quick_aiv) : (on_aic ? aic : aiv);
-}
-
-bool ChipEngine::wait_for_room(Lock& lock) {
-  program_waits_ = true;
-  stuck_ = false;
-  serve(lock, Role::waiting, [this] { return fatal() != 0 || stuck_ || graph_->has_room(); });
-  program_waits_ = false;
-  if (fatal() != 0) return false;
-  if (graph_->has_room()) return true;
-  using runtime::Errc;
-  const auto status = graph_->status();
-  const std::string tasks = std::to_string(status.live) + " tasks are alive";
-  if (runtime_ == TROUPE_CHIP_RUNTIME_HOST_GRAPH || !held_.empty()) {
-    latch(Error(Errc::scope_deadlock,
-                "the graph does not fit the task window: " + tasks + " and none may start yet",
-                "raise PTO2_RING_TASK_WINDOW, or build the graph while it runs"));
-  } else if (limits_.dependency_pool != 0 && status.live < limits_.task_window) {
-    latch(Error(Errc::dep_pool_overflow, "more dependencies than the pool holds: " + tasks,
-                "raise PTO2_RING_DEP_POOL"));
-  } else if (auto reason = graph_->deadlock(); reason && reason->code().value <= 9) {
-    latch(*reason);
+  if (record.entry->waits.load(std::memory_order_relaxed)) {
+    record.kind = on_aic ? lone_aic : lone_aiv;
+  } else if (record.is_store || (usual != 0 && usual < ticks_per_microsecond() * 2 / 5)) {
+    record.kind = on_aic ? quick_aic : quick_aiv;
   } else {
-    latch(Error(Errc::flow_control_deadlock, "the task window is full and nothing in it can end: " + tasks,
-                "raise PTO2_RING_TASK_WINDOW"));
+    record.kind = on_aic ? aic : aiv;
   }
-  return false;
 }
 
 std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std::uint64_t> after,
@@ -232,6 +241,14 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
   spec.events = holds ? 1 : 0;
   spec.accesses = accesses_;
   spec.after = after_;
+  if (limits_.dependency_pool != 0 && after.size() > limits_.dependency_pool) {
+    latch(Error(runtime::Errc::dependency_overflow,
+                "'" + record->entry->name + "' has " + std::to_string(after.size()) +
+                    " producers, more than the whole dependency pool holds",
+                "raise PTO2_RING_DEP_POOL, or gather them in a dummy task"));
+    records_.give_back(record);
+    return 0;
+  }
   if (!graph_->has_room() && !wait_for_room(lock)) {
     records_.give_back(record);
     return 0;
@@ -243,11 +260,15 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
     return 0;
   }
   record->id = *made;
+  if (record->allocated != 0) own_outputs(*record, to_number(*made));
   if (profile_) {
     numbers_[to_number(*made)] = record->number;
     note_producers(record->number, after);
   }
-  if (holds) held_.push_back(*made);
+  if (holds) {
+    held_.push_back(*made);
+    list(*record);
+  }
   if (record->kind == node_kind) {
     others_end_ = true;
     drain_ended();
@@ -284,13 +305,17 @@ std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
   bool good = true;
   for (std::uint32_t i = 0; good && i < task.argument_count; ++i) {
     auto& argument = task.arguments[i];
-    if ((argument.flags & TROUPE_CHIP_ALLOCATE) != 0) good = give_memory(argument);
+    if ((argument.flags & TROUPE_CHIP_ALLOCATE) != 0) {
+      good = give_memory(argument);
+      record->allocated |= std::uint64_t{1} << i;
+    }
     good = good && add_tensor(*record, i, unpack(argument.tensor), static_cast<Tag>(argument.tag));
     if (good && (argument.flags & TROUPE_CHIP_FILL) != 0) {
       record->fills[i] = {true, argument.initial};
       record->has_fills = true;
     }
   }
+  if (good) good = check_signatures(*record);
   if (good && record->has_predicate) {
     record->predicate = *task.predicate;
     good = add_tensor(*record, task.argument_count, unpack(*task.predicate->tensor), Tag::in);

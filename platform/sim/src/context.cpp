@@ -53,9 +53,7 @@ troupe::Result<void> troupe_device_context::set_device(std::int32_t number) {
     return Error(Errc::no_such_device, "no device " + std::to_string(number),
                  "devices are 0.." + std::to_string(device_count - 1));
   }
-  auto device = Device::create(host_, options_, number);
-  if (!device) return device.error();
-  device_ = *std::move(device);
+  device_ = Device::create(host_, options_, number);
   state_ = TROUPE_STATE_READY;
   return {};
 }

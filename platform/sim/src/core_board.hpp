@@ -39,7 +39,9 @@ struct alignas(64) CoreSlot {
   std::atomic<std::uint32_t> block{0};
   std::atomic<bool> waiting{false};
   std::atomic<const void*> flag{nullptr};  ///< what it waits for
-  std::atomic<std::uint64_t> waited{0};    ///< ticks spent in waits by the current kernel
+  // Of the thread that plays the core, alone:
+  bool has_waited = false;  ///< its kernel came to a wait, which may have been over at once
+  void* batch = nullptr;    ///< the engine's; of which the kernel is a part
 
   void enter(const char* what, std::uint32_t of_block, std::uint64_t at) noexcept {
     block.store(of_block, std::memory_order_relaxed);

@@ -18,7 +18,7 @@ class LoneKernel final : public KernelHost {
       : KernelHost(host, memory, windows, run), queue_(queue) {}
 
  private:
-  void about_to_park(bool local) override {
+  void about_to_park(CoreSlot& /*core*/, bool local) override {
     queue_.flush();
     // Nothing else of this run exists that could raise a flag which only this run can reach.
     if (local) flags().end_all(FlagWaits::End::deadlocked);
@@ -35,25 +35,21 @@ void copy_text(char* target, std::size_t size, const char* text) noexcept {
 
 }  // namespace
 
-Result<std::shared_ptr<Device>> Device::create(HostServices& host, const Options& options,
-                                               std::int32_t number) {
-  auto memory = DeviceMemory::create(options.memory_bytes);
-  if (!memory) return memory.error();
-  return std::shared_ptr<Device>(new Device(host, options, number, *std::move(memory)));
+std::shared_ptr<Device> Device::create(HostServices& host, const Options& options, std::int32_t number) {
+  return std::shared_ptr<Device>(new Device(host, options, number));
 }
 
-Device::Device(HostServices& host, const Options& options, std::int32_t number,
-               std::unique_ptr<DeviceMemory> memory)
+Device::Device(HostServices& host, const Options& options, std::int32_t number)
     : host_(host),
       options_(options),
       number_(number),
       created_ns_(host.now()),
       created_ticks_(ticks()),
-      memory_(std::move(memory)),
-      windows_(*memory_),
-      staging_(*memory_, options.checked),
+      memory_(options.memory_bytes),
+      windows_(memory_),
+      staging_(memory_, options.checked),
       threads_(host),
-      engine_({host, threads_, callables_, *memory_, windows_, board_, pipes_}, options),
+      engine_({host, threads_, callables_, memory_, windows_, board_, pipes_}, options),
       queue_(host, threads_, callables_, *this) {}
 
 Device::~Device() = default;
@@ -64,11 +60,11 @@ Result<void> Device::release(std::uint64_t address) {
   queue_.for_each_unfinished([&](const Run& run, bool) {
     for (const auto& tensor : run.tensors) {
       const bool uses = tensor.address_space == TROUPE_SPACE_DEVICE && tensor.buffer >= address &&
-                        memory_->same_allocation(address, tensor.buffer);
+                        memory_.same_allocation(address, tensor.buffer);
       if (uses && run.callable != nullptr) user = run.callable->name;
     }
   });
-  if (user.empty()) return memory_->release(address);
+  if (user.empty()) return memory_.release(address);
   return Error(Errc::busy, "an unfinished run of '" + user + "' uses this memory",
                "free it after the run's completion");
 }
@@ -135,22 +131,19 @@ Result<void> Device::check_arguments(const Run& run) {
                      " tensors and " + std::to_string(run.scalars.size()) + " scalars",
                  "a kernel takes at most 32 tensors and 16 scalars");
   }
-  const auto& wanted = run.callable->signature;
-  if (wanted.empty()) return {};
-  std::vector<std::uint8_t> got;
-  for (const auto& tensor : run.tensors) got.push_back(tensor.tag);
-  got.insert(got.end(), run.scalars.size(), TROUPE_SIGNATURE_SCALAR);
-  auto fits = [](std::uint8_t a, std::uint8_t b) {
-    return (a == TROUPE_SIGNATURE_SCALAR) == (b == TROUPE_SIGNATURE_SCALAR);
-  };
-  if (std::equal(wanted.begin(), wanted.end(), got.begin(), got.end(), fits)) return {};
+  if (run.callable->signature.empty()) return {};
+  std::vector<runtime::Tag> tags;
+  for (const auto& tensor : run.tensors) tags.push_back(static_cast<runtime::Tag>(tensor.tag));
+  const auto wrong = signature_defect(run.callable->signature, tags, run.scalars.size());
+  if (wrong.empty()) return {};
   return Error(Errc::bad_task_arguments,
-               "the arguments do not fit the signature of kernel '" + run.callable->name + "'");
+               "the arguments do not fit kernel '" + run.callable->name + "': " + wrong,
+               "pass what it was registered with");
 }
 
 Result<void> Device::run_one_kernel(Run& run) {
   const auto tensors = staging_.tensors();
-  LoneKernel host(host_, *memory_, windows_, run, queue_);
+  LoneKernel host(host_, memory_, windows_, run, queue_);
   {
     const std::lock_guard lock(current_mutex_);
     current_ = &host;
@@ -186,21 +179,9 @@ Result<void> Device::run_one_kernel(Run& run) {
 }
 
 Result<void> Device::write(std::uint64_t address, const void* data, std::uint64_t size) {
-  auto inside = memory_->check(address, size, "destination");
+  auto inside = memory_.check(address, size, "destination");
   if (!inside) return inside;
-  void* target = reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
-  // A word may be a flag that a kernel looks at.
-  if (size == sizeof(std::uint32_t) && address % size == 0) {
-    std::uint32_t word = 0;
-    std::memcpy(&word, data, size);
-    std::atomic_ref<std::uint32_t>(*static_cast<std::uint32_t*>(target)).store(word);
-  } else if (size == sizeof(std::uint64_t) && address % size == 0) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, data, size);
-    std::atomic_ref<std::uint64_t>(*static_cast<std::uint64_t*>(target)).store(word);
-  } else {
-    std::memcpy(target, data, size);
-  }
+  store_visibly(reinterpret_cast<void*>(address), data, size);  // NOLINT(performance-no-int-to-ptr)
   engine_.memory_written();
   const std::lock_guard lock(current_mutex_);
   if (current_ != nullptr) current_->flags().look_again();
@@ -253,7 +234,7 @@ std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity
 
 void Device::report(troupe_device_status& status) const {
   queue_.report(status);
-  const auto memory = memory_->statistics();
+  const auto memory = memory_.statistics();
   status.allocations = memory.live_allocations;
   status.memory_used = memory.in_use;
   status.memory_peak = memory.peak;
@@ -270,12 +251,25 @@ Error Device::busy() const {
       "the chip is quarantined; destroy it again once the kernel has returned");
 }
 
+// What the user left behind goes with the device; whoever looks for leaks wants to know.
+void Device::report_leaks() const {
+  const auto left = memory_.live();
+  if (left.empty()) return;
+  std::string text = "device " + std::to_string(number_) + " is closed with " + std::to_string(left.size()) +
+                     " live allocations:";
+  constexpr std::size_t most = 16;
+  for (std::size_t i = 0; i < std::min(most, left.size()); ++i) text += "\n  " + left[i];
+  if (left.size() > most) text += "\n  and " + std::to_string(left.size() - most) + " more";
+  host_.log(options_.checked ? TROUPE_LOG_WARNING : TROUPE_LOG_DEBUG, 0, text);
+}
+
 Result<void> Device::close() {
   const auto deadline = RunQueue::Clock::now() + options_.grace;
   windows_.abort_all();
   const bool ended = queue_.close(deadline);
-  if (ended && threads_.close(deadline)) return {};
-  return busy();
+  if (!ended || !threads_.close(deadline)) return busy();
+  report_leaks();
+  return {};
 }
 
 }  // namespace troupe::platform::sim

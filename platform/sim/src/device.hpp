@@ -24,12 +24,11 @@ namespace troupe::platform::sim {
 /// A context's chip between set_device and reset_device: its memory, cores, callables, windows and runs.
 class Device final : RunExecutor {
  public:
-  static Result<std::shared_ptr<Device>> create(HostServices& host, const Options& options,
-                                                std::int32_t number);
+  static std::shared_ptr<Device> create(HostServices& host, const Options& options, std::int32_t number);
   ~Device();
 
   std::int32_t number() const noexcept { return number_; }
-  DeviceMemory& memory() noexcept { return *memory_; }
+  DeviceMemory& memory() noexcept { return memory_; }
   CallableTable& callables() noexcept { return callables_; }
   WindowSet& windows() noexcept { return windows_; }
   RunQueue& queue() noexcept { return queue_; }
@@ -46,8 +45,7 @@ class Device final : RunExecutor {
   std::size_t report_cores(troupe_core_status* cores, std::size_t capacity) const;
 
  private:
-  Device(HostServices& host, const Options& options, std::int32_t number,
-         std::unique_ptr<DeviceMemory> memory);
+  Device(HostServices& host, const Options& options, std::int32_t number);
   Outcome execute(Run& run) noexcept override;
   void interrupt(Run& run) noexcept override;
   Outcome execute_checked(Run& run);
@@ -55,12 +53,13 @@ class Device final : RunExecutor {
   Result<void> run_one_kernel(Run& run);
   std::uint64_t host_time(std::uint64_t at_ticks) const noexcept;
   Error busy() const;
+  void report_leaks() const;
 
   HostServices& host_;
   const Options options_;
   const std::int32_t number_;
   const std::uint64_t created_ns_, created_ticks_;
-  std::unique_ptr<DeviceMemory> memory_;
+  DeviceMemory memory_;
   CallableTable callables_;
   WindowSet windows_;
   mutable CoreBoard board_;

@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::size_t remembered_frees = 4096;
 constexpr unsigned char tail_byte = 0xCA;
+// Large enough that freed addresses rest for a while before they are given away again.
+constexpr std::size_t smallest_range = std::size_t{1} << 30;
 
 unsigned char* bytes(std::uint64_t address) noexcept {
   return reinterpret_cast<unsigned char*>(address);  // NOLINT(performance-no-int-to-ptr)
@@ -29,17 +31,13 @@ std::string amount(std::uint64_t size) { return std::to_string(size) + " bytes";
 
 }  // namespace
 
-Result<std::unique_ptr<DeviceMemory>> DeviceMemory::create(std::size_t capacity) {
-  // Guards and freed addresses need room of their own.
-  auto range = AddressRange::reserve(capacity + capacity / 2 + (std::size_t{64} << 20));
-  if (!range) return range.error();
-  return std::unique_ptr<DeviceMemory>(new DeviceMemory(*std::move(range), capacity));
-}
-
-DeviceMemory::DeviceMemory(AddressRange range, std::size_t capacity) : range_(std::move(range)) {
-  statistics_.capacity = capacity;
-  cursor_ = range_.base() + page_size;
-  gaps_.emplace(cursor_, range_.size() - page_size);
+bool DeviceMemory::reserve(std::size_t size) {
+  auto range = AddressRange::reserve(std::max(size + page_size, smallest_range));
+  if (!range) return false;
+  // Its first page is never given away: a guard, also towards a range that may lie before it.
+  gaps_.emplace(range->base() + page_size, range->size() - page_size);
+  ranges_.push_back(*std::move(range));
+  return true;
 }
 
 std::uint64_t DeviceMemory::find_space(std::size_t size) {
@@ -47,7 +45,10 @@ std::uint64_t DeviceMemory::find_space(std::size_t size) {
   auto start = gaps_.lower_bound(cursor_);
   auto gap = std::find_if(start, gaps_.end(), fits);
   if (gap == gaps_.end()) gap = std::find_if(gaps_.begin(), start, fits);
-  if (gap == gaps_.end()) return 0;
+  if (gap == gaps_.end()) {
+    if (!reserve(size)) return 0;
+    gap = std::find_if(gaps_.begin(), gaps_.end(), fits);
+  }
   const auto [address, length] = *gap;
   gaps_.erase(gap);
   if (length > size) gaps_.emplace(address + size, length - size);
@@ -76,7 +77,7 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
   }
   const std::size_t whole = round_up(size, page_size);
   const std::uint64_t address = find_space(whole + page_size);
-  if (address == 0 || !range_.commit(address, whole)) {
+  if (address == 0 || !AddressRange::commit(address, whole)) {
     return Error(Errc::out_of_memory, "the host has no memory for " + amount(size) +
                                           " of device memory for " + std::string(label) + "\n" +
                                           map_locked(16));
@@ -97,7 +98,7 @@ Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
   const std::size_t whole = round_up(size, page_size);
   const bool overrun = std::any_of(bytes(address + size), bytes(address + whole),
                                    [](unsigned char byte) { return byte != tail_byte; });
-  range_.decommit(address, whole);
+  AddressRange::decommit(address, whole);
   auto gap = gaps_.emplace(address, whole + page_size).first;
   if (auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {
     gap->second += next->second;

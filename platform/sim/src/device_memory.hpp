@@ -26,12 +26,13 @@ struct MemoryStatistics {
   std::uint64_t total_allocations = 0;
 };
 
-/// The memory of one simulated chip: an address range of its own, a size limit, and a table of everything
+/// The memory of one simulated chip: address ranges of its own, a size limit, and a table of everything
 /// handed out. Every allocation ends in a guard page; addresses of freed ones fault and are not reused soon,
-/// so that use after free is told apart from an address that never was this chip's. Safe from any thread.
+/// so that use after free is told apart from an address that never was this chip's. Address space is reserved
+/// when it is needed, so that thousands of chips find room in one process. Safe from any thread.
 class DeviceMemory {
  public:
-  static Result<std::unique_ptr<DeviceMemory>> create(std::size_t capacity);
+  explicit DeviceMemory(std::size_t capacity) { statistics_.capacity = capacity; }
 
   /// Zeroed, 4096-byte aligned. `label` says in maps and errors what it is for. Out of memory is an error
   /// that carries the memory map.
@@ -62,8 +63,6 @@ class DeviceMemory {
   std::string map(std::size_t lines = 16) const;
   /// Labels and sizes of what is still allocated.
   std::vector<std::string> live() const;
-  /// Never gives the memory back: a kernel may still be writing to it.
-  void leak() noexcept { range_.leak(); }
 
  private:
   enum class Owner : std::uint8_t { user, chip, window };
@@ -74,8 +73,8 @@ class DeviceMemory {
   };
   using Pieces = std::map<std::uint64_t, Piece>;
 
-  DeviceMemory(AddressRange range, std::size_t capacity);
   Result<std::uint64_t> allocate(std::size_t size, std::string_view label, Owner owner);
+  bool reserve(std::size_t size);
   std::uint64_t find_space(std::size_t size);
   std::uint64_t& account(Owner owner) noexcept;
   Result<void> take_out(Pieces::iterator piece);
@@ -84,7 +83,7 @@ class DeviceMemory {
   std::string map_locked(std::size_t lines) const;
 
   mutable std::mutex mutex_;
-  AddressRange range_;
+  std::vector<AddressRange> ranges_;
   Pieces live_;
   Pieces freed_;  ///< what used to be at addresses not handed out again yet
   std::deque<std::uint64_t> freed_order_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <thread>
 
 #include "futex.hpp"
@@ -71,6 +72,21 @@ void raise_flag(void* flag, std::uint32_t type, std::uint32_t operation, std::ui
     raise<std::int32_t>(flag, operation, static_cast<std::int32_t>(value));
   } else {
     raise<std::uint64_t>(flag, operation, value);
+  }
+}
+
+void store_visibly(void* target, const void* data, std::size_t size) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(target);
+  if (size == sizeof(std::uint32_t) && address % size == 0) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, data, size);
+    atomic<std::uint32_t>(target).store(word);
+  } else if (size == sizeof(std::uint64_t) && address % size == 0) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, data, size);
+    atomic<std::uint64_t>(target).store(word);
+  } else {
+    std::memcpy(target, data, size);
   }
 }
 

@@ -23,6 +23,9 @@ std::string to_string(const FlagCondition& condition);
 /// Sets or adds to a flag, released to who sees the new value.
 void raise_flag(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
 
+/// Writes bytes that a kernel may be looking at as a flag: whole words at once.
+void store_visibly(void* target, const void* data, std::size_t size) noexcept;
+
 /// The waits of one run's kernels on flags in the chip's memory. A *closed* wait is on memory that only
 /// kernels of the same run can reach (copies of arguments, intermediates), so the run knows exactly when
 /// nobody can raise the flag any more: every kernel that runs is parked in a closed wait, and none can start.

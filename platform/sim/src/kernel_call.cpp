@@ -140,18 +140,18 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
     why.emplace(Errc::bad_address, "wait on a null flag");
     return TROUPE_PEER_LOST;
   }
+  core.has_waited = true;
   if (FlagWaits::spin(condition)) return TROUPE_DONE;
   if (run_.aborted.load()) return TROUPE_ABORTED;
   core.flag.store(condition.flag, std::memory_order_relaxed);
   core.waiting.store(true, std::memory_order_release);
-  const std::uint64_t began = ticks();
   std::int32_t outcome = TROUPE_DONE;
   if (auto domain = windows_.domain_at(condition.flag)) {
     {
       const std::lock_guard lock(mutex_);
       waiting_in_.push_back(domain);
     }
-    about_to_park(false);
+    about_to_park(core, false);
     // Looked at again after being listed: an abort either sees the list or is seen here.
     if (run_.aborted.load()) {
       outcome = TROUPE_ABORTED;
@@ -168,7 +168,7 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
     bool parked = false;
     const auto end = flags_.wait(condition, local, [&] {
       parked = true;
-      about_to_park(local);
+      about_to_park(core, local);
     });
     if (parked) resumed(local);
     if (end == FlagWaits::End::aborted) outcome = TROUPE_ABORTED;
@@ -177,7 +177,6 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
       outcome = TROUPE_PEER_LOST;
     }
   }
-  core.waited.fetch_add(ticks() - began, std::memory_order_relaxed);
   core.waiting.store(false, std::memory_order_release);
   return outcome;
 }

@@ -45,9 +45,9 @@ class KernelHost {
   void notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
 
  protected:
-  /// A kernel of this run is about to sleep: for another kernel of it (`local`), or for the host or a peer
-  /// chip.
-  virtual void about_to_park(bool local) = 0;
+  /// The kernel on `core` is about to sleep: for another kernel of this run (`local`), or for the host or a
+  /// peer chip.
+  virtual void about_to_park(CoreSlot& core, bool local) = 0;
   /// It goes on.
   virtual void resumed(bool local) = 0;
 

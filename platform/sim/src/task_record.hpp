@@ -21,7 +21,10 @@ struct KernelEntry {
   KernelCode code;
   std::string name;
   std::atomic<std::uint32_t> usual_ticks{0};  ///< 0: never measured
-  std::atomic<bool> waits{false};             ///< it has been seen to wait for a flag
+  /// It may wait inside, for a flag or (foreign code) for anything: it never shares a thread with other
+  /// tasks.
+  std::atomic<bool> waits{false};
+  std::vector<std::uint8_t> signature;  ///< of foreign code, as registered; empty: not checked
 };
 
 /// Sets the memory of a new tensor before its task runs.
@@ -33,7 +36,8 @@ struct Fill {
 /// One on-chip task: what it runs and on what. Made at submit, given back when the task has ended. The arrays
 /// lie behind it and hold `capacity` tensors.
 struct TaskRecord {
-  TaskRecord* next = nullptr;  ///< of the free list
+  TaskRecord* next = nullptr;                     ///< of the free list
+  TaskRecord *newer = nullptr, *older = nullptr;  ///< of the live tasks, with edges by hand
   std::uint32_t capacity = 0;
 
   runtime::TaskId id;
@@ -46,13 +50,15 @@ struct TaskRecord {
   bool is_symbolic = false;  ///< some address is known only at dispatch
   bool skipped = false;      ///< its predicate did not hold
   bool is_store = false;     ///< no kernel: writes scalars[0] to element scalars[1] of tensor 0
+  bool is_listed = false;    ///< among the live tasks
   std::uint32_t lane_count = 1;
   std::uint32_t blocks = 1, next_block = 0;
   std::uint32_t pieces_left = 1;    ///< kernel calls that have not ended
   std::uint32_t tensor_count = 0;   ///< as the kernel sees them
   std::uint32_t extra_tensors = 0;  ///< behind them: the predicate's
   std::uint32_t scalar_count = 0;
-  std::uint32_t depth = 0;  ///< of its scope
+  std::uint32_t depth = 0;      ///< of its scope
+  std::uint64_t allocated = 0;  ///< a bit for each tensor that was made for this task
   troupe_chip_predicate_v1 predicate{};
   std::uint64_t number = 0, submitted_ns = 0, dispatched_ns = 0;
   std::unique_ptr<Error> failure;

@@ -8,6 +8,15 @@
 using namespace troupe;
 using namespace troupe::test;
 
+TROUPE_CHIP_PROGRAM(calls_signed)(ChipOrchestrator& chip, ChipArgs args) {
+  const auto [a, b, c] = args.tensors<3>();
+  chip.aiv("signed_add", in(a), in(b), out(c), scalar(1.0f));
+}
+TROUPE_CHIP_PROGRAM(calls_signed_wrongly)(ChipOrchestrator& chip, ChipArgs args) {
+  const auto [a, b, c] = args.tensors<3>();
+  chip.aiv("signed_add", in(a), in(b), in(c), scalar(1.0f));
+}
+
 TEST_CASE("a module kernel runs on a simulated chip: inputs go in, outputs come back") {
   for (const char* platform : platforms) {
     CAPTURE(platform);
@@ -65,6 +74,51 @@ TEST_CASE("a foreign kernel runs from its bytes, with the words of its ABI") {
     REQUIRE(chip.context.unregister_callable(id));
     CHECK(chip.run(id, args).error() == Errc::unknown_callable);
   }
+}
+
+TEST_CASE("a foreign kernel with a signature is called as it was registered") {
+  Chip chip("a2a3sim");
+  const auto bytes = Chip::object_bytes("add");
+  const std::uint8_t signature[] = {TROUPE_TAG_IN, TROUPE_TAG_IN, TROUPE_TAG_OUT, TROUPE_SIGNATURE_SCALAR};
+  troupe_callable callable{};
+  callable.name = "signed_add";
+  callable.bytes = bytes.data();
+  callable.byte_count = bytes.size();
+  callable.core_kind = TROUPE_CORE_AIV;
+  callable.signature = signature;
+  callable.signature_count = 4;
+  const auto id = chip.context.register_callable(callable).value();
+  std::vector<float> a(64, 1), b(64, 2), c(64, 0);
+  const auto ta = Tensor::host(a.data(), {64}), tb = Tensor::host(b.data(), {64}),
+             tc = Tensor::host(c.data(), {64});
+  const auto why_not = [&](const RunArgs& args) {
+    const auto failed = chip.run(id, args);
+    if (failed) return std::string();
+    CHECK(failed.error() == Errc::bad_task_arguments);
+    return failed.error().message();
+  };
+  CHECK(why_not(RunArgs::of(in(ta), in(tb), out(tc), scalar(0.5f))).empty());
+  CHECK(c == std::vector<float>(64, 3.5f));
+  CHECK(why_not(RunArgs::of(runtime::no_dep(ta), inout(tb), inout(tc), scalar(0.5f))).empty());
+  CHECK(why_not(RunArgs::of(in(ta), in(tb), in(tc), scalar(0.5f))).find("argument 2 is passed as in") !=
+        std::string::npos);
+  CHECK(why_not(RunArgs::of(in(ta), out(tb), out(tc), scalar(0.5f))).find("argument 1 is passed as out") !=
+        std::string::npos);
+  CHECK(why_not(RunArgs::of(in(ta), in(tb), out(tc))).find("3 tensors and 0 scalars") != std::string::npos);
+  CHECK(why_not(RunArgs::of(in(ta), in(tb), out(tc), out(tc))).find("to be a scalar") != std::string::npos);
+  // The same from a chip program.
+  const auto from_program = [&](float bias) {
+    return chip.run(chip.add(bias == 0 ? "calls_signed_wrongly" : "calls_signed"),
+                    RunArgs::of(in(ta), in(tb), out(tc)));
+  };
+  CHECK(from_program(1));
+  CHECK(c == std::vector<float>(64, 4));
+  CHECK(from_program(0).error().code().value == 5);
+  const std::uint8_t unknown[] = {17};
+  callable.name = "unknown";
+  callable.signature = unknown;
+  callable.signature_count = 1;
+  CHECK(chip.context.register_callable(callable).error() == Errc::invalid_argument);
 }
 
 TEST_CASE("a foreign kernel that throws fails its run by name, and the chip stays usable") {

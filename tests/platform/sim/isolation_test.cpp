@@ -9,6 +9,12 @@
 using namespace troupe;
 using namespace troupe::test;
 
+#if defined(__SANITIZE_THREAD__)
+constexpr bool has_thread_sanitizer = true;
+#else
+constexpr bool has_thread_sanitizer = false;
+#endif
+
 TEST_CASE("two copies of a plugin in one process share nothing that can be written") {
   // The same bytes under another path are another library.
   const std::string original = TROUPE_SIM_PLUGINS "/libtroupe_a2a3sim.so";
@@ -46,6 +52,26 @@ TEST_CASE("chips of one process run at the same time from any threads") {
   }
   for (auto& thread : threads) thread.join();
   CHECK(sums == std::vector<float>(chips, 2500));
+}
+
+TEST_CASE("a thousand chips of each kind find room in one process") {
+  std::vector<std::unique_ptr<Chip>> chips;
+  const std::size_t count = has_thread_sanitizer ? 100 : 1000;  // it sees 1.5 TiB of address space
+  for (std::size_t i = 0; i < 2 * count; ++i) {
+    chips.push_back(std::make_unique<Chip>(platforms[i % 2], std::map<std::string, std::string>{},
+                                           static_cast<std::int32_t>(i / 2)));
+    // Full size each: 64 and 128 GiB, of which it takes what it uses.
+    REQUIRE(chips.back()->context.malloc(4096));
+  }
+  std::vector<float> x(2 * count, 1);
+  std::vector<RunArgs> args(2 * count);
+  for (std::size_t i = 0; i < 2 * count; i += 100) {
+    args[i].add(inout(Tensor::host(&x[i], {1})));
+    const auto run = args[i].run(1, chips[i]->add("increment"));
+    REQUIRE(chips[i]->context.launch({&run, 1}));
+    CHECK(chips[i]->completions.wait_for(1).completion.code == 0);
+    CHECK(x[i] == 2);
+  }
 }
 
 TEST_CASE("a hundred chips on few processors each do their work") {

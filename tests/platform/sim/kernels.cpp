@@ -89,6 +89,17 @@ TROUPE_KERNEL(add_peer)(KernelArgs& k) {
   for (std::uint64_t i = 0; i < k.scalar<std::uint64_t>(3); ++i) sum[i] = mine[i] + theirs[i];
 }
 
+// Waits for the flag only when told to: nobody can know before.
+TROUPE_KERNEL(maybe_wait)(KernelArgs& k) {
+  if (k.scalar<std::int32_t>(0) == 0) return;
+  k.wait_until(k.tensor<std::int32_t>(0)[0], Compare::equal, std::int32_t{1});
+}
+
+// Whether the first tensor was made for the task of that number.
+TROUPE_KERNEL(compare_owner)(KernelArgs& k) {
+  k.tensor<std::int32_t>(1)[0] = k.descriptor(0).owner_task == k.scalar<std::uint64_t>(0) ? 1 : 2;
+}
+
 // Waits for a flag that nobody raises.
 TROUPE_KERNEL(wait_forever)(KernelArgs& k) {
   k.wait_until(k.tensor<std::int32_t>(0)[0], Compare::equal, std::int32_t{1});

@@ -1,0 +1,91 @@
+// A host that has no threads to give: everything happens in its posted tasks, on one thread.
+#include <doctest/doctest.h>
+
+#include "fixture.hpp"
+#include "troupe/platform/manual_host.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+struct QuietChip {
+  explicit QuietChip(const std::string& platform)
+      : context(DeviceContext::create(Chip::api(platform), host, events()).value()) {
+    context.set_device(0).value();
+  }
+  ContextEvents events() {
+    ContextEvents wired;
+    wired.complete = [this](std::span<const troupe_completion> batch) { completions.add(batch); };
+    return wired;
+  }
+  std::uint64_t add(const char* name) { return context.register_callable(name, troupe_this_module).value(); }
+  /// Launches, lets the host do what was posted, and answers how it ended.
+  Completions::Entry run(const char* name, const RunArgs& args, std::uint32_t blocks = 1) {
+    auto run = args.run(++last, add(name));
+    run.blocks = blocks;
+    REQUIRE(context.launch({&run, 1}));
+    CHECK(completions.count() == last - 1);  // never from inside a launch
+    host->run();
+    return completions.wait_for(last);
+  }
+
+  std::shared_ptr<ManualHost> host = std::make_shared<ManualHost>();
+  Completions completions;
+  DeviceContext context;
+  std::uint64_t last = 0;
+};
+
+}  // namespace
+
+TROUPE_CHIP_PROGRAM(one_cluster)(ChipOrchestrator& chip, ChipArgs args) {
+  chip.mixed({"count_one", "count_one", {}}, inout(args.tensor(0)));
+}
+
+TEST_CASE("a host without threads runs kernels and chip programs in posted tasks") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    QuietChip chip(platform);
+    float x = 0;
+    const auto one = inout(Tensor::host(&x, {1}));
+    CHECK(chip.run("increment", RunArgs::of(one)).completion.code == 0);
+    CHECK(x == 1);
+    CHECK(chip.run("long_chain", RunArgs::of(one, scalar(40'000))).completion.code == 0);
+    CHECK(x == 40'001);
+    std::vector<float> y(4, 1), sum(4, 0);
+    CHECK(chip.run("elements",
+                   RunArgs::of(inout(Tensor::host(y.data(), {4})), out(Tensor::host(sum.data(), {4}))))
+              .completion.code == 0);
+    CHECK(sum == std::vector<float>{10, 28, 73, 10});
+    std::vector<std::int32_t> cells(100, 0);
+    CHECK(chip.run("count_blocks", RunArgs::of(inout(Tensor::host(cells.data(), {100}))), 100)
+              .completion.code == 0);
+    CHECK(cells == std::vector<std::int32_t>(100, 1));
+  }
+}
+
+TEST_CASE("what needs two threads at once fails by name on a host that has none, and nothing hangs") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    QuietChip chip(platform);
+    std::int32_t word = 0;
+    const auto flag = RunArgs::of(inout(Tensor::host(&word, {1})));
+    const auto cluster = chip.run("one_cluster", flag);
+    CHECK(cluster.completion.code == TROUPE_DEVICE_SYSTEM);
+    CHECK(cluster.message.find("threads") != std::string::npos);
+    CHECK(chip.run("wait_forever", flag).completion.code == TROUPE_DEVICE_DEADLOCK);
+    CHECK(chip.run("waits_for_a_later_task", flag).completion.code == TROUPE_DEVICE_DEADLOCK);
+    CHECK(chip.run("nothing", {}).completion.code == 0);
+  }
+}
+
+TEST_CASE("a host without threads may close a chip that has not begun yet") {
+  QuietChip chip("a2a3sim");
+  const RunArgs none;
+  const auto run = none.run(1, chip.add("nothing"));
+  REQUIRE(chip.context.launch({&run, 1}));
+  REQUIRE(chip.context.close());
+  CHECK(chip.completions.wait_for(1).completion.code == TROUPE_DEVICE_ABORTED);
+  chip.host->run();
+  CHECK(chip.completions.count() == 1);
+}
