@@ -2,97 +2,20 @@
 
 #include <atomic>
 #include <map>
-#include <mutex>
 #include <set>
 #include <string>
 
 #include "platform/conformance/conformance.hpp"
+#include "platform/meddler.hpp"
 #include "platform/plugins/conformance_script.hpp"
 
 // Every rule of the conformance suite must be able to fail: for each one there is a platform here that breaks
 // it in one place, made from the scripted chip by replacing one function.
 using namespace troupe;
 using conformance::Verdict;
-using platform::DeviceApi;
+using namespace troupe::test;
 
 namespace {
-
-using Handle = troupe_device_context*;
-using Mutate = void (*)(DeviceApi&);
-
-DeviceApi good() { return platform::ScriptedChip{}.api(); }
-
-/// Answers success where `code` would have been right.
-std::int32_t hide(std::int32_t got, std::int32_t code) { return got == code ? 0 : got; }
-
-/// Stands between the platform and the host's completion callback.
-struct Meddler {
-  troupe_host real{};
-  bool twice = false, no_aborted = false, no_failures = false, nothing = false;
-
-  static Meddler& of(void* data) { return *static_cast<Meddler*>(data); }
-  static void complete(void* data, const troupe_completion* completions, std::size_t count) {
-    auto& self = of(data);
-    std::vector<troupe_completion> told{completions, completions + count};
-    if (self.no_aborted) std::erase_if(told, [](auto& c) { return c.code == TROUPE_DEVICE_ABORTED; });
-    for (auto& c : told) {
-      if (self.no_failures && c.code == TROUPE_DEVICE_KERNEL_FAILED) c.code = 0;
-    }
-    self.real.complete(self.real.data, told.data(), told.size());
-    if (self.twice) self.real.complete(self.real.data, told.data(), told.size());
-  }
-};
-
-/// The meddlers of all mutants, by context; they live as long as the test.
-struct Meddlers {
-  std::mutex mutex;
-  std::vector<std::unique_ptr<Meddler>> all;
-  std::map<Handle, Meddler*> by_context;
-
-  Meddler* make() {
-    std::lock_guard lock{mutex};
-    all.push_back(std::make_unique<Meddler>());
-    return all.back().get();
-  }
-  void keep(Handle context, Meddler* meddler) {
-    std::lock_guard lock{mutex};
-    by_context[context] = meddler;
-  }
-  Meddler* of(Handle context) {
-    std::lock_guard lock{mutex};
-    return by_context[context];
-  }
-};
-Meddlers& meddlers() {
-  static Meddlers the;
-  return the;
-}
-
-/// Contexts whose completions are meddled with.
-template <bool Meddler::*What>
-Handle create_meddled(const troupe_host* host) {
-  auto* const meddler = meddlers().make();
-  meddler->real = *host;
-  meddler->*What = true;
-  troupe_host table = *host;
-  table.data = meddler;
-  table.log = nullptr;
-  table.now = [](void* data) { return Meddler::of(data).real.now(Meddler::of(data).real.data); };
-  table.post = [](void* data, std::uint64_t delay, void (*task)(void*, std::int32_t), void* arg) {
-    return Meddler::of(data).real.post(Meddler::of(data).real.data, delay, task, arg);
-  };
-  if (host->complete != nullptr) table.complete = Meddler::complete;
-  const auto context = good().create_device_context(&table);
-  meddlers().keep(context, meddler);
-  return context;
-}
-
-/// Tells the host of a run that never was, on this thread.
-void tell_of_nothing(const Meddler& meddler) {
-  troupe_completion end{};
-  end.correlation = 999'999;
-  meddler.real.complete(meddler.real.data, &end, 1);
-}
 
 /// Changes a run's tensors before it is executed.
 template <class Change>
@@ -324,6 +247,13 @@ const std::multimap<std::string, Mutate>& mutants() {
            return good().launch_runs(h, &run, n, s);
          };
        }},
+      {"sinks",
+       [](DeviceApi& api) {
+         api.run_runtime = [](Handle h, const troupe_run* run, troupe_completion* end) -> std::int32_t {
+           if (run != nullptr && run->flags != 0) return TROUPE_DEVICE_INVALID_ARGUMENT;
+           return good().run_runtime(h, run, end);
+         };
+       }},
       {"failing-kernel",
        [](DeviceApi& api) { api.create_device_context = create_meddled<&Meddler::no_failures>; }},
       {"poison",
@@ -457,6 +387,7 @@ TEST_CASE("every conformance rule fails on a platform that breaks it") {
   std::set<std::string> named;
   for (const auto& rule : conformance::all_rules()) {
     named.insert(std::string{rule.name});
+    if (rule.name == "foreign-bytes") continue;  // not of the scripted chip; see conformance_test.cpp
     const auto [first, last] = mutants().equal_range(std::string{rule.name});
     CHECK_MESSAGE(first != last, rule.name, " has no mutant");
     int number = 0;

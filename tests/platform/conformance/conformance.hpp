@@ -29,11 +29,18 @@ struct Finding {
   std::string reason;  ///< of a failure or a skip
 };
 
+/// What the rules run. Without a module: the suite's own kernels, which are functions of its process. Without
+/// `foreign`, the bytes of an object with the kernel that `rules_foreign.cpp` describes: the rule is skipped.
+struct Materials {
+  const troupe_module_v1* module = nullptr;
+  std::vector<char> foreign;
+};
+
 /// Checks one rule in this process. A library that crashes or hangs takes the process along: the program
 /// therefore runs each rule in a child. `patience` ends the wait for something that a broken library never
 /// does; it says nothing about how fast a platform has to be.
 Finding check(const Rule& rule, const platform::DeviceApi& api,
-              std::chrono::milliseconds patience = std::chrono::seconds{60});
+              std::chrono::milliseconds patience = std::chrono::seconds{60}, const Materials& materials = {});
 
 struct Violation {
   std::string what;

@@ -1,5 +1,7 @@
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,6 +9,8 @@
 #include "platform/conformance/conformance.hpp"
 #include "troupe/platform/child_processes.hpp"
 #include "troupe/platform/device_library.hpp"
+#include "troupe/platform/errc.hpp"
+#include "troupe/runtime/module.hpp"
 
 // troupe-conformance: does this library do what a platform has to do?
 // Each rule runs in a child process, so that a library that crashes or hangs fails that rule and no other.
@@ -15,8 +19,10 @@ namespace {
 using namespace troupe;
 
 constexpr const char* usage =
-    "usage: troupe-conformance --library PATH [--rule NAME]... [--timeout SECONDS] [--list]\n"
+    "usage: troupe-conformance --library PATH [--module FILE] [--foreign FILE] [--rule NAME]... [--list]\n"
     "  --library PATH   the platform library, or a platform's name (a2a3sim)\n"
+    "  --module FILE    a module with the suite's kernels, for devices that cannot run this program's own\n"
+    "  --foreign FILE   an object with kernel_entry: c = a + b + s, for the rule foreign-bytes\n"
     "  --rule NAME      only this rule; repeatable\n"
     "  --timeout N      seconds that one rule may take (default 120)\n"
     "  --list           print the rules and leave\n"
@@ -26,7 +32,7 @@ constexpr const char* usage =
 constexpr int child_pass = 0, child_fail = 1, child_skip = 3;
 
 struct Options {
-  std::string library;
+  std::string library, module, foreign;
   std::vector<std::string> rules;
   long timeout_s = 120;
   bool list = false, child = false;
@@ -42,6 +48,10 @@ bool parse(int argc, char** argv, Options& options) {
       options.child = true;
     } else if (word == "--library" && has_value) {
       options.library = argv[++i];
+    } else if (word == "--module" && has_value) {
+      options.module = argv[++i];
+    } else if (word == "--foreign" && has_value) {
+      options.foreign = argv[++i];
     } else if (word == "--rule" && has_value) {
       options.rules.emplace_back(argv[++i]);
     } else if (word == "--timeout" && has_value) {
@@ -53,8 +63,27 @@ bool parse(int argc, char** argv, Options& options) {
   return options.list || !options.library.empty();
 }
 
-int run_here(const conformance::Rule& rule, const platform::DeviceApi& api) {
-  const auto finding = conformance::check(rule, api);
+/// What the options name, loaded. The module stays loaded for the life of the process.
+Result<conformance::Materials> load(const Options& options) {
+  conformance::Materials materials;
+  if (!options.module.empty()) {
+    const auto module = runtime::Module::open(options.module);
+    if (!module) return module.error();
+    materials.module = module->raw();
+  }
+  if (!options.foreign.empty()) {
+    std::ifstream file(options.foreign, std::ios::binary);
+    materials.foreign.assign(std::istreambuf_iterator<char>(file), {});
+    if (materials.foreign.empty()) {
+      return Error(platform::Errc::load_failed, "cannot read '" + options.foreign + "'");
+    }
+  }
+  return materials;
+}
+
+int run_here(const conformance::Rule& rule, const platform::DeviceApi& api,
+             const conformance::Materials& materials) {
+  const auto finding = conformance::check(rule, api, std::chrono::seconds{60}, materials);
   if (!finding.reason.empty()) std::printf("%s\n", finding.reason.c_str());
   std::fflush(stdout);
   // Leaves without destructors: a rule that failed may have left a kernel on some thread.
@@ -115,7 +144,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", render(library.error()).c_str());
     return 2;
   }
-  if (options.child) return run_here(rules.front(), library->api());
+  const auto materials = load(options);
+  if (!materials) {
+    std::fprintf(stderr, "%s\n", render(materials.error()).c_str());
+    return 2;
+  }
+  if (options.child) return run_here(rules.front(), library->api(), *materials);
 
   std::printf("%s: device ABI %u.%u, %zu rules\n", library->path().c_str(), library->abi_version() >> 16,
               library->abi_version() & 0xFFFF, rules.size());
@@ -126,6 +160,9 @@ int main(int argc, char** argv) {
     platform::ChildProcesses::Request request;
     request.command = {"/proc/self/exe", "--in-this-process",   "--library", library->path(),
                        "--rule",         std::string{rule.name}};
+    if (!options.module.empty()) request.command.insert(request.command.end(), {"--module", options.module});
+    if (!options.foreign.empty())
+      request.command.insert(request.command.end(), {"--foreign", options.foreign});
     request.timeout = std::chrono::seconds{options.timeout_s};
     request.on_line = [&](std::string_view line) {
       if (said.size() < 2000) said += (said.empty() ? "" : "\n     ") + std::string{line};

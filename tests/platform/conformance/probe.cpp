@@ -28,8 +28,12 @@ Subject::Inside::~Inside() {
 
 Subject::Subject(const platform::DeviceApi& api, std::shared_ptr<platform::Host> host,
                  std::shared_ptr<Complaints> complaints, std::chrono::milliseconds patience,
-                 bool with_completions)
-    : api_(api), host_(std::move(host)), complaints_(std::move(complaints)), patience_(patience) {
+                 bool with_completions, const troupe_module_v1& module)
+    : api_(api),
+      host_(std::move(host)),
+      complaints_(std::move(complaints)),
+      patience_(patience),
+      module_(module) {
   table_.abi_version = TROUPE_DEVICE_ABI_VERSION;
   table_.size = sizeof(table_);
   table_.data = this;
@@ -133,7 +137,7 @@ std::uint64_t Subject::malloc(std::uint64_t bytes) {
 std::uint64_t Subject::kernel(const char* name) {
   troupe_callable callable{};
   callable.name = name;
-  callable.module = &kernels();
+  callable.module = &module_;
   std::uint64_t id = 0;
   expect(0, std::string{"registering '"} + name + "'", api_.register_callable, &callable, &id);
   return id;
@@ -184,11 +188,16 @@ std::vector<troupe_core_status> Subject::wait_busy(std::size_t cores) {
   }
 }
 
-Probe::Probe(const platform::DeviceApi& api, std::chrono::milliseconds patience)
-    : api_(api), host_(std::make_shared<platform::HostThreads>()), patience_(patience) {}
+Probe::Probe(const platform::DeviceApi& api, std::chrono::milliseconds patience, const Materials& materials)
+    : api_(api),
+      host_(std::make_shared<platform::HostThreads>()),
+      patience_(patience),
+      materials_(materials) {
+  if (materials_.module == nullptr) materials_.module = &kernels();
+}
 
 Held Probe::create(bool with_completions) {
-  auto subject = std::make_unique<Subject>(api_, host_, complaints_, patience_, with_completions);
+  auto subject = std::make_unique<Subject>(api_, host_, complaints_, patience_, with_completions, module());
   std::lock_guard lock{mutex_};
   subjects_.push_back(std::move(subject));
   return Held{subjects_.back().get()};
@@ -216,18 +225,24 @@ std::string Probe::complaint() const {
   return complaints_->text;
 }
 
-Finding check(const Rule& rule, const platform::DeviceApi& api, std::chrono::milliseconds patience) {
+Finding check(const Rule& rule, const platform::DeviceApi& api, std::chrono::milliseconds patience,
+              const Materials& materials) {
+  Probe probe{api, patience, materials};
+  // What was seen of wrong completions is the better explanation of whatever else went wrong.
+  const auto fail = [&probe](const std::string& what) -> Finding {
+    const auto complaint = probe.complaint();
+    if (complaint.empty()) return {Verdict::fail, what};
+    return {Verdict::fail, what.empty() ? complaint : complaint + "; " + what};
+  };
   try {
-    Probe probe{api, patience};
     rule.check(probe);
-    if (auto complaint = probe.complaint(); !complaint.empty()) return {Verdict::fail, std::move(complaint)};
-    return {};
+    return probe.complaint().empty() ? Finding{} : fail({});
   } catch (const Violation& violation) {
-    return {Verdict::fail, violation.what};
+    return fail(violation.what);
   } catch (const Skipped& skipped) {
     return {Verdict::skip, skipped.why};
   } catch (const std::exception& error) {
-    return {Verdict::fail, std::string{"an exception: "} + error.what()};
+    return fail(std::string{"an exception: "} + error.what());
   }
 }
 

@@ -46,12 +46,14 @@ class Subject {
   };
 
   Subject(const platform::DeviceApi& api, std::shared_ptr<platform::Host> host,
-          std::shared_ptr<Complaints> complaints, std::chrono::milliseconds patience, bool with_completions);
+          std::shared_ptr<Complaints> complaints, std::chrono::milliseconds patience, bool with_completions,
+          const troupe_module_v1& module);
   Subject(const Subject&) = delete;
   Subject& operator=(const Subject&) = delete;
 
   troupe_device_context* handle() const { return handle_; }
   const platform::DeviceApi& api() const { return api_; }
+  const troupe_module_v1& module() const { return module_; }
 
   /// Calls a function of the ABI, noting that this thread is inside of it.
   template <class Function, class... Args>
@@ -117,6 +119,7 @@ class Subject {
   std::atomic<int> in_callback_ = 0;
   std::shared_ptr<Complaints> complaints_;
   std::chrono::milliseconds patience_;
+  const troupe_module_v1& module_;
 };
 
 /// Ends the context when the rule lets go of it. The object itself stays with the probe, so that news that
@@ -129,10 +132,12 @@ using Held = std::unique_ptr<Subject, EndContext>;
 /// What a rule works with.
 class Probe {
  public:
-  Probe(const platform::DeviceApi& api, std::chrono::milliseconds patience);
+  Probe(const platform::DeviceApi& api, std::chrono::milliseconds patience, const Materials& materials);
 
   const platform::DeviceApi& api() const { return api_; }
   std::shared_ptr<platform::HostThreads> host() const { return host_; }
+  const troupe_module_v1& module() const { return *materials_.module; }
+  const std::vector<char>& foreign() const { return materials_.foreign; }
   /// A new context, as created.
   Held create(bool with_completions = true);
   /// A new context with a device.
@@ -147,6 +152,7 @@ class Probe {
   const platform::DeviceApi& api_;
   std::shared_ptr<platform::HostThreads> host_;
   std::chrono::milliseconds patience_;
+  Materials materials_;
   std::shared_ptr<Complaints> complaints_ = std::make_shared<Complaints>();
   std::mutex mutex_;
   std::vector<std::unique_ptr<Subject>> subjects_;

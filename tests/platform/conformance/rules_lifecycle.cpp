@@ -86,7 +86,7 @@ void null_host(Probe& probe) {
   require(api.device_malloc_ctx(context, 64, &address) == 0, "device_malloc_ctx fails without host services");
   troupe_callable callable{};
   callable.name = "conformance_copy";
-  callable.module = &kernels();
+  callable.module = &probe.module();
   std::uint64_t id = 0;
   require(api.register_callable(context, &callable, &id) == 0,
           "register_callable fails without host services");
@@ -121,7 +121,7 @@ void nothing_works(Subject& s, std::int32_t code, const std::string& when) {
   std::array<char, 8> bytes{};
   troupe_callable callable{};
   callable.name = "conformance_copy";
-  callable.module = &kernels();
+  callable.module = &s.module();
   troupe_run run{};
   run.correlation = 1;
   s.expect(code, "device_malloc_ctx " + when, api.device_malloc_ctx, std::uint64_t{64}, &word);

@@ -155,7 +155,7 @@ void registering(Probe& probe) {
   std::uint64_t id = 0;
   troupe_callable callable{};
   callable.name = "conformance_copy";
-  callable.module = &kernels();
+  callable.module = &probe.module();
   s.expect(TROUPE_DEVICE_ALREADY_REGISTERED, "a name that is taken", api.register_callable, &callable, &id);
   s.expect(0, "unregister_callable", api.unregister_callable, copy);
   s.expect(TROUPE_DEVICE_UNKNOWN_CALLABLE, "unregistering twice", api.unregister_callable, copy);
@@ -179,7 +179,7 @@ void registering(Probe& probe) {
   callable.bytes = bytes;
   callable.byte_count = sizeof(bytes);
   s.expect(TROUPE_DEVICE_BAD_CALLABLE, "bytes that are no kernel", api.register_callable, &callable, &id);
-  callable.module = &kernels();
+  callable.module = &probe.module();
   s.expect(invalid, "a callable with both module and bytes", api.register_callable, &callable, &id);
 }
 
