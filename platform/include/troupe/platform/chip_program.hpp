@@ -111,6 +111,7 @@ struct Mixed {
 class ChipOrchestrator;
 
 /// Ends its scope when it goes: the tensors allocated inside are freed once their last reader is done.
+/// Scopes nest up to 64 deep; intermediates of depth 3 and deeper share one arena.
 class ChipScope {
  public:
   explicit ChipScope(const troupe_chip_v1& chip) noexcept : chip_(&chip) { chip.ops->begin_scope(chip.self); }
@@ -132,6 +133,7 @@ class ChipArgs {
  public:
   explicit ChipArgs(const troupe_chip_arguments_v1& arguments) noexcept : arguments_(&arguments) {}
 
+  /// As the run was launched: tensors and scalars are counted on their own.
   std::size_t tensor_count() const noexcept { return arguments_->tensor_count; }
   std::size_t scalar_count() const noexcept { return arguments_->scalar_count; }
   Tensor tensor(std::size_t i) const {
@@ -148,10 +150,12 @@ class ChipArgs {
     for (std::size_t i = 0; i < N; ++i) all[i] = tensor(i);
     return all;
   }
+  /// How the run passed tensor `i`; a program that writes what came as `in` writes to a copy that is dropped.
   runtime::Tag tag(std::size_t i) const {
     need(i < tensor_count(), "tensor", i, tensor_count());
     return static_cast<runtime::Tag>(arguments_->tags[i]);
   }
+  /// The low bytes of scalar `i`, as a T; the ABI does not carry its type.
   template <runtime::Scalar T>
   T scalar(std::size_t i) const {
     need(i < scalar_count(), "scalar", i, scalar_count());
@@ -179,7 +183,8 @@ class ChipOrchestrator {
 
   /// A task on a vector core, on a matrix core, on a cluster. Arguments, in any order: `in out inout
   /// out_existing no_dep` tensors, `out_like`/`out_new`, `scalar`, `blocks(n)`, `sync_start`, `after(task)`,
-  /// `when(…)`. At most 32 tensors and 16 scalars.
+  /// `when(…)`. At most 32 tensors and 16 scalars. Returns at once, unless the task window is full: then it
+  /// waits until tasks have ended, and runs some itself meanwhile.
   template <class... Args>
   auto aiv(std::string_view kernel, const Args&... args) {
     return submit({}, kernel, {}, 0, args...);
@@ -197,8 +202,8 @@ class ChipOrchestrator {
   auto dummy(const Args&... args) {
     return submit({}, {}, {}, TROUPE_CHIP_DUMMY, args...);
   }
-  /// With the explicit-edge runtimes: `later` waits for `earlier`. Directly after the submit of `later`
-  /// (built on the chip), or any time (built before launch).
+  /// With the explicit-edge runtimes, where tags order nothing: `later` waits for `earlier`. Directly after
+  /// the submit of `later` (built on the chip), or any time (built before launch).
   void edge(ChipTaskId earlier, ChipTaskId later) {
     chip_->ops->edge(chip_->self, earlier.number, later.number);
   }
@@ -217,7 +222,8 @@ class ChipOrchestrator {
     return alloc(out_new<T>(shape));
   }
 
-  /// Waits until all earlier tasks that write this element are done, and reads it. 0 after a fatal.
+  /// Waits until all earlier tasks that write this element are done, and reads it. 0 after a fatal. What
+  /// cannot be waited for is fatal 8: a graph that is built before launch has no values yet.
   template <runtime::Element T, std::integral... Index>
   [[nodiscard]] T get(const Tensor& tensor, Index... index) {
     std::uint64_t value = 0;
@@ -236,7 +242,8 @@ class ChipOrchestrator {
     }
   }
 
-  /// Ends the run with a code and a text of one's own.
+  /// Ends the run with a code and a text of one's own; the first such end counts. The program goes on, but
+  /// every call does nothing from here on, so a loop that waits for a value asks `fatal()` too.
   void report_fatal(std::int32_t code, const std::string& text) {
     chip_->ops->report_fatal(chip_->self, code, text.c_str());
   }
@@ -245,8 +252,9 @@ class ChipOrchestrator {
   }
   /// The code that ends this run; 0 while all is well.
   std::int32_t fatal() const { return chip_->ops->fatal(chip_->self); }
-  /// enum troupe_chip_runtime.
+  /// enum troupe_chip_runtime: how this program's graph is built; chosen by its macro or by the run.
   std::uint32_t chip_runtime() const noexcept { return chip_->ops->runtime; }
+  /// A line in the host's log.
   void log(troupe_log_level level, const std::string& text) {
     chip_->ops->log(chip_->self, level, text.c_str());
   }

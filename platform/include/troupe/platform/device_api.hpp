@@ -8,6 +8,7 @@
 namespace troupe::platform {
 
 // The names of the ABI, once: the table, the loader and the conformance suite are made from these lists.
+// A library without one of these is refused when it is loaded.
 #define TROUPE_DEVICE_REQUIRED_SYMBOLS(X) \
   X(create_device_context)                \
   X(destroy_device_context)               \
@@ -28,6 +29,7 @@ namespace troupe::platform {
   X(device_status)                        \
   X(device_last_error)
 
+// Windows, the blocking layer over them, and what hardware communicators want. A library may lack any.
 #define TROUPE_DEVICE_OPTIONAL_SYMBOLS(X) \
   X(window_create)                        \
   X(window_import)                        \
@@ -48,9 +50,13 @@ namespace troupe::platform {
 /// A platform, as a table of pointers: filled from a shared library by `DeviceLibrary`, from a script by
 /// `ScriptedChip`, or by hand. Required entries are never null; an optional one is null where the platform
 /// lacks it (`DeviceContext` turns a call to it into `Errc::unsupported`). Cheap enough to copy once per
-/// context; immutable in use.
+/// context; immutable in use, so any number of threads may call through one table.
+///
+/// Why no virtual functions? A platform may be built by another compiler, against another version of the
+/// standard library; C functions and plain structs are what both sides agree on.
 struct DeviceApi {
   std::string name;  ///< for people: the library's path, "scripted"
+  /// The functions of device_abi.h, under their names and with their contracts.
 #define TROUPE_DEVICE_POINTER(symbol) decltype(&::symbol) symbol = nullptr;
   TROUPE_DEVICE_REQUIRED_SYMBOLS(TROUPE_DEVICE_POINTER)
   TROUPE_DEVICE_OPTIONAL_SYMBOLS(TROUPE_DEVICE_POINTER)

@@ -12,6 +12,7 @@ namespace troupe::platform {
 /// (`device_codes.h` says what each one means), so that a code crosses the border unchanged. A library may
 /// also answer codes of the floors below it: those keep their own names.
 enum class Errc : std::int32_t {
+  // What the caller passed: nothing has happened, and the same call will fail again.
   invalid_argument = TROUPE_DEVICE_INVALID_ARGUMENT,
   invalid_state = TROUPE_DEVICE_INVALID_STATE,
   bad_address = TROUPE_DEVICE_BAD_ADDRESS,
@@ -26,22 +27,27 @@ enum class Errc : std::int32_t {
   bad_window = TROUPE_DEVICE_BAD_WINDOW,
   unknown_option = TROUPE_DEVICE_UNKNOWN_OPTION,
   reentrant_call = TROUPE_DEVICE_REENTRANT_CALL,
+  // What the device has: may succeed later, or on another device.
   out_of_memory = TROUPE_DEVICE_OUT_OF_MEMORY,
   queue_full = TROUPE_DEVICE_QUEUE_FULL,
   capacity_exceeded = TROUPE_DEVICE_CAPACITY_EXCEEDED,
   unsupported = TROUPE_DEVICE_UNSUPPORTED,
+  // How a run ended. Its outputs were not copied back; runs that depend on it end as `poisoned`.
   kernel_failed = TROUPE_DEVICE_KERNEL_FAILED,
   poisoned = TROUPE_DEVICE_POISONED,
   aborted = TROUPE_DEVICE_ABORTED,
   deadlock = TROUPE_DEVICE_DEADLOCK,
   lost = TROUPE_DEVICE_LOST,
   deadline_exceeded = TROUPE_DEVICE_DEADLINE_EXCEEDED,
+  // The life of a context and of its library.
   busy = TROUPE_DEVICE_BUSY,
   finalized = TROUPE_DEVICE_FINALIZED,
   quarantined = TROUPE_DEVICE_QUARANTINED,
+  // The library could not be used; no context was made.
   load_failed = TROUPE_DEVICE_LOAD_FAILED,
   missing_symbol = TROUPE_DEVICE_MISSING_SYMBOL,
   version_mismatch = TROUPE_DEVICE_VERSION_MISMATCH,
+  // Neither the caller's nor the user's doing.
   internal = TROUPE_DEVICE_INTERNAL,
   system = TROUPE_DEVICE_SYSTEM,
 };

@@ -8,13 +8,14 @@
 
 namespace troupe::platform {
 
-/// A tensor as the device ABI carries it. `buffer_address` is where the tensor's buffer lies in `space`; for
-/// tensors in this process's memory see the overload.
+/// A tensor as the device ABI carries it: a view into a buffer, by value. Copies no element and checks
+/// nothing; whoever executes the run refuses what does not fit its buffer. `buffer_address` is where the
+/// tensor's buffer lies in `space`; for tensors in this process's memory see the overload.
 [[nodiscard]] inline troupe_tensor_arg tensor_arg(const runtime::Tensor& tensor, runtime::Tag tag,
                                                   std::uint64_t buffer_address,
                                                   troupe_address_space space) noexcept {
   troupe_tensor_arg arg{};
-  arg.buffer = buffer_address;
+  arg.buffer = buffer_address;  // of the buffer, so that views of one buffer are seen to overlap
   arg.buffer_bytes = tensor.buffer_bytes();
   const auto element = tensor.element_bytes();
   arg.start_offset = element != 0 ? tensor.byte_offset() / element : 0;
@@ -29,23 +30,32 @@ namespace troupe::platform {
   return arg;
 }
 
-/// The same for a tensor of arena 0, whose buffer offset is a host address.
+/// The same for a tensor of arena 0, whose buffer offset is a host address: it is copied to the chip before
+/// the run and, where the tag writes, back after it.
 [[nodiscard]] inline troupe_tensor_arg tensor_arg(const runtime::Tensor& tensor, runtime::Tag tag) noexcept {
   return tensor_arg(tensor, tag, tensor.buffer().offset, TROUPE_SPACE_HOST);
 }
 
 /// The arguments of one run while it is put together; owns what `troupe_run` points to. Valid as long as it
 /// lives and is not added to. Nothing is checked here: the platform does.
+///
+///   auto args = RunArgs::of(in(a), out(c), scalar(2.0f));
+///   args.after(41);                                     // not before run 41 has ended well
+///   auto run = args.run(42, callable);
+///   context.launch({&run, 1});                          // the runs are copied, the tensors' bytes are not
 class RunArgs {
  public:
+  /// A tensor in this process's memory, which has to stay until the run's completion.
   RunArgs& add(const runtime::TensorArg& arg) {
     tensors_.push_back(tensor_arg(arg.tensor, arg.tag));
     return *this;
   }
+  /// Scalars keep their order among themselves; kernels see them behind all tensors.
   RunArgs& add(const runtime::ScalarArg& arg) {
     scalars_.push_back(arg.word);
     return *this;
   }
+  /// One that was made elsewhere, as it is.
   RunArgs& add(const troupe_tensor_arg& arg) {
     tensors_.push_back(arg);
     return *this;
@@ -55,11 +65,13 @@ class RunArgs {
     tensors_.push_back(tensor_arg(arg.tensor, arg.tag, address, TROUPE_SPACE_DEVICE));
     return *this;
   }
+  /// The run starts when that earlier one has ended; when it fails, this one is poisoned.
   RunArgs& after(std::uint64_t correlation) {
     depends_on_.push_back(correlation);
     return *this;
   }
 
+  /// Everything at once, in the order of the callable's parameters.
   template <class... Args>
   [[nodiscard]] static RunArgs of(const Args&... args) {
     RunArgs result;
@@ -67,7 +79,8 @@ class RunArgs {
     return result;
   }
 
-  /// The run; config fields may be changed in it.
+  /// The run, with the platform's defaults; blocks, flags and the other config fields may be changed in it.
+  /// `correlation` is its name in completions and rises from run to run; run_runtime ignores it.
   [[nodiscard]] troupe_run run(std::uint64_t correlation, std::uint64_t callable) const noexcept {
     troupe_run run{};
     run.correlation = correlation;
