@@ -2,6 +2,8 @@
 //   bench_chip [runs] [tasks] [alone]     alone: without the peers, empty kernels only
 // All systems get the same graphs and two threads, and alternate within one run; medians. Every run is
 // checked: each task adds one to a counter of its thread's cell, and a chain's value must come out.
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -9,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -174,6 +177,28 @@ double metg(const Named& system, std::uint32_t kind, const char* name, int runs)
   return smallest;
 }
 
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// What chips cost while nobody asks for anything: the one place where sleeping is the point.
+void measure_idle() {
+  constexpr int count = 100;
+  const Graph graph = bench::stencil(1000, 64);
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<std::unique_ptr<Chip>> chips;
+  for (int i = 0; i < count; ++i) chips.push_back(std::make_unique<Chip>());
+  const double created = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  for (auto& chip : chips) chip->run(graph, 0);
+  const double before = cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  const double idle = (cpu_seconds() - before) / 2;
+  std::printf("\n%d chips: created in %.1f ms; idle after a run each, %.3f %% of one processor in all\n",
+              count, created * 1e3, idle * 1e2);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -216,4 +241,5 @@ int main(int argc, char** argv) {
     }
     std::printf("\n");
   }
+  measure_idle();
 }
