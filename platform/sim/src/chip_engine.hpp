@@ -113,17 +113,19 @@ class ChipEngine {
   bool check_task(const troupe_chip_task_v1& task);
   TaskRecord* make_record(troupe_chip_task_v1& task);
   bool check_signatures(const TaskRecord& record);
-  bool add_tensor(TaskRecord& record, std::uint32_t index, const runtime::Tensor& tensor, runtime::Tag tag);
-  bool known_address(const runtime::Tensor& tensor);
-  bool give_memory(troupe_chip_argument_v1& argument);
   std::uint64_t submit_record(TaskRecord* record, std::span<const std::uint64_t> after, Lock& lock);
   void choose_kind(TaskRecord& record) const noexcept;
-  void own_outputs(TaskRecord& record, std::uint64_t task);
-  std::uint64_t owner_of(const runtime::BufferRef& buffer) const noexcept;
   void store(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value, bool everywhere,
              Lock& lock);
   void release_held();
   std::uint64_t address_of(const runtime::Tensor& tensor);
+
+  // chip_tensors.cpp: what a task is about; with the baton
+  bool add_tensor(TaskRecord& record, std::uint32_t index, const runtime::Tensor& tensor, runtime::Tag tag);
+  bool known_address(const runtime::Tensor& tensor);
+  bool give_memory(troupe_chip_argument_v1& argument);
+  void own_outputs(TaskRecord& record, std::uint64_t task);
+  std::uint64_t owner_of(const runtime::BufferRef& buffer) const noexcept;
 
   // chip_waits.cpp: what the program waits for, and when nothing can come any more
   bool wait_for_room(Lock& lock);

@@ -107,65 +107,6 @@ bool ChipEngine::check_task(const troupe_chip_task_v1& task) {
   return false;
 }
 
-bool ChipEngine::known_address(const Tensor& tensor) {
-  const std::uint64_t begin = tensor.buffer().offset;
-  const std::uint64_t end = begin + tensor.buffer_bytes();
-  for (const auto& [from, to] : argument_ranges_) {
-    if (begin >= from && end <= to) return true;
-  }
-  auto inside = parts_.memory.check(begin, tensor.buffer_bytes(), "a tensor of the chip program");
-  if (!inside) latch(inside.error());
-  return inside.has_value();
-}
-
-bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tensor& tensor, Tag tag) {
-  if (!tensor.valid() || static_cast<std::uint32_t>(tag) >= runtime::tag_count) {
-    latch(invalid("tensor argument " + std::to_string(index) + " of '" + record.entry->name +
-                  "' describes nothing, or has an unknown tag"));
-    return false;
-  }
-  const bool symbolic = tensor.buffer().arena != 0;
-  if (!symbolic && !tensor.empty() && !known_address(tensor)) return false;
-  record.is_symbolic = record.is_symbolic || symbolic;
-  record.buffers[index] = tensor.buffer();
-  record.tags[index] = tag;
-  record.fills[index].wanted = false;
-  record.tensors[index] = runtime::describe(tensor, symbolic ? 0 : tensor.buffer().offset,
-                                            runtime::AddressSpace::device, tag, owner_of(tensor.buffer()));
-  if (tensor.empty()) return true;
-  const bool explicit_edges = runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP;
-  runtime::Access access =
-      runtime::Access::range(tensor.buffer(), tensor.buffer_bytes(), tensor.byte_offset(),
-                             tensor.byte_offset() + tensor.byte_extent(), explicit_edges ? Tag::no_dep : tag);
-  if (record.tensors[index].is_contiguous == 0) {
-    boxes_.push_back(runtime::make_box(tensor));
-    access.box = &boxes_.back();
-    access.lo = boxes_.back().lo;
-    access.hi = boxes_.back().hi;
-  }
-  accesses_.push_back(access);
-  return true;
-}
-
-bool ChipEngine::give_memory(troupe_chip_argument_v1& argument) {
-  const Tensor wanted = unpack(argument.tensor);
-  if (auto sound = Tensor::validate(wanted); !sound) {
-    latch(invalid("an output to be allocated: " + sound.error().message()));
-    return false;
-  }
-  auto buffer = graph_->alloc(wanted.buffer_bytes());
-  if (!buffer) {
-    latch(buffer.error());
-    return false;
-  }
-  if (buffer->offset >= made_.size())
-    made_.resize(std::max<std::size_t>(buffer->offset + 1, made_.size() * 2));
-  made_[buffer->offset] = {};
-  const Tensor made = wanted.in_buffer(*buffer);
-  std::memcpy(&argument.tensor, static_cast<const void*>(&made), sizeof made);
-  return true;
-}
-
 bool ChipEngine::check_signatures(const TaskRecord& record) {
   for (const KernelEntry* entry : record.lanes) {
     if (entry == nullptr || entry->signature.empty()) continue;
@@ -176,17 +117,6 @@ bool ChipEngine::check_signatures(const TaskRecord& record) {
     return false;
   }
   return true;
-}
-
-std::uint64_t ChipEngine::owner_of(const runtime::BufferRef& buffer) const noexcept {
-  return buffer.arena != 0 && buffer.offset < made_.size() ? made_[buffer.offset].owner : runtime::no_owner;
-}
-
-void ChipEngine::own_outputs(TaskRecord& record, std::uint64_t task) {
-  for (std::uint64_t rest = record.allocated; rest != 0; rest &= rest - 1) {
-    const auto index = static_cast<std::size_t>(std::countr_zero(rest));
-    record.tensors[index].owner_task = made_[record.buffers[index].offset].owner = task;
-  }
 }
 
 TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {

@@ -1,0 +1,131 @@
+// Tensors of on-chip tasks: what kernels see of them, what the graph has to know, and their memory.
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <string>
+
+#include "chip_engine.hpp"
+#include "engine_jobs.hpp"
+#include "troupe/runtime/access.hpp"
+#include "troupe/runtime/dtype.hpp"
+
+namespace troupe::platform::sim {
+
+using runtime::Tag;
+using runtime::Tensor;
+
+namespace {
+
+Tensor unpack(const troupe_chip_tensor_v1& packed) noexcept {
+  Tensor tensor;
+  std::memcpy(static_cast<void*>(&tensor), &packed, sizeof tensor);
+  return tensor;
+}
+
+Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
+
+/// runtime::describe, written where it has to be: a descriptor by value costs a copy that waits for its own
+/// stores, which was a sixth of a submit. The address of a symbolic tensor comes later.
+void put_descriptor(runtime::TensorDescriptor& to, const Tensor& tensor, Tag tag) noexcept {
+  to.address = tensor.buffer().arena == 0 ? tensor.buffer().offset : 0;
+  to.size = tensor.buffer_bytes();
+  to.start_offset = tensor.byte_offset() >> std::countr_zero(tensor.element_bytes());
+  to.version = 0;
+  to.ndims = static_cast<std::uint32_t>(tensor.dims());
+  to.dtype = static_cast<std::uint8_t>(tensor.dtype());
+  to.manual_dep = tag == Tag::no_dep ? 1 : 0;
+  to.address_space = static_cast<std::uint8_t>(runtime::AddressSpace::device);
+  std::uint64_t elements = 1, last = 0;
+  bool contiguous = true;
+  for (std::size_t dim = runtime::limits::max_dims; dim-- > 0;) {
+    const bool used = dim < tensor.dims();
+    to.shapes[dim] = used ? tensor.extent(dim) : 0;
+    to.strides[dim] = used ? tensor.stride(dim) : 0;
+    if (!used) continue;
+    contiguous = contiguous && (to.shapes[dim] == 1 || to.strides[dim] == elements);
+    elements *= to.shapes[dim];
+    last += (to.shapes[dim] - std::uint64_t{1}) * to.strides[dim];
+  }
+  to.extent = elements == 0 ? 0 : last + 1;
+  to.is_contiguous = contiguous || elements == 0 ? 1 : 0;
+}
+
+}  // namespace
+
+bool ChipEngine::known_address(const Tensor& tensor) {
+  const std::uint64_t begin = tensor.buffer().offset;
+  const std::uint64_t end = begin + tensor.buffer_bytes();
+  for (const auto& [from, to] : argument_ranges_) {
+    if (begin >= from && end <= to) return true;
+  }
+  auto inside = parts_.memory.check(begin, tensor.buffer_bytes(), "a tensor of the chip program");
+  if (!inside) latch(inside.error());
+  return inside.has_value();
+}
+
+bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tensor& tensor, Tag tag) {
+  if (!tensor.valid() || tensor.dims() > runtime::limits::max_dims ||
+      !runtime::is_dtype(static_cast<std::uint8_t>(tensor.dtype())) ||
+      !runtime::is_tag(static_cast<std::uint32_t>(tag))) {
+    latch(invalid("tensor argument " + std::to_string(index) + " of '" + record.entry->name +
+                  "' describes no tensor, or has an unknown tag"));
+    return false;
+  }
+  const bool symbolic = tensor.buffer().arena != 0;
+  auto& described = record.tensors[index];
+  put_descriptor(described, tensor, tag);
+  if (!symbolic && described.extent != 0 && !known_address(tensor)) return false;
+  record.is_symbolic = record.is_symbolic || symbolic;
+  record.buffers[index] = tensor.buffer();
+  record.tags[index] = tag;
+  record.fills[index].wanted = false;
+  described.owner_task = owner_of(tensor.buffer());
+  if (described.extent == 0) return true;
+  const bool explicit_edges = runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP;
+  runtime::Access& access = accesses_.emplace_back();
+  access.buffer = tensor.buffer();
+  access.buffer_bytes = tensor.buffer_bytes();
+  access.lo = tensor.byte_offset();
+  access.hi = access.lo + described.extent * tensor.element_bytes();
+  access.tag = explicit_edges ? Tag::no_dep : tag;
+  if (described.is_contiguous == 0) {
+    boxes_.push_back(runtime::make_box(tensor));
+    access.box = &boxes_.back();
+    access.lo = boxes_.back().lo;
+    access.hi = boxes_.back().hi;
+  }
+  return true;
+}
+
+bool ChipEngine::give_memory(troupe_chip_argument_v1& argument) {
+  const Tensor wanted = unpack(argument.tensor);
+  if (auto sound = Tensor::validate(wanted); !sound) {
+    latch(invalid("an output to be allocated: " + sound.error().message()));
+    return false;
+  }
+  auto buffer = graph_->alloc(wanted.buffer_bytes());
+  if (!buffer) {
+    latch(buffer.error());
+    return false;
+  }
+  if (buffer->offset >= made_.size())
+    made_.resize(std::max<std::size_t>(buffer->offset + 1, made_.size() * 2));
+  made_[buffer->offset] = {};
+  const Tensor made = wanted.in_buffer(*buffer);
+  std::memcpy(&argument.tensor, static_cast<const void*>(&made), sizeof made);
+  return true;
+}
+
+std::uint64_t ChipEngine::owner_of(const runtime::BufferRef& buffer) const noexcept {
+  return buffer.arena != 0 && buffer.offset < made_.size() ? made_[buffer.offset].owner : runtime::no_owner;
+}
+
+void ChipEngine::own_outputs(TaskRecord& record, std::uint64_t task) {
+  for (std::uint64_t rest = record.allocated; rest != 0; rest &= rest - 1) {
+    const auto index = static_cast<std::size_t>(std::countr_zero(rest));
+    record.tensors[index].owner_task = made_[record.buffers[index].offset].owner = task;
+  }
+}
+
+}  // namespace troupe::platform::sim
