@@ -8,6 +8,7 @@
 
 #include "callables.hpp"
 #include "troupe/platform/device_abi.h"
+#include "troupe/platform/errc.hpp"
 #include "troupe/runtime/error.hpp"
 
 namespace troupe::platform::sim {
@@ -22,6 +23,9 @@ struct Outcome {
   Outcome(const Error& error);  // NOLINT(google-explicit-constructor): an error is an outcome
   bool ok() const noexcept { return code == 0; }
 };
+
+/// How a run ends that was not allowed to.
+inline Error aborted(const char* what) { return Error(Errc::aborted, what); }
 
 /// One accepted run: the chip's own copy of what was launched, and what became of it.
 struct Run {
