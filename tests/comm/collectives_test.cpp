@@ -167,6 +167,11 @@ TEST_CASE("small arrays are reduced in one phase, large ones in two, and rings o
   for (const bool staged : {false, true}) {
     CHECK(world.all[0].choose(1 << 20, staged) == AllReduceAlgorithm::two_phase);
   }
+  CHECK(world.all[0].choose(4096, false) == AllReduceAlgorithm::two_phase);
+  // A wait of four costs more than their bytes.
+  World four(4);
+  CHECK(four.all[0].choose(4096, false) == AllReduceAlgorithm::one_phase);
+  CHECK(four.all[0].choose(8192, false) == AllReduceAlgorithm::two_phase);
 }
 
 TEST_CASE("what cannot be is refused before anybody waits") {
