@@ -67,6 +67,8 @@ function(troupe_floor name)
         INSTALL_RPATH "$ORIGIN")
     endif()
     target_compile_features(${target} PUBLIC cxx_std_20)
+    # Nobody replaces a function of a floor from outside, so calls inside one may be inlined.
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
     target_include_directories(${target}
       PUBLIC "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>"
       PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")

@@ -12,7 +12,8 @@ inline constexpr std::uint32_t none = 0xFFFF'FFFF;
 struct alignas(64) Chunk {
   static constexpr std::uint32_t wide_room = 7, narrow_room = 14;
   std::uint32_t next = none;
-  std::uint32_t count = 0;
+  std::uint32_t count : 8 = 0;
+  std::uint32_t depth : 24 = 1;  // of a stack's newest chunk: how many chunks the stack has
   union {
     std::uint64_t wide[wide_room];
     std::uint32_t narrow[narrow_room];
@@ -26,6 +27,7 @@ class ChunkPool {
   Chunk& operator[](std::uint32_t chunk) noexcept { return chunks_[chunk]; }
   const Chunk& operator[](std::uint32_t chunk) const noexcept { return chunks_[chunk]; }
 
+  void prefetch(std::uint32_t chunk) const noexcept { __builtin_prefetch(chunks_.data() + chunk, 1); }
   std::uint32_t take() {
     if (free_ == none) {
       chunks_.emplace_back();
@@ -35,6 +37,7 @@ class ChunkPool {
     free_ = chunks_[chunk].next;
     chunks_[chunk].next = none;
     chunks_[chunk].count = 0;
+    chunks_[chunk].depth = 1;
     return chunk;
   }
   void give(std::uint32_t chunk) noexcept {
@@ -47,10 +50,12 @@ class ChunkPool {
     if (list == none || chunks_[list].count == Chunk::wide_room) {
       const std::uint32_t fresh = take();
       chunks_[fresh].next = list;
+      if (list != none) chunks_[fresh].depth = (chunks_[list].depth + 1U) & 0xFF'FFFF;
       list = fresh;
     }
     Chunk& chunk = chunks_[list];
-    chunk.wide[chunk.count++] = item;
+    chunk.wide[chunk.count] = item;
+    chunk.count = (chunk.count + 1U) & 0xFF;
   }
   void clear(std::uint32_t& list) noexcept {
     while (list != none) {
@@ -63,7 +68,7 @@ class ChunkPool {
   template <class Keep>
   std::uint32_t filter(std::uint32_t& list, Keep keep) noexcept {
     std::uint32_t kept = 0;
-    std::uint32_t to = list, to_at = 0, before_to = none;
+    std::uint32_t to = list, to_at = 0, before_to = none, filled = 1;
     for (std::uint32_t from = list; from != none; from = chunks_[from].next) {
       const std::uint32_t count = chunks_[from].count;
       for (std::uint32_t i = 0; i < count; ++i) {
@@ -75,12 +80,14 @@ class ChunkPool {
           before_to = to;
           to = chunks_[to].next;
           to_at = 0;
+          ++filled;
         }
         chunks_[to].wide[to_at++] = item;
         ++kept;
       }
     }
     trim(list, to, to_at, before_to);
+    if (list != none) chunks_[list].depth = filled & 0xFF'FFFF;
     return kept;
   }
 
@@ -92,7 +99,7 @@ class ChunkPool {
     std::uint32_t rest = chunks_[last].next;
     clear(rest);
     chunks_[last].next = none;
-    chunks_[last].count = count;
+    chunks_[last].count = count & 0xFF;
     if (count == 0 && before_last == none) {
       give(last);
       list = none;

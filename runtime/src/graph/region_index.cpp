@@ -6,14 +6,9 @@
 namespace troupe::runtime::graph {
 
 bool RegionIndex::dead(const Cell& cell) const noexcept {
-  if (slots_.alive(cell.writer) || slots_.alive(cell.reader)) return false;
+  if (slots_.alive(cell.writer)) return false;
   if (!failures_.empty() && cell.writer && matters_to_failure(cell)) return false;
-  for (std::uint32_t c = cell.readers; c != none; c = chunks_[c].next) {
-    for (std::uint32_t i = 0; i < chunks_[c].count; ++i) {
-      if (slots_.alive(unpack(chunks_[c].wide[i]))) return false;
-    }
-  }
-  return true;
+  return !any_reader(cell, [this](TaskId reader) { return slots_.alive(reader); });
 }
 
 // Its writer failed, or it says that bytes of a failed writer were written again.
@@ -36,8 +31,7 @@ std::uint32_t RegionIndex::create(std::uint32_t tag, std::uint32_t arena, std::u
   std::uint32_t cell = none;
   if (spare_cells_.empty()) {
     cell = static_cast<std::uint32_t>(cells_.size());
-    cells_.emplace_back();
-    info_.emplace_back();
+    grow();
   } else {
     cell = spare_cells_.back();
     spare_cells_.pop_back();
@@ -54,8 +48,7 @@ std::uint32_t RegionIndex::create(std::uint32_t tag, std::uint32_t arena, std::u
   CellInfo& info = info_[cell];
   info.near_count = 0;
   info.near_limit = 16;
-  info.reader_count = 0;
-  info.reader_limit = 2 * Chunk::wide_room;
+  info.reader_chunks = 1;
   if (c.rank != 0) info.box = *box;
   ++used_;
   put(tag, cell);
@@ -77,7 +70,7 @@ Box RegionIndex::box_of(std::uint32_t cell) const noexcept {
 }
 
 void RegionIndex::put(std::uint32_t tag, std::uint32_t cell) {
-  if (2ULL * used_ > table_.size()) {
+  if (8ULL * used_ > 3ULL * table_.size()) {
     rehash();  // finds the new cell, too
     return;
   }
@@ -118,6 +111,7 @@ void RegionIndex::evict(std::uint32_t cell) {
   chunks_.clear(c.readers);
   chunks_.clear(c.near);
   c.used = false;
+  c.lo = c.hi = 0;  // is no region
   ++c.version;
   --used_;
   spare_cells_.push_back(cell);
@@ -259,25 +253,29 @@ void RegionIndex::compact_near(std::uint32_t cell) {
   info.near_limit = std::max(16U, 2 * info.near_count);
 }
 
-// Readers that ended are forgotten when the list has doubled: data that is read for ever stays small.
-void RegionIndex::add_reader(std::uint32_t cell, TaskId reader) {
+// More readers than the cell has room for. Those that ended are forgotten whenever there are twice as many as
+// lived at the last look: data that is read for ever stays small.
+void RegionIndex::add_to_many_readers(std::uint32_t cell, TaskId reader) {
   Cell& c = cells_[cell];
-  if (!c.reader || c.reader == reader) {
-    c.reader = reader;
-    return;
-  }
-  CellInfo& info = info_[cell];
-  if (info.reader_count >= info.reader_limit) {
-    info.reader_count =
-        chunks_.filter(c.readers, [&](std::uint64_t item) { return slots_.alive(unpack(item)); });
-    info.reader_limit = std::max(2 * Chunk::wide_room, 2 * info.reader_count);
-  }
-  if (c.readers != none) {
+  const auto alive = [&](std::uint64_t item) { return slots_.alive(unpack(item)); };
+  if (c.readers == none) {
+    auto& more = more_[cell].ids;
+    const auto* end = std::remove_if(more, more + c.more, [&](auto item) { return !alive(item); });
+    c.more = static_cast<std::uint8_t>(end - more);
+    if (c.more < MoreReaders::room) {
+      more[c.more++] = pack(reader);
+      return;
+    }
+  } else {
     const Chunk& head = chunks_[c.readers];
     if (head.wide[head.count - 1] == pack(reader)) return;
+    if (head.count == Chunk::wide_room && head.depth >= info_[cell].reader_chunks) {
+      chunks_.filter(c.readers, alive);
+      const std::uint32_t depth = c.readers == none ? 0 : chunks_[c.readers].depth;
+      info_[cell].reader_chunks = std::max(1U, 2 * depth);
+    }
   }
   chunks_.push(c.readers, pack(reader));
-  ++info.reader_count;
 }
 
 void RegionIndex::build_grid(Space& space, const Box& reference) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -10,12 +11,14 @@
 
 namespace troupe::runtime::graph {
 
-// One region that tasks named: who wrote it last, who read it since. Hot, one cache line; the bytes are
-// absolute (the reference's offset is added), so a region is the same through whatever reference it is named.
+// One region that tasks named: who wrote it last, who read it since. Hot, one cache line, and a second one
+// for what several tasks read; the bytes are absolute (the reference's offset is added), so a region is the
+// same through whatever reference it is named.
 struct alignas(64) Cell {
+  static constexpr std::uint8_t inline_readers = 8;
   std::uint64_t lo = 0, hi = 0;
   TaskId writer;              // none: nobody
-  TaskId reader;              // one of the readers since; the others are in `readers`
+  TaskId reader;              // one of the readers since; then MoreReaders and, when full, `readers`
   std::uint64_t written = 0;  // when `writer` was set, counted in writes
   std::uint32_t arena = 0;
   std::uint32_t readers = none;  // chunks of packed task ids
@@ -25,8 +28,16 @@ struct alignas(64) Cell {
   std::uint8_t rank = 0;
   std::uint8_t idle = 0;  // how often a neighbour found nothing alive here
   bool used = false;
+  std::uint8_t more = 0;  // readers in the cell's MoreReaders
 };
 static_assert(sizeof(Cell) == 64);
+
+// A second line for what several tasks read: packed task ids. Not part of the cell, so that cells which have
+// no use for it lie close together.
+struct alignas(64) MoreReaders {
+  static constexpr std::uint8_t room = 8;
+  std::uint64_t ids[room];
+};
 
 // A neighbour, as one word: cell, flags, version.
 struct Near {
@@ -50,6 +61,7 @@ class RegionIndex {
   RegionIndex(const Slots& slots, const Failures& failures, ChunkPool& chunks)
       : slots_(slots), failures_(failures), chunks_(chunks) {
     table_.resize(1024);
+    grow();  // cell 0: what an empty place of the table names, nobody's
   }
 
   // The hash of a region, never 0.
@@ -70,9 +82,23 @@ class RegionIndex {
   }
   // Starts to load what find_or_create() will look at.
   void prefetch(std::uint32_t tag) const noexcept { __builtin_prefetch(&table_[tag & table_mask_]); }
-  void prefetch_cell(std::uint32_t tag) const noexcept {
-    const Entry& entry = table_[tag & table_mask_];
-    if (entry.tag == tag) __builtin_prefetch(&cells_[entry.cell], 1);
+  // A cell that is likely that of the region, and starts to load it. Looks at two places without a branch:
+  // which of them it is cannot be predicted.
+  std::uint32_t guess(std::uint32_t tag) const noexcept {
+    const auto next = static_cast<std::uint32_t>(table_[tag & table_mask_].tag != tag);
+    const std::uint32_t cell = table_[(tag + next) & table_mask_].cell;
+    __builtin_prefetch(&cells_[cell], 1);
+    return cell;
+  }
+  // Starts to load what an access of the cell will look at.
+  void prefetch_tasks(std::uint32_t cell) const noexcept {
+    const Cell& c = cells_[cell];
+    slots_.prefetch(c.writer.slot);
+    if (c.reader) __builtin_prefetch(&more_[cell], 1);
+  }
+  bool is(std::uint32_t cell, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+          const Box* box) const noexcept {
+    return cell < cells_.size() && same(cell, arena, lo, hi, box);
   }
   // The cell of a region of a buffer that reaches from base to base + buffer_bytes; made when new.
   // `box` is null for a plain range; lo and hi (of the box, too) are absolute.
@@ -89,13 +115,41 @@ class RegionIndex {
   Cell& operator[](std::uint32_t cell) noexcept { return cells_[cell]; }
   const Cell& operator[](std::uint32_t cell) const noexcept { return cells_[cell]; }
 
-  void add_reader(std::uint32_t cell, TaskId reader);
+  void add_reader(std::uint32_t cell, TaskId reader) {
+    Cell& c = cells_[cell];
+    if (!c.reader || c.reader == reader) {
+      c.reader = reader;
+      return;
+    }
+    const std::uint8_t count = c.more;
+    auto& more = more_[cell].ids;
+    if (count != 0 && more[count - 1U] == pack(reader)) return;
+    if (count < MoreReaders::room) {
+      more[count] = pack(reader);
+      c.more = static_cast<std::uint8_t>(count + 1);
+      return;
+    }
+    add_to_many_readers(cell, reader);
+  }
   void clear_readers(std::uint32_t cell) noexcept {
     Cell& c = cells_[cell];
     c.reader = TaskId{};
-    if (c.readers == none) return;
+    c.more = 0;
     chunks_.clear(c.readers);
-    info_[cell].reader_count = 0;
+  }
+  // Calls visit(reader) for every reader since the last write, until it says true; says whether it did.
+  template <class Visit>
+  bool any_reader(const Cell& cell, Visit visit) const {
+    if (cell.reader && visit(cell.reader)) return true;
+    for (std::uint32_t i = 0; i < cell.more; ++i) {
+      if (visit(unpack(more_[static_cast<std::size_t>(&cell - cells_.data())].ids[i]))) return true;
+    }
+    for (std::uint32_t c = cell.readers; c != none; c = chunks_[c].next) {
+      for (std::uint32_t i = 0; i < chunks_[c].count; ++i) {
+        if (visit(unpack(chunks_[c].wide[i]))) return true;
+      }
+    }
+    return false;
   }
   // Takes neighbours out of the list that were dropped since.
   void compact_near(std::uint32_t cell);
@@ -130,7 +184,7 @@ class RegionIndex {
     Box box;                                 // only its dimensions count; set when the cell's rank is not 0
     std::uint32_t prev = none, next = none;  // in the space
     std::uint32_t near_count = 0, near_limit = 16;
-    std::uint32_t reader_count = 0, reader_limit = 2 * Chunk::wide_room;
+    std::uint32_t reader_chunks = 1;  // how many there may be before those that ended are forgotten
     std::uint32_t stamp = 0;
   };
   struct Space {
@@ -155,6 +209,12 @@ class RegionIndex {
   std::uint32_t create(std::uint32_t tag, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
                        const Box* box, std::uint64_t base, std::uint64_t buffer_bytes);
   Box box_of(std::uint32_t cell) const noexcept;
+  void grow() {
+    cells_.emplace_back();
+    more_.emplace_back();
+    info_.emplace_back();
+  }
+  void add_to_many_readers(std::uint32_t cell, TaskId reader);
   void put(std::uint32_t tag, std::uint32_t cell);
   void rehash();
   void sweep();
@@ -172,6 +232,7 @@ class RegionIndex {
   std::vector<Entry> table_;
   std::uint64_t table_mask_ = 1023;
   std::vector<Cell> cells_;
+  std::vector<MoreReaders> more_;
   std::vector<CellInfo> info_;
   std::vector<Space> spaces_;
   std::vector<std::uint32_t> spare_cells_, spare_spaces_;

@@ -36,6 +36,7 @@ struct TaskGraph::State {
     const Box* box;  // null for a plain range
     const Access* access;
     std::uint32_t region;
+    std::uint32_t cell;  // a guess
     bool reader, writer;
   };
   void depend(TaskId id, const Look& look);

@@ -158,8 +158,9 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
     slot.set(graph::has_uses);
     for (const Access& access : spec.accesses) use(task, access);
   }
+  for (std::size_t i = 0; i < count; ++i) looks[i].cell = regions.guess(looks[i].region);
   if (count > 1) {
-    for (std::size_t i = 0; i < count; ++i) regions.prefetch_cell(looks[i].region);
+    for (std::size_t i = 0; i < count; ++i) regions.prefetch_tasks(looks[i].cell);
   }
   // An overwrite ends the data before it, also for this task: so what it reads comes first.
   for (std::size_t i = 0; i < count; ++i) {
@@ -210,7 +211,8 @@ void TaskGraph::State::live_edge(TaskId producer, std::uint32_t task, bool order
       p.successor_tail = tail = fresh;
     }
     graph::Chunk& chunk = chunks[tail];
-    chunk.narrow[chunk.count++] = word;
+    chunk.narrow[chunk.count] = word;
+    chunk.count = (chunk.count + 1U) & 0xFF;
   }
   ++p.successor_count;
   ++slots[task].pending;
@@ -220,17 +222,22 @@ void TaskGraph::State::live_edge(TaskId producer, std::uint32_t task, bool order
 
 void TaskGraph::State::depend(TaskId id, const Look& look) {
   if (look.lo == look.hi || !(look.reader || look.writer)) return;
-  const std::uint32_t at = regions.find_or_create(look.region, look.access->buffer.arena, look.lo, look.hi,
-                                                  look.box, look.base, look.access->buffer_bytes);
+  std::uint32_t at = look.cell;
+  if (!regions.is(at, look.access->buffer.arena, look.lo, look.hi, look.box)) {
+    at = regions.find_or_create(look.region, look.access->buffer.arena, look.lo, look.hi, look.box, look.base,
+                                look.access->buffer_bytes);
+  }
   const std::uint32_t task = id.slot;
   Cell& cell = regions[at];
   cell.idle = 0;
   if (look.writer) {
     // Readers come after the writer they read from, so who waits for them waits for it.
     if (look.reader || !cell.reader) edge(cell.writer, task, !look.reader);
-    if (cell.reader) edge(cell.reader, task, true);
-    for (std::uint32_t c = cell.readers; c != none; c = chunks[c].next) {
-      for (std::uint32_t i = 0; i < chunks[c].count; ++i) edge(graph::unpack(chunks[c].wide[i]), task, true);
+    if (cell.reader) {
+      regions.any_reader(cell, [&](TaskId reader) {
+        edge(reader, task, true);
+        return false;
+      });
     }
     if (cell.near != none) depend_on_near(task, at, look.reader, true);
     regions.clear_readers(at);
@@ -239,12 +246,7 @@ void TaskGraph::State::depend(TaskId id, const Look& look) {
   } else {
     edge(cell.writer, task, false);
     if (cell.near != none) depend_on_near(task, at, true, false);
-    if (cell.writer == id) return;
-    if (!cell.reader) {
-      cell.reader = id;
-    } else {
-      regions.add_reader(at, id);
-    }
+    if (cell.writer != id) regions.add_reader(at, id);
   }
 }
 
@@ -271,11 +273,10 @@ void TaskGraph::State::depend_on_near(std::uint32_t task, std::uint32_t at, bool
       ++met;
       if (other.writer && other.written >= shadow) edge(other.writer, task, !reader);
       if (writer) {
-        if (other.reader) edge(other.reader, task, true);
-        for (std::uint32_t r = other.readers; r != none; r = chunks[r].next) {
-          for (std::uint32_t k = 0; k < chunks[r].count; ++k)
-            edge(graph::unpack(chunks[r].wide[k]), task, true);
-        }
+        regions.any_reader(other, [&](TaskId id) {
+          edge(id, task, true);
+          return false;
+        });
         if ((near.flags & Near::covered) != 0) {
           regions.clear_readers(near.cell);
           other.writer = TaskId{};

@@ -145,12 +145,7 @@ Result<bool> TaskGraph::settled(const Access& access) const {
     const graph::Cell& cell = s.regions[at];
     busy |= s.slots.alive(cell.writer);
     if (writes(access.tag)) {
-      busy |= s.slots.alive(cell.reader);
-      for (std::uint32_t c = cell.readers; c != none; c = s.chunks[c].next) {
-        for (std::uint32_t i = 0; i < s.chunks[c].count; ++i) {
-          busy |= s.slots.alive(graph::unpack(s.chunks[c].wide[i]));
-        }
-      }
+      busy |= s.regions.any_reader(cell, [&](TaskId reader) { return s.slots.alive(reader); });
     }
     const auto found = s.failures.find(graph::pack(cell.writer));
     if (reads(access.tag) && cell.written >= shadow && found != s.failures.end()) failed = &found->second;

@@ -7,3 +7,6 @@
 #else
 #define TROUPE_API __attribute__((visibility("default")))
 #endif
+
+// What is private to its library although it is nested in something exported: calls to it are direct.
+#define TROUPE_LOCAL __attribute__((visibility("hidden")))

@@ -215,7 +215,7 @@ class TROUPE_API TaskGraph {
   std::string memory_map() const;
 
  private:
-  struct State;
+  struct TROUPE_LOCAL State;
   std::unique_ptr<State> state_;
 };
 
