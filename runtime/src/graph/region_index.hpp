@@ -96,9 +96,10 @@ class RegionIndex {
     slots_.prefetch(c.writer.slot);
     if (c.reader) __builtin_prefetch(&more_[cell], 1);
   }
+  // Whether a guess was right.
   bool is(std::uint32_t cell, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
           const Box* box) const noexcept {
-    return cell < cells_.size() && same(cell, arena, lo, hi, box);
+    return same(cell, arena, lo, hi, box);
   }
   // The cell of a region of a buffer that reaches from base to base + buffer_bytes; made when new.
   // `box` is null for a plain range; lo and hi (of the box, too) are absolute.

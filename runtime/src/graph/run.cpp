@@ -89,15 +89,10 @@ void TaskGraph::State::end_now(std::uint32_t task) {
   const TaskId id = slots.id(task);
   const bool bad = slot.is(graph::poisoned) || slot.is(graph::failed);
   if (slot.state == TaskState::running) --counts.running;
-  if (slot.is(graph::poisoned)) {
-    const Error& error = failures.at(graph::pack(id));
-    ++(error == Errc::cancelled ? counts.cancelled : counts.poisoned);
-    if (slot.state != TaskState::running) ended.push_back({id, slot.cookie, error});
-  } else if (slot.is(graph::failed)) {
-    ++counts.failed;
+  if (bad || slot.is(graph::node_only)) {
+    count_odd_end(id);
   } else {
     ++counts.completed;
-    if (slot.is(graph::node_only)) ended.push_back({id, slot.cookie, std::nullopt});
   }
   --counts.live;
   --window[slot.ring];
@@ -106,9 +101,16 @@ void TaskGraph::State::end_now(std::uint32_t task) {
     if (slot.successor_count > 1) {
       for_successors(slot, [&](std::uint32_t word) { slots.prefetch(word & ~Slot::order_only); });
     }
-    for_successors(slot, [&](std::uint32_t word) {
-      producer_ended(id, word & ~Slot::order_only, bad && (word & Slot::order_only) == 0);
-    });
+    if (bad || in_order) {
+      for_successors(slot, [&](std::uint32_t word) {
+        producer_ended(id, word & ~Slot::order_only, bad && (word & Slot::order_only) == 0);
+      });
+    } else {
+      for_successors(slot, [&](std::uint32_t word) {
+        const std::uint32_t successor = word & ~Slot::order_only;
+        if (--slots[successor].pending == 0) settle(successor);
+      });
+    }
     if (slot.successor_tail != none) {
       std::uint32_t ring = chunks[slot.successor_tail].next;
       chunks[slot.successor_tail].next = none;
@@ -117,6 +119,21 @@ void TaskGraph::State::end_now(std::uint32_t task) {
   }
   if (slot.is(graph::has_uses)) end_uses(task);
   slots.give(task);
+}
+
+// It failed, must not run, or has no work.
+void TaskGraph::State::count_odd_end(TaskId id) {
+  const Slot& slot = slots[id.slot];
+  if (slot.is(graph::poisoned)) {
+    const Error& error = failures.at(graph::pack(id));
+    ++(error == Errc::cancelled ? counts.cancelled : counts.poisoned);
+    if (slot.state != TaskState::running) ended.push_back({id, slot.cookie, error});
+  } else if (slot.is(graph::failed)) {
+    ++counts.failed;
+  } else {
+    ++counts.completed;
+    ended.push_back({id, slot.cookie, std::nullopt});
+  }
 }
 
 void TaskGraph::State::producer_ended(TaskId producer, std::uint32_t task, bool bad) {

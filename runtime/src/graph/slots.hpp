@@ -27,17 +27,16 @@ enum SlotFlag : std::uint8_t {
 
 // What submit, release and completion of a task touch: one cache line.
 struct alignas(64) Slot {
-  static constexpr std::uint32_t inline_successors = 5;
+  static constexpr std::uint32_t inline_successors = 6;
   static constexpr std::uint32_t order_only = 0x8000'0000;  // on a successor: not poisoned by us
 
-  std::uint32_t generation = 1;
+  std::uint64_t cookie = 0;
   TaskState state = TaskState::none;
   std::uint8_t kind = 0;
   std::uint8_t flags = 0;
   std::uint8_t ring = 0;
   std::uint32_t pending = 0;  // producers that have not ended, and events
   std::uint32_t next = none;  // in the free list, a ready queue, the list of tasks to end
-  std::uint64_t cookie = 0;
   std::uint32_t members = 0;            // still out
   std::uint32_t unplaced = 0;           // intermediates without memory
   std::uint32_t uses = none;            // chunks: intermediates it touches
@@ -84,15 +83,16 @@ class Slots {
 
   void prefetch(std::uint32_t slot) const noexcept { __builtin_prefetch(hot_.data() + slot, 1); }
   bool alive(TaskId id) const noexcept {
-    return id.slot < hot_.size() && hot_[id.slot].generation == id.generation;
+    return id.slot < generations_.size() && generations_[id.slot] == id.generation;
   }
   // For ids that this graph made itself, and the one of none, while there is a task at all.
-  bool ours_alive(TaskId id) const noexcept { return hot_[id.slot].generation == id.generation; }
-  TaskId id(std::uint32_t slot) const noexcept { return {slot, hot_[slot].generation}; }
+  bool ours_alive(TaskId id) const noexcept { return generations_[id.slot] == id.generation; }
+  TaskId id(std::uint32_t slot) const noexcept { return {slot, generations_[slot]}; }
 
   std::uint32_t take() {
     if (free_ == none) {
       hot_.emplace_back();
+      generations_.push_back(1);
       info_.emplace_back();
       dispatches_.emplace_back();
       return size() - 1;
@@ -104,13 +104,14 @@ class Slots {
   void give(std::uint32_t slot) noexcept {
     Slot& s = hot_[slot];
     s.state = TaskState::none;
-    if (++s.generation == 0) s.generation = 1;
+    if (++generations_[slot] == 0) generations_[slot] = 1;
     s.next = free_;
     free_ = slot;
   }
 
  private:
   std::vector<Slot> hot_;
+  std::vector<std::uint32_t> generations_;  // asked for all the time: together they fit the first cache
   std::vector<SlotInfo> info_;
   std::vector<Dispatches> dispatches_;
   std::uint32_t free_ = none;

@@ -48,7 +48,28 @@ struct TaskGraph::State {
       poison(task, producer);
     }
   }
-  void live_edge(TaskId producer, std::uint32_t task, bool order_only);
+  // Makes `task` wait for `producer`; order_only: without needing its result.
+  void live_edge(TaskId producer, std::uint32_t task, bool order_only) {
+    if (producer.slot == task) return;
+    graph::Slot& p = slots[producer.slot];
+    const std::uint32_t count = p.successor_count;
+    if (count >= graph::Slot::inline_successors) return live_edge_in_chunks(producer, task, order_only);
+    const std::uint32_t word = task | (order_only ? graph::Slot::order_only : 0);
+    // Edges of one task come in a row, so a double can only be the last one.
+    if (count != 0 && (p.successors[count - 1] & ~graph::Slot::order_only) == task) {
+      p.successors[count - 1] &= word;  // needed once is needed
+      return;
+    }
+    p.successors[count] = word;
+    count_edge(p, producer.slot, task);
+  }
+  void live_edge_in_chunks(TaskId producer, std::uint32_t task, bool order_only);
+  void count_edge(graph::Slot& producer, std::uint32_t slot, std::uint32_t task) {
+    ++producer.successor_count;
+    ++slots[task].pending;
+    ++edges;
+    if (producer.is(graph::on_executor)) count_dispatch(task, slots.info(slot).executor, true);
+  }
   std::uint64_t base_of(const Access& access) const noexcept {
     return access.buffer.arena == config.intermediate_arena
                ? access.buffer.offset << graph::Intermediates::address_bits
@@ -62,6 +83,7 @@ struct TaskGraph::State {
   bool answer(TaskId id, const Error* error);
   void end(std::uint32_t task);
   void end_now(std::uint32_t task);
+  void count_odd_end(TaskId id);
   void drain_ending();
   void producer_ended(TaskId producer, std::uint32_t task, bool poison);
   template <class Visit>

@@ -163,11 +163,11 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
     for (std::size_t i = 0; i < count; ++i) regions.prefetch_tasks(looks[i].cell);
   }
   // An overwrite ends the data before it, also for this task: so what it reads comes first.
-  for (std::size_t i = 0; i < count; ++i) {
-    if (!reads_late || looks[i].reader) depend(id, looks[i]);
-  }
-  for (std::size_t i = 0; reads_late && i < count; ++i) {
-    if (!looks[i].reader) depend(id, looks[i]);
+  for (bool reading = true;; reading = false) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!reads_late || looks[i].reader == reading) depend(id, looks[i]);
+    }
+    if (!reads_late || !reading) break;
   }
   for (const TaskId producer : spec.after) {
     if (producer.slot < slots.size()) edge(producer, task, false);
@@ -181,43 +181,32 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
   return id;
 }
 
-// Makes `task` wait for `producer`; order_only: without needing its result.
-void TaskGraph::State::live_edge(TaskId producer, std::uint32_t task, bool order_only) {
-  if (producer.slot == task) return;
+// The general form of live_edge(): the list goes on in chunks.
+void TaskGraph::State::live_edge_in_chunks(TaskId producer, std::uint32_t task, bool order_only) {
   Slot& p = slots[producer.slot];
   const std::uint32_t word = task | (order_only ? Slot::order_only : 0);
-  if (p.successor_count != 0) {
-    // Edges of one task come in a row, so a double can only be the last one.
-    std::uint32_t* last = nullptr;
-    if (p.successor_tail == none) {
-      last = &p.successors[p.successor_count - 1];
-    } else {
-      graph::Chunk& tail = chunks[p.successor_tail];
-      last = &tail.narrow[tail.count - 1];
-    }
-    if ((*last & ~Slot::order_only) == task) {
-      *last &= word;  // needed once is needed
-      return;
-    }
-  }
-  if (p.successor_count < Slot::inline_successors) {
-    p.successors[p.successor_count] = word;
+  std::uint32_t* last = nullptr;
+  if (p.successor_tail == none) {
+    last = &p.successors[p.successor_count - 1];
   } else {
-    std::uint32_t tail = p.successor_tail;
-    if (tail == none || chunks[tail].count == graph::Chunk::narrow_room) {
-      const std::uint32_t fresh = chunks.take();
-      chunks[fresh].next = tail == none ? fresh : chunks[tail].next;
-      if (tail != none) chunks[tail].next = fresh;
-      p.successor_tail = tail = fresh;
-    }
-    graph::Chunk& chunk = chunks[tail];
-    chunk.narrow[chunk.count] = word;
-    chunk.count = (chunk.count + 1U) & 0xFF;
+    graph::Chunk& tail = chunks[p.successor_tail];
+    last = &tail.narrow[tail.count - 1U];
   }
-  ++p.successor_count;
-  ++slots[task].pending;
-  ++edges;
-  if (p.is(graph::on_executor)) count_dispatch(task, slots.info(producer.slot).executor, true);
+  if ((*last & ~Slot::order_only) == task) {
+    *last &= word;
+    return;
+  }
+  std::uint32_t tail = p.successor_tail;
+  if (tail == none || chunks[tail].count == graph::Chunk::narrow_room) {
+    const std::uint32_t fresh = chunks.take();
+    chunks[fresh].next = tail == none ? fresh : chunks[tail].next;
+    if (tail != none) chunks[tail].next = fresh;
+    p.successor_tail = tail = fresh;
+  }
+  graph::Chunk& chunk = chunks[tail];
+  chunk.narrow[chunk.count] = word;
+  chunk.count = (chunk.count + 1U) & 0xFF;
+  count_edge(p, producer.slot, task);
 }
 
 void TaskGraph::State::depend(TaskId id, const Look& look) {
