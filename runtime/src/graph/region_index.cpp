@@ -260,10 +260,10 @@ void RegionIndex::add_to_many_readers(std::uint32_t cell, TaskId reader) {
   const auto alive = [&](std::uint64_t item) { return slots_.alive(unpack(item)); };
   if (c.readers == none) {
     auto& more = more_[cell].ids;
-    const auto* end = std::remove_if(more, more + c.more, [&](auto item) { return !alive(item); });
+    const auto* end = std::remove_if(more, more + c.more, [&](TaskId id) { return !slots_.alive(id); });
     c.more = static_cast<std::uint8_t>(end - more);
     if (c.more < MoreReaders::room) {
-      more[c.more++] = pack(reader);
+      more[c.more++] = reader;
       return;
     }
   } else {

@@ -32,11 +32,11 @@ struct alignas(64) Cell {
 };
 static_assert(sizeof(Cell) == 64);
 
-// A second line for what several tasks read: packed task ids. Not part of the cell, so that cells which have
+// A second line for what several tasks read. Not part of the cell, so that cells which have
 // no use for it lie close together.
 struct alignas(64) MoreReaders {
   static constexpr std::uint8_t room = 8;
-  std::uint64_t ids[room];
+  TaskId ids[room];
 };
 
 // A neighbour, as one word: cell, flags, version.
@@ -116,18 +116,15 @@ class RegionIndex {
   Cell& operator[](std::uint32_t cell) noexcept { return cells_[cell]; }
   const Cell& operator[](std::uint32_t cell) const noexcept { return cells_[cell]; }
 
+  // Whether a cell has readers is as good as random: no branch asks. A task that reads twice may be there
+  // twice.
   void add_reader(std::uint32_t cell, TaskId reader) {
     Cell& c = cells_[cell];
-    if (!c.reader || c.reader == reader) {
-      c.reader = reader;
-      return;
-    }
-    const std::uint8_t count = c.more;
-    auto& more = more_[cell].ids;
-    if (count != 0 && more[count - 1U] == pack(reader)) return;
-    if (count < MoreReaders::room) {
-      more[count] = pack(reader);
-      c.more = static_cast<std::uint8_t>(count + 1);
+    if (c.more < MoreReaders::room) {
+      const bool first = !c.reader || c.reader == reader;
+      TaskId* const place = first ? &c.reader : &more_[cell].ids[c.more];
+      *place = reader;
+      c.more = static_cast<std::uint8_t>(c.more + (first ? 0U : 1U));
       return;
     }
     add_to_many_readers(cell, reader);
@@ -143,7 +140,7 @@ class RegionIndex {
   bool any_reader(const Cell& cell, Visit visit) const {
     if (cell.reader && visit(cell.reader)) return true;
     for (std::uint32_t i = 0; i < cell.more; ++i) {
-      if (visit(unpack(more_[static_cast<std::size_t>(&cell - cells_.data())].ids[i]))) return true;
+      if (visit(more_[static_cast<std::size_t>(&cell - cells_.data())].ids[i])) return true;
     }
     for (std::uint32_t c = cell.readers; c != none; c = chunks_[c].next) {
       for (std::uint32_t i = 0; i < chunks_[c].count; ++i) {

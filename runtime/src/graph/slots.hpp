@@ -35,8 +35,8 @@ struct alignas(64) Slot {
   std::uint8_t kind = 0;
   std::uint8_t flags = 0;
   std::uint8_t ring = 0;
-  std::uint32_t pending = 0;  // producers that have not ended, and events
-  std::uint32_t next = none;  // in the free list, a ready queue, the list of tasks to end
+  std::uint32_t pending = 0;            // producers that have not ended, and events
+  std::uint32_t next = none;            // in the free list, a ready queue, the list of tasks to end
   std::uint32_t members = 0;            // still out
   std::uint32_t unplaced = 0;           // intermediates without memory
   std::uint32_t uses = none;            // chunks: intermediates it touches
