@@ -150,7 +150,9 @@ TEST_CASE("all ranks killed at once, at any step of bring-up, leave nothing, and
           const bool reported = std::string(step) == "reported" || std::string(step) == "store";
           // Who goes on after the others reports; whether it got there is the race that the kill decides.
           if (!others_go_on || rank == 2) CHECK(result.has_value() == reported);
-          if (!result) CHECK(result.error() == Errc::peer_lost);
+          // One that waits for the others may still report that the first of them died before it does itself.
+          const bool heard = others_go_on && rank != 2 && !result && result.error() == Errc::chip_failed;
+          if (!result && !heard) CHECK(result.error() == Errc::peer_lost);
           const int code = group.processes[rank].wait();
           if (rank == 2) CHECK(code == -SIGKILL);
         }
