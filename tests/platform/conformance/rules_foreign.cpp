@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -99,6 +100,9 @@ void sinks(Probe& probe) {
       table.dump = Heard::dump;
     }
     auto* const context = api.create_device_context(&table);
+    // Also when the rule fails on the way.
+    const auto end = [&api](troupe_device_context* handle) { api.destroy_device_context(handle); };
+    std::unique_ptr<troupe_device_context, decltype(end)> held(context, end);
     require(context != nullptr, "create_device_context answered null");
     require(api.set_device(context, 0) == 0, "set_device fails");
     troupe_callable callable{};
@@ -113,7 +117,7 @@ void sinks(Probe& probe) {
     run.flags = TROUPE_RUN_PROFILE | TROUPE_RUN_DUMP;
     require(api.run_runtime(context, &run, nullptr) == 0, how + " fails");
     require(y == x, how + " gave a wrong result");
-    require(api.destroy_device_context(context) == 0, "destroy_device_context fails");
+    require(api.destroy_device_context(held.release()) == 0, "destroy_device_context fails");
   }
   const std::lock_guard lock(heard.mutex);
   require(heard.wrong.empty(), "the host's sinks got " + heard.wrong);
