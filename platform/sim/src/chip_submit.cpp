@@ -42,10 +42,11 @@ KernelEntry* ChipEngine::entry_of(const Callable& callable) {
     entry = std::make_unique<KernelEntry>();
     entry->name = callable.name;
     entry->code = {callable.descriptor, callable.foreign.get(), entry->name.c_str()};
-    entry->signature = callable.signature;
     entry->waits.store(callable.foreign != nullptr,
                        std::memory_order_relaxed);  // it may do so in its own way
   }
+  // Registered anew, it may be at the old place with another one.
+  if (entry->signature != callable.signature) entry->signature = callable.signature;
   return entry.get();
 }
 
