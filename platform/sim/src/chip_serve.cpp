@@ -13,7 +13,7 @@ namespace troupe::platform::sim {
 namespace {
 
 constexpr int idle_spins = 1'000;
-// Twice what is submitted between two rounds, so that a backlog shrinks.
+// More than what is submitted between two rounds, so that a backlog shrinks.
 constexpr std::uint32_t help_budget = 128;
 
 void* pointer(std::uint64_t address) noexcept {

@@ -30,7 +30,7 @@ runtime::TaskId to_task(std::uint64_t number) noexcept {
 
 Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
 
-constexpr std::uint32_t help_interval = 64;
+constexpr std::uint32_t help_interval = 32;
 
 }  // namespace
 
