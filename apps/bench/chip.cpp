@@ -1,5 +1,5 @@
 // What one task costs on a simulated chip, and how small a task may be, beside StarPU, OpenMP and TBB.
-//   bench_chip [runs] [tasks] [alone | without-starpu]     alone: without the peers, empty kernels only
+//   bench_chip [runs] [tasks] [alone [ns] | without-starpu]    alone: no peers, only kernels of that length
 // StarPU's workers spin for ever: with a real-time priority they would starve the thread that feeds them.
 // All systems get the same graphs and two threads, and alternate within one run; medians. Every run is
 // checked: each task adds one to a counter of its thread's cell, and a chain's value must come out.
@@ -218,9 +218,11 @@ int main(int argc, char** argv) {
   const std::vector<Graph> graphs{bench::independent(count), bench::chain(count), bench::stencil(count),
                                   bench::random(count), bench::tree(count)};
   for (const auto& graph : graphs) chip.run(graph, 0);  // the first touch of everything
-  std::printf("ns per task, empty kernels, %u tasks, median of %d\n\n", count, runs);
+  const std::uint64_t length = alone && argc > 4 ? static_cast<std::uint64_t>(std::atoi(argv[4])) : 0;
+  std::printf("ns per task, kernels of %llu ns, %u tasks, median of %d\n\n",
+              static_cast<unsigned long long>(length), count, runs);
   print_header(all, "graph");
-  for (const auto& graph : graphs) compare(all, graph, 0, runs);
+  for (const auto& graph : graphs) compare(all, graph, length, runs);
   if (alone) return 0;
   for (const std::uint64_t ns : {2'000, 10'000, 50'000}) {
     std::printf("\nns per task, kernels of %llu us, two threads\n\n",

@@ -94,8 +94,22 @@ class ChipEngine {
     std::int64_t words[runtime::limits::kernel_words] = {};
     std::uint32_t used = 0;
   };
-  /// Ready queues. Quick ones are short; lone ones may wait for others, so each has a thread to itself.
-  enum Kind : std::uint8_t { quick_aic, quick_aiv, aic, aiv, lone_aic, lone_aiv, set_kind, node_kind };
+  /// Ready queues; even ones are for matrix cores. Quick and short: by what their kernels took so far. Lone
+  /// ones may wait for others, so each has a thread to itself.
+  enum Kind : std::uint8_t {
+    quick_aic,
+    quick_aiv,
+    short_aic,
+    short_aiv,
+    aic,
+    aiv,
+    lone_aic,
+    lone_aiv,
+    set_kind,
+    node_kind
+  };
+  /// What a thread takes on: the program's, which has more to do, leaves what is long or unknown to others.
+  enum class Appetite : std::uint8_t { quick, brief, all };
   /// What the program's thread waits for in a call to us.
   enum class Waits : std::uint8_t { nothing, room, element };
   using Lock = std::unique_lock<Baton>;
@@ -137,7 +151,7 @@ class ChipEngine {
   std::string stuck_flags() const;
 
   // chip_schedule.cpp: with the baton
-  bool take(Batch& batch, bool only_quick, bool may_quick);
+  bool take(Batch& batch, Appetite appetite, bool may_quick);
   bool take_kind(Batch& batch, Kind kind);
   void refill(Batch& batch, runtime::Work next);
   std::uint32_t batch_limit(const TaskRecord& task, std::uint32_t ready) const noexcept;
@@ -166,6 +180,7 @@ class ChipEngine {
   void serve(Lock& lock, Role role, const Done& done);
   bool idle(Lock& lock, Role role);
   void help(Lock& lock);
+  void run_own(Lock& lock, std::uint32_t& budget);
   void serve_helper(Helper& helper) noexcept;
   void run_lane(Lane& lane) noexcept;
   void run_batch(Batch& batch, Words& words);

@@ -87,7 +87,7 @@ void ChipEngine::refill(Batch& batch, runtime::Work next) {
 
 bool ChipEngine::take_kind(Batch& batch, Kind kind) {
   if (graph_->ready_count(kind) == 0) return false;
-  const bool on_aic = kind == quick_aic || kind == aic || kind == lone_aic;
+  const bool on_aic = kind % 2 == 0;
   const std::uint32_t core = on_aic ? cores_.take_aic() : cores_.take_aiv();
   if (core == CorePool::none) return false;
   batch.cluster = core / 4;
@@ -97,14 +97,15 @@ bool ChipEngine::take_kind(Batch& batch, Kind kind) {
   return batch.count != 0;
 }
 
-bool ChipEngine::take(Batch& batch, bool only_quick, bool may_quick) {
+bool ChipEngine::take(Batch& batch, Appetite appetite, bool may_quick) {
   if (!active_) return false;
   if (may_quick && (take_kind(batch, quick_aiv) || take_kind(batch, quick_aic))) return true;
-  if (only_quick) return false;
+  if (appetite == Appetite::quick) return false;
   // A set that has to start together is not starved: nothing else starts before it.
   if (!sets_.empty() && sets_.front()->sync_start) return false;
-  return take_kind(batch, lone_aic) || take_kind(batch, lone_aiv) || take_kind(batch, aic) ||
-         take_kind(batch, aiv);
+  if (appetite == Appetite::all && (take_kind(batch, lone_aic) || take_kind(batch, lone_aiv))) return true;
+  if (take_kind(batch, short_aic) || take_kind(batch, short_aiv)) return true;
+  return appetite == Appetite::all && (take_kind(batch, aic) || take_kind(batch, aiv));
 }
 
 bool ChipEngine::can_start(const TaskRecord& task) const noexcept {
@@ -273,7 +274,7 @@ void ChipEngine::latch(const Error& error) {
 
 bool ChipEngine::work_waits() const noexcept {
   if (!active_) return false;
-  for (std::uint8_t kind = aic; kind <= set_kind; ++kind) {
+  for (std::uint8_t kind = short_aic; kind <= set_kind; ++kind) {
     if (graph_->ready_count(kind) != 0) return true;
   }
   if (!sets_.empty() && can_start(*sets_.front())) return true;

@@ -15,6 +15,8 @@ namespace {
 constexpr int idle_spins = 1'000;
 // More than what is submitted between two rounds, so that a backlog shrinks.
 constexpr std::uint32_t help_budget = 128;
+// Ready short tasks that keep the helpers busy until the program looks again.
+constexpr std::uint32_t short_backlog = 64;
 
 void* pointer(std::uint64_t address) noexcept {
   return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
@@ -199,7 +201,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
       --executing_;
       ++looking_;
       end_piece(piece);
-    } else if (take(batch, !takes_all, role != Role::helper || main_busy_)) {
+    } else if (take(batch, takes_all ? Appetite::all : Appetite::brief, role != Role::helper || main_busy_)) {
       if (takes_all) --looking_;
       ++executing_;
       do {
@@ -249,24 +251,34 @@ bool ChipEngine::idle(Lock& lock, Role role) {
   return goes_on;
 }
 
-// The program's thread, between two submits: the short tasks that are ready.
+void ChipEngine::run_own(Lock& lock, std::uint32_t& budget) {
+  ++executing_;
+  helping_ = true;
+  while (own_batch_.count != 0) {
+    main_busy_ = own_batch_.tasks[0]->kind > quick_aiv;
+    want_helper();
+    lock.unlock();
+    run_batch(own_batch_, own_words_);
+    lock.lock();
+    budget -= std::min(budget, own_batch_.count);
+    end_batch(own_batch_, budget != 0);
+  }
+  cores_.give_back(own_batch_.cluster, own_batch_.lane);
+  helping_ = main_busy_ = false;
+  --executing_;
+  signal();
+}
+
+// The program's thread, between two submits: the quick tasks that are ready. And short ones, when the helpers
+// fall behind: a backlog that grows gets cold, and then costs more than it brings.
 void ChipEngine::help(Lock& lock) {
   std::uint32_t budget = help_budget;
   own_batch_.of_main = true;
-  while (budget != 0 && take(own_batch_, true, true)) {
-    ++executing_;
-    helping_ = true;
-    while (own_batch_.count != 0) {
-      lock.unlock();
-      run_batch(own_batch_, own_words_);
-      lock.lock();
-      budget -= std::min(budget, own_batch_.count);
-      end_batch(own_batch_, budget != 0);
-    }
-    cores_.give_back(own_batch_.cluster, own_batch_.lane);
-    helping_ = main_busy_ = false;
-    --executing_;
-    signal();
+  while (budget != 0 && take(own_batch_, Appetite::quick, true)) run_own(lock, budget);
+  std::uint32_t once = 0;
+  while (graph_->ready_count(short_aic) + graph_->ready_count(short_aiv) > short_backlog &&
+         take(own_batch_, Appetite::brief, false)) {
+    run_own(lock, once);
   }
 }
 

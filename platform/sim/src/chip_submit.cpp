@@ -31,6 +31,8 @@ runtime::TaskId to_task(std::uint64_t number) noexcept {
 Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
 
 constexpr std::uint32_t help_interval = 32;
+// What the program's thread may run in between, in microseconds: less than what waking another one costs.
+constexpr std::uint32_t longest_short = 20;
 
 }  // namespace
 
@@ -151,6 +153,8 @@ void ChipEngine::choose_kind(TaskRecord& record) const noexcept {
     record.kind = on_aic ? lone_aic : lone_aiv;
   } else if (record.is_store || (usual != 0 && usual < ticks_per_microsecond() * 2 / 5)) {
     record.kind = on_aic ? quick_aic : quick_aiv;
+  } else if (usual != 0 && usual < ticks_per_microsecond() * longest_short) {
+    record.kind = on_aic ? short_aic : short_aiv;
   } else {
     record.kind = on_aic ? aic : aiv;
   }
