@@ -24,6 +24,40 @@ TEST_CASE_FIXTURE(GraphFixture, "readers wait for the writer, the next writer wa
   CHECK(pop_all() == Ids{again});
 }
 
+TEST_CASE_FIXTURE(GraphFixture,
+                  "a writer waits for every reader that lives, however many there are and were") {
+  std::uint64_t buffer = 0;
+  for (const std::size_t readers : {1U, 2U, 7U, 8U, 9U, 10U, 15U, 16U, 17U, 24U, 40U, 200U}) {
+    for (const std::size_t stay : {1U, 2U, 5U}) {  // every stay-th one lives when the next half comes
+      CAPTURE(readers);
+      CAPTURE(stay);
+      ++buffer;
+      Ids live;
+      for (int half = 0; half < 2; ++half) {
+        for (std::size_t i = 0; i < readers; ++i) {
+          const TaskId reader = task("reader", {on(buffer, Tag::in), on(buffer, Tag::in)});
+          CHECK(pop_all() == Ids{reader});
+          if (i % stay == 0) {
+            live.push_back(reader);
+          } else {
+            graph.complete(reader);
+          }
+        }
+      }
+      const TaskId writer = task("writer", {on(buffer, Tag::out)});
+      for (const TaskId reader : live) {
+        CHECK(graph.state(writer) == TaskState::pending);
+        graph.complete(reader);
+      }
+      CHECK(pop_all() == Ids{writer});
+      const TaskId next = task("next", {on(buffer, Tag::out)});  // the readers of before concern nobody now
+      graph.complete(writer);
+      CHECK(pop_all() == Ids{next});
+      graph.complete(next);
+    }
+  }
+}
+
 TEST_CASE_FIXTURE(GraphFixture, "out_existing waits for the previous writer, no_dep for no one") {
   const TaskId first = task("first", {on(0, Tag::out)});
   task("second", {on(0, Tag::out_existing)});
