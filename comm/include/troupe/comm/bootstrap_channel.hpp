@@ -31,7 +31,8 @@ struct ChipBootstrapFailure {
 /// (docs/communication.md). A view: whoever owns the memory keeps it mapped.
 ///
 /// One writer, any number of readers. Everything is written before the state is (release), and read after it
-/// (acquire). A reader trusts nothing: states and counts that cannot be are bad_blob, texts end with the mailbox.
+/// (acquire). A reader trusts nothing: states and counts that cannot be are bad_blob, texts end with the
+/// mailbox.
 class TROUPE_API ChipBootstrapChannel {
  public:
   /// Errors: bad_argument ("mailbox must not be null", or more than 376 buffers, or misaligned memory).

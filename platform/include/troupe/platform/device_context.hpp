@@ -37,8 +37,8 @@ struct DeviceStatus {
 /// instead of being waited for.
 ///
 /// Move-only. One caller at a time, except `abort`, `comm_abort`, `status` and `properties`, which any thread
-/// may call while another is inside a call other than close. Why no locking here: the actor that owns a context is
-/// that one caller.
+/// may call while another is inside a call other than close. Why no locking here: the actor that owns a
+/// context is that one caller.
 ///
 /// States: created -(set_device)-> ready -(reset_device)-> created; finalize and close are final.
 class TROUPE_API DeviceContext {
