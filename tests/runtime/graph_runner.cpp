@@ -6,6 +6,7 @@
 
 #include "runtime/graph_oracle.hpp"
 #include "runtime/graph_program.hpp"
+#include "runtime/memory_watch.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
 // Runs a program through the graph, in a random legal order with pretended executors, and watches: no byte is
@@ -28,14 +29,13 @@ class Runner {
                                 program.arena_bytes},
                 .block_alignment = program.alignment,
                 .task_window = program.window}),
-        memory_(Program::external_bytes + limits::arenas * program.arena_bytes, 0),
-        reading_(memory_.size(), 0),
-        writing_(memory_.size(), 0),
+        watch_(Program::external_bytes + limits::arenas * program.arena_bytes),
         tasks_(program.tasks),
         refs_(program.buffers),
         queues_(program.executors) {
     // Each executor wants intermediates dirty: whoever reads before writing shows.
-    for (std::size_t i = Program::external_bytes; i < memory_.size(); ++i) memory_[i] = 0xDEAD;
+    Memory& memory = watch_.values();
+    for (std::size_t i = Program::external_bytes; i < memory.size(); ++i) memory[i] = 0xDEAD;
     in_order_ = chance(random_, 60);
     for (std::size_t b = 0; b < program.externals.size(); ++b) {
       refs_[b] = BufferRef{1, 0, program.externals[b].address};
@@ -56,8 +56,8 @@ class Runner {
     Outcome outcome = Outcome::open;
     bool submitted = false, started = false, running = false, cancel_asked = false;
     std::uint32_t members_left = 0, events_left = 0;
-    std::vector<std::size_t> read, written;  // places, while it runs
-    std::vector<std::uint64_t> bases;        // of its uses
+    Footprint footprint;
+    std::vector<std::uint64_t> bases;  // of its uses
   };
 
   void complain(const std::string& what) {
@@ -239,23 +239,12 @@ class Runner {
       task.bases.push_back(base);
       if (use.tag == Tag::no_dep) continue;
       for (const std::uint32_t byte : use.view.bytes()) {
-        (writes(use.tag) ? task.written : task.read).push_back(base + byte);
+        (writes(use.tag) ? task.footprint.written : task.footprint.read).push_back(base + byte);
       }
     }
-    for (auto* places : {&task.read, &task.written}) {
-      std::sort(places->begin(), places->end());
-      places->erase(std::unique(places->begin(), places->end()), places->end());
+    if (const std::string wrong = watch_.begin(task.footprint); !wrong.empty()) {
+      complain("t" + std::to_string(task.op->id) + " " + wrong);
     }
-    for (const std::size_t p : task.written) {
-      if (reading_[p] != 0 || writing_[p] != 0)
-        return complain("t" + std::to_string(task.op->id) + " writes what is in use");
-    }
-    for (const std::size_t p : task.read) {
-      if (writing_[p] != 0)
-        return complain("t" + std::to_string(task.op->id) + " reads what is being written");
-    }
-    for (const std::size_t p : task.written) ++writing_[p];
-    for (const std::size_t p : task.read) ++reading_[p];
   }
 
   bool progress_running() {
@@ -304,15 +293,14 @@ class Runner {
   }
 
   void effect(Task& task) {
-    for (const std::size_t p : task.written) --writing_[p];
-    for (const std::size_t p : task.read) --reading_[p];
+    watch_.end(task.footprint);
     if (graph_.is_poisoned(task.id)) return;
     if (task.op->fails) {
-      for (const std::size_t p : task.written) memory_[p] = 0xBAD;
+      for (const std::size_t p : task.footprint.written) watch_.values()[p] = 0xBAD;
       return;
     }
     const Op& op = *task.op;
-    execute(op, memory_, [&](const Use& use, std::uint32_t byte) {
+    execute(op, watch_.values(), [&](const Use& use, std::uint32_t byte) {
       return task.bases[static_cast<std::size_t>(&use - op.uses.data())] + byte;
     });
   }
@@ -385,8 +373,7 @@ class Runner {
   const Program& program_;
   Random random_;
   TaskGraph graph_;
-  Memory memory_;
-  std::vector<int> reading_, writing_;
+  MemoryWatch watch_;
   std::vector<Task> tasks_;
   std::vector<BufferRef> refs_;
   std::vector<std::deque<std::uint32_t>> queues_;
@@ -404,7 +391,7 @@ void Runner::finish() {
     results.push_back({task.submitted, task.outcome});
     counts[static_cast<std::size_t>(task.outcome)] += task.submitted ? 1 : 0;
   }
-  complain(check_against_oracle(program_, results, memory_));
+  complain(check_against_oracle(program_, results, watch_.values()));
   const GraphStatus status = graph_.status();
   if (status.live != 0 || status.completed != counts[1] || status.failed != counts[2] ||
       status.poisoned != counts[3] || status.cancelled != counts[4]) {
