@@ -172,7 +172,7 @@ consteval std::string_view parameter_word() {
 /// "tensor,f32", null-terminated, at compile time.
 template <class... Params>
 struct SignatureText {
-  static consteval auto make() {
+  static constexpr auto make() {
     std::array<char, (parameter_word<Params>().size() + ... + sizeof...(Params)) + 1> text{};
     std::size_t at = 0;
     [[maybe_unused]] auto put = [&](std::string_view word) {
