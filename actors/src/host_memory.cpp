@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include "troupe/actors/errc.hpp"
 
@@ -18,8 +19,8 @@ constexpr std::uint64_t alignment = 64;
 constexpr std::size_t kept_arenas = 8;
 
 Error no_memory(std::uint64_t bytes) {
-  return {Errc::out_of_memory,
-          "no host memory for " + std::to_string(bytes) + " bytes: " + std::strerror(errno)};
+  return {Errc::out_of_memory, "no host memory for " + std::to_string(bytes) +
+                                   " bytes: " + std::generic_category().message(errno)};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <ostream>
+#include <system_error>
 #include <unordered_map>
 
 #include "troupe/actors/trace_sink.hpp"
@@ -236,7 +237,7 @@ class TraceWriter {
 
 Error cannot_write(const std::string& path) {
   return Error(ErrorCode{3040, "bad_argument"},
-               "cannot write the trace to \"" + path + "\": " + std::strerror(errno),
+               "cannot write the trace to \"" + path + "\": " + std::generic_category().message(errno),
                "does the folder exist, and may you write there?");
 }
 

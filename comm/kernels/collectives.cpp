@@ -7,7 +7,6 @@ namespace troupe::comm::kernels {
 using collective::Algorithm;
 using collective::Kind;
 using collective::Op;
-using collective::Work;
 
 namespace {
 

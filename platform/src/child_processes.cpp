@@ -14,6 +14,7 @@
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "troupe/platform/errc.hpp"
@@ -124,8 +125,8 @@ std::size_t ChildProcesses::running() const noexcept { return children_.size(); 
 Result<void> ChildProcesses::start(Request request) {
   if (request.command.empty()) return Error{Errc::invalid_argument, "no program to start"};
   const auto failed = [&](const char* what, int error) {
-    return Error{Errc::system,
-                 "cannot start '" + request.command[0] + "': " + what + ": " + std::strerror(error)};
+    return Error{Errc::system, "cannot start '" + request.command[0] + "': " + what + ": " +
+                                   std::generic_category().message(error)};
   };
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return failed("pipe", errno);

@@ -80,9 +80,11 @@ class Round {
 RunnerSummary run_in_parallel(const std::vector<RunnerJob>& jobs, const RunnerOptions& options) {
   RunnerSummary summary;
   std::vector<const RunnerJob*> left;
+  left.reserve(jobs.size());
   for (const auto& job : jobs) left.push_back(&job);
   std::vector<Failure> failures = Round{options, left}.run(summary.not_run);
   std::vector<std::string> failed_once;
+  failed_once.reserve(failures.size());
   for (const auto& failure : failures) failed_once.push_back(failure.job->name);
   for (int attempt = 0; attempt < options.retries && !failures.empty() && !options.fail_fast; ++attempt) {
     left.clear();

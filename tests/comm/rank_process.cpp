@@ -5,9 +5,8 @@
 //   bootstrap <memory fd> <doorbell fd> <meeting> <rank> <ranks> <how>    how: ok, die, bad
 //   chip      <mailbox> <meeting> <rank> <ranks> <input> <output> <step>  bring-up with named things; says
 //                                      "at <step>" at every step, and at <step> waits for a line
-//   attach    <mailbox> <how>                              how: ok, error, die, silent, other (as another
-//   user) own       <name> <how>             owns a mailbox <name> and a segment <name>-staging until a line
-//   comes;
+//   attach    <mailbox> <how>          how: ok, error, die, silent, other (as another user)
+//   own       <name> <how>             owns a mailbox <name> and a segment <name>-staging until a line comes;
 //                                      how: self, other (as another user)
 //
 // Exit: 0 good, 10 peer_lost, 11 any other error (printed), 12 a wrong answer, 13 a collective that asked for
@@ -33,13 +32,14 @@ namespace {
 std::atomic<std::uint64_t> allocations;  // operator new has nowhere else to keep it
 }  // namespace
 
-void* operator new(std::size_t bytes) {
+// Not inlined: g++ would take a std::free that it sees for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   ++allocations;
   if (void* memory = std::malloc(bytes)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {
 

@@ -8,6 +8,7 @@
 #include "collective/lanes.hpp"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define TROUPE_AVX2 __attribute__((target("avx2,f16c"), always_inline)) inline
 #define TROUPE_AVX2_ENTRY __attribute__((target("avx2,f16c")))
@@ -193,7 +194,11 @@ std::size_t elements_to_alignment(const Reduction& reduction, std::size_t elemen
 
 }  // namespace
 
-bool have_avx2() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"); }
+bool have_avx2() noexcept {
+  unsigned a = 0, b = 0, features = 0, d = 0;  // not every compiler's builtin knows f16c
+  return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &features, &d) != 0 &&
+         (features & bit_F16C) != 0;
+}
 
 void reduce_avx2(const Reduction& reduction) noexcept {
   constexpr std::size_t chunk = 2 * width;

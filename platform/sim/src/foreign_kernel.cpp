@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include "sim_hooks.hpp"
 #include "troupe/platform/errc.hpp"
@@ -79,7 +80,7 @@ Result<std::unique_ptr<ForeignKernel>> ForeignKernel::load(std::string_view name
   std::unique_ptr<ForeignKernel> kernel(new ForeignKernel(name));
   kernel->file_ = memfd_create(kernel->name_.c_str(), MFD_CLOEXEC);
   if (kernel->file_ < 0 || !write_all(kernel->file_, object)) {
-    return cannot_load(name, std::string("no memory file: ") + std::strerror(errno));
+    return cannot_load(name, "no memory file: " + std::generic_category().message(errno));
   }
   // The file stays open as long as the library: the loader knows libraries by path, so a path that came back
   // with a recycled descriptor would name the old one.

@@ -126,7 +126,8 @@ Result<void> play(const Scene& scene, const SceneCase& how, DeviceContext& conte
 Result<void> run_scene(const Scene& scene, const SceneCase& how, const std::string& platform, int device,
                        const troupe_module_v1& module, int rounds, bool compare) try {
   // Before the platform is loaded, and before this process has a second thread.
-  for (const auto& [name, value] : how.environment) setenv(name.c_str(), value.c_str(), 1);
+  for (const auto& [name, value] : how.environment)
+    setenv(name.c_str(), value.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
   const auto library = DeviceLibrary::open(platform);
   if (!library) return library.error();
   auto context = DeviceContext::create(library->api(), std::make_shared<HostThreads>()).value();

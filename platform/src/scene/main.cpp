@@ -180,6 +180,7 @@ int scene_main(int argc, char** argv, const troupe_module_v1& module, const std:
   if (choice->child) return play_here(*choice, chosen.front(), module);
 
   std::vector<RunnerJob> jobs;
+  jobs.reserve(chosen.size());
   for (const auto& one : chosen) {
     jobs.push_back({one.name(), [&choice, &again, one](int device) {
                       auto command = again;
