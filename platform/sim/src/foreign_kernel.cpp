@@ -86,7 +86,8 @@ Result<std::unique_ptr<ForeignKernel>> ForeignKernel::load(std::string_view name
   // with a recycled descriptor would name the old one.
   const std::string path = "/proc/self/fd/" + std::to_string(kernel->file_);
   kernel->library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (kernel->library_ == nullptr) return cannot_load(name, dlerror());
+  if (kernel->library_ == nullptr)
+    return cannot_load(name, dlerror());  // NOLINT(concurrency-mt-unsafe): per thread in glibc
   kernel->entry_ = reinterpret_cast<Entry>(dlsym(kernel->library_, "kernel_entry"));
   if (kernel->entry_ == nullptr) return cannot_load(name, "it exports no kernel_entry");
   using RegisterHooks = void (*)(void*, void*);
