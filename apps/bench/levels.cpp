@@ -1,0 +1,226 @@
+// Costs through the actors: a run, a task, a chain, an await, many chips, on a device that does nothing but
+// end its runs, so that what is measured is troupe. Wall time and processor time per task, medians.
+//   bench_levels [repeats]
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "troupe/platform/scripted_chip.hpp"
+#include "troupe/troupe.hpp"
+
+using namespace troupe;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+double seconds(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+
+/// A device without kernels: every run ends at the host's next turn. What remains is what troupe costs.
+struct NullDevice {
+  troupe_host host{};
+  std::mutex mutex;
+  std::vector<troupe_completion> ends;
+  bool posted = false;
+  int32_t device = -1;
+};
+
+NullDevice* null_device(troupe_device_context* context) { return reinterpret_cast<NullDevice*>(context); }
+
+void null_turn(void* arg, std::int32_t cancelled) {
+  auto& device = *static_cast<NullDevice*>(arg);
+  std::vector<troupe_completion> ends;
+  {
+    std::lock_guard guard(device.mutex);
+    ends.swap(device.ends);
+    device.posted = false;
+  }
+  if (cancelled == 0) device.host.complete(device.host.data, ends.data(), ends.size());
+}
+
+std::int32_t null_launch(troupe_device_context* context, const troupe_run* runs, size_t count,
+                         std::uint64_t) {
+  auto& device = *null_device(context);
+  bool post = false;
+  {
+    std::lock_guard guard(device.mutex);
+    for (size_t i = 0; i < count; ++i) device.ends.emplace_back().correlation = runs[i].correlation;
+    post = !std::exchange(device.posted, true);
+  }
+  if (post) device.host.post(device.host.data, 0, null_turn, &device);
+  return 0;
+}
+
+platform::DeviceApi null_api() {
+  auto api = platform::ScriptedChip().api();
+  api.create_device_context = [](const troupe_host* host) {
+    auto* device = new NullDevice;
+    device->host = *host;
+    return reinterpret_cast<troupe_device_context*>(device);
+  };
+  api.destroy_device_context = [](troupe_device_context* context) -> std::int32_t {
+    return delete null_device(context), 0;
+  };
+  api.set_device = [](troupe_device_context*, std::int32_t) -> std::int32_t { return 0; };
+  api.reset_device = [](troupe_device_context*) -> std::int32_t { return 0; };
+  api.finalize_device = [](troupe_device_context*) -> std::int32_t { return 0; };
+  api.register_callable = [](troupe_device_context*, const troupe_callable*,
+                             std::uint64_t* id) -> std::int32_t { return *id = 1, 0; };
+  api.launch_runs = null_launch;
+  api.abort_runs = [](troupe_device_context*, std::uint64_t) -> std::int32_t { return 0; };
+  api.device_properties = [](troupe_device_context*, troupe_device_properties* properties) -> std::int32_t {
+    properties->queue_depth = 1U << 20U;
+    return 0;
+  };
+  return api;
+}
+
+Node node_of(System& system, int chips) {
+  NodeConfig config;
+  config.chips = chips;
+  config.device = [](int, std::uint32_t) { return Result<platform::DeviceApi>(null_api()); };
+  auto node = system.node(config);
+  node.add_kernel("empty");
+  return node;
+}
+
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  auto of = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return of(usage.ru_utime) + of(usage.ru_stime);
+}
+
+struct Series {
+  std::vector<double> values;
+  double cpu =
+      0;  ///< processor time per unit, of the cheapest repeat: what a busy machine hides in wall time
+  void add(double value) { values.push_back(value); }
+  double at(double q) {
+    std::sort(values.begin(), values.end());
+    return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
+  }
+};
+
+void report(const std::string& what, Series series, const char* unit, const char* goal) {
+  std::printf("%-52s %9.3f us/%-4s (%.3f to %.3f)  cpu %8.3f us  goal %s\n", what.c_str(), series.at(0.5),
+              unit, series.at(0), series.at(1), series.cpu, goal);
+  std::fflush(stdout);
+}
+
+/// `body` does `units` of something.
+Series repeat(int repeats, int units, const std::function<void()>& body) {
+  Series series;
+  body();
+  for (int i = 0; i < repeats; ++i) {
+    const auto cpu = cpu_seconds();
+    const auto begin = Clock::now();
+    body();
+    series.add(seconds(begin) / units * 1e6);
+    const auto spent = (cpu_seconds() - cpu) / units * 1e6;
+    if (i == 0 || spent < series.cpu) series.cpu = spent;
+  }
+  return series;
+}
+
+void independent(Orchestrator& node, Tensor x, int tasks, int tensors) {
+  const auto& empty = node.callable("empty");
+  std::vector<Tensor> parts;
+  for (std::uint64_t t = 0; t < static_cast<std::uint64_t>(tensors); ++t) {
+    parts.push_back(x.elements() > 1 ? x.slice(0, t, t + 1) : x);
+  }
+  for (int i = 0; i < tasks; ++i) {
+    actors::detail::SubmitCall call;
+    for (const auto& part : parts) call.take(in(part));
+    node.submit_gathered(empty, std::move(call));
+  }
+}
+
+void chain(Orchestrator& node, Tensor x, int tasks) {
+  const auto& empty = node.callable("empty");
+  for (int i = 0; i < tasks; ++i) node.submit(empty, inout(x));
+}
+
+Program awaits(Orchestrator& node, Tensor x, int tasks) {
+  const auto& empty = node.callable("empty");
+  for (int i = 0; i < tasks; ++i) co_await node.submit(empty, inout(x));
+}
+
+long resident_kib() {
+  long pages = 0;
+  if (auto* file = std::fopen("/proc/self/statm", "r")) {
+    long size = 0;
+    if (std::fscanf(file, "%ld %ld", &size, &pages) != 2) pages = 0;
+    std::fclose(file);
+  }
+  return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int repeats = argc > 1 ? std::atoi(argv[1]) : 9;
+  System system;
+  for (int chips : {1, 2, 8, 64}) {
+    auto node = node_of(system, chips);
+    auto x = node.tensor<float>({1});
+    const auto label = [&](const char* what) {
+      return std::string(what) + ", " + std::to_string(chips) + " chips";
+    };
+    report(label("independent, 3 tensors"),
+           repeat(repeats, 20000, [&] { node.run(independent, x, 20000, 3); }), "task", "<= 0.5");
+    report(label("chain"), repeat(repeats, 20000, [&] { node.run(chain, x, 20000); }), "task", "<= 1.0");
+    report(label("awaited by a coroutine"), repeat(repeats, 2000, [&] { node.run(awaits, x, 2000); }), "task",
+           "<= 3");
+    report(label("a run with one task, from main"),
+           repeat(repeats, 200,
+                  [&] {
+                    for (int i = 0; i < 200; ++i) node.run(independent, x, 1, 3);
+                  }),
+           "run", "<= 10");
+  }
+  {
+    auto node = node_of(system, 1);
+    auto x = node.tensor<float>({142});
+    for (int tensors : {3, 32, 142}) {
+      report("independent, " + std::to_string(tensors) + " tensors",
+             repeat(repeats, 2000, [&] { node.run(independent, x, 2000, tensors); }), "task",
+             tensors == 142 ? "<= 10" : "-");
+    }
+    node.run(independent, x, 100000, 3);
+    const auto before = resident_kib();
+    const auto begin = Clock::now();
+    node.run(independent, x, 1000000, 3);
+    std::printf("1,000,000 tasks in one run: %.3f us/task, resident memory %+ld KiB against 100,000 tasks\n",
+                seconds(begin), resident_kib() - before);
+  }
+  {
+    const auto begin = Clock::now();
+    auto node = node_of(system, 1000);
+    const auto up = seconds(begin);
+    auto x = node.tensor<float>({1});
+    node.run(
+        [](Orchestrator& n, Tensor one) {
+          for (int i = 0; i < 1000; ++i) n.submit("empty", in(one), on_chip(i));
+        },
+        x);
+    std::printf("1,000 chips, one task each: up in %.3f s, all done after %.3f s  goal <= 2 s\n", up,
+                seconds(begin));
+    const auto cpu = cpu_seconds();
+    const auto idle = Clock::now();
+    usleep(1000000);
+    std::printf("idle with 1,000 chips: %.2f %% of a core\n", (cpu_seconds() - cpu) / seconds(idle) * 100);
+  }
+  return 0;
+}
