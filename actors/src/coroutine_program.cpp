@@ -10,14 +10,20 @@ class CoroutineProgram;
 class ActorPort final : public ProgramPort {
  public:
   ActorPort(ProgramActor::pointer self, Run run) : self_(self), run_(std::move(run)) {}
-  void send(Submit submit) override { self_->send(run_, std::move(submit)); }
+  void send(Submit submit, bool computing) override {
+    // A job of this actor waits in its worker's slot until the handler returns; a stranger's goes to the
+    // others.
+    if (computing) {
+      caf::anon_send(run_, std::move(submit));
+    } else {
+      self_->send(run_, std::move(submit));
+    }
+  }
   void send(Await await) override { self_->send(run_, await); }
   void send(ReadDone done) override { self_->send(run_, done); }
   void send(OpenDomain open) override { self_->send(run_, std::move(open)); }
   void send(ReleaseDomain release) override { self_->send(run_, release); }
   void send(ProgramEnded ended) { self_->send(run_, std::move(ended)); }
-  // The run sits in this worker's own slot until the program suspends; somebody else may take it over.
-  void kick() override {}
   bool may_block() const override { return false; }
   void block() override {}
 
@@ -26,11 +32,27 @@ class ActorPort final : public ProgramPort {
   Run run_;
 };
 
+/// While user code runs, its worker does not count as one that will soon look for work.
+class UserCode {
+ public:
+  explicit UserCode(JobQueue* queue) : queue_(queue) {
+    if (queue_ != nullptr) queue_->end_looking();
+  }
+  UserCode(const UserCode&) = delete;
+  UserCode& operator=(const UserCode&) = delete;
+  ~UserCode() {
+    if (queue_ != nullptr) queue_->begin_looking();
+  }
+
+ private:
+  JobQueue* queue_;
+};
+
 class CoroutineProgram : public ProgramActor::base {
  public:
   CoroutineProgram(caf::actor_config& config, std::shared_ptr<NodeShared> node, RunId id, Run run,
                    std::shared_ptr<BoundProgram> program)
-      : ProgramActor::base(config), program_(std::move(program)) {
+      : ProgramActor::base(config), queue_(shared_queue(system())), program_(std::move(program)) {
     auto port = std::make_unique<ActorPort>(this, std::move(run));
     port_ = port.get();
     core_ = std::make_unique<ProgramCore>(std::move(node), id, std::move(port));
@@ -45,7 +67,11 @@ class CoroutineProgram : public ProgramActor::base {
         [this](Wake& wake) {
           if (!frame_) return;
           core_->on(wake);
-          if (auto next = core_->take_resumable()) next.resume(), after_resume();
+          if (auto next = core_->take_resumable()) {
+            const UserCode here(queue_);
+            next.resume();
+            after_resume();
+          }
         },
         [this](const StopProgram& stop) {
           core_->stop(stop.reason);
@@ -65,6 +91,7 @@ class CoroutineProgram : public ProgramActor::base {
 
  private:
   void start() {
+    const UserCode here(queue_);
     try {
       frame_ = program_->coroutine(*orchestrator_);
       frame_.resume();
@@ -95,6 +122,7 @@ class CoroutineProgram : public ProgramActor::base {
     quit();
   }
 
+  JobQueue* queue_;  ///< null in a deterministic system
   std::shared_ptr<BoundProgram> program_;
   ActorPort* port_ = nullptr;
   std::unique_ptr<ProgramCore> core_;

@@ -161,6 +161,8 @@ Domain DomainRequest::get() {
 // --- orchestrator
 // -------------------------------------------------------------------------------------------
 
+Orchestrator::Orchestrator(ProgramCore& core) : core_(&core), run_(core.run()) {}
+
 Tensor Orchestrator::host_tensor(const runtime::Shape& shape, runtime::DType dtype) {
   return core_->node().memory->tensor(shape, dtype).value();
 }
@@ -175,10 +177,7 @@ Task Orchestrator::group_call(const Callable* callable, std::vector<Args> member
                               detail::SubmitCall call) {
   return {*this, core_->submit_group(callable, std::move(members), std::move(chips), std::move(call))};
 }
-void Orchestrator::flush() {
-  core_->flush();
-  core_->port().kick();
-}
+void Orchestrator::flush() { core_->flush(true); }
 int Orchestrator::chips() const { return core_->node().chips.load(); }
 const std::string& Orchestrator::path() const { return core_->node().path; }
 std::size_t Orchestrator::unfinished() const { return core_->unfinished(); }

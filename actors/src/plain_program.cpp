@@ -10,13 +10,15 @@ class PumpPort final : public ProgramPort {
   PumpPort(Pump& pump, Run run) : pump_(&pump), run_(std::move(run)) {}
 
   void attach(ProgramCore& core) { core_ = &core; }
-  void send(Submit submit) override { pump_->send(run_, std::move(submit)); }
+  void send(Submit submit, bool computing) override {
+    pump_->send(run_, std::move(submit));
+    if (computing) pump_->flush();
+  }
   void send(Await await) override { pump_->send(run_, await); }
   void send(ReadDone done) override { pump_->send(run_, done); }
   void send(OpenDomain open) override { pump_->send(run_, std::move(open)); }
   void send(ReleaseDomain release) override { pump_->send(run_, release); }
   void send(ProgramEnded ended) { pump_->send(run_, std::move(ended)); }
-  void kick() override { pump_->flush(); }
   bool may_block() const override { return true; }
   void block() override {
     pump_->await_data();

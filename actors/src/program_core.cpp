@@ -256,8 +256,7 @@ void ProgramCore::append(Submission line) {
   lines_.push_back(std::move(line));
   send_releases();
   if (lines_.size() < batch_lines) return;
-  flush();
-  port_->kick();
+  flush(true);
   make_room();
 }
 
@@ -274,14 +273,14 @@ void ProgramCore::make_room() {
   }
 }
 
-void ProgramCore::flush() {
+void ProgramCore::flush(bool computing) {
   send_releases();
   if (lines_.empty() && holds_.empty()) return;
   Submit submit;
   submit.lines.reserve(batch_lines);
   submit.lines.swap(lines_);
   submit.holds.swap(holds_);
-  port_->send(std::move(submit));
+  port_->send(std::move(submit), computing);
 }
 
 // --- waiting

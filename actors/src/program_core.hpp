@@ -23,13 +23,12 @@ class ProgramPort {
   ProgramPort& operator=(const ProgramPort&) = delete;
   virtual ~ProgramPort() = default;
 
-  virtual void send(Submit submit) = 0;
+  /// `computing`: the program goes on; somebody else should take the batch up now.
+  virtual void send(Submit submit, bool computing) = 0;
   virtual void send(Await await) = 0;
   virtual void send(ReadDone done) = 0;
   virtual void send(OpenDomain open) = 0;
   virtual void send(ReleaseDomain release) = 0;
-  /// Gets what has been sent going on other threads while the program computes.
-  virtual void kick() = 0;
   virtual bool may_block() const = 0;
   /// Waits for one message and hands it to the core.
   virtual void block() = 0;
@@ -64,7 +63,7 @@ class ProgramCore {
   void read_done(TaskNumber task);
   void begin_scope();
   void end_scope() noexcept;
-  void flush();
+  void flush(bool computing = false);
   std::size_t unfinished() const { return static_cast<std::size_t>(submitted_ - ended_); }
   bool below_soft_limit() const { return unfinished() < node_->soft_limit; }
 

@@ -71,6 +71,14 @@ bool Pump::work_until_message() {
   return !mailbox().empty();
 }
 
+void Pump::finish() {
+  // A little is done here, where its data is warm, rather than by a worker that would have to be woken for
+  // it.
+  for (int i = 0; queue_ != nullptr && i < 16 && unit_.run_one(); ++i) {
+  }
+  unit_.flush();
+}
+
 void Pump::step_until_message() {
   unit_.flush();
   while (mailbox().empty()) {
@@ -131,7 +139,7 @@ void PumpPool::give_back(caf::strong_actor_ptr pump) {
 
 PumpPool::Lease::~Lease() {
   if (!pump_) return;
-  get()->flush();
+  get()->finish();
   pool_->give_back(std::move(pump_));
   // A spawn on this thread (the pump's, or of an actor that it ran) gave the thread a reference to the
   // system's logger, which the end of the system waits for. The thread may live on: the reference is taken

@@ -43,8 +43,10 @@ class Pump : public caf::blocking_actor {
   bool await_data(timeout_type deadline) override;
 
   InlineUnit& unit() { return unit_; }
-  /// Runs what is runnable without waiting for anything.
+  /// Hands what is runnable to the scheduler's threads.
   void flush() { unit_.flush(); }
+  /// The call is over: does what little is left of it.
+  void finish();
 
  private:
   bool work_until_message();

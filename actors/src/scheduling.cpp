@@ -49,16 +49,20 @@ void JobQueue::end_looking() {
   if (must_wake()) wake_.notify_one();
 }
 
-caf::resumable* JobQueue::pop() {
+caf::resumable* JobQueue::pop(bool again) {
+  // A running worker counts as one that will look: here it comes.
+  if (!again) looking_.fetch_add(1, std::memory_order_relaxed);
   if (auto* job = try_pop()) return job;
-  // One worker that looks keeps hand-overs short; more would only burn cores.
-  const bool look = looking_.fetch_add(1, std::memory_order_relaxed) == 0;
-  for (int i = 0; look && i < spin_rounds && size_.load(std::memory_order_relaxed) == 0; ++i) pause_briefly();
+  const bool alone = waiting_.fetch_add(1, std::memory_order_relaxed) == 0;
+  for (int i = 0; alone && i < spin_rounds && size_.load(std::memory_order_relaxed) == 0; ++i)
+    pause_briefly();
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
   std::unique_lock guard(mutex_);
-  looking_.fetch_sub(1, std::memory_order_relaxed);
   while (jobs_.empty()) {
     ++parked_;
+    looking_.fetch_sub(1, std::memory_order_relaxed);
     wake_.wait(guard);
+    looking_.fetch_add(1, std::memory_order_relaxed);
     --parked_;
   }
   auto* job = jobs_.front();

@@ -23,8 +23,10 @@ class JobQueue {
   /// A thread promises to come and look until it takes the promise back.
   void begin_looking() { looking_.fetch_add(1, std::memory_order_relaxed); }
   void end_looking();
-  /// The next job: looks for a short while, then parks.
-  caf::resumable* pop();
+  /// The next job, for a worker (`again`: one that ran the job it got before): looks for a short while, then
+  /// parks.
+  caf::resumable* pop(bool again);
+  bool empty() const { return size_.load(std::memory_order_relaxed) == 0; }
 
   template <class F>
   void drain(F f) {
@@ -33,7 +35,7 @@ class JobQueue {
 
  private:
   bool must_wake() const {
-    return parked_ > 0 && jobs_.size() > static_cast<std::size_t>(looking_.load(std::memory_order_relaxed));
+    return parked_ > 0 && static_cast<long>(jobs_.size()) > looking_.load(std::memory_order_relaxed);
   }
 
   std::mutex mutex_;
@@ -41,7 +43,8 @@ class JobQueue {
   std::deque<caf::resumable*> jobs_;
   std::atomic<std::size_t> size_{0};
   int parked_ = 0;
-  std::atomic<int> looking_{0};
+  std::atomic<int> looking_{0};  ///< threads that will look: workers that are not parked, callers that wait
+  std::atomic<int> waiting_{0};  ///< workers in their short look before they park
 };
 
 /// How actors share threads. A job enqueued by a running actor goes to its worker's own slot and runs next on
@@ -58,7 +61,8 @@ class HandOver : public caf::policy::unprofiled {
   struct worker_data {
     explicit worker_data(caf::scheduler::abstract_coordinator*) {}
     caf::resumable* next = nullptr;
-    int streak = 0;  ///< jobs taken from the slot in a row; bounded, so that the queue is served too
+    int streak = 0;        ///< jobs taken from the slot in a row while others wait in the queue
+    bool counted = false;  ///< has taken a job before, so the queue counts it as running
   };
 
   template <class Coordinator>
@@ -84,13 +88,14 @@ class HandOver : public caf::policy::unprofiled {
   template <class Worker>
   caf::resumable* dequeue(Worker* self) {
     auto& own = self->data();
+    auto& queue = self->parent()->data().queue;
     if (own.next != nullptr) {
       auto* job = std::exchange(own.next, nullptr);
-      if (++own.streak < max_streak) return job;
-      external_enqueue(self, job);
+      if (++own.streak < max_streak || queue.empty()) return job;
+      queue.push(job);
     }
     own.streak = 0;
-    return self->parent()->data().queue.pop();
+    return queue.pop(std::exchange(own.counted, true));
   }
   template <class Worker, class F>
   void foreach_resumable(Worker* self, F f) {
@@ -102,7 +107,7 @@ class HandOver : public caf::policy::unprofiled {
   }
 
  private:
-  static constexpr int max_streak = 256;
+  static constexpr int max_streak = 16;
 };
 
 /// The shared queue of a system that runs on `HandOver`; null under the deterministic scheduler.

@@ -141,7 +141,7 @@ void independent(Orchestrator& node, Tensor x, int tasks, int tensors) {
     parts.push_back(x.elements() > 1 ? x.slice(0, t, t + 1) : x);
   }
   for (int i = 0; i < tasks; ++i) {
-    actors::detail::SubmitCall call;
+    auto call = node.new_call(parts.size());
     for (const auto& part : parts) call.take(in(part));
     node.submit_gathered(empty, std::move(call));
   }

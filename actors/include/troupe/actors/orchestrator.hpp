@@ -297,7 +297,7 @@ concept ProgramFunctionPointer =
 /// ran one after the other in program order.
 class TROUPE_API Orchestrator {
  public:
-  explicit Orchestrator(ProgramCore& core) : core_(&core) {}
+  explicit Orchestrator(ProgramCore& core);
   Orchestrator(const Orchestrator&) = delete;
   Orchestrator& operator=(const Orchestrator&) = delete;
 
@@ -336,7 +336,7 @@ class TROUPE_API Orchestrator {
   }
   template <class... Items>
   Task submit(const Callable& callable, Items&&... items) {
-    detail::SubmitCall call;
+    auto call = new_call(sizeof...(Items));
     (call.take(std::forward<Items>(items)), ...);
     return submit_call(&callable, std::move(call));
   }
@@ -378,6 +378,13 @@ class TROUPE_API Orchestrator {
     return submit_group(name, std::move(members), std::vector<int>{}, std::forward<Options>(options)...);
   }
 
+  /// Room for so many arguments of a submit that is gathered piece by piece.
+  detail::SubmitCall new_call(std::size_t arguments) const {
+    detail::SubmitCall call;
+    call.args.run = run_;
+    call.args.values.tensors.reserve(arguments);
+    return call;
+  }
   /// What every submit ends up as.
   Task submit_gathered(const Callable& callable, detail::SubmitCall call) {
     return submit_call(&callable, std::move(call));
@@ -429,6 +436,7 @@ class TROUPE_API Orchestrator {
   Task group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                   detail::SubmitCall call);
   ProgramCore* core_;
+  std::uint64_t run_;
 };
 
 }  // namespace troupe::actors

@@ -43,7 +43,9 @@ class TROUPE_API Args {
  public:
   Args& add(const TensorUse& use) {
     add(use.arg);
-    if (use.hold && use.hold->kept_by_runs()) holds.push_back(use.hold);
+    if (use.hold && use.hold->kept_by_runs() && use.hold->kept_by.load(std::memory_order_relaxed) != run) {
+      holds.push_back(use.hold);
+    }
     return *this;
   }
   Args& add(const runtime::TensorArg& arg) {
@@ -65,6 +67,7 @@ class TROUPE_API Args {
   Arguments values;
   std::vector<std::shared_ptr<BufferHold>> holds;
   std::vector<DomainContext> domains;  ///< they live until the task is done
+  std::uint64_t run = 0;               ///< buffers that this run keeps already are not kept again; 0: unknown
   std::int32_t home = -1;              ///< of a group's member: the chip it belongs on; -1: anywhere
 
  private:
