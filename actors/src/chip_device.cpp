@@ -3,6 +3,7 @@
 
 #include "chip_state.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/host_segment.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -15,6 +16,15 @@ Result<bool> done(const Result<void>& result) {
   return true;
 }
 
+/// "core 3: step, for 120 us, waiting for a flag"
+std::string sentence(const troupe_core_status& core, std::uint64_t now) {
+  std::string text = core.core == TROUPE_NO_CORE ? "chip program" : "core " + std::to_string(core.core);
+  const auto since = now > core.since_ns ? (now - core.since_ns) / 1000 : 0;
+  text += ": " + std::string(core.name) + ", for " + std::to_string(since) + " us";
+  if (core.activity == TROUPE_ACTIVITY_WAITING) text += std::string(", waiting for ") + core.detail;
+  return text;
+}
+
 }  // namespace
 
 Result<std::uint64_t> ChipState::malloc(std::uint64_t bytes) {
@@ -24,7 +34,23 @@ Result<std::uint64_t> ChipState::malloc(std::uint64_t bytes) {
 
 Result<bool> ChipState::free(std::uint64_t address) {
   if (life_ != Life::ready) return wrong_state("free");
-  return done(context_->free(address));
+  auto freed = context_->free(address);
+  if (freed || !(freed.error() == platform::Errc::busy)) return done(freed);
+  busy_memory_.push_back(address);
+  return true;
+}
+
+/// Runs have ended: what they held up may go now.
+void ChipState::release_waiting() {
+  if (life_ != Life::ready) return;
+  std::erase_if(busy_windows_, [this](std::uint64_t window) {
+    auto released = context_->window_release(window);
+    return released || !(released.error() == platform::Errc::busy);
+  });
+  std::erase_if(busy_memory_, [this](std::uint64_t address) {
+    auto freed = context_->free(address);
+    return freed || !(freed.error() == platform::Errc::busy);
+  });
 }
 
 Result<bool> ChipState::copy(DeviceCopy& copy) {
@@ -37,6 +63,24 @@ Result<bool> ChipState::copy(DeviceCopy& copy) {
   if (!copied) return copied.error();
   copy.done += piece;
   return copy.done == copy.bytes;
+}
+
+Result<bool> ChipState::stage(StageBuffer& stage) {
+  if (life_ != Life::ready) return wrong_state(stage.to_device ? "copy_to" : "copy_from");
+  // Through a buffer of ours, not the mapping: a file that shrinks meanwhile is then an error, not a signal.
+  std::vector<std::byte> bounce(static_cast<std::size_t>(std::min(copy_piece, stage.bytes - stage.done)));
+  const auto address = stage.address + stage.done;
+  Result<void> copied;
+  if (stage.to_device) {
+    copied = stage.segment->read(stage.done, bounce);
+    if (copied) copied = context_->copy_to(address, bounce.data(), bounce.size());
+  } else {
+    copied = context_->copy_from(bounce.data(), address, bounce.size());
+    if (copied) copied = stage.segment->write(stage.done, bounce);
+  }
+  if (!copied) return copied.error();
+  stage.done += bounce.size();
+  return stage.done == stage.bytes;
 }
 
 Result<WindowOffer> ChipState::create_window(const WindowCreate& request) {
@@ -66,7 +110,10 @@ void ChipState::abort_window(const WindowAbort& request) {
 
 Result<void> ChipState::release_window(const WindowRelease& request) {
   if (life_ != Life::ready) return {};  // it went with the device
-  return context_->window_release(request.window);
+  auto released = context_->window_release(request.window);
+  if (released || !(released.error() == platform::Errc::busy)) return released;
+  busy_windows_.push_back(request.window);
+  return {};
 }
 
 ExecutorInfo ChipState::describe() const {
@@ -92,24 +139,26 @@ ExecutorStatus ChipState::status() const {
   if (!context_) return status;
   auto device = context_->status();
   if (!device) return status;
-  const auto now = host_->now();
-  for (const auto& core : device->busy) {
-    std::string where = core.core == TROUPE_NO_CORE ? "chip program" : "core " + std::to_string(core.core);
-    const auto since = now > core.since_ns ? (now - core.since_ns) / 1000 : 0;
-    std::string line = where + ": " + core.name + ", for " + std::to_string(since) + " us";
-    if (core.activity == TROUPE_ACTIVITY_WAITING) line += std::string(", waiting for ") + core.detail;
-    status.busy.push_back(std::move(line));
-  }
+  status.memory_used = device->totals.memory_used;
+  status.windows = device->totals.windows;
+  for (const auto& core : device->busy) status.busy.push_back(sentence(core, host_->now()));
   return status;
 }
 
 std::string ChipState::why(const Why& why) const {
   auto meant = [&](const TaskKey& key) { return key.run == why.run && key.task == why.task; };
-  for (const auto& flight : flights_) {
-    if (!flight.ended && meant(flight.key)) return "launched on " + identity_.name;
+  for (std::size_t i = 0; i < flights_.size(); ++i) {
+    if (flights_[i].ended || !meant(flights_[i].key)) continue;
+    std::string text = "launched";
+    auto device = context_ ? context_->status() : Error(Errc::wrong_state, "no device");
+    if (!device) return text;
+    for (const auto& core : device->busy) {
+      if (core.correlation == first_ + i) text = sentence(core, host_->now());
+    }
+    return text;
   }
   for (const auto& request : queued_) {
-    if (meant(request.key)) return "queued on " + identity_.name + ", which has as many runs as it takes";
+    if (meant(request.key)) return "queued, as many runs as it takes are on the device";
   }
   return "not on " + identity_.name;
 }

@@ -46,34 +46,59 @@ Error ChipState::wrong_state(std::string_view call) const {
   return {Errc::chip_lost, identity_.name + ": " + what + ": the device is lost"};
 }
 
-Result<ExecutorInfo> ChipState::bring_up(platform::ContextEvents events) {
-  if (life_ != Life::created) return wrong_state("bring_up");
-  if (!context_) {
-    auto api = load(config_, identity_.incarnation);
-    if (!api) return api.error();
-    auto made = platform::DeviceContext::create(*std::move(api), host_, std::move(events));
-    if (!made) return made.error();
-    context_.emplace(*std::move(made));
-    for (const auto& [name, value] : config_.options) {
-      if (auto set = context_->set_option(name, value); !set) return set.error();
-    }
+OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
+                         std::shared_ptr<platform::Host> host, platform::ContextEvents events) {
+  OpenedDevice opened;
+  auto failed = [&](const Error& error) {
+    opened.error = error;
+    opened.context.reset();
+    return std::move(opened);
+  };
+  auto api = load(config, incarnation);
+  if (!api) return failed(api.error());
+  auto made = platform::DeviceContext::create(*std::move(api), std::move(host), std::move(events));
+  if (!made) return failed(made.error());
+  opened.context.emplace(*std::move(made));
+  for (const auto& [name, value] : config.options) {
+    if (auto set = opened.context->set_option(name, value); !set) return failed(set.error());
   }
-  if (auto set = context_->set_device(config_.device_id); !set) return set.error();
-  auto properties = context_->properties();
-  if (!properties) return properties.error();
-  properties_ = *properties;
+  if (auto set = opened.context->set_device(config.device_id); !set) return failed(set.error());
+  auto properties = opened.context->properties();
+  if (!properties) return failed(properties.error());
+  opened.properties = *properties;
+  return opened;
+}
+
+Result<bool> ChipState::may_bring_up() const {
+  if (life_ != Life::created) return wrong_state("bring_up");
+  return true;
+}
+
+Result<ExecutorInfo> ChipState::adopt(OpenedDevice& device) {
+  if (life_ != Life::created) return wrong_state("bring_up");
+  if (device.error) return *device.error;
+  context_ = std::exchange(device.context, std::nullopt);
+  properties_ = device.properties;
   life_ = Life::ready;
   return describe();
 }
 
-Result<bool> ChipState::reset() {
-  if (life_ == Life::created) return true;
-  if (life_ != Life::ready) return wrong_state("reset");
-  auto done = context_->reset_device();
+void ChipState::forget() {
   callables_.clear();
-  life_ = Life::created;
-  if (!done) return done.error();
-  return true;
+  queued_.clear();
+  first_ += flights_.size();
+  flights_.clear();
+  failures_.clear();
+  busy_windows_.clear();
+  busy_memory_.clear();
+  in_flight_ = 0;
+}
+
+std::optional<platform::DeviceContext> ChipState::reset(std::uint32_t incarnation) {
+  forget();
+  identity_.incarnation = incarnation;
+  if (life_ != Life::finalized) life_ = Life::created;
+  return std::exchange(context_, std::nullopt);
 }
 
 std::optional<platform::DeviceContext> ChipState::take_context() {
@@ -152,7 +177,7 @@ std::optional<TaskResult> ChipState::prepare(TaskRequest& request) {
       return refuse({Errc::bad_argument, "a tensor argument lives on another chip",
                      "run the task where its data is, or copy the data first"});
     }
-    if (buffer.generation != identity_.incarnation) {
+    if (!of_life(buffer.generation, identity_.incarnation)) {
       return refuse({Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
     }
   }
@@ -230,7 +255,7 @@ void ChipState::launch_queued(std::vector<TaskResult>& out) {
       tracer_->launched(run.correlation, body);
     }
     runs_.push_back(run);
-    flights_.push_back({request.key, request.ticket, request.body, false});
+    flights_.push_back({request.key, request.ticket, request.body, false, false});
     ++take;
   }
   auto launched = context_->launch(runs_, first_ - 1);
@@ -297,6 +322,7 @@ std::vector<TaskResult> ChipState::ended(const DeviceDone& done) {
     flights_.pop_front();
     ++first_;
   }
+  if (!busy_windows_.empty() || !busy_memory_.empty()) release_waiting();
   launch_queued(out);
   return out;
 }
@@ -313,10 +339,46 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
     return true;
   });
   for (std::size_t i = 0; i < flights_.size(); ++i) {
+    if (flights_[i].ended || !meant(flights_[i].key)) continue;
     // An abort of a run that has just ended is fine; its completion is on the way.
-    if (!flights_[i].ended && meant(flights_[i].key)) (void)context_->abort(first_ + i);
+    if (context_) (void)context_->abort(first_ + i);
+    flights_[i].asked = true;
   }
   return out;
+}
+
+std::uint64_t ChipState::asked_to_end() const {
+  for (std::size_t i = flights_.size(); i-- > 0;) {
+    if (flights_[i].asked && !flights_[i].ended) return first_ + i;
+  }
+  return 0;
+}
+
+std::optional<Error> ChipState::does_not_end(std::uint64_t number) const {
+  const auto device = context_ ? context_->status() : Error(Errc::wrong_state, "no device");
+  const Flight* late = nullptr;
+  std::string where;
+  bool others = false;
+  for (std::size_t i = 0; i < flights_.size(); ++i) {
+    const auto& flight = flights_[i];
+    if (flight.ended) continue;
+    const bool overdue = flight.asked && first_ + i <= number;
+    if (overdue && late == nullptr) late = &flight;
+    if (!device) continue;
+    for (const auto& core : device->busy) {
+      if (core.correlation != first_ + i) continue;
+      if (!overdue) others = true;
+      if (overdue && where.empty()) {
+        late = &flight;
+        where = " (kernel " + std::string(core.name) + ")";
+      }
+    }
+  }
+  // Nothing overtakes on a device: what waits behind somebody else's kernel may have to wait on.
+  if (late == nullptr || (where.empty() && others)) return std::nullopt;
+  return Error(Errc::chip_lost,
+               "\"" + std::string(late->body->name()) + "\" was given up and does not return" + where,
+               "the chip is in quarantine: its threads and memory stay until the kernel returns");
 }
 
 std::vector<TaskResult> ChipState::abandon(const Error& reason) {

@@ -23,6 +23,18 @@ struct ChipIdentity {
   std::uint32_t incarnation = 0;
 };
 
+/// A device that is set and ready, on its way to the chip that will own it. Closed when it gets lost on the
+/// way.
+struct OpenedDevice {
+  std::optional<platform::DeviceContext> context;
+  troupe_device_properties properties{};
+  std::optional<Error> error;  ///< why there is none
+};
+
+/// Opens and sets the device of a chip. Takes as long as the device does: for a thread that may block.
+TROUPE_API OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
+                                    std::shared_ptr<platform::Host> host, platform::ContextEvents events);
+
 /// A chip's life: created → (bring_up) ready ⇄ (reset) → finalized. Owns the device context and everything on
 /// it: allocations, registered callables, runs in flight. Plain state: the actor around it turns messages
 /// into calls and sends what they return; nothing here waits for the device.
@@ -36,13 +48,17 @@ class TROUPE_API ChipState {
 
   const ChipIdentity& identity() const { return identity_; }
   const std::shared_ptr<ChipTracer>& tracer() const { return tracer_; }
+  const ChipConfig& config() const { return config_; }
   Life life() const { return life_; }
 
-  /// created → ready. `events` is where the device's news goes.
-  Result<ExecutorInfo> bring_up(platform::ContextEvents events);
-  /// ready → created. What was in flight is answered through the device's completions.
-  Result<bool> reset();
-  /// Takes the context out, to be closed where blocking does not hurt. Final.
+  /// Whether bring-up may begin.
+  Result<bool> may_bring_up() const;
+  /// created → ready, with a device that has been opened.
+  Result<ExecutorInfo> adopt(OpenedDevice& device);
+  /// → created: forgets everything on the device and gives its context away, to be closed where blocking does
+  /// not hurt. Nothing is answered.
+  std::optional<platform::DeviceContext> reset(std::uint32_t incarnation);
+  /// The same, → finalized.
   std::optional<platform::DeviceContext> take_context();
 
   /// Launches what credit allows, queues the rest; returns what ended at once (could not be started,
@@ -52,6 +68,11 @@ class TROUPE_API ChipState {
   std::vector<TaskResult> ended(const DeviceDone& done);
   /// Queued ones end here, launched ones are asked to.
   std::vector<TaskResult> cancel(const Cancel& cancel);
+  /// The device's highest number among tasks that were asked to end and have not; 0: none.
+  std::uint64_t asked_to_end() const;
+  /// Those up to `number` have had their time: what the chip has to be given up for, if one is still inside a
+  /// kernel, or if nothing else explains that its end is not heard of.
+  std::optional<Error> does_not_end(std::uint64_t number) const;
   /// Everything in flight, as lost: for an actor that ends while the device runs.
   std::vector<TaskResult> abandon(const Error& reason);
 
@@ -59,9 +80,11 @@ class TROUPE_API ChipState {
   Result<bool> free(std::uint64_t address);
   /// Copies one piece; true when all is done.
   Result<bool> copy(DeviceCopy& copy);
+  Result<bool> stage(StageBuffer& stage);
   Result<WindowOffer> create_window(const WindowCreate& request);
   Result<troupe_window_view> import_window(const WindowImport& request);
   void abort_window(const WindowAbort& request);
+  /// A window (or allocation) that an unfinished run uses goes when the run has ended.
   Result<void> release_window(const WindowRelease& request);
 
   ExecutorInfo describe() const;
@@ -76,6 +99,7 @@ class TROUPE_API ChipState {
     Ticket ticket = 0;
     TaskBodyRef body;
     bool ended = false;
+    bool asked = false;  ///< to end
   };
 
   Error wrong_state(std::string_view call) const;
@@ -85,6 +109,8 @@ class TROUPE_API ChipState {
   TaskResult finish(Flight& flight, const DeviceDone::One& end);
   void remember_failure(const TaskKey& key);
   bool follows_failure(const TaskRequest& request) const;
+  void forget();
+  void release_waiting();
 
   ChipConfig config_;
   ChipIdentity identity_;
@@ -99,7 +125,8 @@ class TROUPE_API ChipState {
   std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;
   std::uint32_t in_flight_ = 0;
-  std::deque<TaskKey> failures_;  ///< the latest; see remember_failure
+  std::deque<TaskKey> failures_;                           ///< the latest; see remember_failure
+  std::vector<std::uint64_t> busy_windows_, busy_memory_;  ///< to be released when runs have ended
   std::uint64_t completed_ = 0, failed_ = 0;
 
   // Scratch of one launch.

@@ -34,6 +34,11 @@ class CommunicatorActor : public Communicator::base {
           holds_ += hold.delta;
           release_if_unused();
         },
+        [this](const MemberReset& reset) {
+          for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
+            if (members_[rank].chip == reset.chip) member_lost(rank);
+          }
+        },
         [this](const Dissolve&) {
           dissolving_ = true;
           release_if_unused();
@@ -81,21 +86,21 @@ class CommunicatorActor : public Communicator::base {
     }
     --open_;
     if (phase_ == Phase::failed) return take_back();
-    if (!offer) return fail(offer.error());
+    if (!offer) return fail(offer.error().inside(members_[rank].name));
     if (open_ > 0) return;
     phase_ = Phase::importing;
     open_ = members_.size();
     for (std::uint32_t r = 0; r < members_.size(); ++r) {
       request(members_[r].handle, caf::infinite, WindowImport{windows_[r], false, blobs_})
-          .then([this](const Result<troupe_window_view>& ready) { imported(ready); },
-                [this, r](const caf::error&) { imported(lost(r)); });
+          .then([this, r](const Result<troupe_window_view>& ready) { imported(r, ready); },
+                [this, r](const caf::error&) { imported(r, lost(r)); });
     }
   }
 
-  void imported(const Result<troupe_window_view>& ready) {
+  void imported(std::uint32_t rank, const Result<troupe_window_view>& ready) {
     --open_;
     if (phase_ == Phase::failed) return take_back();
-    if (!ready) return fail(ready.error());
+    if (!ready) return fail(ready.error().inside(members_[rank].name));
     if (open_ > 0) return;
     open_ = members_.size();
     for (std::uint32_t r = 0; r < members_.size(); ++r) {
@@ -108,10 +113,11 @@ class CommunicatorActor : public Communicator::base {
   void committed(std::uint32_t rank, const Result<troupe_window_view>& view) {
     --open_;
     if (phase_ == Phase::failed) return take_back();
-    if (!view) return fail(view.error());
+    if (!view) return fail(view.error().inside(members_[rank].name));
     const auto& member = members_[rank];
-    info_.ranks[rank] = {member.chip,           member.arena,     member.incarnation,
-                         view->context_address, view->local_base, view->bytes};
+    info_.ranks[rank] = {
+        member.chip,           member.arena,     device_generation(member.incarnation, info_.id),
+        view->context_address, view->local_base, view->bytes};
     if (open_ > 0) return;
     phase_ = Phase::formed;
     promise_.deliver(Result<DomainInfo>(info_));
@@ -125,19 +131,22 @@ class CommunicatorActor : public Communicator::base {
 
   void member_down(const caf::down_msg& down) {
     for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
-      if (!members_[rank].handle || members_[rank].handle.address() != down.source) continue;
-      const auto error = lost(rank);
-      windows_[rank] = 0;  // died with its chip
-      members_[rank].handle = nullptr;
-      // Ends every wait on the domain, in kernels too; the windows stay until their tasks have ended.
-      for (std::uint32_t other = 0; other < members_.size(); ++other) {
-        if (windows_[other] == 0) continue;
-        send(members_[other].handle,
-             WindowAbort{windows_[other], static_cast<std::int32_t>(comm::Errc::peer_lost), rank});
-      }
-      services_->warn(path_, error.message() + "; the domain is revoked");
-      if (phase_ == Phase::creating || phase_ == Phase::importing) fail(error);
+      if (members_[rank].handle && members_[rank].handle.address() == down.source) member_lost(rank);
     }
+  }
+  void member_lost(std::uint32_t rank) {
+    if (!members_[rank].handle) return;
+    const auto error = lost(rank);
+    windows_[rank] = 0;  // died with its chip
+    members_[rank].handle = nullptr;
+    // Ends every wait on the domain, in kernels too; the windows stay until their tasks have ended.
+    for (std::uint32_t other = 0; other < members_.size(); ++other) {
+      if (windows_[other] == 0) continue;
+      send(members_[other].handle,
+           WindowAbort{windows_[other], static_cast<std::int32_t>(comm::Errc::peer_lost), rank});
+    }
+    services_->warn(path_, error.message() + "; the domain is revoked");
+    if (phase_ == Phase::creating || phase_ == Phase::importing) fail(error.inside(members_[rank].name));
   }
 
   void fail(const Error& error) {

@@ -19,7 +19,6 @@ class ActorPort final : public ProgramPort {
       self_->send(run_, std::move(submit));
     }
   }
-  void send(Await await) override { self_->send(run_, await); }
   void send(ReadDone done) override { self_->send(run_, done); }
   void send(OpenDomain open) override { self_->send(run_, std::move(open)); }
   void send(ReleaseDomain release) override { self_->send(run_, release); }

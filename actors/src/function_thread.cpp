@@ -70,15 +70,24 @@ void FunctionQueue::push(std::vector<TaskRequest> requests) {
   changed_.notify_one();
 }
 
-std::vector<TaskResult> FunctionQueue::cancel(const Cancel& cancel) {
+std::vector<TaskResult> FunctionQueue::cancel(const Cancel& cancel, std::uint64_t& inside) {
   std::vector<TaskResult> out;
+  auto meant = [&](const TaskKey& key) {
+    return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
+  };
   std::lock_guard guard(mutex_);
+  inside = !current_.empty() && meant(current_key_) ? started_ : 0;
   std::erase_if(queue_, [&](const TaskRequest& request) {
-    if (request.key.run != cancel.run || (cancel.task != 0 && request.key.task != cancel.task)) return false;
+    if (!meant(request.key)) return false;
     out.push_back({request.key, request.ticket, -1, Outcome::cancelled, std::nullopt});
     return true;
   });
   return out;
+}
+
+std::string FunctionQueue::still_inside(std::uint64_t inside) const {
+  std::lock_guard guard(mutex_);
+  return inside == started_ ? current_ : std::string();
 }
 
 void FunctionQueue::stop() {
@@ -131,6 +140,8 @@ void FunctionQueue::work() {
       request = std::move(queue_.front());
       queue_.pop_front();
       current_ = request.body->name();
+      current_key_ = request.key;
+      ++started_;
     }
     results.push_back(run(request));
   }

@@ -18,7 +18,7 @@ std::optional<Error> call_function(const TaskRequest& request);
 
 /// The queue between a sub-worker and its thread. The thread takes requests in order, skips those whose
 /// producer in the queue failed, and reports results in batches.
-class FunctionQueue {
+class TROUPE_API FunctionQueue {
  public:
   /// `recorder`: null when no trace is taken; `lane`: where the functions appear in it.
   explicit FunctionQueue(std::function<void(std::vector<TaskResult>)> report,
@@ -26,8 +26,10 @@ class FunctionQueue {
       : report_(std::move(report)), recorder_(std::move(recorder)), lane_(lane) {}
 
   void push(std::vector<TaskRequest> requests);
-  /// Removes what has not started.
-  std::vector<TaskResult> cancel(const Cancel& cancel);
+  /// Removes what has not started. `inside`: the number of the function that has and is meant; 0: none.
+  std::vector<TaskResult> cancel(const Cancel& cancel, std::uint64_t& inside);
+  /// The name of function number `inside` while the thread is inside it.
+  std::string still_inside(std::uint64_t inside) const;
   /// The thread ends after the function it is in.
   void stop();
   /// What the thread does until stop().
@@ -48,6 +50,8 @@ class FunctionQueue {
   std::condition_variable changed_;
   std::deque<TaskRequest> queue_;
   std::string current_;
+  TaskKey current_key_;
+  std::uint64_t started_ = 0;  ///< functions so far: their numbers
   bool stopped_ = false;
   std::deque<TaskKey> failures_;  ///< of the thread only
 };

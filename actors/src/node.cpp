@@ -38,8 +38,7 @@ Worker NodeCore::get() {
   return worker;
 }
 
-// --- handle
-// -------------------------------------------------------------------------------------------------
+// --- handle --------------------------------------------------------------------------------------------
 
 bool Handle::done() const { return ref_ && ref_->outcome->done(); }
 
@@ -74,6 +73,18 @@ void Handle::cancel() const {
   }
 }
 
+std::string Handle::why(std::uint64_t task) const {
+  if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
+  if (done()) return "the run has ended";
+  const auto run = caf::actor_cast<Run>(ref_->run);
+  std::string text = "the run has ended";
+  if (!run || ref_->node->gone) return text;
+  auto pump = ref_->node->shared->pumps->take();
+  pump->request(run, caf::infinite, Why{0, task})
+      .receive([&](std::string& answer) { text = std::move(answer); }, [](const caf::error&) {});
+  return text;
+}
+
 RunReport Handle::report() const {
   wait();
   return *ref_->outcome->get();
@@ -85,8 +96,7 @@ Result<void> Handle::result() const {
   return {};
 }
 
-// --- callables
-// ----------------------------------------------------------------------------------------------
+// --- callables -----------------------------------------------------------------------------------------
 
 void Node::load(const std::string& path) const { load(runtime::Module::open(path).value()); }
 void Node::load(const runtime::Module& module) const { core_->shared->callables->load(module).value(); }
@@ -103,8 +113,7 @@ void Node::add_function(const std::string& name, HostFunction function) const {
   add(host_callable(name, std::move(function)));
 }
 
-// --- programs
-// -----------------------------------------------------------------------------------------------
+// --- programs ------------------------------------------------------------------------------------------
 
 void Node::run_bound(RunOptions options, BoundProgram program) const {
   const auto worker = core_->get();
@@ -164,8 +173,7 @@ void Node::run(std::string_view program, const Args& args, RunOptions options) c
   run_bound(std::move(options), callable->program(args.values));
 }
 
-// --- buffers and chips
-// --------------------------------------------------------------------------------------
+// --- buffers and chips ---------------------------------------------------------------------------------
 
 Tensor Node::host_tensor(const runtime::Shape& shape, runtime::DType dtype) const {
   return core_->shared->memory->tensor(shape, dtype).value();
@@ -184,12 +192,35 @@ ChipDevice Node::chip(int index) const {
   return {core_, index};
 }
 
+std::vector<comm::ChipContext> Node::chip_contexts() const {
+  const auto& configured = core_->shared->configured;
+  std::vector<comm::ChipContext> contexts;
+  for (const auto chip : configured.chips()) {
+    auto context = configured.context(chip);
+    if (!context) {
+      throw Error(Errc::chip_lost, "chip " + std::to_string(chip) + " of " + name() +
+                                       " (or a peer of it) died and is being brought up again");
+    }
+    contexts.push_back(*std::move(context));
+  }
+  if (contexts.empty()) {
+    throw Error(Errc::wrong_state, name() + " was brought up without chip_bootstrap_configs");
+  }
+  return contexts;
+}
+void Node::store_to_host(const std::string& name) const {
+  (void)ask<Result<bool>>(*core_, core_->get(), StoreBuffers{name}).value();
+}
+
+void ChipDevice::reset() const {
+  (void)ask<Result<bool>>(*core_, core_->get(), ResetExecutor{index_}).value();
+}
 Tensor ChipDevice::malloc(const runtime::Shape& shape, runtime::DType dtype) const {
   const auto like = runtime::Tensor::unallocated(shape, dtype);
   const auto access = ask<Result<ChipAccess>>(*core_, core_->get(), ChipOf{index_}).value();
   const auto address = ask<Result<std::uint64_t>>(*core_, access.chip, DeviceMalloc{like.bytes()}).value();
   auto hold = std::make_shared<DeviceHold>(caf::actor_cast<caf::weak_actor_ptr>(access.chip), address);
-  const runtime::BufferRef ref{device_arena(index_), access.incarnation, address};
+  const runtime::BufferRef ref{device_arena(index_), device_generation(access.incarnation), address};
   return {runtime::Tensor::create(ref, like.bytes(), 0, shape, dtype).value(), std::move(hold)};
 }
 
@@ -208,7 +239,7 @@ void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, b
                                         to_string(here) + " and " + to_string(there));
   }
   const auto access = ask<Result<ChipAccess>>(core, core.get(), ChipOf{index}).value();
-  if (access.incarnation != there.buffer().generation) {
+  if (!of_life(there.buffer().generation, access.incarnation)) {
     throw Error(Errc::data_lost,
                 "the device tensor died with an earlier life of chip " + std::to_string(index));
   }

@@ -12,6 +12,7 @@
 #include "services.hpp"
 #include "troupe/actors/callable.hpp"
 #include "troupe/actors/config.hpp"
+#include "troupe/actors/domain_spec.hpp"
 #include "troupe/actors/status.hpp"
 #include "troupe/runtime/module.hpp"
 
@@ -31,6 +32,46 @@ class CallableRegistry {
   mutable std::mutex mutex_;
   std::map<std::string, CallableRef, std::less<>> by_name_;
   std::vector<runtime::Module> modules_;
+};
+
+/// What chips that came up from configuration were given: written by their worker, read by programs and
+/// users. Thread-safe.
+class ConfiguredChips {
+ public:
+  void set(std::int32_t chip, comm::ChipContext context, std::shared_ptr<const DomainInfo> domain = {}) {
+    std::lock_guard guard(mutex_);
+    chips_[chip] = {std::move(context), std::move(domain)};
+  }
+  /// Its device died (or a peer's): what it had is gone until it is back.
+  void forget(std::int32_t chip) {
+    std::lock_guard guard(mutex_);
+    if (auto known = chips_.find(chip); known != chips_.end()) known->second = {};
+  }
+  std::optional<comm::ChipContext> context(std::int32_t chip) const {
+    std::lock_guard guard(mutex_);
+    const auto known = chips_.find(chip);
+    return known == chips_.end() ? std::nullopt : known->second.context;
+  }
+  /// The communicator of a chip; null: none.
+  std::shared_ptr<const DomainInfo> domain(std::int32_t chip) const {
+    std::lock_guard guard(mutex_);
+    const auto known = chips_.find(chip);
+    return known == chips_.end() ? nullptr : known->second.domain;
+  }
+  std::vector<std::int32_t> chips() const {
+    std::lock_guard guard(mutex_);
+    std::vector<std::int32_t> numbers;
+    for (const auto& [chip, what] : chips_) numbers.push_back(chip);
+    return numbers;
+  }
+
+ private:
+  struct One {
+    std::optional<comm::ChipContext> context;
+    std::shared_ptr<const DomainInfo> domain;
+  };
+  mutable std::mutex mutex_;
+  std::map<std::int32_t, One> chips_;
 };
 
 class PumpPool;
@@ -56,6 +97,7 @@ struct NodeShared {
     return index >= 0 && static_cast<std::size_t>(index) < kinds.size() &&
            kinds[static_cast<std::size_t>(index)] != ExecutorKind::sub_worker;
   }
+  ConfiguredChips configured;
   mutable std::mutex kinds_mutex;
   std::vector<ExecutorKind> kinds;  ///< by executor number
 };

@@ -17,8 +17,7 @@ void Args::refuse_scalar() const {
               "a task carries at most " + std::to_string(values.scalars.size()) + " scalars");
 }
 
-// --- waiters
-// ------------------------------------------------------------------------------------------------
+// --- waiters -------------------------------------------------------------------------------------------
 
 Waiter::~Waiter() { node_->core_->forget(*this); }
 void Waiter::block() { node_->core_->block_on(*this); }
@@ -109,8 +108,7 @@ Scope::~Scope() {
   if (node_ != nullptr) node_->core_->end_scope();
 }
 
-// --- domains
-// ------------------------------------------------------------------------------------------------
+// --- domains -------------------------------------------------------------------------------------------
 
 Tensor DomainRank::bytes(std::string_view name, runtime::DType dtype) const {
   const auto known = info_->buffers.find(name);
@@ -119,7 +117,7 @@ Tensor DomainRank::bytes(std::string_view name, runtime::DType dtype) const {
   }
   const auto& rank = info_->ranks[index_];
   const auto [offset, size] = known->second;
-  const runtime::BufferRef ref{rank.arena, rank.incarnation, rank.base + offset};
+  const runtime::BufferRef ref{rank.arena, rank.generation, rank.base + offset};
   return runtime::Tensor::create(ref, size, 0, runtime::Shape(size / runtime::size_of(dtype)), dtype).value();
 }
 runtime::ScalarArg DomainRank::address_of(std::string_view name) const {
@@ -133,7 +131,7 @@ DomainContext DomainRank::context() const {
   if (rank.bytes == 0) return context;
   // In words as large as they must be for the extent to fit 32 bits.
   const auto dtype = rank.bytes % 8 == 0 ? runtime::DType::u64 : runtime::DType::u8;
-  const runtime::BufferRef ref{rank.arena, rank.incarnation, rank.base};
+  const runtime::BufferRef ref{rank.arena, rank.generation, rank.base};
   context.window =
       runtime::Tensor::create(ref, rank.bytes, 0, runtime::Shape(rank.bytes / runtime::size_of(dtype)), dtype)
           .value();
@@ -141,8 +139,10 @@ DomainContext DomainRank::context() const {
 }
 
 Domain::Domain(Orchestrator& node, std::shared_ptr<const DomainInfo> info)
-    : info_(std::move(info)),
-      lease_(nullptr, [core = node.core_, id = info_->id](void*) { core->release_domain(id); }) {}
+    : info_(std::move(info)), lease_(nullptr, [core = node.core_->itself(), id = info_->id](void*) {
+        // A domain that outlives its program was taken back with the run.
+        if (const auto alive = core.lock()) (*alive)->release_domain(id);
+      }) {}
 
 void DomainRequest::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
@@ -158,8 +158,14 @@ Domain DomainRequest::get() {
   return await_resume();
 }
 
-// --- orchestrator
-// -------------------------------------------------------------------------------------------
+Domain Orchestrator::configured_domain(int chip) const {
+  auto info = core_->node().configured.domain(chip);
+  if (info) return Domain(std::move(info));
+  throw Error(Errc::wrong_state, "chip " + std::to_string(chip) + " of " + core_->node().name +
+                                     " has no communicator from its configuration");
+}
+
+// --- orchestrator --------------------------------------------------------------------------------------
 
 Orchestrator::Orchestrator(ProgramCore& core) : core_(&core), run_(core.run()) {}
 

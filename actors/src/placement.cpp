@@ -29,42 +29,9 @@ void Placement::up(std::int32_t executor, std::uint32_t credit) {
   touch(executor);
 }
 
-std::vector<TaskResult> Placement::down(std::int32_t executor, const Error& reason) {
-  auto& it = lane(executor);
-  std::vector<TaskResult> lost;
-  for (std::size_t i = 0; i < it.flights.size(); ++i) {
-    if (it.flights[i].ended) continue;
-    lost.push_back({it.flights[i].key, it.first + i, executor, Outcome::lost, reason});
-  }
-  it.first += it.flights.size();
-  it.flights.clear();
-  it.used = 0;
-  it.up = false;
-  return lost;
-}
-
-std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& reason) {
-  auto lost = down(executor, reason);
-  auto& it = lane(executor);
-  it.retired = true;
-  for (auto& entry : std::exchange(it.queue, {})) {
-    if (!entry.group) {
-      lost.push_back({entry.request.key, 0, executor, Outcome::failed, reason});
-      continue;
-    }
-    // All its places go; the first one answers for every member.
-    for (const auto other : entry.group->lanes) {
-      if (other != executor)
-        std::erase_if(lane(other).queue, [&](const Entry& e) { return e.group == entry.group; });
-      touch(other);
-    }
-    for (std::uint32_t member = 0; member < entry.group->request.members; ++member) {
-      auto key = entry.group->request.key;
-      key.member = member;
-      lost.push_back({key, 0, executor, Outcome::failed, reason});
-    }
-  }
-  return lost;
+bool Placement::any_left(ExecutorKind kind) const {
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [kind](const Lane& it) { return it.kind == kind && !it.retired && !it.closing; });
 }
 
 void Placement::open(RunId run, std::int8_t priority) {
@@ -117,7 +84,19 @@ void Placement::take(Ready& ready) {
   const auto known = runs_.find(ready.run);
   if (known == runs_.end()) return;
   known->second.report = ready.report;
+  auto& unseen = known->second.unseen;
+  while (!unseen.empty() && unseen.front().first <= ready.seen) unseen.pop_front();
+  std::vector<TaskNumber> failed;
+  for (const auto& [number, task] : unseen) failed.push_back(task);
   for (auto& request : ready.requests) {
+    const auto& depends = request.depends;
+    if (std::any_of(failed.begin(), failed.end(), [&](TaskNumber task) {
+          return std::binary_search(depends.begin(), depends.end(), task);
+        })) {
+      failed.push_back(request.key.task);  // what follows it in this batch is skipped likewise
+      refused_.push_back({request.key, 0, request.executor, Outcome::skipped, std::nullopt});
+      continue;
+    }
     const bool group = request.body->extras && !request.body->extras->members.empty();
     if (group) {
       take_group(std::move(request));
@@ -125,9 +104,17 @@ void Placement::take(Ready& ready) {
     }
     if (request.executor < 0) request.executor = home_of(request.body->args);
     if (request.executor < 0) {
+      if (!any_left(kind_for(request))) {
+        refuse(request, {Errc::chip_retired, "no executor is left for it"});
+        continue;
+      }
       const auto kind = static_cast<std::size_t>(kind_for(request));
       ++waiting_count_[kind];
-      known->second.waiting[kind].push_back(std::move(request));
+      // Higher priority first, else as they came.
+      auto& waiting = known->second.waiting[kind];
+      auto at = waiting.end();
+      while (at != waiting.begin() && std::prev(at)->priority < request.priority) --at;
+      waiting.insert(at, std::move(request));
       continue;
     }
     const auto executor = request.executor;
@@ -141,6 +128,13 @@ void Placement::take(Ready& ready) {
       touch(executor);
     }
   }
+}
+
+void Placement::told(const TaskResult& result) {
+  const auto known = runs_.find(result.key.run);
+  if (known == runs_.end()) return;
+  const auto number = ++known->second.told;
+  if (result.outcome != Outcome::done) known->second.unseen.emplace_back(number, result.key.task);
 }
 
 void Placement::take_group(TaskRequest request) {
@@ -283,105 +277,6 @@ Placement::Moves Placement::place() {
   outboxes_.clear();
   moves.refused = std::exchange(refused_, {});
   return moves;
-}
-
-std::vector<TaskResult> Placement::results(Results& results) {
-  std::vector<TaskResult> out;
-  if (results.executor < 0 || static_cast<std::size_t>(results.executor) >= lanes_.size()) return out;
-  auto& it = lane(results.executor);
-  for (auto& result : results.results) {
-    if (result.ticket < it.first || result.ticket - it.first >= it.flights.size()) continue;
-    auto& flight = it.flights[result.ticket - it.first];
-    if (flight.ended || !(flight.key == result.key)) continue;
-    flight.ended = true;
-    --it.used;
-    result.executor = results.executor;
-    if (result.outcome != Outcome::done) {
-      // Dependents that still wait here must not run: they are skipped as the executor would have.
-      std::vector<TaskNumber> failed{result.key.task};
-      for (auto& entry : it.queue) {
-        auto& request = entry.request;
-        if (entry.group || request.key.run != result.key.run || request.depends.empty()) continue;
-        if (std::find_first_of(request.depends.begin(), request.depends.end(), failed.begin(),
-                               failed.end()) == request.depends.end()) {
-          continue;
-        }
-        failed.push_back(request.key.task);
-        refused_.push_back({request.key, 0, results.executor, Outcome::skipped, std::nullopt});
-      }
-      std::erase_if(it.queue, [&](const Entry& entry) {
-        return !entry.group && entry.request.key.run == result.key.run &&
-               entry.request.key.task != result.key.task &&
-               std::find(failed.begin(), failed.end(), entry.request.key.task) != failed.end();
-      });
-    }
-    out.push_back(std::move(result));
-  }
-  while (!it.flights.empty() && it.flights.front().ended) {
-    it.flights.pop_front();
-    ++it.first;
-  }
-  touch(results.executor);
-  return out;
-}
-
-std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std::int32_t>& holders) {
-  std::vector<TaskResult> out;
-  auto meant = [&](const TaskKey& key) {
-    return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
-  };
-  auto answer = [&](const TaskRequest& request) {
-    for (std::uint32_t member = 0; member < request.members; ++member) {
-      auto key = request.key;
-      key.member = member;
-      out.push_back({key, 0, request.executor, Outcome::cancelled, std::nullopt});
-    }
-  };
-  if (auto known = runs_.find(cancel.run); known != runs_.end()) {
-    for (std::size_t kind = 0; kind < 3; ++kind) {
-      waiting_count_[kind] -= std::erase_if(known->second.waiting[kind], [&](const TaskRequest& request) {
-        if (meant(request.key)) answer(request);
-        return meant(request.key);
-      });
-    }
-  }
-  for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    auto& it = lanes_[i];
-    const auto removed = std::erase_if(it.queue, [&](const Entry& entry) {
-      const auto& request = entry.group ? entry.group->request : entry.request;
-      if (!meant(request.key)) return false;
-      // A group answers once, from its first place.
-      if (!entry.group || entry.group->lanes.front() == static_cast<std::int32_t>(i)) answer(request);
-      return true;
-    });
-    if (removed > 0) touch(static_cast<std::int32_t>(i));
-    const bool holds = std::any_of(it.flights.begin(), it.flights.end(),
-                                   [&](const Flight& flight) { return !flight.ended && meant(flight.key); });
-    if (holds) holders.push_back(static_cast<std::int32_t>(i));
-  }
-  return out;
-}
-
-std::string Placement::why(RunId run, TaskNumber task) const {
-  for (const auto& it : lanes_) {
-    for (const auto& flight : it.flights) {
-      if (!flight.ended && flight.key.run == run && flight.key.task == task) return "with " + it.name;
-    }
-    for (const auto& entry : it.queue) {
-      const auto& request = entry.group ? entry.group->request : entry.request;
-      if (request.key.run != run || request.key.task != task) continue;
-      if (!it.up) return "waits for " + it.name + " to come back";
-      return entry.group ? "waits until its whole group can start" : "waits for credit of " + it.name;
-    }
-  }
-  if (auto known = runs_.find(run); known != runs_.end()) {
-    for (const auto& queue : known->second.waiting) {
-      for (const auto& request : queue) {
-        if (request.key.task == task) return "waits for any executor with credit";
-      }
-    }
-  }
-  return "not with the node";
 }
 
 }  // namespace troupe::actors

@@ -36,6 +36,8 @@ class TROUPE_API Placement {
   std::size_t size() const { return lanes_.size(); }
   /// The executor is there: its queue moves.
   void up(std::int32_t executor, std::uint32_t credit);
+  /// Nothing goes there for now; what is out, stays out.
+  void suspend(std::int32_t executor) { lane(executor).up = false; }
   /// The executor died: its requests are answered `lost`, its queue waits for it to come back.
   std::vector<TaskResult> down(std::int32_t executor, const Error& reason);
   /// The executor will not come back: what waits for it is answered too.
@@ -47,6 +49,9 @@ class TROUPE_API Placement {
   void open(RunId run, std::int8_t priority);
   void close(RunId run);
   void take(Ready& ready);
+  /// The run will be told how a task ended. Until it says that it knows (`Ready::seen`), it may send what was
+  /// to follow that task: such requests are skipped, wherever the task's executor is by now.
+  void told(const TaskResult& result);
   /// Credit comes back; fills in `executor`. Answers that nobody waits for are dropped.
   std::vector<TaskResult> results(Results& results);
   /// Takes back what has not left; `holders`: executors that have some of it.
@@ -58,6 +63,8 @@ class TROUPE_API Placement {
   std::size_t out(std::int32_t executor) const { return lane(executor).used; }
   bool idle(std::int32_t executor) const { return queued(executor) == 0 && out(executor) == 0; }
   std::string why(RunId run, TaskNumber task) const;
+  /// The executor that has (a member of) the task; -1: none.
+  std::int32_t holder(RunId run, TaskNumber task) const;
 
  private:
   struct Group {
@@ -86,6 +93,9 @@ class TROUPE_API Placement {
     std::int8_t priority = 0;
     bool report = false;
     std::deque<TaskRequest> waiting[3];  ///< by kind of executor
+    std::uint64_t told = 0;              ///< results
+    std::deque<std::pair<std::uint64_t, TaskNumber>>
+        unseen;  ///< failures among them, the run may not know yet
   };
 
   Lane& lane(std::int32_t executor) { return lanes_[static_cast<std::size_t>(executor)]; }
@@ -99,7 +109,9 @@ class TROUPE_API Placement {
   void put(std::int32_t executor, TaskRequest request);
   std::int32_t best(ExecutorKind kind) const;
   void place_waiting(Moves& moves);
+  bool any_left(ExecutorKind kind) const;
   void refuse(const TaskRequest& request, const Error& error);
+  void skip_followers(std::int32_t executor, const TaskKey& key);
 
   std::deque<Lane> lanes_;
   std::map<RunId, RunQueue> runs_;

@@ -273,30 +273,25 @@ void ProgramCore::make_room() {
   }
 }
 
-void ProgramCore::flush(bool computing) {
+void ProgramCore::flush(bool computing, std::optional<Await> await) {
   send_releases();
-  if (lines_.empty() && holds_.empty()) return;
+  if (lines_.empty() && holds_.empty() && !await) return;
   Submit submit;
-  submit.lines.reserve(batch_lines);
+  // The next batch will be about as large as this one.
+  submit.lines.reserve(std::min(batch_lines, lines_.size()));
   submit.lines.swap(lines_);
   submit.holds.swap(holds_);
+  submit.await = await;
   port_->send(std::move(submit), computing);
 }
 
-// --- waiting
-// ------------------------------------------------------------------------------------------------
+// --- waiting -------------------------------------------------------------------------------------------
 
 void ProgramCore::wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit) {
   check_alive();
   waiter.token = next_token_++;
   waiters_.emplace(waiter.token, &waiter);
-  flush();
-  Await await;
-  await.what = what;
-  await.token = waiter.token;
-  await.task = task;
-  await.limit = limit;
-  port_->send(await);
+  flush(false, Await{what, waiter.token, task, limit});
 }
 
 void ProgramCore::open_domain(Waiter& waiter, const DomainSpec& spec) {

@@ -25,7 +25,6 @@ class ProgramPort {
 
   /// `computing`: the program goes on; somebody else should take the batch up now.
   virtual void send(Submit submit, bool computing) = 0;
-  virtual void send(Await await) = 0;
   virtual void send(ReadDone done) = 0;
   virtual void send(OpenDomain open) = 0;
   virtual void send(ReleaseDomain release) = 0;
@@ -53,6 +52,9 @@ class ProgramCore {
   ProgramPort& port() const { return *port_; }
   RunId run() const { return run_; }
 
+  /// For what a program may keep longer than it lives.
+  std::weak_ptr<ProgramCore*> itself() const { return itself_; }
+
   // For the orchestrator.
   const Callable& callable(std::string_view name);
   TaskNumber submit(const Callable* callable, detail::SubmitCall call);
@@ -63,7 +65,7 @@ class ProgramCore {
   void read_done(TaskNumber task);
   void begin_scope();
   void end_scope() noexcept;
-  void flush(bool computing = false);
+  void flush(bool computing = false, std::optional<Await> await = std::nullopt);
   std::size_t unfinished() const { return static_cast<std::size_t>(submitted_ - ended_); }
   bool below_soft_limit() const { return unfinished() < node_->soft_limit; }
 
@@ -108,6 +110,7 @@ class ProgramCore {
   std::unordered_map<std::uint64_t, Waiter*> waiters_;
   std::coroutine_handle<> resumable_;
   std::optional<Error> stopped_;
+  std::shared_ptr<ProgramCore*> itself_ = std::make_shared<ProgramCore*>(this);
   TaskNumber next_task_ = 1;
   std::uint64_t next_buffer_ = 1, next_token_ = 1, submitted_ = 0, ended_ = 0;
   std::size_t depth_ = 0;

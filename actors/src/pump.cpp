@@ -128,7 +128,7 @@ PumpPool::Lease PumpPool::take() {
   caf::scoped_execution_unit unit{system_};
   caf::actor_config config{&unit};
   config.flags |= caf::abstract_actor::is_hidden_flag;
-  auto handle = system_->spawn_impl<Pump, caf::no_spawn_options>(config, this);
+  auto handle = system_->spawn_impl<Pump, caf::hidden>(config, this);
   return {*this, caf::actor_cast<caf::strong_actor_ptr>(handle)};
 }
 
@@ -144,6 +144,14 @@ PumpPool::Lease::~Lease() {
   // A spawn on this thread (the pump's, or of an actor that it ran) gave the thread a reference to the
   // system's logger, which the end of the system waits for. The thread may live on: the reference is taken
   // back.
+  caf::logger::set_current_actor_system(nullptr);
+}
+
+void PumpPool::Lease::discard() {
+  if (!pump_) return;
+  caf::scoped_execution_unit unit{pool_->system_};
+  get()->cleanup(caf::exit_reason::normal, &unit);
+  pump_ = nullptr;
   caf::logger::set_current_actor_system(nullptr);
 }
 

@@ -71,6 +71,8 @@ class PumpPool {
     Lease(Lease&& other) noexcept : pool_(other.pool_), pump_(std::move(other.pump_)) {}
     Lease& operator=(Lease&&) = delete;
     ~Lease();
+    /// Not to be used again: messages may still be on their way to it.
+    void discard();
     Pump* operator->() const { return get(); }
     Pump* get() const { return static_cast<Pump*>(caf::actor_cast<caf::abstract_actor*>(pump_)); }
 

@@ -26,10 +26,13 @@ class RunActor : public Run::base {
     });
     if (deadline_.count() > 0) delayed_send(this, deadline_, DeadlineDue{0});
     return {
-        [this](Submit& lines) { state_.submit(lines), flush(); },
+        [this](Submit& lines) {
+          state_.submit(lines);
+          if (lines.await) state_.await(*lines.await);
+          flush();
+        },
         [this](RunResults& results) { state_.results(results), flush(); },
         [this](const Placed& placed) { state_.placed(placed), flush(); },
-        [this](const Await& await) { state_.await(await), flush(); },
         [this](const ReadDone& read) { state_.read_done(read.task), flush(); },
         [this](const ProgramEnded& over) { state_.program_ended(over), flush(); },
         [this](const CancelRun& order) { state_.cancel(order.reason), flush(); },
@@ -37,7 +40,7 @@ class RunActor : public Run::base {
         [this](const SetDriver& set) { driver_ = set.driver; },
         [this](const OpenDomain& open) { open_domain(open); },
         [this](const ReleaseDomain& release) { send(worker_, release); },
-        [this](const Why& why) { return state_.why(why.task); },
+        [this](const Why& question) { return why(question.task); },
     };
   }
 
@@ -61,7 +64,8 @@ class RunActor : public Run::base {
   void flush() {
     auto effects = state_.advance();
     const auto id = state_.config().id;
-    if (!effects.ready.empty()) send(worker_, Ready{id, effects.report, std::move(effects.ready)});
+    if (!effects.ready.empty())
+      send(worker_, Ready{id, effects.report, std::move(effects.ready), effects.seen});
     for (auto& [domain, delta] : effects.domain_holds) send(worker_, HoldDomain{domain, delta});
     for (const auto task : effects.cancels) send(worker_, Cancel{id, task});
     if (effects.cancel_all) send(worker_, Cancel{id, 0});
@@ -74,6 +78,40 @@ class RunActor : public Run::base {
     if (!effects.finished) return;
     outcome_->set(*std::move(effects.finished));
     quit();
+  }
+
+  /// Of one task, or (`task` 0) of the oldest ones: what each waits for, with whoever has it.
+  caf::typed_response_promise<std::string> why(TaskNumber task) {
+    struct Gather {
+      std::vector<std::string> lines;
+      std::size_t open = 1;
+      caf::typed_response_promise<std::string> promise;
+      void one() {
+        if (--open != 0) return;
+        std::string text;
+        for (const auto& line : lines) text += (text.empty() ? "" : "\n") + line;
+        promise.deliver(std::move(text));
+      }
+    };
+    auto gather = std::make_shared<Gather>();
+    gather->promise = make_response_promise<std::string>();
+    const auto tasks = task != 0 ? std::vector<TaskNumber>{task} : state_.unfinished(8);
+    for (const auto number : tasks) gather->lines.push_back(state_.title(number) + ": " + state_.why(number));
+    if (tasks.empty()) gather->lines.emplace_back("the program is on its way; no task of it is unfinished");
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      if (!state_.with_node(tasks[i])) continue;
+      ++gather->open;
+      request(worker_, caf::infinite, Why{state_.config().id, tasks[i]})
+          .then(
+              [this, gather, i, number = tasks[i]](const std::string& text) {
+                gather->lines[i] = state_.title(number) + ": " + text;
+                gather->one();
+              },
+              [gather](const caf::error&) { gather->one(); });
+    }
+    auto promise = gather->promise;
+    gather->one();
+    return promise;
   }
 
   void open_domain(const OpenDomain& open) {

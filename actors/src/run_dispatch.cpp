@@ -41,17 +41,19 @@ RunEffects RunState::advance() {
     effects_.credit = ended_;
     told_ = ended_;
   }
+  effects_.seen = seen_;
   effects_.report = graph_.status().pending > 0;
   return std::exchange(effects_, {});
 }
 
 std::byte* RunState::arena_base(std::uint32_t arena) {
-  if (!arenas_[arena]) {
-    auto region = memory_->take_arena(config_.arena_bytes);
+  auto& place = memory_->arenas[arena];
+  if (!place) {
+    auto region = memory_->memory->take_arena(config_.arena_bytes);
     if (!region) return nullptr;
-    arenas_[arena] = *region;
+    place = *region;
   }
-  return arenas_[arena]->base();
+  return place->base();
 }
 
 /// Intermediates have their memory now: references become addresses.
@@ -82,13 +84,16 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   request.executor = bound;
   request.priority = record.priority;
   request.members = record.members;
+  if (record.kind == function_kind) request.memory = memory_;
   if (bound >= 0) {
     if (in_order) {
       auto& lane = lanes_[static_cast<std::size_t>(bound)];
       // The graph says "everything it needs is queued there", not what: it follows all that is.
-      request.depends.assign(lane.follow.begin(), lane.follow.end());
+      request.depends.assign(lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first),
+                             lane.follow.end());
       std::sort(request.depends.begin(), request.depends.end());
       lane.follow.clear();
+      lane.first = 0;
     }
     join_lane(record, bound);
   }
@@ -154,10 +159,14 @@ void RunState::leave_lane(const Record& record) {
   if (record.lane < 0) return;
   auto& lane = lanes_[static_cast<std::size_t>(record.lane)];
   --lane.load;
-  if (!lane.follow.empty() && lane.follow.front() == record.number) {
-    lane.follow.pop_front();
+  if (lane.first < lane.follow.size() && lane.follow[lane.first] == record.number) {
+    if (++lane.first * 2 > lane.follow.size()) {
+      lane.follow.erase(lane.follow.begin(), lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first));
+      lane.first = 0;
+    }
   } else {
-    std::erase(lane.follow, record.number);
+    const auto from = lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first);
+    lane.follow.erase(std::remove(from, lane.follow.end(), record.number), lane.follow.end());
   }
   if (!lane.listed) {
     lane.listed = true;
@@ -186,6 +195,7 @@ void RunState::read_done(TaskNumber task) {
 }
 
 void RunState::results(RunResults& results) {
+  seen_ += results.results.size();
   for (auto& result : results.results) one_result(result);
 }
 
@@ -207,8 +217,9 @@ void RunState::one_result(TaskResult& result) {
 
 /// An error with its executor's name in front; a level below has put its own there already.
 Error RunState::located(const Error& error, std::int32_t executor) const {
-  if (executor < 0 || static_cast<std::size_t>(executor) >= config_.executors.size()) return error;
-  const auto& name = config_.executors[static_cast<std::size_t>(executor)];
+  const auto index = static_cast<std::size_t>(executor);
+  if (executor < 0 || !config_.executors || index >= config_.executors->size()) return error;
+  const auto& name = (*config_.executors)[index];
   return error.path().rfind(name, 0) == 0 ? error : error.inside(name);
 }
 

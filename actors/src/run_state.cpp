@@ -19,15 +19,14 @@ runtime::TaskGraphConfig graph_config(const RunConfig& config) {
 
 RunState::RunState(RunConfig config, std::shared_ptr<HostMemory> memory)
     : config_(std::move(config)),
-      memory_(std::move(memory)),
-      graph_(graph_config(config_)),
-      lanes_(config_.executors.size()) {
+      memory_(std::make_shared<RunMemory>(std::move(memory))),
+      graph_(graph_config(config_)) {
   if (config_.recorder) tracer_.emplace(config_.recorder, config_.path, config_.name);
 }
 
-RunState::~RunState() {
-  for (auto& arena : arenas_) {
-    if (arena) memory_->give_back_arena(std::move(arena));
+RunMemory::~RunMemory() {
+  for (auto& arena : arenas) {
+    if (arena) memory->give_back_arena(std::move(arena));
   }
 }
 
@@ -40,8 +39,9 @@ const RunState::Record* RunState::find(TaskNumber number) const {
 }
 
 void RunState::submit(Submit& submit) {
-  holds_.insert(holds_.end(), std::make_move_iterator(submit.holds.begin()),
-                std::make_move_iterator(submit.holds.end()));
+  auto& holds = memory_->holds;
+  holds.insert(holds.end(), std::make_move_iterator(submit.holds.begin()),
+               std::make_move_iterator(submit.holds.end()));
   for (auto& line : submit.lines) apply(line);
 }
 
@@ -244,8 +244,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
 
 bool RunState::everything_ended(TaskNumber upto) { return records_.empty() || oldest_ > upto; }
 
-// --- failures
-// -----------------------------------------------------------------------------------------------
+// --- failures ------------------------------------------------------------------------------------------
 
 /// The error of a task that failed, which from now on is the program's to handle.
 const Error* RunState::awaited_failure(TaskNumber task) {
@@ -269,60 +268,6 @@ std::optional<Error> RunState::first_unawaited(TaskNumber upto) const {
     if (number <= upto && !failure.awaited && !failure.poisoned) return failure.error;
   }
   return std::nullopt;
-}
-
-// --- waiting
-// ------------------------------------------------------------------------------------------------
-
-void RunState::wake(std::uint64_t token, std::optional<Error> error, std::uint64_t value) {
-  if (error) error = error->inside(config_.node);
-  effects_.wakes.push_back({token, std::move(error), value, ended_, nullptr});
-}
-
-void RunState::await(const Await& await) {
-  if (cancelled_ && await.what != Await::What::data) return wake(await.token, *cancelled_);
-  switch (await.what) {
-    case Await::What::task:
-      if (auto* record = find(await.task)) {
-        record->waiters.push_back(await.token);
-      } else {
-        const auto* seen = awaited_failure(await.task);
-        wake(await.token, seen != nullptr ? std::optional<Error>(*seen) : std::nullopt);
-      }
-      break;
-    case Await::What::drained:
-      drains_.push_back({await.token, await.task});
-      break;
-    case Await::What::room:
-      rooms_.emplace_back(await.token, await.limit);
-      break;
-    case Await::What::data:
-      if (auto* record = find(await.task)) {
-        record->read_token = await.token;
-        if (record->in_flight) serve_read(*record);
-      } else {
-        const auto* seen = awaited_failure(await.task);
-        wake(await.token, seen != nullptr ? *seen : Error(Errc::wrong_program, "nothing to read"));
-      }
-      break;
-  }
-}
-
-void RunState::serve_waiters() {
-  std::erase_if(drains_, [this](const DrainWaiter& drain) {
-    if (!everything_ended(drain.upto)) return false;
-    auto error = first_unawaited(drain.upto);
-    if (error) {
-      for (auto& [number, failure] : failures_) failure.awaited = failure.awaited || number <= drain.upto;
-    }
-    wake(drain.token, std::move(error));
-    return true;
-  });
-  std::erase_if(rooms_, [this](const auto& room) {
-    if (live_ >= room.second) return false;
-    wake(room.first, std::nullopt);
-    return true;
-  });
 }
 
 void RunState::program_ended(const ProgramEnded& over) {
@@ -353,28 +298,6 @@ void RunState::deadline_due(TaskNumber task) {
                                 "task \"" + std::string(record->body->name()) + "\" did not end in time");
   record->retries = 0;
   if (!graph_.cancel(record->id, *record->cancel_reason)) effects_.cancels.push_back(task);
-}
-
-std::string RunState::why(TaskNumber task) const {
-  const auto* record = find(task);
-  if (record == nullptr) return "ended";
-  if (record->in_flight) return "with the node";
-  return graph_.why(record->id);
-}
-
-void RunState::check_stuck() {
-  if (live_ == 0 || in_flight_ != 0 || reads_open_ != 0 || cancelled_) return;
-  // A program that is on its way may still submit or release something; one that waits or is over will not.
-  const bool waits = program_over_ || !drains_.empty() || !rooms_.empty() ||
-                     std::any_of(records_.begin(), records_.end(), [](const auto& record) {
-                       return record && (!record->waiters.empty() || record->read_token != 0);
-                     });
-  if (!waits) return;
-  if (auto stuck = graph_.deadlock()) {
-    cancel(Error(Errc::deadlock, "program \"" + config_.name + "\" cannot go on: " + stuck->message())
-               .caused_by(*stuck));
-    reap();
-  }
 }
 
 void RunState::maybe_finish() {

@@ -23,17 +23,32 @@ struct RunConfig {
   std::string name;  ///< of the program
   std::string node;  ///< first segment of the path of its errors
   std::uint64_t arena_bytes = 256ULL << 20U;
-  std::vector<std::string> executors;        ///< their names, for errors
+  /// The executors' names, for errors; shared by the runs of a node.
+  std::shared_ptr<const std::vector<std::string>> executors = {};
   std::int32_t only_chip = -1;               ///< the node's chip when it has exactly one: no placement needed
   std::string path;                          ///< of the node, for traces
   std::shared_ptr<const Recorder> recorder;  ///< null: no trace is taken
   std::uint32_t credit_step = 512;           ///< tell the program after so many ends
 };
 
+/// The memory of a run's tensors: buffers it keeps, arenas of its intermediates. Host functions share it, so
+/// that one that outlives its run finds what it works on.
+struct RunMemory {
+  explicit RunMemory(std::shared_ptr<HostMemory> of) : memory(std::move(of)) {}
+  RunMemory(const RunMemory&) = delete;
+  RunMemory& operator=(const RunMemory&) = delete;
+  ~RunMemory();
+
+  std::shared_ptr<HostMemory> memory;
+  std::vector<std::shared_ptr<BufferHold>> holds;
+  std::array<std::shared_ptr<HostRegion>, runtime::limits::arenas> arenas;
+};
+
 /// What a run wants sent after a message was handled. Taken by the actor around it.
 struct RunEffects {
   std::vector<TaskRequest> ready;
-  bool report = false;  ///< of `ready`: where tasks go matters to dependents
+  bool report = false;     ///< of `ready`: where tasks go matters to dependents
+  std::uint64_t seen = 0;  ///< results taken so far
   std::vector<Wake> wakes;
   std::uint64_t credit = 0;  ///< ended tasks in all, to tell the program; 0: nothing to tell
   std::vector<TaskNumber> cancels;
@@ -49,7 +64,6 @@ struct RunEffects {
 class TROUPE_API RunState {
  public:
   RunState(RunConfig config, std::shared_ptr<HostMemory> memory);
-  ~RunState();
 
   void submit(Submit& submit);
   void placed(const Placed& placed);
@@ -60,6 +74,11 @@ class TROUPE_API RunState {
   void cancel(const Error& reason);
   void deadline_due(TaskNumber task);
   std::string why(TaskNumber task) const;
+  bool with_node(TaskNumber task) const;
+  /// The oldest tasks that have not ended, at most so many.
+  std::vector<TaskNumber> unfinished(std::size_t most) const;
+  /// "task 3 \"step\"": how a task is called when several are meant.
+  std::string title(TaskNumber task) const;
 
   /// Dispatches what became ready and gathers what is to be sent. Call once after each message.
   RunEffects advance();
@@ -136,11 +155,9 @@ class TROUPE_API RunState {
 
   RunConfig config_;
   std::optional<RunTracer> tracer_;
-  std::shared_ptr<HostMemory> memory_;
+  std::shared_ptr<RunMemory> memory_;
   runtime::TaskGraph graph_;
   runtime::AccessList accesses_;
-  std::vector<std::shared_ptr<BufferHold>> holds_;
-  std::array<std::shared_ptr<HostRegion>, runtime::limits::arenas> arenas_;
 
   std::deque<std::unique_ptr<Record>> records_;  ///< by number from `oldest_` on; null: ended
   std::vector<std::unique_ptr<Record>> spare_;
@@ -148,10 +165,12 @@ class TROUPE_API RunState {
   std::unordered_map<std::uint64_t, runtime::BufferRef> intermediates_;
   /// Per executor.
   struct Lane {
-    std::deque<TaskNumber> follow;  ///< what a task that is queued there next has to follow
-    std::uint32_t load = 0;         ///< tasks of this run there
-    std::uint32_t budget = 0;       ///< followers it may still take along
-    bool listed = false;            ///< in moving_
+    /// What a task that is queued there next has to follow, from `first` on.
+    std::vector<TaskNumber> follow;
+    std::size_t first = 0;
+    std::uint32_t load = 0;    ///< tasks of this run there
+    std::uint32_t budget = 0;  ///< followers it may still take along
+    bool listed = false;       ///< in moving_
   };
   std::vector<Lane> lanes_;
   std::vector<std::int32_t> moving_;  ///< lanes where dependents may join
@@ -160,7 +179,7 @@ class TROUPE_API RunState {
   std::vector<DrainWaiter> drains_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> rooms_;  ///< token, limit
 
-  std::uint64_t live_ = 0, ended_ = 0, told_ = 0, reads_open_ = 0, in_flight_ = 0;
+  std::uint64_t seen_ = 0, live_ = 0, ended_ = 0, told_ = 0, reads_open_ = 0, in_flight_ = 0;
   bool program_over_ = false, finished_ = false;
   std::optional<Error> program_error_, cancelled_;
   RunReport report_;

@@ -97,6 +97,11 @@ class HandOver : public caf::policy::unprofiled {
     own.streak = 0;
     return queue.pop(std::exchange(own.counted, true));
   }
+  /// A worker that ends will not look for jobs any more.
+  template <class Worker>
+  void before_shutdown(Worker* self) {
+    if (self->data().counted) self->parent()->data().queue.end_looking();
+  }
   template <class Worker, class F>
   void foreach_resumable(Worker* self, F f) {
     if (auto* job = std::exchange(self->data().next, nullptr)) f(job);

@@ -1,10 +1,14 @@
 #include "services.hpp"
 
+#include <cerrno>
 #include <cstdio>
+#include <ctime>
 #include <memory>
+#include <system_error>
 
 #include "actor_host.hpp"
 #include "recorder.hpp"
+#include "troupe/actors/errc.hpp"
 #include "troupe/platform/manual_host.hpp"
 
 namespace troupe::actors {
@@ -16,6 +20,13 @@ Services::Services(const SystemConfig& config)
       sink_(config.log) {
   if (!host_ && deterministic_) host_ = std::make_shared<platform::ManualHost>();
   if (!host_) host_ = actor_host_ = std::make_shared<ActorHost>();
+  if (!sink_ && !config.log_file.empty()) {
+    file_ = {std::fopen(config.log_file.c_str(), "ae"), [](std::FILE* file) { return std::fclose(file); }};
+    if (!file_) {
+      throw Error(Errc::bad_argument, "log file " + config.log_file + ": " +
+                                          std::error_code(errno, std::generic_category()).message());
+    }
+  }
   if (config.trace) recorder_ = std::make_shared<const Recorder>(config.trace, config.dump, host_);
 }
 
@@ -31,8 +42,17 @@ void Services::log(int level, std::string_view path, std::string_view text) cons
   if (sink_) return sink_(level, path, text);
   constexpr const char* names[] = {"", "error", "warning", "info", "debug"};
   const char* name = level >= 1 && level <= 4 ? names[level] : "note";
-  std::fprintf(stderr, "troupe %s: %.*s: %.*s\n", name, static_cast<int>(path.size()), path.data(),
+  char when[40] = "";
+  if (file_) {
+    std::tm utc{};
+    const auto now = std::time(nullptr);
+    (void)std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ ", gmtime_r(&now, &utc));
+  }
+  // One call, so that lines of different threads do not mix.
+  auto* to = file_ ? file_.get() : stderr;
+  std::fprintf(to, "%stroupe %s: %.*s: %.*s\n", when, name, static_cast<int>(path.size()), path.data(),
                static_cast<int>(text.size()), text.data());
+  if (file_) std::fflush(to);
 }
 
 void Services::run_blocking(const char* name, std::function<void()> work) {

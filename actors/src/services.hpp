@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -60,6 +61,7 @@ class Services : public std::enable_shared_from_this<Services> {
   std::shared_ptr<const Recorder> recorder_;
   int log_level_;
   LogSink sink_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_{nullptr, nullptr};
   std::mutex mutex_;
   std::condition_variable idle_;
   int working_ = 0;

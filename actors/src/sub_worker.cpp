@@ -7,17 +7,20 @@ namespace troupe::actors {
 namespace {
 
 /// From the function thread: results, to be counted and passed on.
-using SubWorkerSelf = Executor::extend<caf::reacts_to<Results>>;
+using SubWorkerSelf = Executor::extend<caf::reacts_to<Results>, caf::reacts_to<GiveUp>>;
 
 class SubWorker : public SubWorkerSelf::base {
  public:
-  SubWorker(caf::actor_config& config, std::shared_ptr<Services> services, std::string title,
-            std::int32_t index, std::string path, ResultSink results)
-      : SubWorkerSelf::base(config),
+  SubWorker(caf::actor_config& actor, std::shared_ptr<Services> services, SubWorkerConfig config,
+            std::string title, std::int32_t index, std::uint32_t incarnation, std::string path,
+            ResultSink results)
+      : SubWorkerSelf::base(actor),
         services_(std::move(services)),
+        config_(config),
         title_(std::move(title)),
         path_(std::move(path)),
         index_(index),
+        incarnation_(incarnation),
         results_(std::move(results)) {}
 
   const char* name() const override { return "sub-worker"; }
@@ -33,13 +36,14 @@ class SubWorker : public SubWorkerSelf::base {
         services_->recorder() ? services_->recorder()->sink().lane(path_, "functions") : 0);
     return {
         [this](Execute& execute) { take(execute); },
-        [this](const Cancel& cancel) { answer(queue_->cancel(cancel)); },
+        [this](const Cancel& order) { cancel(order); },
         [this](const Describe&) {
           return ExecutorInfo{ExecutorKind::sub_worker, title_, {}, 64, 0};
         },
         [this](const GetStatus&) { return status(); },
         [this](const Why&) { return "queued on " + title_; },
         [this](Results& results) { answer(std::move(results.results)); },
+        [this](const GiveUp& order) { give_up(order.task); },
     };
   }
 
@@ -57,10 +61,23 @@ class SubWorker : public SubWorkerSelf::base {
     started_ = true;
     services_->run_blocking("troupe-sub", [queue = queue_] { queue->work(); });
   }
+  void cancel(const Cancel& order) {
+    std::uint64_t inside = 0;
+    answer(queue_->cancel(order, inside));
+    if (inside != 0) delayed_send(this, config_.abort_grace, GiveUp{inside});
+  }
+  /// A function cannot be stopped, only left behind with its thread: another sub-worker takes its place.
+  void give_up(std::uint64_t inside) {
+    const auto name = queue_->still_inside(inside);
+    if (name.empty()) return;
+    quit(exit_with(Error(Errc::function_failed, "function \"" + name + "\" was given up and does not return",
+                         "its thread stays until it does")
+                       .inside(path_)));
+  }
   void answer(std::vector<TaskResult> results) {
     if (results.empty() || !results_) return;
     for (const auto& result : results) ++(result.outcome == Outcome::done ? completed_ : failed_);
-    send(results_, Results{index_, 0, std::move(results)});
+    send(results_, Results{index_, incarnation_, std::move(results)});
   }
   ExecutorStatus status() const {
     ExecutorStatus status;
@@ -77,8 +94,10 @@ class SubWorker : public SubWorkerSelf::base {
   }
 
   std::shared_ptr<Services> services_;
+  SubWorkerConfig config_;
   std::string title_, path_;
   std::int32_t index_;
+  std::uint32_t incarnation_;
   ResultSink results_;
   std::shared_ptr<FunctionQueue> queue_;
   bool started_ = false;
@@ -87,10 +106,11 @@ class SubWorker : public SubWorkerSelf::base {
 
 }  // namespace
 
-Executor spawn_sub_worker(caf::local_actor* parent, std::shared_ptr<Services> services, std::string title,
-                          std::int32_t index, std::string path, ResultSink results) {
-  return parent->spawn<SubWorker>(std::move(services), std::move(title), index, std::move(path),
-                                  std::move(results));
+Executor spawn_sub_worker(caf::local_actor* parent, std::shared_ptr<Services> services,
+                          SubWorkerConfig config, std::string title, std::int32_t index,
+                          std::uint32_t incarnation, std::string path, ResultSink results) {
+  return parent->spawn<SubWorker>(std::move(services), config, std::move(title), index, incarnation,
+                                  std::move(path), std::move(results));
 }
 
 }  // namespace troupe::actors

@@ -40,6 +40,7 @@ SystemConfig system_config(int argc, char** argv) {
     config.threads = static_cast<std::size_t>(number(*threads, "--threads", 0));
   }
   if (auto level = option(argc, argv, "--log-level")) config.log_level = number(*level, "--log-level", 0);
+  if (auto file = option(argc, argv, "--log-file")) config.log_file = *file;
   return config;
 }
 
@@ -59,13 +60,15 @@ std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
     chip.platform = config.platform;
     chip.device_id = config.first_device + i;
     chip.credit = config.credit;
+    chip.abort_grace = config.abort_grace;
     chip.options = config.device_options;
     if (config.device) {
       chip.device = [make = config.device, i](std::uint32_t incarnation) { return make(i, incarnation); };
     }
     worker->executors.emplace_back(std::move(chip));
   }
-  for (int i = 0; i < config.sub_workers; ++i) worker->executors.emplace_back(SubWorkerConfig{});
+  for (int i = 0; i < config.sub_workers; ++i)
+    worker->executors.emplace_back(SubWorkerConfig{config.abort_grace});
   return worker;
 }
 

@@ -102,6 +102,7 @@ Node& Simulation::node() {
     config.soft_limit = options.soft_limit;
     config.hard_limit = options.hard_limit;
     config.arena_bytes = options.arena_bytes;
+    config.chip_bootstrap_configs = options.chip_bootstrap_configs;
     config.device = [script = state_->script](int, std::uint32_t) {
       return Result<platform::DeviceApi>(script.api());
     };
@@ -161,8 +162,8 @@ void Simulation::advance(std::chrono::nanoseconds time) {
 
 std::chrono::nanoseconds Simulation::now() const { return state_->caf_now(); }
 
-void Simulation::kill(int chip) {
-  auto& core = SystemAccess::core(node());
+void kill(const Node& node, int chip) {
+  auto& core = SystemAccess::core(node);
   auto pump = core.shared->pumps->take();
   pump->request(core.get(), caf::infinite, actors::ChipOf{chip})
       .receive(
@@ -171,6 +172,10 @@ void Simulation::kill(int chip) {
           },
           [](const caf::error&) {});
 }
+
+void Simulation::kill(int chip) { testing::kill(node(), chip); }
+
+std::size_t Simulation::sweep_quarantine() { return state_->host->sweep_quarantine(); }
 
 std::vector<Ran> Simulation::ran() const {
   std::vector<Ran> list;

@@ -27,7 +27,7 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
         return ExecutorInfo{ExecutorKind::worker, config_->name, {}, config_->max_runs, 0};
       },
       [this](const GetStatus&) { return status(); },
-      [this](const Why& why) { return placement_.why(why.run, why.task); },
+      [this](const Why& question) { return why(question); },
       [this](Results& ends) { results(ends); },
       [this](Ready& tasks) { ready(tasks); },
       [this](OpenRun& request) { return open(request); },
@@ -35,6 +35,14 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const StartWorker&) { return start_all(); },
       [this](const AddExecutor& add) { return add_executor(add); },
       [this](const RemoveExecutor& remove) { return remove_executor(remove.index); },
+      [this](const ResetExecutor& reset) { return reset_executor(reset.index); },
+      [this](const StoreBuffers& store) {
+        auto promise = make_response_promise<Result<bool>>();
+        store_buffers(store.name, [promise](const std::optional<Error>& error) mutable {
+          promise.deliver(error ? Result<bool>(*error) : Result<bool>(true));
+        });
+        return promise;
+      },
       [this](const AllocateDomain& request) { return allocate_domain(request); },
       [this](const HoldDomain& hold) { hold_domain(hold); },
       [this](const ReleaseDomain& release) { release_domain(release.domain); },
@@ -51,11 +59,15 @@ void WorkerActor::ready(Ready& tasks) {
 void WorkerActor::results(Results& ends) {
   if (ends.executor >= 0 && static_cast<std::size_t>(ends.executor) < children_.size() &&
       child(ends.executor).incarnation != ends.incarnation &&
-      child(ends.executor).kind == ExecutorKind::chip) {
+      child(ends.executor).kind != ExecutorKind::worker) {
     return;  // of an earlier life, which has been answered for
   }
   const auto executor = ends.executor;
   route(placement_.results(ends));
+  if (ends.gone && executor >= 0) {
+    child(executor).gone = true;
+    buried(executor);
+  }
   move();
   if (executor >= 0) remove_if_idle(executor);
 }
@@ -89,7 +101,10 @@ void WorkerActor::route(std::vector<TaskResult> results) {
         return true;
       });
     }
-    for (const auto& result : batch.results) ++(result.outcome == Outcome::done ? completed_ : failed_);
+    for (const auto& result : batch.results) {
+      ++(result.outcome == Outcome::done ? completed_ : failed_);
+      placement_.told(result);
+    }
     if (auto known = runs_.find(run); known != runs_.end()) send(known->second.run, std::move(batch));
   }
 }
@@ -102,8 +117,19 @@ void WorkerActor::cancel(const Cancel& order) {
   move();
 }
 
-ExecutorStatus WorkerActor::status() {
-  ExecutorStatus status;
+/// What the worker knows, and what its executors say of themselves.
+caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
+  struct Gather {
+    ExecutorStatus status;
+    std::size_t open = 1;  // ours, so that the last answer comes when all have been asked
+    caf::typed_response_promise<ExecutorStatus> promise;
+    void one() {
+      if (--open == 0) promise.deliver(std::move(status));
+    }
+  };
+  auto gather = std::make_shared<Gather>();
+  gather->promise = make_response_promise<ExecutorStatus>();
+  auto& status = gather->status;
   status.name = config_->name;
   constexpr std::string_view names[] = {"created", "starting", "up", "stopping"};
   status.state = names[static_cast<std::size_t>(life_)];
@@ -112,17 +138,49 @@ ExecutorStatus WorkerActor::status() {
   status.completed = completed_;
   status.failed = failed_;
   for (const auto& [id, run] : runs_) status.busy.push_back("program " + run.name);
+  status.children.resize(children_.size());
   for (std::size_t i = 0; i < children_.size(); ++i) {
     const auto& it = children_[i];
-    ExecutorStatus one;
+    auto& one = status.children[i];
     one.name = it.name;
     one.state = name_of(it.state);
     one.restarts = it.incarnation;
     one.queued = placement_.queued(static_cast<std::int32_t>(i));
     one.running = placement_.out(static_cast<std::int32_t>(i));
-    status.children.push_back(std::move(one));
+    if (!it.handle) continue;
+    ++gather->open;
+    request(it.handle, caf::infinite, GetStatus{})
+        .then(
+            [gather, i](ExecutorStatus& own) {
+              auto& known = gather->status.children[i];
+              own.name = std::move(known.name);
+              own.state = std::move(known.state);
+              own.restarts = known.restarts;
+              // With us, with the executor, and inside: what it has not started waits too.
+              own.queued += known.queued;
+              known = std::move(own);
+              gather->one();
+            },
+            [gather](const caf::error&) { gather->one(); });
   }
-  return status;
+  const auto promise = gather->promise;
+  gather->one();
+  return promise;
+}
+
+/// What the executor that has the task says of it, if one has it.
+caf::typed_response_promise<std::string> WorkerActor::why(const Why& question) {
+  auto promise = make_response_promise<std::string>();
+  const auto holder = placement_.holder(question.run, question.task);
+  if (holder < 0) {
+    promise.deliver(placement_.why(question.run, question.task));
+    return promise;
+  }
+  const auto with = "with " + child(holder).name;
+  request(child(holder).handle, caf::infinite, question)
+      .then([promise, with](std::string& text) mutable { promise.deliver(with + ": " + text); },
+            [promise, with](const caf::error&) mutable { promise.deliver(with); });
+  return promise;
 }
 
 Worker spawn_worker(caf::actor_system& system, std::shared_ptr<Services> services,

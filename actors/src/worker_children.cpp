@@ -44,8 +44,8 @@ void WorkerActor::spawn_child(std::int32_t index) {
   if (const auto* chip = std::get_if<ChipConfig>(&it.config)) {
     it.chip = spawn_chip(this, services_, *chip, {it.name, index, it.incarnation}, path, sink);
     it.handle = it.chip;
-  } else if (std::holds_alternative<SubWorkerConfig>(it.config)) {
-    it.handle = spawn_sub_worker(this, services_, it.name, index, path, sink);
+  } else if (const auto* sub = std::get_if<SubWorkerConfig>(&it.config)) {
+    it.handle = spawn_sub_worker(this, services_, *sub, it.name, index, it.incarnation, path, sink);
   } else {
     const auto& below = std::get<std::shared_ptr<const WorkerConfig>>(it.config);
     it.worker = spawn<WorkerActor>(
@@ -58,7 +58,7 @@ void WorkerActor::spawn_child(std::int32_t index) {
 void WorkerActor::bring_up(std::int32_t index) {
   auto& it = child(index);
   it.state = ExecutorState::starting;
-  spawn_child(index);
+  if (!it.handle) spawn_child(index);
   const auto life = it.incarnation;
   const Error gone(Errc::chip_lost, it.name + " ended while it was brought up");
   auto failed = [this, index, life, gone](const caf::error& error) {
@@ -66,12 +66,12 @@ void WorkerActor::bring_up(std::int32_t index) {
   };
   if (it.kind == ExecutorKind::sub_worker) {
     request(it.handle, caf::infinite, Describe{})
-        .then([this, index, life](const ExecutorInfo& info) { child_up(index, life, info); }, failed);
+        .then([this, index, life](const ExecutorInfo& info) { child_up(index, life, info.credit); }, failed);
   } else if (it.kind == ExecutorKind::chip) {
     request(it.chip, caf::infinite, BringUp{})
         .then(
             [this, index, life](const Result<ExecutorInfo>& up) {
-              up ? child_up(index, life, *up) : child_failed(index, life, up.error());
+              up ? device_ready(index, life, *up) : child_failed(index, life, up.error());
             },
             failed);
   } else {
@@ -80,7 +80,7 @@ void WorkerActor::bring_up(std::int32_t index) {
             [this, index, life](const Result<bool>& up) {
               if (!up) return child_failed(index, life, up.error());
               const auto& below = *std::get<std::shared_ptr<const WorkerConfig>>(child(index).config);
-              child_up(index, life, {ExecutorKind::worker, below.name, {}, below.max_runs, 0});
+              child_up(index, life, below.max_runs);
             },
             failed);
   }
@@ -95,6 +95,10 @@ caf::typed_response_promise<Result<bool>> WorkerActor::start_all() {
   life_ = Life::starting;
   start_promise_ = promise;
   starting_ = children_.size();
+  if (const auto refusal = plan_bring_up()) {
+    give_up_start(refusal->error, refusal->chip);
+    return promise;
+  }
   if (starting_ == 0) {
     life_ = Life::up;
     promise.deliver(Result<bool>(true));
@@ -104,19 +108,25 @@ caf::typed_response_promise<Result<bool>> WorkerActor::start_all() {
   return promise;
 }
 
-void WorkerActor::child_up(std::int32_t index, std::uint32_t life, const ExecutorInfo& info) {
+void WorkerActor::child_up(std::int32_t index, std::uint32_t life, std::uint32_t credit) {
   auto& it = child(index);
   if (it.incarnation != life || it.state != ExecutorState::starting || life_ == Life::stopping) return;
   it.state = ExecutorState::up;
-  placement_.up(index, info.credit);
+  it.credit = credit;
+  placement_.up(index, credit);
   if (auto asked = adding_.find(index); asked != adding_.end()) {
     asked->second.deliver(Result<std::int32_t>(index));
     adding_.erase(asked);
+  }
+  if (auto asked = resetting_.find(index); asked != resetting_.end()) {
+    asked->second.deliver(Result<bool>(true));
+    resetting_.erase(asked);
   }
   if (life_ == Life::starting && --starting_ == 0) {
     life_ = Life::up;
     start_promise_.deliver(Result<bool>(true));
   }
+  try_domains();
   move();
   admit();
 }
@@ -139,7 +149,7 @@ void WorkerActor::child_failed(std::int32_t index, std::uint32_t life, const Err
 void WorkerActor::give_up_start(const Error& error, std::int32_t index) {
   std::string pending;
   for (const auto& it : children_) {
-    if (it.state == ExecutorState::starting && &it != &child(index))
+    if (it.state == ExecutorState::starting && it.kind != ExecutorKind::sub_worker && &it != &child(index))
       pending += (pending.empty() ? "" : ", ") + it.name;
   }
   const auto& failed = child(index);
@@ -148,16 +158,12 @@ void WorkerActor::give_up_start(const Error& error, std::int32_t index) {
             pending.empty() ? error.hint() : "still pending: " + pending);
   all = all.caused_by(error).inside(config_->name);
   life_ = Life::stopping;
-  for (auto& it : children_) {
-    demonitor(it.handle.address());
-    send_exit(it.handle, caf::exit_reason::user_shutdown);
-    it.state = ExecutorState::retired;
-  }
-  start_promise_.deliver(Result<bool>(all));
-  quit(exit_with(all));
+  start_error_ = all;
+  stop_children();
 }
 
 void WorkerActor::child_down(const caf::down_msg& down) {
+  if (domain_down(down)) return;
   for (std::size_t i = 0; i < children_.size(); ++i) {
     auto& it = children_[i];
     if (!it.handle || it.handle.address() != down.source || it.state == ExecutorState::retired) continue;
@@ -166,15 +172,28 @@ void WorkerActor::child_down(const caf::down_msg& down) {
     const auto reason = error_from(down.reason, fallback);
     if (life_ == Life::stopping) return;
     if (life_ == Life::starting) return child_failed(index, it.incarnation, reason);
-    if (it.removing) return retire(index, reason);
-    return restart(index, reason);
+    it.died = reason;
+    it.state = ExecutorState::lost;
+    placement_.suspend(index);
+    // A chip's device may still write what its tasks write: its last word comes when it cannot.
+    if (it.kind != ExecutorKind::chip) it.gone = true;
+    return buried(index);
   }
+}
+
+/// Nothing of a child that died is left.
+void WorkerActor::buried(std::int32_t index) {
+  auto& it = child(index);
+  if (!it.died || !it.gone || life_ == Life::stopping) return;
+  const auto reason = *std::exchange(it.died, std::nullopt);
+  it.removing ? retire(index, reason) : restart(index, reason);
 }
 
 /// In place, with a fresh context and the next incarnation; not without end.
 void WorkerActor::restart(std::int32_t index, const Error& reason) {
   auto& it = child(index);
   route(placement_.down(index, reason));
+  configured_lost(index);
   const auto now = clock().now();
   it.restarts.push_back(now);
   while (!it.restarts.empty() && now - it.restarts.front() > config_->restart.within) it.restarts.pop_front();
@@ -185,6 +204,8 @@ void WorkerActor::restart(std::int32_t index, const Error& reason) {
   }
   services_->warn(shared_->path, it.name + " is restarted: " + reason.message());
   ++it.incarnation;
+  it.handle = nullptr;
+  it.gone = false;
   bring_up(index);
   move();
 }
@@ -192,7 +213,16 @@ void WorkerActor::restart(std::int32_t index, const Error& reason) {
 void WorkerActor::retire(std::int32_t index, const Error& reason) {
   auto& it = child(index);
   it.state = ExecutorState::retired;
+  it.handle = nullptr;
+  it.chip = nullptr;
+  it.worker = nullptr;
   route(placement_.retire(index, reason));
+  configured_lost(index);
+  if (auto asked = resetting_.find(index); asked != resetting_.end()) {
+    asked->second.deliver(Result<bool>(reason));
+    resetting_.erase(asked);
+  }
+  try_domains();
   if (it.removing) {
     it.removed.deliver(Result<bool>(true));
   } else {
@@ -214,125 +244,6 @@ void WorkerActor::retire(std::int32_t index, const Error& reason) {
   }
   waiting_.clear();
   if (above_) quit(exit_with(escalated));
-}
-
-// --- children that come and go
-// ------------------------------------------------------------------------------
-
-caf::typed_response_promise<Result<std::int32_t>> WorkerActor::add_executor(const AddExecutor& add) {
-  auto promise = make_response_promise<Result<std::int32_t>>();
-  if (life_ != Life::up) {
-    promise.deliver(Result<std::int32_t>(Error(Errc::wrong_state, shared_->path + " is not up")));
-    return promise;
-  }
-  const auto index = add_child(add.config);
-  adding_.emplace(index, promise);
-  bring_up(index);
-  return promise;
-}
-
-caf::typed_response_promise<Result<bool>> WorkerActor::remove_executor(std::int32_t index) {
-  auto promise = make_response_promise<Result<bool>>();
-  if (index < 0 || static_cast<std::size_t>(index) >= children_.size() ||
-      child(index).state == ExecutorState::retired || child(index).removing) {
-    promise.deliver(
-        Result<bool>(Error(Errc::no_such_chip, "there is no executor number " + std::to_string(index))));
-    return promise;
-  }
-  child(index).removing = true;
-  child(index).removed = promise;
-  placement_.close_lane(index);
-  remove_if_idle(index);
-  return promise;
-}
-
-void WorkerActor::remove_if_idle(std::int32_t index) {
-  auto& it = child(index);
-  if (!it.removing || it.state == ExecutorState::retired || !placement_.idle(index)) return;
-  demonitor(it.handle.address());
-  stop_child(it, [] {});
-  retire(index, Error(Errc::chip_retired, it.name + " was removed"));
-}
-
-Result<ChipAccess> WorkerActor::chip_of(std::int32_t index) const {
-  if (index < 0 || static_cast<std::size_t>(index) >= children_.size() ||
-      children_[static_cast<std::size_t>(index)].kind != ExecutorKind::chip) {
-    return Error(Errc::no_such_chip, config_->name + " has no chip number " + std::to_string(index));
-  }
-  const auto& it = children_[static_cast<std::size_t>(index)];
-  if (it.state != ExecutorState::up)
-    return Error(Errc::chip_lost, it.name + " is " + std::string(name_of(it.state)));
-  return ChipAccess{it.chip, it.incarnation};
-}
-
-// --- the end
-// ------------------------------------------------------------------------------------------------
-
-caf::typed_response_promise<bool> WorkerActor::stop_all() {
-  auto promise = make_response_promise<bool>();
-  if (life_ == Life::stopping) {
-    promise.deliver(true);
-    return promise;
-  }
-  life_ = Life::stopping;
-  stop_promise_ = promise;
-  const Error reason(Errc::shut_down, shared_->path + " is going down");
-  for (auto& waiting : waiting_) {
-    if (waiting.open.outcome) waiting.open.outcome->set({reason, {}, 0, 0, 0});
-    if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(reason));
-    if (waiting.request) answer_above(*waiting.request, reason, Outcome::cancelled);
-  }
-  waiting_.clear();
-  for (auto& [id, active] : runs_) send(active.run, CancelRun{reason});
-  for (auto& it : children_) {
-    if (it.state == ExecutorState::retired || !it.handle) continue;
-    ++stopping_;
-    demonitor(it.handle.address());
-    stop_child(it, [this] {
-      --stopping_;
-      stopped();
-    });
-  }
-  stopped();
-  return promise;
-}
-
-void WorkerActor::stop_child(Child& it, std::function<void()> then) {
-  auto gone = [then](const caf::error&) { then(); };
-  if (it.kind == ExecutorKind::chip) {
-    request(it.chip, caf::infinite, FinalizeChip{}).then([then](const Result<bool>&) { then(); }, gone);
-  } else if (it.kind == ExecutorKind::worker) {
-    request(it.worker, caf::infinite, StopWorker{}).then([then](bool) { then(); }, gone);
-  } else {
-    send_exit(it.handle, caf::exit_reason::user_shutdown);
-    then();
-  }
-}
-
-/// Children are gone. Runs whose program does not listen (a plain function busy elsewhere) end with the
-/// worker.
-void WorkerActor::stopped() {
-  if (stopping_ != 0 || !stop_promise_.pending()) return;
-  for (std::size_t i = 0; i < children_.size(); ++i) {
-    route(
-        placement_.down(static_cast<std::int32_t>(i), Error(Errc::shut_down, shared_->path + " went down")));
-  }
-  stop_promise_.deliver(true);
-  quit();
-}
-
-void WorkerActor::on_exit() {
-  for (auto& [id, active] : runs_) send_exit(active.run, caf::exit_reason::user_shutdown);
-  for (auto& [id, active] : domains_) send_exit(active.handle, caf::exit_reason::user_shutdown);
-  for (auto& it : children_) {
-    if (it.handle && it.state != ExecutorState::retired)
-      send_exit(it.handle, caf::exit_reason::user_shutdown);
-  }
-  runs_.clear();
-  waiting_.clear();
-  domains_.clear();
-  children_.clear();
-  above_ = nullptr;
 }
 
 }  // namespace troupe::actors

@@ -9,11 +9,14 @@ namespace troupe::actors {
 
 caf::typed_response_promise<Result<DomainInfo>> WorkerActor::allocate_domain(const AllocateDomain& order) {
   auto promise = make_response_promise<Result<DomainInfo>>();
-  auto refuse = [&](Error error) {
-    promise.deliver(Result<DomainInfo>(std::move(error)));
-    return promise;
-  };
-  const auto& chips = order.spec.chips;
+  try_domain({order, promise});
+  return promise;
+}
+
+void WorkerActor::try_domain(WaitingDomain waiting) {
+  auto refuse = [&](Error error) { waiting.promise.deliver(Result<DomainInfo>(std::move(error))); };
+  const auto& spec = waiting.order.spec;
+  const auto& chips = spec.chips;
   if (chips.empty() || chips.size() > comm::max_ranks) {
     return refuse({Errc::bad_argument, "a domain has 1 to " + std::to_string(comm::max_ranks) +
                                            " ranks, not " + std::to_string(chips.size())});
@@ -22,32 +25,54 @@ caf::typed_response_promise<Result<DomainInfo>> WorkerActor::allocate_domain(con
     return refuse({Errc::bad_argument, "a chip is named twice in one domain"});
   }
   std::uint64_t window_bytes = 0;
-  auto layout = layout_of(order.spec, window_bytes);
+  auto layout = layout_of(spec, window_bytes);
   if (!layout) return refuse(layout.error());
   std::vector<DomainMember> members;
+  bool coming = false;
   for (const int chip : chips) {
     auto handle = chip_of(chip);
+    if (!handle && handle.error() == Errc::chip_lost && child(chip).state != ExecutorState::retired) {
+      coming = true;
+      continue;
+    }
     if (!handle) return refuse(handle.error());
     members.push_back({chip, child(chip).incarnation, device_arena(chip), child(chip).name, handle->chip});
   }
-  const auto id = next_domain_++;
-  layout->id = id;
-  layout->epoch = id;
+  // A chip that is being restarted comes back, or is retired.
+  if (coming) return waiting_domains_.push_back(std::move(waiting));
+  const auto id = start_domain(*std::move(layout), window_bytes, std::move(members), waiting.order.run);
   const auto path = shared_->path + "/domain" + std::to_string(id);
-  auto domain =
-      spawn_communicator(this, services_, *std::move(layout), window_bytes, std::move(members), path);
-  domains_.emplace(id, ActiveDomain{domain, order.run});
-  request(domain, caf::infinite, Form{})
+  request(domains_.at(id).handle, caf::infinite, Form{})
       .then(
-          [this, promise, id](Result<DomainInfo>& formed) mutable {
+          [this, promise = waiting.promise, id](Result<DomainInfo>& formed) mutable {
             if (!formed) domains_.erase(id);
             promise.deliver(std::move(formed));
           },
-          [this, promise, id, path](const caf::error&) mutable {
+          [this, promise = waiting.promise, id, path](const caf::error&) mutable {
             domains_.erase(id);
             promise.deliver(Result<DomainInfo>(Error(Errc::shut_down, path + " ended while it was formed")));
           });
-  return promise;
+}
+
+/// A chip is back, or will not come back.
+void WorkerActor::try_domains() {
+  for (auto& waiting : std::exchange(waiting_domains_, {})) {
+    // Its run may have ended meanwhile.
+    if (runs_.count(waiting.order.run) != 0) try_domain(std::move(waiting));
+  }
+}
+
+/// The actor of a domain that is to be formed.
+std::uint64_t WorkerActor::start_domain(DomainInfo layout, std::uint64_t window_bytes,
+                                        std::vector<DomainMember> members, RunId run) {
+  const auto id = next_domain_++;
+  layout.id = id;
+  layout.epoch = id;
+  auto handle = spawn_communicator(this, services_, std::move(layout), window_bytes, std::move(members),
+                                   shared_->path + "/domain" + std::to_string(id));
+  monitor(handle);
+  domains_.emplace(id, ActiveDomain{std::move(handle), run});
+  return id;
 }
 
 void WorkerActor::hold_domain(const HoldDomain& hold) {
@@ -62,16 +87,18 @@ void WorkerActor::release_domain(std::uint64_t id) {
   known->second.run = 0;
 }
 
-/// A run ended: the domains it forgot go too, and those it released are not needed any more.
+/// A run ended: the domains it forgot go too.
 void WorkerActor::sweep_domains(RunId run) {
-  for (auto it = domains_.begin(); it != domains_.end();) {
-    if (it->second.run == run) send(it->second.handle, Dissolve{});
-    if (it->second.run == run || it->second.run == 0) {
-      it = domains_.erase(it);
-    } else {
-      ++it;
-    }
+  for (auto& [id, domain] : domains_) {
+    if (domain.run == run) release_domain(id);
   }
+}
+
+/// Whether that was a domain: it has ended with its last task, and is forgotten.
+bool WorkerActor::domain_down(const caf::down_msg& down) {
+  return std::erase_if(domains_, [&](const auto& domain) {
+           return domain.second.handle.address() == down.source;
+         }) != 0;
 }
 
 }  // namespace troupe::actors

@@ -69,9 +69,14 @@ void WorkerActor::start(Waiting waiting) {
   config.path = shared_->path;
   config.recorder = services_->recorder();
   config.arena_bytes = config_->arena_bytes;
+  if (!names_ || names_->size() != children_.size()) {
+    auto names = std::make_shared<std::vector<std::string>>();
+    for (const auto& it : children_) names->push_back(it.name);
+    names_ = std::move(names);
+  }
+  config.executors = names_;
   std::int32_t chips = 0;
   for (std::size_t i = 0; i < children_.size(); ++i) {
-    config.executors.push_back(children_[i].name);
     if (children_[i].kind == ExecutorKind::sub_worker || children_[i].state == ExecutorState::retired)
       continue;
     config.only_chip = ++chips == 1 ? static_cast<std::int32_t>(i) : -1;

@@ -1,13 +1,15 @@
 // Costs through the actors: a run, a task, a chain, an await, many chips, on a device that does nothing but
 // end its runs, so that what is measured is troupe. Wall time and processor time per task, medians.
-//   bench_levels [repeats]
+//   bench_levels [repeats] [what, e.g. "chain"]
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -31,7 +33,27 @@ struct NullDevice {
   std::mutex mutex;
   std::vector<troupe_completion> ends;
   bool posted = false;
-  int32_t device = -1;
+  // With kernels that take time: the device's only core.
+  std::chrono::microseconds kernel{0};
+  std::condition_variable launched;
+  bool ending = false;
+  std::thread core;
+
+  void work() {
+    std::unique_lock guard(mutex);
+    for (;;) {
+      launched.wait(guard, [this] { return ending || !ends.empty(); });
+      if (ending) return;
+      const auto end = ends.front();
+      ends.erase(ends.begin());
+      guard.unlock();
+      const auto until = Clock::now() + kernel;
+      while (Clock::now() < until) {
+      }
+      host.complete(host.data, &end, 1);
+      guard.lock();
+    }
+  }
 };
 
 NullDevice* null_device(troupe_device_context* context) { return reinterpret_cast<NullDevice*>(context); }
@@ -54,21 +76,37 @@ std::int32_t null_launch(troupe_device_context* context, const troupe_run* runs,
   {
     std::lock_guard guard(device.mutex);
     for (size_t i = 0; i < count; ++i) device.ends.emplace_back().correlation = runs[i].correlation;
-    post = !std::exchange(device.posted, true);
+    post = device.kernel.count() == 0 && !std::exchange(device.posted, true);
   }
+  device.launched.notify_one();
   if (post) device.host.post(device.host.data, 0, null_turn, &device);
   return 0;
 }
 
-platform::DeviceApi null_api() {
+template <int Microseconds>
+troupe_device_context* null_create(const troupe_host* host) {
+  auto* device = new NullDevice;
+  device->host = *host;
+  device->kernel = std::chrono::microseconds(Microseconds);
+  if (Microseconds > 0) device->core = std::thread([device] { device->work(); });
+  return reinterpret_cast<troupe_device_context*>(device);
+}
+
+platform::DeviceApi null_api(int microseconds = 0) {
   auto api = platform::ScriptedChip().api();
-  api.create_device_context = [](const troupe_host* host) {
-    auto* device = new NullDevice;
-    device->host = *host;
-    return reinterpret_cast<troupe_device_context*>(device);
-  };
+  api.create_device_context = microseconds == 0    ? null_create<0>
+                              : microseconds == 2  ? null_create<2>
+                              : microseconds == 10 ? null_create<10>
+                                                   : null_create<50>;
   api.destroy_device_context = [](troupe_device_context* context) -> std::int32_t {
-    return delete null_device(context), 0;
+    auto* device = null_device(context);
+    {
+      std::lock_guard guard(device->mutex);
+      device->ending = true;
+    }
+    device->launched.notify_one();
+    if (device->core.joinable()) device->core.join();
+    return delete device, 0;
   };
   api.set_device = [](troupe_device_context*, std::int32_t) -> std::int32_t { return 0; };
   api.reset_device = [](troupe_device_context*) -> std::int32_t { return 0; };
@@ -112,6 +150,11 @@ struct Series {
     return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
   }
 };
+
+/// What to measure; empty: everything.
+std::string only;
+
+bool wanted(const std::string& what) { return what.find(only) != std::string::npos; }
 
 void report(const std::string& what, Series series, const char* unit, const char* goal) {
   std::printf("%-52s %9.3f us/%-4s (%.3f to %.3f)  cpu %8.3f us  goal %s\n", what.c_str(), series.at(0.5),
@@ -157,6 +200,19 @@ Program awaits(Orchestrator& node, Tensor x, int tasks) {
   for (int i = 0; i < tasks; ++i) co_await node.submit(empty, inout(x));
 }
 
+void waits(Orchestrator& node, Tensor x, int tasks) {
+  const auto& empty = node.callable("empty");
+  for (int i = 0; i < tasks; ++i) node.submit(empty, inout(x)).wait();
+}
+
+void groups(Orchestrator& node, Tensor x, int tasks) {
+  for (int i = 0; i < tasks; ++i) {
+    std::vector<Args> members;
+    for (int chip = 0; chip < node.chips(); ++chip) members.push_back(args(in(x)));
+    node.submit_group("empty", std::move(members));
+  }
+}
+
 long resident_kib() {
   long pages = 0;
   if (auto* file = std::fopen("/proc/self/statm", "r")) {
@@ -167,60 +223,97 @@ long resident_kib() {
   return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+void measure(const std::string& what, int repeats, int units, const char* unit, const char* goal,
+             const std::function<void()>& body) {
+  if (wanted(what)) report(what, repeat(repeats, units, body), unit, goal);
+}
+
+void tasks_on(System& system, int repeats, int chips) {
+  auto node = node_of(system, chips);
+  auto x = node.tensor<float>({1});
+  const auto with = ", " + std::to_string(chips) + (chips == 1 ? " chip" : " chips");
+  measure("independent, 3 tensors" + with, repeats, 20000, "task", "<= 0.5",
+          [&] { node.run(independent, x, 20000, 3); });
+  measure("chain" + with, repeats, 20000, "task", "<= 1.0", [&] { node.run(chain, x, 20000); });
+  measure("awaited by a coroutine" + with, repeats, 2000, "task", "<= 3", [&] { node.run(awaits, x, 2000); });
+  measure("awaited by a plain function" + with, repeats, 2000, "task", "-",
+          [&] { node.run(waits, x, 2000); });
+  measure("a run with one task, from main" + with, repeats, 200, "run", "<= 10", [&] {
+    for (int i = 0; i < 200; ++i) node.run(independent, x, 1, 3);
+  });
+  if (chips > 1) {
+    measure("group over all" + with, repeats, 2000, "task", "-", [&] { node.run(groups, x, 2000); });
+  }
+}
+
+void many_tensors(System& system, int repeats) {
+  auto node = node_of(system, 1);
+  auto x = node.tensor<float>({142});
+  for (int tensors : {3, 32, 142}) {
+    measure("independent, " + std::to_string(tensors) + " tensors", repeats, 2000, "task",
+            tensors == 142 ? "<= 10" : "-", [&] { node.run(independent, x, 2000, tensors); });
+  }
+}
+
+/// Kernels that keep the only core of their chip busy for so long: what troupe adds to each.
+void kernels_of(System& system, int repeats, int microseconds) {
+  const auto what = "kernels of " + std::to_string(microseconds) + " us, time beside the kernel";
+  if (!wanted(what)) return;
+  NodeConfig config;
+  config.chips = 1;
+  config.device = [microseconds](int, std::uint32_t) {
+    return Result<platform::DeviceApi>(null_api(microseconds));
+  };
+  auto node = system.node(config);
+  node.add_kernel("empty");
+  auto x = node.tensor<float>({1});
+  auto series = repeat(repeats, 2000, [&] { node.run(independent, x, 2000, 3); });
+  for (auto& value : series.values) value -= microseconds;
+  series.cpu -= microseconds;
+  report(what, series, "task", "-");
+}
+
+void million(System& system) {
+  if (!wanted("1,000,000 tasks")) return;
+  auto node = node_of(system, 1);
+  auto x = node.tensor<float>({3});
+  node.run(independent, x, 100000, 3);
+  const auto before = resident_kib();
+  const auto begin = Clock::now();
+  node.run(independent, x, 1000000, 3);
+  std::printf("1,000,000 tasks in one run: %.3f us/task, resident memory %+ld KiB against 100,000 tasks\n",
+              seconds(begin), resident_kib() - before);
+}
+
+void thousand(System& system) {
+  if (!wanted("1,000 chips")) return;
+  const auto begin = Clock::now();
+  auto node = node_of(system, 1000);
+  const auto up = seconds(begin);
+  auto x = node.tensor<float>({1});
+  node.run(
+      [](Orchestrator& n, Tensor one) {
+        for (int i = 0; i < 1000; ++i) n.submit("empty", in(one), on_chip(i));
+      },
+      x);
+  std::printf("1,000 chips, one task each: up in %.3f s, all done after %.3f s  goal <= 2 s\n", up,
+              seconds(begin));
+  const auto cpu = cpu_seconds();
+  const auto idle = Clock::now();
+  usleep(1000000);
+  std::printf("idle with 1,000 chips: %.2f %% of a core\n", (cpu_seconds() - cpu) / seconds(idle) * 100);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const int repeats = argc > 1 ? std::atoi(argv[1]) : 9;
+  if (argc > 2) only = argv[2];
   System system;
-  for (int chips : {1, 2, 8, 64}) {
-    auto node = node_of(system, chips);
-    auto x = node.tensor<float>({1});
-    const auto label = [&](const char* what) {
-      return std::string(what) + ", " + std::to_string(chips) + " chips";
-    };
-    report(label("independent, 3 tensors"),
-           repeat(repeats, 20000, [&] { node.run(independent, x, 20000, 3); }), "task", "<= 0.5");
-    report(label("chain"), repeat(repeats, 20000, [&] { node.run(chain, x, 20000); }), "task", "<= 1.0");
-    report(label("awaited by a coroutine"), repeat(repeats, 2000, [&] { node.run(awaits, x, 2000); }), "task",
-           "<= 3");
-    report(label("a run with one task, from main"),
-           repeat(repeats, 200,
-                  [&] {
-                    for (int i = 0; i < 200; ++i) node.run(independent, x, 1, 3);
-                  }),
-           "run", "<= 10");
-  }
-  {
-    auto node = node_of(system, 1);
-    auto x = node.tensor<float>({142});
-    for (int tensors : {3, 32, 142}) {
-      report("independent, " + std::to_string(tensors) + " tensors",
-             repeat(repeats, 2000, [&] { node.run(independent, x, 2000, tensors); }), "task",
-             tensors == 142 ? "<= 10" : "-");
-    }
-    node.run(independent, x, 100000, 3);
-    const auto before = resident_kib();
-    const auto begin = Clock::now();
-    node.run(independent, x, 1000000, 3);
-    std::printf("1,000,000 tasks in one run: %.3f us/task, resident memory %+ld KiB against 100,000 tasks\n",
-                seconds(begin), resident_kib() - before);
-  }
-  {
-    const auto begin = Clock::now();
-    auto node = node_of(system, 1000);
-    const auto up = seconds(begin);
-    auto x = node.tensor<float>({1});
-    node.run(
-        [](Orchestrator& n, Tensor one) {
-          for (int i = 0; i < 1000; ++i) n.submit("empty", in(one), on_chip(i));
-        },
-        x);
-    std::printf("1,000 chips, one task each: up in %.3f s, all done after %.3f s  goal <= 2 s\n", up,
-                seconds(begin));
-    const auto cpu = cpu_seconds();
-    const auto idle = Clock::now();
-    usleep(1000000);
-    std::printf("idle with 1,000 chips: %.2f %% of a core\n", (cpu_seconds() - cpu) / seconds(idle) * 100);
-  }
+  for (int chips : {1, 2, 8, 64}) tasks_on(system, repeats, chips);
+  many_tensors(system, repeats);
+  for (int microseconds : {2, 10, 50}) kernels_of(system, repeats, microseconds);
+  million(system);
+  thousand(system);
   return 0;
 }

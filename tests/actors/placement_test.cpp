@@ -186,3 +186,62 @@ TEST_CASE("cancel takes back what has not left and names who has the rest") {
   bench.end(1);
   CHECK(bench.place().find(":9") != std::string::npos);
 }
+
+TEST_CASE("what followed a task in the queue of an executor that dies is skipped, the rest waits for it") {
+  Bench bench(1, 1);
+  bench.take({task(1, 1, 0), task(1, 2, 0, {1}), task(1, 3, 0, {2}), task(1, 4, 0)});
+  CHECK(bench.place() == "0:1");
+  const auto lost = bench.placement.down(0, Error(Errc::chip_lost, "gone"));
+  REQUIRE(lost.size() == 1);
+  CHECK(lost[0].key.task == 1);
+  std::vector<TaskResult> refused;
+  CHECK(bench.place(&refused).empty());
+  REQUIRE(refused.size() == 2);
+  CHECK(refused[0].outcome == Outcome::skipped);
+  CHECK(refused[1].key.task == 3);
+  bench.placement.up(0, 1);
+  CHECK(bench.place() == "0:4");
+}
+
+TEST_CASE("the end of the last executor of a kind is the answer to what could have gone anywhere") {
+  Bench bench(2, 1);
+  bench.take({task(1, 1), task(1, 2), task(1, 3)});
+  CHECK(bench.place() == "0:1 1:2");
+  CHECK(bench.placement.retire(0, Error(Errc::chip_retired, "out")).size() == 1);
+  const auto last = bench.placement.retire(1, Error(Errc::chip_retired, "out"));
+  REQUIRE(last.size() == 2);
+  CHECK(last[1].key.task == 3);
+  CHECK(last[1].outcome == Outcome::failed);
+  bench.take({task(1, 4)});
+  std::vector<TaskResult> refused;
+  bench.place(&refused);
+  REQUIRE(refused.size() == 1);
+  CHECK(*refused[0].error == Errc::chip_retired);
+}
+
+TEST_CASE("higher priority goes first among what waits for any executor") {
+  Bench bench(2, 1);
+  auto urgent = task(1, 4);
+  urgent.priority = 5;
+  bench.take({task(1, 1), task(1, 2), task(1, 3), urgent});
+  CHECK(bench.place() == "0:4 1:1");
+}
+
+TEST_CASE("what was to follow a failure that its run does not know of yet is skipped, also by a new life") {
+  Bench bench(1, 4);
+  bench.take({task(1, 1, 0)});
+  CHECK(bench.place() == "0:1");
+  for (const auto& lost : bench.placement.down(0, Error(Errc::chip_lost, "gone"))) bench.placement.told(lost);
+  bench.placement.up(0, 4);
+  // Sent before the run heard of it.
+  std::vector<TaskResult> refused;
+  bench.take({task(1, 2, 0, {1}), task(1, 3, 0, {2}), task(1, 4, 0)});
+  CHECK(bench.place(&refused) == "0:4");
+  REQUIRE(refused.size() == 2);
+  CHECK(refused[1].key.task == 3);
+  for (const auto& skipped : refused) bench.placement.told(skipped);
+  // Sent with that knowledge: it follows the next attempt.
+  Ready informed{1, false, {task(1, 2, 0, {1})}, 3};
+  bench.placement.take(informed);
+  CHECK(bench.place() == "0:2");
+}

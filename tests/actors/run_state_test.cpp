@@ -19,7 +19,9 @@ struct Bench {
     config.node = "node0";
     config.arena_bytes = 1U << 20U;
     config.credit_step = 2;
-    for (int i = 0; i < chips; ++i) config.executors.push_back("chip" + std::to_string(i));
+    std::vector<std::string> names;
+    for (int i = 0; i < chips; ++i) names.push_back("chip" + std::to_string(i));
+    config.executors = std::make_shared<const std::vector<std::string>>(names);
     config.only_chip = chips == 1 ? 0 : -1;
     run = std::make_unique<RunState>(config, std::make_shared<HostMemory>());
   }

@@ -68,6 +68,9 @@ inline Fault fail_call(std::string call, int chip) {
   return Fault(platform::ScriptedFault::Kind::fail_call).on_chip(chip).call(std::move(call));
 }
 
+/// The actor of a node's chip dies at once, as of a bug in it; on any system. Its supervisor restarts it.
+TROUPE_API void kill(const Node& node, int chip);
+
 struct SimulationOptions {
   std::uint64_t seed = 0;  ///< which interleaving; 0: first come, first served
   int chips = 2;           ///< of each node
@@ -78,6 +81,7 @@ struct SimulationOptions {
   std::uint32_t soft_limit = 8192;
   std::uint32_t hard_limit = 65536;
   std::uint64_t arena_bytes = 1ULL << 20U;
+  std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
   actors::LogSink log = [](int, std::string_view, std::string_view) {};
 };
 
@@ -116,6 +120,9 @@ class TROUPE_API Simulation {
 
   /// The chip's actor dies, as of a bug in it.
   void kill(int chip);
+
+  /// Contexts whose kernel did not return when they were closed, tried again; how many are left.
+  std::size_t sweep_quarantine();
 
   /// Every attempt, in order, also those that failed.
   std::vector<Ran> ran() const;

@@ -31,7 +31,8 @@ struct SystemConfig {
   std::size_t threads = 0;     ///< for actors; 0: as many as the machine has cores
   bool deterministic = false;  ///< everything on the caller's thread, with a virtual clock; see testing.hpp
   int log_level = 2;           ///< 1 errors, 2 warnings, 3 info, 4 debug
-  LogSink log = {};            ///< default: standard error
+  LogSink log = {};            ///< default: `log_file`, or standard error
+  std::string log_file = {};   ///< lines are appended there, with the time; empty: standard error
   /// Where to record what runs where and when; null: nowhere. Read it when the system has gone.
   std::shared_ptr<TraceSink> trace = {};
   /// Where to write the tensors of every kernel; null: nowhere. Needs a trace too, whose numbers it uses.
@@ -49,14 +50,20 @@ struct RestartLimit {
 struct ChipConfig {
   std::string platform = "a2a3sim";  ///< a name or the path of a platform library
   int device_id = 0;
-  std::uint32_t credit = 64;                                      ///< runs in flight on the device
+  std::uint32_t credit = 64;  ///< runs in flight on the device
+  /// How long a task that was given up (cancel, deadline) may go on before the chip is given up with it: a
+  /// kernel cannot be stopped, only left behind.
+  std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);
   std::vector<std::pair<std::string, std::string>> options = {};  ///< of the device context
   /// Fills the device table of each incarnation; default: the platform's library. Test kits put scripted or
   /// faulty chips here.
   std::function<Result<platform::DeviceApi>(std::uint32_t incarnation)> device = {};
 };
 
-struct SubWorkerConfig {};
+/// Host functions. Likewise: a function that does not return when it is given up keeps its thread.
+struct SubWorkerConfig {
+  std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);
+};
 struct WorkerConfig;
 
 /// One child of a worker.
@@ -67,8 +74,7 @@ struct WorkerConfig {
   std::string name = "node0";
   std::string path = {};  ///< of the level above; set by it
   std::vector<ExecutorConfig> executors = {};
-  std::uint32_t max_runs = 64;         ///< admitted at once; further ones wait
-  std::uint32_t program_threads = 16;  ///< for plain-function programs nobody waits for
+  std::uint32_t max_runs = 64;  ///< admitted at once, a thread each for plain functions; further ones wait
   RestartLimit restart = {};
   std::uint64_t arena_bytes = 256ULL << 20U;  ///< intermediates of one run, per scope depth
   std::uint32_t soft_limit = 8192;            ///< unfinished tasks of one program before it has to wait
@@ -85,6 +91,7 @@ struct NodeConfig {
   int first_device = 0;  ///< device number of chip 0
   int sub_workers = 1;
   std::uint32_t credit = 64;
+  std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);  ///< see ChipConfig
   std::vector<std::pair<std::string, std::string>> device_options = {};
   /// Instead of a platform library: the device table of chip `index`, incarnation `incarnation`.
   std::function<Result<platform::DeviceApi>(int index, std::uint32_t incarnation)> device = {};
@@ -105,7 +112,7 @@ struct PodConfig {
 };
 
 /// The worker a node or pod configuration describes.
-std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config);
-std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config);
+TROUPE_API std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config);
+TROUPE_API std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config);
 
 }  // namespace troupe::actors

@@ -9,10 +9,18 @@
 namespace troupe::actors {
 
 /// Arena numbers in buffer references: 0 is host memory; an intermediate's symbolic reference never leaves
-/// its run; the memory of a node's chip `index` has this one, its generation is the chip's incarnation.
+/// its run; the memory of a node's chip `index` has this one. Its generation says which life of the chip, and
+/// for windows which domain: memory of a new domain has nothing to do with that of one before it, wherever it
+/// lies.
 constexpr std::uint32_t first_device_arena = 1000;
 constexpr std::uint32_t device_arena(std::int32_t chip) {
   return first_device_arena + static_cast<std::uint32_t>(chip);
+}
+constexpr std::uint32_t device_generation(std::uint32_t incarnation, std::uint64_t domain = 0) {
+  return (incarnation & 0xFFFFU) | (static_cast<std::uint32_t>(domain) & 0xFFFFU) << 16U;
+}
+constexpr bool of_life(std::uint32_t generation, std::uint32_t incarnation) {
+  return (generation & 0xFFFFU) == (incarnation & 0xFFFFU);
 }
 
 /// `{"scratch", 4_MiB}`: a named piece of every rank's window, 64-byte aligned, in the order given.
@@ -31,10 +39,10 @@ struct DomainSpec {
 /// One rank of a domain that has been formed. Addresses are the chip's.
 struct RankInfo {
   std::int32_t chip = -1;
-  std::uint32_t arena = 0;        ///< of the chip's memory in buffer references
-  std::uint32_t incarnation = 0;  ///< generation in buffer references
-  std::uint64_t context = 0;      ///< address of its CommContext
-  std::uint64_t base = 0;         ///< its own window
+  std::uint32_t arena = 0;       ///< of the chip's memory in buffer references
+  std::uint32_t generation = 0;  ///< in buffer references
+  std::uint64_t context = 0;     ///< address of its CommContext
+  std::uint64_t base = 0;        ///< its own window
   std::uint64_t bytes = 0;
 };
 

@@ -2,9 +2,8 @@
 
 // Every typed interface and every message between actors. Reading it top to bottom gives the system:
 //
-//   program ──Submit, Await──▶ run ──Ready──▶ worker ──Execute──▶ executor (chip, sub-worker, worker)
-//           ◀──Wake, Credit──      ◀─Placed,─        ◀─Results──
-//                                    RunResults
+//   program ──Submit────────▶ run ──Ready──▶ worker ──Execute──▶ executor (chip, sub-worker, worker)
+//           ◀──Wake, Credit──     ◀─RunResults─      ◀─Results──
 //   worker ──Form, Dissolve──▶ communicator ──window messages──▶ chips
 //
 // Messages are plain structs, moved and never copied on the way (handlers take T& and move). Hot messages are
@@ -28,8 +27,12 @@
 #include "troupe/platform/device_abi.h"
 #include "troupe/runtime/result.hpp"
 
+namespace troupe::comm {
+class HostSegment;
+}
 namespace troupe::actors {
 
+struct OpenedDevice;           // chip_state.hpp
 using RunId = std::uint64_t;   ///< unique within a system
 using Ticket = std::uint64_t;  ///< given by a worker to one request on one executor, rising
 
@@ -53,6 +56,8 @@ struct TaskRequest {
   /// In-order dispatch: tasks of this run, queued before on the same executor, that must have succeeded;
   /// sorted.
   std::vector<TaskNumber> depends;
+  /// Of a host function: the memory its arguments live in, which stays as long as the function is inside it.
+  std::shared_ptr<const void> memory;
 };
 
 enum class Outcome : std::uint8_t {
@@ -73,11 +78,13 @@ struct TaskResult {
 
 // --- executor: what chip, sub-worker and worker have in common --------------------------------------------
 
-/// Results of a batch of requests, to whoever sent them. `executor` is the number the worker gave.
+/// Results of a batch of requests, to whoever sent them. `executor` is the number the worker gave. A request
+/// is answered when nothing of it touches memory any more; `gone`: so for all, of an executor that has ended.
 struct Results {
   std::int32_t executor = -1;
   std::uint32_t incarnation = 0;
   std::vector<TaskResult> results;
+  bool gone = false;
 };
 /// Takes what executors answer.
 using ResultSink = caf::typed_actor<caf::reacts_to<Results>>;
@@ -107,8 +114,7 @@ using Executor =
                      caf::replies_to<GetStatus>::with<ExecutorStatus>,  // what it is doing now
                      caf::replies_to<Why>::with<std::string>>;          //
 
-// --- chip
-// ---------------------------------------------------------------------------------------------------
+// --- chip ----------------------------------------------------------------------------------------------
 
 /// Ends of device runs, from the device's threads, in batches.
 struct DeviceDone {
@@ -121,15 +127,25 @@ struct DeviceDone {
   };
   std::vector<One> ends;
 };
-/// A device call that blocks has returned on its own thread; `what` says which.
-struct DeviceCallDone {
-  std::uint64_t call = 0;
+/// A device has been opened, on a thread that may block. Closed again when nobody takes it.
+struct DeviceOpened {
+  std::shared_ptr<OpenedDevice> device;
+};
+/// A device context has been closed, on a thread that may block.
+struct DeviceClosed {
   std::optional<Error> error;
+};
+/// What was asked to end when its run or task was given up: does it still run?
+struct GiveUp {
+  std::uint64_t task = 0;  ///< the executor's own number of it
 };
 /// created → ready: sets the device up and reports what it is.
 struct BringUp {};
-/// ready → created: everything on the chip is given up.
-struct ResetChip {};
+/// Any state but finalized → created: everything on the chip is given up; its memory has the next
+/// `incarnation` from now on. Tasks that were there are not answered: the asker knows.
+struct ResetChip {
+  std::uint32_t incarnation = 0;
+};
 /// Any state → finalized, for good; the actor ends.
 struct FinalizeChip {};
 struct DeviceMalloc {
@@ -146,6 +162,14 @@ struct DeviceCopy {
   void* host = nullptr;
   std::uint64_t bytes = 0;
   std::uint64_t done = 0;  ///< bytes copied so far
+};
+/// Between a named buffer and host shared memory, in pieces.
+struct StageBuffer {
+  bool to_device = true;
+  std::uint64_t address = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t done = 0;  ///< bytes copied so far
+  std::shared_ptr<const comm::HostSegment> segment;
 };
 /// One rank's part of a domain, split-phase; see communicator.
 struct WindowCreate {
@@ -173,20 +197,22 @@ struct WindowRelease {
 
 using Chip = Executor::extend<
     caf::reacts_to<DeviceDone>,                                       //
-    caf::reacts_to<DeviceCallDone>,                                   //
+    caf::reacts_to<DeviceOpened>,                                     //
+    caf::reacts_to<DeviceClosed>,                                     //
+    caf::reacts_to<GiveUp>,                                           //
     caf::replies_to<BringUp>::with<Result<ExecutorInfo>>,             //
     caf::replies_to<ResetChip>::with<Result<bool>>,                   //
     caf::replies_to<FinalizeChip>::with<Result<bool>>,                //
     caf::replies_to<DeviceMalloc>::with<Result<std::uint64_t>>,       // the address
     caf::replies_to<DeviceFree>::with<Result<bool>>,                  //
     caf::replies_to<DeviceCopy>::with<Result<bool>>,                  //
+    caf::replies_to<StageBuffer>::with<Result<bool>>,                 //
     caf::replies_to<WindowCreate>::with<Result<WindowOffer>>,         // phase 1: own window, its blob
     caf::replies_to<WindowImport>::with<Result<troupe_window_view>>,  // phase 2: peers' blobs, commit
     caf::reacts_to<WindowAbort>,                                      // any phase: ends every wait on it
     caf::reacts_to<WindowRelease>>;                                   // no task uses it any more
 
-// --- program and run
-// ----------------------------------------------------------------------------------------
+// --- program and run -----------------------------------------------------------------------------------
 
 /// To a program: so many of its tasks have ended since it began.
 struct Credit {
@@ -207,11 +233,6 @@ struct StopProgram {
 using ProgramActor =
     caf::typed_actor<caf::reacts_to<Credit>, caf::reacts_to<Wake>, caf::reacts_to<StopProgram>>;
 
-/// Lines of the program, in program order.
-struct Submit {
-  std::vector<Submission> lines;
-  std::vector<std::shared_ptr<BufferHold>> holds;  ///< buffers to keep until the run ends
-};
 /// The program waits: answered by `Wake` with the token.
 struct Await {
   enum class What : std::uint8_t { task, drained, room, data };
@@ -219,6 +240,12 @@ struct Await {
   std::uint64_t token = 0;
   TaskNumber task = 0;      ///< task, data; drained: everything up to it
   std::uint64_t limit = 0;  ///< room: unfinished tasks below this
+};
+/// Lines of the program, in program order, and what it then waits for.
+struct Submit {
+  std::vector<Submission> lines;
+  std::vector<std::shared_ptr<BufferHold>> holds;  ///< buffers to keep until the run ends
+  std::optional<Await> await;
 };
 /// The program has copied what it read (or will not).
 struct ReadDone {
@@ -262,7 +289,6 @@ struct SetDriver {
 using Run = caf::typed_actor<caf::reacts_to<Submit>,                    // hot
                              caf::reacts_to<RunResults>,                // hot
                              caf::reacts_to<Placed>,                    //
-                             caf::reacts_to<Await>,                     //
                              caf::reacts_to<ReadDone>,                  //
                              caf::reacts_to<ProgramEnded>,              //
                              caf::reacts_to<CancelRun>,                 //
@@ -272,8 +298,7 @@ using Run = caf::typed_actor<caf::reacts_to<Submit>,                    // hot
                              caf::reacts_to<ReleaseDomain>,             //
                              caf::replies_to<Why>::with<std::string>>;  //
 
-// --- communicator
-// -------------------------------------------------------------------------------------------
+// --- communicator --------------------------------------------------------------------------------------
 
 /// Forms the domain over its chips: all windows or none.
 struct Form {};
@@ -284,12 +309,17 @@ struct Hold {
   std::int32_t delta = 0;
 };
 
+/// A member's chip was reset: as if it had died, for the domain.
+struct MemberReset {
+  std::int32_t chip = -1;
+};
+
 using Communicator = caf::typed_actor<caf::replies_to<Form>::with<Result<DomainInfo>>,  //
                                       caf::reacts_to<Hold>,                             //
+                                      caf::reacts_to<MemberReset>,                      //
                                       caf::reacts_to<Dissolve>>;
 
-// --- worker
-// -------------------------------------------------------------------------------------------------
+// --- worker --------------------------------------------------------------------------------------------
 
 /// Admit a run. Answered once it may start: a program of the caller's own thread then drives it, any other is
 /// started by the worker.
@@ -310,6 +340,7 @@ struct Ready {
   RunId run = 0;
   bool report = false;
   std::vector<TaskRequest> requests;
+  std::uint64_t seen = 0;  ///< results that the run knew of when it sent these
 };
 /// The run has ended and nothing of it is left anywhere.
 struct RunClosed {
@@ -322,6 +353,14 @@ struct AddExecutor {
 };
 struct RemoveExecutor {
   std::int32_t index = -1;
+};
+/// Everything on a chip is given up, then it comes up again: tasks there end as lost, device memory dies.
+struct ResetExecutor {
+  std::int32_t index = -1;
+};
+/// Copies the named buffers of the configuration back to their staging; empty: all.
+struct StoreBuffers {
+  std::string name;
 };
 struct AllocateDomain {
   RunId run = 0;
@@ -349,6 +388,8 @@ using Worker =
                      caf::replies_to<StartWorker>::with<Result<bool>>,           //
                      caf::replies_to<AddExecutor>::with<Result<std::int32_t>>,   // its number
                      caf::replies_to<RemoveExecutor>::with<Result<bool>>,        // after its last task
+                     caf::replies_to<ResetExecutor>::with<Result<bool>>,         // when it is up again
+                     caf::replies_to<StoreBuffers>::with<Result<bool>>,          //
                      caf::replies_to<AllocateDomain>::with<Result<DomainInfo>>,  //
                      caf::reacts_to<HoldDomain>,                                 //
                      caf::reacts_to<ReleaseDomain>,                              //

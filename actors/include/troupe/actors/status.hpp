@@ -47,6 +47,8 @@ struct ExecutorStatus {
   std::uint64_t completed = 0;  ///< since it came up
   std::uint64_t failed = 0;
   std::uint32_t restarts = 0;
+  std::uint64_t memory_used = 0;         ///< of a chip, bytes
+  std::uint64_t windows = 0;             ///< of a chip: its parts of communication domains
   std::uint32_t runs = 0;                ///< of a worker: programs in flight
   std::vector<std::string> busy;         ///< one sentence per busy core or function
   std::vector<ExecutorStatus> children;  ///< of a worker

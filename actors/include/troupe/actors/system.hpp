@@ -35,6 +35,9 @@ class TROUPE_API Handle {
   void wait() const;
   /// Asks the run to end with `cancelled`. Fine when it has ended.
   void cancel() const;
+  /// What the run waits for now, in words: a line for each of its oldest unfinished tasks, or for one of them
+  /// (`Task::number`).
+  std::string why(std::uint64_t task = 0) const;
   /// Waits, then how it ended; an error carries its path and cause.
   Result<void> result() const;
   /// Waits, then throws the run's error if it has one.
@@ -71,6 +74,9 @@ class TROUPE_API ChipDevice {
   template <class... Items>
   void run(std::string_view name, Items&&... items) const;
   int index() const noexcept { return index_; }
+  /// Gives up everything on the chip and brings it up again: tasks there end as `chip_lost`, its memory and
+  /// windows die (tensors on it are `data_lost`), callables are registered again when they are needed.
+  void reset() const;
 
  private:
   friend class Node;
@@ -139,6 +145,15 @@ class TROUPE_API Node {
   int add_chip(const ChipConfig& config) const;
   void remove_chip(int index) const;
 
+  // --- chips that came up from configuration (`chip_bootstrap_configs`) ------------------------------------
+
+  /// What each chip was given: its rank, window, named buffers. Throws `wrong_state` when the node has no
+  /// such configuration, `chip_lost` while a chip is being brought up again.
+  std::vector<comm::ChipContext> chip_contexts() const;
+  /// Copies buffers with `store_to_host` to their staging now (it happens by itself when the node ends):
+  /// those called `name`, or all. Not ordered with runs that are in flight.
+  void store_to_host(const std::string& name = {}) const;
+
   ExecutorStatus status() const;
   const std::string& name() const;
 
@@ -160,8 +175,8 @@ class TROUPE_API Node {
 class TROUPE_API System {
  public:
   explicit System(SystemConfig config = {});
-  /// With `--platform P`, `--chips N`, `--threads N`, `--log-level L` (also `--x=v`) as defaults for
-  /// `node()`; other arguments are left alone.
+  /// With `--platform P`, `--chips N`, `--threads N`, `--log-level L`, `--log-file F` (also `--x=v`)
+  /// as defaults for `node()`; other arguments are left alone.
   System(int argc, char** argv);
   System(const System&) = delete;
   System& operator=(const System&) = delete;

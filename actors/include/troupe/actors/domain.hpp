@@ -1,0 +1,83 @@
+#pragma once
+
+// Communication domains as programs hold them.
+
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "troupe/actors/domain_spec.hpp"
+#include "troupe/actors/waiting.hpp"
+
+namespace troupe::actors {
+
+/// One rank of a domain, as a program names it in arguments.
+class TROUPE_API DomainRank {
+ public:
+  DomainRank(const DomainInfo& info, std::size_t index) : info_(&info), index_(index) {}
+
+  int index() const noexcept { return static_cast<int>(index_); }
+  int chip() const noexcept { return info_->ranks[index_].chip; }
+  int ranks() const noexcept { return static_cast<int>(info_->ranks.size()); }
+  /// A named buffer in this rank's window, as a device-resident tensor. Throws for an unknown name.
+  template <runtime::Element T = float>
+  Tensor buffer(std::string_view name) const {
+    return bytes(name, runtime::dtype_of<T>);
+  }
+  /// The address of a buffer as a scalar word, for kernels that take addresses.
+  runtime::ScalarArg address_of(std::string_view name) const;
+  /// The domain itself, as an argument.
+  DomainContext context() const;
+
+ private:
+  Tensor bytes(std::string_view name, runtime::DType dtype) const;
+  const DomainInfo* info_;
+  std::size_t index_;
+};
+
+/// A communication domain that has been formed. When the last copy goes (or its run ends) it is released,
+/// once no task names it any more.
+class TROUPE_API Domain {
+ public:
+  Domain() = default;
+  /// One that belongs to somebody else.
+  explicit Domain(std::shared_ptr<const DomainInfo> info) : info_(std::move(info)) {}
+  Domain(Orchestrator& node, std::shared_ptr<const DomainInfo> info);
+
+  int size() const noexcept { return static_cast<int>(info_->ranks.size()); }
+  DomainRank rank(int index) const { return {*info_, static_cast<std::size_t>(index)}; }
+  const DomainInfo& info() const noexcept { return *info_; }
+
+  /// The members of a group with one member per rank, each on its rank's chip:
+  /// `domain.each([](auto& rank) { return args(inout(rank.buffer("scratch")), rank.context()); })`.
+  template <class F>
+  std::vector<Args> each(F make) const {
+    std::vector<Args> members;
+    for (int i = 0; i < size(); ++i) {
+      auto it = rank(i);
+      members.push_back(make(it));
+      members.back().home = it.chip();
+    }
+    return members;
+  }
+
+ private:
+  std::shared_ptr<const DomainInfo> info_;
+  std::shared_ptr<void> lease_;
+};
+
+/// `node.allocate_domain(spec)`: all windows or none.
+class TROUPE_API DomainRequest : public Waiter {
+ public:
+  DomainRequest(Orchestrator& node, DomainSpec spec) : Waiter(node), spec_(std::move(spec)) {}
+  using Waiter::await_ready;
+  void await_suspend(std::coroutine_handle<> self);
+  Domain await_resume();
+  Domain get();
+
+ private:
+  DomainSpec spec_;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,163 @@
+#pragma once
+
+// What a program can wait for: `co_await` it in a coroutine, call `wait` or `get` on it in a plain function.
+
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "troupe/actors/domain_spec.hpp"
+#include "troupe/actors/submission.hpp"
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::actors {
+
+class Orchestrator;
+class ProgramCore;
+
+/// Something a program waits for. The base of everything that can be awaited; a plain function calls `get` or
+/// `wait` on the same objects. An object that goes away before its answer came is forgotten by the program.
+class TROUPE_API Waiter {
+ public:
+  explicit Waiter(Orchestrator& node) : node_(&node) {}
+  Waiter(Waiter&& other) noexcept : node_(other.node_) {}  ///< only before the wait begins
+  Waiter& operator=(Waiter&&) = delete;
+  ~Waiter();
+
+ protected:
+  friend class ProgramCore;
+  bool await_ready() const noexcept { return false; }
+  /// Blocks a plain function until the answer is there; throws `blocking_in_coroutine` in a coroutine.
+  void block();
+  void rethrow() const {
+    if (error) throw *error;
+  }
+
+  Orchestrator* node_;
+  std::uint64_t token = 0;  ///< 0: not registered
+  bool answered = false;
+  std::optional<Error> error;
+  std::uint64_t value = 0;
+  std::shared_ptr<const DomainInfo> domain;
+  std::coroutine_handle<> continuation;
+};
+
+/// The name of a submitted task. Valid in its program; cheap to copy; keeps nothing alive.
+class TROUPE_API Task {
+ public:
+  Task() = default;
+  Task(Orchestrator& node, TaskNumber number) : node_(&node), number_(number) {}
+
+  TaskNumber number() const noexcept { return number_; }
+  explicit operator bool() const noexcept { return number_ != 0; }
+
+  /// Waits for its end; throws its error, which then does not fail the run any more. Plain functions only.
+  void wait() const;
+
+  class TROUPE_API Await : public Waiter {
+   public:
+    Await(Orchestrator& node, TaskNumber number) : Waiter(node), number_(number) {}
+    using Waiter::await_ready;
+    void await_suspend(std::coroutine_handle<> self);
+    void await_resume() const { rethrow(); }
+    void wait();
+
+   private:
+    TaskNumber number_;
+  };
+  Await operator co_await() const { return {*node_, number_}; }
+
+ private:
+  Orchestrator* node_ = nullptr;
+  TaskNumber number_ = 0;
+};
+
+/// `after(task)`: an edge that the data does not show.
+struct After {
+  TaskNumber number;
+};
+inline After after(const Task& task) { return {task.number()}; }
+
+/// `node.drained()`: everything submitted so far has ended. Throws the first failure nobody has awaited.
+class TROUPE_API Drained : public Waiter {
+ public:
+  using Waiter::await_ready;
+  using Waiter::Waiter;
+  void await_suspend(std::coroutine_handle<> self);
+  void await_resume() const { rethrow(); }
+  void wait();
+};
+
+/// `node.room()`: the number of unfinished tasks is below the program's soft limit.
+class TROUPE_API Room : public Waiter {
+ public:
+  using Waiter::Waiter;
+  bool await_ready() const;
+  void await_suspend(std::coroutine_handle<> self);
+  void await_resume() const { rethrow(); }
+  void wait();
+
+ private:
+  std::uint64_t room_limit() const;
+};
+
+/// `node.read<T>(tensor)`: the bytes of a tensor once its last writer is done; later writers wait until they
+/// are copied.
+class TROUPE_API ReadBytes : public Waiter {
+ public:
+  ReadBytes(Orchestrator& node, const Tensor& tensor);
+  ReadBytes(ReadBytes&&) = default;
+  ~ReadBytes();
+  using Waiter::await_ready;
+  void await_suspend(std::coroutine_handle<> self);
+
+ protected:
+  void block_for_data();
+  /// Copies the first `elements` elements, in order, into `to`, then lets later writers go on.
+  void finish(void* to, std::uint64_t elements);
+  Tensor tensor_;
+
+ private:
+  void begin();
+  TaskNumber number_ = 0;
+  bool finished_ = false;
+};
+
+/// The first element.
+template <runtime::Element T>
+class [[nodiscard]] Read : public ReadBytes {
+ public:
+  using ReadBytes::ReadBytes;
+  T await_resume() {
+    rethrow();
+    T first{};
+    if (tensor_.elements() > 0) finish(&first, 1);
+    return first;
+  }
+  T get() {
+    block_for_data();
+    return await_resume();
+  }
+  operator T() { return get(); }  // NOLINT(google-explicit-constructor): `float x = node.read<float>(t);`
+};
+
+/// All elements, row-major.
+template <runtime::Element T>
+class [[nodiscard]] ReadAll : public ReadBytes {
+ public:
+  using ReadBytes::ReadBytes;
+  std::vector<T> await_resume() {
+    rethrow();
+    std::vector<T> values(static_cast<std::size_t>(tensor_.elements()));
+    finish(values.data(), tensor_.elements());
+    return values;
+  }
+  std::vector<T> get() {
+    block_for_data();
+    return await_resume();
+  }
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,203 @@
+#include "chip_state.hpp"
+
+#include <doctest/doctest.h>
+
+#include "troupe/actors/errc.hpp"
+#include "troupe/platform/manual_host.hpp"
+#include "troupe/platform/scripted_chip.hpp"
+
+using namespace troupe::actors;
+using namespace troupe;
+
+namespace {
+
+Callable named(const char* name) {
+  Callable callable;
+  callable.name = name;
+  return callable;
+}
+const Callable look = named("look"), bad = named("bad"), stuck = named("stuck"), waits = named("waits");
+
+/// One chip, driven call by call: what the device says comes back through `turn`.
+struct Bench {
+  explicit Bench(std::uint32_t credit = 4) : state(config_of(credit), {"chip0", 0, 0}, host) {
+    script.on("look", [](auto&) {});
+    script.on("bad", [](auto&) { throw std::runtime_error("a ghost"); });
+    script.on("stuck", [](auto& call) { call.hangs(); });
+    script.on("waits", [](auto& call) { call.waits(); });
+  }
+  ChipConfig config_of(std::uint32_t credit) {
+    ChipConfig config;
+    config.credit = credit;
+    config.device = [this](std::uint32_t) { return Result<platform::DeviceApi>(script.api()); };
+    return config;
+  }
+  Result<ExecutorInfo> up() {
+    platform::ContextEvents events;
+    events.complete = [this](std::span<const troupe_completion> news) {
+      for (const auto& end : news) {
+        done.ends.push_back({end.correlation, end.code, end.message != nullptr ? end.message : "",
+                             end.caused_by, end.started_ns, end.finished_ns});
+      }
+    };
+    auto device = open_device(state.config(), state.identity().incarnation, host, std::move(events));
+    return state.adopt(device);
+  }
+  TaskRequest task(TaskNumber number, const Callable& callable = look, std::vector<TaskNumber> depends = {}) {
+    TaskRequest request;
+    request.key = {1, number, 0, 0};
+    request.ticket = number;
+    request.body = std::make_shared<TaskBody>();
+    request.body->callable = &callable;
+    request.depends = std::move(depends);
+    return request;
+  }
+  std::vector<TaskResult> give(std::vector<TaskRequest> requests) { return state.execute(requests); }
+  /// Lets the device work until nothing is due, and hands the ends over.
+  std::vector<TaskResult> turn() {
+    std::vector<TaskResult> all;
+    do {
+      host->run();
+      auto some = state.ended(std::exchange(done, {}));
+      all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
+    } while (host->pending() > 0);
+    return all;
+  }
+
+  std::shared_ptr<platform::ManualHost> host = std::make_shared<platform::ManualHost>();
+  platform::ScriptedChip script;
+  DeviceDone done;
+  ChipState state;
+};
+
+std::string outcomes(const std::vector<TaskResult>& results) {
+  constexpr std::string_view names[] = {"done", "failed", "skipped", "lost", "cancelled"};
+  std::string text;
+  for (const auto& result : results) {
+    text += (text.empty() ? "" : " ") + std::to_string(result.key.task) + ":" +
+            std::string(names[static_cast<std::size_t>(result.outcome)]);
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("chip: every call in the wrong state says which state it is") {
+  Bench bench;
+  CHECK(bench.state.malloc(64).error().message() == "chip0: malloc: device not set");
+  CHECK(outcomes(bench.give({bench.task(1)})) == "1:failed");
+  REQUIRE(bench.up());
+  CHECK(bench.state.may_bring_up().error().message() == "chip0: bring_up: device already set");
+  REQUIRE(bench.state.malloc(64));
+  (void)bench.state.take_context();
+  CHECK(bench.state.malloc(64).error().message() == "chip0: malloc: already finalized");
+  CHECK(bench.state.may_bring_up().error().message() == "chip0: bring_up: already finalized");
+  CHECK(bench.state.may_bring_up().error() == Errc::wrong_state);
+}
+
+TEST_CASE("chip: no more than its credit is on the device, the rest follows in order") {
+  Bench bench(2);
+  REQUIRE(bench.up());
+  std::vector<TaskRequest> five;
+  for (TaskNumber i = 1; i <= 5; ++i) five.push_back(bench.task(i));
+  CHECK(bench.give(std::move(five)).empty());
+  CHECK(bench.state.status().running == 2);
+  CHECK(bench.state.status().queued == 3);
+  CHECK(outcomes(bench.turn()) == "1:done 2:done 3:done 4:done 5:done");
+  CHECK(bench.state.status().completed == 5);
+}
+
+TEST_CASE("chip: what follows a failure is skipped, on the device, in the queue and on its way; others run") {
+  Bench bench(2);
+  REQUIRE(bench.up());
+  auto now =
+      bench.give({bench.task(1, bad), bench.task(2, look, {1}), bench.task(3, look, {2}), bench.task(4)});
+  CHECK(now.empty());
+  const auto ends = bench.turn();
+  CHECK(outcomes(ends) == "1:failed 2:skipped 3:skipped 4:done");
+  REQUIRE(ends[0].error);
+  CHECK(ends[0].error->message().find("a ghost") != std::string::npos);
+  CHECK(outcomes(bench.give({bench.task(5, look, {3})})) == "5:skipped");
+}
+
+TEST_CASE("chip: cancel takes back what waits, asks what runs, and sees what does not listen") {
+  Bench bench(1);
+  REQUIRE(bench.up());
+  (void)bench.give({bench.task(1, waits), bench.task(2)});
+  CHECK(bench.turn().empty());
+  CHECK(bench.state.why({1, 1}).find("waits") != std::string::npos);
+  CHECK(outcomes(bench.state.cancel({1, 0})) == "2:cancelled");
+  const auto asked = bench.state.asked_to_end();
+  CHECK(asked == 1);
+  CHECK(outcomes(bench.turn()) == "1:cancelled");
+  CHECK_FALSE(bench.state.does_not_end(asked));
+  CHECK(bench.state.asked_to_end() == 0);
+
+  (void)bench.give({bench.task(3, stuck), bench.task(4)});
+  (void)bench.turn();
+  (void)bench.state.cancel({1, 3});
+  CHECK(bench.turn().empty());
+  const auto late = bench.state.does_not_end(bench.state.asked_to_end());
+  REQUIRE(late);
+  CHECK(*late == Errc::chip_lost);
+  CHECK(outcomes(bench.state.abandon(*late)) == "3:lost 4:lost");
+  CHECK(bench.state.abandon(*late).empty());
+}
+
+TEST_CASE("chip: tensors of other chips and of earlier lives are refused with a sentence") {
+  Bench bench;
+  REQUIRE(bench.up());
+  const auto address = bench.state.malloc(64).value();
+  auto with = [&](TaskNumber number, std::uint32_t arena, std::uint32_t life) {
+    auto request = bench.task(number);
+    const runtime::BufferRef ref{arena, life, address};
+    request.body->args.tensors.push_back(
+        runtime::in(runtime::Tensor::create(ref, 64, 0, {16}, runtime::DType::f32).value()));
+    return request;
+  };
+  const auto refused = bench.give({with(1, device_arena(3), 0), with(2, device_arena(0), 9)});
+  CHECK(outcomes(refused) == "1:failed 2:failed");
+  CHECK(*refused[0].error == Errc::bad_argument);
+  CHECK(*refused[1].error == Errc::data_lost);
+  CHECK(bench.give({with(3, device_arena(0), 0)}).empty());
+  CHECK(outcomes(bench.turn()) == "3:done");
+}
+
+TEST_CASE("chip: a reset forgets everything; what the old context still says counts for nothing") {
+  Bench bench;
+  REQUIRE(bench.up());
+  (void)bench.give({bench.task(1, stuck), bench.task(2)});
+  (void)bench.turn();
+  auto old = bench.state.reset(1);
+  REQUIRE(old);
+  CHECK(bench.state.life() == ChipState::Life::created);
+  CHECK(bench.state.identity().incarnation == 1);
+  // A kernel is inside: the context goes into quarantine, and its ends come late.
+  CHECK_FALSE(old->close());
+  CHECK(bench.host->quarantined() == 1);
+  CHECK(bench.turn().empty());
+  REQUIRE(bench.up());
+  CHECK(bench.give({bench.task(3)}).empty());
+  CHECK(outcomes(bench.turn()) == "3:done");
+  bench.script.release_hung();
+  CHECK(bench.turn().empty());
+  CHECK(bench.host->sweep_quarantine() == 0);
+}
+
+TEST_CASE("chip: memory that a run still uses is freed when the run has ended") {
+  Bench bench;
+  REQUIRE(bench.up());
+  const auto address = bench.state.malloc(64).value();
+  auto request = bench.task(1, waits);
+  const runtime::BufferRef ref{device_arena(0), 0, address};
+  request.body->args.tensors.push_back(
+      runtime::inout(runtime::Tensor::create(ref, 64, 0, {16}, runtime::DType::f32).value()));
+  (void)bench.give({request});
+  (void)bench.turn();
+  const auto used = bench.state.status().memory_used;
+  CHECK(bench.state.free(address));
+  CHECK(bench.state.status().memory_used == used);
+  (void)bench.state.cancel({1, 1});
+  CHECK(outcomes(bench.turn()) == "1:cancelled");
+  CHECK(bench.state.status().memory_used < used);
+}
