@@ -82,6 +82,11 @@ class ChipActor : public Chip::base {
   /// because until then the device may write what they write.
   void on_exit() override {
     const Error killed(Errc::chip_lost, path_ + ": the chip ended while it held the task");
+    // A promise that is dropped tells nobody.
+    if (opening_.pending()) opening_.deliver(Result<ExecutorInfo>(killed));
+    for (auto& closing : std::exchange(closings_, {})) {
+      if (closing.promise.pending()) closing.promise.deliver(Result<bool>(killed));
+    }
     Results last{state_.identity().index, state_.identity().incarnation,
                  state_.abandon(reason_.value_or(killed)), true};
     auto tell = [to = std::exchange(results_, nullptr), last = std::move(last)](const Result<void>&) {
@@ -113,6 +118,7 @@ class ChipActor : public Chip::base {
     if (const auto last = state_.asked_to_end()) delayed_send(this, grace_, GiveUp{last});
   }
   void give_up(std::uint64_t upto) {
+    if (state_.life() != ChipState::Life::ready) return;  // being closed, which gives up on everything
     if (const auto error = state_.does_not_end(upto)) return die(*error);
     if (const auto last = state_.asked_to_end(); last != 0 && last <= upto) {
       delayed_send(this, grace_, GiveUp{upto});
