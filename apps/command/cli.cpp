@@ -17,7 +17,7 @@ constexpr const char* about =
     "  troupe trace html t.json > t.html              a page to look at it";
 constexpr const char* exits =
     "Exit codes: 0 fine; 1 it ran and failed; 2 the command line is wrong; 3 a file, module or platform\n"
-    "cannot be used; 130 interrupted. `troupe COMMAND --help` tells more about each command.";
+    "cannot be used; 124 a scene ran out of time; 130 interrupted. `troupe COMMAND --help` tells more.";
 
 const std::vector<std::string> log_levels = {"error", "warning", "info", "debug"};
 
@@ -92,16 +92,28 @@ void add_looks(CLI::App& app, std::optional<Command>& chosen, ListCommand& list,
   sub->callback([&] { chosen = devices; });
 
   sub = app.add_subcommand("scenes", "Run test scenes on simulated chips, several at a time");
-  sub->add_option("PROGRAM", scenes.programs, "Programs of scenes; without any: the built-in scenes");
-  sub->add_option("--platform", scenes.platforms, "Only on this platform (default: a2a3sim and a5sim)")
+  sub->add_option("MODULE", scenes.modules,
+                  "Shared objects with scenes, or programs of scenes; without any: the built-in scenes");
+  sub->add_option("--platform", scenes.platforms, "Only on this one, or these: P,Q (default: a2a3sim,a5sim)")
+      ->delimiter(',')
       ->allow_extra_args(false);
   sub->add_option("--case", scenes.cases, "Only SCENE or SCENE::CASE; may be given several times")
       ->allow_extra_args(false);
   number(sub, "--devices", scenes.devices, "How many run at a time (default: the machine's cores)", 1, 256);
   number(sub, "--timeout", scenes.timeout_seconds, "Seconds after which a scene has failed", 1, 86400)
       ->capture_default_str();
+  word(sub, "--manual", scenes.manual, "Cases marked as manual", {"exclude", "include", "only"})
+      ->capture_default_str();
+  number(sub, "--rounds", scenes.rounds, "Run each this many times in its process", 1, 1000000)
+      ->capture_default_str();
+  number(sub, "--retries", scenes.retries, "Fresh tries for what failed", 0, 100)->capture_default_str();
+  sub->add_flag("-x,--fail-fast", scenes.fail_fast, "Start nothing more after a failure");
   sub->add_flag("--list", scenes.list, "Only list them");
-  sub->footer("Each scene runs in a process of its own; one that fails is tried once more in a fresh one.");
+  sub->footer(
+      "Each scene runs in a process of its own; one that fails is tried again in a fresh one.\n"
+      "Examples:\n"
+      "  troupe scenes --platform a5sim --case matmul_tiled\n"
+      "  troupe scenes ./libmy_kernels.so");
   sub->callback([&] { chosen = scenes; });
 
   app.add_subcommand("version", "Print the version")->callback([&] { chosen = VersionCommand{}; });

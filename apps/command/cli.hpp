@@ -15,8 +15,9 @@ enum Exit : int {
   exit_ok = 0,
   exit_failed = 1,  ///< what was asked for ran, and failed: an error of the run, a failed check or scene
   exit_usage = 2,   ///< the command line is wrong: nothing was done
-  exit_cannot_start = 3,  ///< a file, module or platform cannot be opened or is not what it should be
-  exit_interrupted = 130  ///< Ctrl-C (SIGINT) or SIGTERM: cancelled and cleaned up
+  exit_cannot_start = 3,   ///< a file, module or platform cannot be opened or is not what it should be
+  exit_out_of_time = 124,  ///< a scene did not end within its time
+  exit_interrupted = 130   ///< Ctrl-C (SIGINT) or SIGTERM: cancelled and cleaned up
 };
 
 struct RunCommand {
@@ -35,11 +36,13 @@ struct DevicesCommand {
   std::vector<std::string> platforms;
 };
 struct ScenesCommand {
-  std::vector<std::string> programs;  ///< empty: the built-in ones
+  std::vector<std::string> modules;  ///< or programs of scenes; empty: the built-in ones
   std::vector<std::string> platforms, cases;
+  std::string manual = "exclude";
   int devices = 0;  ///< 0: as many as the machine has cores
   int timeout_seconds = 600;
-  bool list = false;
+  int rounds = 1, retries = 1;
+  bool fail_fast = false, list = false;
 };
 struct VersionCommand {};
 struct TraceSummaryCommand {

@@ -38,6 +38,7 @@ TEST_CASE("the other commands arrive with what they were given") {
       {"scenes", "--case", "vector", "--case", "a::b", "--devices", "3", "--timeout", "9"});
   CHECK(scenes.cases == std::vector<std::string>{"vector", "a::b"});
   CHECK(scenes.devices == 3);
+  CHECK(parsed<ScenesCommand>({"scenes", "m.so", "--platform", "p,q"}).platforms.size() == 2);
   CHECK(scenes.timeout_seconds == 9);
   parsed<VersionCommand>({"version"});
   CHECK(parsed<TraceSummaryCommand>({"trace", "summary", "x"}).file == "x");

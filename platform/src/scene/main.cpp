@@ -1,3 +1,7 @@
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -32,7 +36,8 @@ struct Choice {
   std::vector<std::string> cases;
   std::string manual = "exclude";
   int rounds = 1, retries = 1, timeout_s = 600;
-  bool golden = true, fail_fast = false, list = false, child = false;
+  bool golden = true, fail_fast = false, list = false;
+  int child_of = 0;  // not 0: play one case here, for the process of this number
 };
 
 std::vector<std::string> split(std::string_view text) {
@@ -76,8 +81,6 @@ std::optional<Choice> parse(int argc, char** argv) {
       choice.fail_fast = true;
     } else if (word == "--list") {
       choice.list = true;
-    } else if (word == "--in-this-process") {
-      choice.child = true;
     } else if (i + 1 == argc) {
       return std::nullopt;  // all others take a value
     } else {
@@ -105,6 +108,8 @@ std::optional<Choice> parse(int argc, char** argv) {
         good = into(choice.timeout_s);
       } else if (word == "--retries") {
         good = into(choice.retries);
+      } else if (word == "--child-of") {
+        good = into(choice.child_of);
       } else {
         good = false;
       }
@@ -151,6 +156,9 @@ std::vector<Chosen> choose(const Choice& choice, const std::vector<Scene>& scene
   return chosen;
 }
 
+/// The end of the process that spreads the cases is the end of this one, Ctrl-C and kill -9 included.
+bool end_with(pid_t parent) { return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent; }
+
 int play_here(const Choice& choice, const Chosen& chosen, const troupe_module_v1& module) {
   const auto verdict = run_scene(*chosen.scene, *chosen.scene_case, chosen.platform, choice.devices.front(),
                                  module, choice.rounds, choice.golden);
@@ -177,7 +185,10 @@ int scene_main(int argc, char** argv, const troupe_module_v1& module, const std:
     for (const auto& one : chosen) std::printf("%s\n", one.name().c_str());
     return 0;
   }
-  if (choice->child) return play_here(*choice, chosen.front(), module);
+  if (choice->child_of != 0) {
+    if (!end_with(choice->child_of)) return 2;
+    return play_here(*choice, chosen.front(), module);
+  }
 
   std::vector<RunnerJob> jobs;
   jobs.reserve(chosen.size());
@@ -187,7 +198,7 @@ int scene_main(int argc, char** argv, const troupe_module_v1& module, const std:
                       const auto add = [&command](std::initializer_list<std::string> words) {
                         command.insert(command.end(), words);
                       };
-                      add({"--in-this-process", "--platform", one.platform});
+                      add({"--child-of", std::to_string(getpid()), "--platform", one.platform});
                       add({"--device", std::to_string(device)});
                       add({"--case", one.scene->name + "::" + one.scene_case->name});
                       add({"--manual", "include", "--rounds", std::to_string(choice->rounds)});
