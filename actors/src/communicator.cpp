@@ -1,5 +1,6 @@
 #include "communicator.hpp"
 
+#include "recorder.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/errc.hpp"
 #include "troupe/comm/window.hpp"
@@ -47,6 +48,10 @@ class CommunicatorActor : public Communicator::base {
   }
 
   void on_exit() override {
+    if (formed_at_ != unknown_time) {
+      services_->recorder()->lived(path_, "domain", "domain of " + std::to_string(members_.size()) + " chips",
+                                   formed_at_);
+    }
     take_back();
     for (auto& member : members_) member.handle = nullptr;
   }
@@ -120,6 +125,7 @@ class CommunicatorActor : public Communicator::base {
         view->context_address, view->local_base, view->bytes};
     if (open_ > 0) return;
     phase_ = Phase::formed;
+    if (const auto& recorder = services_->recorder()) formed_at_ = recorder->now();
     promise_.deliver(Result<DomainInfo>(info_));
     release_if_unused();
   }
@@ -181,6 +187,7 @@ class CommunicatorActor : public Communicator::base {
   std::size_t open_ = 0;
   std::int64_t holds_ = 0;
   bool dissolving_ = false;
+  std::int64_t formed_at_ = unknown_time;  ///< only while a trace is taken
 };
 
 }  // namespace

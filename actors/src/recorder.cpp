@@ -1,5 +1,7 @@
 #include "recorder.hpp"
 
+#include <utility>
+
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::actors {
@@ -47,6 +49,7 @@ TraceSpan span_of(const TaskTrace& task, LaneId lane, SpanKind kind) {
   span.submitted = task.submitted;
   span.ready = task.ready;
   span.dispatched = task.dispatched;
+  if (task.group) span.wait = WaitReason::gang;
   return span;
 }
 
@@ -81,6 +84,21 @@ void Recorder::ran(LaneId lane, SpanKind kind, const TaskBody& body, const TaskK
   sink_->record(span);
 }
 
+void Recorder::lived(std::string_view path, std::string_view thread, const std::string& name,
+                     std::int64_t begin) const {
+  TraceSpan span;
+  span.lane = sink_->lane(path, thread);
+  span.name = span.callable = sink_->text(name);
+  span.kind = SpanKind::domain;
+  span.start = begin;
+  span.end = now();
+  sink_->record(span);
+}
+
+void Recorder::mark(std::string_view path, std::string_view what, const std::string& why) const {
+  sink_->mark(sink_->lane(path, "tasks"), sink_->text(what), now(), sink_->text(why));
+}
+
 void Recorder::never_ran(LaneId lane, SpanKind kind, const TaskTrace& task, TaskOutcome outcome,
                          const Error* error) const {
   TraceSpan span = span_of(task, lane, kind);
@@ -107,6 +125,7 @@ void RunTracer::submitted(TaskNumber number, TaskBody& body, std::span<const Arg
   trace->submitted = recorder_->now();
   trace->name = sink.text(body.name());
   trace->callable = body.callable != nullptr ? sink.text(body.callable->name) : trace->name;
+  trace->group = members.size() > 1;
   if (!members.empty()) trace->tags = sink.text(tags_of(*members.front()));
   ids_.emplace(number, trace->task);
 
@@ -131,8 +150,7 @@ void RunTracer::submitted(TaskNumber number, TaskBody& body, std::span<const Arg
 void RunTracer::dispatched(const TaskBody& body, bool all_producers_done) const {
   if (!body.trace) return;
   body.trace->dispatched = recorder_->now();
-  // Queued behind its producers it is ready when the last of them has ended: the reader of the trace sees
-  // when.
+  // Queued behind its producers it is ready when the last of them has ended: whoever reads the trace looks.
   body.trace->ready = all_producers_done ? body.trace->dispatched : unknown_time;
 }
 
@@ -159,6 +177,25 @@ void RunTracer::finished(const Error* error) const {
     span.outcome = TaskOutcome::failed;
     span.error = recorder_->sink().text(error->message());
   }
+  recorder_->sink().record(span);
+}
+
+void RunTracer::waits_for_room(bool waits) {
+  if (waits == (waits_since_ != unknown_time)) return;
+  const std::int64_t now = recorder_->now();
+  if (waits) {
+    waits_since_ = now;
+    return;
+  }
+  TraceSpan span;  // of no length where the program went on; what it waited for is before that
+  span.task = run_;
+  span.lane = programs_;
+  span.name = recorder_->sink().text("room");
+  span.callable = program_;
+  span.kind = SpanKind::program;
+  span.wait = WaitReason::room;
+  span.ready = std::exchange(waits_since_, unknown_time);
+  span.start = span.end = now;
   recorder_->sink().record(span);
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct TaskTrace {
   TaskId task = 0, parent = 0;
   std::int64_t submitted = unknown_time, ready = unknown_time, dispatched = unknown_time;
   TextId name = 0, callable = 0, tags = 0;
+  bool group = false;  ///< starts when all of its members can
 };
 
 /// The system's trace and tensor dump, if there are any. Shared by runs and executors; any thread.
@@ -36,6 +38,11 @@ class Recorder {
   /// An executor has run a task (or a member of it).
   void ran(LaneId lane, SpanKind kind, const TaskBody& body, const TaskKey& key, std::int64_t start,
            std::int64_t end, const Error* error) const;
+  /// Something that was there for a while and is no task: a domain.
+  void lived(std::string_view path, std::string_view thread, const std::string& name,
+             std::int64_t begin) const;
+  /// A moment of an executor: it was restarted, it was lost.
+  void mark(std::string_view path, std::string_view what, const std::string& why) const;
   /// A task that will not run.
   void never_ran(LaneId lane, SpanKind kind, const TaskTrace& task, TaskOutcome outcome,
                  const Error* error) const;
@@ -59,13 +66,15 @@ class RunTracer {
   void program_ran(const TaskBody& body, const TaskKey& key, const Error* error) const;
   void never_ran(const TaskBody& body, bool poisoned, const Error& error) const;
   void finished(const Error* error) const;
+  /// Back-pressure: whether the program waits for room now. Called whenever that may have changed.
+  void waits_for_room(bool waits);
 
  private:
   std::shared_ptr<const Recorder> recorder_;
   LaneId programs_, tasks_;
   TextId program_;
   TaskId run_;
-  std::int64_t began_;
+  std::int64_t began_, waits_since_ = unknown_time;
   EdgeTracker tracker_;
   std::vector<TraceEdge> edges_;
   std::unordered_map<TaskNumber, TaskId> ids_;

@@ -218,6 +218,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
     failures_.emplace(record.number, Failure{poisoned || cancelled_ ? poison_error(record, *error) : *error,
                                              record.id, poisoned, false});
     failure_order_.push_back(record.number);
+    report_.all_poisoned += poisoned ? 1 : 0;
     if (poisoned && report_.poisoned.size() < 64) report_.poisoned.emplace_back(record.body->name());
   }
   if (record.id) hold_domains(*record.body, -1);
@@ -279,6 +280,13 @@ void RunState::program_ended(const ProgramEnded& over) {
 void RunState::cancel(const Error& reason) {
   if (cancelled_ || finished_) return;
   cancelled_ = reason;
+  report_.unfinished = live_;
+  for (const auto& record : records_) {
+    if (report_.waiting.size() == 16) break;
+    if (!record) continue;
+    report_.waiting.push_back(record->in_flight ? "\"" + std::string(record->body->name()) + "\" is under way"
+                                                : graph_.why(record->id));
+  }
   graph_.cancel_all(reason);
   effects_.cancel_all = true;
   if (!program_over_) effects_.stop_program = reason;

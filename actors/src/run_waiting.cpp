@@ -27,6 +27,7 @@ void RunState::await(const Await& await) {
       break;
     case Await::What::room:
       rooms_.emplace_back(await.token, await.limit);
+      if (tracer_) tracer_->waits_for_room(true);
       break;
     case Await::What::data:
       if (auto* record = find(await.task)) {
@@ -55,6 +56,7 @@ void RunState::serve_waiters() {
     wake(room.first, std::nullopt);
     return true;
   });
+  if (tracer_) tracer_->waits_for_room(!rooms_.empty());
 }
 
 std::string RunState::why(TaskNumber task) const {
@@ -90,7 +92,8 @@ void RunState::check_stuck() {
                      });
   if (!waits) return;
   if (auto stuck = graph_.deadlock()) {
-    cancel(Error(Errc::deadlock, "program \"" + config_.name + "\" cannot go on: " + stuck->message())
+    cancel(Error(Errc::deadlock,
+                 "program \"" + config_.name + "\" cannot go on: its tasks wait for what cannot come")
                .caused_by(*stuck));
     reap();
   }

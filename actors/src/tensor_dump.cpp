@@ -1,7 +1,10 @@
 #include "troupe/actors/tensor_dump.hpp"
 
+#include <fnmatch.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "troupe/runtime/dtype.hpp"
 
@@ -29,34 +32,38 @@ Error cannot(const std::string& what, const std::string& hint) {
 
 }  // namespace
 
-Result<std::unique_ptr<TensorDump>> TensorDump::create(const std::string& folder, std::uint64_t max_bytes) {
+Result<std::unique_ptr<TensorDump>> TensorDump::create(const std::string& folder, std::uint64_t max_bytes,
+                                                       std::string names) {
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
   if (problem) return cannot("\"" + folder + "\": " + problem.message(), "may you write there?");
   if (std::filesystem::exists(folder + "/tensors.jsonl", problem)) {
     return cannot("\"" + folder + "\" holds a dump already", "name a new folder, or remove that one");
   }
-  std::unique_ptr<TensorDump> dump(new TensorDump(folder, max_bytes));
+  std::unique_ptr<TensorDump> dump(new TensorDump(folder, max_bytes, std::move(names)));
   if (!dump->lines_ || !dump->elements_) {
     return cannot("\"" + folder + "\" cannot be written", "may you write there?");
   }
   return dump;
 }
 
-TensorDump::TensorDump(std::string folder, std::uint64_t max_bytes)
+TensorDump::TensorDump(std::string folder, std::uint64_t max_bytes, std::string names)
     : folder_(std::move(folder)),
       max_bytes_(max_bytes),
+      names_(std::move(names)),
       lines_(folder_ + "/tensors.jsonl", std::ios::binary),
       elements_(folder_ + "/tensors.bin", std::ios::binary) {
   lines_ << "{\"troupe_dump\":1}\n" << std::flush;
 }
 
 void TensorDump::record(std::string_view chip, TaskId parent, const troupe_dump_record& record) {
+  const char* const name = record.name == nullptr ? "" : record.name;
+  if (!names_.empty() && fnmatch(names_.c_str(), name, 0) != 0) return;
   const std::lock_guard lock(mutex_);
   const bool fits = record.data != nullptr && record.bytes <= max_bytes_ - written_;
   nlohmann::ordered_json line = {
       {"task", task_label(chip_task(parent, static_cast<std::uint32_t>(record.task)))},
-      {"name", record.name == nullptr ? "" : record.name},
+      {"name", name},
       {"chip", std::string(chip)},
       {"stage", record.after != 0 ? "after" : "before"},
       {"role", role_of(record.tag)},

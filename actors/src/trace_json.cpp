@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -246,18 +247,23 @@ Error cannot_write(const std::string& path) {
 void write_chrome_trace(const Trace& trace, std::ostream& out) { TraceWriter(trace, out).write(); }
 
 Result<void> write_chrome_trace(const Trace& trace, const std::string& path) {
-  const std::string partial = path + ".part" + std::to_string(::getpid());
+  // Only a file is replaced: a device, a pipe or a link is written into, as the name's owner wants it.
+  std::error_code problem;
+  const auto kind = std::filesystem::symlink_status(path, problem).type();
+  const bool replace =
+      kind == std::filesystem::file_type::regular || kind == std::filesystem::file_type::not_found;
+  const std::string partial = replace ? path + ".part" + std::to_string(::getpid()) : path;
   {
     std::ofstream out(partial, std::ios::binary);
     if (out) write_chrome_trace(trace, out);
     out.close();
     if (!out) {
       Error error = cannot_write(path);
-      (void)std::remove(partial.c_str());
+      if (replace) (void)std::remove(partial.c_str());
       return error;
     }
   }
-  if (std::rename(partial.c_str(), path.c_str()) != 0) {
+  if (replace && std::rename(partial.c_str(), path.c_str()) != 0) {
     Error error = cannot_write(path);
     (void)std::remove(partial.c_str());
     return error;

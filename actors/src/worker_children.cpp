@@ -203,6 +203,9 @@ void WorkerActor::restart(std::int32_t index, const Error& reason) {
                              .caused_by(reason));
   }
   services_->warn(shared_->path, it.name + " is restarted: " + reason.message());
+  if (const auto& recorder = services_->recorder()) {
+    recorder->mark(shared_->path + "/" + it.name, "restarted", reason.message());
+  }
   ++it.incarnation;
   it.handle = nullptr;
   it.gone = false;

@@ -36,6 +36,18 @@ CLI::Option* number(CLI::App* sub, const std::string& name, int& value, const st
           ""));
 }
 
+/// A name of a file or folder, which an unset variable of a script is not.
+CLI::Option* place(CLI::App* sub, const std::string& name, std::string& value, const std::string& meaning,
+                   const char* type = "FILE") {
+  return sub->add_option(name, value, meaning)
+      ->type_name(type)
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return text.empty() ? std::string("the name is empty") : std::string();
+          },
+          ""));
+}
+
 /// One of a few words; in help "WORD", the words stand in the text.
 CLI::Option* word(CLI::App* sub, const std::string& name, std::string& value, const std::string& meaning,
                   const std::vector<std::string>& words) {
@@ -62,19 +74,19 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
   number(sub, "--nodes", run.nodes, "Nodes of a pod, all in this process (default: a single node)", 1, 1024);
   number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
       ->capture_default_str();
-  sub->add_option("--param", run.parameters, "k=v: a parameter of the program; `troupe list` shows them")
+  sub->add_option("--param", run.parameters, "k=v: a parameter of the program; see troupe run PROGRAM --help")
       ->allow_extra_args(false);
-  sub->add_option("--trace", run.trace, "Write what ran where and when (Chrome / Perfetto format)")
-      ->type_name("FILE");
-  sub->add_option("--graph", run.graph, "Write the task graph (.dot for Graphviz, .mmd for Mermaid)")
-      ->type_name("FILE");
-  sub->add_option("--swimlane", run.swimlane, "Write the core tasks as swimlane JSON")->type_name("FILE");
-  sub->add_option("--tensor-dump", run.tensor_dump, "Write the tensors before and after each kernel")
-      ->type_name("FOLDER");
+  place(sub, "--trace", run.trace, "Write what ran where and when (Chrome / Perfetto format)");
+  place(sub, "--graph", run.graph, "Write the task graph (.dot for Graphviz, .mmd for Mermaid)");
+  place(sub, "--swimlane", run.swimlane, "Write the core tasks as swimlane JSON");
+  place(sub, "--tensor-dump", run.tensor_dump, "Write the tensors before and after each kernel", "FOLDER");
+  sub->add_option("--dump-only", run.dumped, "Dump kernels with this name only; * and ? stand for anything")
+      ->type_name("NAME");
   sub->footer(
       "Examples:\n"
       "  troupe run vector_add --platform a5sim\n"
       "  troupe run allreduce --chips 8 --param rounds=20 --trace t.json\n"
+      "  troupe run heat --help                                   what its parameters are\n"
       "  troupe run ./libmine.so:train --chips 2 --param 0=1e-6   (without a name: by position)\n"
       "Ctrl-C cancels the run, cleans up and answers 130; a second one ends at once.");
   sub->callback([&] { chosen = run; });
@@ -162,8 +174,7 @@ void add_dump(CLI::App& app, std::optional<Command>& chosen, DumpCommand& dump) 
   sub->add_option("--index", dump.filter.index, "Only the entry of this number in the listing")
       ->type_name("N");
   sub->add_flag("--values", dump.values, "Print the elements too");
-  sub->add_option("--export", dump.export_folder, "Write the elements of each as text into this folder")
-      ->type_name("FOLDER");
+  place(sub, "--export", dump.export_folder, "Write the elements of each as text into this folder", "FOLDER");
   sub->callback([&] { chosen = dump; });
 }
 
@@ -191,6 +202,10 @@ std::string complaint(const CLI::ParseError& wrong, const std::vector<std::strin
                       const CLI::App& app) {
   const bool no_command = dynamic_cast<const CLI::RequiredError*>(&wrong) != nullptr &&
                           std::string_view(wrong.what()).find("subcommand") != std::string_view::npos;
+  const std::string_view said = wrong.what();
+  if (const auto colon = said.find(": 1 required "); colon != std::string_view::npos) {
+    return std::string(said.substr(0, colon)) + " needs a value";
+  }
   if (!no_command) return wrong.what();
   const auto [asked, called] = innermost(app);
   // What stands where the command should: after the commands that were understood.
@@ -234,6 +249,10 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
     line.log_level = static_cast<int>(level) + 1;
   } catch (const CLI::CallForHelp&) {
     const auto [asked, called] = innermost(app);
+    if (asked->get_name() == "run" && !asked->get_option("PROGRAM")->results().empty()) {
+      line.command = ProgramHelpCommand{asked->get_option("PROGRAM")->results().front()};
+      return line;
+    }
     line.text = asked->help(asked == &app ? "" : called.substr(0, called.rfind(' ')));
   } catch (const CLI::CallForVersion& asked) {
     line.text = std::string(asked.what()) + "\n";

@@ -28,6 +28,11 @@ struct RunCommand {
   int runs = 1;
   std::vector<std::string> parameters;  ///< "k=v"
   std::string trace, graph, swimlane, tensor_dump;
+  std::string dumped = "*";  ///< names of the kernels to dump
+};
+/// `troupe run PROGRAM --help`.
+struct ProgramHelpCommand {
+  std::string program;
 };
 struct ListCommand {
   std::vector<std::string> modules;
@@ -65,8 +70,8 @@ struct DumpCommand {
 };
 
 using Command =
-    std::variant<VersionCommand, RunCommand, ListCommand, DevicesCommand, ScenesCommand, TraceSummaryCommand,
-                 TraceHtmlCommand, TraceGraphCommand, TraceSwimlaneCommand, DumpCommand>;
+    std::variant<VersionCommand, RunCommand, ProgramHelpCommand, ListCommand, DevicesCommand, ScenesCommand,
+                 TraceSummaryCommand, TraceHtmlCommand, TraceGraphCommand, TraceSwimlaneCommand, DumpCommand>;
 
 /// A command line, understood or not.
 struct CommandLine {

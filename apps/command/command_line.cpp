@@ -9,7 +9,9 @@ int execute(const VersionCommand&, Console& console) {
   return exit_ok;
 }
 
-int run_command_line(const std::vector<std::string>& arguments, Console& console) {
+namespace {
+
+int run(const std::vector<std::string>& arguments, Console& console) {
   try {
     const CommandLine line = parse_command_line(arguments);
     if (!line.command) {
@@ -24,6 +26,16 @@ int run_command_line(const std::vector<std::string>& arguments, Console& console
     console.err << "troupe: " << error.what() << "\n";
   }
   return exit_failed;
+}
+
+}  // namespace
+
+int run_command_line(const std::vector<std::string>& arguments, Console& console) {
+  const int answer = run(arguments, console);
+  console.out.flush();
+  if (console.out || answer != exit_ok) return answer;
+  console.err << "troupe: standard output cannot be written [cannot_write 4002]\n  hint: is the disk full?\n";
+  return exit_cannot_start;
 }
 
 }  // namespace troupe::apps

@@ -16,6 +16,7 @@ struct Console {
 
 /// Each does one command and answers an Exit.
 int execute(const RunCommand& command, Console& console);
+int execute(const ProgramHelpCommand& command, Console& console);
 int execute(const ListCommand& command, Console& console);
 int execute(const DevicesCommand& command, Console& console);
 int execute(const ScenesCommand& command, Console& console);

@@ -1,11 +1,21 @@
+#include <algorithm>
 #include <ostream>
 
 #include "command/commands.hpp"
+#include "command/parameters.hpp"
+#include "command/program.hpp"
 #include "examples/catalogue.hpp"
 #include "troupe/runtime/module.hpp"
 
 namespace troupe::apps {
 namespace {
+
+using runtime::CallableKind;
+
+/// "size=128", or "rate" when it has to be given.
+std::string shown(const Parameter& parameter) {
+  return std::string(parameter.name) + (parameter.value ? "=" + std::string(*parameter.value) : "");
+}
 
 void list_examples(std::ostream& out) {
   out << "built-in examples, for: troupe run NAME [--param k=v]\n";
@@ -15,23 +25,33 @@ void list_examples(std::ostream& out) {
     out << "  " << example.name << std::string(width + 2 - example.name.size(), ' ') << example.summary
         << "\n";
     for (const Parameter& parameter : example.parameters) {
-      out << std::string(width + 6, ' ') << parameter.name << "=" << parameter.value << "  "
-          << parameter.meaning << "\n";
+      out << std::string(width + 6, ' ') << shown(parameter) << "  " << parameter.meaning << "\n";
     }
   }
 }
 
 Result<void> list_module(const std::string& path, std::ostream& out) {
-  const auto module = runtime::Module::open(path);
+  const std::string file = module_path(path);
+  const auto module = runtime::Module::open(file);
   if (!module) return module.error();
   out << path << ": module \"" << module->name() << "\"\n";
   std::size_t width = 0;
+  Result<void> wrong;  // the rest is listed all the same
   for (const auto& callable : module->callables()) width = std::max(width, callable.name().size());
   for (const auto& callable : module->callables()) {
     out << "  " << callable.name() << std::string(width + 2 - callable.name().size(), ' ')
         << runtime::name_of(callable.kind()) << "(" << callable.signature() << ")\n";
+    if (callable.kind() != CallableKind::program) continue;
+    const auto parameters = parameters_of(file, callable);
+    if (!parameters) {
+      wrong = parameters.error();
+      continue;
+    }
+    for (const Parameter& parameter : *parameters) {
+      out << std::string(width + 6, ' ') << shown(parameter) << "  " << parameter.meaning << "\n";
+    }
   }
-  return {};
+  return wrong;
 }
 
 }  // namespace
@@ -46,6 +66,41 @@ int execute(const ListCommand& command, Console& console) {
     answer = exit_cannot_start;
   }
   return answer;
+}
+
+int execute(const ProgramHelpCommand& command, Console& console) {
+  const auto choice = find_program(command.program, runtime::this_module());
+  if (!choice) {
+    console.err << "troupe: " << render(choice.error()) << "\n";
+    return exit_cannot_start;
+  }
+  const auto types = types_of(choice->callable.signature());
+  std::ostream& out = console.out;
+  out << choice->callable.name();
+  if (choice->example != nullptr) out << ": " << choice->example->summary;
+  out << "\nUsage: troupe run " << command.program << " [OPTIONS]" << (types.empty() ? "" : " --param k=v …")
+      << "\n";
+  if (!types.empty()) out << "\nParameters:\n";
+  std::size_t width = 0;
+  const auto name = [&](std::size_t i) {
+    return choice->parameters.empty() ? std::to_string(i) : shown(choice->parameters[i]);
+  };
+  for (std::size_t i = 0; i < types.size(); ++i) width = std::max(width, name(i).size());
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    out << "  " << name(i) << std::string(width + 2 - name(i).size(), ' ') << types[i];
+    if (i < choice->parameters.size()) out << "  " << choice->parameters[i].meaning;
+    out << "\n";
+  }
+  out << "\n";
+  if (choice->example != nullptr && choice->example->nodes != 0) {
+    out << "Without --nodes and --chips: " << choice->example->nodes << " nodes of " << choice->example->chips
+        << " chips. ";
+  } else if (choice->example != nullptr) {
+    out << "Without --chips: " << choice->example->chips
+        << (choice->example->chips == 1 ? " chip. " : " chips. ");
+  }
+  out << "All options: troupe run --help\n";
+  return exit_ok;
 }
 
 }  // namespace troupe::apps

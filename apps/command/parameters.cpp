@@ -34,7 +34,9 @@ std::optional<std::uint64_t> word_of(std::string_view type, std::string_view tex
   return std::nullopt;
 }
 
-std::vector<std::string_view> split(std::string_view signature) {
+}  // namespace
+
+std::vector<std::string_view> types_of(std::string_view signature) {
   std::vector<std::string_view> words;
   while (!signature.empty()) {
     const auto comma = signature.find(',');
@@ -44,15 +46,13 @@ std::vector<std::string_view> split(std::string_view signature) {
   return words;
 }
 
-}  // namespace
-
 Result<std::vector<std::uint64_t>> bind_parameters(std::string_view program, std::string_view signature,
                                                    std::span<const Parameter> known,
                                                    const std::vector<std::string>& given) {
   const auto bad = [&](const std::string& what, const std::string& hint) {
     return Error(Errc::bad_parameter, "program \"" + std::string(program) + "\" " + what, hint);
   };
-  const std::vector<std::string_view> types = split(signature);
+  const std::vector<std::string_view> types = types_of(signature);
   for (const auto type : types) {
     if (type == "tensor") {
       return bad("wants a tensor, which cannot be given on a command line",
@@ -80,9 +80,11 @@ Result<std::vector<std::uint64_t>> bind_parameters(std::string_view program, std
   }
   std::vector<std::uint64_t> words;
   for (std::size_t i = 0; i < types.size(); ++i) {
-    if (!values[i] && known.empty())
-      return bad("needs its parameter \"" + name_of(i) + "\"", "--param " + name_of(i) + "=…");
-    const std::string value = values[i] ? *values[i] : std::string(known[i].value);
+    if (!values[i] && (known.empty() || !known[i].value)) {
+      return bad("needs its parameter \"" + name_of(i) + "\"",
+                 "--param " + name_of(i) + "=…, of type " + std::string(types[i]));
+    }
+    const std::string value = values[i] ? *values[i] : std::string(*known[i].value);
     const auto parsed = word_of(types[i], value);
     if (!parsed) {
       return bad("cannot take \"" + value + "\" for its parameter \"" + name_of(i) + "\"",

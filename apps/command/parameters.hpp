@@ -14,12 +14,15 @@ namespace troupe::apps {
 /// The argument words of a program, from what stood behind --param.
 ///
 /// `signature` is the program's own ("f64,u32"): what each value must be. `known` names the parameters and
-/// gives defaults; it is empty for programs of other people's modules, whose parameters are called 0, 1, ….
+/// gives defaults; where it is empty, parameters are called 0, 1, ….
 /// Everything that does not fit is an error that says what would: an unknown or repeated name, a missing
 /// value, a number that does not parse or does not fit its type, a program that wants tensors.
 [[nodiscard]] Result<std::vector<std::uint64_t>> bind_parameters(std::string_view program,
                                                                  std::string_view signature,
                                                                  std::span<const Parameter> known,
                                                                  const std::vector<std::string>& given);
+
+/// "f64,u32" in its words.
+[[nodiscard]] std::vector<std::string_view> types_of(std::string_view signature);
 
 }  // namespace troupe::apps

@@ -1,9 +1,10 @@
 #include "command/program.hpp"
 
-#include <filesystem>
+#include <dlfcn.h>
 
 #include "command/parameters.hpp"
 #include "errc.hpp"
+#include "troupe/actors/parameters.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -41,35 +42,77 @@ Result<runtime::Callable> find_in(const runtime::Module& module, const std::stri
                  programs_of(module));
 }
 
+Result<ProgramChoice> built_in_program(const std::string& name, const runtime::Module& built_in) {
+  const Example* example = find_example(name);
+  if (example == nullptr) {
+    return unknown("there is no built-in program \"" + name + "\"",
+                   "`troupe list` shows them; a program of your own is named by its file: ./mine.so");
+  }
+  auto callable = built_in.find(CallableKind::program, example->name);
+  if (!callable) return callable.error();
+  return ProgramChoice{built_in, *callable, example, example->parameters, {}};
+}
+
 }  // namespace
 
-Result<ProgramChoice> choose_program(const std::string& text, const runtime::Module& built_in,
-                                     const std::vector<std::string>& parameters) {
+Result<std::vector<Parameter>> parameters_of(const std::string& file, const runtime::Callable& program) {
+  // The module is loaded for good; this finds it again, and a count more on it does no harm.
+  void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+  if (library == nullptr) return std::vector<Parameter>{};
+  const std::string symbol = "troupe_parameters_" + std::string(program.name());
+  const auto* table = static_cast<const actors::ParameterTable*>(dlsym(library, symbol.c_str()));
+  std::vector<Parameter> parameters;
+  if (table == nullptr) return parameters;
+  const auto wrong = [&](const std::string& why) {
+    return Error(Errc::bad_file, "the TROUPE_PARAMETERS of \"" + std::string(program.name()) + "\" " + why,
+                 "build the module again");
+  };
+  if (table->size != sizeof *table) return wrong("were built against other headers");
+  for (std::uint32_t i = 0; i < table->count; ++i) {
+    const auto& text = table->parameters[i];
+    if (text.name == nullptr) return wrong("have one without a name");
+    Parameter& parameter = parameters.emplace_back();
+    parameter.name = text.name;
+    if (text.value != nullptr) parameter.value = text.value;
+    if (text.meaning != nullptr) parameter.meaning = text.meaning;
+  }
+  const std::size_t wanted = types_of(program.signature()).size();
+  if (parameters.size() != wanted) {
+    return wrong("name " + std::to_string(parameters.size()) + ", but it takes " + std::to_string(wanted));
+  }
+  return parameters;
+}
+
+std::string module_path(const std::string& file) {
+  // A bare file name is a file here, not something to search the system for.
+  return file.find('/') == std::string::npos ? "./" + file : file;
+}
+
+Result<ProgramChoice> find_program(const std::string& text, const runtime::Module& built_in) {
   const auto suffix = text.rfind(".so");
   const bool names_file = text.find('/') != std::string::npos || suffix != std::string::npos;
-  if (!names_file) {
-    const Example* example = find_example(text);
-    if (example == nullptr) {
-      return unknown("there is no built-in program \"" + text + "\"",
-                     "`troupe list` shows them; a program of your own is named by its file: ./mine.so");
-    }
-    auto callable = built_in.find(CallableKind::program, example->name);
-    if (!callable) return callable.error();
-    auto scalars = bind_parameters(text, callable->signature(), example->parameters, parameters);
-    if (!scalars) return scalars.error();
-    return ProgramChoice{built_in, *callable, example, *std::move(scalars)};
-  }
+  if (!names_file) return built_in_program(text, built_in);
   const auto colon = text.find(':', suffix == std::string::npos ? 0 : suffix);
-  const std::string file = text.substr(0, colon);
+  const std::string file = module_path(text.substr(0, colon));
   const std::string name = colon == std::string::npos ? "" : text.substr(colon + 1);
-  // A bare file name is a file here, not something to search the system for.
-  auto module = runtime::Module::open(std::filesystem::absolute(file));
+  auto module = runtime::Module::open(file);
   if (!module) return module.error();
   auto callable = find_in(*module, file, name);
   if (!callable) return callable.error();
-  auto scalars = bind_parameters(callable->name(), callable->signature(), {}, parameters);
+  auto parameters = parameters_of(file, *callable);
+  if (!parameters) return parameters.error();
+  return ProgramChoice{*std::move(module), *callable, nullptr, *std::move(parameters), {}};
+}
+
+Result<ProgramChoice> choose_program(const std::string& text, const runtime::Module& built_in,
+                                     const std::vector<std::string>& given) {
+  auto choice = find_program(text, built_in);
+  if (!choice) return choice;
+  auto scalars =
+      bind_parameters(choice->callable.name(), choice->callable.signature(), choice->parameters, given);
   if (!scalars) return scalars.error();
-  return ProgramChoice{*std::move(module), *callable, nullptr, *std::move(scalars)};
+  choice->scalars = *std::move(scalars);
+  return choice;
 }
 
 }  // namespace troupe::apps

@@ -9,10 +9,12 @@
 #include "command/progress.hpp"
 #include "errc.hpp"
 #include "trace/analysis.hpp"
+#include "trace/files.hpp"
 #include "trace/graph.hpp"
 #include "troupe/actors/system.hpp"
 #include "troupe/actors/tensor_dump.hpp"
 #include "troupe/actors/trace_sink.hpp"
+#include "troupe/platform/device_library.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -73,6 +75,29 @@ struct Sums {
   }
 };
 
+/// What was waiting for what when a run failed, on one screen.
+void tell_who_waited(const actors::RunReport& report, bool draw, Progress& progress) {
+  constexpr std::size_t shown = 12;
+  const auto more = [](std::uint64_t all, std::size_t told) {
+    return all > told ? " and " + std::to_string(all - told) + " more" : std::string();
+  };
+  if (!report.waiting.empty()) {
+    progress.say("  " + plural(report.unfinished, "task") + " had not ended:");
+    for (std::size_t i = 0; i < report.waiting.size() && i < shown; ++i) {
+      progress.say("    " + report.waiting[i]);
+    }
+    if (report.unfinished > shown) progress.say("   " + more(report.unfinished, shown));
+  } else if (!report.poisoned.empty()) {
+    std::string names;
+    const std::size_t told = std::min(shown, report.poisoned.size());
+    for (std::size_t i = 0; i < told; ++i) names += (i == 0 ? " " : ", ") + report.poisoned[i];
+    progress.say("  not run because of it:" + names + more(report.all_poisoned, told));
+  } else {
+    return;
+  }
+  if (draw) progress.say("  hint: --graph FILE.dot draws what depends on what");
+}
+
 void list_busy(const actors::ExecutorStatus& status, Progress& progress, const std::string& path) {
   for (const auto& sentence : status.busy) progress.say("  " + path + ": " + sentence);
   for (const auto& child : status.children) list_busy(child, progress, path + "/" + child.name);
@@ -82,6 +107,7 @@ void list_busy(const actors::ExecutorStatus& status, Progress& progress, const s
 bool attend(const actors::Node& node, const actors::Handle& handle, Interrupts& interrupts,
             const Console& console, Progress& progress, const std::string& title) {
   constexpr int refresh_ms = 200;
+  const auto begin = Clock::now();
   Flag ended;
   std::jthread waiter([&] {
     handle.wait();
@@ -102,11 +128,24 @@ bool attend(const actors::Node& node, const actors::Handle& handle, Interrupts& 
       case Woken::tick: {
         Sums sums;
         sums.add(node.status());
-        progress.show(title + ": " + plural(sums.completed, "task") + " done, " +
-                      std::to_string(sums.running) + " running");
+        const auto tenths = (Clock::now() - begin) / std::chrono::milliseconds(100);
+        progress.show((interrupted ? "cancelling " : "") + title + ": " + plural(sums.completed, "task") +
+                      " done, " + std::to_string(sums.running) + " running, " + std::to_string(tenths / 10) +
+                      "." + std::to_string(tenths % 10) + " s");
       }
     }
   }
+}
+
+Result<void> can_write_outputs(const RunCommand& command) {
+  if (!command.graph.empty()) {
+    if (auto kind = graph_kind(command.graph); !kind) return kind.error();
+  }
+  for (const auto& file : {command.trace, command.graph, command.swimlane}) {
+    if (file.empty()) continue;
+    if (auto fine = can_write(file); !fine) return fine;
+  }
+  return {};
 }
 
 /// Writes what was asked for; the first problem is told and answered.
@@ -137,6 +176,13 @@ int execute(const RunCommand& command, Console& console) {
   if (!choice) {
     return refuse(choice.error(), choice.error() == Errc::bad_parameter ? exit_usage : exit_cannot_start);
   }
+  // What can be known to fail is told before the run, which may be long.
+  if (const auto platform = platform::DeviceLibrary::open(command.platform); !platform) {
+    return refuse(platform.error(), exit_cannot_start);
+  }
+  if (const auto writable = can_write_outputs(command); !writable) {
+    return refuse(writable.error(), exit_cannot_start);
+  }
   actors::SystemConfig config;
   config.log_level = console.log_level;
   if (!command.trace.empty() || !command.graph.empty() || !command.swimlane.empty() ||
@@ -147,7 +193,7 @@ int execute(const RunCommand& command, Console& console) {
     config.trace->describe("platform", command.platform);
   }
   if (!command.tensor_dump.empty()) {
-    auto dump = actors::TensorDump::create(command.tensor_dump);
+    auto dump = actors::TensorDump::create(command.tensor_dump, std::uint64_t{1} << 30, command.dumped);
     if (!dump) return refuse(dump.error(), exit_cannot_start);
     config.dump = *std::move(dump);
   }
@@ -164,7 +210,9 @@ int execute(const RunCommand& command, Console& console) {
       actors::RunOptions options;
       options.name = title;
       const actors::Handle handle = node.submit_bound(options, bound(*choice));
-      const bool interrupted = attend(node, handle, interrupts, console, progress, title);
+      const std::string part =
+          command.runs == 1 ? "" : " " + std::to_string(run + 1) + "/" + std::to_string(command.runs);
+      const bool interrupted = attend(node, handle, interrupts, console, progress, title + part);
       const std::int64_t took = std::chrono::nanoseconds(Clock::now() - begin).count();
       least = std::min(least, took);
       total += took;
@@ -172,9 +220,10 @@ int execute(const RunCommand& command, Console& console) {
       if (interrupted) {
         answer = exit_interrupted;
         progress.say(title + ": cancelled");
+        tell_who_waited(report, false, progress);
       } else if (report.error) {
         answer = refuse(*report.error, exit_failed);
-        for (const auto& poisoned : report.poisoned) progress.say("  not run because of it: " + poisoned);
+        tell_who_waited(report, command.graph.empty(), progress);
       } else if (command.runs == 1) {
         progress.say(title + ": " + plural(report.tasks, "task") + " in " + render_time(took));
       }

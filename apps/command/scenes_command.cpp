@@ -12,6 +12,7 @@
 
 #include "command/commands.hpp"
 #include "command/interrupts.hpp"
+#include "command/program.hpp"
 #include "errc.hpp"
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/scene_module.hpp"
@@ -101,8 +102,7 @@ std::vector<std::string> options_of(const ScenesCommand& command) {
 
 /// The words that play one thing the user named: a module or a program.
 Result<std::vector<std::string>> command_for(const std::string& named) {
-  // A bare name is a file here, as it is for `troupe run`.
-  const std::string file = std::filesystem::absolute(named).string();
+  const std::string file = module_path(named);
   if (!named.ends_with(".so") && named.find(".so.") == std::string::npos) return std::vector{file};
   // Looked at here first: one sentence then, not one from each process.
   if (const auto module = platform::open_scene_module(file); !module) return module.error();

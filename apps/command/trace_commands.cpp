@@ -1,7 +1,6 @@
 #include <ostream>
 
 #include "command/commands.hpp"
-#include "errc.hpp"
 #include "trace/analysis.hpp"
 #include "trace/graph.hpp"
 #include "trace/html.hpp"
@@ -21,10 +20,7 @@ int with_trace(const std::string& file, Console& console, Use&& use) {
   const auto trace = read_trace_file(file);
   if (!trace) return refuse(trace.error(), console);
   const Result<void> used = use(*trace);
-  if (!used) return refuse(used.error(), console);
-  console.out.flush();
-  if (console.out) return exit_ok;
-  return refuse(Error(Errc::cannot_write, "standard output cannot be written"), console);
+  return used ? exit_ok : refuse(used.error(), console);
 }
 
 }  // namespace

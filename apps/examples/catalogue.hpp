@@ -1,15 +1,16 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
 namespace troupe::apps {
 
-/// A parameter of a built-in example, in the order of its program's scalar parameters.
+/// A parameter of a program, in the order of its scalar parameters.
 struct Parameter {
   std::string_view name;
-  std::string_view value;  ///< default
+  std::optional<std::string_view> value;  ///< default
   std::string_view meaning;
 };
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -38,12 +41,18 @@ void measure_lanes(const Trace& trace, Analysis& analysis) {
   struct Busy {
     std::size_t spans = 0;
     std::int64_t busy = 0, until = INT64_MIN;
+    bool cores = false;
   };
   std::vector<Busy> busy(trace.lanes.size());
+  std::set<std::string_view> with_cores;
   for (const auto& span : trace.spans) {  // sorted by start
     if (!span.ran() || !is_work(span)) continue;
     Busy& lane = busy[span.lane];
     ++lane.spans;
+    if (span.kind == actors::SpanKind::aic || span.kind == actors::SpanKind::aiv) {
+      lane.cores = true;
+      with_cores.insert(trace.lanes[span.lane].process);
+    }
     lane.busy += std::max<std::int64_t>(0, span.end - std::max(span.start, lane.until));
     lane.until = std::max(lane.until, span.end);
   }
@@ -55,6 +64,7 @@ void measure_lanes(const Trace& trace, Analysis& analysis) {
     Utilisation own{names.process, names.thread, busy[i].spans, 1, busy[i].busy, 0};
     own.share = static_cast<double>(own.busy) / length;
     analysis.lanes.push_back(own);
+    if (!busy[i].cores && with_cores.contains(names.process)) continue;
     Utilisation& all =
         processes.try_emplace(names.process, Utilisation{names.process, "", 0, 0, 0, 0}).first->second;
     all.spans += own.spans;
@@ -86,7 +96,7 @@ std::unordered_set<TaskId> containers(const Trace& trace) {
 
 void measure_tasks(const Trace& trace, Analysis& analysis) {
   const auto programs = containers(trace);
-  std::map<std::string, CallableTimes> callables;
+  std::map<std::pair<std::string, actors::SpanKind>, CallableTimes> callables;
   // The last attempt of a task decides; among the parts of one attempt the worst does.
   std::unordered_map<TaskId, std::pair<std::uint8_t, actors::TaskOutcome>> outcomes;
   std::vector<std::size_t> order;
@@ -100,7 +110,7 @@ void measure_tasks(const Trace& trace, Analysis& analysis) {
     }
     if (!span.ran() || programs.contains(span.task)) continue;
     order.push_back(i);
-    CallableTimes& times = callables[trace.text(span.callable != 0 ? span.callable : span.name)];
+    CallableTimes& times = callables[{trace.text(span.callable != 0 ? span.callable : span.name), span.kind}];
     times.least = times.count == 0 ? span.duration() : std::min(times.least, span.duration());
     times.most = std::max(times.most, span.duration());
     times.total += span.duration();
@@ -113,8 +123,8 @@ void measure_tasks(const Trace& trace, Analysis& analysis) {
     analysis.poisoned += outcome == actors::TaskOutcome::poisoned;
     analysis.cancelled += outcome == actors::TaskOutcome::cancelled;
   }
-  for (auto& [name, times] : callables) {
-    times.name = name;
+  for (auto& [key, times] : callables) {
+    std::tie(times.name, times.kind) = key;
     analysis.callables.push_back(times);
   }
   std::ranges::stable_sort(analysis.callables, std::greater{}, &CallableTimes::total);
@@ -214,6 +224,29 @@ void find_critical_path(const Trace& trace, Analysis& analysis) {
 }
 
 }  // namespace
+
+void infer_ready(Trace& trace) {
+  std::unordered_map<TaskId, std::int64_t> ends;
+  for (const auto& span : trace.spans) {
+    if (span.task == 0 || !span.ran()) continue;
+    auto& end = ends.try_emplace(span.task, span.end).first->second;
+    end = std::max(end, span.end);
+  }
+  std::unordered_map<TaskId, std::int64_t> released;
+  for (const auto& edge : trace.edges) {
+    const auto end = ends.find(edge.from);
+    if (end == ends.end()) continue;
+    auto& last = released.try_emplace(edge.to, end->second).first->second;
+    last = std::max(last, end->second);
+  }
+  for (auto& span : trace.spans) {
+    if (span.task == 0 || !span.ran() || span.ready != unknown_time || span.submitted == unknown_time)
+      continue;
+    const auto last = released.find(span.task);
+    span.ready = last == released.end() ? span.submitted : std::max(span.submitted, last->second);
+    span.ready = std::min(span.ready, span.start);
+  }
+}
 
 Analysis analyze(const Trace& trace) {
   Analysis analysis;

@@ -18,9 +18,10 @@ struct Utilisation {
   double share = 0;       ///< of the trace's length, per lane
 };
 
-/// What all tasks of one callable took together.
+/// What all spans of one callable took together: a chip task and the kernels in it are told apart.
 struct CallableTimes {
   std::string name;
+  actors::SpanKind kind{};
   std::size_t count = 0;
   std::int64_t total = 0, least = 0, most = 0;
 };
@@ -38,7 +39,9 @@ struct Analysis {
   std::int64_t length = 0;  ///< from the first event to the last
   std::size_t tasks = 0;
   std::size_t failed = 0, poisoned = 0, cancelled = 0;
-  std::vector<Utilisation> processes;  ///< in natural order, those with cores or tasks that ran
+  /// In natural order, those where something ran. A chip's is that of its cores that ran something; its tasks
+  /// as the node sees them do not count, unless no core told anything.
+  std::vector<Utilisation> processes;
   std::vector<Utilisation> lanes;
   std::vector<CallableTimes> callables;  ///< most total time first
   std::vector<std::size_t> longest;      ///< spans, longest first, at most ten
@@ -47,6 +50,10 @@ struct Analysis {
   std::vector<WaitTimes> waits;          ///< most time first; only reasons that occur
   bool cyclic = false;                   ///< the edges are no order: the file is wrong, no critical path
 };
+
+/// Fills in when a task became ready, where nobody could say: one that was queued behind its producers is
+/// ready when the last of them has ended.
+void infer_ready(actors::Trace& trace);
 
 [[nodiscard]] Analysis analyze(const actors::Trace& trace);
 

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -9,6 +12,28 @@
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::apps {
+
+inline Error cannot_write(const std::string& path, int problem) {
+  return Error(Errc::cannot_write,
+               "cannot write \"" + path + "\": " + (problem != 0 ? std::strerror(problem) : "write failed"),
+               problem == ENOSPC ? "the disk is full" : "does the folder exist, and may you write there?");
+}
+
+/// What would keep a file from being written, found before the work that fills it is done.
+[[nodiscard]] inline Result<void> can_write(const std::string& path) {
+  std::error_code problem;
+  const std::filesystem::path target(path);
+  if (std::filesystem::is_directory(target, problem)) return cannot_write(path, EISDIR);
+  const bool exists = std::filesystem::exists(target, problem);
+  const auto asked = exists                     ? target
+                     : target.has_parent_path() ? target.parent_path()
+                                                : std::filesystem::path(".");
+  if (!exists && !std::filesystem::is_directory(asked, problem)) {
+    return cannot_write(path, std::filesystem::exists(asked, problem) ? ENOTDIR : ENOENT);
+  }
+  if (::access(asked.c_str(), W_OK) != 0) return cannot_write(path, errno);
+  return {};
+}
 
 /// Opens, lets `write` fill the stream, and tells when any of it did not work.
 template <class Write>
@@ -18,9 +43,10 @@ template <class Write>
   if (out) write(out);
   out.close();
   if (out) return {};
-  return Error(Errc::cannot_write,
-               "cannot write \"" + path + "\": " + (errno != 0 ? std::strerror(errno) : "write failed"),
-               "does the folder exist, and may you write there?");
+  Error error = cannot_write(path, errno);
+  std::error_code problem;
+  if (std::filesystem::is_regular_file(path, problem)) std::filesystem::remove(path, problem);  // half of it
+  return error;
 }
 
 }  // namespace troupe::apps

@@ -163,16 +163,20 @@ void write_mermaid(const Trace& trace, std::ostream& out) {
       << "  classDef cancelled fill:#e8e8e8,stroke:gray\n";
 }
 
-Result<void> write_graph_file(const Trace& trace, const std::string& path) {
+Result<GraphKind> graph_kind(const std::string& path) {
   const auto ends = [&](std::string_view ending) { return path.ends_with(ending); };
-  if (ends(".dot") || ends(".gv")) {
-    return write_file(path, [&](std::ostream& out) { write_dot(trace, out); });
-  }
-  if (ends(".mmd") || ends(".mermaid")) {
-    return write_file(path, [&](std::ostream& out) { write_mermaid(trace, out); });
-  }
+  if (ends(".dot") || ends(".gv")) return GraphKind::dot;
+  if (ends(".mmd") || ends(".mermaid")) return GraphKind::mermaid;
   return Error(Errc::cannot_write, "\"" + path + "\" does not say which kind of graph it is",
                "end the name in .dot (Graphviz) or .mmd (Mermaid)");
+}
+
+Result<void> write_graph_file(const Trace& trace, const std::string& path) {
+  const auto kind = graph_kind(path);
+  if (!kind) return kind.error();
+  return write_file(path, [&](std::ostream& out) {
+    *kind == GraphKind::dot ? write_dot(trace, out) : write_mermaid(trace, out);
+  });
 }
 
 }  // namespace troupe::apps

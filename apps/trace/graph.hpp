@@ -14,7 +14,9 @@ namespace troupe::apps {
 void write_dot(const actors::Trace& trace, std::ostream& out);
 void write_mermaid(const actors::Trace& trace, std::ostream& out);
 
+enum class GraphKind { dot, mermaid };
 /// By the name's ending: .dot or .gv, .mmd or .mermaid.
+[[nodiscard]] Result<GraphKind> graph_kind(const std::string& path);
 [[nodiscard]] Result<void> write_graph_file(const actors::Trace& trace, const std::string& path);
 
 /// The core tasks of a run in the swimlane format (version 1) that existing tools of the field read: tasks

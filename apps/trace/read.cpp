@@ -1,7 +1,9 @@
 #include "trace/read.hpp"
 
+#include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -10,6 +12,7 @@
 #include <unordered_map>
 
 #include "errc.hpp"
+#include "trace/analysis.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -97,6 +100,7 @@ class Reader {
       if (process != processes_.end()) trace_.lanes[lane].process = process->second;
     }
     actors::normalize(trace_);
+    infer_ready(trace_);
     return std::move(trace_);
   }
 
@@ -231,15 +235,18 @@ Result<Trace> read_trace(std::istream& in, const std::string& name) {
   } catch (const BadEvent& problem) {
     return bad(problem.what());
   } catch (const json::exception& problem) {
-    return bad(problem.what());
+    const std::string_view said = problem.what();  // "[json.exception.parse_error.101] parse error at …"
+    return bad(std::string(said.substr(said.starts_with('[') ? said.find("] ") + 2 : 0)));
   }
 }
 
 Result<Trace> read_trace_file(const std::string& path) {
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
   // A folder opens like a file and fails at the first read.
   if (!in || in.peek() == std::ifstream::traits_type::eof()) {
-    return Error(Errc::cannot_read, "cannot read \"" + path + "\", or it is empty",
+    return Error(Errc::cannot_read,
+                 "cannot read \"" + path + "\": " + (errno != 0 ? std::strerror(errno) : "it is empty"),
                  "traces are written by: troupe run PROGRAM --trace FILE");
   }
   return read_trace(in, path);

@@ -68,7 +68,7 @@ const char* explain(WaitReason reason) {
     case WaitReason::data:
       return "data: a producer had not finished";
     case WaitReason::core:
-      return "a core: ready, but none was free";
+      return "a core: ready, but not started yet";
     case WaitReason::gang:
       return "its group: ready, but not all members could start";
     case WaitReason::window:
@@ -146,7 +146,7 @@ std::string render_summary(const Trace& trace, const Analysis& analysis) {
   if (analysis.lanes.empty()) return out + "\nnothing ran\n";
 
   out += "\nutilisation\n";
-  Table chips({"where", "lanes", "spans", "busy", "utilisation"});
+  Table chips({"where", "cores used", "spans", "busy", "utilisation"});
   for (const auto& row : analysis.processes) {
     chips.row({row.process, std::to_string(row.lanes), std::to_string(row.spans), render_time(row.busy),
                percent(row.share)});
@@ -161,9 +161,9 @@ std::string render_summary(const Trace& trace, const Analysis& analysis) {
   lanes.render(out);
 
   out += "\ntime by callable\n";
-  Table callables({"callable", "spans", "total", "mean", "least", "most"});
+  Table callables({"callable", "on", "spans", "total", "mean", "least", "most"});
   for (const auto& row : analysis.callables) {
-    callables.row({row.name, std::to_string(row.count), render_time(row.total),
+    callables.row({row.name, name_of(row.kind), std::to_string(row.count), render_time(row.total),
                    render_time(row.total / static_cast<std::int64_t>(row.count)), render_time(row.least),
                    render_time(row.most)});
   }

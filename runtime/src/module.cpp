@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <optional>
@@ -152,9 +153,13 @@ Result<Module> Module::from(const troupe_module_v1* module, std::string origin) 
 
 Result<Module> Module::open(const std::string& file) {
   bool readable = false;
+  errno = 0;
   const std::string bytes = read_file(file, readable);
+  const int problem = errno;
   const auto image = std::as_bytes(std::span(bytes));
-  if (!readable) return Error(Errc::module_unreadable, text("cannot read module \"", file, "\""));
+  if (!readable)
+    return Error(Errc::module_unreadable,
+                 text("cannot read module \"", file, "\": ", std::strerror(problem)));
   if (const std::string defect = module_file_defect(image); !defect.empty()) {
     return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect));
   }

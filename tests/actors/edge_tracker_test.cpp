@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "run_state.hpp"
+
 namespace {
 
 using namespace troupe;
@@ -40,6 +42,30 @@ TEST_CASE("edges of a traced program are those of its tags and views") {
   CHECK(edges({runtime::in(x)}) == "5raw 6raw");
   CHECK(edges({runtime::no_dep(x)}).empty());
   CHECK(edges({runtime::in(y)}) == "3raw");
+}
+
+TEST_CASE("tensors made in different ways over the same memory depend on each other") {
+  float memory[64] = {};
+  const Tensor whole = Tensor::host(memory, {64}), tail = Tensor::host(memory + 48, {16}),
+               head = Tensor::host(memory, {16}), middle = Tensor::host(memory + 8, {48});
+  Edges edges;
+  CHECK(edges({runtime::out(tail)}).empty());
+  CHECK(edges({runtime::out(head)}).empty());
+  CHECK(edges({runtime::inout(middle)}) == "1raw 2raw");  // joins what was apart
+  CHECK(edges({runtime::in(head)}) == "2raw 3raw");
+  CHECK(edges({runtime::out(whole)}) == "1waw 2waw 3waw 4war");
+  CHECK(edges({runtime::in(tail)}) == "5raw");
+}
+
+TEST_CASE("intermediates are told apart by their numbers, whatever their size") {
+  const auto intermediate = [](std::uint64_t number) {
+    return Tensor::create(runtime::BufferRef{program_arena, 1, number}, 256, 0, {64}, runtime::DType::f32)
+        .value();
+  };
+  Edges edges;
+  CHECK(edges({runtime::out(intermediate(1))}).empty());
+  CHECK(edges({runtime::out(intermediate(2))}).empty());
+  CHECK(edges({runtime::in(intermediate(1))}) == "1raw");
 }
 
 }  // namespace

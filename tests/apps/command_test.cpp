@@ -12,21 +12,16 @@
 #include <string>
 #include <vector>
 
+#include "apps/troupe_process.hpp"
 #include "examples/catalogue.hpp"
-#include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {
 
+using troupe::test::has;
 using troupe::test::shell;
-using troupe::test::ShellResult;
 using troupe::test::TemporaryFolder;
-
-ShellResult troupe_command(const std::string& arguments) {
-  return shell(std::string(TROUPE_TEST_COMMAND) + " " + arguments + " 2>&1");
-}
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+using troupe::test::troupe_command;
 
 TEST_CASE("every built-in example runs on both platforms and finds its own result right") {
   for (const auto& example : troupe::apps::examples()) {
@@ -123,13 +118,15 @@ TEST_CASE("a run leaves a trace that the readers understand") {
   CAPTURE(summary.output);
   CHECK(summary.exit == 0);
   for (const char* part :
-       {"node0/chip0", "node0/chip1", "add_all_ranks", "critical path:", "time lost waiting"}) {
+       {"node0/chip0", "node0/chip1", "add_all_ranks", "critical path:", "time lost waiting", "its group:"}) {
     CAPTURE(part);
     CHECK(has(summary.output, part));
   }
   CHECK(has(shell("cat " + (folder / "g.dot")).output, "all-reduce"));
   CHECK(has(shell("cat " + (folder / "s.json")).output, "\"core_type\":\"aiv\""));
-  CHECK(has(troupe_command("trace html " + trace).output, "add_all_ranks"));
+  const auto page = troupe_command("trace html " + trace).output;
+  CHECK(has(page, "add_all_ranks"));
+  CHECK(has(page, "domain of 2 chips"));
 }
 
 TEST_CASE("a tensor dump shows what a kernel read and wrote") {
@@ -141,6 +138,13 @@ TEST_CASE("a tensor dump shows what a kernel read and wrote") {
   CAPTURE(after.output);
   CHECK(has(after.output, "add_vectors after out[2] f32[4] min 5 max 5 mean 5"));
   CHECK(has(after.output, "5 5 5 5"));
+  // Only what was selected.
+  REQUIRE(troupe_command("run vector_add --tensor-dump " + (folder / "none") + " --dump-only 'no*'").exit ==
+          0);
+  CHECK_FALSE(has(troupe_command("dump " + (folder / "none")).output, "add_vectors"));
+  REQUIRE(troupe_command("run vector_add --tensor-dump " + (folder / "some") + " --dump-only 'add_*'").exit ==
+          0);
+  CHECK(has(troupe_command("dump " + (folder / "some")).output, "add_vectors before"));
   // A folder that holds a dump is not written over.
   CHECK(troupe_command("run vector_add --tensor-dump " + (folder / "d")).exit == 3);
 }

@@ -135,13 +135,7 @@ TEST_CASE("every C++ sample that users read is compiled") {
     const bool compiled =
         name.starts_with("docs/") &&
         compiled_pages.find("troupe_doc_samples(" + name.substr(5) + ")") != std::string::npos;
-    // Sketches of calls without their surroundings, and pages whose own tests compile their samples.
-    static const std::set<std::string> elsewhere = {"README.md", "docs/communication.md",
-                                                    "docs/device-abi.md", "docs/scenes.md",
-                                                    "docs/writing-kernels.md"};
-    const bool for_users = name.starts_with("docs/") && !compiled && !elsewhere.contains(name) &&
-                           name.find("decisions/") == std::string::npos &&
-                           name.find("internals/") == std::string::npos;
+    const bool for_users = !compiled && (name == "README.md" || name.starts_with("docs/"));
     for (const auto& block : fenced(read(page)).first) {
       if (!block.info.starts_with("cpp")) continue;
       CAPTURE(page.string());

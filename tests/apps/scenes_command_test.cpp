@@ -10,22 +10,19 @@
 #include <string>
 #include <vector>
 
-#include "support/shell.hpp"
+#include "apps/troupe_process.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {
 
-using troupe::test::shell;
+using troupe::test::has;
 using troupe::test::ShellResult;
 using troupe::test::TemporaryFolder;
+using troupe::test::troupe_command;
 
 const std::string module = TROUPE_TEST_SCENES_MODULE;
 
-ShellResult scenes(const std::string& arguments) {
-  return shell(std::string(TROUPE_TEST_COMMAND) + " scenes " + arguments + " 2>&1");
-}
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+ShellResult scenes(const std::string& arguments) { return troupe_command("scenes " + arguments); }
 
 TEST_CASE("scenes of a module are played on both platforms, each with its progress") {
   const auto done = scenes(module);

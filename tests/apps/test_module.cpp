@@ -1,6 +1,9 @@
 // A user's module for the tests of the command.
 #include <cstdio>
+#include <stdexcept>
+#include <string>
 #include <troupe/troupe.hpp>
+#include <vector>
 
 using namespace troupe;
 
@@ -11,6 +14,16 @@ TROUPE_HOST_FUNCTION(say)(HostArgs& args) {
 
 void answer(Orchestrator& node, std::int32_t number) { node.submit_sub("say", scalar(number)); }
 TROUPE_PROGRAM(answer);
+
+void scaled_answer(Orchestrator& node, std::int32_t number, std::int32_t factor) {
+  node.submit_sub("say", scalar(number * factor));
+}
+TROUPE_PROGRAM(scaled_answer);
+TROUPE_PARAMETERS(scaled_answer, {"number", nullptr, "what to say"}, {"factor", "2", "how often"});
+
+void badly_named(Orchestrator&, std::int32_t, std::int32_t) {}
+TROUPE_PROGRAM(badly_named);
+TROUPE_PARAMETERS(badly_named, {"only_one", "1", ""});
 
 void fails(Orchestrator&) { throw Error(ErrorCode{9999, "of_my_own"}, "this program always fails"); }
 TROUPE_PROGRAM(fails);
@@ -26,5 +39,42 @@ Program endless(Orchestrator& node) {
   }
 }
 TROUPE_PROGRAM(endless);
+
+// Two chips of one group: the second waits for a flag that the first, done already, does not raise.
+TROUPE_KERNEL(wait_for_partner)(KernelArgs& k) {
+  auto& flag = k.tensor<std::int32_t>(0)[0];
+  (void)k.wait_until(flag, Compare::equal, std::int32_t{1});
+}
+TROUPE_KERNEL(fill)(KernelArgs& k) {
+  for (auto& x : k.tensor<float>(0)) x = 1;
+}
+void lonely(Orchestrator& node) {
+  auto flag = node.tensor<std::int32_t>({1}, 0);
+  auto x = node.tensor<float>({16}, 0.0f);
+  node.submit("wait_for_partner", inout(flag), name("wait for my partner"));
+  node.submit_sub([](HostArgs&) {}, in(flag), inout(x), name("use the answer"));
+  node.submit("fill", out(x), name("fill again"));
+}
+TROUPE_PROGRAM(lonely);
+
+// One intermediate is kept by its handle, the next does not fit beside it: nothing can ever go on.
+void too_large(Orchestrator& node) {
+  std::vector<Tensor> kept;
+  for (int i = 0; i < 21; ++i) {
+    auto block = node.alloc<float>({64 * 1024 * 1024});
+    node.submit("fill", out(block), name("fill block " + std::to_string(i)));
+    kept.push_back(block);
+  }
+  node.drain();
+}
+TROUPE_PROGRAM(too_large);
+
+// A failure with several things behind it.
+void breaks(Orchestrator& node) {
+  auto x = node.tensor<float>({16}, 0.0f), y = node.tensor<float>({16}, 0.0f);
+  node.submit_sub([](HostArgs&) { throw std::runtime_error("the sensor is gone"); }, out(x), name("measure"));
+  for (int i = 0; i < 30; ++i) node.submit("fill", inout(x), inout(y), name("step " + std::to_string(i)));
+}
+TROUPE_PROGRAM(breaks);
 
 TROUPE_MODULE("tests");

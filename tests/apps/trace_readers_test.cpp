@@ -89,6 +89,78 @@ TEST_CASE("the summary's figures are those of the run") {
   CHECK(analysis.waits[2].total == 4'000);
 }
 
+TEST_CASE("a task that was queued behind its producers is ready when the last of them ends") {
+  TraceSink sink({});
+  TraceSpan span;
+  span.lane = sink.lane("node0/chip0", "tasks");
+  const TaskId first = sink.reserve_tasks(), second = sink.reserve_tasks();
+  span.task = first;
+  span.submitted = span.ready = 0;
+  span.start = 10;
+  span.end = 100;
+  sink.record(span);
+  span.task = second;
+  span.submitted = 5;
+  span.ready = unknown_time;
+  span.start = 130;
+  span.end = 200;
+  sink.record(span);
+  sink.record(TraceEdge{first, second, EdgeKind::raw});
+  const Trace trace = parse(chrome(sink.snapshot())).value();
+  CHECK(trace.spans.at(1).ready == 100);
+  const Analysis analysis = analyze(trace);
+  REQUIRE(analysis.waits.size() == 2);
+  CHECK(analysis.waits[0].reason == WaitReason::data);
+  CHECK(analysis.waits[0].total == 95);
+  CHECK(analysis.waits[1].total == 10 + 30);
+}
+
+TEST_CASE("a chip is as busy as its cores, and a chip task is no kernel even if it has the same name") {
+  TraceSink sink({});
+  TraceSpan span;
+  span.lane = sink.lane("node0/chip0", "tasks");
+  span.name = span.callable = sink.text("add");
+  span.task = sink.reserve_tasks();
+  span.start = 0;
+  span.end = 1000;
+  sink.record(span);
+  span.lane = sink.lane("node0/chip0", "aiv3");
+  span.kind = SpanKind::aiv;
+  span.parent = span.task;
+  span.task = chip_task(span.parent, 1);
+  span.start = 400;
+  span.end = 500;
+  sink.record(span);
+  const Analysis analysis = analyze(sink.snapshot());
+  REQUIRE(analysis.processes.size() == 1);
+  CHECK(analysis.processes[0].share == doctest::Approx(0.1));
+  CHECK(analysis.processes[0].lanes == 1);
+  CHECK(analysis.lanes.size() == 2);
+  REQUIRE(analysis.callables.size() == 2);
+  CHECK(analysis.callables[0].total == 1000);
+  CHECK(analysis.callables[1].kind == SpanKind::aiv);
+}
+
+TEST_CASE("waiting for a group and for room is told apart from waiting for a core") {
+  TraceSink sink({});
+  TraceSpan span;
+  span.lane = sink.lane("node0/chip0", "tasks");
+  for (const auto reason : {WaitReason::gang, WaitReason::room}) {
+    span.task = sink.reserve_tasks();
+    span.wait = reason;
+    span.submitted = span.ready = 0;
+    span.start = reason == WaitReason::gang ? 70 : 50;
+    span.end = 100;
+    sink.record(span);
+  }
+  const Analysis analysis = analyze(parse(chrome(sink.snapshot())).value());
+  REQUIRE(analysis.waits.size() == 2);
+  CHECK(analysis.waits[0].reason == WaitReason::gang);
+  CHECK(analysis.waits[0].total == 70);
+  CHECK(analysis.waits[1].reason == WaitReason::room);
+  CHECK(analysis.waits[1].total == 50);
+}
+
 TEST_CASE("spans that overlap on a lane count once, and a retried task counts as it ended") {
   TraceSink sink({});
   TraceSpan span;

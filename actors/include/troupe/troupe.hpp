@@ -13,6 +13,7 @@
 
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/orchestrator.hpp"
+#include "troupe/actors/parameters.hpp"
 #include "troupe/actors/system.hpp"
 #include "troupe/runtime/kernel.hpp"
 #include "troupe/runtime/module.hpp"

@@ -23,6 +23,7 @@ void ChipEngine::trace(const TaskRecord& task, const Piece& piece, std::uint64_t
   const bool on_aic = piece.lane == TROUPE_CHIP_AIC;
   event.core = on_aic ? CoreBoard::aic(piece.cluster) : CoreBoard::aiv(piece.cluster * 2 + (piece.lane - 1));
   event.core_kind = on_aic ? TROUPE_CORE_AIC : TROUPE_CORE_AIV;
+  event.waited_ns = parts_.board.core(event.core).waited_ns;
   event.block = piece.block;
   event.block_count = task.blocks;
   event.ring = task.depth;

@@ -40,10 +40,12 @@ struct alignas(64) CoreSlot {
   std::atomic<bool> waiting{false};
   std::atomic<const void*> flag{nullptr};  ///< what it waits for
   // Of the thread that plays the core, alone:
-  bool has_waited = false;  ///< its kernel came to a wait, which may have been over at once
-  void* batch = nullptr;    ///< the engine's; of which the kernel is a part
+  bool has_waited = false;      ///< its kernel came to a wait, which may have been over at once
+  void* batch = nullptr;        ///< the engine's; of which the kernel is a part
+  std::uint64_t waited_ns = 0;  ///< since the kernel began, in waits that were not over at once
 
   void enter(const char* what, std::uint32_t of_block, std::uint64_t at) noexcept {
+    waited_ns = 0;
     block.store(of_block, std::memory_order_relaxed);
     since.store(at, std::memory_order_relaxed);
     name.store(what, std::memory_order_release);

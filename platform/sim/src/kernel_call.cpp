@@ -143,6 +143,7 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
   core.has_waited = true;
   if (FlagWaits::spin(condition)) return TROUPE_DONE;
   if (run_.aborted.load()) return TROUPE_ABORTED;
+  const std::uint64_t since = host_.now();
   core.flag.store(condition.flag, std::memory_order_relaxed);
   core.waiting.store(true, std::memory_order_release);
   std::int32_t outcome = TROUPE_DONE;
@@ -178,6 +179,7 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
     }
   }
   core.waiting.store(false, std::memory_order_release);
+  core.waited_ns += host_.now() - since;
   return outcome;
 }
 

@@ -103,7 +103,7 @@ std::string Intermediates::map() const {
 }
 
 std::string Intermediates::map(std::size_t index) const {
-  static constexpr std::size_t shown = 32;
+  static constexpr std::size_t shown = 6;  // per arena: a report is to fit a screen
   const Arena& arena = arenas_[index];
   std::string text = "arena " + std::to_string(index) + ": " + std::to_string(arena.blocks.used()) + " of " +
                      std::to_string(arena.blocks.bytes()) + " bytes used, largest free block " +

@@ -22,8 +22,8 @@ TEST_CASE("every sample of docs/writing-kernels.md is code that is compiled here
   const std::string page = contents(TROUPE_SOURCE "/docs/writing-kernels.md");
   const std::string code = contents(TROUPE_SOURCE "/tests/platform/sim/writing_kernels_sample.cpp");
   std::size_t samples = 0;
-  for (std::size_t at = page.find("```cpp\n"); at != std::string::npos; at = page.find("```cpp\n", at)) {
-    at += 7;
+  for (std::size_t at = page.find("```cpp"); at != std::string::npos; at = page.find("```cpp", at)) {
+    at = page.find('\n', at) + 1;
     const std::string sample = page.substr(at, page.find("```", at) - at);
     CAPTURE(sample);
     CHECK(code.find(sample) != std::string::npos);

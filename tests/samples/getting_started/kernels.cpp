@@ -22,5 +22,6 @@ void scale_twice(Orchestrator& node, float factor) {
   node.submit_sub("show", in(x));                  // reads x, so it waits for the second
 }
 TROUPE_PROGRAM(scale_twice);
+TROUPE_PARAMETERS(scale_twice, {"factor", "3", "of each step"});
 
 TROUPE_MODULE("scale");

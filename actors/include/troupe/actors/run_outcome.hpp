@@ -19,6 +19,11 @@ struct RunReport {
   std::uint64_t tasks = 0;            ///< submitted
   std::uint64_t completed = 0;
   std::uint64_t retried = 0;
+  std::uint64_t all_poisoned = 0;  ///< how many there were
+  /// Of a run that was cancelled, by whom ever (a deadlock, a deadline, a user): what its unfinished tasks
+  /// waited for at that moment, a sentence each; the first 16 in the order of their submits.
+  std::vector<std::string> waiting = {};
+  std::uint64_t unfinished = 0;  ///< how many there were
 };
 
 /// Where a run announces its end: written once by its run actor, read by handles on any thread, also after

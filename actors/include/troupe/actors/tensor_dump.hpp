@@ -25,10 +25,12 @@ namespace troupe::actors {
 /// record. Past `max_bytes` of elements only the lines go on (bytes 0, truncated true).
 class TROUPE_API TensorDump {
  public:
-  /// Makes the folder when it is missing; refuses one that holds a dump already.
+  /// Makes the folder when it is missing; refuses one that holds a dump already. `names`: only kernels whose
+  /// name fits this pattern, in which * and ? stand for anything; empty: all.
   [[nodiscard]] static Result<std::unique_ptr<TensorDump>> create(const std::string& folder,
                                                                   std::uint64_t max_bytes = std::uint64_t{1}
-                                                                                            << 30);
+                                                                                            << 30,
+                                                                  std::string names = {});
 
   /// `parent` is the task that the device was given (`chip_task` of it and the record's number is written).
   void record(std::string_view chip, TaskId parent, const troupe_dump_record& record);
@@ -37,10 +39,11 @@ class TROUPE_API TensorDump {
   [[nodiscard]] Result<void> close();
 
  private:
-  TensorDump(std::string folder, std::uint64_t max_bytes);
+  TensorDump(std::string folder, std::uint64_t max_bytes, std::string names);
 
   const std::string folder_;
   const std::uint64_t max_bytes_;
+  const std::string names_;
   std::mutex mutex_;  // guards everything below
   std::ofstream lines_, elements_;
   std::uint64_t written_ = 0;
