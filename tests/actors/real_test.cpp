@@ -115,6 +115,7 @@ TEST_CASE("real chips killed at any moment: runs end right or with a typed error
     for (std::uint64_t seed = first; seed < first + rounds; ++seed) {
       std::mt19937_64 random(seed);
       auto x = node.tensor<float>({64}), y = node.tensor<float>({64}), z = node.tensor<float>({64});
+      auto still = node.tensor<float>({64});
       const int links = 20 + static_cast<int>(random() % 60);
       auto chain = [links](Orchestrator& n, Tensor a, Tensor b) {
         for (int i = 0; i < links; ++i) n.submit("real_increment", inout(a), on_chip(0));
@@ -125,7 +126,7 @@ TEST_CASE("real chips killed at any moment: runs end right or with a typed error
         for (int i = 0; i < links; ++i) n.submit("real_copy", in(a), out_existing(b), retry(20));
       };
       auto doomed = node.submit(chain, x, y);
-      auto stubborn = node.submit(fan, x, z);
+      auto stubborn = node.submit(fan, still, z);
       auto elsewhere = node.submit(
           [](Orchestrator& n, Tensor b) {
             for (int i = 0; i < 10; ++i) n.submit("real_increment", inout(b), on_chip(2));

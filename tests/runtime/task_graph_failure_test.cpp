@@ -51,6 +51,20 @@ TEST_CASE_FIXTURE(GraphFixture, "who is submitted after the failure is poisoned 
   CHECK(graph.ready_count(0) == 1);
 }
 
+TEST_CASE_FIXTURE(GraphFixture, "a new buffer where one lay that failed is not poisoned") {
+  const TaskId produce = task("produce", {on(0, Tag::out)});
+  task("beside", {on(1, Tag::out)});
+  pop_all();
+  graph.fail(produce, broken());
+  graph.forget(on(0, Tag::out).buffer, bytes);
+  const TaskId fresh = task("fresh", {on(0, Tag::inout)});
+  const TaskId after = task("after", {on(0, Tag::in)});
+  CHECK_FALSE(graph.pop_ended());
+  CHECK(pop_all() == Ids{fresh});
+  graph.complete(fresh);
+  CHECK(pop_all() == Ids{after});
+}
+
 TEST_CASE_FIXTURE(GraphFixture,
                   "bytes that were written again are good, the rest of a failed buffer is not") {
   const TaskId zero = task("zero", {on(0, Tag::out)});

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include <caf/all.hpp>
+#include <caf/detail/sync_request_bouncer.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -64,7 +65,16 @@ void scheduled_actor::enqueue(mailbox_element_ptr element, execution_unit* execu
       "_ZN3caf15scheduled_actor7enqueueESt10unique_ptrINS_15mailbox_elementENS_6detail8disposerEEPNS_"
       "14execution_unitE");
   __tsan_release(this);
+  __tsan_release(element.get());
   next(this, std::move(element), executor);
+}
+
+/// Sees each message that an actor leaves unread at its end, before that message is destroyed.
+void detail::sync_request_bouncer::operator()(const mailbox_element& element) const {
+  static const auto next = original<void (*)(const sync_request_bouncer*, const mailbox_element&)>(
+      "_ZNK3caf6detail20sync_request_bouncerclERKNS_15mailbox_elementE");
+  __tsan_acquire(const_cast<mailbox_element*>(&element));
+  next(this, element);
 }
 
 void scheduled_actor::launch(execution_unit* executor, bool lazy, bool hide) {
@@ -97,7 +107,15 @@ void blocking_actor::enqueue(mailbox_element_ptr element, execution_unit* execut
       "_ZN3caf14blocking_actor7enqueueESt10unique_ptrINS_15mailbox_elementENS_6detail8disposerEEPNS_"
       "14execution_unitE");
   __tsan_release(this);
+  __tsan_release(element.get());
   next(this, std::move(element), executor);
+}
+
+intrusive::task_result blocking_actor::mailbox_visitor::operator()(mailbox_element& element) {
+  static const auto next = original<intrusive::task_result (*)(mailbox_visitor*, mailbox_element&)>(
+      "_ZN3caf14blocking_actor15mailbox_visitorclERNS_15mailbox_elementE");
+  __tsan_acquire(&element);
+  return next(this, element);
 }
 
 mailbox_element_ptr blocking_actor::dequeue() {

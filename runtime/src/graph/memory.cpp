@@ -122,6 +122,12 @@ bool TaskGraph::release(BufferRef ref) {
   return true;
 }
 
+void TaskGraph::forget(BufferRef external, std::uint64_t bytes) {
+  State& s = *state_;
+  if (s.failures.empty() || external.arena == s.config.intermediate_arena) return;
+  s.regions.forget(external.arena, external.offset, external.offset + bytes);
+}
+
 std::optional<Placement> TaskGraph::placement(BufferRef ref) const {
   const State& s = *state_;
   const std::uint32_t at = ref.arena == s.config.intermediate_arena ? s.intermediates.find(ref) : none;
