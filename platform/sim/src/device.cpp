@@ -101,7 +101,9 @@ Outcome Device::execute_checked(Run& run) {
                                               run.callable->name + "': this chip has " +
                                               std::to_string(architecture.clusters) + " clusters");
   }
-  if (auto copied = staging_.copy_in(run); !copied) {
+  Result<void> copied = Error(Errc::aborted, "the chip was given up before the run began");
+  queue_.with_host_memory([&] { copied = staging_.copy_in(run); });
+  if (!copied) {
     staging_.finish();
     return copied.error();
   }
@@ -117,7 +119,9 @@ Outcome Device::execute_checked(Run& run) {
   pipes_.reset();
   // A kernel that noticed the abort and returned has written half of its outputs.
   if (done && run.aborted.load()) done = Error(Errc::aborted, "aborted while it ran");
-  if (done) staging_.copy_back();
+  if (done && !queue_.with_host_memory([&] { staging_.copy_back(); })) {
+    done = Error(Errc::aborted, "the chip was given up while it ran");
+  }
   staging_.finish();
   return done ? Outcome() : Outcome(done.error());
 }

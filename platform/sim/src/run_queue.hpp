@@ -39,6 +39,15 @@ class RunQueue final : Job {
   /// reported afterwards.
   bool close(Clock::time_point deadline);
 
+  /// Touches memory of the host, unless the chip was given up: whoever is told that a run ended may use that
+  /// memory anew, so giving up waits for a copy that has begun. False: given up, nothing done.
+  template <class Copy>
+  bool with_host_memory(Copy copy) {
+    const std::lock_guard lock(host_memory_);
+    if (!given_up_) copy();
+    return !given_up_;
+  }
+
   /// Hands over the completions gathered so far; for who is about to wait.
   void flush() noexcept;
 
@@ -89,6 +98,9 @@ class RunQueue final : Job {
   bool serving_ = false;  ///< a thread (or a posted task) is in charge of the queue
   bool closing_ = false, abandoned_ = false;
   std::atomic<std::uint32_t> arrivals_{0};  ///< bumped at each launch, for the spinning runner
+
+  std::mutex host_memory_;  ///< held while bytes of the host are copied
+  bool given_up_ = false;
 
   std::mutex delivery_;  ///< held around the host's callback; taken before mutex_
   std::atomic<std::thread::id> delivering_{};

@@ -74,6 +74,10 @@ bool RunQueue::close(Clock::time_point deadline) {
 }
 
 void RunQueue::abandon() {
+  {
+    const std::lock_guard lock(host_memory_);
+    given_up_ = true;
+  }
   const std::lock_guard delivery(delivery_);
   std::vector<std::unique_ptr<Run>> runs;
   {
