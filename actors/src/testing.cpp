@@ -83,6 +83,9 @@ Simulation::Simulation(SimulationOptions options) : state_(std::make_unique<Stat
 Simulation::~Simulation() {
   state_->node.reset();
   state_->system.reset();
+  // Kernels that hang by script have no thread that keeps them: they go with the test.
+  state_->script.release_hung();
+  (void)state_->host->sweep_quarantine();
 }
 
 System& Simulation::system() { return *state_->system; }

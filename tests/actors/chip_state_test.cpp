@@ -26,6 +26,11 @@ struct Bench {
     script.on("stuck", [](auto& call) { call.hangs(); });
     script.on("waits", [](auto& call) { call.waits(); });
   }
+  ~Bench() {
+    script.release_hung();
+    host->run();
+    (void)host->sweep_quarantine();
+  }
   ChipConfig config_of(std::uint32_t credit) {
     ChipConfig config;
     config.credit = credit;

@@ -64,7 +64,10 @@ TEST_CASE("all ranks killed at once, in the middle of collectives, leave nothing
     // One of them has got that far, so the others are within a call of it.
     REQUIRE(processes[round % ranks].line() == "busy");
     for (auto& process : processes) process.kill();
-    for (auto& process : processes) CHECK(process.wait() == -SIGKILL);
+    for (auto& process : processes) {
+      const int end = process.wait();  // one may hear of another's death before its own
+      CHECK((end == -SIGKILL || end == 10));
+    }
     CHECK(reduce(ranks, 5, 0, -1, "all") == std::vector<int>(ranks, 0));
   }
   CHECK(held_descriptors() == before);
