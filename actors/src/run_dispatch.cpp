@@ -4,6 +4,7 @@
 #include "chip_state.hpp"
 #include "run_state.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/platform/errc.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -207,7 +208,9 @@ void RunState::one_result(TaskResult& result) {
   }
   if (result.outcome != Outcome::done) {
     if (record->outcome == Outcome::done) record->outcome = result.outcome;
-    if (result.error && !record->error) {
+    // A member that was asked to end because of another is not the cause, even when it answers first.
+    const auto asked = [](const Error& error) { return error.root() == platform::Errc::aborted; };
+    if (result.error && (!record->error || (asked(*record->error) && !asked(*result.error)))) {
       record->outcome = result.outcome;
       record->error = located(*result.error, result.executor);
     }

@@ -226,7 +226,8 @@ TEST_CASE("real kernels that wait for a dead peer end with its loss, and the win
   kill(node, 1);
   const auto ended = waits.result();
   REQUIRE_FALSE(ended);
-  CHECK((ended.error() == Errc::chip_lost || ended.error().root() == comm::Errc::peer_lost));
+  CHECK_MESSAGE((ended.error() == Errc::chip_lost || ended.error().root() == comm::Errc::peer_lost),
+                render(ended.error()));
   // Members of all lives work together.
   for (int i = 0; i < 5; ++i) node.run(program, 0);
   // They go by messages that follow the end of the run.
