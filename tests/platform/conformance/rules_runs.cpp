@@ -1,3 +1,4 @@
+#include <atomic>
 #include <numeric>
 
 #include "platform/conformance/rules.hpp"
@@ -110,7 +111,8 @@ void callbacks_call_nothing(Probe& probe) {
   const auto subject = probe.ready();
   auto& s = *subject;
   const auto copy = s.kernel("conformance_copy");
-  std::int32_t malloc_code = 0, launch_code = 0;
+  // Atomic: a platform that completes a run twice calls back while this looks.
+  std::atomic<std::int32_t> malloc_code = 0, launch_code = 0;
   s.on_complete([&] {
     std::uint64_t address = 0;
     malloc_code = probe.api().device_malloc_ctx(s.handle(), 64, &address);
