@@ -120,7 +120,6 @@ class RunActor : public Run::base {
             [this, token = open.token](Result<DomainInfo>& formed) {
               Wake wake{token, std::nullopt, 0, 0, nullptr};
               if (formed) {
-                state_.domain_formed(*formed);
                 wake.domain = std::make_shared<const DomainInfo>(*std::move(formed));
               } else {
                 wake.error = formed.error().inside(state_.config().node);

@@ -71,8 +71,6 @@ class TROUPE_API RunState {
   void await(const Await& await);
   void read_done(TaskNumber task);
   void program_ended(const ProgramEnded& ended);
-  /// Its windows may lie where those of an earlier domain lay: what failed there is of the past.
-  void domain_formed(const DomainInfo& domain);
   void cancel(const Error& reason);
   void deadline_due(TaskNumber task);
   std::string why(TaskNumber task) const;

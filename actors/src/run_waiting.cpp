@@ -70,9 +70,6 @@ bool RunState::with_node(TaskNumber task) const {
   const auto* record = find(task);
   return record != nullptr && record->in_flight && record->kind != read_kind;
 }
-void RunState::domain_formed(const DomainInfo& domain) {
-  for (const auto& rank : domain.ranks) graph_.forget({rank.arena, rank.generation, rank.base}, rank.bytes);
-}
 std::vector<TaskNumber> RunState::unfinished(std::size_t most) const {
   std::vector<TaskNumber> numbers;
   for (std::size_t i = 0; i < records_.size() && numbers.size() < most; ++i) {

@@ -51,18 +51,28 @@ TEST_CASE_FIXTURE(GraphFixture, "who is submitted after the failure is poisoned 
   CHECK(graph.ready_count(0) == 1);
 }
 
-TEST_CASE_FIXTURE(GraphFixture, "a new buffer where one lay that failed is not poisoned") {
-  const TaskId produce = task("produce", {on(0, Tag::out)});
-  task("beside", {on(1, Tag::out)});
-  pop_all();
-  graph.fail(produce, broken());
-  graph.forget(on(0, Tag::out).buffer, bytes);
-  const TaskId fresh = task("fresh", {on(0, Tag::inout)});
-  const TaskId after = task("after", {on(0, Tag::in)});
-  CHECK_FALSE(graph.pop_ended());
-  CHECK(pop_all() == Ids{fresh});
-  graph.complete(fresh);
-  CHECK(pop_all() == Ids{after});
+TEST_CASE_FIXTURE(GraphFixture, "a place of another generation is other memory") {
+  const auto of = [](std::uint32_t generation, Tag tag) { return on({7, generation, 4096}, bytes, tag); };
+  SUBCASE("tasks on the two do not depend") {
+    const TaskId old = task("old", {of(1, Tag::out)});
+    const TaskId fresh = task("fresh", {of(2, Tag::inout)});
+    CHECK(pop_all() == Ids{old, fresh});
+    CHECK_FALSE(*graph.settled(of(1, Tag::in)));
+    graph.complete(fresh);
+    CHECK(*graph.settled(of(2, Tag::in)));
+    CHECK_FALSE(*graph.settled(of(1, Tag::in)));
+  }
+  SUBCASE("what failed in the old one does not poison the new one") {
+    const TaskId produce = task("produce", {of(1, Tag::out)});
+    pop_all();
+    graph.fail(produce, broken());
+    const TaskId fresh = task("fresh", {of(2, Tag::inout)});
+    const TaskId after = task("after", {of(2, Tag::in)});
+    CHECK(pop_all() == Ids{fresh});
+    graph.complete(fresh);
+    CHECK(pop_all() == Ids{after});
+    CHECK(graph.settled(of(1, Tag::in)).error() == Errc::poisoned);
+  }
 }
 
 TEST_CASE_FIXTURE(GraphFixture,

@@ -2,7 +2,7 @@
 
 namespace troupe::runtime::graph {
 
-void ExtentIndex::insert(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi, std::uint32_t id) {
+void ExtentIndex::insert(Owner owner, std::uint64_t lo, std::uint64_t hi, std::uint32_t id) {
   if (used_ > mask_) grow();
   std::uint32_t n = free_;
   if (n == none) {
@@ -12,16 +12,16 @@ void ExtentIndex::insert(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi
     free_ = nodes_[n].next;
   }
   const std::uint32_t level = level_of(lo, hi);
-  std::uint32_t& head = heads_[bucket(arena, level, lo >> level)];
-  nodes_[n] = {lo, hi, arena, level, id, head};
+  std::uint32_t& head = heads_[bucket(owner, level, lo >> level)];
+  nodes_[n] = {lo, hi, owner, level, id, head};
   head = n;
   ++used_;
   if (counts_[level]++ == 0) filled_ |= std::uint64_t{1} << level;
 }
 
-void ExtentIndex::remove(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi, std::uint32_t id) {
+void ExtentIndex::remove(Owner owner, std::uint64_t lo, std::uint64_t hi, std::uint32_t id) {
   const std::uint32_t level = level_of(lo, hi);
-  std::uint32_t* link = &heads_[bucket(arena, level, lo >> level)];
+  std::uint32_t* link = &heads_[bucket(owner, level, lo >> level)];
   while (*link != none &&
          (nodes_[*link].id != id || nodes_[*link].lo != lo || nodes_[*link].level != level)) {
     link = &nodes_[*link].next;
@@ -41,7 +41,7 @@ void ExtentIndex::grow() {
   mask_ = static_cast<std::uint32_t>(heads_.size() - 1);
   for (std::uint32_t n = 0; n < nodes_.size(); ++n) {
     if (nodes_[n].level == unused) continue;
-    std::uint32_t& head = heads_[bucket(nodes_[n].arena, nodes_[n].level, nodes_[n].lo >> nodes_[n].level)];
+    std::uint32_t& head = heads_[bucket(nodes_[n].owner, nodes_[n].level, nodes_[n].lo >> nodes_[n].level)];
     nodes_[n].next = head;
     head = n;
   }

@@ -33,7 +33,7 @@ void TaskGraph::State::drop(std::uint32_t at) {
   const std::uint32_t arena = intermediates[at].arena;
   if (!failures.empty()) {
     const std::uint64_t base = std::uint64_t{at} << graph::Intermediates::address_bits;
-    regions.forget(config.intermediate_arena, base, base + intermediates[at].bytes);
+    regions.forget(owner_of({config.intermediate_arena, 0, 0}), base, base + intermediates[at].bytes);
   }
   intermediates.drop(at);
   released.clear();
@@ -120,12 +120,6 @@ bool TaskGraph::release(BufferRef ref) {
   if (at == none || !s.intermediates[at].nameable()) return false;
   if (--s.intermediates[at].handles == 0 && s.intermediates[at].uses == 0) s.drop(at);
   return true;
-}
-
-void TaskGraph::forget(BufferRef external, std::uint64_t bytes) {
-  State& s = *state_;
-  if (s.failures.empty() || external.arena == s.config.intermediate_arena) return;
-  s.regions.forget(external.arena, external.offset, external.offset + bytes);
 }
 
 std::optional<Placement> TaskGraph::placement(BufferRef ref) const {

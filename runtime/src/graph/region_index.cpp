@@ -25,7 +25,7 @@ bool RegionIndex::matters_to_failure(const Cell& cell) const noexcept {
   return false;
 }
 
-std::uint32_t RegionIndex::create(std::uint32_t tag, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+std::uint32_t RegionIndex::create(std::uint32_t tag, Owner owner, std::uint64_t lo, std::uint64_t hi,
                                   const Box* box, std::uint64_t base, std::uint64_t buffer_bytes) {
   if (used_ >= sweep_at_) sweep();
   std::uint32_t cell = none;
@@ -42,7 +42,7 @@ std::uint32_t RegionIndex::create(std::uint32_t tag, std::uint32_t arena, std::u
   c.version = version;
   c.lo = lo;
   c.hi = hi;
-  c.arena = arena;
+  c.owner = owner;
   c.rank = box != nullptr ? box->rank : std::uint8_t{0};
   c.used = true;
   CellInfo& info = info_[cell];
@@ -53,7 +53,7 @@ std::uint32_t RegionIndex::create(std::uint32_t tag, std::uint32_t arena, std::u
   ++used_;
   put(tag, cell);
   const Box full = box_of(cell);
-  const std::uint32_t space = space_of(arena, std::min(base, lo), std::max(base + buffer_bytes, hi));
+  const std::uint32_t space = space_of(owner, std::min(base, lo), std::max(base + buffer_bytes, hi));
   if (spaces_[space].count != 0) connect(space, cell, full);
   join(space, cell);
   return cell;
@@ -85,7 +85,7 @@ void RegionIndex::rehash() {
   for (std::uint32_t cell = 0; cell < cells_.size(); ++cell) {
     if (!cells_[cell].used) continue;
     const Box box = box_of(cell);
-    const std::uint32_t tag = tag_of(cells_[cell].arena, box.lo, box.hi, box.rank != 0 ? &box : nullptr);
+    const std::uint32_t tag = tag_of(cells_[cell].owner, box.lo, box.hi, box.rank != 0 ? &box : nullptr);
     std::uint64_t i = tag & table_mask_;
     while (table_[i].tag != 0) i = (i + 1) & table_mask_;
     table_[i] = {tag, cell};
@@ -94,7 +94,7 @@ void RegionIndex::rehash() {
 
 void RegionIndex::evict(std::uint32_t cell) {
   const Box box = box_of(cell);
-  const std::uint32_t tag = tag_of(cells_[cell].arena, box.lo, box.hi, box.rank != 0 ? &box : nullptr);
+  const std::uint32_t tag = tag_of(cells_[cell].owner, box.lo, box.hi, box.rank != 0 ? &box : nullptr);
   std::uint64_t hole = tag & table_mask_;
   while (table_[hole].cell != cell || table_[hole].tag != tag) hole = (hole + 1) & table_mask_;
   // Linear probing without tombstones: pull back what could not be found across the hole.
@@ -124,19 +124,19 @@ void RegionIndex::sweep() {
   sweep_at_ = std::max(4096U, 2 * used_);
 }
 
-void RegionIndex::forget(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi) {
+void RegionIndex::forget(Owner owner, std::uint64_t lo, std::uint64_t hi) {
   std::vector<std::uint32_t> doomed;
-  extents_.query(arena, lo, hi, [&](std::uint32_t space) {
+  extents_.query(owner, lo, hi, [&](std::uint32_t space) {
     for (std::uint32_t c = spaces_[space].first; c != none; c = info_[c].next) doomed.push_back(c);
   });
   for (const std::uint32_t cell : doomed) evict(cell);
 }
 
 // The space for a buffer: the one that has it, or a new one, or all that it touches made into one.
-std::uint32_t RegionIndex::space_of(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi) {
+std::uint32_t RegionIndex::space_of(Owner owner, std::uint64_t lo, std::uint64_t hi) {
   std::uint32_t found = none;
   std::vector<std::uint32_t> others;
-  extents_.query(arena, lo, hi, [&](std::uint32_t space) {
+  extents_.query(owner, lo, hi, [&](std::uint32_t space) {
     if (found == none) {
       found = space;
     } else {
@@ -152,10 +152,10 @@ std::uint32_t RegionIndex::space_of(std::uint32_t arena, std::uint64_t lo, std::
       spare_spaces_.pop_back();
     }
     spaces_[found] = Space{};
-    spaces_[found].arena = arena;
+    spaces_[found].owner = owner;
     spaces_[found].lo = lo;
     spaces_[found].hi = hi;
-    extents_.insert(arena, lo, hi, found);
+    extents_.insert(owner, lo, hi, found);
     return found;
   }
   for (std::uint32_t& other : others) {
@@ -163,17 +163,17 @@ std::uint32_t RegionIndex::space_of(std::uint32_t arena, std::uint64_t lo, std::
   }
   Space& space = spaces_[found];
   if (others.empty() && space.lo <= lo && space.hi >= hi) return found;
-  extents_.remove(arena, space.lo, space.hi, found);
+  extents_.remove(owner, space.lo, space.hi, found);
   space.lo = std::min(space.lo, lo);
   space.hi = std::max(space.hi, hi);
   for (const std::uint32_t other : others) merge(found, other);
-  extents_.insert(arena, spaces_[found].lo, spaces_[found].hi, found);
+  extents_.insert(owner, spaces_[found].lo, spaces_[found].hi, found);
   return found;
 }
 
 void RegionIndex::merge(std::uint32_t into, std::uint32_t from) {
   Space& source = spaces_[from];
-  extents_.remove(source.arena, source.lo, source.hi, from);
+  extents_.remove(source.owner, source.lo, source.hi, from);
   spaces_[into].lo = std::min(spaces_[into].lo, source.lo);
   spaces_[into].hi = std::max(spaces_[into].hi, source.hi);
   // The two had no byte in common, so no cell gets a new neighbour.
@@ -188,7 +188,7 @@ void RegionIndex::merge(std::uint32_t into, std::uint32_t from) {
 
 void RegionIndex::join(std::uint32_t space, std::uint32_t cell) {
   Space& s = spaces_[space];
-  cells_[cell].space = space;
+  info_[cell].space = space;
   info_[cell].prev = none;
   info_[cell].next = s.first;
   if (s.first != none) info_[s.first].prev = cell;
@@ -198,7 +198,7 @@ void RegionIndex::join(std::uint32_t space, std::uint32_t cell) {
 }
 
 void RegionIndex::leave(std::uint32_t cell) {
-  const std::uint32_t space = cells_[cell].space;
+  const std::uint32_t space = info_[cell].space;
   Space& s = spaces_[space];
   const CellInfo& info = info_[cell];
   if (info.prev != none) {
@@ -209,7 +209,7 @@ void RegionIndex::leave(std::uint32_t cell) {
   if (info.next != none) info_[info.next].prev = info.prev;
   if (s.grid) s.grid->remove(box_of(cell), cell);
   if (--s.count == 0) {
-    extents_.remove(s.arena, s.lo, s.hi, space);
+    extents_.remove(s.owner, s.lo, s.hi, space);
     s = Space{};
     spare_spaces_.push_back(space);
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -13,18 +14,17 @@ namespace troupe::runtime::graph {
 
 // One region that tasks named: who wrote it last, who read it since. Hot, one cache line, and a second one
 // for what several tasks read; the bytes are absolute (the reference's offset is added), so a region is the
-// same through whatever reference it is named.
+// same through whatever reference of one memory it is named.
 struct alignas(64) Cell {
   static constexpr std::uint8_t inline_readers = 8;
   std::uint64_t lo = 0, hi = 0;
   TaskId writer;              // none: nobody
   TaskId reader;              // one of the readers since; then MoreReaders and, when full, `readers`
   std::uint64_t written = 0;  // when `writer` was set, counted in writes
-  std::uint32_t arena = 0;
+  Owner owner = 0;
   std::uint32_t readers = none;  // chunks of packed task ids
   std::uint32_t near = none;     // chunks of neighbours: cells that share a byte with this one
-  std::uint32_t space = none;
-  std::uint32_t version = 1;  // changes when the cell is dropped: neighbours forget lazily
+  std::uint32_t version = 1;     // changes when the cell is dropped: neighbours forget lazily
   std::uint8_t rank = 0;
   std::uint8_t idle = 0;  // how often a neighbour found nothing alive here
   bool used = false;
@@ -65,11 +65,10 @@ class RegionIndex {
   }
 
   // The hash of a region, never 0.
-  static std::uint32_t tag_of(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
-                              const Box* box) noexcept {
+  static std::uint32_t tag_of(Owner owner, std::uint64_t lo, std::uint64_t hi, const Box* box) noexcept {
     __extension__ using Wide = unsigned __int128;
     const Wide product = static_cast<Wide>(lo ^ 0x2D35'8DCC'AA6C'78A5ULL) *
-                         (hi ^ 0x8BB8'4B93'962E'ACC9ULL ^ (std::uint64_t{arena} << 48U));
+                         (hi ^ 0x8BB8'4B93'962E'ACC9ULL ^ std::rotl(owner, 16));
     std::uint64_t mixed = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
     if (box != nullptr) {
       for (std::size_t d = 0; d < box->rank; ++d) {
@@ -97,20 +96,20 @@ class RegionIndex {
     if (c.reader) __builtin_prefetch(&more_[cell], 1);
   }
   // Whether a guess was right.
-  bool is(std::uint32_t cell, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+  bool is(std::uint32_t cell, Owner owner, std::uint64_t lo, std::uint64_t hi,
           const Box* box) const noexcept {
-    return same(cell, arena, lo, hi, box);
+    return same(cell, owner, lo, hi, box);
   }
   // The cell of a region of a buffer that reaches from base to base + buffer_bytes; made when new.
   // `box` is null for a plain range; lo and hi (of the box, too) are absolute.
-  std::uint32_t find_or_create(std::uint32_t tag, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+  std::uint32_t find_or_create(std::uint32_t tag, Owner owner, std::uint64_t lo, std::uint64_t hi,
                                const Box* box, std::uint64_t base, std::uint64_t buffer_bytes) {
     for (std::uint64_t i = tag & table_mask_;; i = (i + 1) & table_mask_) {
       const Entry& entry = table_[i];
       if (entry.tag == 0) break;
-      if (entry.tag == tag && same(entry.cell, arena, lo, hi, box)) return entry.cell;
+      if (entry.tag == tag && same(entry.cell, owner, lo, hi, box)) return entry.cell;
     }
-    return create(tag, arena, lo, hi, box, base, buffer_bytes);
+    return create(tag, owner, lo, hi, box, base, buffer_bytes);
   }
 
   Cell& operator[](std::uint32_t cell) noexcept { return cells_[cell]; }
@@ -154,13 +153,14 @@ class RegionIndex {
   // Nothing alive, and no failure to remember.
   bool dead(const Cell& cell) const noexcept;
   void evict(std::uint32_t cell);
+
   // Forgets a whole buffer (its address is about to mean something else).
-  void forget(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi);
+  void forget(Owner owner, std::uint64_t lo, std::uint64_t hi);
 
   // Calls visit(cell, covers) for every cell that shares a byte with the region; makes none.
   template <class Visit>
-  void visit_overlaps(std::uint32_t arena, const Box& box, Visit visit) const {
-    extents_.query(arena, box.lo, box.hi, [&](std::uint32_t space) {
+  void visit_overlaps(Owner owner, const Box& box, Visit visit) const {
+    extents_.query(owner, box.lo, box.hi, [&](std::uint32_t space) {
       for (std::uint32_t c = spaces_[space].first; c != none; c = info_[c].next) {
         if (const Box other = box_of(c); overlaps(other, box)) visit(c, covers(other, box));
       }
@@ -179,24 +179,25 @@ class RegionIndex {
     std::uint32_t tag = 0, cell = 0;  // tag 0: empty
   };
   struct CellInfo {
-    Box box;                                 // only its dimensions count; set when the cell's rank is not 0
-    std::uint32_t prev = none, next = none;  // in the space
+    Box box;  // only its dimensions count; set when the cell's rank is not 0
+    std::uint32_t space = none, prev = none, next = none;  // its space, and who is beside it there
     std::uint32_t near_count = 0, near_limit = 16;
     std::uint32_t reader_chunks = 1;  // how many there may be before those that ended are forgotten
     std::uint32_t stamp = 0;
   };
   struct Space {
     std::uint64_t lo = 0, hi = 0;
-    std::uint32_t arena = 0, first = none, count = 0;
+    Owner owner = 0;
+    std::uint32_t first = none, count = 0;
     std::uint64_t work = 0;  // comparisons since the grid was made
     std::unique_ptr<Grid> grid;
   };
   static constexpr std::uint32_t grid_from = 16;  // cells
 
-  bool same(std::uint32_t cell, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
+  bool same(std::uint32_t cell, Owner owner, std::uint64_t lo, std::uint64_t hi,
             const Box* box) const noexcept {
     const Cell& c = cells_[cell];
-    if (c.lo != lo || c.hi != hi || c.arena != arena) return false;
+    if (c.lo != lo || c.hi != hi || c.owner != owner) return false;
     if (box == nullptr) return c.rank == 0;
     const Box& own = info_[cell].box;
     return c.rank == box->rank &&
@@ -204,8 +205,8 @@ class RegionIndex {
   }
 
   bool matters_to_failure(const Cell& cell) const noexcept;
-  std::uint32_t create(std::uint32_t tag, std::uint32_t arena, std::uint64_t lo, std::uint64_t hi,
-                       const Box* box, std::uint64_t base, std::uint64_t buffer_bytes);
+  std::uint32_t create(std::uint32_t tag, Owner owner, std::uint64_t lo, std::uint64_t hi, const Box* box,
+                       std::uint64_t base, std::uint64_t buffer_bytes);
   Box box_of(std::uint32_t cell) const noexcept;
   void grow() {
     cells_.emplace_back();
@@ -216,7 +217,7 @@ class RegionIndex {
   void put(std::uint32_t tag, std::uint32_t cell);
   void rehash();
   void sweep();
-  std::uint32_t space_of(std::uint32_t arena, std::uint64_t lo, std::uint64_t hi);
+  std::uint32_t space_of(Owner owner, std::uint64_t lo, std::uint64_t hi);
   void merge(std::uint32_t into, std::uint32_t from);
   void join(std::uint32_t space, std::uint32_t cell);
   void leave(std::uint32_t cell);

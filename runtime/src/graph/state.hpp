@@ -70,6 +70,11 @@ struct TaskGraph::State {
     ++edges;
     if (producer.is(graph::on_executor)) count_dispatch(task, slots.info(slot).executor, true);
   }
+  // The same place of another generation is other memory. Not so for intermediates: their cells are used
+  // again with their slot, which forgets what failed there.
+  graph::Owner owner_of(const BufferRef& ref) const noexcept {
+    return graph::Owner{ref.arena} << 32U | (ref.arena == config.intermediate_arena ? 0 : ref.generation);
+  }
   std::uint64_t base_of(const Access& access) const noexcept {
     return access.buffer.arena == config.intermediate_arena
                ? access.buffer.offset << graph::Intermediates::address_bits

@@ -131,17 +131,18 @@ Result<bool> TaskGraph::settled(const Access& access) const {
   if (access.lo >= access.hi || access.tag == Tag::no_dep) return true;
   Box box;
   if (access.box != nullptr) box = *access.box;
+  const graph::Owner owner = s.owner_of(access.buffer);
   const std::uint64_t base = s.base_of(access);
   box.lo = base + access.lo;
   box.hi = base + access.hi;
   // The newest write of all these bytes hides what failed before it.
   std::uint64_t shadow = 0;
-  s.regions.visit_overlaps(access.buffer.arena, box, [&](std::uint32_t at, bool covering) {
+  s.regions.visit_overlaps(owner, box, [&](std::uint32_t at, bool covering) {
     if (covering) shadow = std::max(shadow, s.regions[at].written);
   });
   bool busy = false;
   const Error* failed = nullptr;
-  s.regions.visit_overlaps(access.buffer.arena, box, [&](std::uint32_t at, bool) {
+  s.regions.visit_overlaps(owner, box, [&](std::uint32_t at, bool) {
     const graph::Cell& cell = s.regions[at];
     busy |= s.slots.alive(cell.writer);
     if (writes(access.tag)) {

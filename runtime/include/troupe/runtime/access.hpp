@@ -50,9 +50,9 @@ struct Box {
 /// Whether every byte of `inner` is one of `outer`. Never a wrong yes; as exact as overlaps().
 [[nodiscard]] TROUPE_API bool covers(const Box& outer, const Box& inner) noexcept;
 
-/// One argument of a task, as the graph sees it. References of one arena are addresses in it: two references
-/// with different offsets that reach the same byte are recognised, so overlapping tensors depend on each
-/// other however they were made. An empty range touches nothing.
+/// One argument of a task, as the graph sees it. References of one arena and generation are addresses in one
+/// memory: two references with different offsets that reach the same byte are recognised, so overlapping
+/// tensors depend on each other however they were made. An empty range touches nothing.
 struct Access {
   BufferRef buffer;
   std::uint64_t buffer_bytes = 0;  ///< size of the whole buffer; [lo, hi) lies inside

@@ -151,9 +151,6 @@ class TROUPE_API TaskGraph {
   /// False: there is no such intermediate (or no handle) any more.
   bool retain(BufferRef intermediate);
   bool release(BufferRef intermediate);
-  /// The memory of others at this place is a new buffer from now on: what tasks left there, or failed to
-  /// leave, concerns no later submit. Nothing unfinished may use it.
-  void forget(BufferRef external, std::uint64_t bytes);
   /// Where it lies; nothing while it has no memory. Every intermediate of a popped task is placed.
   std::optional<Placement> placement(BufferRef intermediate) const;
 
