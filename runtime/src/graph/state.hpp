@@ -33,6 +33,7 @@ struct TaskGraph::State {
   // An access with its absolute addresses and the hash of its region.
   struct Look {
     std::uint64_t base, lo, hi;
+    graph::Owner owner;
     const Box* box;  // null for a plain range
     const Access* access;
     std::uint32_t region;

@@ -113,7 +113,8 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
       if (box->rank != 0) look.box = box;
       look.reader |= box->hull;
     }
-    look.region = regions.tag_of(owner_of(access.buffer), look.lo, look.hi, look.box);
+    look.owner = owner_of(access.buffer);
+    look.region = regions.tag_of(look.owner, look.lo, look.hi, look.box);
     regions.prefetch(look.region);
     odd |= access.lo > access.hi || access.hi > access.buffer_bytes ||
            access.buffer_bytes > ~access.buffer.offset ||
@@ -212,9 +213,8 @@ void TaskGraph::State::live_edge_in_chunks(TaskId producer, std::uint32_t task, 
 void TaskGraph::State::depend(TaskId id, const Look& look) {
   if (look.lo == look.hi || !(look.reader || look.writer)) return;
   std::uint32_t at = look.cell;
-  const graph::Owner owner = owner_of(look.access->buffer);
-  if (!regions.is(at, owner, look.lo, look.hi, look.box)) {
-    at = regions.find_or_create(look.region, owner, look.lo, look.hi, look.box, look.base,
+  if (!regions.is(at, look.owner, look.lo, look.hi, look.box)) {
+    at = regions.find_or_create(look.region, look.owner, look.lo, look.hi, look.box, look.base,
                                 look.access->buffer_bytes);
   }
   const std::uint32_t task = id.slot;
