@@ -148,7 +148,7 @@ struct TaskGraph::State {
   std::deque<std::uint64_t> failure_order;  // oldest first
   std::size_t prune_at = 2 * remembered_failures;
   std::optional<Error> cancelled;
-  std::vector<Look> looks;              // scratch of submit()
+  std::vector<Look> scratch;            // of submit()
   std::vector<std::uint64_t> released;  // scratch of end_uses()
 };
 
