@@ -54,8 +54,9 @@ void DomainMember::abort() noexcept {
 
 void DomainMember::mark_lost(std::uint32_t rank) noexcept {
   if (!impl_ || impl_->state == State::released || rank >= impl_->spec.ranks) return;
-  // Who has torn down together with everybody else may close its socket.
-  if (impl_->committed() && impl_->all_departed()) return;
+  // Who has torn down together with everybody else may close its socket. But it may also have been killed
+  // after the last word of the teardown and before the wake-up that belongs to it.
+  if (impl_->committed() && impl_->all_departed()) return impl_->wake_everybody();
   impl_->end(EndKind::lost, rank);
 }
 
@@ -78,6 +79,11 @@ Result<BarrierTicket> DomainMember::arrive() {
   if (state() != State::committed) return Error(Errc::wrong_state, "a barrier needs a committed domain");
   Impl& impl = *impl_;
   if (impl.ended()) return impl.why_ended();
+  // Who came twice would stand in for one who has not come.
+  if (impl.barriers != impl.passed &&
+      impl.meeting->arrivals.load(std::memory_order_seq_cst) < impl.barriers * impl.spec.ranks)
+    return Error(Errc::wrong_state, "this rank has arrived at a barrier that is not complete yet",
+                 "test its ticket until it is, or withdraw it");
   const BarrierTicket ticket = impl.barriers + 1;
   impl.own().arrived.store(ticket, std::memory_order_release);
   const std::uint64_t arrivals = impl.meeting->arrivals.fetch_add(1, std::memory_order_seq_cst) + 1;
@@ -120,7 +126,10 @@ Result<void> DomainMember::barrier(Deadline until) {
       impl.meeting->barrier, impl.policy, *impl.environment, until,
       [&] { return impl.meeting->arrivals.load(std::memory_order_seq_cst) >= target; },
       [&] { return impl.ended(); });
-  if (waited == Waited::ready) return {};
+  if (waited == Waited::ready) {
+    impl.passed = *ticket;
+    return {};
+  }
   if (waited == Waited::ended) return impl.why_ended();
   const RankSet absent = impl.absent(*ticket);
   auto withdrawn = withdraw(*ticket);

@@ -38,7 +38,8 @@ struct DomainMember::Impl {
   std::array<std::byte*, max_ranks> bases{};
   std::array<WindowHeader*, max_ranks> headers{};
   WindowHeader* meeting = nullptr;  ///< rank 0's
-  std::uint64_t barriers = 0;       ///< completed by this member
+  std::uint64_t barriers = 0;       ///< entered by this member
+  std::uint64_t passed = 0;         ///< of these, known to be complete
 
   /// Why it ended before commit; afterwards the shared word counts.
   std::atomic<std::uint64_t> early_end = 0;

@@ -77,11 +77,13 @@ template <class T>
 Result<void> OneSided::notify(std::uint32_t rank, std::uint64_t offset, NotifyOp op, T value) const {
   auto word = signal<T>(rank, offset);
   if (!word) return word.error();
-  if (op == NotifyOp::add)
+  EventCount& inbox = impl_->headers[rank]->inbox;
+  if (op == NotifyOp::set) {
+    set_and_announce(**word, value, inbox, *impl_->environment);
+  } else {
     (*word)->fetch_add(value, std::memory_order_seq_cst);
-  else
-    (*word)->store(value, std::memory_order_seq_cst);
-  announce(impl_->headers[rank]->inbox, *impl_->environment);
+    announce(inbox, *impl_->environment);
+  }
   return {};
 }
 

@@ -13,22 +13,50 @@ inline void relax() noexcept {
 #endif
 }
 
-/// Wakes whoever parks on `count`, if anyone does. Call after the change; the change must be a seq_cst
-/// operation, so that either the waiter sees it or we see the waiter.
-inline void announce(EventCount& count, const Environment& environment) {
+// Why no wake-up is lost. All operations below on the awaited word, on `parked` and on `event` are seq_cst,
+// so they have one order S that every thread agrees on.
+//
+//   who changes                          who waits
+//   C1  change the word                  W1  parked += 1
+//   C2  parked == 0? then done           W2  e = event
+//   C3  event += 1                       W3  is the word as awaited? then done
+//   C4  wake all who sleep on event      W4  sleep while event == e (the kernel compares and queues in one
+//   step)
+//
+// If C2 sees 0, then C2 comes before W1 in S (or after the waiter has gone), so C1 before W3: W3 sees the
+// change. Otherwise C3 happens. If C3 comes before W2, then C1 before W3, which sees the change. If it comes
+// after W2, `event` is not e any more: either W4 does not sleep at all, or it slept before C3 and C4 wakes
+// it. A weaker C1 may still sit in the store buffer when C2 reads 0, and W3 then misses it: that waiter
+// sleeps until its deadline. Several changes and several waiters are the same pairwise; `event` comes back to
+// e only after 2^32 changes between W2 and W4. Who dies between C1 and C4 leaves a sleeper behind: whoever
+// notices the death wakes everybody (DomainMember::mark_lost). tests/comm/windows/park_model_test.cpp walks
+// through all interleavings of this code.
+//
+// The types are parameters so that the test can put a modelled memory and machine below.
+
+/// Wakes whoever parks on `count`, if anyone does. Call after the change, which must be a seq_cst operation.
+template <class Count, class Machine>
+void announce(Count& count, const Machine& machine) {
   if (count.parked.load(std::memory_order_seq_cst) == 0) return;
   count.event.fetch_add(1, std::memory_order_seq_cst);
-  environment.wake_all(count.event);
+  machine.wake_all(count.event);
+}
+
+/// Sets a word that others may wait for with `wait_for` on `count`, and wakes them.
+template <class Word, class Value, class Count, class Machine>
+void set_and_announce(Word& word, Value value, Count& count, const Machine& machine) {
+  word.store(value, std::memory_order_seq_cst);
+  announce(count, machine);
 }
 
 enum class Waited : std::uint8_t { ready, ended, deadline };
 
 /// Waits for `ready()`: spins, offers the processor, then parks on `count`. `ended()` says that it will never
-/// be; ready wins when both hold. Both must load with seq_cst (free on x86, see announce).
+/// be; ready wins when both hold. Both must load with seq_cst (free on x86).
 /// The deadline is looked at only when about to park: everything before is bounded and short. `deadline()`
 /// may therefore count from its first call.
-template <class Until, class Ready, class Ended>
-Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environment, const Until& deadline,
+template <class Count, class Machine, class Until, class Ready, class Ended>
+Waited wait_for(Count& count, WaitPolicy policy, const Machine& machine, const Until& deadline,
                 const Ready& ready, const Ended& ended) {
   for (std::uint32_t i = 0; i < policy.spins; ++i) {
     if (ready()) return Waited::ready;
@@ -37,7 +65,7 @@ Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environ
   for (std::uint32_t i = 0; i < policy.yields; ++i) {
     if (ready()) return Waited::ready;
     if (ended()) break;
-    environment.yield();
+    machine.yield();
   }
   const Deadline until = deadline();
   count.parked.fetch_add(1, std::memory_order_seq_cst);
@@ -50,21 +78,21 @@ Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environ
       result = ready() ? Waited::ready : Waited::ended;
       break;
     }
-    if (until != never && environment.now() >= until) {
+    if (until != never && machine.now() >= until) {
       result = Waited::deadline;
       break;
     }
-    environment.park(count.event, event, until);
+    machine.park(count.event, event, until);
   }
   count.parked.fetch_sub(1, std::memory_order_seq_cst);
   return result;
 }
 
-template <class Ready, class Ended>
-Waited wait_for(EventCount& count, WaitPolicy policy, const Environment& environment, Deadline until,
-                const Ready& ready, const Ended& ended) {
+template <class Count, class Machine, class Ready, class Ended>
+Waited wait_for(Count& count, WaitPolicy policy, const Machine& machine, Deadline until, const Ready& ready,
+                const Ended& ended) {
   return wait_for(
-      count, policy, environment, [until] { return until; }, ready, ended);
+      count, policy, machine, [until] { return until; }, ready, ended);
 }
 
 }  // namespace troupe::comm

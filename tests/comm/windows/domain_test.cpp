@@ -264,6 +264,7 @@ TEST_CASE("a split-phase barrier is complete with its last arrival and can be le
   const auto first = members[0].arrive().value();
   const auto second = members[1].arrive().value();
   CHECK_FALSE(members[0].test(first).value());
+  CHECK(members[0].arrive().error() == Errc::wrong_state);  // a second arrival would count for rank 2
   CHECK(members[0].absent(first) == 4);
   CHECK(members[1].withdraw(second).value());
   CHECK(members[0].absent(first) == 6);

@@ -151,6 +151,28 @@ TEST_CASE("a teardown that is not joined in time names who did not come") {
   CHECK(result.error().message() == "rank 2 did not come to tear the domain down");
 }
 
+TEST_CASE(
+    "a rank that is killed between its last word of the teardown and the wake-up leaves nobody asleep") {
+  FakeEnvironment machine, doomed;  // what `doomed` wakes does not hear it
+  const WindowSpec spec{.domain = {1, 2}, .generation = 1, .rank = 0, .ranks = 2, .bytes = 8};
+  WindowSpec other = spec;
+  other.rank = 1;
+  DomainMember zero = DomainMember::create(spec, machine).value(),
+               one = DomainMember::create(other, doomed).value();
+  zero.import(one.blob().value()).value();
+  one.import(zero.blob().value()).value();
+  zero.commit().value();
+  one.commit().value();
+  machine.on_park = [&](Deadline) {
+    one.depart();
+    CHECK(machine.wakes == 0);
+    zero.mark_lost(1);  // its socket ends
+    CHECK(machine.wakes == 1);
+  };
+  CHECK(zero.wait_departed(never));
+  CHECK(machine.parks == 1);
+}
+
 TEST_CASE("ranks spin only where each can have a processor of its own") {
   const WaitPolicy fit = WaitPolicy::for_ranks(2, 2), crowded = WaitPolicy::for_ranks(3, 2);
   CHECK(fit.spins > crowded.spins);

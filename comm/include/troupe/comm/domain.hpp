@@ -103,7 +103,8 @@ class TROUPE_API DomainMember {
   /// peer_lost or aborted once the epoch has ended (wrong_state before commit), otherwise nothing.
   Result<void> check() const;
 
-  /// Arrives at the next barrier without waiting.
+  /// Arrives at the next barrier without waiting. Errors: peer_lost, aborted; wrong_state also while the
+  /// barrier before is incomplete and not withdrawn.
   Result<BarrierTicket> arrive();
   /// True once every rank has arrived. Errors: peer_lost, aborted.
   Result<bool> test(BarrierTicket ticket) const;
