@@ -1,7 +1,7 @@
 // all_reduce of floats between processes, with the data in the windows and staged from private memory, beside
 // OpenMPI in the same run, and beside what two threads of this machine can add and copy at all.
 //
-//   bench_comm_collectives [runs] [largest MiB]                       the table
+//   bench_comm_collectives [runs] [largest MiB]                       the table, in about three minutes
 //   bench_comm_collectives rank <r> <n> <meeting> <largest bytes>     one rank of ours (started by the table)
 #include <sys/mman.h>
 #include <unistd.h>
@@ -61,9 +61,10 @@ int be_rank(char** arguments) {
   const auto ranks = static_cast<std::uint32_t>(std::atoi(arguments[1]));
   const std::size_t largest = std::strtoull(arguments[3], nullptr, 10);
   const comm::CollectiveWorkspace workspace{};
-  auto comm = comm::Communicator::init(rank, ranks, arguments[2]).value();
+  auto comm = comm::Communicator::init(rank, ranks, arguments[2], {.timeout = bench::rank_patience}).value();
   comm.alloc_windows(workspace.bytes + largest).value();
-  auto collectives = comm::Collectives::over(comm.domain(), workspace).value();
+  auto collectives =
+      comm::Collectives::over(comm.domain(), workspace, {.timeout = bench::rank_patience}).value();
   auto* window = reinterpret_cast<float*>(comm.local_window_base() + workspace.bytes);
   std::vector<float> in(largest / sizeof(float)), out(largest / sizeof(float));
   for (const std::size_t bytes : bench::sizes_up_to(largest)) {
@@ -111,6 +112,8 @@ double two_threads(int batch, const Work& work) {
     threads.emplace_back([&, t] {
       work(t);
       ready.fetch_add(1);
+      // Looks instead of sleeping: a wake-up (tens of µs) would start one thread late, in the middle of what
+      // the other measures. It ends, because the other thread has nothing to wait for, and yields to it.
       while (ready.load() != 2) std::this_thread::yield();
       const auto start = Clock::now();
       for (int i = 0; i < batch; ++i) work(t);
@@ -187,19 +190,20 @@ void print_ratio(double numerator, double denominator) {
     std::printf(" %5.2f |", numerator / denominator);
 }
 
-int table(int runs, std::size_t largest) {
+int table(bench::Runs runs, std::size_t largest) {
   Samples samples;
   bool have_mpi = true;
-  for (int run = 0; run < runs; ++run) {
+  while (runs.another()) {
     for (const int ranks : {2, 4}) {
-      if (!run_ours(ranks, run * 10 + ranks, largest, samples)) return 1;
+      if (!run_ours(ranks, runs.number() * 10 + ranks, largest, samples)) return 1;
       have_mpi = have_mpi && run_mpi(ranks, largest, samples);
     }
     measure_limits(largest, samples);
   }
   if (!have_mpi)
-    std::printf("OpenMPI is not here (libopenmpi-dev when building, mpirun when running): skipped\n");
-  std::printf("all_reduce, f32, sum; medians of %d runs, alternating; µs\n", runs);
+    std::printf(
+        "OpenMPI is not here (libopenmpi-dev when building, mpirun when running) or failed: skipped\n");
+  std::printf("all_reduce, f32, sum; medians of %d runs, alternating; µs\n", runs.number());
   std::printf(
       "| ranks | size | in windows | limit | ÷ limit | staged | OpenMPI | OpenMPI ÷ in windows | "
       "OpenMPI ÷ staged | memcpy, 2 threads |\n|---|---|---|---|---|---|---|---|---|---|\n");
@@ -228,7 +232,7 @@ int main(int argc, char** argv) {
   try {
     if (argc == 6 && std::strcmp(argv[1], "rank") == 0) return be_rank(argv + 2);
     const std::size_t largest = argc > 2 ? std::strtoull(argv[2], nullptr, 10) << 20 : std::size_t{256} << 20;
-    return table(argc > 1 ? std::atoi(argv[1]) : 7, largest);
+    return table(bench::Runs(argc > 1 ? std::atoi(argv[1]) : 0), largest);
   } catch (const Error& error) {
     std::fprintf(stderr, "%s\n", render(error).c_str());
     return 1;

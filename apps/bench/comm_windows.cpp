@@ -102,7 +102,7 @@ void measure_death(comm::Communicator& comm) {
 int be_rank(char** arguments) {
   const auto rank = static_cast<std::uint32_t>(std::atoi(arguments[0]));
   const auto ranks = static_cast<std::uint32_t>(std::atoi(arguments[1]));
-  auto comm = comm::Communicator::init(rank, ranks, arguments[2]).value();
+  auto comm = comm::Communicator::init(rank, ranks, arguments[2], {.timeout = bench::rank_patience}).value();
   const std::string what = arguments[3];
   if (what == "barrier") {
     comm.alloc_windows(64).value();
@@ -156,10 +156,11 @@ void print_row(const char* name, const std::vector<double>& ours, const std::vec
   std::printf(" %s\n", unit);
 }
 
-int table(int runs) {
+int table(bench::Runs runs) {
   Samples ours, mpi;
   bool have_mpi = true;
-  for (int run = 0; run < runs; ++run) {
+  while (runs.another()) {
+    const int run = runs.number();
     for (const int ranks : {2, 4}) {
       if (!run_ours(ranks, "barrier", run, ours)) return 1;
       have_mpi = have_mpi && run_mpi(ranks, "barrier", mpi);
@@ -169,8 +170,9 @@ int table(int runs) {
     if (!run_ours(2, "death", run, ours)) return 1;
   }
   if (!have_mpi)
-    std::printf("OpenMPI is not here (libopenmpi-dev when building, mpirun when running): skipped\n");
-  std::printf("medians of %d runs, alternating\n", runs);
+    std::printf(
+        "OpenMPI is not here (libopenmpi-dev when building, mpirun when running) or failed: skipped\n");
+  std::printf("medians of %d runs, alternating\n", runs.number());
   std::printf(
       "| what                        |       ours |    OpenMPI |     memcpy | memcpy time / ours |\n");
   print_row("barrier, 2 ranks", ours["barrier_2"], mpi["barrier_2"], {}, 1e6, "µs");
@@ -189,7 +191,7 @@ int table(int runs) {
 int main(int argc, char** argv) {
   try {
     if (argc == 6 && std::strcmp(argv[1], "rank") == 0) return be_rank(argv + 2);
-    return table(argc > 1 ? std::atoi(argv[1]) : 7);
+    return table(bench::Runs(argc > 1 ? std::atoi(argv[1]) : 0));
   } catch (const Error& error) {
     std::fprintf(stderr, "%s\n", render(error).c_str());
     return 1;
