@@ -6,6 +6,7 @@
 
 #include "collective/call.hpp"
 #include "domain_impl.hpp"
+#include "troupe/comm/communicator.hpp"
 #include "troupe/runtime/comm_context.hpp"
 
 namespace troupe::comm {
@@ -30,14 +31,21 @@ class DomainSignals {
 
   /// A call begins.
   void start() noexcept { until_.reset(); }
+  /// Its end; the clock is read when this is asked for first.
+  Deadline deadline() noexcept {
+    if (!until_) {
+      const Deadline now = domain_.environment->now();
+      until_ = timeout_ >= never - now ? never : now + timeout_;
+    }
+    return *until_;
+  }
   int notify(std::uint32_t rank, std::uint64_t offset, std::uint64_t value) noexcept {
-    word(rank, offset).store(value, std::memory_order_seq_cst);
-    announce(domain_.headers[rank]->inbox, *domain_.environment);
+    set_and_announce(word(rank, offset), value, domain_.headers[rank]->inbox, *domain_.environment);
     return collective::ok;
   }
   int wait_at_least(std::uint64_t offset, std::uint64_t value) noexcept {
     const auto& mine = word(domain_.spec.rank, offset);
-    // The clock is read when a wait turns out long: most end before.
+    // Most waits end before the deadline is asked for.
     waited_ = wait_for(
         domain_.own().inbox, domain_.policy, *domain_.environment, [this] { return deadline(); },
         [&] { return mine.load(std::memory_order_seq_cst) >= value; }, [this] { return domain_.ended(); });
@@ -53,13 +61,6 @@ class DomainSignals {
  private:
   std::atomic<std::uint64_t>& word(std::uint32_t rank, std::uint64_t offset) const noexcept {
     return *reinterpret_cast<std::atomic<std::uint64_t>*>(domain_.bases[rank] + offset);
-  }
-  Deadline deadline() noexcept {
-    if (!until_) {
-      const Deadline now = domain_.environment->now();
-      until_ = timeout_ >= never - now ? never : now + timeout_;
-    }
-    return *until_;
   }
 
   const DomainAccess::Impl& domain_;
@@ -260,6 +261,12 @@ Result<Collectives> Collectives::over(DomainMember& member, CollectiveWorkspace 
   return Collectives(std::make_unique<Impl>(member, workspace, options));
 }
 
+Result<Collectives> Collectives::over(DomainMember& member, CollectiveWorkspace workspace) {
+  const auto options = CommOptions::from_environment();
+  if (!options) return options.error();
+  return over(member, workspace, {.timeout = options->timeout});
+}
+
 std::uint32_t Collectives::rank() const noexcept { return impl_->team.rank(); }
 std::uint32_t Collectives::ranks() const noexcept { return impl_->team.ranks(); }
 
@@ -310,10 +317,13 @@ AllReduceAlgorithm Collectives::choose(std::size_t bytes, bool staged) const noe
 }
 
 Result<void> Collectives::reset() {
-  const auto until = [&] { return std::chrono::steady_clock::now() + impl_->options.timeout; };
-  if (auto met = impl_->member.barrier(until()); !met) return met;
+  const auto barrier = [&] {
+    impl_->signals.start();
+    return impl_->member.barrier(impl_->signals.deadline());
+  };
+  if (auto met = barrier(); !met) return met;
   impl_->team.clear();
-  return impl_->member.barrier(until());
+  return barrier();
 }
 
 }  // namespace troupe::comm

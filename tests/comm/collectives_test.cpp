@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <latch>
 #include <string>
 
@@ -304,6 +305,20 @@ TEST_CASE("a peer that is alive but does not come: the deadline names it, it is 
     CHECK(patient_ones[rank].all_reduce(std::span(again)));
     CHECK(again[99] == 2.0f);
   });
+}
+
+TEST_CASE("without options the patience of a collective is that of every blocking call") {
+  auto members = make_domain(2, window_bytes);
+  ::setenv("TROUPE_COMM_TIMEOUT", "0.003", 1);
+  auto hasty = Collectives::over(members[0], workspace).value();
+  ::setenv("TROUPE_COMM_TIMEOUT", "soon", 1);
+  CHECK(Collectives::over(members[0], workspace).error() == Errc::bad_config);
+  ::unsetenv("TROUPE_COMM_TIMEOUT");
+  const auto late = hasty.barrier();
+  REQUIRE_FALSE(late);
+  CHECK(late.error() == Errc::deadline);
+  CHECK(late.error().message().find("within 3 ms") != std::string::npos);
+  end_domain(members);
 }
 
 TEST_CASE("ranks that disagree about a call learn it, all of them, and a reset heals") {

@@ -188,7 +188,11 @@ TEST_CASE("TROUPE_COMM_TIMEOUT is seconds, and nonsense in it is an error") {
   const auto with = [](const char* text) {
     ::setenv("TROUPE_COMM_TIMEOUT", text, 1);
     const auto options = CommOptions::from_environment();
+    const auto communicator = Communicator::init(0, 1, "x");
     ::unsetenv("TROUPE_COMM_TIMEOUT");
+    // Who passes no options gets these, or the same error.
+    CHECK(communicator.has_value() == options.has_value());
+    if (communicator && options) CHECK(communicator->options().timeout == options->timeout);
     return options;
   };
   CHECK(CommOptions::from_environment().value().timeout == std::chrono::seconds(120));

@@ -44,7 +44,7 @@ class TROUPE_API BootstrapDevice {
 /// A communicator over `Communicator`: ranks that are threads or processes of this machine, windows in host
 /// memory. What a device whose memory is host memory returns from `communicator`.
 TROUPE_API Result<std::unique_ptr<BootstrapCommunicator>> make_bootstrap_communicator(
-    const ChipCommBootstrapConfig& config, CommOptions options = {},
+    const ChipCommBootstrapConfig& config, CommOptions options,
     const Environment& environment = Environment::machine());
 
 /// A chip that came up: device set, communicator joined, windows made, buffers carved and filled. One-shot.

@@ -81,7 +81,9 @@ class TROUPE_API Collectives {
  public:
   /// Errors: wrong_state (not committed), out_of_bounds, misaligned, too_large.
   static Result<Collectives> over(DomainMember& member, CollectiveWorkspace workspace,
-                                  CollectiveOptions options = {});
+                                  CollectiveOptions options);
+  /// The same with the timeout of CommOptions::from_environment(). Errors: bad_config, too.
+  static Result<Collectives> over(DomainMember& member, CollectiveWorkspace workspace);
 
   Collectives(Collectives&&) noexcept;
   Collectives& operator=(Collectives&&) noexcept;

@@ -35,10 +35,12 @@ struct CommOptions {
 /// Collective calls (alloc_windows, barrier, destroy) are made by every rank in the same order.
 class TROUPE_API Communicator {
  public:
-  /// Checks the arguments; meets nobody yet. Errors: bad_rank, bad_argument.
+  /// Checks the arguments; meets nobody yet. Errors: bad_rank, bad_argument, bad_config.
   static Result<Communicator> init(std::uint32_t rank, std::uint32_t ranks, std::string meeting,
-                                   CommOptions options = {},
+                                   CommOptions options,
                                    const Environment& environment = Environment::machine());
+  /// The same with CommOptions::from_environment().
+  static Result<Communicator> init(std::uint32_t rank, std::uint32_t ranks, std::string meeting);
 
   Communicator(Communicator&&) noexcept;
   Communicator& operator=(Communicator&&) noexcept;
