@@ -46,7 +46,7 @@ Device::Device(HostServices& host, const Options& options, std::int32_t number)
       created_ns_(host.now()),
       created_ticks_(ticks()),
       memory_(options.memory_bytes),
-      windows_(memory_),
+      windows_(memory_, options.several_communicators),
       staging_(memory_, options.checked),
       threads_(host),
       engine_({host, threads_, callables_, memory_, windows_, board_, pipes_}, options),

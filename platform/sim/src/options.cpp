@@ -32,8 +32,11 @@ Result<void> Options::set(std::string_view name, std::string_view value) {
       return refuse("expected 0.." + std::to_string(architecture.cores()));
     }
     workers = static_cast<std::uint32_t>(number);
+  } else if (name == "several_communicators") {
+    if (!is_number || number > 1) return refuse("expected 0 or 1");
+    several_communicators = number == 1;
   } else {
-    return refuse("this platform knows grace_ms, memory_bytes, checked and workers");
+    return refuse("this platform knows grace_ms, memory_bytes, checked, workers and several_communicators");
   }
   return {};
 }

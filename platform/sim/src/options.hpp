@@ -21,6 +21,8 @@ struct Options {
 #endif
   /// workers: threads that run kernels which need not run together; 0: as many as the host has processors.
   std::uint32_t workers = 0;
+  /// several_communicators (0 or 1): comm_init works while another session of the context is live.
+  bool several_communicators = false;
 
   /// The error says which name or value is not understood.
   Result<void> set(std::string_view name, std::string_view value);

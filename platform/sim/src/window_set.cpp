@@ -142,11 +142,16 @@ Result<comm::CommSessions::Handle> WindowSet::communicator(void* comm) const {
 }
 
 Result<void*> WindowSet::comm_init(std::int32_t rank, std::int32_t ranks, const char* meeting) {
-  auto handle = sessions_.comm_init(rank, ranks, meeting);
+  auto options = comm::CommOptions::from_environment();
+  if (!options) return options.error();
+  options->allow_several = several_;
+  auto handle = sessions_.comm_init(rank, ranks, meeting, *options);
   if (handle == nullptr) {
     Error error = comm_failure("comm_init");
     if (error == comm::Errc::already_live) {
-      return Error(Errc::invalid_state, "this chip has a live communicator").caused_by(error);
+      return Error(Errc::invalid_state, "this chip has a live communicator",
+                   "destroy it first, or set the option several_communicators before set_device")
+          .caused_by(error);
     }
     return error;
   }

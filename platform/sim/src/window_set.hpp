@@ -19,7 +19,8 @@ namespace troupe::platform::sim {
 /// peer ends them. Safe from any thread.
 class WindowSet {
  public:
-  explicit WindowSet(DeviceMemory& memory) : memory_(memory) {}
+  /// `several`: whether a communicator may begin while another one is live.
+  WindowSet(DeviceMemory& memory, bool several) : memory_(memory), several_(several) {}
   ~WindowSet();
 
   Result<std::uint64_t> create(const troupe_window_spec& spec, troupe_window_blob& blob);
@@ -55,6 +56,7 @@ class WindowSet {
   Error comm_failure(const char* function) const;
 
   DeviceMemory& memory_;
+  const bool several_;
   comm::CommSessions sessions_;
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<comm::DomainMember>> windows_;

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "comm/windows/ranks.hpp"
 #include "domain.hpp"
 #include "latches.hpp"
 #include "troupe/comm/errc.hpp"
@@ -52,4 +53,59 @@ TEST_CASE("a window slice is memory of its chip until it is released") {
   REQUIRE(context.window_release(domain.windows[0]));
   CHECK(context.copy_to(base, bytes.data(), 16).error() == Errc::bad_address);
   CHECK(context.window_release(domain.windows[0]).error() == Errc::unknown_window);
+}
+
+TEST_CASE("a second communicator on a chip is refused, unless several were asked for") {
+  const auto meeting = [](const char* tag) { return comm::test::meeting(tag); };
+  for (const bool several : {false, true}) {
+    CAPTURE(several);
+    const DeviceApi api = Chip::api("a2a3sim");
+    troupe_device_context* const chip = api.create_device_context(nullptr);
+    REQUIRE(chip != nullptr);
+    if (several) {
+      CHECK(api.set_device_option(chip, "several_communicators", "2") == TROUPE_DEVICE_UNKNOWN_OPTION);
+      CHECK(api.set_device_option(chip, "several_communicators", "1") == 0);
+    }
+    REQUIRE(api.set_device(chip, 0) == 0);
+    void* const first = api.comm_init(chip, 0, 1, nullptr, meeting("first").c_str());
+    REQUIRE(first != nullptr);
+    void* const second = api.comm_init(chip, 0, 1, nullptr, meeting("second").c_str());
+    if (!several) {
+      CHECK(second == nullptr);
+      std::array<char, 200> text{};
+      std::int32_t code = 0;
+      CHECK(api.device_last_error(chip, &code, text.data(), text.size()) == 0);
+      CHECK(code == TROUPE_DEVICE_INVALID_STATE);
+      CHECK(std::string(text.data()).find("live communicator") != std::string::npos);
+    } else {
+      REQUIRE(second != nullptr);
+      // Each has a window of its own, and the chip knows both.
+      std::array<void*, 2> sessions{first, second};
+      std::array<std::uint64_t, 2> contexts{}, bases{};
+      for (std::size_t i = 0; i < 2; ++i) {
+        CHECK(api.comm_alloc_windows(chip, sessions[i], 4096, &contexts[i]) == 0);
+        CHECK(api.comm_get_local_window_base(chip, sessions[i], &bases[i]) == 0);
+        CHECK(api.copy_to_device_ctx(chip, bases[i], &i, sizeof i) == 0);
+      }
+      for (std::size_t i = 0; i < 2; ++i) {
+        std::size_t found = 7;
+        CHECK(api.copy_from_device_ctx(chip, &found, bases[i], sizeof found) == 0);
+        CHECK(found == i);
+        CHECK(api.comm_barrier(chip, sessions[i]) == 0);
+      }
+      // The end of one leaves the other alone; an abort means both.
+      CHECK(api.comm_destroy(chip, first) == 0);
+      CHECK(api.comm_barrier(chip, second) == 0);
+      void* const third = api.comm_init(chip, 0, 1, nullptr, meeting("third").c_str());
+      REQUIRE(third != nullptr);
+      CHECK(api.comm_alloc_windows(chip, third, 4096, &contexts[0]) == 0);
+      CHECK(api.comm_abort(chip) == 0);
+      CHECK(api.comm_barrier(chip, second) != 0);
+      CHECK(api.comm_barrier(chip, third) != 0);
+      api.comm_destroy(chip, second);
+      api.comm_destroy(chip, third);
+    }
+    if (!several) CHECK(api.comm_destroy(chip, first) == 0);
+    CHECK(api.destroy_device_context(chip) == 0);
+  }
 }

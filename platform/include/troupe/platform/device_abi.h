@@ -435,7 +435,8 @@ TROUPE_DEVICE_EXPORT int32_t window_abort(troupe_device_context* context, uint64
 TROUPE_DEVICE_EXPORT int32_t window_release(troupe_device_context* context, uint64_t window);
 
 /* The blocking layer for rank programs: collective, in the same order on every rank. comm_init answers null
- * on failure (see last error); a second session while one is live is INVALID_STATE. */
+ * on failure (see last error); a second session while one is live is INVALID_STATE unless the platform has an
+ * option to ask for several (the simulated chips: several_communicators), and it was set. */
 TROUPE_DEVICE_EXPORT void* comm_init(troupe_device_context* context, int32_t rank, int32_t rank_count,
                                      void* stream, const char* rootinfo_path);
 TROUPE_DEVICE_EXPORT int32_t comm_alloc_windows(troupe_device_context* context, void* comm, uint64_t bytes,
