@@ -97,8 +97,10 @@ class Programs {
     for (Running& program : running_) {
       const bool in_time = read_all(program, until);
       if (!in_time)
-        std::fprintf(stderr, "%s (process %d) did not end within %d s and is killed\n", program.name.c_str(),
-                     program.pid, static_cast<int>(longest.count()));
+        std::fprintf(
+            stderr,
+            "%s (process %d) did not end within %d s and is killed; is the machine busy with other work?\n",
+            program.name.c_str(), program.pid, static_cast<int>(longest.count()));
       const int status = in_time ? wait(program) : end(program);
       good = good && in_time &&
              ((WIFEXITED(status) && WEXITSTATUS(status) == 0) || (may_be_killed && WIFSIGNALED(status)));

@@ -47,7 +47,7 @@ class DomainSignals {
     const auto& mine = word(domain_.spec.rank, offset);
     // Most waits end before the deadline is asked for.
     waited_ = wait_for(
-        domain_.own().inbox, domain_.policy, *domain_.environment, [this] { return deadline(); },
+        domain_.own().inbox, domain_.patience, *domain_.environment, [this] { return deadline(); },
         [&] { return mine.load(std::memory_order_seq_cst) >= value; }, [this] { return domain_.ended(); });
     if (waited_ == Waited::ready) return collective::ok;
     waited_at_ = offset;

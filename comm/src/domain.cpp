@@ -129,7 +129,7 @@ Result<void> DomainMember::commit() {
   }
   unsigned usable = 0;
   for (const std::uint64_t word : processors) usable += static_cast<unsigned>(std::popcount(word));
-  impl.policy = WaitPolicy::for_ranks(impl.spec.ranks, usable);
+  impl.patience.policy = WaitPolicy::for_ranks(impl.spec.ranks, usable);
   impl.context.rank = impl.spec.rank;
   impl.context.rank_count = impl.spec.ranks;
   impl.context.window_size = impl.spec.bytes;
@@ -159,7 +159,7 @@ std::optional<DomainMember::Location> DomainMember::locate(const void* address) 
 }
 
 void DomainMember::set_wait_policy(WaitPolicy policy) noexcept {
-  if (impl_) impl_->policy = policy;
+  if (impl_) impl_->patience.policy = policy;
 }
 
 void DomainMember::release() noexcept {

@@ -123,7 +123,7 @@ Result<void> DomainMember::barrier(Deadline until) {
   Impl& impl = *impl_;
   const std::uint64_t target = *ticket * impl.spec.ranks;
   const Waited waited = wait_for(
-      impl.meeting->barrier, impl.policy, *impl.environment, until,
+      impl.meeting->barrier, impl.patience, *impl.environment, until,
       [&] { return impl.meeting->arrivals.load(std::memory_order_seq_cst) >= target; },
       [&] { return impl.ended(); });
   if (waited == Waited::ready) {
@@ -155,7 +155,7 @@ Result<void> DomainMember::wait_departed(Deadline until) {
   Impl& impl = *impl_;
   depart();
   const Waited waited = wait_for(
-      impl.meeting->barrier, impl.policy, *impl.environment, until, [&] { return impl.all_departed(); },
+      impl.meeting->barrier, impl.patience, *impl.environment, until, [&] { return impl.all_departed(); },
       [&] { return impl.ended(); });
   // An epoch that was cut short stays so, even when everybody came to tear it down.
   if (impl.ended()) return impl.why_ended();

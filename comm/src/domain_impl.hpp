@@ -29,7 +29,7 @@ struct DomainMember::Impl {
   WindowSpec spec;
   const Environment* environment = nullptr;
   State state = State::created;
-  WaitPolicy policy;
+  mutable Patience patience;
   std::array<Window, max_ranks> windows;
   RankSet imported = 0;
   runtime::CommContext context;

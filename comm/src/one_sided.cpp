@@ -93,7 +93,7 @@ Result<void> OneSided::wait_until(std::uint32_t rank, std::uint64_t offset, Comp
   auto word = signal<T>(rank, offset);
   if (!word) return word.error();
   const Waited waited = wait_for(
-      impl_->headers[rank]->inbox, impl_->policy, *impl_->environment, until,
+      impl_->headers[rank]->inbox, impl_->patience, *impl_->environment, until,
       [&] { return holds((*word)->load(std::memory_order_seq_cst), compare, value); },
       [&] { return impl_->ended(); });
   if (waited == Waited::ready) return {};

@@ -51,21 +51,40 @@ void set_and_announce(Word& word, Value value, Count& count, const Machine& mach
 
 enum class Waited : std::uint8_t { ready, ended, deadline };
 
+/// A rank's policy, and what it has learnt about the machine.
+struct Patience {
+  WaitPolicy policy;
+  /// Waits to come that park without offering the processor first.
+  std::atomic<std::uint32_t> hurried{0};
+};
+
+/// The scheduler takes an offer of the processor at its word: whoever offers it is put behind all others, for
+/// milliseconds when they have work of their own, while a parked thread is run as soon as it is woken. So an
+/// offer that took this long means that parking is quicker, for a while (docs/decisions/0035).
+inline constexpr std::chrono::microseconds long_offer{500};
+inline constexpr std::uint32_t hurried_waits = 1000;
+
 /// Waits for `ready()`: spins, offers the processor, then parks on `count`. `ended()` says that it will never
 /// be; ready wins when both hold. Both must load with seq_cst (free on x86).
 /// The deadline is looked at only when about to park: everything before is bounded and short. `deadline()`
 /// may therefore count from its first call.
 template <class Count, class Machine, class Until, class Ready, class Ended>
-Waited wait_for(Count& count, WaitPolicy policy, const Machine& machine, const Until& deadline,
+Waited wait_for(Count& count, Patience& patience, const Machine& machine, const Until& deadline,
                 const Ready& ready, const Ended& ended) {
-  for (std::uint32_t i = 0; i < policy.spins; ++i) {
+  for (std::uint32_t i = 0; i < patience.policy.spins; ++i) {
     if (ready()) return Waited::ready;
     relax();
   }
-  for (std::uint32_t i = 0; i < policy.yields; ++i) {
+  const std::uint32_t hurried = patience.hurried.load(std::memory_order_relaxed);
+  if (hurried != 0) patience.hurried.store(hurried - 1, std::memory_order_relaxed);
+  for (std::uint32_t i = 0; i < patience.policy.yields && hurried == 0; ++i) {
     if (ready()) return Waited::ready;
     if (ended()) break;
+    const Deadline before = machine.now();
     machine.yield();
+    if (machine.now() - before < long_offer) continue;
+    patience.hurried.store(hurried_waits, std::memory_order_relaxed);
+    break;
   }
   const Deadline until = deadline();
   count.parked.fetch_add(1, std::memory_order_seq_cst);
@@ -89,10 +108,10 @@ Waited wait_for(Count& count, WaitPolicy policy, const Machine& machine, const U
 }
 
 template <class Count, class Machine, class Ready, class Ended>
-Waited wait_for(Count& count, WaitPolicy policy, const Machine& machine, Deadline until, const Ready& ready,
+Waited wait_for(Count& count, Patience& patience, const Machine& machine, Deadline until, const Ready& ready,
                 const Ended& ended) {
   return wait_for(
-      count, policy, machine, [until] { return until; }, ready, ended);
+      count, patience, machine, [until] { return until; }, ready, ended);
 }
 
 }  // namespace troupe::comm

@@ -27,8 +27,10 @@ Program waiter(std::uint32_t least, WaitPolicy policy = at_once, Deadline until 
   return [=](Thread& thread) {
     Count count(thread);
     const Cell mine(thread, word), end(thread, revoked);
+    Patience patience{policy, {}};
     return static_cast<int>(wait_for(
-        count, policy, Machine(thread), until, [&] { return mine.load(std::memory_order_seq_cst) >= least; },
+        count, patience, Machine(thread), until,
+        [&] { return mine.load(std::memory_order_seq_cst) >= least; },
         [&] { return end.load(std::memory_order_seq_cst) != 0; }));
   };
 }
@@ -116,8 +118,9 @@ Program barrier(std::uint32_t ranks, Deadline until) {
     Cell arrivals(thread, word);
     const Machine machine(thread);
     if (arrivals.fetch_add(1, std::memory_order_seq_cst) + 1 >= ranks) announce(count, machine);
+    Patience patience{at_once, {}};
     const Waited waited = wait_for(
-        count, at_once, machine, until, [&] { return arrivals.load(std::memory_order_seq_cst) >= ranks; },
+        count, patience, machine, until, [&] { return arrivals.load(std::memory_order_seq_cst) >= ranks; },
         [] { return false; });
     if (waited == Waited::ready) return ready;
     std::uint32_t seen = arrivals.load(std::memory_order_seq_cst);
@@ -153,7 +156,8 @@ Program departure(std::size_t own, std::size_t other, std::memory_order order) {
     };
     mine.store(1, order);
     if (all()) announce(count, machine);
-    return static_cast<int>(wait_for(count, at_once, machine, never, all, [] { return false; }));
+    Patience patience{at_once, {}};
+    return static_cast<int>(wait_for(count, patience, machine, never, all, [] { return false; }));
   };
 }
 
