@@ -20,6 +20,15 @@ struct Heard {
 };
 }  // namespace
 
+TEST_CASE("each way to end is told in words of its own") {
+  using std::chrono::milliseconds;
+  CHECK(render(ChildEnd{.exit_code = 3}) == "exit code 3");
+  CHECK(render(ChildEnd{.signal = 11}) == "killed by signal 11 (Segmentation fault)");
+  CHECK(render(ChildEnd{.signal = 9, .timed_out = true, .took = milliseconds(60'000)}) ==
+        "timed out after 60.0 s");
+  CHECK(render(ChildEnd{.timed_out = true, .took = milliseconds(1'300)}) == "timed out after 1.3 s");
+}
+
 TEST_CASE("a child's lines and its exit code are heard") {
   Heard heard;
   ChildProcesses children;

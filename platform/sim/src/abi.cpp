@@ -4,18 +4,11 @@
 #include <memory>
 
 #include "abi_guard.hpp"
+#include "addresses.hpp"
 
 using namespace troupe;
 using namespace troupe::platform;
 using namespace troupe::platform::sim;
-
-namespace {
-
-const void* device_pointer(std::uint64_t address) noexcept {
-  return reinterpret_cast<const void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
-}
-
-}  // namespace
 
 extern "C" {
 
@@ -91,7 +84,7 @@ int32_t copy_from_device_ctx(troupe_device_context* context, void* host, uint64_
     if (bytes == 0) return {};
     if (host == nullptr) return null_argument("host");
     auto inside = device.memory().check(device_address, bytes, "source");
-    if (inside) std::memcpy(host, device_pointer(device_address), bytes);
+    if (inside) std::memcpy(host, pointer(device_address), bytes);
     return inside;
   });
 }

@@ -5,15 +5,10 @@
 #include <string>
 #include <utility>
 
+#include "addresses.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
-
-namespace {
-void* pointer(std::uint64_t address) noexcept {
-  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers here
-}
-}  // namespace
 
 Result<AddressRange> AddressRange::reserve(std::size_t size) {
   size = round_up(size, page_size);

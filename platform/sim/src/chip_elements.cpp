@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "addresses.hpp"
 #include "chip_engine.hpp"
 #include "engine_jobs.hpp"
 #include "troupe/runtime/dtype.hpp"
@@ -10,14 +11,6 @@ namespace troupe::platform::sim {
 
 using runtime::Tag;
 using runtime::Tensor;
-
-namespace {
-
-void* pointer(std::uint64_t address) noexcept {
-  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
-}
-
-}  // namespace
 
 std::uint64_t ChipEngine::address_of(const Tensor& tensor) {
   if (tensor.buffer().arena == 0) return known_address(tensor) ? tensor.buffer().offset : 0;

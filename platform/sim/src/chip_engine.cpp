@@ -9,6 +9,7 @@
 
 #include "chip_ops.hpp"
 #include "engine_jobs.hpp"
+#include "packed_tensor.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -121,7 +122,7 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
   std::vector<troupe_chip_tensor_v1> packed(tensors.size());
   std::vector<std::uint8_t> tags(tensors.size());
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    std::memcpy(&packed[i], static_cast<const void*>(&tensors[i]), sizeof packed[i]);
+    pack(tensors[i], packed[i]);
     tags[i] = run.tensors[i].tag;
   }
   const troupe_chip_arguments_v1 arguments{packed.data(), tags.data(), run.scalars.data(),
@@ -161,7 +162,7 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
 void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> tensors) {
   std::vector<troupe_chip_argument_v1> arguments(tensors.size());
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    std::memcpy(&arguments[i].tensor, static_cast<const void*>(&tensors[i]), sizeof arguments[i].tensor);
+    pack(tensors[i], arguments[i].tensor);
     arguments[i].tag = run.tensors[i].tag;
   }
   const std::string& name = run.callable->name;

@@ -1,9 +1,9 @@
 #include "chip_ops.hpp"
 
-#include <cstring>
 #include <exception>
 
 #include "chip_engine.hpp"
+#include "packed_tensor.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -23,12 +23,6 @@ auto guarded(void* self, Body body) noexcept -> decltype(body(*static_cast<ChipE
   return decltype(body(engine))();
 }
 
-runtime::Tensor unpack(const troupe_chip_tensor_v1* packed) noexcept {
-  runtime::Tensor tensor;
-  std::memcpy(static_cast<void*>(&tensor), packed, sizeof tensor);
-  return tensor;
-}
-
 std::uint64_t submit(void* self, troupe_chip_task_v1* task) {
   return guarded(self, [&](ChipEngine& engine) { return engine.submit(*task); });
 }
@@ -45,10 +39,10 @@ void alloc(void* self, troupe_chip_argument_v1* argument) {
   guarded(self, [&](ChipEngine& engine) { engine.alloc(*argument); });
 }
 void get(void* self, const troupe_chip_tensor_v1* tensor, std::uint64_t element, std::uint64_t* value) {
-  *value = guarded(self, [&](ChipEngine& engine) { return engine.get(unpack(tensor), element); });
+  *value = guarded(self, [&](ChipEngine& engine) { return engine.get(unpack(*tensor), element); });
 }
 void set(void* self, const troupe_chip_tensor_v1* tensor, std::uint64_t element, std::uint64_t value) {
-  guarded(self, [&](ChipEngine& engine) { engine.set(unpack(tensor), element, value); });
+  guarded(self, [&](ChipEngine& engine) { engine.set(unpack(*tensor), element, value); });
 }
 void report_fatal(void* self, std::int32_t code, const char* text) {
   guarded(self, [&](ChipEngine& engine) {

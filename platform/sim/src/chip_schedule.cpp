@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "addresses.hpp"
 #include "chip_engine.hpp"
 #include "engine_jobs.hpp"
 #include "troupe/platform/errc.hpp"
@@ -13,14 +14,10 @@ namespace troupe::platform::sim {
 namespace {
 
 TaskRecord* record_of(std::uint64_t cookie) noexcept {
-  return reinterpret_cast<TaskRecord*>(cookie);  // NOLINT(performance-no-int-to-ptr): our own pointer
+  return pointer<TaskRecord>(cookie);
 }
 
 bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }
-
-void* pointer(std::uint64_t address) noexcept {
-  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
-}
 
 constexpr int poison_byte = 0xFF;  // a NaN in every float type
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <thread>
 
+#include "addresses.hpp"
 #include "chip_engine.hpp"
 #include "engine_jobs.hpp"
 #include "troupe/runtime/dtype.hpp"
@@ -18,13 +19,9 @@ constexpr std::uint32_t help_budget = 128;
 // Ready short tasks that keep the helpers busy until the program looks again.
 constexpr std::uint32_t short_backlog = 64;
 
-void* pointer(std::uint64_t address) noexcept {
-  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are numbers
-}
-
 void fill(const runtime::TensorDescriptor& tensor, std::uint64_t element) noexcept {
   const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
-  auto* first = static_cast<std::byte*>(pointer(tensor.address)) + tensor.start_offset * size;
+  auto* first = pointer<std::byte>(tensor.address) + tensor.start_offset * size;
   for (std::uint64_t i = 0; i < tensor.extent; ++i) std::memcpy(first + i * size, &element, size);
 }
 
@@ -34,7 +31,7 @@ std::int64_t integer_at(const runtime::TensorDescriptor& tensor, std::uint64_t e
   const std::size_t size = runtime::size_of(dtype);
   std::uint64_t bits = 0;
   std::memcpy(&bits,
-              static_cast<const std::byte*>(pointer(tensor.address)) + (tensor.start_offset + element) * size,
+              pointer<std::byte>(tensor.address) + (tensor.start_offset + element) * size,
               size);
   switch (dtype) {
     case runtime::DType::i32:
@@ -101,7 +98,7 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
     const auto& tensor = task.tensors[0];
     const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
     std::memcpy(
-        static_cast<std::byte*>(pointer(tensor.address)) + (tensor.start_offset + task.scalars[1]) * size,
+        pointer<std::byte>(tensor.address) + (tensor.start_offset + task.scalars[1]) * size,
         &task.scalars[0], size);
     return;
   }

@@ -7,6 +7,7 @@
 
 #include "chip_engine.hpp"
 #include "engine_jobs.hpp"
+#include "packed_tensor.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/access.hpp"
 
@@ -16,12 +17,6 @@ using runtime::Tag;
 using runtime::Tensor;
 
 namespace {
-
-Tensor unpack(const troupe_chip_tensor_v1& packed) noexcept {
-  Tensor tensor;
-  std::memcpy(static_cast<void*>(&tensor), &packed, sizeof tensor);
-  return tensor;
-}
 
 std::uint64_t to_number(runtime::TaskId id) noexcept { return std::uint64_t{id.generation} << 32 | id.slot; }
 runtime::TaskId to_task(std::uint64_t number) noexcept {

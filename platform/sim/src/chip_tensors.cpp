@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <string>
 
 #include "chip_engine.hpp"
 #include "engine_jobs.hpp"
+#include "packed_tensor.hpp"
 #include "troupe/runtime/access.hpp"
 #include "troupe/runtime/dtype.hpp"
 
@@ -16,12 +16,6 @@ using runtime::Tag;
 using runtime::Tensor;
 
 namespace {
-
-Tensor unpack(const troupe_chip_tensor_v1& packed) noexcept {
-  Tensor tensor;
-  std::memcpy(static_cast<void*>(&tensor), &packed, sizeof tensor);
-  return tensor;
-}
 
 Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
 
@@ -113,7 +107,7 @@ bool ChipEngine::give_memory(troupe_chip_argument_v1& argument) {
     made_.resize(std::max<std::size_t>(buffer->offset + 1, made_.size() * 2));
   made_[buffer->offset] = {};
   const Tensor made = wanted.in_buffer(*buffer);
-  std::memcpy(&argument.tensor, static_cast<const void*>(&made), sizeof made);
+  pack(made, argument.tensor);
   return true;
 }
 

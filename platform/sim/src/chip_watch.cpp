@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "addresses.hpp"
 #include "chip_engine.hpp"
 #include "engine_jobs.hpp"
 #include "troupe/runtime/dtype.hpp"
@@ -93,9 +94,7 @@ void ChipEngine::dump(const TaskRecord& task, bool after) {
     const auto& tensor = task.tensors[i];
     if (!wanted || tensor.extent == 0) continue;
     const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
-    const auto* first =
-        reinterpret_cast<const std::byte*>(tensor.address) +  // NOLINT(performance-no-int-to-ptr)
-        tensor.start_offset * size;
+    const auto* first = pointer<const std::byte>(tensor.address) + tensor.start_offset * size;
     std::uint64_t elements = 1;
     for (std::uint32_t d = 0; d < tensor.ndims; ++d) elements *= tensor.shapes[d];
     dense.resize(elements * size);

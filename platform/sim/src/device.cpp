@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "addresses.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -185,7 +186,7 @@ Result<void> Device::run_one_kernel(Run& run) {
 Result<void> Device::write(std::uint64_t address, const void* data, std::uint64_t size) {
   auto inside = memory_.check(address, size, "destination");
   if (!inside) return inside;
-  store_visibly(reinterpret_cast<void*>(address), data, size);  // NOLINT(performance-no-int-to-ptr)
+  store_visibly(pointer(address), data, size);
   engine_.memory_written();
   const std::lock_guard lock(current_mutex_);
   if (current_ != nullptr) current_->flags().look_again();

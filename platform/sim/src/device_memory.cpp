@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "addresses.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -16,10 +17,6 @@ constexpr std::size_t remembered_frees = 4096;
 constexpr unsigned char tail_byte = 0xCA;
 // Large enough that freed addresses rest for a while before they are given away again.
 constexpr std::size_t smallest_range = std::size_t{1} << 30;
-
-unsigned char* bytes(std::uint64_t address) noexcept {
-  return reinterpret_cast<unsigned char*>(address);  // NOLINT(performance-no-int-to-ptr)
-}
 
 std::string hex(std::uint64_t address) {
   char text[24];
@@ -82,7 +79,7 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
                                           " of device memory for " + std::string(label) + "\n" +
                                           map_locked(16));
   }
-  std::memset(bytes(address + size), tail_byte, whole - size);
+  std::memset(pointer(address + size), tail_byte, whole - size);
   live_.emplace(address, Piece{size, std::string(label), owner});
   account(owner) += size;
   if (owner != Owner::user) return address;
@@ -96,8 +93,9 @@ Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
   const std::uint64_t address = piece->first;
   const std::size_t size = piece->second.size;
   const std::size_t whole = round_up(size, page_size);
-  const bool overrun = std::any_of(bytes(address + size), bytes(address + whole),
-                                   [](unsigned char byte) { return byte != tail_byte; });
+  const bool overrun =
+      std::any_of(pointer<unsigned char>(address + size), pointer<unsigned char>(address + whole),
+                  [](unsigned char byte) { return byte != tail_byte; });
   AddressRange::decommit(address, whole);
   auto gap = gaps_.emplace(address, whole + page_size).first;
   if (auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {

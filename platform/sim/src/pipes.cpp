@@ -2,6 +2,8 @@
 
 #include <new>
 
+#include "addresses.hpp"
+
 namespace troupe::platform::sim {
 
 namespace {
@@ -20,7 +22,7 @@ void* Pipes::storage(std::uint32_t cluster, std::uint64_t key, std::size_t size)
     }
     if (piece.size < size) return nullptr;
     const auto address = reinterpret_cast<std::uintptr_t>(piece.memory.get());
-    return reinterpret_cast<void*>((address + 63) / 64 * 64);  // NOLINT(performance-no-int-to-ptr)
+    return pointer((address + 63) / 64 * 64);
   } catch (const std::bad_alloc&) {
     return nullptr;
   }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "addresses.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/dtype.hpp"
 
@@ -18,10 +19,6 @@ constexpr std::size_t smallest_pool = std::size_t{1} << 16;
 constexpr std::size_t largest_pool = std::size_t{64} << 20;
 constexpr std::size_t copy_alignment = 64;
 constexpr int poison_byte = 0xFF;  // a NaN in every float type
-
-std::byte* bytes(std::uint64_t address) noexcept {
-  return reinterpret_cast<std::byte*>(address);  // NOLINT(performance-no-int-to-ptr)
-}
 
 std::uint64_t first_byte(const Tensor& tensor) noexcept {
   return tensor.buffer().offset + tensor.byte_offset();
@@ -173,7 +170,7 @@ Result<void> Staging::copy_in(const Run& run) {
     device_.push_back(*tensor);
     if (checked_ && tags_[i] == runtime::Tag::out) {
       for_each_stretch(host, [&](std::uint64_t offset, std::uint64_t size) {
-        std::memset(bytes(at + offset), poison_byte, size);
+        std::memset(pointer(at + offset), poison_byte, size);
       });
     }
   }
@@ -181,7 +178,7 @@ Result<void> Staging::copy_in(const Run& run) {
   for (std::size_t i = 0; i < host_.size(); ++i) {
     if (resident_[i] || host_[i].empty() || tags_[i] == runtime::Tag::out) continue;
     for_each_stretch(host_[i], [&](std::uint64_t offset, std::uint64_t size) {
-      std::memcpy(bytes(first_byte(device_[i]) + offset), bytes(first_byte(host_[i]) + offset), size);
+      std::memcpy(pointer(first_byte(device_[i]) + offset), pointer(first_byte(host_[i]) + offset), size);
     });
   }
   return {};
@@ -191,7 +188,7 @@ void Staging::copy_back() noexcept {
   for (std::size_t i = 0; i < host_.size(); ++i) {
     if (resident_[i] || host_[i].empty() || !runtime::writes(tags_[i])) continue;
     for_each_stretch(host_[i], [&](std::uint64_t offset, std::uint64_t size) {
-      std::memcpy(bytes(first_byte(host_[i]) + offset), bytes(first_byte(device_[i]) + offset), size);
+      std::memcpy(pointer(first_byte(host_[i]) + offset), pointer(first_byte(device_[i]) + offset), size);
     });
   }
 }

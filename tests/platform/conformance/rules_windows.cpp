@@ -161,37 +161,16 @@ void window_release(Probe& probe) {
                          static_cast<void*>(&word), pair.view[1].local_base, std::uint64_t{8});
 }
 
-void comm_session(Probe& probe) {
-  const auto& api = probe.api();
-  probe.need(api.comm_init != nullptr && api.comm_alloc_windows != nullptr &&
-                 api.comm_get_local_window_base != nullptr && api.comm_get_window_size != nullptr &&
-                 api.comm_barrier != nullptr && api.comm_destroy != nullptr,
-             "comm_*");
-  const auto meeting = "troupe-conformance-" + std::to_string(reinterpret_cast<std::uintptr_t>(&probe));
+/// Two ranks that meet at `meeting`, each on a thread and a context of its own: `body(subject, rank, comm)`.
+template <class Body>
+void on_two_ranks(Probe& probe, const std::string& meeting, Body body) {
   std::string complaint[2];
   const auto rank_program = [&](std::int32_t rank) {
     try {
       const auto subject = probe.ready();
-      auto& s = *subject;
-      void* const comm = s.call(api.comm_init, rank, 2, nullptr, meeting.c_str());
-      require(comm != nullptr, "comm_init answered null: " + s.last_text());
-      std::uint64_t context = 0, base = 0, bytes = 0;
-      s.expect(0, "comm_alloc_windows", api.comm_alloc_windows, comm, std::uint64_t{4096}, &context);
-      s.expect(0, "comm_get_local_window_base", api.comm_get_local_window_base, comm, &base);
-      s.expect(0, "comm_get_window_size", api.comm_get_window_size, comm, &bytes);
-      require(context != 0 && base != 0 && bytes >= 4096, "a session without context or window");
-      require(s.call(api.comm_init, rank, 2, nullptr, "another meeting") == nullptr,
-              "a second session began while one is live");
-      const auto put = s.kernel("conformance_put");
-      const auto args = RunArgs::of(runtime::scalar(context));
-      s.answered(0, s.run(args.run(0, put)), "a kernel that writes into all windows");
-      s.expect(0, "comm_barrier", api.comm_barrier, comm);
-      std::int32_t words[2] = {};
-      s.expect(0, "copy_from_device_ctx of a window", api.copy_from_device_ctx, static_cast<void*>(words),
-               base, std::uint64_t{8});
-      require(words[0] == 100 && words[1] == 101,
-              "after a barrier a window does not show what its peers wrote");
-      s.expect(0, "comm_destroy", api.comm_destroy, comm);
+      void* const comm = subject->call(probe.api().comm_init, rank, 2, nullptr, meeting.c_str());
+      require(comm != nullptr, "comm_init answered null: " + subject->last_text());
+      body(*subject, rank, comm);
     } catch (const Violation& violation) {
       complaint[rank] = violation.what;
     }
@@ -200,6 +179,34 @@ void comm_session(Probe& probe) {
   rank_program(0);
   peer.join();
   for (const auto& text : complaint) require(text.empty(), text);
+}
+
+void comm_session(Probe& probe) {
+  const auto& api = probe.api();
+  probe.need(api.comm_init != nullptr && api.comm_alloc_windows != nullptr &&
+                 api.comm_get_local_window_base != nullptr && api.comm_get_window_size != nullptr &&
+                 api.comm_barrier != nullptr && api.comm_destroy != nullptr,
+             "comm_*");
+  const auto meeting = "troupe-conformance-" + std::to_string(reinterpret_cast<std::uintptr_t>(&probe));
+  on_two_ranks(probe, meeting, [&](Subject& s, std::int32_t rank, void* comm) {
+    std::uint64_t context = 0, base = 0, bytes = 0;
+    s.expect(0, "comm_alloc_windows", api.comm_alloc_windows, comm, std::uint64_t{4096}, &context);
+    s.expect(0, "comm_get_local_window_base", api.comm_get_local_window_base, comm, &base);
+    s.expect(0, "comm_get_window_size", api.comm_get_window_size, comm, &bytes);
+    require(context != 0 && base != 0 && bytes >= 4096, "a session without context or window");
+    require(s.call(api.comm_init, rank, 2, nullptr, "another meeting") == nullptr,
+            "a second session began while one is live");
+    const auto put = s.kernel("conformance_put");
+    const auto args = RunArgs::of(runtime::scalar(context));
+    s.answered(0, s.run(args.run(0, put)), "a kernel that writes into all windows");
+    s.expect(0, "comm_barrier", api.comm_barrier, comm);
+    std::int32_t words[2] = {};
+    s.expect(0, "copy_from_device_ctx of a window", api.copy_from_device_ctx, static_cast<void*>(words), base,
+             std::uint64_t{8});
+    require(words[0] == 100 && words[1] == 101,
+            "after a barrier a window does not show what its peers wrote");
+    s.expect(0, "comm_destroy", api.comm_destroy, comm);
+  });
 }
 
 void comm_abort(Probe& probe) {
@@ -219,31 +226,18 @@ void comm_abort(Probe& probe) {
           "an aborted session made windows");
   alone->call(api.comm_destroy, given_up);
 
-  std::string complaint[2];
-  const auto rank_program = [&](std::int32_t rank) {
-    try {
-      const auto subject = probe.ready();
-      auto& s = *subject;
-      void* const comm = s.call(api.comm_init, rank, 2, nullptr, meeting.c_str());
-      require(comm != nullptr, "comm_init answered null: " + s.last_text());
-      std::uint64_t address = 0;
-      const auto met = s.call(api.comm_alloc_windows, comm, std::uint64_t{4096}, &address);
-      if (rank == 0) {
-        s.answered(0, met, "comm_alloc_windows");
-        s.expect(0, "comm_abort", api.comm_abort);
-      } else if (met == 0) {  // otherwise the news came while it met
-        require(s.call(api.comm_barrier, comm) != 0, "a barrier succeeded although a rank aborted");
-        require(!s.last_text().empty(), "an aborted barrier fails without a sentence");
-      }
-      s.call(api.comm_destroy, comm);  // waits for nobody
-    } catch (const Violation& violation) {
-      complaint[rank] = violation.what;
+  on_two_ranks(probe, meeting, [&](Subject& s, std::int32_t rank, void* comm) {
+    std::uint64_t address = 0;
+    const auto met = s.call(api.comm_alloc_windows, comm, std::uint64_t{4096}, &address);
+    if (rank == 0) {
+      s.answered(0, met, "comm_alloc_windows");
+      s.expect(0, "comm_abort", api.comm_abort);
+    } else if (met == 0) {  // otherwise the news came while it met
+      require(s.call(api.comm_barrier, comm) != 0, "a barrier succeeded although a rank aborted");
+      require(!s.last_text().empty(), "an aborted barrier fails without a sentence");
     }
-  };
-  std::thread peer{[&] { rank_program(1); }};
-  rank_program(0);
-  peer.join();
-  for (const auto& text : complaint) require(text.empty(), text);
+    s.call(api.comm_destroy, comm);  // waits for nobody
+  });
 }
 
 void comm_arguments(Probe& probe) {
