@@ -15,6 +15,7 @@
 #include "troupe/runtime/module_abi.h"
 #include "troupe/runtime/result.hpp"
 #include "troupe/runtime/task_args.hpp"
+#include "troupe/runtime/waiting_kernel.hpp"
 
 namespace troupe::platform::sim {
 
@@ -31,6 +32,10 @@ struct Callable {
 
   bool is_program() const noexcept {
     return descriptor != nullptr && descriptor->kind == TROUPE_CALLABLE_CHIP_PROGRAM;
+  }
+  /// A kernel that may wait in a way that nobody sees: foreign code, and what says so of itself.
+  bool may_wait() const noexcept {
+    return foreign != nullptr || (!is_program() && descriptor->variant == TROUPE_KERNEL_WAITS);
   }
 };
 

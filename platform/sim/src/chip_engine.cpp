@@ -92,6 +92,8 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   next_number_ = 0;
   kernels_run_ = 0;
   made_.clear();
+  inputs_.clear();
+  unordered_.clear();
   live_ = nullptr;
   waits_ = Waits::nothing;
   others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = false;

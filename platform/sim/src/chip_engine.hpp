@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "core_pool.hpp"
 #include "core_threads.hpp"
 #include "graph_limits.hpp"
+#include "input_check.hpp"
 #include "kernel_call.hpp"
 #include "options.hpp"
 #include "run_queue.hpp"
@@ -88,6 +90,7 @@ class ChipEngine {
     std::uint32_t at = 0;  ///< the one that runs
     std::uint32_t lane = 0, cluster = 0;
     bool of_main = false;  ///< its thread is the program's
+    bool works = false;    ///< counted as one that ends by itself
   };
   /// The argument words of the calls that one thread makes; unused ones are zero.
   struct Words {
@@ -150,6 +153,11 @@ class ChipEngine {
   Error stuck_for_element() const;
   std::string stuck_flags() const;
 
+  // chip_watch.cpp: on a checked chip, what kernels may only read; with the baton
+  void note_inputs(TaskRecord& task);
+  void check_inputs(TaskRecord& task);
+  bool others_may_write(const TaskRecord& task, std::uint32_t tensor) const;
+
   // chip_schedule.cpp: with the baton
   bool take(Batch& batch, Appetite appetite, bool may_quick);
   bool take_kind(Batch& batch, Kind kind);
@@ -168,7 +176,7 @@ class ChipEngine {
   void retire(TaskRecord* task) noexcept;
   void drain_ended();
   void latch(const Error& error);
-  bool work_waits() const noexcept;
+  bool can_take(bool quick) const noexcept;
   void want_helper();
   bool finished() const noexcept;
   void signal() noexcept;
@@ -183,12 +191,12 @@ class ChipEngine {
   void run_own(Lock& lock, std::uint32_t& budget);
   void serve_helper(Helper& helper) noexcept;
   void run_lane(Lane& lane) noexcept;
+  void run_taken(Batch& batch, Words& words, Lock& lock);
   void run_batch(Batch& batch, Words& words);
   void run_piece(const Piece& piece, Words& words);
   void prepare(TaskRecord& task);
   void call(TaskRecord& task, const Piece& piece, CoreSlot& core, Words& words);
-  void parking(CoreSlot& core, bool local);
-  void resuming(bool local);
+  void parking(CoreSlot& core);
   void trace(const TaskRecord& task, const Piece& piece, std::uint64_t begin, std::uint64_t end, bool failed);
   void dump(const TaskRecord& task, bool after);
   void note_producers(std::uint64_t number, std::span<const std::uint64_t> after);
@@ -231,17 +239,17 @@ class ChipEngine {
   std::optional<Error> failure_;
   std::atomic<std::int32_t> fatal_code_{0};
   RunQueue* queue_ = nullptr;
-  bool active_ = false;              ///< a run is in progress
-  bool program_runs_ = false;        ///< its program has not returned,
-  Waits waits_ = Waits::nothing;     ///< but waits in a call to us,
-  bool helping_ = false;             ///< or runs a kernel between two submits
-  bool stuck_ = false;               ///< what the program waits for cannot come
-  bool helpless_ = false;            ///< the host gave no thread
-  bool main_busy_ = false;           ///< the main thread is inside a kernel that may be long
-  bool others_end_ = false;          ///< tasks may have ended by themselves
-  std::uint32_t executing_ = 0;      ///< threads inside kernels,
-  std::uint32_t parked_abroad_ = 0;  ///< of these waiting for a peer chip
-  std::uint32_t looking_ = 0;        ///< threads that take whatever work comes
+  bool active_ = false;           ///< a run is in progress
+  bool program_runs_ = false;     ///< its program has not returned,
+  Waits waits_ = Waits::nothing;  ///< but waits in a call to us,
+  bool helping_ = false;          ///< or runs a kernel between two submits
+  bool stuck_ = false;            ///< what the program waits for cannot come
+  bool helpless_ = false;         ///< the host gave no thread
+  bool main_busy_ = false;        ///< the main thread is inside a kernel that may be long
+  bool others_end_ = false;       ///< tasks may have ended by themselves
+  std::uint32_t executing_ = 0;   ///< threads inside kernels,
+  std::uint32_t working_ = 0;     ///< of these in kernels that never waited: they end by themselves
+  std::uint32_t looking_ = 0;     ///< threads that take whatever work comes
   std::uint32_t idle_ = 0, sleeping_ = 0;
   std::uint64_t kernels_run_ = 0;
   /// By intermediate: the task it was made for, and whether nobody has used its memory yet.
@@ -257,6 +265,9 @@ class ChipEngine {
   std::deque<Lane> lanes_;
   std::vector<Lane*> idle_lanes_;
   std::atomic<std::uint32_t> signal_{0};
+  /// Checked chips: what running tasks may only read, and the buffers that some task uses without ordering.
+  std::map<const TaskRecord*, InputCheck> inputs_;
+  std::set<std::pair<std::uint32_t, std::uint64_t>> unordered_;
   bool profile_ = false, dump_ = false;
   std::vector<troupe_trace_event> trace_;
   /// For traces alone: who touched which bytes last, and who therefore waited for whom.

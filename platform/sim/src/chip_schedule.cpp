@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "addresses.hpp"
 #include "chip_engine.hpp"
@@ -13,9 +14,7 @@ namespace troupe::platform::sim {
 
 namespace {
 
-TaskRecord* record_of(std::uint64_t cookie) noexcept {
-  return pointer<TaskRecord>(cookie);
-}
+TaskRecord* record_of(std::uint64_t cookie) noexcept { return pointer<TaskRecord>(cookie); }
 
 bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }
 
@@ -76,6 +75,7 @@ void ChipEngine::refill(Batch& batch, runtime::Work next) {
     TaskRecord* task = record_of(next.cookie);
     if (profile_) task->dispatched_ns = parts_.host.now();
     place(*task);
+    if (checked_) note_inputs(*task);
     batch.tasks[batch.count++] = task;
     if (batch.count >= limit) return;
     next = graph_->pop_ready(kind);
@@ -117,6 +117,7 @@ bool ChipEngine::take_set(Piece& piece) {
     const auto work = graph_->pop_ready(set_kind);
     if (!work) return false;
     place(*record_of(work.cookie));
+    if (checked_) note_inputs(*record_of(work.cookie));
     sets_.push_back(record_of(work.cookie));
   }
   return start_blocks(*sets_.front(), piece);
@@ -173,6 +174,7 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
 }
 
 void ChipEngine::end(TaskRecord* task) {
+  if (checked_) check_inputs(*task);
   if (task->failure != nullptr) [[unlikely]] {
     const Error error = *task->failure;
     graph_->fail(task->id, error);
@@ -203,6 +205,7 @@ void ChipEngine::retire(TaskRecord* task) noexcept {
 // what comes behind it goes back, for others to take.
 void ChipEngine::split(Batch& batch) {
   if (batch.of_main) main_busy_ = true;
+  if (std::exchange(batch.works, false)) --working_;
   kernels_run_ += batch.at;
   for (std::uint32_t i = 0; i < batch.at; ++i) end(batch.tasks[i]);
   for (std::uint32_t i = batch.at + 1; i < batch.count; ++i) graph_->requeue(batch.tasks[i]->id);
@@ -217,6 +220,7 @@ void ChipEngine::end_batch(Batch& batch, bool go_on) {
   kernels_run_ += count;
   for (std::uint32_t i = 0; i + 1 < count; ++i) end(batch.tasks[i]);
   TaskRecord* last = batch.tasks[count - 1];
+  if (checked_) check_inputs(*last);
   if (!go_on || last->failure != nullptr) [[unlikely]] {
     end(last);
     batch.count = 0;
@@ -269,23 +273,31 @@ void ChipEngine::latch(const Error& error) {
   signal();
 }
 
-bool ChipEngine::work_waits() const noexcept {
+// Whether a thread could start something now: it is ready, and there is a core for it.
+bool ChipEngine::can_take(bool quick) const noexcept {
   if (!active_) return false;
-  for (std::uint8_t kind = short_aic; kind <= set_kind; ++kind) {
-    if (graph_->ready_count(kind) != 0) return true;
+  const auto waits = [this](std::uint8_t on_aic) {
+    return (graph_->ready_count(on_aic) != 0 && cores_.has_aic()) ||
+           (graph_->ready_count(on_aic + 1) != 0 && cores_.has_aiv());
+  };
+  if (quick && waits(quick_aic)) return true;
+  if (sets_.empty()) {
+    if (graph_->ready_count(set_kind) != 0) return true;
+  } else {
+    if (can_start(*sets_.front())) return true;
+    if (sets_.front()->sync_start) return false;
   }
-  if (!sets_.empty() && can_start(*sets_.front())) return true;
-  return main_busy_ && (graph_->ready_count(quick_aiv) != 0 || graph_->ready_count(quick_aic) != 0);
+  return waits(short_aic) || waits(aic) || waits(lone_aic);
 }
 
+// Threads that work are as many as the host has processors. Those whose kernel may wait do not count: what it
+// waits for needs a thread too.
 void ChipEngine::want_helper() {
-  if (!work_waits()) return;
+  if (!can_take(main_busy_)) return;
   if (idle_ != 0) signal();
   if (looking_ != 0) return;
-  const std::uint32_t parked = std::min(executing_, kernels_->flags().closed() + parked_abroad_);
-  const std::uint32_t busy =
-      executing_ - parked + (program_runs_ && waits_ == Waits::nothing && !helping_ ? 1 : 0);
-  if (busy >= workers_) return;
+  const bool program_works = program_runs_ && waits_ == Waits::nothing && !helping_;
+  if (working_ + (program_works ? 1 : 0) >= workers_) return;
   Helper* helper = nullptr;
   if (idle_helpers_.empty()) {
     helper = &helpers_.emplace_back(*this);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
+#include <utility>
 
 #include "addresses.hpp"
 #include "chip_engine.hpp"
@@ -30,9 +30,7 @@ std::int64_t integer_at(const runtime::TensorDescriptor& tensor, std::uint64_t e
   const auto dtype = static_cast<runtime::DType>(tensor.dtype);
   const std::size_t size = runtime::size_of(dtype);
   std::uint64_t bits = 0;
-  std::memcpy(&bits,
-              pointer<std::byte>(tensor.address) + (tensor.start_offset + element) * size,
-              size);
+  std::memcpy(&bits, pointer<std::byte>(tensor.address) + (tensor.start_offset + element) * size, size);
   switch (dtype) {
     case runtime::DType::i32:
       return static_cast<std::int32_t>(bits);
@@ -97,9 +95,8 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
   if (task.is_store) {
     const auto& tensor = task.tensors[0];
     const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
-    std::memcpy(
-        pointer<std::byte>(tensor.address) + (tensor.start_offset + task.scalars[1]) * size,
-        &task.scalars[0], size);
+    std::memcpy(pointer<std::byte>(tensor.address) + (tensor.start_offset + task.scalars[1]) * size,
+                &task.scalars[0], size);
     return;
   }
   std::uint32_t next = 0;
@@ -173,6 +170,19 @@ void ChipEngine::run_piece(const Piece& piece, Words& words) {
   core.leave();
 }
 
+// With the baton before and after, without in between.
+void ChipEngine::run_taken(Batch& batch, Words& words, Lock& lock) {
+  const std::uint8_t kind = batch.tasks[0]->kind;
+  if (batch.of_main) main_busy_ = kind > quick_aiv;
+  batch.works = kind < lone_aic;
+  if (batch.works) ++working_;
+  want_helper();
+  lock.unlock();
+  run_batch(batch, words);
+  lock.lock();
+  if (std::exchange(batch.works, false)) --working_;
+}
+
 void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
   Words own;
   Words& words = role == Role::helper ? own : own_words_;
@@ -202,11 +212,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
       if (takes_all) --looking_;
       ++executing_;
       do {
-        if (role != Role::helper) main_busy_ = batch.tasks[0]->kind > quick_aiv;
-        want_helper();
-        lock.unlock();
-        run_batch(batch, words);
-        lock.lock();
+        run_taken(batch, words, lock);
         end_batch(batch, true);
         signal();
       } while (batch.count != 0);
@@ -252,11 +258,7 @@ void ChipEngine::run_own(Lock& lock, std::uint32_t& budget) {
   ++executing_;
   helping_ = true;
   while (own_batch_.count != 0) {
-    main_busy_ = own_batch_.tasks[0]->kind > quick_aiv;
-    want_helper();
-    lock.unlock();
-    run_batch(own_batch_, own_words_);
-    lock.lock();
+    run_taken(own_batch_, own_words_, lock);
     budget -= std::min(budget, own_batch_.count);
     end_batch(own_batch_, budget != 0);
   }
@@ -300,19 +302,12 @@ void ChipEngine::run_lane(Lane& lane) noexcept {
   signal();
 }
 
-void ChipEngine::parking(CoreSlot& core, bool local) {
+void ChipEngine::parking(CoreSlot& core) {
   queue_->flush();
   const Lock lock(baton_);
   if (core.batch != nullptr) split(*static_cast<Batch*>(core.batch));
-  if (!local) ++parked_abroad_;
   want_helper();
   look_for_deadlock();
-}
-
-void ChipEngine::resuming(bool local) {
-  if (local) return;
-  const Lock lock(baton_);
-  --parked_abroad_;
 }
 
 }  // namespace troupe::platform::sim

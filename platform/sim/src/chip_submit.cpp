@@ -39,8 +39,7 @@ KernelEntry* ChipEngine::entry_of(const Callable& callable) {
     entry = std::make_unique<KernelEntry>();
     entry->name = callable.name;
     entry->code = {callable.descriptor, callable.foreign.get(), entry->name.c_str()};
-    entry->waits.store(callable.foreign != nullptr,
-                       std::memory_order_relaxed);  // it may do so in its own way
+    entry->waits.store(callable.may_wait(), std::memory_order_relaxed);
   }
   // Registered anew, it may be at the old place with another one.
   if (entry->signature != callable.signature) entry->signature = callable.signature;
@@ -62,6 +61,7 @@ KernelEntry* ChipEngine::kernel(const char* name, std::size_t size) {
       known = std::make_unique<KernelEntry>();
       known->name = wanted;
       known->code = {found, nullptr, known->name.c_str()};
+      known->waits.store(found->variant == TROUPE_KERNEL_WAITS, std::memory_order_relaxed);
     }
     entry = known.get();
   } else if (auto registered = parts_.callables.find(wanted);

@@ -74,6 +74,7 @@ bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tenso
   record.buffers[index] = tensor.buffer();
   record.tags[index] = tag;
   record.fills[index].wanted = false;
+  if (checked_ && tag == Tag::no_dep) unordered_.insert({tensor.buffer().arena, tensor.buffer().offset});
   described.owner_task = owner_of(tensor.buffer());
   if (described.extent == 0) return true;
   const bool explicit_edges = runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP;

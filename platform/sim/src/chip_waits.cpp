@@ -119,19 +119,18 @@ Error ChipEngine::stuck_for_element() const {
 void ChipEngine::look_for_deadlock() {
   if (!active_ || stuck_ || (program_runs_ && waits_ == Waits::nothing && !helping_)) return;
   if (executing_ != kernels_->flags().closed()) return;
-  const auto status = graph_->status();
-  const bool can_go_on = status.ready != 0 || (!sets_.empty() && can_start(*sets_.front()));
   // On a host that gives no threads, work may be ready and nobody left to do it.
-  if (can_go_on && (looking_ != 0 || !helpless_)) return;
+  if (can_take(true) && (looking_ != 0 || !helpless_)) return;
   if (executing_ != 0) {
     if (waits_ == Waits::room) latch(stuck_for_room());
     if (waits_ == Waits::element) latch(stuck_for_element());
-    return kernels_->flags().end_all(FlagWaits::End::deadlocked);
+    return kernels_->end_waits(program_runs_ && helping_);
   }
   if (waits_ != Waits::nothing) {
     stuck_ = true;
     return signal();
   }
+  const auto status = graph_->status();
   if (status.live == 0) return;
   const auto reason = graph_->deadlock();
   if (reason && is_fatal_code(*reason)) return latch(*reason);

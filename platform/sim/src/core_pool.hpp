@@ -38,6 +38,8 @@ class CorePool {
     free_[lane] |= std::uint64_t{1} << cluster;
   }
 
+  bool has_aic() const noexcept { return free_[TROUPE_CHIP_AIC] != 0; }
+  bool has_aiv() const noexcept { return (free_[TROUPE_CHIP_AIV0] | free_[TROUPE_CHIP_AIV1]) != 0; }
   std::uint32_t free_aics() const noexcept { return static_cast<std::uint32_t>(std::popcount(free_[0])); }
   std::uint32_t free_aivs() const noexcept {
     return static_cast<std::uint32_t>(std::popcount(free_[1]) + std::popcount(free_[2]));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "addresses.hpp"
+#include "input_check.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -22,9 +23,8 @@ class LoneKernel final : public KernelHost {
   void about_to_park(CoreSlot& /*core*/, bool local) override {
     queue_.flush();
     // Nothing else of this run exists that could raise a flag which only this run can reach.
-    if (local) flags().end_all(FlagWaits::End::deadlocked);
+    if (local) end_waits(false);
   }
-  void resumed(bool /*local*/) override {}
   RunQueue& queue_;
 };
 
@@ -154,11 +154,13 @@ Result<void> Device::run_one_kernel(Run& run) {
     current_ = &host;
   }
   runtime::TensorDescriptor descriptors[runtime::limits::core_tensors];
+  runtime::Tag tags[runtime::limits::core_tensors];
   runtime::KernelWords words;
   std::size_t next = 0;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    descriptors[i] = runtime::describe(tensors[i], tensors[i].buffer().offset, runtime::AddressSpace::device,
-                                       static_cast<runtime::Tag>(run.tensors[i].tag));
+    tags[i] = static_cast<runtime::Tag>(run.tensors[i].tag);
+    descriptors[i] =
+        runtime::describe(tensors[i], tensors[i].buffer().offset, runtime::AddressSpace::device, tags[i]);
     words.words[next++] = reinterpret_cast<std::int64_t>(&descriptors[i]);
   }
   for (const std::uint64_t scalar : run.scalars) words.words[next++] = static_cast<std::int64_t>(scalar);
@@ -171,9 +173,13 @@ Result<void> Device::run_one_kernel(Run& run) {
   call.tensors = static_cast<std::uint32_t>(tensors.size());
   call.scalars = static_cast<std::uint32_t>(run.scalars.size());
   call.core = number;
+  InputCheck inputs;
+  const auto resident = [&](std::uint32_t i) { return run.tensors[i].address_space == TROUPE_SPACE_DEVICE; };
+  if (options_.checked) inputs.begin(descriptors, tags, call.tensors, resident);
   core.enter(call.code.name, 0, ticks());
   auto failure = call_kernel(host, core, pipes_, call);
   core.leave();
+  if (!failure && options_.checked) failure = inputs.end(call.code.name, resident);
   {
     const std::lock_guard lock(current_mutex_);
     current_ = nullptr;

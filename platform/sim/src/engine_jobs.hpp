@@ -12,8 +12,7 @@ class ChipEngine::Host final : public KernelHost {
       : KernelHost(parts.host, parts.memory, parts.windows, run), engine_(engine) {}
 
  private:
-  void about_to_park(CoreSlot& core, bool local) override { engine_.parking(core, local); }
-  void resumed(bool local) override { engine_.resuming(local); }
+  void about_to_park(CoreSlot& core, bool /*local*/) override { engine_.parking(core); }
   ChipEngine& engine_;
 };
 

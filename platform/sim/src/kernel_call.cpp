@@ -123,6 +123,22 @@ void KernelHost::interrupt() noexcept {
   for (auto& domain : waiting_in_) domain->abort();
 }
 
+void KernelHost::end_waits(bool before_program) noexcept {
+  before_program_.store(before_program);
+  flags_.end_all(FlagWaits::End::deadlocked);
+}
+
+Error KernelHost::deadlock(const FlagCondition& condition) const {
+  if (!before_program_.load())
+    return Error(Errc::deadlock, to_string(condition) + ", and nothing that could raise it can run");
+  return Error(
+      Errc::deadlock,
+      to_string(condition) +
+          ", and nothing but its chip program could raise it, which goes on when this kernel has ended:"
+          " it has never waited before, so it runs on the program's thread",
+      "make it a TROUPE_WAITING_KERNEL, or submit what raises the flag first");
+}
+
 template <class T>
 std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
                                         std::optional<Error>& why) {
@@ -160,21 +176,15 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
       outcome = condition.type == TROUPE_FLAG_I32 ? wait_in_window<std::int32_t>(*domain, condition, why)
                                                   : wait_in_window<std::uint64_t>(*domain, condition, why);
     }
-    resumed(false);
     const std::lock_guard lock(mutex_);
     waiting_in_.erase(std::find(waiting_in_.begin(), waiting_in_.end(), domain));
   } else {
     const auto address = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(condition.flag));
     const bool local = !memory_.check(address, sizeof(std::int32_t), "flag");
-    bool parked = false;
-    const auto end = flags_.wait(condition, local, [&] {
-      parked = true;
-      about_to_park(core, local);
-    });
-    if (parked) resumed(local);
+    const auto end = flags_.wait(condition, local, [&] { about_to_park(core, local); });
     if (end == FlagWaits::End::aborted) outcome = TROUPE_ABORTED;
     if (end == FlagWaits::End::deadlocked) {
-      why.emplace(Errc::deadlock, to_string(condition) + ", and nothing that could raise it can run");
+      why = deadlock(condition);
       outcome = TROUPE_PEER_LOST;
     }
   }

@@ -40,6 +40,10 @@ class KernelHost {
   Run& run() noexcept { return run_; }
   FlagWaits& flags() noexcept { return flags_; }
 
+  /// Ends every wait as a deadlock. `before_program`: what could raise a flag is the run's own program, which
+  /// only goes on when the kernel on its thread has ended.
+  void end_waits(bool before_program) noexcept;
+
   /// Waits for a flag on the calling thread: a troupe_outcome, and with any but DONE why.
   std::int32_t wait(CoreSlot& core, const FlagCondition& condition, std::optional<Error>& why);
   void notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
@@ -48,19 +52,19 @@ class KernelHost {
   /// The kernel on `core` is about to sleep: for another kernel of this run (`local`), or for the host or a
   /// peer chip.
   virtual void about_to_park(CoreSlot& core, bool local) = 0;
-  /// It goes on.
-  virtual void resumed(bool local) = 0;
 
  private:
   template <class T>
   std::int32_t wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
                               std::optional<Error>& why);
+  Error deadlock(const FlagCondition& condition) const;
 
   HostServices& host_;
   DeviceMemory& memory_;
   WindowSet& windows_;
   Run& run_;
   FlagWaits flags_;
+  std::atomic<bool> before_program_{false};
   std::mutex mutex_;
   std::vector<std::shared_ptr<comm::DomainMember>>
       waiting_in_;  ///< domains that a kernel of this run waits in

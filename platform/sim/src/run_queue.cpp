@@ -203,8 +203,7 @@ void RunQueue::serve() noexcept {
       ended_.notify_all();
       return;
     }
-    const bool lone = run->callable == nullptr || run->callable->foreign != nullptr;
-    if (lone || usual_ns_ > short_run_ns) flush();
+    if (run->callable == nullptr || run->callable->may_wait() || usual_ns_ > short_run_ns) flush();
     execute(*run);
     finish(std::move(run));
   }

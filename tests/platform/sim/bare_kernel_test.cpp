@@ -201,6 +201,82 @@ TEST_CASE("a kernel that does not return shows in status, and its context is bus
   }
 }
 
+TROUPE_CHIP_PROGRAM(stuck_writer_in_a_program)(ChipOrchestrator& chip, ChipArgs args) {
+  chip.aiv("stuck_writer", inout(args.tensor(0)), scalar(args.scalar<std::uint64_t>(0)));
+}
+
+TEST_CASE("a chip that was given up never writes to the host again, when its kernel returns after all") {
+  for (const char* platform : platforms) {
+    for (const char* callable : {"stuck_writer", "stuck_writer_in_a_program"}) {
+      CAPTURE(platform);
+      CAPTURE(callable);
+      Latches latches;
+      float x = 1;
+      Chip chip(platform, {{"grace_ms", "1"}});
+      const RunArgs args = RunArgs::of(inout(Tensor::host(&x, {1})), scalar(&latches));
+      const auto run = args.run(1, chip.add(callable));
+      REQUIRE(chip.context.launch({&run, 1}));
+      latches.entered.wait();
+      REQUIRE_FALSE(chip.context.close());
+      CHECK(chip.completions.wait_for(1).completion.code == TROUPE_DEVICE_ABORTED);
+      x = 42;  // it is ours again
+      latches.leave.open();
+      latches.left.wait();
+      while (chip.host->sweep_quarantine() != 0) {  // each waits for the chip's threads, at most the grace
+      }
+      CHECK(x == 42);
+    }
+  }
+}
+
+// Tensor 0 comes in, tensor 1 goes out; blocks say how the kernel is run.
+TROUPE_CHIP_PROGRAM(oversteps_in_a_program)(ChipOrchestrator& chip, ChipArgs args) {
+  const auto [x, y] = args.tensors<2>();
+  chip.aiv("oversteps", in(x), out(y), blocks(args.scalar<std::uint32_t>(0)));
+}
+TROUPE_CHIP_PROGRAM(oversteps_with_a_right)(ChipOrchestrator& chip, ChipArgs args) {
+  const auto [x, y] = args.tensors<2>();
+  chip.aiv("oversteps", in(x), out(y), inout(x));     // an alias that may be written
+  chip.aiv("oversteps", inout(x), out(y));            // said so
+  chip.aiv("oversteps", runtime::no_dep(x), out(y));  // wants no part in it
+}
+
+TEST_CASE("a kernel that writes to what it got as in fails by name in a checked context") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    Chip chip(platform, {{"checked", "1"}});
+    float x = 1, y = 0;
+    const auto tensors = [&] { return RunArgs::of(in(Tensor::host(&x, {1})), out(Tensor::host(&y, {1}))); };
+    const auto refused = [&](const char* callable, const RunArgs& args, std::uint32_t blocks) {
+      CAPTURE(callable);
+      auto run = args.run(0, chip.add(callable));
+      run.blocks = blocks;
+      const auto done = chip.context.run(run);
+      REQUIRE_FALSE(done);
+      CHECK(done.error() == Errc::kernel_failed);
+      CHECK(done.error().message().find("kernel 'oversteps' wrote to tensor 0, which it got as in") !=
+            std::string::npos);
+    };
+    refused("oversteps", tensors(), 1);
+    REQUIRE(chip.context.unregister_callable(1));
+    refused("oversteps", tensors(), 3);
+    for (const std::uint32_t blocks : {1u, 3u}) {
+      auto args = tensors();
+      args.add(scalar(blocks));
+      refused("oversteps_in_a_program", args, 1);
+      REQUIRE(chip.context.unregister_callable(blocks == 1 ? 3 : 4));
+    }
+    CHECK(chip.run(chip.add("oversteps_with_a_right"), tensors()));
+    CHECK(x == 1);
+    // The host reads and writes such memory too: nobody can say who it was.
+    const auto device = chip.context.malloc(sizeof x).value();
+    RunArgs resident;
+    resident.add_device(in(Tensor::create({0, 0, device}, 4, 0, {1}, runtime::DType::f32).value()), device);
+    resident.add(out(Tensor::host(&y, {1})));
+    CHECK(chip.run(2, resident));
+  }
+}
+
 TEST_CASE("an output that a kernel does not write in full is seen in a checked context") {
   Chip chip("a2a3sim", {{"checked", "1"}});
   std::vector<float> c(4, 5);

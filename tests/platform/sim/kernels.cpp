@@ -112,4 +112,19 @@ TROUPE_KERNEL(stuck)(KernelArgs& k) {
   latches->leave.wait();
   latches->left.open();  // the last touch: the test may end now
 }
+// The same, and then it writes to its tensor after all.
+TROUPE_KERNEL(stuck_writer)(KernelArgs& k) {
+  auto* latches = k.scalar<troupe::test::Latches*>(0);
+  latches->entered.open();
+  latches->leave.wait();
+  k.tensor<float>(0)[0] = 7;
+  latches->left.open();
+}
+
+// Doubles what it was only to read.
+TROUPE_KERNEL(oversteps)(KernelArgs& k) {
+  auto x = k.tensor<float>(0);
+  k.tensor<float>(1)[0] = x[0];
+  if (k.block_idx() == k.block_num() - 1) x(0) *= 2;
+}
 TROUPE_MODULE("sim_tests");

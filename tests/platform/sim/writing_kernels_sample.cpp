@@ -1,6 +1,11 @@
 // The samples of docs/writing-kernels.md. A test checks that every block there stands here.
+#include <sched.h>
+
+#include <atomic>
+
 #include "troupe/platform/chip_program.hpp"
 #include "troupe/runtime/kernel.hpp"
+#include "troupe/runtime/waiting_kernel.hpp"
 
 using namespace troupe::platform;
 using troupe::runtime::Compare;
@@ -35,6 +40,12 @@ TROUPE_KERNEL(consume)(KernelArgs& k) {
   for (std::size_t i = 0; i < data.size(); ++i) data[i] += 1;
 }
 
+TROUPE_WAITING_KERNEL(consume_by_looking)(KernelArgs& k) {
+  auto& ready = k.tensor<std::int32_t>(1)[0];
+  while (std::atomic_ref(ready).load() != 1 && !k.aborted()) sched_yield();
+  for (auto& x : k.tensor<float>(0)) x += 1;
+}
+
 TROUPE_CHIP_PROGRAM(scale_and_double)(ChipOrchestrator& chip, ChipArgs args) {
   auto [x, y] = args.tensors<2>();
   auto scaled = chip.aiv("scale", in(x), out_like(x), scalar(3.0f));
@@ -46,6 +57,12 @@ TROUPE_CHIP_PROGRAM(in_a_cluster)(ChipOrchestrator& chip, ChipArgs args) {
   auto x = args.tensor(0);
   auto ready = chip.alloc(out_new<std::int32_t>({1}).fill(std::int32_t{0}));
   chip.mixed({.aic = "produce", .aiv0 = "consume", .aiv1 = {}}, inout(x), inout(ready));
+}
+
+TROUPE_CHIP_PROGRAM(by_looking)(ChipOrchestrator& chip, ChipArgs args) {
+  auto [x, ready] = args.tensors<2>();
+  chip.aiv("consume_by_looking", inout(x), no_dep(ready));
+  chip.aiv("produce", inout(args.tensor(2)), inout(ready));
 }
 
 TROUPE_CHIP_PROGRAM(until_small)(ChipOrchestrator& chip, ChipArgs args) {

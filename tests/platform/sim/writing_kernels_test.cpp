@@ -29,7 +29,7 @@ TEST_CASE("every sample of docs/writing-kernels.md is code that is compiled here
     CHECK(code.find(sample) != std::string::npos);
     ++samples;
   }
-  CHECK(samples == 7);
+  CHECK(samples == 8);
 }
 
 TEST_CASE("the samples of docs/writing-kernels.md do what the page says") {
@@ -44,6 +44,12 @@ TEST_CASE("the samples of docs/writing-kernels.md do what the page says") {
     CHECK(y == std::vector<float>(32, 8));
     REQUIRE(chip.run(chip.add("in_a_cluster"), RunArgs::of(inout(tensor(x)))));
     CHECK(x == std::vector<float>(32, 2));
+    std::vector<float> z(32, 5);
+    std::int32_t ready = 0;
+    REQUIRE(chip.run(chip.add("by_looking"),
+                     RunArgs::of(inout(tensor(x)), inout(Tensor::host(&ready, {1})), inout(tensor(z)))));
+    CHECK(x == std::vector<float>(32, 3));
+    CHECK(z == std::vector<float>(32, 1));
     x.assign(32, 8);
     REQUIRE(chip.run(chip.add("until_small"), RunArgs::of(inout(tensor(x)))));
     CHECK(x == std::vector<float>(32, 1));
