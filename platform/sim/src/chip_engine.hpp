@@ -139,6 +139,13 @@ class ChipEngine {
 
   // chip_tensors.cpp: what a task is about; with the baton
   bool add_tensor(TaskRecord& record, std::uint32_t index, const runtime::Tensor& tensor, runtime::Tag tag);
+  bool is_argument(const runtime::Tensor& tensor) const noexcept {
+    const std::uint64_t begin = tensor.buffer().offset, end = begin + tensor.buffer_bytes();
+    for (const auto& [from, to] : argument_ranges_) {
+      if (begin >= from && end <= to) return true;
+    }
+    return false;
+  }
   bool known_address(const runtime::Tensor& tensor);
   bool give_memory(troupe_chip_argument_v1& argument);
   void own_outputs(TaskRecord& record, std::uint64_t task);

@@ -25,6 +25,17 @@ runtime::TaskId to_task(std::uint64_t number) noexcept {
 
 Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
 
+Error impossible(const troupe_chip_task_v1& task, bool dummy) {
+  std::string what = dummy ? "a kernel in a dummy" : "no kernel";
+  if (task.blocks == 0) what = "0 blocks";
+  if (task.scalar_count > runtime::limits::core_scalars)
+    what = std::to_string(task.scalar_count) + " scalars";
+  if (task.argument_count > runtime::limits::core_tensors)
+    what = std::to_string(task.argument_count) + " tensors";
+  return Error(runtime::Errc::invalid_args, "a task cannot have " + what,
+               "at most 32 tensors and 16 scalars, at least one kernel and one block");
+}
+
 constexpr std::uint32_t help_interval = 32;
 // What the program's thread may run in between, in microseconds: less than what waking another one costs.
 constexpr std::uint32_t longest_short = 20;
@@ -82,16 +93,9 @@ bool ChipEngine::check_task(const troupe_chip_task_v1& task) {
   const bool dummy = (task.flags & TROUPE_CHIP_DUMMY) != 0;
   const bool has_kernel =
       task.kernels[0] != nullptr || task.kernels[1] != nullptr || task.kernels[2] != nullptr;
-  std::string wrong;
-  if (task.argument_count > runtime::limits::core_tensors)
-    wrong = std::to_string(task.argument_count) + " tensors";
-  if (task.scalar_count > runtime::limits::core_scalars)
-    wrong = std::to_string(task.scalar_count) + " scalars";
-  if (task.blocks == 0) wrong = "0 blocks";
-  if (has_kernel == dummy) wrong = dummy ? "a kernel in a dummy" : "no kernel";
-  if (!wrong.empty()) {
-    fail(Error(runtime::Errc::invalid_args, "a task cannot have " + wrong,
-               "at most 32 tensors and 16 scalars, at least one kernel and one block"));
+  if (task.argument_count > runtime::limits::core_tensors ||
+      task.scalar_count > runtime::limits::core_scalars || task.blocks == 0 || has_kernel == dummy) {
+    fail(impossible(task, dummy));
     return false;
   }
   if ((task.flags & TROUPE_CHIP_SYNC_START) == 0 || task.blocks == 1) return true;
@@ -203,8 +207,13 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
     others_end_ = true;
     drain_ended();
   }
-  if (++submits_ % help_interval == 0) help(lock);
-  want_helper();
+  // A quick task is for this thread, and makes nothing else ready.
+  bool look_for_helpers = holds || spec.kind > quick_aiv;
+  if (++submits_ % help_interval == 0) {
+    help(lock);
+    look_for_helpers = true;
+  }
+  if (look_for_helpers) want_helper();
   return to_number(*made);
 }
 
@@ -217,10 +226,12 @@ std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
   if (fatal() != 0 || !check_task(task)) return 0;
   KernelEntry* lanes[3] = {};
   std::uint32_t lane_count = 0;
+  bool is_signed = false;
   for (std::size_t lane = 0; lane < 3; ++lane) {
     if (task.kernels[lane] == nullptr) continue;
     lanes[lane] = kernel(task.kernels[lane], task.kernel_name_sizes[lane]);
     if (lanes[lane] == nullptr) return 0;
+    is_signed = is_signed || !lanes[lane]->signature.empty();
     ++lane_count;
   }
   if (lane_count == 1 && lanes[TROUPE_CHIP_AIV1] != nullptr) std::swap(lanes[1], lanes[2]);
@@ -245,7 +256,7 @@ std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
       record->has_fills = true;
     }
   }
-  if (good) good = check_signatures(*record);
+  if (good && is_signed) good = check_signatures(*record);
   if (good && record->has_predicate) {
     record->predicate = *task.predicate;
     good = add_tensor(*record, task.argument_count, unpack(*task.predicate->tensor), Tag::in);

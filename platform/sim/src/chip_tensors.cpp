@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <string>
 
 #include "chip_engine.hpp"
@@ -30,16 +31,17 @@ void put_descriptor(runtime::TensorDescriptor& to, const Tensor& tensor, Tag tag
   to.dtype = static_cast<std::uint8_t>(tensor.dtype());
   to.manual_dep = tag == Tag::no_dep ? 1 : 0;
   to.address_space = static_cast<std::uint8_t>(runtime::AddressSpace::device);
+  std::memset(to.shapes, 0, sizeof to.shapes);
+  std::memset(to.strides, 0, sizeof to.strides);
   std::uint64_t elements = 1, last = 0;
   bool contiguous = true;
-  for (std::size_t dim = runtime::limits::max_dims; dim-- > 0;) {
-    const bool used = dim < tensor.dims();
-    to.shapes[dim] = used ? tensor.extent(dim) : 0;
-    to.strides[dim] = used ? tensor.stride(dim) : 0;
-    if (!used) continue;
-    contiguous = contiguous && (to.shapes[dim] == 1 || to.strides[dim] == elements);
-    elements *= to.shapes[dim];
-    last += (to.shapes[dim] - std::uint64_t{1}) * to.strides[dim];
+  for (std::size_t dim = tensor.dims(); dim-- > 0;) {
+    const std::uint64_t extent = tensor.extent(dim), stride = tensor.stride(dim);
+    to.shapes[dim] = static_cast<std::uint32_t>(extent);
+    to.strides[dim] = static_cast<std::uint32_t>(stride);
+    contiguous = contiguous && (extent == 1 || stride == elements);
+    elements *= extent;
+    last += (extent - 1) * stride;
   }
   to.extent = elements == 0 ? 0 : last + 1;
   to.is_contiguous = contiguous || elements == 0 ? 1 : 0;
@@ -49,10 +51,7 @@ void put_descriptor(runtime::TensorDescriptor& to, const Tensor& tensor, Tag tag
 
 bool ChipEngine::known_address(const Tensor& tensor) {
   const std::uint64_t begin = tensor.buffer().offset;
-  const std::uint64_t end = begin + tensor.buffer_bytes();
-  for (const auto& [from, to] : argument_ranges_) {
-    if (begin >= from && end <= to) return true;
-  }
+  if (is_argument(tensor)) return true;
   auto inside = parts_.memory.check(begin, tensor.buffer_bytes(), "a tensor of the chip program");
   if (!inside) latch(inside.error());
   return inside.has_value();
@@ -69,7 +68,7 @@ bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tenso
   const bool symbolic = tensor.buffer().arena != 0;
   auto& described = record.tensors[index];
   put_descriptor(described, tensor, tag);
-  if (!symbolic && described.extent != 0 && !known_address(tensor)) return false;
+  if (!symbolic && described.extent != 0 && !is_argument(tensor) && !known_address(tensor)) return false;
   record.is_symbolic = record.is_symbolic || symbolic;
   record.buffers[index] = tensor.buffer();
   record.tags[index] = tag;
