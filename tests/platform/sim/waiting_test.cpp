@@ -98,7 +98,7 @@ TEST_CASE("members of a cluster task or of a sync_start set may look at memory u
 
 TEST_CASE("kernels that say they wait, and foreign ones, have a thread each, however many they are") {
   for (const char* platform : platforms) {
-    for (const char* program : {"meet_alone", "meet_foreign"}) {
+    for (const std::string program : {"meet_alone", "meet_foreign"}) {
       CAPTURE(platform);
       CAPTURE(program);
       Chip chip(platform, two_workers);
