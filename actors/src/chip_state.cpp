@@ -252,7 +252,7 @@ void ChipState::launch_queued(std::vector<TaskResult>& out) {
     if (tracer_) {
       run.flags |= TROUPE_RUN_PROFILE;
       if (tracer_->dumps()) run.flags |= TROUPE_RUN_DUMP;
-      tracer_->launched(run.correlation, body);
+      tracer_->launched(run.correlation, body, request.key);
     }
     runs_.push_back(run);
     flights_.push_back({request.key, request.ticket, request.body, false, false});

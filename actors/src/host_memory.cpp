@@ -6,34 +6,23 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <string>
 #include <system_error>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/memory_left.hpp"
 
 namespace troupe::actors {
 namespace {
 
 constexpr std::uint64_t slab_bytes = 16ULL << 20U;
 constexpr std::uint64_t own_region_from = 1ULL << 20U;  ///< larger buffers get a mapping of their own
-constexpr std::uint64_t worth_asking = 256ULL << 20U;   ///< larger buffers are compared with what is left
 constexpr std::uint64_t alignment = 64;
 constexpr std::size_t kept_arenas = 8;
 
 Error no_memory(std::uint64_t bytes) {
   return {Errc::out_of_memory, "no host memory for " + std::to_string(bytes) +
                                    " bytes: " + std::generic_category().message(errno)};
-}
-
-/// What the machine can still give; all there is when it does not say.
-std::uint64_t memory_available() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string word; file >> word;) {
-    std::uint64_t kilobytes = 0;
-    if (word == "MemAvailable:" && file >> kilobytes) return kilobytes << 10U;
-  }
-  return UINT64_MAX;
 }
 
 }  // namespace
@@ -94,10 +83,10 @@ Result<HostMemory::Block> HostMemory::allocate(std::uint64_t bytes) {
     return no_memory(bytes);
   }
   // The kernel promises more than there is, and kills somebody when it is used.
-  if (bytes >= worth_asking && bytes > memory_available()) {
+  if (const auto left = bytes >= comm::worth_asking ? comm::memory_left() : UINT64_MAX; bytes > left) {
     return Error(Errc::out_of_memory,
-                 "no host memory for " + std::to_string(bytes) + " bytes: the machine has " +
-                     std::to_string(memory_available() >> 20U) + " MiB left",
+                 "no host memory for " + std::to_string(bytes) + " bytes: " + std::to_string(left >> 20U) +
+                     " MiB are left of the machine's, or of what its control group allows",
                  "use smaller tensors, or make them one after the other");
   }
   const auto rounded = (bytes + alignment - 1) / alignment * alignment;

@@ -109,11 +109,12 @@ void Recorder::never_ran(LaneId lane, SpanKind kind, const TaskTrace& task, Task
 }
 
 RunTracer::RunTracer(std::shared_ptr<const Recorder> recorder, const std::string& path,
-                     const std::string& program)
+                     const std::string& program, TaskId above)
     : recorder_(std::move(recorder)),
       programs_(recorder_->sink().lane(path, "programs")),
       tasks_(recorder_->sink().lane(path, "tasks")),
       program_(recorder_->sink().text(program)),
+      above_(above),
       run_(recorder_->sink().reserve_tasks()),
       began_(recorder_->now()) {}
 
@@ -168,6 +169,7 @@ void RunTracer::never_ran(const TaskBody& body, bool poisoned, const Error& erro
 void RunTracer::finished(const Error* error) const {
   TraceSpan span;
   span.task = run_;
+  span.parent = above_;
   span.lane = programs_;
   span.name = span.callable = program_;
   span.kind = SpanKind::program;
@@ -189,6 +191,7 @@ void RunTracer::waits_for_room(bool waits) {
   }
   TraceSpan span;  // of no length where the program went on; what it waited for is before that
   span.task = run_;
+  span.parent = above_;
   span.lane = programs_;
   span.name = recorder_->sink().text("room");
   span.callable = program_;
@@ -205,8 +208,10 @@ ChipTracer::ChipTracer(std::shared_ptr<const Recorder> recorder, std::string pat
       lane_(recorder_->sink().lane(path_, "tasks")),
       device_(recorder_->sink(), path_) {}
 
-void ChipTracer::launched(std::uint64_t correlation, const TaskBody& body) {
-  if (body.trace) device_.launched(correlation, body.trace->task);
+void ChipTracer::launched(std::uint64_t correlation, const TaskBody& body, const TaskKey& key) {
+  if (!body.trace) return;
+  const TaskTrace& task = *body.trace;
+  device_.launched(correlation, task.group ? member_task(task.task, key.member) : task.task);
 }
 
 void ChipTracer::ended(std::uint64_t correlation, const TaskBody& body, const TaskKey& key,

@@ -56,8 +56,9 @@ class Recorder {
 /// One run's side of the trace: its program as a span, its tasks' dependencies, and what never ran.
 class RunTracer {
  public:
-  /// `path`: of the node, e.g. "pod0/node1".
-  RunTracer(std::shared_ptr<const Recorder> recorder, const std::string& path, const std::string& program);
+  /// `path`: of the node, e.g. "pod0/node1". `above`: the task of the level above that this run is, or 0.
+  RunTracer(std::shared_ptr<const Recorder> recorder, const std::string& path, const std::string& program,
+            TaskId above);
 
   /// In program order; `body` gets its TaskTrace. `after`: explicit edges.
   void submitted(TaskNumber number, TaskBody& body, std::span<const Arguments* const> members);
@@ -73,7 +74,7 @@ class RunTracer {
   std::shared_ptr<const Recorder> recorder_;
   LaneId programs_, tasks_;
   TextId program_;
-  TaskId run_;
+  TaskId above_, run_;
   std::int64_t began_, waits_since_ = unknown_time;
   EdgeTracker tracker_;
   std::vector<TraceEdge> edges_;
@@ -86,7 +87,7 @@ class ChipTracer {
   ChipTracer(std::shared_ptr<const Recorder> recorder, std::string path);
 
   bool dumps() const { return recorder_->dump() != nullptr; }
-  void launched(std::uint64_t correlation, const TaskBody& body);
+  void launched(std::uint64_t correlation, const TaskBody& body, const TaskKey& key);
   /// `started`, `ended`: the device's clock, 0 when unknown.
   void ended(std::uint64_t correlation, const TaskBody& body, const TaskKey& key, std::uint64_t started,
              std::uint64_t ended, const Error* error);

@@ -21,7 +21,7 @@ RunState::RunState(RunConfig config, std::shared_ptr<HostMemory> memory)
     : config_(std::move(config)),
       memory_(std::make_shared<RunMemory>(std::move(memory))),
       graph_(graph_config(config_)) {
-  if (config_.recorder) tracer_.emplace(config_.recorder, config_.path, config_.name);
+  if (config_.recorder) tracer_.emplace(config_.recorder, config_.path, config_.name, config_.above);
 }
 
 RunMemory::~RunMemory() {

@@ -28,6 +28,7 @@ struct RunConfig {
   std::int32_t only_chip = -1;               ///< the node's chip when it has exactly one: no placement needed
   std::string path;                          ///< of the node, for traces
   std::shared_ptr<const Recorder> recorder;  ///< null: no trace is taken
+  std::uint64_t above = 0;                   ///< in the trace: the task of the level above that it is
   std::uint32_t credit_step = 512;           ///< tell the program after so many ends
 };
 

@@ -74,6 +74,7 @@ Simulation::Simulation(SimulationOptions options) : state_(std::make_unique<Stat
   config.deterministic = true;
   config.host = state_->host;
   config.log = state_->options.log;
+  config.trace = state_->options.trace;
   state_->system = std::make_unique<System>(config);
   state_->core = &SystemAccess::core(*state_->system);
   state_->scheduler().clock().current_time = caf::actor_clock::time_point(state_->start);

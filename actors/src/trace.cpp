@@ -75,7 +75,9 @@ const char* name_of(EdgeKind kind) noexcept {
 
 std::string task_label(TaskId task) {
   std::string label = std::to_string(task / task_step);
-  if (task % task_step != 0) label += "." + std::to_string(task % task_step);
+  const TaskId member = task % task_step / member_step, kernel = task % member_step;
+  if (member != 0) label += ":" + std::to_string(member - 1);
+  if (kernel != 0) label += "." + std::to_string(kernel);
   return label;
 }
 

@@ -68,10 +68,11 @@ void DeviceTrace::events(const troupe_trace_event* events, std::size_t count) {
     const troupe_trace_event& event = events[i];
     const auto known = tasks_.find(event.correlation);
     TraceSpan span;
-    span.parent = known == tasks_.end() ? 0 : known->second;
+    const TaskId launched = known == tasks_.end() ? 0 : known->second;
+    span.parent = host_task_of(launched);
     // Without a known parent the number would not be unique; the span is shown all the same.
-    if (event.task != 0 && span.parent != 0) {
-      span.task = chip_task(span.parent, static_cast<std::uint32_t>(event.task));
+    if (event.task != 0 && event.task < member_step && launched != 0) {
+      span.task = chip_task(launched, static_cast<std::uint32_t>(event.task));
     }
     span.lane = lane_of(event);
     span.name = span.callable = sink_.text(event.name == nullptr ? "" : event.name);
@@ -88,8 +89,8 @@ void DeviceTrace::events(const troupe_trace_event* events, std::size_t count) {
     span.wait = longest_wait(span);
     sink_.record(span);
     for (std::uint32_t p = 0; span.task != 0 && event.producers != nullptr && p < event.producer_count; ++p) {
-      sink_.record(TraceEdge{chip_task(span.parent, static_cast<std::uint32_t>(event.producers[p])),
-                             span.task, EdgeKind::raw});
+      sink_.record(TraceEdge{chip_task(launched, static_cast<std::uint32_t>(event.producers[p])), span.task,
+                             EdgeKind::raw});
     }
   }
 }

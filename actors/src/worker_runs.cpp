@@ -68,6 +68,7 @@ void WorkerActor::start(Waiting waiting) {
   config.node = config_->name;
   config.path = shared_->path;
   config.recorder = services_->recorder();
+  if (waiting.request && waiting.request->body->trace) config.above = waiting.request->body->trace->task;
   config.arena_bytes = config_->arena_bytes;
   if (!names_ || names_->size() != children_.size()) {
     auto names = std::make_shared<std::vector<std::string>>();

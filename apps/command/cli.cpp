@@ -17,7 +17,7 @@ constexpr const char* about =
     "  troupe trace html t.json > t.html              a page to look at it";
 constexpr const char* exits =
     "Exit codes: 0 fine; 1 it ran and failed; 2 the command line is wrong; 3 a file, module or platform\n"
-    "cannot be used; 124 a scene ran out of time; 130 interrupted. `troupe COMMAND --help` tells more.";
+    "cannot be used; 124 out of time; 130 interrupted. `troupe COMMAND --help` tells more.";
 
 const std::vector<std::string> log_levels = {"error", "warning", "info", "debug"};
 
@@ -74,6 +74,8 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
   number(sub, "--nodes", run.nodes, "Nodes of a pod, all in this process (default: a single node)", 1, 1024);
   number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
       ->capture_default_str();
+  number(sub, "--timeout", run.timeout_seconds, "Seconds after which a run is cancelled (default: never)", 1,
+         1000000);
   sub->add_option("--param", run.parameters, "k=v: a parameter of the program; see troupe run PROGRAM --help")
       ->allow_extra_args(false);
   place(sub, "--trace", run.trace, "Write what ran where and when (Chrome / Perfetto format)");

@@ -16,7 +16,7 @@ enum Exit : int {
   exit_failed = 1,  ///< what was asked for ran, and failed: an error of the run, a failed check or scene
   exit_usage = 2,   ///< the command line is wrong: nothing was done
   exit_cannot_start = 3,   ///< a file, module or platform cannot be opened or is not what it should be
-  exit_out_of_time = 124,  ///< a scene did not end within its time
+  exit_out_of_time = 124,  ///< a scene, or a run with --timeout, did not end within its time
   exit_interrupted = 130   ///< Ctrl-C (SIGINT) or SIGTERM: cancelled and cleaned up
 };
 
@@ -26,6 +26,7 @@ struct RunCommand {
   int chips = 0;  ///< 0: what the program asks for
   int nodes = 0;
   int runs = 1;
+  int timeout_seconds = 0;              ///< 0: none
   std::vector<std::string> parameters;  ///< "k=v"
   std::string trace, graph, swimlane, tensor_dump;
   std::string dumped = "*";  ///< names of the kernels to dump

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <thread>
 
+#include "command/attendance.hpp"
 #include "command/commands.hpp"
 #include "command/interrupts.hpp"
 #include "command/program.hpp"
@@ -22,10 +22,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::int64_t nanos_since_boot() { return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count(); }
-
-std::string plural(std::uint64_t count, const std::string& one) {
-  return std::to_string(count) + " " + one + (count == 1 ? "" : "s");
-}
 
 /// A program of a module, bound to its scalars; throws what its own binding throws.
 actors::BoundProgram bound(const ProgramChoice& choice) {
@@ -64,17 +60,6 @@ actors::Node bring_up(const actors::System& system, const RunCommand& command, c
   return system.pod(pod);
 }
 
-struct Sums {
-  std::uint64_t running = 0, completed = 0;
-  void add(const actors::ExecutorStatus& status) {
-    if (status.children.empty()) {
-      running += status.running;
-      completed += status.completed;
-    }
-    for (const auto& child : status.children) add(child);
-  }
-};
-
 /// What was waiting for what when a run failed, on one screen.
 void tell_who_waited(const actors::RunReport& report, bool draw, Progress& progress) {
   constexpr std::size_t shown = 12;
@@ -96,45 +81,6 @@ void tell_who_waited(const actors::RunReport& report, bool draw, Progress& progr
     return;
   }
   if (draw) progress.say("  hint: --graph FILE.dot draws what depends on what");
-}
-
-void list_busy(const actors::ExecutorStatus& status, Progress& progress, const std::string& path) {
-  for (const auto& sentence : status.busy) progress.say("  " + path + ": " + sentence);
-  for (const auto& child : status.children) list_busy(child, progress, path + "/" + child.name);
-}
-
-/// Waits for one run: keeps the terminal's line up to date, hears Ctrl-C. Returns whether it was interrupted.
-bool attend(const actors::Node& node, const actors::Handle& handle, Interrupts& interrupts,
-            const Console& console, Progress& progress, const std::string& title) {
-  constexpr int refresh_ms = 200;
-  const auto begin = Clock::now();
-  Flag ended;
-  std::jthread waiter([&] {
-    handle.wait();
-    ended.raise();
-  });
-  bool interrupted = false;
-  for (;;) {
-    switch (wait_for(ended, interrupted ? nullptr : &interrupts, console.terminal ? refresh_ms : -1)) {
-      case Woken::flag:
-        return interrupted;
-      case Woken::interrupt:
-        if (!interrupts.take()) continue;
-        interrupted = true;
-        progress.say("cancelling " + title + " … (again: end at once)");
-        list_busy(node.status(), progress, node.name());
-        handle.cancel();
-        break;
-      case Woken::tick: {
-        Sums sums;
-        sums.add(node.status());
-        const auto tenths = (Clock::now() - begin) / std::chrono::milliseconds(100);
-        progress.show((interrupted ? "cancelling " : "") + title + ": " + plural(sums.completed, "task") +
-                      " done, " + std::to_string(sums.running) + " running, " + std::to_string(tenths / 10) +
-                      "." + std::to_string(tenths % 10) + " s");
-      }
-    }
-  }
 }
 
 Result<void> can_write_outputs(const RunCommand& command) {
@@ -209,18 +155,18 @@ int execute(const RunCommand& command, Console& console) {
       const auto begin = Clock::now();
       actors::RunOptions options;
       options.name = title;
+      Attendance attendance(node, interrupts, console, progress, command.timeout_seconds);
       const actors::Handle handle = node.submit_bound(options, bound(*choice));
       const std::string part =
           command.runs == 1 ? "" : " " + std::to_string(run + 1) + "/" + std::to_string(command.runs);
-      const bool interrupted = attend(node, handle, interrupts, console, progress, title + part);
+      const Ended ended = attendance.wait_for_end(handle, title + part);
       const std::int64_t took = std::chrono::nanoseconds(Clock::now() - begin).count();
       least = std::min(least, took);
       total += took;
       const actors::RunReport report = handle.report();
-      if (interrupted) {
-        answer = exit_interrupted;
+      if (ended != Ended::by_itself) {
+        answer = ended == Ended::interrupted ? exit_interrupted : exit_out_of_time;
         progress.say(title + ": cancelled");
-        tell_who_waited(report, false, progress);
       } else if (report.error) {
         answer = refuse(*report.error, exit_failed);
         tell_who_waited(report, command.graph.empty(), progress);

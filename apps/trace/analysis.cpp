@@ -164,61 +164,106 @@ void measure_waits(const Trace& trace, Analysis& analysis) {
   std::ranges::stable_sort(analysis.waits, std::greater{}, &WaitTimes::total);
 }
 
-/// The chain of dependent tasks whose durations add up to most, by one pass in topological order.
-void find_critical_path(const Trace& trace, Analysis& analysis) {
-  struct Node {
-    std::size_t span = 0;  // its longest part
-    std::int64_t longest = 0;
-    TaskId before = 0;
-    std::size_t unseen = 0;
-    std::vector<TaskId> successors;
+/// The order of what ran, as a graph of steps. An ordinary task is one step, as long as it took; a program is
+/// two of no length, its begin and its end, with what it submitted between them. So a chain leads from a pod
+/// through its nodes to their chips.
+class Steps {
+ public:
+  struct Step {
+    std::size_t span = 0;  ///< of a task its longest part
+    std::int64_t length = 0, longest = 0;
+    std::size_t before = none, unseen = 0;
+    bool task = false;
+    std::vector<std::size_t> after;
   };
-  const auto programs = containers(trace);
-  std::unordered_map<TaskId, Node> nodes;
-  for (std::size_t i = 0; i < trace.spans.size(); ++i) {
-    const auto& span = trace.spans[i];
-    if (span.task == 0 || !span.ran() || !is_work(span) || programs.contains(span.task)) continue;
-    const auto [it, fresh] = nodes.try_emplace(span.task);
-    if (fresh || trace.spans[it->second.span].duration() < span.duration()) it->second.span = i;
-  }
-  for (const auto& edge : trace.edges) {
-    const auto from = nodes.find(edge.from), to = nodes.find(edge.to);
-    if (from == nodes.end() || to == nodes.end()) continue;
-    from->second.successors.push_back(edge.to);
-    ++to->second.unseen;
-  }
-  std::vector<TaskId> ready;
-  for (const auto& [task, node] : nodes) {
-    if (node.unseen == 0) ready.push_back(task);
-  }
-  std::size_t seen = 0;
-  TaskId last = 0;
-  std::int64_t best = -1;
-  while (!ready.empty()) {
-    const TaskId task = ready.back();
-    ready.pop_back();
-    ++seen;
-    Node& node = nodes[task];
-    node.longest += trace.spans[node.span].duration();
-    if (node.longest > best || (node.longest == best && task < last)) {
-      best = node.longest;
-      last = task;
-    }
-    for (const TaskId successor : node.successors) {
-      Node& next = nodes[successor];
-      const bool first = next.before == 0;
-      if (first || node.longest > next.longest || (node.longest == next.longest && task < next.before)) {
-        next.longest = node.longest;
-        next.before = task;
+  static constexpr std::size_t none = SIZE_MAX;
+
+  explicit Steps(const Trace& trace) {
+    const auto programs = containers(trace);
+    for (std::size_t i = 0; i < trace.spans.size(); ++i) {
+      const auto& span = trace.spans[i];
+      if (span.task == 0 || !span.ran() || !is_work(span)) continue;
+      const auto [it, fresh] = ends_.try_emplace(span.task, steps_.size(), steps_.size());
+      if (fresh) steps_.emplace_back();
+      if (programs.contains(span.task)) {
+        if (!fresh) continue;
+        it->second.second = steps_.size();
+        steps_.emplace_back();
+        link(it->second.first, it->second.second);
+      } else if (fresh || steps_[it->second.first].length < span.duration()) {
+        Step& step = steps_[it->second.first];
+        step.span = i;
+        step.length = span.duration();
+        step.task = true;
       }
-      if (--next.unseen == 0) ready.push_back(successor);
+    }
+    std::unordered_set<TaskId> placed;
+    for (const auto& span : trace.spans) {
+      const auto own = ends_.find(span.task), above = ends_.find(span.parent);
+      if (own == ends_.end() || above == ends_.end() || !programs.contains(span.parent)) continue;
+      if (!placed.insert(span.task).second) continue;
+      link(above->second.first, own->second.first);
+      link(own->second.second, above->second.second);
+    }
+    for (const auto& edge : trace.edges) {
+      const auto from = ends_.find(edge.from), to = ends_.find(edge.to);
+      if (from != ends_.end() && to != ends_.end()) link(from->second.second, to->second.first);
     }
   }
-  analysis.cyclic = seen != nodes.size();
-  if (analysis.cyclic || last == 0) return;
-  analysis.critical_length = best;
-  for (TaskId task = last; task != 0; task = nodes[task].before) {
-    analysis.critical.push_back(nodes[task].span);
+
+  /// Adds up in topological order; the last step of the longest chain, `none` when there is no order.
+  std::size_t walk() {
+    std::vector<std::size_t> ready;
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      if (steps_[i].unseen == 0) ready.push_back(i);
+    }
+    std::size_t seen = 0, last = none;
+    while (!ready.empty()) {
+      const std::size_t number = ready.back();
+      ready.pop_back();
+      ++seen;
+      Step& step = steps_[number];
+      step.longest += step.length;
+      // A program's end is as late as its last task: the chain ends with that.
+      if (step.task && (last == none || step.longest > steps_[last].longest ||
+                        (step.longest == steps_[last].longest && number < last))) {
+        last = number;
+      }
+      for (const std::size_t next : step.after) {
+        Step& successor = steps_[next];
+        if (successor.before == none || step.longest > successor.longest) {
+          successor.longest = step.longest;
+          successor.before = number;
+        }
+        if (--successor.unseen == 0) ready.push_back(next);
+      }
+    }
+    cyclic_ = seen != steps_.size();
+    return cyclic_ ? none : last;
+  }
+  bool cyclic() const { return cyclic_; }
+  const Step& operator[](std::size_t number) const { return steps_[number]; }
+
+ private:
+  void link(std::size_t from, std::size_t to) {
+    steps_[from].after.push_back(to);
+    ++steps_[to].unseen;
+  }
+
+  std::vector<Step> steps_;
+  std::unordered_map<TaskId, std::pair<std::size_t, std::size_t>> ends_;  // first and last step of a task
+  bool cyclic_ = false;
+};
+
+/// The chain of dependent tasks whose durations add up to most.
+void find_critical_path(const Trace& trace, Analysis& analysis) {
+  Steps steps(trace);
+  const std::size_t last = steps.walk();
+  analysis.cyclic = steps.cyclic();
+  if (last == Steps::none) return;
+  analysis.critical_length = steps[last].longest;
+  for (std::size_t number = last; number != Steps::none; number = steps[number].before) {
+    if (steps[number].task) analysis.critical.push_back(steps[number].span);
   }
   std::ranges::reverse(analysis.critical);
 }

@@ -50,7 +50,7 @@ struct Graph {
 
 std::string identifier(TaskId task) {
   std::string name = "t" + actors::task_label(task);
-  for (char& c : name) c = c == '.' ? '_' : c;
+  for (char& c : name) c = c == '.' || c == ':' ? '_' : c;
   return name;
 }
 

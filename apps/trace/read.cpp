@@ -37,19 +37,25 @@ std::int64_t nanos(const json& value) {
 actors::TaskId task_from(const json& value) {
   if (!value.is_string()) throw BadEvent("a task number is not a text like \"17.3\"");
   const auto& text = value.get_ref<const std::string&>();
-  std::uint32_t host = 0, chip = 0;
-  const char* const end = text.data() + text.size();
-  auto [at, problem] = std::from_chars(text.data(), end, host);
-  if (problem == std::errc() && at != end && *at == '.') {
-    std::tie(at, problem) = [&] {
-      const auto parsed = std::from_chars(at + 1, end, chip);
-      return std::pair(parsed.ptr, parsed.ec);
-    }();
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto number = [&](std::uint64_t limit) {
+    std::uint64_t parsed = 0;
+    const auto rest = std::from_chars(at, end, parsed);
+    at = rest.ptr;
+    if (rest.ec != std::errc() || parsed >= limit) {
+      throw BadEvent("\"" + text + "\" is no task number like \"17.3\"");
+    }
+    return parsed;
+  };
+  const auto follows = [&](char mark) { return at != end && *at == mark && ++at != nullptr; };
+  actors::TaskId task = number(std::uint64_t{1} << 32) * actors::task_step;
+  if (follows(':')) {
+    task = actors::member_task(task, static_cast<std::uint32_t>(number(actors::most_members)));
   }
-  if (problem != std::errc() || at != end) {
-    throw BadEvent("\"" + text + "\" is no task number like \"17.3\"");
-  }
-  return actors::chip_task(host * actors::task_step, chip);
+  if (follows('.')) task = actors::chip_task(task, static_cast<std::uint32_t>(number(actors::member_step)));
+  if (at != end) throw BadEvent("\"" + text + "\" is no task number like \"17.3\"");
+  return task;
 }
 
 template <class Enum>

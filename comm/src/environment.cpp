@@ -12,7 +12,7 @@
 #include <limits>
 #include <string>
 
-#include "memory_left.hpp"
+#include "troupe/comm/memory_left.hpp"
 #include "system_error.hpp"
 
 #ifndef MFD_NOEXEC_SEAL

@@ -13,7 +13,7 @@
 #include <optional>
 #include <utility>
 
-#include "memory_left.hpp"
+#include "troupe/comm/memory_left.hpp"
 #include "system_error.hpp"
 #include "troupe/comm/window.hpp"
 

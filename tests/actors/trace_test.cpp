@@ -64,6 +64,10 @@ TEST_CASE("task numbers are unique and never 0") {
   CHECK(task_label(chip_task(first, 7)) == "1.7");
   CHECK(task_label(first) == "1");
   CHECK(host_task_of(chip_task(next, 7)) == next);
+  // Members of a group count for themselves.
+  CHECK(task_label(chip_task(member_task(first, 0), 7)) == "1:0.7");
+  CHECK(task_label(chip_task(member_task(first, 1023), 7)) == "1:1023.7");
+  CHECK(host_task_of(chip_task(member_task(next, 1023), 7)) == next);
 }
 
 TEST_CASE("what does not fit the bounds is dropped and counted") {
@@ -170,6 +174,27 @@ TEST_CASE("a trace that cannot be written is an error that names the file") {
   REQUIRE_FALSE(result);
   CHECK(result.error().code().name == "bad_argument");
   CHECK(result.error().message().find("/no/such/folder/out.json") != std::string::npos);
+}
+
+TEST_CASE("kernels of a group have numbers of their own on each chip and the group as their parent") {
+  TraceSink sink({});
+  const TaskId group = sink.reserve_tasks();
+  troupe_trace_event event = {};
+  event.correlation = 9;
+  event.task = 1;
+  event.begin_ns = 100;
+  event.end_ns = 200;
+  for (const std::uint32_t member : {0u, 1u}) {
+    DeviceTrace device(sink, "node0/chip" + std::to_string(member));
+    device.launched(9, member_task(group, member));
+    device.events(&event, 1);
+  }
+  const Trace trace = sink.snapshot();
+  REQUIRE(trace.spans.size() == 2);
+  CHECK(task_label(trace.spans[0].task) == "1:0.1");
+  CHECK(task_label(trace.spans[1].task) == "1:1.1");
+  CHECK(trace.spans[0].parent == group);
+  CHECK(trace.spans[1].parent == group);
 }
 
 TEST_CASE("device events become spans of their cores and children of the launched task") {

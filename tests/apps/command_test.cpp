@@ -15,6 +15,7 @@
 #include "apps/troupe_process.hpp"
 #include "examples/catalogue.hpp"
 #include "support/temporary_folder.hpp"
+#include "trace/read.hpp"
 
 namespace {
 
@@ -149,9 +150,9 @@ TEST_CASE("a tensor dump shows what a kernel read and wrote") {
   CHECK(troupe_command("run vector_add --tensor-dump " + (folder / "d")).exit == 3);
 }
 
-/// `troupe run MODULE:endless`, after its first task has spoken.
-struct Endless {
-  Endless() {
+/// `troupe run MODULE:PROGRAM`, after its first task has said that it is under way.
+struct UnderWay {
+  explicit UnderWay(const std::string& name, const std::string& nodes = "0") {
     int ends[2];
     REQUIRE(pipe(ends) == 0);
     posix_spawn_file_actions_t actions;
@@ -160,8 +161,9 @@ struct Endless {
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
     posix_spawn_file_actions_addclose(&actions, ends[0]);
     std::string command = TROUPE_TEST_COMMAND, verb = "run",
-                program = std::string(TROUPE_TEST_MODULE) + ":endless";
-    char* arguments[] = {command.data(), verb.data(), program.data(), nullptr};
+                program = std::string(TROUPE_TEST_MODULE) + ":" + name, option = "--nodes=" + nodes;
+    char* arguments[] = {command.data(), verb.data(), program.data(), nodes == "0" ? nullptr : option.data(),
+                         nullptr};
     REQUIRE(posix_spawn(&child, command.c_str(), &actions, nullptr, arguments, environ) == 0);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
@@ -169,7 +171,7 @@ struct Endless {
     char c = 0;
     while (said.find("under way") == std::string::npos && read(from, &c, 1) == 1) said += c;
   }
-  ~Endless() { close(from); }
+  ~UnderWay() { close(from); }
   /// Sends the signal, waits for the end: the exit code, or 128 + n after signal n.
   int end_with(int signal) {
     kill(child, signal);
@@ -195,18 +197,89 @@ std::set<std::string> shared_memory() {
 
 TEST_CASE("Ctrl-C cancels the run, says what was running, and answers 130") {
   for (const int signal : {SIGINT, SIGTERM}) {
-    Endless endless;
-    const int answer = endless.end_with(signal);
-    CAPTURE(endless.said);
+    UnderWay run("turns");
+    const int answer = run.end_with(signal);
+    CAPTURE(run.said);
     CHECK(answer == 130);
-    CHECK(has(endless.said, "cancelling endless"));
-    CHECK(has(endless.said, "endless: cancelled"));
+    CHECK(has(run.said, "cancelling turns"));
+    CHECK(has(run.said, "task 1 \"turn for ever\": with chip0: core "));
+    CHECK(has(run.said, "\"look at it\" waits for 1 task: \"turn for ever\""));
+    CHECK(has(run.said, "turns: cancelled"));
   }
+}
+
+TEST_CASE("Ctrl-C of a pod says which node has what") {
+  UnderWay run("turns_in_a_pod", "2");
+  const int answer = run.end_with(SIGINT);
+  CAPTURE(run.said);
+  CHECK(answer == 130);
+  CHECK(has(run.said, "task 1 \"part 1\": with node1"));
+}
+
+TEST_CASE("a run that does not end within its --timeout is cancelled, and says what it waits for") {
+  const auto done = troupe_command("run " + std::string(TROUPE_TEST_MODULE) + ":turns --timeout 1");
+  CAPTURE(done.output);
+  CHECK(done.exit == 124);
+  CHECK(has(done.output, "turns did not end in time; it waits for:"));
+  CHECK(has(done.output, "turns: cancelled"));
+  CHECK(troupe_command("run hello --timeout 600").exit == 0);
+}
+
+TEST_CASE("what is larger than the machine is refused with a sentence, before anybody is killed for it") {
+  for (const char* run : {"run pod --param rows=4294967295", "run heat --param size=2000000"}) {
+    const auto done = troupe_command(run);
+    CAPTURE(done.output);
+    CHECK(done.exit == 1);
+    CHECK(has(done.output, "memory"));
+  }
+}
+
+TEST_CASE("every kernel of a trace has a number of its own, also those of a group") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "t.json";
+  REQUIRE(troupe_command("run allreduce --chips 2 --param rounds=1 --trace " + file).exit == 0);
+  const auto trace = troupe::apps::read_trace_file(file).value();
+  std::set<troupe::actors::TaskId> numbers;
+  std::size_t of_a_group = 0;
+  for (const auto& span : trace.spans) {
+    if (span.kind != troupe::actors::SpanKind::aiv) continue;
+    CHECK(numbers.insert(span.task).second);
+    of_a_group += trace.text(span.name) == "add_all_ranks" ? 1 : 0;
+  }
+  CHECK(of_a_group == 2);
+}
+
+TEST_CASE("the time that a kernel waited for a flag is in the trace") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "t.json";
+  // It waits in vain, which takes as long as it takes to find that out: never nothing.
+  REQUIRE(troupe_command("run " + std::string(TROUPE_TEST_MODULE) + ":lonely --trace " + file).exit == 1);
+  const auto trace = troupe::apps::read_trace_file(file).value();
+  const auto kernel = std::ranges::find_if(trace.spans, [&](const auto& span) {
+    return span.kind == troupe::actors::SpanKind::aiv && trace.text(span.name) == "wait_for_partner";
+  });
+  REQUIRE(kernel != trace.spans.end());
+  CHECK(kernel->window_wait > 0);
+  CHECK(kernel->window_wait <= kernel->duration());
+  CHECK(has(troupe_command("trace summary " + file).output, "a window: a peer's flag was not set"));
+}
+
+TEST_CASE("the summary of a pod's trace shows the kernels' tasks on its critical path") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "t.json";
+  REQUIRE(troupe_command("run pod --trace " + file).exit == 0);
+  const auto summary = troupe_command("trace summary " + file).output;
+  CAPTURE(summary);
+  const auto path = summary.find("critical path: ");
+  REQUIRE(path != std::string::npos);
+  const auto end = summary.find("time lost waiting", path);
+  CHECK(has(summary.substr(path, end - path), "square ("));
+  CHECK_FALSE(has(summary.substr(path, end - path), "part "));
 }
 
 TEST_CASE("nothing is left behind after kill -9") {
   const auto before = shared_memory();
-  Endless endless;
+  UnderWay endless("endless");
   CHECK(endless.end_with(SIGKILL) == 137);
   CHECK(shared_memory() == before);
 }

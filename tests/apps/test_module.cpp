@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <troupe/troupe.hpp>
 #include <vector>
 
@@ -39,6 +40,26 @@ Program endless(Orchestrator& node) {
   }
 }
 TROUPE_PROGRAM(endless);
+
+// A kernel that does not end before it is asked to, and what waits for it.
+TROUPE_KERNEL(turn)(KernelArgs& k) {
+  std::puts("under way");
+  std::fflush(stdout);
+  while (!k.aborted()) std::this_thread::yield();
+}
+void turns(Orchestrator& node) {
+  auto x = node.tensor<float>({16}, 0.0f);
+  node.submit("turn", inout(x), name("turn for ever"));
+  node.submit_sub([](HostArgs&) {}, in(x), name("look at it"));
+}
+TROUPE_PROGRAM(turns);
+void turns_in_a_pod(Orchestrator& pod) {
+  auto x = pod.tensor<float>({16}, 0.0f);
+  pod.submit(
+      +[](Orchestrator& node, Tensor t) { node.submit("turn", inout(t), name("turn for ever")); }, inout(x),
+      on(1), name("part 1"));
+}
+TROUPE_PROGRAM(turns_in_a_pod);
 
 // Two chips of one group: the second waits for a flag that the first, done already, does not raise.
 TROUPE_KERNEL(wait_for_partner)(KernelArgs& k) {

@@ -115,6 +115,42 @@ TEST_CASE("a task that was queued behind its producers is ready when the last of
   CHECK(analysis.waits[1].total == 10 + 30);
 }
 
+TEST_CASE("the critical path of a pod goes through its nodes to their chips") {
+  // pod: first (node 0) → second (node 1). first runs a → b and c beside them, second runs d.
+  TraceSink sink({});
+  const auto record = [&](TaskId task, TaskId parent, const char* place, const char* name, SpanKind kind,
+                          std::int64_t start, std::int64_t end) {
+    TraceSpan span;
+    span.task = task;
+    span.parent = parent;
+    span.lane = sink.lane(place, "tasks");
+    span.name = span.callable = sink.text(name);
+    span.kind = kind;
+    span.start = start;
+    span.end = end;
+    sink.record(span);
+    return task;
+  };
+  const auto task = [&] { return sink.reserve_tasks(); };
+  const auto pod = record(task(), 0, "pod0", "pod", SpanKind::program, 0, 1000);
+  const auto first = record(task(), pod, "pod0", "first", SpanKind::program, 0, 500);
+  const auto second = record(task(), pod, "pod0", "second", SpanKind::program, 500, 1000);
+  const auto run0 = record(task(), first, "pod0/node0", "first", SpanKind::program, 10, 490);
+  const auto run1 = record(task(), second, "pod0/node1", "second", SpanKind::program, 510, 990);
+  const auto a = record(task(), run0, "pod0/node0/chip0", "a", SpanKind::chip, 20, 120);
+  const auto b = record(task(), run0, "pod0/node0/chip1", "b", SpanKind::chip, 130, 230);
+  record(task(), run0, "pod0/node0/chip0", "c", SpanKind::chip, 130, 280);
+  record(task(), run1, "pod0/node1/chip0", "d", SpanKind::chip, 520, 560);
+  sink.record(TraceEdge{first, second, EdgeKind::raw});
+  sink.record(TraceEdge{a, b, EdgeKind::raw});
+  const Trace trace = parse(chrome(sink.snapshot())).value();
+  const Analysis analysis = analyze(trace);
+  std::vector<std::string> path;
+  for (const auto i : analysis.critical) path.push_back(trace.text(trace.spans[i].name));
+  CHECK(path == std::vector<std::string>{"a", "b", "d"});
+  CHECK(analysis.critical_length == 100 + 100 + 40);
+}
+
 TEST_CASE("a chip is as busy as its cores, and a chip task is no kernel even if it has the same name") {
   TraceSink sink({});
   TraceSpan span;
@@ -243,6 +279,12 @@ TEST_CASE("whatever is no trace is refused with a sentence that says where") {
   refused(with(R"({"ph":"X","tid":1,"ts":0,"dur":1,"cat":"aiv"})"), "pid");
   refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"aiv","args":{"task":"1.x"}})"),
           "no task number");
+  for (const char* number :
+       {"", ".", "1.", "1:", "1:0.", ":1", "1.2097152", "1:2047.1", "4294967296", "1.1:0"}) {
+    refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"aiv","args":{"task":")" +
+                 std::string(number) + "\"}}"),
+            "no task number");
+  }
   refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"aiv","args":{"after":[["1"]]}})"), "edge");
   const std::string good = chrome(synthetic_trace());
   for (std::size_t cut = 1; cut < good.size(); cut += 97) CHECK_FALSE(parse(good.substr(0, cut)));

@@ -83,6 +83,7 @@ struct SimulationOptions {
   std::uint64_t arena_bytes = 1ULL << 20U;
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
   actors::LogSink log = [](int, std::string_view, std::string_view) {};
+  std::shared_ptr<actors::TraceSink> trace = {};  ///< what happens is recorded here, in virtual time
 };
 
 /// One task that ran on a chip, in order of ending.

@@ -38,7 +38,7 @@ struct alignas(64) CoreSlot {
   std::atomic<std::uint64_t> since{0};     ///< ticks
   std::atomic<std::uint32_t> block{0};
   std::atomic<bool> waiting{false};
-  std::atomic<const void*> flag{nullptr};  ///< what it waits for
+  std::atomic<std::uint64_t> flag{0};  ///< what it waits for: the word of a FlagPlace
   // Of the thread that plays the core, alone:
   bool has_waited = false;      ///< its kernel came to a wait, which may have been over at once
   void* batch = nullptr;        ///< the engine's; of which the kernel is a part

@@ -235,8 +235,8 @@ std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity
       copy_text(core.name, sizeof core.name, name);
       if (slot.waiting.load(std::memory_order_acquire)) {
         core.activity = TROUPE_ACTIVITY_WAITING;
-        std::snprintf(core.detail, sizeof core.detail, "flag at %p",
-                      slot.flag.load(std::memory_order_relaxed));
+        const auto place = FlagPlace::from_word(slot.flag.load(std::memory_order_relaxed));
+        copy_text(core.detail, sizeof core.detail, ("flag at " + to_string(place)).c_str());
       }
     }
   });

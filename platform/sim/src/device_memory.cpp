@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "addresses.hpp"
+#include "troupe/comm/memory_left.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -70,6 +71,13 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
     return Error(Errc::out_of_memory,
                  "device out of memory: " + amount(size) + " for " + std::string(label) + " do not fit, " +
                      amount(taken) + " of " + amount(statistics_.capacity) + " in use\n" + map_locked(16),
+                 "free device tensors, or split the work");
+  }
+  // A simulated chip's memory is the host's, which promises more than there is and kills who uses it.
+  if (const auto left = size >= comm::worth_asking ? comm::memory_left() : size; size > left) {
+    return Error(Errc::out_of_memory,
+                 "the host has " + amount(left) + " left, not the " + amount(size) +
+                     " of device memory for " + std::string(label),
                  "free device tensors, or split the work");
   }
   const std::size_t whole = round_up(size, page_size);

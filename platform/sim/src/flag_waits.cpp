@@ -58,13 +58,28 @@ bool FlagCondition::holds() const noexcept {
   return compares(atomic<std::uint64_t>(flag).load(), value, compare);
 }
 
+std::string to_string(FlagPlace place) {
+  const std::uint64_t offset = place.word_ & ((std::uint64_t{1} << FlagPlace::number_shift) - 1);
+  const std::uint64_t number = place.word_ >> FlagPlace::number_shift &
+                               ((1U << (FlagPlace::kind_shift - FlagPlace::number_shift)) - 1);
+  switch (place.word_ >> FlagPlace::kind_shift) {
+    case 1:
+      return "element " + std::to_string(offset) + " of tensor argument " + std::to_string(number);
+    case 2:
+      return "byte " + std::to_string(offset) + " of the window of rank " + std::to_string(number);
+    default: {
+      char text[32];
+      std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(offset));
+      return text;
+    }
+  }
+}
+
 std::string to_string(const FlagCondition& condition) {
   static constexpr const char* signs[] = {"==", "!=", ">", ">=", "<", "<="};
-  char text[96];
-  std::snprintf(text, sizeof text, "flag at %p %s %lld", condition.flag,
-                condition.compare < 6 ? signs[condition.compare] : "?",
-                static_cast<long long>(condition.value));
-  return text;
+  return "flag at " + to_string(condition.place) + " " +
+         (condition.compare < 6 ? signs[condition.compare] : "?") + " " +
+         std::to_string(static_cast<std::int64_t>(condition.value));
 }
 
 void raise_flag(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept {

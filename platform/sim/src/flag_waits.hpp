@@ -10,12 +10,48 @@
 
 namespace troupe::platform::sim {
 
+/// Where a flag lies, as its user knows it. One word, so that a status may be read while it changes.
+class FlagPlace {
+ public:
+  FlagPlace() = default;
+  /// None of the others: just an address.
+  static FlagPlace memory(const void* flag) noexcept {
+    return FlagPlace(0, 0, static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(flag)));
+  }
+  /// `offset` counts elements.
+  static FlagPlace argument(std::uint32_t number, std::uint64_t offset) noexcept {
+    return FlagPlace(1, number, offset);
+  }
+  /// `offset` counts bytes.
+  static FlagPlace window(std::uint32_t rank, std::uint64_t offset) noexcept {
+    return FlagPlace(2, rank, offset);
+  }
+  static FlagPlace from_word(std::uint64_t word) noexcept {
+    FlagPlace place;
+    place.word_ = word;
+    return place;
+  }
+  std::uint64_t word() const noexcept { return word_; }
+
+ private:
+  static constexpr std::uint32_t kind_shift = 62, number_shift = 48;
+  FlagPlace(std::uint64_t kind, std::uint64_t number, std::uint64_t offset) noexcept
+      : word_(kind << kind_shift | (number & ((1U << (kind_shift - number_shift)) - 1)) << number_shift |
+              (offset & ((std::uint64_t{1} << number_shift) - 1))) {}
+  friend std::string to_string(FlagPlace place);
+
+  std::uint64_t word_ = 0;
+};
+/// "element 0 of tensor argument 1", "byte 64 of the window of rank 2", "0x7f…".
+std::string to_string(FlagPlace place);
+
 /// What a kernel waits for: `*flag compare value`.
 struct FlagCondition {
   const void* flag = nullptr;
   std::uint32_t type = TROUPE_FLAG_I32;
   std::uint32_t compare = TROUPE_EQUAL;
   std::uint64_t value = 0;
+  FlagPlace place = {};  ///< for people
 
   bool holds() const noexcept;
 };

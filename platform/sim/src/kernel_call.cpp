@@ -34,14 +34,14 @@ comm::Compare compare_of(std::uint32_t compare) noexcept {
 struct Caller {
   KernelHost* host;
   CoreSlot* core;
-  const char* name;
+  const KernelCall* call;
   std::optional<Error> why;
 };
 
 std::int32_t op_wait(void* self, const void* flag, std::uint32_t type, std::uint32_t compare,
                      std::uint64_t value) {
   auto& caller = *static_cast<Caller*>(self);
-  return caller.host->wait(*caller.core, {flag, type, compare, value}, caller.why);
+  return caller.host->wait(*caller.core, *caller.call, {flag, type, compare, value}, caller.why);
 }
 
 void op_notify(void* self, void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) {
@@ -56,7 +56,8 @@ void op_log(void* self, std::int32_t level, const char* text) {
   auto& caller = *static_cast<Caller*>(self);
   const auto known =
       static_cast<troupe_log_level>(std::clamp<std::int32_t>(level, TROUPE_LOG_ERROR, TROUPE_LOG_DEBUG));
-  caller.host->host().log(known, 0, std::string(caller.name) + ": " + (text != nullptr ? text : ""));
+  caller.host->host().log(known, 0,
+                          std::string(caller.call->code.name) + ": " + (text != nullptr ? text : ""));
 }
 
 constexpr troupe_kernel_ops_v1 kernel_ops{
@@ -116,6 +117,23 @@ std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call) {
 
 }  // namespace
 
+FlagPlace KernelHost::place_of(const KernelCall& call, const void* flag) const {
+  const auto address = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(flag));
+  for (std::uint32_t i = 0; i < call.tensors; ++i) {
+    const auto& tensor = *reinterpret_cast<const runtime::TensorDescriptor*>(
+        call.words[i]);  // NOLINT(performance-no-int-to-ptr)
+    const auto size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
+    const auto first = tensor.address + tensor.start_offset * size;
+    if (address >= first && address - first < tensor.extent * size) {
+      return FlagPlace::argument(i, (address - first) / size);
+    }
+  }
+  if (const auto domain = windows_.domain_at(flag)) {
+    if (const auto at = domain->locate(flag)) return FlagPlace::window(at->rank, at->offset);
+  }
+  return FlagPlace::memory(flag);
+}
+
 void KernelHost::interrupt() noexcept {
   flags_.end_all(FlagWaits::End::aborted);
   const std::lock_guard lock(mutex_);
@@ -151,7 +169,8 @@ std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCo
   return result.error() == comm::Errc::aborted ? TROUPE_ABORTED : TROUPE_PEER_LOST;
 }
 
-std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, std::optional<Error>& why) {
+std::int32_t KernelHost::wait(CoreSlot& core, const KernelCall& call, FlagCondition condition,
+                              std::optional<Error>& why) {
   if (condition.flag == nullptr) {
     why.emplace(Errc::bad_address, "wait on a null flag");
     return TROUPE_PEER_LOST;
@@ -160,7 +179,8 @@ std::int32_t KernelHost::wait(CoreSlot& core, const FlagCondition& condition, st
   if (FlagWaits::spin(condition)) return TROUPE_DONE;
   if (run_.aborted.load()) return TROUPE_ABORTED;
   const std::uint64_t since = host_.now();
-  core.flag.store(condition.flag, std::memory_order_relaxed);
+  condition.place = place_of(call, condition.flag);
+  core.flag.store(condition.place.word(), std::memory_order_relaxed);
   core.waiting.store(true, std::memory_order_release);
   std::int32_t outcome = TROUPE_DONE;
   if (auto domain = windows_.domain_at(condition.flag)) {
@@ -226,7 +246,7 @@ std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
   }
   char text[256];
   text[0] = '\0';
-  Caller self{&host, &core, call.code.name, {}};
+  Caller self{&host, &core, &call, {}};
   const troupe_kernel_call_v1 arguments{sizeof(troupe_kernel_call_v1),
                                         call.tensors,
                                         call.scalars,

@@ -25,6 +25,16 @@ struct KernelCode {
   const char* name = "";
 };
 
+/// One call of a kernel: its arguments and its place.
+struct KernelCall {
+  KernelCode code;
+  std::int64_t* words = nullptr;  ///< 50; the two context words are filled in
+  std::uint32_t tensors = 0, scalars = 0;
+  std::uint32_t block = 0, blocks = 1;
+  std::uint32_t sub_block = 0;
+  std::uint32_t core = 0, cluster = 0;
+};
+
 /// What all kernels of one run share: how they wait, and what ends them.
 class KernelHost {
  public:
@@ -45,7 +55,8 @@ class KernelHost {
   void end_waits(bool before_program) noexcept;
 
   /// Waits for a flag on the calling thread: a troupe_outcome, and with any but DONE why.
-  std::int32_t wait(CoreSlot& core, const FlagCondition& condition, std::optional<Error>& why);
+  std::int32_t wait(CoreSlot& core, const KernelCall& call, FlagCondition condition,
+                    std::optional<Error>& why);
   void notify(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept;
 
  protected:
@@ -54,6 +65,7 @@ class KernelHost {
   virtual void about_to_park(CoreSlot& core, bool local) = 0;
 
  private:
+  FlagPlace place_of(const KernelCall& call, const void* flag) const;
   template <class T>
   std::int32_t wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
                               std::optional<Error>& why);
@@ -68,16 +80,6 @@ class KernelHost {
   std::mutex mutex_;
   std::vector<std::shared_ptr<comm::DomainMember>>
       waiting_in_;  ///< domains that a kernel of this run waits in
-};
-
-/// One call of a kernel: its arguments and its place.
-struct KernelCall {
-  KernelCode code;
-  std::int64_t* words = nullptr;  ///< 50; the two context words are filled in
-  std::uint32_t tensors = 0, scalars = 0;
-  std::uint32_t block = 0, blocks = 1;
-  std::uint32_t sub_block = 0;
-  std::uint32_t core = 0, cluster = 0;
 };
 
 /// Runs it on the calling thread. Nothing: it succeeded. An error names the kernel.

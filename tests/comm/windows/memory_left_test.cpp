@@ -1,4 +1,4 @@
-#include "memory_left.hpp"
+#include "troupe/comm/memory_left.hpp"
 
 #include <doctest/doctest.h>
 #include <unistd.h>

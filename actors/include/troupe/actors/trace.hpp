@@ -58,11 +58,21 @@ enum class EdgeKind : std::uint8_t {
 [[nodiscard]] TROUPE_API const char* name_of(TaskOutcome outcome) noexcept;
 [[nodiscard]] TROUPE_API const char* name_of(EdgeKind kind) noexcept;
 
-/// The number of a task in a trace: tasks that a host submitted count up in the high half, the kernels of a
-/// chip program in the low half. For people: "17", and "17.3" for kernel 3 of chip task 17. 0: no task.
+/// The number of a task in a trace: tasks that a host submitted count up in the high half; below them are the
+/// member of a group (11 bits, 0: no group) and the kernels of a chip program (21 bits). For people: "17",
+/// "17.3" for kernel 3 of chip task 17, "17:1.3" for kernel 3 of member 1 of group 17. 0: no task.
 using TaskId = std::uint64_t;
 inline constexpr TaskId task_step = TaskId{1} << 32;
-constexpr TaskId chip_task(TaskId host_task, std::uint32_t number) noexcept { return host_task | number; }
+inline constexpr TaskId member_step = TaskId{1} << 21;
+inline constexpr std::uint64_t most_members = task_step / member_step - 1;
+/// What member `member` of a group task launches; `chip_task` of it numbers its kernels.
+constexpr TaskId member_task(TaskId group, std::uint32_t member) noexcept {
+  return group | (member % most_members + 1) * member_step;
+}
+/// `number` is below `member_step`.
+constexpr TaskId chip_task(TaskId launched, std::uint32_t number) noexcept {
+  return launched | number % member_step;
+}
 constexpr TaskId host_task_of(TaskId task) noexcept { return task / task_step * task_step; }
 [[nodiscard]] TROUPE_API std::string task_label(TaskId task);
 

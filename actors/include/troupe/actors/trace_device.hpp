@@ -21,7 +21,8 @@ class TROUPE_API DeviceTrace {
   /// `path` is the chip's, e.g. "node0/chip3".
   DeviceTrace(TraceSink& sink, std::string path);
 
-  /// The run `correlation` is the trace's task `task` and starts now or later. Tell before launching.
+  /// The run `correlation` is the trace's task `task` (`member_task` of a group's member) and starts now or
+  /// later. Tell before launching.
   void launched(std::uint64_t correlation, TaskId task);
   /// Its events are all there; forgets the number. Tell when its completion has arrived.
   void completed(std::uint64_t correlation);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "troupe/runtime/export.hpp"
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::comm {
@@ -12,13 +13,16 @@ namespace troupe::comm {
 /// the kernel's out-of-memory killer. An estimate: unreadable sources count as unlimited.
 ///
 /// `proc` and `cgroup` are the roots of the two file systems (tests pass their own).
-std::uint64_t memory_left(const std::string& proc = "/proc", const std::string& cgroup = "/sys/fs/cgroup");
+[[nodiscard]] TROUPE_API std::uint64_t memory_left(const std::string& proc = "/proc", const std::string& cgroup = "/sys/fs/cgroup");
+
+/// Smaller amounts are not worth the question, which reads files.
+inline constexpr std::uint64_t worth_asking = std::uint64_t{256} << 20;
 
 inline constexpr const char* room_hint = "ask for less, or raise the limits (ulimit -f, cgroup memory)";
 
 /// Whether that much may be reserved at all. To be asked first, because the kernel answers an excess with
 /// more than a refusal: with SIGXFSZ beyond the file-size limit, by killing somebody when memory is out.
 /// `what` is what is being done. Errors: no_memory.
-Result<void> check_room(std::uint64_t bytes, const std::string& what);
+[[nodiscard]] Result<void> check_room(std::uint64_t bytes, const std::string& what);
 
 }  // namespace troupe::comm
