@@ -12,8 +12,8 @@
 #include <limits>
 #include <string>
 
-#include "troupe/comm/memory_left.hpp"
 #include "system_error.hpp"
+#include "troupe/comm/memory_left.hpp"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U

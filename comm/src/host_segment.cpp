@@ -13,8 +13,8 @@
 #include <optional>
 #include <utility>
 
-#include "troupe/comm/memory_left.hpp"
 #include "system_error.hpp"
+#include "troupe/comm/memory_left.hpp"
 #include "troupe/comm/window.hpp"
 
 namespace troupe::comm {

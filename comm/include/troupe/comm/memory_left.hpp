@@ -13,7 +13,8 @@ namespace troupe::comm {
 /// the kernel's out-of-memory killer. An estimate: unreadable sources count as unlimited.
 ///
 /// `proc` and `cgroup` are the roots of the two file systems (tests pass their own).
-[[nodiscard]] TROUPE_API std::uint64_t memory_left(const std::string& proc = "/proc", const std::string& cgroup = "/sys/fs/cgroup");
+[[nodiscard]] TROUPE_API std::uint64_t memory_left(const std::string& proc = "/proc",
+                                                   const std::string& cgroup = "/sys/fs/cgroup");
 
 /// Smaller amounts are not worth the question, which reads files.
 inline constexpr std::uint64_t worth_asking = std::uint64_t{256} << 20;
