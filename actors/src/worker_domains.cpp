@@ -18,8 +18,10 @@ void WorkerActor::try_domain(WaitingDomain waiting) {
   const auto& spec = waiting.order.spec;
   const auto& chips = spec.chips;
   if (chips.empty() || chips.size() > comm::max_ranks) {
-    return refuse({Errc::bad_argument, "a domain has 1 to " + std::to_string(comm::max_ranks) +
-                                           " ranks, not " + std::to_string(chips.size())});
+    return refuse({Errc::bad_argument,
+                   "a domain has 1 to " + std::to_string(comm::max_ranks) + " ranks, not " +
+                       std::to_string(chips.size()),
+                   "use fewer chips, or several domains"});
   }
   if (std::set<int>(chips.begin(), chips.end()).size() != chips.size()) {
     return refuse({Errc::bad_argument, "a chip is named twice in one domain"});

@@ -83,7 +83,8 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
   place(sub, "--swimlane", run.swimlane, "Write the core tasks as swimlane JSON");
   place(sub, "--tensor-dump", run.tensor_dump, "Write the tensors before and after each kernel", "FOLDER");
   sub->add_option("--dump-only", run.dumped, "Dump kernels with this name only; * and ? stand for anything")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->needs("--tensor-dump");
   sub->footer(
       "Examples:\n"
       "  troupe run vector_add --platform a5sim\n"
@@ -208,14 +209,18 @@ std::string complaint(const CLI::ParseError& wrong, const std::vector<std::strin
   if (const auto colon = said.find(": 1 required "); colon != std::string_view::npos) {
     return std::string(said.substr(0, colon)) + " needs a value";
   }
+  if (dynamic_cast<const CLI::ExtrasError*>(&wrong) != nullptr) {
+    return "did not expect \"" + app.remaining(true).front() + "\"";
+  }
   if (!no_command) return wrong.what();
   const auto [asked, called] = innermost(app);
   // What stands where the command should: after the commands that were understood.
   const std::size_t depth = static_cast<std::size_t>(std::ranges::count(called, ' '));
   for (std::size_t i = depth; i < arguments.size(); ++i) {
     if (arguments[i] == "--log-level") ++i;  // with its value
-    if (i < arguments.size() && !arguments[i].starts_with('-'))
-      return "there is no command \"" + called + " " + arguments[i] + "\"";
+    if (i >= arguments.size()) break;
+    if (arguments[i].starts_with('-')) return "did not expect \"" + arguments[i] + "\" before a command";
+    return "there is no command \"" + called + " " + arguments[i] + "\"";
   }
   return called + " needs a command";
 }

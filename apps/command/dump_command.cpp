@@ -13,7 +13,7 @@ Result<void> export_text(const std::string& folder, const DumpEntry& entry, std:
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
   if (problem) {
-    return Error(Errc::cannot_write, "cannot make the folder \"" + folder + "\": " + problem.message());
+    return cannot_write(folder, problem.value());
   }
   // Only the number is of our making: names may contain anything.
   return write_file(folder + "/" + std::to_string(index) + ".txt", [&](std::ostream& out) {

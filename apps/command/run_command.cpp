@@ -168,7 +168,8 @@ int execute(const RunCommand& command, Console& console) {
         answer = ended == Ended::interrupted ? exit_interrupted : exit_out_of_time;
         progress.say(title + ": cancelled");
       } else if (report.error) {
-        answer = refuse(*report.error, exit_failed);
+        const bool refused = report.error->root() == Errc::bad_parameter;  // an example does not take it
+        answer = refuse(*report.error, refused ? exit_usage : exit_failed);
         tell_who_waited(report, command.graph.empty(), progress);
       } else if (command.runs == 1) {
         progress.say(title + ": " + plural(report.tasks, "task") + " in " + render_time(took));

@@ -113,8 +113,9 @@ Result<std::vector<DumpEntry>> read_dump(const std::string& folder) {
       const std::string why = doubt(entries.back(), file_bytes);
       if (!why.empty()) return bad(why);
     } catch (const std::exception& error) {
-      if (in.eof()) break;  // the last line of a run that died while it wrote
-      return bad(error.what());
+      if (in.eof()) break;                         // the last line of a run that died while it wrote
+      const std::string_view said = error.what();  // "[json.exception.parse_error.101] parse error at …"
+      return bad(std::string(said.substr(said.starts_with('[') ? said.find("] ") + 2 : 0)));
     }
   }
   if (number == 0) return bad("the file is empty");

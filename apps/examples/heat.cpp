@@ -91,7 +91,8 @@ TROUPE_KERNEL(copy_rows)(KernelArgs& k) {
 
 void heat(Orchestrator& node, std::uint32_t size, std::uint32_t steps) {
   const auto ranks = static_cast<std::uint32_t>(node.chips());
-  apps::expect(size >= 2 * ranks && size >= 3, "the plate has at least two rows per chip");
+  apps::require(size >= 3 && size / 2 >= ranks, "a plate of size " + std::to_string(size) + " is too small",
+                "at least 3, and two rows per chip");
   // All ranks lay out their window for the largest band, so that an address means the same on each.
   const std::uint32_t most = (size + ranks - 1) / ranks;
   DomainSpec spec;

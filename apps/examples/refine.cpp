@@ -15,6 +15,9 @@ TROUPE_KERNEL(newton_step)(KernelArgs& k) {
 }
 
 Program refine(Orchestrator& node, float number, float tolerance) {
+  apps::require(number > 0 && tolerance > 0,
+                "only numbers above 0 have a root to refine, to a tolerance above 0",
+                "--param number=2 --param tolerance=1e-5");
   auto x = node.tensor<float>({1}, number);
   for (int steps = 1;; ++steps) {
     auto change = node.alloc<float>({1});

@@ -78,7 +78,8 @@ Result<DeviceLibrary> DeviceLibrary::open(std::string_view path_or_name) {
   const auto version = reinterpret_cast<Version>(dlsym(library, "troupe_device_abi_version"));
   if (version == nullptr) {
     return Error{Errc::missing_symbol,
-                 "'" + path + "' lacks 'troupe_device_abi_version': it is not a troupe platform library"};
+                 "'" + path + "' lacks 'troupe_device_abi_version': it is not a troupe platform library",
+                 "platforms are called libtroupe_<name>.so; `troupe devices` lists those that are found"};
   }
   const auto answered = version();
   if (answered >> 16 != TROUPE_DEVICE_ABI_MAJOR) {

@@ -158,10 +158,11 @@ Result<Module> Module::open(const std::string& file) {
   const int problem = errno;
   const auto image = std::as_bytes(std::span(bytes));
   if (!readable)
-    return Error(Errc::module_unreadable,
-                 text("cannot read module \"", file, "\": ", std::strerror(problem)));
+    return Error(Errc::module_unreadable, text("cannot read module \"", file, "\": ", std::strerror(problem)),
+                 "a module is a shared object with TROUPE_MODULE in one of its source files");
   if (const std::string defect = module_file_defect(image); !defect.empty()) {
-    return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect));
+    return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect),
+                 "a module is a shared object for this machine; build it again");
   }
   // A bare file name would send the dynamic linker on a search of its own.
   const std::string place = file.find('/') == std::string::npos ? "./" + file : file;
@@ -169,7 +170,8 @@ Result<Module> Module::open(const std::string& file) {
   if (library == nullptr) {
     const char* why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc keeps it per thread
     return Error(Errc::module_unreadable,
-                 text("cannot load module \"", file, "\": ", why != nullptr ? why : "?"));
+                 text("cannot load module \"", file, "\": ", why != nullptr ? why : "?"),
+                 "every library that it was linked to has to be found: ldd shows which is not");
   }
   const auto refuse = [library](Error error) {
     dlclose(library);

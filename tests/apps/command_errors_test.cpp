@@ -131,7 +131,7 @@ TEST_CASE("a device that is named as a file stays a device") {
 }
 
 TEST_CASE("every command tells when its output cannot be written") {
-  for (const char* command : {"list", "devices", "version", "--help", "run heat --help"}) {
+  for (const char* command : {"list", "devices", "version", "--help", "run heat --help", "scenes --list"}) {
     const auto done = shell(std::string(TROUPE_TEST_COMMAND) + " " + command + " 2>&1 > /dev/full");
     CAPTURE(command);
     CHECK(done.exit == 3);

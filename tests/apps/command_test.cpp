@@ -79,6 +79,15 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
   };
   for (const auto& wrong : {Wrong{"", 2, "needs a command"},
                             {"dance", 2, "there is no command"},
+                            {"--dance", 2, "did not expect \"--dance\""},
+                            {"run hello --dance", 2, "did not expect \"--dance\""},
+                            {"run hello again", 2, "did not expect \"again\""},
+                            {"run hello --timeout 0", 2, "--timeout"},
+                            {"run hello --dump-only x", 2, "--tensor-dump"},
+                            {"run heat --param size=1", 2, "a plate of size 1 is too small"},
+                            {"run refine --param number=-1", 2, "only numbers above 0"},
+                            {"run allreduce --chips 65", 1, "1 to 64 ranks, not 65"},
+                            {"run hello --platform " + module, 3, "it is not a troupe platform library"},
                             {"run", 2, "PROGRAM"},
                             {"run no_such_example", 3, "no built-in program \"no_such_example\""},
                             {"run vector_add --chips 0", 2, "--chips"},
@@ -105,6 +114,9 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
     CHECK(done.exit == wrong.exit);
     CHECK(has(done.output, "troupe: "));
     CHECK(has(done.output, wrong.says));
+    // One sentence, and what to do.
+    CHECK(done.output.find("troupe: ") == done.output.rfind("troupe: "));
+    if (wrong.says != "this program always fails") CHECK(has(done.output, "hint: "));
   }
 }
 

@@ -167,6 +167,13 @@ int play_here(const Choice& choice, const Chosen& chosen, const troupe_module_v1
   return 1;
 }
 
+/// What was asked for and could not be printed was not answered.
+int printed(int answer) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return answer;
+  std::fprintf(stderr, "standard output cannot be written\n  hint: is the disk full?\n");
+  return answer == 0 ? 3 : answer;
+}
+
 }  // namespace
 
 int scene_main(int argc, char** argv, const troupe_module_v1& module, const std::vector<Scene>& scenes,
@@ -183,7 +190,7 @@ int scene_main(int argc, char** argv, const troupe_module_v1& module, const std:
   }
   if (choice->list) {
     for (const auto& one : chosen) std::printf("%s\n", one.name().c_str());
-    return 0;
+    return printed(0);
   }
   if (choice->child_of != 0) {
     if (!end_with(choice->child_of)) return 2;
@@ -216,7 +223,7 @@ int scene_main(int argc, char** argv, const troupe_module_v1& module, const std:
               summary.not_run.size());
   for (const auto& name : summary.flaky) std::printf("flaky: %s\n", name.c_str());
   for (const auto& name : summary.failed) std::printf("failed: %s\n", name.c_str());
-  return summary.exit_code();
+  return printed(summary.exit_code());
 }
 
 }  // namespace troupe::platform
