@@ -38,7 +38,7 @@ Worker NodeCore::get() {
   return worker;
 }
 
-// --- handle --------------------------------------------------------------------------------------------
+// --- handle --------------------------------------------------------------------------------------
 
 bool Handle::done() const { return ref_ && ref_->outcome->done(); }
 
@@ -96,7 +96,7 @@ Result<void> Handle::result() const {
   return {};
 }
 
-// --- callables -----------------------------------------------------------------------------------------
+// --- callables -----------------------------------------------------------------------------------
 
 void Node::load(const std::string& path) const { load(runtime::Module::open(path).value()); }
 void Node::load(const runtime::Module& module) const { core_->shared->callables->load(module).value(); }
@@ -113,7 +113,7 @@ void Node::add_function(const std::string& name, HostFunction function) const {
   add(host_callable(name, std::move(function)));
 }
 
-// --- programs ------------------------------------------------------------------------------------------
+// --- programs ------------------------------------------------------------------------------------
 
 void Node::run_bound(RunOptions options, BoundProgram program) const {
   const auto worker = core_->get();
@@ -173,7 +173,7 @@ void Node::run(std::string_view program, const Args& args, RunOptions options) c
   run_bound(std::move(options), callable->program(args.values));
 }
 
-// --- buffers and chips ---------------------------------------------------------------------------------
+// --- buffers and chips ---------------------------------------------------------------------------
 
 Tensor Node::host_tensor(const runtime::Shape& shape, runtime::DType dtype) const {
   return core_->shared->memory->tensor(shape, dtype).value();

@@ -17,7 +17,7 @@ void Args::refuse_scalar() const {
               "a task carries at most " + std::to_string(values.scalars.size()) + " scalars");
 }
 
-// --- waiters -------------------------------------------------------------------------------------------
+// --- waiters -------------------------------------------------------------------------------------
 
 Waiter::~Waiter() { node_->core_->forget(*this); }
 void Waiter::block() { node_->core_->block_on(*this); }
@@ -108,7 +108,7 @@ Scope::~Scope() {
   if (node_ != nullptr) node_->core_->end_scope();
 }
 
-// --- domains -------------------------------------------------------------------------------------------
+// --- domains -------------------------------------------------------------------------------------
 
 Tensor DomainRank::bytes(std::string_view name, runtime::DType dtype) const {
   const auto known = info_->buffers.find(name);
@@ -165,7 +165,7 @@ Domain Orchestrator::configured_domain(int chip) const {
                                      " has no communicator from its configuration");
 }
 
-// --- orchestrator --------------------------------------------------------------------------------------
+// --- orchestrator --------------------------------------------------------------------------------
 
 Orchestrator::Orchestrator(ProgramCore& core) : core_(&core), run_(core.run()) {}
 

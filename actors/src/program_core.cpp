@@ -285,7 +285,7 @@ void ProgramCore::flush(bool computing, std::optional<Await> await) {
   port_->send(std::move(submit), computing);
 }
 
-// --- waiting -------------------------------------------------------------------------------------------
+// --- waiting -------------------------------------------------------------------------------------
 
 void ProgramCore::wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit) {
   check_alive();

@@ -89,6 +89,7 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   if (bound >= 0) {
     if (in_order) {
       auto& lane = lanes_[static_cast<std::size_t>(bound)];
+      if (lane.torn) follow_all(bound);
       // The graph says "everything it needs is queued there", not what: it follows all that is.
       request.depends.assign(lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first),
                              lane.follow.end());
@@ -105,6 +106,17 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   ++in_flight_;
   if (tracer_) tracer_->dispatched(body, !in_order);
   effects_.ready.push_back(std::move(request));
+}
+
+/// What followed others has left the queue before them: nobody may rely on it to follow them.
+void RunState::follow_all(std::int32_t executor) {
+  auto& lane = lanes_[static_cast<std::size_t>(executor)];
+  lane.torn = false;
+  lane.follow.clear();
+  lane.first = 0;
+  for (const auto& record : records_) {
+    if (record && record->lane == executor) lane.follow.push_back(record->number);
+  }
 }
 
 /// The task is queued on that executor: dependents may join it there.
@@ -160,6 +172,7 @@ void RunState::leave_lane(const Record& record) {
   if (record.lane < 0) return;
   auto& lane = lanes_[static_cast<std::size_t>(record.lane)];
   --lane.load;
+  lane.torn = lane.torn || record.outcome != Outcome::done;
   if (lane.first < lane.follow.size() && lane.follow[lane.first] == record.number) {
     if (++lane.first * 2 > lane.follow.size()) {
       lane.follow.erase(lane.follow.begin(), lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first));

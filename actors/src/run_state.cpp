@@ -245,7 +245,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
 
 bool RunState::everything_ended(TaskNumber upto) { return records_.empty() || oldest_ > upto; }
 
-// --- failures ------------------------------------------------------------------------------------------
+// --- failures ------------------------------------------------------------------------------------
 
 /// The error of a task that failed, which from now on is the program's to handle.
 const Error* RunState::awaited_failure(TaskNumber task) {

@@ -130,6 +130,7 @@ class TROUPE_API RunState {
   void dispatch(Record& record, std::int32_t bound, bool in_order);
   void join_lane(Record& record, std::int32_t executor);
   void follow();
+  void follow_all(std::int32_t executor);
   void place_arguments(Arguments& args);
   std::byte* arena_base(std::uint32_t arena);
   void serve_read(Record& record);
@@ -172,6 +173,7 @@ class TROUPE_API RunState {
     std::uint32_t load = 0;    ///< tasks of this run there
     std::uint32_t budget = 0;  ///< followers it may still take along
     bool listed = false;       ///< in moving_
+    bool torn = false;         ///< `follow` may lack some: a task left without having run
   };
   std::vector<Lane> lanes_;
   std::vector<std::int32_t> moving_;  ///< lanes where dependents may join

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "cannot_write.hpp"
 #include "troupe/runtime/dtype.hpp"
 
 namespace troupe::actors {
@@ -26,9 +27,7 @@ const char* role_of(std::uint32_t tag) {
   }
 }
 
-Error cannot(const std::string& what, const std::string& hint) {
-  return {ErrorCode{3040, "bad_argument"}, "cannot dump tensors: " + what, hint};
-}
+std::string dump_in(const std::string& folder) { return "a tensor dump into \"" + folder + "\""; }
 
 }  // namespace
 
@@ -36,13 +35,15 @@ Result<std::unique_ptr<TensorDump>> TensorDump::create(const std::string& folder
                                                        std::string names) {
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
-  if (problem) return cannot("\"" + folder + "\": " + problem.message(), "may you write there?");
+  if (problem) return cannot_write(dump_in(folder), problem.value());
   if (std::filesystem::exists(folder + "/tensors.jsonl", problem)) {
-    return cannot("\"" + folder + "\" holds a dump already", "name a new folder, or remove that one");
+    return Error(Errc::bad_argument, "\"" + folder + "\" holds a tensor dump already",
+                 "name a new folder, or remove that one");
   }
+  errno = 0;
   std::unique_ptr<TensorDump> dump(new TensorDump(folder, max_bytes, std::move(names)));
   if (!dump->lines_ || !dump->elements_) {
-    return cannot("\"" + folder + "\" cannot be written", "may you write there?");
+    return cannot_write(dump_in(folder), errno);
   }
   return dump;
 }
@@ -60,6 +61,7 @@ void TensorDump::record(std::string_view chip, TaskId parent, const troupe_dump_
   const char* const name = record.name == nullptr ? "" : record.name;
   if (!names_.empty() && fnmatch(names_.c_str(), name, 0) != 0) return;
   const std::lock_guard lock(mutex_);
+  errno = 0;
   const bool fits = record.data != nullptr && record.bytes <= max_bytes_ - written_;
   nlohmann::ordered_json line = {
       {"task", task_label(chip_task(parent, static_cast<std::uint32_t>(record.task)))},
@@ -80,14 +82,16 @@ void TensorDump::record(std::string_view chip, TaskId parent, const troupe_dump_
     written_ += record.bytes;
   }
   lines_ << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n" << std::flush;
+  if (problem_ == 0 && (!lines_ || !elements_)) problem_ = errno;
 }
 
 Result<void> TensorDump::close() {
   const std::lock_guard lock(mutex_);
+  errno = 0;
   lines_.close();
   elements_.close();
   if (lines_ && elements_) return {};
-  return cannot("writing to \"" + folder_ + "\" failed", "is the disk full?");
+  return cannot_write(dump_in(folder_), problem_ != 0 ? problem_ : errno);
 }
 
 }  // namespace troupe::actors

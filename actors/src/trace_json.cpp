@@ -14,6 +14,7 @@
 #include <system_error>
 #include <unordered_map>
 
+#include "cannot_write.hpp"
 #include "troupe/actors/trace_sink.hpp"
 
 namespace troupe::actors {
@@ -236,12 +237,6 @@ class TraceWriter {
   std::unordered_map<TaskId, Ends> ends_;
 };
 
-Error cannot_write(const std::string& path) {
-  return Error(ErrorCode{3040, "bad_argument"},
-               "cannot write the trace to \"" + path + "\": " + std::generic_category().message(errno),
-               "does the folder exist, and may you write there?");
-}
-
 }  // namespace
 
 void write_chrome_trace(const Trace& trace, std::ostream& out) { TraceWriter(trace, out).write(); }
@@ -253,18 +248,20 @@ Result<void> write_chrome_trace(const Trace& trace, const std::string& path) {
   const bool replace =
       kind == std::filesystem::file_type::regular || kind == std::filesystem::file_type::not_found;
   const std::string partial = replace ? path + ".part" + std::to_string(::getpid()) : path;
+  const auto what = "the trace to \"" + path + "\"";
   {
+    errno = 0;
     std::ofstream out(partial, std::ios::binary);
     if (out) write_chrome_trace(trace, out);
     out.close();
     if (!out) {
-      Error error = cannot_write(path);
+      Error error = cannot_write(what, errno);
       if (replace) (void)std::remove(partial.c_str());
       return error;
     }
   }
   if (replace && std::rename(partial.c_str(), path.c_str()) != 0) {
-    Error error = cannot_write(path);
+    Error error = cannot_write(what, errno);
     (void)std::remove(partial.c_str());
     return error;
   }

@@ -84,7 +84,7 @@ Result<ChipAccess> WorkerActor::chip_of(std::int32_t index) const {
   return ChipAccess{it.chip, it.incarnation};
 }
 
-// --- the end -------------------------------------------------------------------------------------------
+// --- the end -------------------------------------------------------------------------------------
 
 caf::typed_response_promise<bool> WorkerActor::stop_all() {
   auto promise = make_response_promise<bool>();

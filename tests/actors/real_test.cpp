@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <random>
+#include <string>
 #include <thread>
 
 #include "support/random.hpp"
@@ -81,11 +83,22 @@ std::size_t entries(const char* folder) {
   return count;
 }
 
-/// What a process has that outlives objects: files (windows are files, too) and threads.
+/// Memory that this process shares and has mapped: windows, arenas, staging. Not what lies in /dev/shm, which
+/// belongs to everybody.
+std::size_t shared_mappings() {
+  std::size_t count = 0;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    count += line.find("/memfd:troupe") != line.npos || line.find("/dev/shm/") != line.npos ? 1 : 0;
+  }
+  return count;
+}
+
+/// What a process has that outlives objects: files (windows are files, too), shared memory and threads.
 struct Belongings {
   std::size_t files = entries("/proc/self/fd");
+  std::size_t shared = shared_mappings();
   std::size_t threads = entries("/proc/self/task");
-  friend bool operator==(const Belongings&, const Belongings&) = default;
 };
 
 void wait_inside(int count) {
@@ -132,6 +145,16 @@ TEST_CASE("real chips killed at any moment: runs end right or with a typed error
             for (int i = 0; i < 10; ++i) n.submit("real_increment", inout(b), on_chip(2));
           },
           node.tensor<float>({64}));
+      auto together = node.submit([](Orchestrator& n) -> Program {
+        DomainSpec spec;
+        spec.chips = chips(0, 2);
+        spec.buffers = {{"flags", 64}};
+        auto domain = co_await n.allocate_domain(spec);
+        n.submit_group("real_ring", domain.each([](auto& rank) {
+          return args(inout(rank.template buffer<std::int32_t>("flags")), rank.context());
+        }));
+        co_await n.drained();
+      });
       for (auto spin = random() % 2000; spin > 0; --spin) std::this_thread::yield();
       kill(node, 0);
       if (random() % 2 == 0) kill(node, 1);
@@ -146,7 +169,13 @@ TEST_CASE("real chips killed at any moment: runs end right or with a typed error
       CHECK_MESSAGE(tried, render(tried ? Error(Errc::bad_argument, "") : tried.error()),
                     "; TROUPE_SEED=", seed);
       CHECK(elsewhere.result());
+      if (const auto met = together.result(); !met) {
+        CHECK_MESSAGE((met.error() == Errc::chip_lost || met.error().root() == Errc::data_lost ||
+                       met.error().root() == comm::Errc::peer_lost),
+                      render(met.error()), "; TROUPE_SEED=", seed);
+      }
     }
+    CHECK(shared_mappings() > before.shared);  // arenas at least: the count sees what it is for
     // Whatever happened: the node works. The last kill may still be on its way, so tasks may need another
     // try.
     auto x = node.tensor<float>({64}), y = node.tensor<float>({64});
@@ -169,6 +198,7 @@ TEST_CASE("real chips killed at any moment: runs end right or with a typed error
     after = Belongings();
   }
   CHECK(after.files == before.files);
+  CHECK(after.shared == before.shared);
   CHECK(after.threads <= before.threads);
 }
 

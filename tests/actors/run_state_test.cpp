@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/platform/errc.hpp"
 
 using namespace troupe::actors;
 using namespace troupe;
@@ -58,6 +59,7 @@ struct Bench {
   float memory[4] = {};
   runtime::Tensor x = runtime::Tensor::host(&memory[0], {1});
   runtime::Tensor y = runtime::Tensor::host(&memory[1], {1});
+  runtime::Tensor z = runtime::Tensor::host(&memory[2], {1});
 };
 
 using runtime::in;
@@ -115,6 +117,52 @@ TEST_CASE("run: a skipped task that was not poisoned goes out again") {
   REQUIRE(bench.advance().finished);
   CHECK(bench.effects.finished->completed == 2);
   CHECK(bench.effects.finished->error);
+}
+
+TEST_CASE("run: what joins a queue after a task was skipped there still follows what is left of it") {
+  Bench bench;
+  bench.submit({inout(bench.x)});  // 1
+  bench.submit({inout(bench.y)});  // 2, independent
+  bench.submit({in(bench.y)});     // 3 needs 2, but follows 1 in the queue too
+  REQUIRE(bench.advance().ready.size() == 3);
+  bench.end(1, Outcome::failed, ghost());
+  bench.end(3, Outcome::skipped);  // at once, while 2 is still inside
+  CHECK(bench.advance().ready.empty());
+  bench.submit({inout(bench.z)});  // 4, independent
+  bench.submit({in(bench.y)});     // 5: nothing stands between it and its producer any more
+  const auto& ready = bench.advance().ready;
+  REQUIRE(ready.size() == 2);
+  CHECK(ready[0].key.task == 4);
+  CHECK(ready[1].depends == std::vector<TaskNumber>{2, 4});
+}
+
+TEST_CASE("run: the error of a group is its cause, even when a member that was asked to end answers first") {
+  Bench bench(2);
+  auto extras = std::make_shared<SubmitExtras>();
+  extras->members = {{{inout(bench.x)}, {}}, {{inout(bench.y)}, {}}};
+  bench.submit({}, extras);
+  bench.advance();
+  auto member = [&](std::uint32_t number, Outcome outcome, Error error) {
+    RunResults results;
+    auto key = bench.out.at(1).key;
+    key.member = number;
+    results.results.push_back({key, 0, static_cast<std::int32_t>(number), outcome, std::move(error)});
+    bench.run->results(results);
+  };
+  SUBCASE("the aborted one first") {
+    member(0, Outcome::cancelled, Error(platform::Errc::aborted, "asked to end"));
+    member(1, Outcome::failed, ghost());
+  }
+  SUBCASE("the cause first") {
+    member(1, Outcome::failed, ghost());
+    member(0, Outcome::cancelled, Error(platform::Errc::aborted, "asked to end"));
+  }
+  bench.run->program_ended({});
+  const auto report = *bench.advance().finished;
+  REQUIRE(report.error);
+  CHECK(*report.error == Errc::task_failed);
+  CHECK(report.error->path() == "node0/chip1");
+  CHECK(report.error->root().message() == "a ghost");
 }
 
 TEST_CASE("run: awaiting a poisoned task takes over the failure behind it") {

@@ -2,12 +2,16 @@
 
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "support/temporary_folder.hpp"
+#include "troupe/actors/errc.hpp"
+#include "troupe/actors/tensor_dump.hpp"
 #include "troupe/actors/trace_device.hpp"
 #include "troupe/actors/trace_sink.hpp"
 
@@ -172,8 +176,31 @@ TEST_CASE("a trace that cannot be written is an error that names the file") {
   const Trace trace;
   const Result<void> result = write_chrome_trace(trace, "/no/such/folder/out.json");
   REQUIRE_FALSE(result);
-  CHECK(result.error().code().name == "bad_argument");
+  CHECK(result.error() == Errc::cannot_write);
   CHECK(result.error().message().find("/no/such/folder/out.json") != std::string::npos);
+  const Result<void> full = write_chrome_trace(trace, "/dev/full");
+  REQUIRE_FALSE(full);
+  CHECK(full.error() == Errc::cannot_write);
+  CHECK(full.error().hint() == "the disk is full");
+}
+
+TEST_CASE("a tensor dump on a disk that is full says so at the end") {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_symlink("/dev/full", folder / "tensors.bin");
+  auto dump = TensorDump::create(folder.path()).value();
+  const float element = 1;
+  troupe_dump_record record{};
+  record.name = "step";
+  record.ndims = 1;
+  record.shape[0] = 1;
+  record.data = &element;
+  record.bytes = sizeof element;
+  dump->record("node0/chip0", 1, record);
+  dump->record("node0/chip0", 2, record);
+  const auto closed = dump->close();
+  REQUIRE_FALSE(closed);
+  CHECK(closed.error() == Errc::cannot_write);
+  CHECK(closed.error().hint() == "the disk is full");
 }
 
 TEST_CASE("kernels of a group have numbers of their own on each chip and the group as their parent") {

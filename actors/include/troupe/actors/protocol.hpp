@@ -76,7 +76,7 @@ struct TaskResult {
   std::optional<Error> error;
 };
 
-// --- executor: what chip, sub-worker and worker have in common --------------------------------------------
+// --- executor: what chip, sub-worker and worker have in common -----------------------------------
 
 /// Results of a batch of requests, to whoever sent them. `executor` is the number the worker gave. A request
 /// is answered when nothing of it touches memory any more; `gone`: so for all, of an executor that has ended.
@@ -114,7 +114,7 @@ using Executor =
                      caf::replies_to<GetStatus>::with<ExecutorStatus>,  // what it is doing now
                      caf::replies_to<Why>::with<std::string>>;          //
 
-// --- chip ----------------------------------------------------------------------------------------------
+// --- chip ----------------------------------------------------------------------------------------
 
 /// Ends of device runs, from the device's threads, in batches.
 struct DeviceDone {
@@ -212,7 +212,7 @@ using Chip = Executor::extend<
     caf::reacts_to<WindowAbort>,                                      // any phase: ends every wait on it
     caf::reacts_to<WindowRelease>>;                                   // no task uses it any more
 
-// --- program and run -----------------------------------------------------------------------------------
+// --- program and run -----------------------------------------------------------------------------
 
 /// To a program: so many of its tasks have ended since it began.
 struct Credit {
@@ -298,7 +298,7 @@ using Run = caf::typed_actor<caf::reacts_to<Submit>,                    // hot
                              caf::reacts_to<ReleaseDomain>,             //
                              caf::replies_to<Why>::with<std::string>>;  //
 
-// --- communicator --------------------------------------------------------------------------------------
+// --- communicator --------------------------------------------------------------------------------
 
 /// Forms the domain over its chips: all windows or none.
 struct Form {};
@@ -319,7 +319,7 @@ using Communicator = caf::typed_actor<caf::replies_to<Form>::with<Result<DomainI
                                       caf::reacts_to<MemberReset>,                      //
                                       caf::reacts_to<Dissolve>>;
 
-// --- worker --------------------------------------------------------------------------------------------
+// --- worker --------------------------------------------------------------------------------------
 
 /// Admit a run. Answered once it may start: a program of the caller's own thread then drives it, any other is
 /// started by the worker.

@@ -47,6 +47,7 @@ class TROUPE_API TensorDump {
   std::mutex mutex_;  // guards everything below
   std::ofstream lines_, elements_;
   std::uint64_t written_ = 0;
+  int problem_ = 0;  ///< errno of the first write that failed
 };
 
 }  // namespace troupe::actors
