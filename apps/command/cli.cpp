@@ -210,15 +210,17 @@ std::string complaint(const CLI::ParseError& wrong, const std::vector<std::strin
     return std::string(said.substr(0, colon)) + " needs a value";
   }
   if (dynamic_cast<const CLI::ExtrasError*>(&wrong) != nullptr) {
-    return "did not expect \"" + app.remaining(true).front() + "\"";
+    return "did not expect \"" + std::string(said.substr(said.find(": ") + 2)) + "\"";
   }
   if (!no_command) return wrong.what();
   const auto [asked, called] = innermost(app);
   // What stands where the command should: after the commands that were understood.
   const std::size_t depth = static_cast<std::size_t>(std::ranges::count(called, ' '));
   for (std::size_t i = depth; i < arguments.size(); ++i) {
-    if (arguments[i] == "--log-level") ++i;  // with its value
-    if (i >= arguments.size()) break;
+    if (arguments[i].starts_with("--log-level")) {
+      if (arguments[i] == "--log-level") ++i;  // with its value
+      continue;
+    }
     if (arguments[i].starts_with('-')) return "did not expect \"" + arguments[i] + "\" before a command";
     return "there is no command \"" + called + " " + arguments[i] + "\"";
   }

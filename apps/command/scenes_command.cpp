@@ -139,7 +139,7 @@ int execute(const ScenesCommand& command, Console& console) {
       console.err << "scenes: cancelled\n";
       return exit_interrupted;
     }
-    if (*played == exit_usage || *played == exit_out_of_time) {
+    if (*played == exit_usage || *played == exit_out_of_time || *played == exit_cannot_start) {
       answer = *played;
     } else if (*played != 0 && answer != exit_out_of_time) {
       answer = exit_failed;

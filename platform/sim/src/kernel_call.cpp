@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "addresses.hpp"
 #include "sim_hooks.hpp"
 #include "troupe/comm/errc.hpp"
 #include "troupe/comm/one_sided.hpp"
@@ -120,8 +121,7 @@ std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call) {
 FlagPlace KernelHost::place_of(const KernelCall& call, const void* flag) const {
   const auto address = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(flag));
   for (std::uint32_t i = 0; i < call.tensors; ++i) {
-    const auto& tensor = *reinterpret_cast<const runtime::TensorDescriptor*>(
-        call.words[i]);  // NOLINT(performance-no-int-to-ptr)
+    const auto& tensor = *pointer<runtime::TensorDescriptor>(static_cast<std::uint64_t>(call.words[i]));
     const auto size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
     const auto first = tensor.address + tensor.start_offset * size;
     if (address >= first && address - first < tensor.extent * size) {
