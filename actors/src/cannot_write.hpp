@@ -9,8 +9,8 @@
 
 namespace troupe::actors {
 
-/// `what` ("the trace to \"x.json\"") could not be written. `problem`: the errno of whoever failed; 0: a stream
-/// that does not say why.
+/// `what` ("the trace to \"x.json\"") could not be written. `problem`: the errno of whoever failed; 0: a
+/// stream that does not say why.
 inline Error cannot_write(const std::string& what, int problem) {
   return {Errc::cannot_write,
           "cannot write " + what + ": " +
