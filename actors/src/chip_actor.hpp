@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "chip_state.hpp"
-#include "messages.hpp"
 #include "services.hpp"
+#include "troupe/actors/messages.hpp"
 
 namespace troupe::actors {
 

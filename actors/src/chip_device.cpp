@@ -27,16 +27,24 @@ std::string sentence(const troupe_core_status& core, std::uint64_t now) {
 
 }  // namespace
 
-Result<std::uint64_t> ChipState::malloc(std::uint64_t bytes) {
-  if (life_ != Life::ready) return wrong_state("malloc");
-  return context_->malloc(bytes);
+/// Something of an earlier life of the chip is meant, which is gone.
+std::optional<Error> ChipState::of_another_life(std::string_view call, std::uint32_t incarnation) const {
+  if (life_ != Life::ready) return wrong_state(call);
+  if (incarnation == identity_.incarnation) return std::nullopt;
+  return Error(Errc::data_lost, identity_.name + ": " + std::string(call) +
+                                    ": what is meant died with an earlier life of the chip");
 }
 
-Result<bool> ChipState::free(std::uint64_t address) {
-  if (life_ != Life::ready) return wrong_state("free");
-  auto freed = context_->free(address);
+Result<std::uint64_t> ChipState::malloc(const DeviceMalloc& request) {
+  if (auto error = of_another_life("malloc", request.incarnation)) return *error;
+  return context_->malloc(request.bytes);
+}
+
+Result<bool> ChipState::free(const DeviceFree& request) {
+  if (auto error = of_another_life("free", request.incarnation)) return *error;
+  auto freed = context_->free(request.address);
   if (freed || !(freed.error() == platform::Errc::busy)) return done(freed);
-  busy_memory_.push_back(address);
+  busy_memory_.push_back(request.address);
   return true;
 }
 
@@ -54,7 +62,7 @@ void ChipState::release_waiting() {
 }
 
 Result<bool> ChipState::copy(DeviceCopy& copy) {
-  if (life_ != Life::ready) return wrong_state(copy.to_device ? "copy_to" : "copy_from");
+  if (auto error = of_another_life(copy.to_device ? "copy_to" : "copy_from", copy.incarnation)) return *error;
   const auto piece = std::min(copy_piece, copy.bytes - copy.done);
   auto* host = static_cast<std::byte*>(copy.host) + copy.done;
   const auto address = copy.address + copy.done;
@@ -66,7 +74,9 @@ Result<bool> ChipState::copy(DeviceCopy& copy) {
 }
 
 Result<bool> ChipState::stage(StageBuffer& stage) {
-  if (life_ != Life::ready) return wrong_state(stage.to_device ? "copy_to" : "copy_from");
+  if (auto error = of_another_life(stage.to_device ? "copy_to" : "copy_from", stage.incarnation)) {
+    return *error;
+  }
   // Through a buffer of ours, not the mapping: a file that shrinks meanwhile is then an error, not a signal.
   std::vector<std::byte> bounce(static_cast<std::size_t>(std::min(copy_piece, stage.bytes - stage.done)));
   const auto address = stage.address + stage.done;
@@ -84,7 +94,7 @@ Result<bool> ChipState::stage(StageBuffer& stage) {
 }
 
 Result<WindowOffer> ChipState::create_window(const WindowCreate& request) {
-  if (life_ != Life::ready) return wrong_state("window_create");
+  if (auto error = of_another_life("window_create", request.incarnation)) return *error;
   WindowOffer offer;
   auto window = context_->window_create(request.spec, offer.blob);
   if (!window) return window.error();
@@ -93,7 +103,7 @@ Result<WindowOffer> ChipState::create_window(const WindowCreate& request) {
 }
 
 Result<troupe_window_view> ChipState::import_window(const WindowImport& request) {
-  if (life_ != Life::ready) return wrong_state("window_import");
+  if (auto error = of_another_life("window_import", request.incarnation)) return *error;
   if (request.commit) return context_->window_commit(request.window);
   for (std::uint32_t rank = 0; rank < request.blobs.size(); ++rank) {
     if (auto imported = context_->window_import(request.window, rank, request.blobs[rank]); !imported) {
@@ -105,11 +115,12 @@ Result<troupe_window_view> ChipState::import_window(const WindowImport& request)
 
 void ChipState::abort_window(const WindowAbort& request) {
   // Fails only when the window or the device is gone already, which is what was wanted.
-  if (life_ == Life::ready) (void)context_->window_abort(request.window, request.code, request.rank);
+  if (!of_another_life("window_abort", request.incarnation))
+    (void)context_->window_abort(request.window, request.code, request.rank);
 }
 
 Result<void> ChipState::release_window(const WindowRelease& request) {
-  if (life_ != Life::ready) return {};  // it went with the device
+  if (of_another_life("window_release", request.incarnation)) return {};  // it went with the device
   auto released = context_->window_release(request.window);
   if (released || !(released.error() == platform::Errc::busy)) return released;
   busy_windows_.push_back(request.window);

@@ -282,14 +282,13 @@ TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
   flight.ended = true;
   const auto body = std::move(flight.body);
   --in_flight_;
-  ++completed_;
   if (end.code != 0) result.error = platform::device_error(end.code, end.message);
   if (tracer_) {
     tracer_->ended(end.correlation, *body, flight.key, end.started, end.finished,
                    result.error ? &*result.error : nullptr);
   }
+  ++(end.code == 0 ? completed_ : failed_);
   if (end.code == 0) return result;
-  ++failed_;
   remember_failure(flight.key);
   result.error = platform::device_error(end.code, end.message);
   switch (end.code) {

@@ -76,8 +76,8 @@ class TROUPE_API ChipState {
   /// Everything in flight, as lost: for an actor that ends while the device runs.
   std::vector<TaskResult> abandon(const Error& reason);
 
-  Result<std::uint64_t> malloc(std::uint64_t bytes);
-  Result<bool> free(std::uint64_t address);
+  Result<std::uint64_t> malloc(const DeviceMalloc& request);
+  Result<bool> free(const DeviceFree& request);
   /// Copies one piece; true when all is done.
   Result<bool> copy(DeviceCopy& copy);
   Result<bool> stage(StageBuffer& stage);
@@ -103,6 +103,7 @@ class TROUPE_API ChipState {
   };
 
   Error wrong_state(std::string_view call) const;
+  std::optional<Error> of_another_life(std::string_view call, std::uint32_t incarnation) const;
   Result<std::uint64_t> callable_id(const Callable& callable);
   std::optional<TaskResult> prepare(TaskRequest& request);
   void launch_queued(std::vector<TaskResult>& out);

@@ -1,192 +1,112 @@
 #include "communicator.hpp"
 
+#include <map>
+
 #include "recorder.hpp"
 #include "troupe/actors/errc.hpp"
-#include "troupe/comm/errc.hpp"
-#include "troupe/comm/window.hpp"
 
 namespace troupe::actors {
 namespace {
 
 constexpr std::uint64_t buffer_alignment = 64;
 
-/// A domain's life: idle → creating → importing → formed → (revoked) → released. All windows or none: an
-/// error or a death on the way takes back what was made.
 class CommunicatorActor : public Communicator::base {
  public:
   CommunicatorActor(caf::actor_config& config, std::shared_ptr<Services> services, DomainInfo layout,
                     std::uint64_t window_bytes, std::vector<DomainMember> members, std::string path)
       : Communicator::base(config),
         services_(std::move(services)),
-        info_(std::move(layout)),
-        window_bytes_(window_bytes),
         path_(std::move(path)),
-        members_(std::move(members)),
-        windows_(members_.size(), 0),
-        blobs_(members_.size()) {}
+        state_(std::move(layout), window_bytes, members, path_) {
+    for (auto& member : members) members_.push_back(std::move(member.handle));
+  }
 
   const char* name() const override { return "communicator"; }
 
   behavior_type make_behavior() override {
-    set_down_handler([this](caf::down_msg& down) { member_down(down); });
+    set_down_handler([this](caf::down_msg& down) {
+      for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
+        if (members_[rank].address() == down.source) state_.member_lost(rank);
+      }
+      flush();
+    });
     return {
         [this](const Form&) { return form(); },
-        [this](const Hold& hold) {
-          holds_ += hold.delta;
-          release_if_unused();
-        },
-        [this](const MemberReset& reset) {
-          for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
-            if (members_[rank].chip == reset.chip) member_lost(rank);
-          }
-        },
-        [this](const Dissolve&) {
-          dissolving_ = true;
-          release_if_unused();
-        },
+        [this](const Hold& hold) { state_.hold(hold.delta), flush(); },
+        [this](const MemberReset& reset) { state_.member_reset(reset.chip), flush(); },
+        [this](const Barrier& barrier) { return arrive(barrier); },
+        [this](const Withdraw& over) { state_.withdraw(over.run), flush(); },
+        [this](const Dissolve&) { state_.dissolve(), flush(); },
     };
   }
 
   void on_exit() override {
     if (formed_at_ != unknown_time) {
-      services_->recorder()->lived(path_, "domain", "domain of " + std::to_string(members_.size()) + " chips",
+      services_->recorder()->lived(path_, "domain", "domain of " + std::to_string(state_.ranks()) + " chips",
                                    formed_at_);
     }
-    take_back();
-    for (auto& member : members_) member.handle = nullptr;
+    state_.end();
+    send_out(state_.take());
+    members_.clear();
   }
 
  private:
-  enum class Phase : std::uint8_t { idle, creating, importing, formed, failed };
-
   caf::typed_response_promise<Result<DomainInfo>> form() {
-    promise_ = make_response_promise<Result<DomainInfo>>();
-    phase_ = Phase::creating;
-    const auto id = comm::DomainId::fresh();
-    if (!id) {
-      fail(id.error());
-      return promise_;
-    }
-    for (const auto& member : members_) monitor(member.handle);
-    open_ = members_.size();
-    for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
-      WindowCreate create;
-      create.spec.domain[0] = id->high;
-      create.spec.domain[1] = id->low;
-      create.spec.epoch = info_.epoch;
-      create.spec.bytes = window_bytes_;
-      create.spec.rank = rank;
-      create.spec.rank_count = static_cast<std::uint32_t>(members_.size());
-      request(members_[rank].handle, caf::infinite, create)
-          .then([this, rank](const Result<WindowOffer>& offer) { created(rank, offer); },
-                [this, rank](const caf::error&) { created(rank, lost(rank)); });
-    }
-    return promise_;
+    forming_ = make_response_promise<Result<DomainInfo>>();
+    for (const auto& member : members_) monitor(member);
+    state_.form(comm::DomainId::fresh());
+    auto promise = forming_;
+    flush();
+    return promise;
+  }
+  caf::typed_response_promise<Result<std::uint64_t>> arrive(const Barrier& barrier) {
+    auto promise = make_response_promise<Result<std::uint64_t>>();
+    waiting_.emplace(++tickets_, promise);
+    state_.arrive(barrier, tickets_);
+    flush();
+    return promise;
   }
 
-  void created(std::uint32_t rank, const Result<WindowOffer>& offer) {
-    if (offer) {
-      windows_[rank] = offer->window;
-      blobs_[rank] = offer->blob;
+  /// Sends what the message that was handled led to.
+  void flush() {
+    auto effects = state_.take();
+    const bool over = effects.over;
+    send_out(std::move(effects));
+    if (over) quit();
+  }
+  void send_out(CommunicatorEffects effects) {
+    for (const auto& [rank, create] : effects.creates) {
+      request(members_[rank], caf::infinite, create)
+          .then([this, r = rank](const Result<WindowOffer>& offer) { state_.created(r, offer), flush(); },
+                [this, r = rank](const caf::error&) { state_.created(r, state_.lost(r)), flush(); });
     }
-    --open_;
-    if (phase_ == Phase::failed) return take_back();
-    if (!offer) return fail(offer.error().inside(members_[rank].name));
-    if (open_ > 0) return;
-    phase_ = Phase::importing;
-    open_ = members_.size();
-    for (std::uint32_t r = 0; r < members_.size(); ++r) {
-      request(members_[r].handle, caf::infinite, WindowImport{windows_[r], false, blobs_})
-          .then([this, r](const Result<troupe_window_view>& ready) { imported(r, ready); },
-                [this, r](const caf::error&) { imported(r, lost(r)); });
+    for (auto& [rank, import] : effects.imports) {
+      request(members_[rank], caf::infinite, std::move(import))
+          .then([this, r = rank](const Result<troupe_window_view>& v) { state_.imported(r, v), flush(); },
+                [this, r = rank](const caf::error&) { state_.imported(r, state_.lost(r)), flush(); });
     }
-  }
-
-  void imported(std::uint32_t rank, const Result<troupe_window_view>& ready) {
-    --open_;
-    if (phase_ == Phase::failed) return take_back();
-    if (!ready) return fail(ready.error().inside(members_[rank].name));
-    if (open_ > 0) return;
-    open_ = members_.size();
-    for (std::uint32_t r = 0; r < members_.size(); ++r) {
-      request(members_[r].handle, caf::infinite, WindowImport{windows_[r], true, {}})
-          .then([this, r](const Result<troupe_window_view>& view) { committed(r, view); },
-                [this, r](const caf::error&) { committed(r, lost(r)); });
+    for (const auto& [rank, abort] : effects.aborts) send(members_[rank], abort);
+    for (const auto& [rank, release] : effects.releases) send(members_[rank], release);
+    for (auto& [ticket, answer] : effects.barriers) {
+      auto known = waiting_.extract(ticket);
+      known.mapped().deliver(std::move(answer));
     }
-  }
-
-  void committed(std::uint32_t rank, const Result<troupe_window_view>& view) {
-    --open_;
-    if (phase_ == Phase::failed) return take_back();
-    if (!view) return fail(view.error().inside(members_[rank].name));
-    const auto& member = members_[rank];
-    info_.ranks[rank] = {
-        member.chip,           member.arena,     device_generation(member.incarnation, info_.id),
-        view->context_address, view->local_base, view->bytes};
-    if (open_ > 0) return;
-    phase_ = Phase::formed;
-    if (const auto& recorder = services_->recorder()) formed_at_ = recorder->now();
-    promise_.deliver(Result<DomainInfo>(info_));
-    release_if_unused();
-  }
-
-  Error lost(std::uint32_t rank) const {
-    return {comm::Errc::peer_lost,
-            path_ + ": rank " + std::to_string(rank) + " (" + members_[rank].name + ") is gone"};
-  }
-
-  void member_down(const caf::down_msg& down) {
-    for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
-      if (members_[rank].handle && members_[rank].handle.address() == down.source) member_lost(rank);
+    if (!effects.warning.empty()) services_->warn(path_, effects.warning);
+    if (effects.formed) {
+      if (const auto& recorder = services_->recorder(); recorder && *effects.formed) {
+        formed_at_ = recorder->now();
+      }
+      forming_.deliver(*std::move(effects.formed));
     }
-  }
-  void member_lost(std::uint32_t rank) {
-    if (!members_[rank].handle) return;
-    const auto error = lost(rank);
-    windows_[rank] = 0;  // died with its chip
-    members_[rank].handle = nullptr;
-    // Ends every wait on the domain, in kernels too; the windows stay until their tasks have ended.
-    for (std::uint32_t other = 0; other < members_.size(); ++other) {
-      if (windows_[other] == 0) continue;
-      send(members_[other].handle,
-           WindowAbort{windows_[other], static_cast<std::int32_t>(comm::Errc::peer_lost), rank});
-    }
-    services_->warn(path_, error.message() + "; the domain is revoked");
-    if (phase_ == Phase::creating || phase_ == Phase::importing) fail(error.inside(members_[rank].name));
-  }
-
-  void fail(const Error& error) {
-    phase_ = Phase::failed;
-    promise_.deliver(Result<DomainInfo>(error));
-    take_back();
-    if (open_ == 0) quit();
-  }
-
-  void take_back() {
-    for (std::size_t rank = 0; rank < windows_.size(); ++rank) {
-      const auto window = std::exchange(windows_[rank], 0);
-      if (window != 0 && members_[rank].handle) send(members_[rank].handle, WindowRelease{window});
-    }
-    if (phase_ == Phase::failed && open_ == 0) quit();
-  }
-
-  void release_if_unused() {
-    if (!dissolving_ || holds_ > 0 || phase_ != Phase::formed) return;
-    quit();
   }
 
   std::shared_ptr<Services> services_;
-  DomainInfo info_;
-  std::uint64_t window_bytes_;
   std::string path_;
-  std::vector<DomainMember> members_;
-  std::vector<std::uint64_t> windows_;
-  std::vector<troupe_window_blob> blobs_;
-  caf::typed_response_promise<Result<DomainInfo>> promise_;
-  Phase phase_ = Phase::idle;
-  std::size_t open_ = 0;
-  std::int64_t holds_ = 0;
-  bool dissolving_ = false;
+  std::vector<Chip> members_;  ///< by rank
+  CommunicatorState state_;
+  caf::typed_response_promise<Result<DomainInfo>> forming_;
+  std::map<std::uint64_t, caf::typed_response_promise<Result<std::uint64_t>>> waiting_;  ///< at the barrier
+  std::uint64_t tickets_ = 0;
   std::int64_t formed_at_ = unknown_time;  ///< only while a trace is taken
 };
 

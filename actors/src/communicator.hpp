@@ -4,19 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "messages.hpp"
+#include "communicator_state.hpp"
 #include "services.hpp"
+#include "troupe/actors/messages.hpp"
 
 namespace troupe::actors {
-
-/// One member of a domain: which chip, in which life.
-struct DomainMember {
-  std::int32_t chip = -1;
-  std::uint32_t incarnation = 0;
-  std::uint32_t arena = 0;
-  std::string name;
-  Chip handle;
-};
 
 /// The offsets of a domain's buffers in every window, 64-byte aligned, and the window that holds them; an
 /// error when names repeat, a size overflows or they do not fit the window asked for.

@@ -22,6 +22,7 @@ class ActorPort final : public ProgramPort {
   void send(ReadDone done) override { self_->send(run_, done); }
   void send(OpenDomain open) override { self_->send(run_, std::move(open)); }
   void send(ReleaseDomain release) override { self_->send(run_, release); }
+  void send(EnterBarrier enter) override { self_->send(run_, enter); }
   void send(ProgramEnded ended) { self_->send(run_, std::move(ended)); }
   bool may_block() const override { return false; }
   void block() override {}

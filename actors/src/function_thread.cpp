@@ -10,7 +10,6 @@
 namespace troupe::actors {
 namespace {
 
-constexpr std::size_t report_batch = 32;
 /// Requests that may be unanswered at once are far fewer, so every dependent still finds its producer here.
 constexpr std::size_t remembered_failures = 4096;
 
@@ -123,43 +122,67 @@ TaskResult FunctionQueue::run(TaskRequest& request) {
   return result;
 }
 
+/// The guard is held, and something is queued.
+void FunctionQueue::take_next(std::unique_lock<std::mutex>& guard, TaskRequest& request) {
+  request = std::move(queue_.front());
+  queue_.pop_front();
+  current_ = request.body->name();
+  current_key_ = request.key;
+  ++started_;
+  guard.unlock();
+}
+
+void FunctionQueue::ended(TaskResult result) {
+  bool first = false;
+  {
+    std::lock_guard guard(mutex_);
+    current_.clear();
+    first = results_.empty();
+    results_.push_back(std::move(result));
+  }
+  if (first) news_();
+}
+
+std::vector<TaskResult> FunctionQueue::take_results() {
+  std::lock_guard guard(mutex_);
+  return std::exchange(results_, {});
+}
+
 void FunctionQueue::work() {
-  std::vector<TaskResult> results;
   for (;;) {
     TaskRequest request;
     {
       std::unique_lock guard(mutex_);
-      current_.clear();
-      if (!results.empty() && (queue_.empty() || results.size() >= report_batch)) {
-        guard.unlock();
-        report_(std::exchange(results, {}));
-        guard.lock();
-      }
       changed_.wait(guard, [this] { return stopped_ || !queue_.empty(); });
       if (stopped_) return;
-      request = std::move(queue_.front());
-      queue_.pop_front();
-      current_ = request.body->name();
-      current_key_ = request.key;
-      ++started_;
+      take_next(guard, request);
     }
-    results.push_back(run(request));
+    ended(run(request));
   }
 }
 
 void FunctionQueue::drain() {
-  std::vector<TaskResult> results;
   for (;;) {
     TaskRequest request;
     {
-      std::lock_guard guard(mutex_);
-      if (queue_.empty()) break;
-      request = std::move(queue_.front());
-      queue_.pop_front();
+      std::unique_lock guard(mutex_);
+      if (queue_.empty()) return;
+      take_next(guard, request);
     }
-    results.push_back(run(request));
+    ended(run(request));
   }
-  if (!results.empty()) report_(std::move(results));
+}
+
+std::string FunctionQueue::why(const Why& question) const {
+  auto meant = [&](const TaskKey& key) { return key.run == question.run && key.task == question.task; };
+  std::lock_guard guard(mutex_);
+  if (!current_.empty() && meant(current_key_)) return "function " + current_ + " runs";
+  std::size_t before = current_.empty() ? 0 : 1;
+  for (const auto& request : queue_) {
+    if (meant(request.key)) return "queued behind " + std::to_string(before) + " others";
+    ++before;
+  }
+  return {};
 }
 
 std::string FunctionQueue::current() const {

@@ -16,14 +16,15 @@ namespace troupe::actors {
 /// Calls the host function of a task. Exceptions become `function_failed`, naming the function.
 std::optional<Error> call_function(const TaskRequest& request);
 
-/// The queue between a sub-worker and its thread. The thread takes requests in order, skips those whose
-/// producer in the queue failed, and reports results in batches.
+/// The queue between a sub-worker and its thread. The thread takes requests in order and skips those whose
+/// producer in the queue failed. Results gather until they are taken; none waits for the next function.
 class TROUPE_API FunctionQueue {
  public:
-  /// `recorder`: null when no trace is taken; `lane`: where the functions appear in it.
-  explicit FunctionQueue(std::function<void(std::vector<TaskResult>)> report,
-                         std::shared_ptr<const Recorder> recorder = nullptr, LaneId lane = 0)
-      : report_(std::move(report)), recorder_(std::move(recorder)), lane_(lane) {}
+  /// `news`: there are results to take, called once until they are. `recorder`: null when no trace is taken;
+  /// `lane`: where the functions appear in it.
+  explicit FunctionQueue(std::function<void()> news, std::shared_ptr<const Recorder> recorder = nullptr,
+                         LaneId lane = 0)
+      : news_(std::move(news)), recorder_(std::move(recorder)), lane_(lane) {}
 
   void push(std::vector<TaskRequest> requests);
   /// Removes what has not started. `inside`: the number of the function that has and is meant; 0: none.
@@ -37,18 +38,25 @@ class TROUPE_API FunctionQueue {
   /// Runs everything that is queued, here: for hosts without threads.
   void drain();
 
+  std::vector<TaskResult> take_results();
+
   std::string current() const;
+  /// What a task waits for here, in words; empty: it is not here.
+  std::string why(const Why& question) const;
   std::size_t queued() const;
 
  private:
   TaskResult run(TaskRequest& request);
+  void take_next(std::unique_lock<std::mutex>& guard, TaskRequest& request);
+  void ended(TaskResult result);
 
-  std::function<void(std::vector<TaskResult>)> report_;
+  std::function<void()> news_;
   std::shared_ptr<const Recorder> recorder_;
   LaneId lane_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<TaskRequest> queue_;
+  std::vector<TaskResult> results_;  ///< not taken yet
   std::string current_;
   TaskKey current_key_;
   std::uint64_t started_ = 0;  ///< functions so far: their numbers

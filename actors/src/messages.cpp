@@ -1,4 +1,4 @@
-#include "messages.hpp"
+#include "troupe/actors/messages.hpp"
 
 namespace troupe::actors {
 

@@ -20,14 +20,14 @@ Answer ask(NodeCore& node, const Actor& actor, Question question) {
 /// first.
 class DeviceHold final : public BufferHold {
  public:
-  DeviceHold(caf::weak_actor_ptr chip, std::uint64_t address) : chip_(std::move(chip)), address_(address) {}
+  DeviceHold(caf::weak_actor_ptr chip, DeviceFree free) : chip_(std::move(chip)), free_(free) {}
   ~DeviceHold() override {
-    if (auto chip = caf::actor_cast<Chip>(chip_)) caf::anon_send(chip, DeviceFree{address_});
+    if (auto chip = caf::actor_cast<Chip>(chip_)) caf::anon_send(chip, free_);
   }
 
  private:
   caf::weak_actor_ptr chip_;
-  std::uint64_t address_;
+  DeviceFree free_;
 };
 
 }  // namespace
@@ -218,8 +218,10 @@ void ChipDevice::reset() const {
 Tensor ChipDevice::malloc(const runtime::Shape& shape, runtime::DType dtype) const {
   const auto like = runtime::Tensor::unallocated(shape, dtype);
   const auto access = ask<Result<ChipAccess>>(*core_, core_->get(), ChipOf{index_}).value();
-  const auto address = ask<Result<std::uint64_t>>(*core_, access.chip, DeviceMalloc{like.bytes()}).value();
-  auto hold = std::make_shared<DeviceHold>(caf::actor_cast<caf::weak_actor_ptr>(access.chip), address);
+  const DeviceMalloc order{like.bytes(), access.incarnation};
+  const auto address = ask<Result<std::uint64_t>>(*core_, access.chip, order).value();
+  auto hold = std::make_shared<DeviceHold>(caf::actor_cast<caf::weak_actor_ptr>(access.chip),
+                                           DeviceFree{address, access.incarnation});
   const runtime::BufferRef ref{device_arena(index_), device_generation(access.incarnation), address};
   return {runtime::Tensor::create(ref, like.bytes(), 0, shape, dtype).value(), std::move(hold)};
 }
@@ -248,6 +250,7 @@ void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, b
   order.address = there.buffer().offset + there.byte_offset();
   order.host = here.host_address();
   order.bytes = here.bytes();
+  order.incarnation = access.incarnation;
   (void)ask<Result<bool>>(core, access.chip, order).value();
 }
 

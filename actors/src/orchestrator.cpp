@@ -144,6 +144,23 @@ Domain::Domain(Orchestrator& node, std::shared_ptr<const DomainInfo> info)
         if (const auto alive = core.lock()) (*alive)->release_domain(id);
       }) {}
 
+void DomainBarrier::enter() {
+  if (rank_ < 0 || rank_ >= domain_.size()) {
+    throw Error(Errc::bad_argument, "the domain has ranks 0 to " + std::to_string(domain_.size() - 1) +
+                                        ", not " + std::to_string(rank_));
+  }
+  node_->core_->enter_barrier(*this, domain_.info(), static_cast<std::uint32_t>(rank_));
+}
+void DomainBarrier::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  enter();
+}
+void DomainBarrier::wait() {
+  enter();
+  block();
+  rethrow();
+}
+
 void DomainRequest::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
   node_->core_->open_domain(*this, spec_);

@@ -88,6 +88,9 @@ void Placement::take(Ready& ready) {
   while (!unseen.empty() && unseen.front().first <= ready.seen) unseen.pop_front();
   std::vector<TaskNumber> failed;
   for (const auto& [number, task] : unseen) failed.push_back(task);
+  for (const auto& result : refused_) {
+    if (result.key.run == ready.run) failed.push_back(result.key.task);  // not even told yet
+  }
   for (auto& request : ready.requests) {
     const auto& depends = request.depends;
     if (std::any_of(failed.begin(), failed.end(), [&](TaskNumber task) {
@@ -124,10 +127,28 @@ void Placement::take(Ready& ready) {
     } else if (lane(executor).retired || lane(executor).closing) {
       refuse(request, {Errc::chip_retired, lane(executor).name + " is out of use"});
     } else {
-      lane(executor).queue.push_back({std::move(request), nullptr});
-      touch(executor);
+      enqueue(executor, std::move(request), known->second.priority);
     }
   }
+}
+
+/// Into the queue of the executor it is bound to: higher priority first, else as they came. It passes nothing
+/// that it has to follow, and no group: that keeps its place in all its queues.
+void Placement::enqueue(std::int32_t executor, TaskRequest request, std::int8_t run_priority) {
+  const int priority = run_priority * 256 + request.priority;
+  auto& queue = lane(executor).queue;
+  auto follows = [&](const TaskRequest& other) {
+    return other.key.run == request.key.run &&
+           std::binary_search(request.depends.begin(), request.depends.end(), other.key.task);
+  };
+  auto at = queue.end();
+  while (at != queue.begin()) {
+    const auto& before = *std::prev(at);
+    if (before.group || before.priority >= priority || follows(before.request)) break;
+    --at;
+  }
+  queue.insert(at, {std::move(request), nullptr, priority});
+  touch(executor);
 }
 
 void Placement::told(const TaskResult& result) {
@@ -172,7 +193,7 @@ void Placement::take_group(TaskRequest request) {
   }
   group->request = std::move(request);
   for (const auto place : group->lanes) {
-    lane(place).queue.push_back({{}, group});
+    lane(place).queue.push_back({{}, group, 0});
     touch(place);
   }
 }

@@ -74,6 +74,7 @@ class TROUPE_API Placement {
   struct Entry {
     TaskRequest request;
     std::shared_ptr<Group> group;  ///< a place in the queue of a member's executor
+    int priority = 0;              ///< the run's first, then the task's
   };
   struct Flight {
     TaskKey key;
@@ -104,6 +105,7 @@ class TROUPE_API Placement {
   std::int32_t home_of(const Arguments& args) const;
   void touch(std::int32_t executor);
   void take_group(TaskRequest request);
+  void enqueue(std::int32_t executor, TaskRequest request, std::int8_t run_priority);
   void drain(std::int32_t executor);
   bool start_group(const std::shared_ptr<Group>& group);
   void put(std::int32_t executor, TaskRequest request);

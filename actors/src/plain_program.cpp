@@ -17,6 +17,7 @@ class PumpPort final : public ProgramPort {
   void send(ReadDone done) override { pump_->send(run_, done); }
   void send(OpenDomain open) override { pump_->send(run_, std::move(open)); }
   void send(ReleaseDomain release) override { pump_->send(run_, release); }
+  void send(EnterBarrier enter) override { pump_->send(run_, enter); }
   void send(ProgramEnded ended) { pump_->send(run_, std::move(ended)); }
   bool may_block() const override { return true; }
   void block() override {

@@ -308,6 +308,14 @@ void ProgramCore::release_domain(std::uint64_t id) noexcept {
   port_->send(ReleaseDomain{id});
 }
 
+void ProgramCore::enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank) {
+  check_alive();
+  waiter.token = next_token_++;
+  waiters_.emplace(waiter.token, &waiter);
+  flush();
+  port_->send(EnterBarrier{waiter.token, domain.id, domain.epoch, rank});
+}
+
 void ProgramCore::block_on(Waiter& waiter) {
   if (!port_->may_block()) {
     forget(waiter);

@@ -16,7 +16,7 @@
 namespace troupe::actors {
 
 /// How a program reaches its run, and how it waits: a pump for plain functions, an actor for coroutines.
-class ProgramPort {
+class TROUPE_API ProgramPort {
  public:
   ProgramPort() = default;
   ProgramPort(const ProgramPort&) = delete;
@@ -28,6 +28,7 @@ class ProgramPort {
   virtual void send(ReadDone done) = 0;
   virtual void send(OpenDomain open) = 0;
   virtual void send(ReleaseDomain release) = 0;
+  virtual void send(EnterBarrier enter) = 0;
   virtual bool may_block() const = 0;
   /// Waits for one message and hands it to the core.
   virtual void block() = 0;
@@ -42,8 +43,8 @@ struct ReleaseBox {
 };
 
 /// The program's side of a run: numbers tasks and buffers, gathers submits into batches, keeps the limits,
-/// knows who waits for what. Used from the program's thread of control only.
-class ProgramCore {
+/// knows who waits for what. Plain state behind a port; used from the program's thread of control only.
+class TROUPE_API ProgramCore {
  public:
   ProgramCore(std::shared_ptr<NodeShared> node, RunId run, std::unique_ptr<ProgramPort> port);
   ~ProgramCore();
@@ -73,6 +74,7 @@ class ProgramCore {
   void wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit = 0);
   void open_domain(Waiter& waiter, const DomainSpec& spec);
   void release_domain(std::uint64_t id) noexcept;
+  void enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank);
   void block_on(Waiter& waiter);
   void forget(Waiter& waiter) noexcept;
   std::size_t waiting() const { return waiters_.size(); }

@@ -2,9 +2,9 @@
 
 #include <memory>
 
-#include "messages.hpp"
 #include "program_core.hpp"
 #include "pump.hpp"
+#include "troupe/actors/messages.hpp"
 
 namespace troupe::actors {
 

@@ -1,7 +1,10 @@
 #include "run_actor.hpp"
 
+#include <map>
+
 #include "program_core.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/errc.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -40,6 +43,7 @@ class RunActor : public Run::base {
         [this](const SetDriver& set) { driver_ = set.driver; },
         [this](const OpenDomain& open) { open_domain(open); },
         [this](const ReleaseDomain& release) { send(worker_, release); },
+        [this](const EnterBarrier& enter) { enter_barrier(enter); },
         [this](const Why& question) { return why(question.task); },
     };
   }
@@ -97,7 +101,11 @@ class RunActor : public Run::base {
     gather->promise = make_response_promise<std::string>();
     const auto tasks = task != 0 ? std::vector<TaskNumber>{task} : state_.unfinished(8);
     for (const auto number : tasks) gather->lines.push_back(state_.title(number) + ": " + state_.why(number));
-    if (tasks.empty()) gather->lines.emplace_back("the program is on its way; no task of it is unfinished");
+    if (task == 0) {
+      for (const auto& [token, text] : at_barriers_) gather->lines.push_back(text);
+    }
+    if (gather->lines.empty())
+      gather->lines.emplace_back("the program is on its way; no task of it is unfinished");
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       if (!state_.with_node(tasks[i])) continue;
       ++gather->open;
@@ -132,12 +140,31 @@ class RunActor : public Run::base {
             });
   }
 
+  void enter_barrier(const EnterBarrier& enter) {
+    at_barriers_[enter.token] = "the program waits at the barrier of domain " + std::to_string(enter.domain) +
+                                " as rank " + std::to_string(enter.rank);
+    auto answered = [this, token = enter.token](std::optional<Error> error) {
+      at_barriers_.erase(token);
+      if (error) error = error->inside(state_.config().node);
+      if (driver_) send(driver_, Wake{token, std::move(error), 0, 0, nullptr});
+    };
+    request(worker_, caf::infinite, BarrierOf{enter.domain, {enter.epoch, enter.rank, state_.config().id}})
+        .then(
+            [answered](const Result<std::uint64_t>& met) mutable {
+              answered(met ? std::nullopt : std::optional<Error>(met.error()));
+            },
+            [answered, domain = enter.domain](const caf::error&) mutable {
+              answered(Error(comm::Errc::peer_lost, "domain " + std::to_string(domain) + " is over"));
+            });
+  }
+
   Worker worker_;
   ProgramActor watcher_;  ///< who asked for the run, when it waits
   ProgramActor driver_;   ///< the program
   std::shared_ptr<RunOutcome> outcome_;
   std::chrono::nanoseconds deadline_;
   RunState state_;
+  std::map<std::uint64_t, std::string> at_barriers_;  ///< by token: what `why` says
 };
 
 }  // namespace

@@ -2,9 +2,9 @@
 
 #include <memory>
 
-#include "messages.hpp"
 #include "run_state.hpp"
 #include "services.hpp"
+#include "troupe/actors/messages.hpp"
 
 namespace troupe::actors {
 

@@ -9,17 +9,25 @@
 namespace troupe::actors {
 namespace {
 
-/// Requests a run keeps with its worker; more would only make the worker's queues long.
-constexpr std::uint64_t max_in_flight = 4096;
 /// In-order dispatch keeps an executor's queue full, not longer.
 constexpr std::uint32_t max_lane = 256;
+/// Requests a run keeps with its worker, whatever the number of executors.
+constexpr std::uint64_t max_in_flight = 4096;
 
 }  // namespace
 
+/// As many as keep its executors busy: more would only make other runs, and what is more urgent, wait behind
+/// them.
+std::uint64_t RunState::in_flight_limit() const {
+  const auto executors = config_.executors ? config_.executors->size() : 1;
+  return std::clamp<std::uint64_t>(executors * max_lane, max_lane, max_in_flight);
+}
+
 RunEffects RunState::advance() {
   reap();
+  const auto limit = in_flight_limit();
   for (const auto kind : {chip_kind, function_kind, program_kind, read_kind}) {
-    while (in_flight_ < max_in_flight) {
+    while (in_flight_ < limit) {
       const auto work = graph_.pop_ready(kind);
       if (!work) break;
       auto& record = *reinterpret_cast<Record*>(work.cookie);

@@ -127,6 +127,7 @@ class TROUPE_API RunState {
   Record* find(TaskNumber number);
   const Record* find(TaskNumber number) const;
 
+  std::uint64_t in_flight_limit() const;
   void dispatch(Record& record, std::int32_t bound, bool in_order);
   void join_lane(Record& record, std::int32_t executor);
   void follow();

@@ -6,8 +6,8 @@
 namespace troupe::actors {
 namespace {
 
-/// From the function thread: results, to be counted and passed on.
-using SubWorkerSelf = Executor::extend<caf::reacts_to<Results>, caf::reacts_to<GiveUp>>;
+/// From the function thread (`FunctionsEnded`): there are results to take, count and pass on.
+using SubWorkerSelf = Executor::extend<caf::reacts_to<FunctionsEnded>, caf::reacts_to<GiveUp>>;
 
 class SubWorker : public SubWorkerSelf::base {
  public:
@@ -27,10 +27,8 @@ class SubWorker : public SubWorkerSelf::base {
 
   behavior_type make_behavior() override {
     queue_ = std::make_shared<FunctionQueue>(
-        [self = caf::actor_cast<caf::weak_actor_ptr>(address())](std::vector<TaskResult> results) {
-          if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) {
-            caf::anon_send(strong, Results{-1, 0, std::move(results)});
-          }
+        [self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
+          if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) caf::anon_send(strong, FunctionsEnded{});
         },
         services_->recorder(),
         services_->recorder() ? services_->recorder()->sink().lane(path_, "functions") : 0);
@@ -41,8 +39,8 @@ class SubWorker : public SubWorkerSelf::base {
           return ExecutorInfo{ExecutorKind::sub_worker, title_, {}, 64, 0};
         },
         [this](const GetStatus&) { return status(); },
-        [this](const Why&) { return "queued on " + title_; },
-        [this](Results& results) { answer(std::move(results.results)); },
+        [this](const Why& question) { return why(question); },
+        [this](const FunctionsEnded&) { answer(queue_->take_results()); },
         [this](const GiveUp& order) { give_up(order.task); },
     };
   }
@@ -79,12 +77,16 @@ class SubWorker : public SubWorkerSelf::base {
     for (const auto& result : results) ++(result.outcome == Outcome::done ? completed_ : failed_);
     send(results_, Results{index_, incarnation_, std::move(results)});
   }
+  std::string why(const Why& question) const {
+    auto text = queue_->why(question);
+    return text.empty() ? "not on " + title_ : text;
+  }
   ExecutorStatus status() const {
     ExecutorStatus status;
     status.name = title_;
     status.state = "up";
     status.queued = queue_->queued();
-    status.completed = completed_ + failed_;
+    status.completed = completed_;
     status.failed = failed_;
     if (auto current = queue_->current(); !current.empty()) {
       status.running = 1;

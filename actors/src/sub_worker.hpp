@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "messages.hpp"
 #include "services.hpp"
+#include "troupe/actors/messages.hpp"
 
 namespace troupe::actors {
 

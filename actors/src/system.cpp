@@ -4,6 +4,7 @@
 
 #include "system_core.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/actors/own_actors.hpp"
 #include "worker_actor.hpp"
 
 namespace troupe::actors {
@@ -183,6 +184,9 @@ Node System::node(const NodeConfig& config) const {
 }
 Node System::node() const { return node(core_->defaults); }
 Node System::pod(const PodConfig& config) const { return worker(to_worker(config)); }
+
+caf::actor_system& actor_system(const System& system) { return SystemAccess::core(system).actors; }
+Worker worker(const Node& node) { return SystemAccess::core(node).get(); }
 
 std::size_t System::actors() const { return core_->actors.registry().running(); }
 

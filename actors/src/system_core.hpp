@@ -5,11 +5,11 @@
 #include <mutex>
 #include <vector>
 
-#include "messages.hpp"
 #include "node_shared.hpp"
 #include "pump.hpp"
 #include "scheduling.hpp"
 #include "services.hpp"
+#include "troupe/actors/messages.hpp"
 #include "troupe/actors/system.hpp"
 
 namespace troupe::actors {

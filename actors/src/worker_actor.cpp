@@ -46,6 +46,7 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const AllocateDomain& request) { return allocate_domain(request); },
       [this](const HoldDomain& hold) { hold_domain(hold); },
       [this](const ReleaseDomain& release) { release_domain(release.domain); },
+      [this](const BarrierOf& order) { return barrier(order); },
       [this](const ChipOf& which) { return chip_of(which.index); },
       [this](const StopWorker&) { return stop_all(); },
   };
@@ -168,9 +169,34 @@ caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
   return promise;
 }
 
+/// Of a program that the level above submitted: what its run waits for.
+void WorkerActor::why_above(const Why& question, caf::typed_response_promise<std::string> promise) {
+  auto meant = [&](const std::optional<TaskRequest>& request) {
+    return request && request->key.run == question.run && request->key.task == question.task;
+  };
+  for (const auto& [id, active] : runs_) {
+    if (!meant(active.request)) continue;
+    const auto name = "program \"" + active.name + "\"";
+    request(active.run, caf::infinite, Why{id, 0})
+        .then([promise, name](std::string& text) mutable { promise.deliver(name + ": " + text); },
+              [promise, name](const caf::error&) mutable { promise.deliver(name + " has just ended"); });
+    return;
+  }
+  for (const auto& waiting : waiting_) {
+    if (!meant(waiting.request)) continue;
+    promise.deliver("waits until one of " + std::to_string(runs_.size()) + " programs has ended");
+    return;
+  }
+  promise.deliver("not with " + config_->name);
+}
+
 /// What the executor that has the task says of it, if one has it.
 caf::typed_response_promise<std::string> WorkerActor::why(const Why& question) {
   auto promise = make_response_promise<std::string>();
+  if (runs_.count(question.run) == 0) {
+    why_above(question, promise);
+    return promise;
+  }
   const auto holder = placement_.holder(question.run, question.task);
   if (holder < 0) {
     promise.deliver(placement_.why(question.run, question.task));

@@ -10,10 +10,10 @@
 #include "bootstrap_plan.hpp"
 #include "chip_actor.hpp"
 #include "communicator.hpp"
-#include "messages.hpp"
 #include "node_shared.hpp"
 #include "placement.hpp"
 #include "run_actor.hpp"
+#include "troupe/actors/messages.hpp"
 
 namespace troupe::actors {
 
@@ -54,6 +54,7 @@ class WorkerActor : public Worker::base {
     std::shared_ptr<RunOutcome> outcome;
     std::string name;
     std::optional<TaskRequest> request;  ///< of the level above, which waits for the answer
+    std::set<std::uint64_t> met;         ///< domains at whose barrier it has been
   };
   struct Waiting {
     OpenRun open;
@@ -87,6 +88,7 @@ class WorkerActor : public Worker::base {
   void route(std::vector<TaskResult> results);
   caf::typed_response_promise<ExecutorStatus> status();
   caf::typed_response_promise<std::string> why(const Why& question);
+  void why_above(const Why& question, caf::typed_response_promise<std::string> promise);
 
   // Runs.
   caf::typed_response_promise<Result<RunOpened>> open(OpenRun& open);
@@ -139,7 +141,8 @@ class WorkerActor : public Worker::base {
                              RunId run);
   void hold_domain(const HoldDomain& hold);
   void release_domain(std::uint64_t id);
-  void sweep_domains(RunId run);
+  caf::result<Result<std::uint64_t>> barrier(const BarrierOf& order);
+  void sweep_domains(RunId run, const std::set<std::uint64_t>& met);
   bool domain_down(const caf::down_msg& down);
 
   std::shared_ptr<Services> services_;

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/errc.hpp"
 #include "troupe/comm/window.hpp"
 #include "worker_actor.hpp"
 
@@ -89,8 +90,25 @@ void WorkerActor::release_domain(std::uint64_t id) {
   known->second.run = 0;
 }
 
-/// A run ended: the domains it forgot go too.
-void WorkerActor::sweep_domains(RunId run) {
+caf::result<Result<std::uint64_t>> WorkerActor::barrier(const BarrierOf& order) {
+  const auto known = domains_.find(order.domain);
+  const auto run = runs_.find(order.barrier.run);
+  if (known == domains_.end() || run == runs_.end()) {
+    return Result<std::uint64_t>(
+        Error(comm::Errc::peer_lost,
+              shared_->path + "/domain" + std::to_string(order.domain) +
+                  " is over: it was released, or a member died",
+              "a communicator of the configuration is formed anew: configured_domain() has it"));
+  }
+  run->second.met.insert(order.domain);
+  return delegate(known->second.handle, order.barrier);
+}
+
+/// A run ended: it waits at no barrier any more, and the domains it forgot go too.
+void WorkerActor::sweep_domains(RunId run, const std::set<std::uint64_t>& met) {
+  for (const auto id : met) {
+    if (auto known = domains_.find(id); known != domains_.end()) send(known->second.handle, Withdraw{run});
+  }
   for (auto& [id, domain] : domains_) {
     if (domain.run == run) release_domain(id);
   }

@@ -64,6 +64,7 @@ caf::typed_response_promise<Result<bool>> WorkerActor::reset_executor(std::int32
             if (child(index).incarnation != life || child(index).state != ExecutorState::starting) return;
             route(placement_.down(
                 index, Error(Errc::chip_lost, child(index).name + " was reset while it held the task")));
+            move();  // tells of those that waited here and followed what was lost
             // What does not return stays behind in quarantine; the chip has a fresh context all the same.
             if (!reset) services_->warn(shared_->path, child(index).name + ": " + reset.error().message());
             bring_up(index);

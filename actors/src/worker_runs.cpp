@@ -85,7 +85,7 @@ void WorkerActor::start(Waiting waiting) {
   auto run = spawn_run(this, std::move(config), shared_->memory, Worker(this), request.driver,
                        request.outcome, request.deadline);
   placement_.open(id, request.priority);
-  ActiveRun active{run, {}, request.outcome, request.name, std::move(waiting.request)};
+  ActiveRun active{run, {}, request.outcome, request.name, std::move(waiting.request), {}};
   if (request.program && request.program->coroutine) {
     active.program = spawn_coroutine(this, shared_, id, run, request.program);
     send(run, SetDriver{active.program});
@@ -107,7 +107,7 @@ void WorkerActor::run_closed(RunId id) {
   (void)placement_.cancel(Cancel{id, 0}, holders);
   for (const auto executor : holders) send(child(executor).handle, Cancel{id, 0});
   placement_.close(id);
-  sweep_domains(id);
+  sweep_domains(id, over.met);
   if (over.request) {
     const auto report = over.outcome->get();
     const auto error = report ? report->error : std::nullopt;

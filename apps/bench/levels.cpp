@@ -1,5 +1,6 @@
-// Costs through the actors: a run, a task, a chain, an await, many chips, on a device that does nothing but
-// end its runs, so that what is measured is troupe. Wall time and processor time per task, medians.
+// Costs through the actors: a run, a task, a chain, an await, groups, many tensors, many chips, kernels that
+// take time, a million tasks, and processor time while nothing happens; on a device that does nothing but end
+// its runs, so that what is measured is troupe. Wall time and processor time per task, medians.
 //   bench_levels [repeats] [what, e.g. "chain"]
 #include <algorithm>
 #include <chrono>
@@ -13,8 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include <sys/resource.h>
-#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "troupe/platform/scripted_chip.hpp"
@@ -35,6 +35,7 @@ struct NullDevice {
   bool posted = false;
   // With kernels that take time: the device's only core.
   std::chrono::microseconds kernel{0};
+  bool holds = false;  ///< runs end only when they are given up
   std::condition_variable launched;
   bool ending = false;
   std::thread core;
@@ -76,18 +77,22 @@ std::int32_t null_launch(troupe_device_context* context, const troupe_run* runs,
   {
     std::lock_guard guard(device.mutex);
     for (size_t i = 0; i < count; ++i) device.ends.emplace_back().correlation = runs[i].correlation;
-    post = device.kernel.count() == 0 && !std::exchange(device.posted, true);
+    post = device.kernel.count() == 0 && !device.holds && !std::exchange(device.posted, true);
   }
+  if (device.holds) return 0;
   device.launched.notify_one();
   if (post) device.host.post(device.host.data, 0, null_turn, &device);
   return 0;
 }
 
+constexpr int until_given_up = -1;
+
 template <int Microseconds>
 troupe_device_context* null_create(const troupe_host* host) {
   auto* device = new NullDevice;
   device->host = *host;
-  device->kernel = std::chrono::microseconds(Microseconds);
+  device->kernel = std::chrono::microseconds(std::max(0, Microseconds));
+  device->holds = Microseconds == until_given_up;
   if (Microseconds > 0) device->core = std::thread([device] { device->work(); });
   return reinterpret_cast<troupe_device_context*>(device);
 }
@@ -97,7 +102,8 @@ platform::DeviceApi null_api(int microseconds = 0) {
   api.create_device_context = microseconds == 0    ? null_create<0>
                               : microseconds == 2  ? null_create<2>
                               : microseconds == 10 ? null_create<10>
-                                                   : null_create<50>;
+                              : microseconds == 50 ? null_create<50>
+                                                   : null_create<until_given_up>;
   api.destroy_device_context = [](troupe_device_context* context) -> std::int32_t {
     auto* device = null_device(context);
     {
@@ -114,7 +120,16 @@ platform::DeviceApi null_api(int microseconds = 0) {
   api.register_callable = [](troupe_device_context*, const troupe_callable*,
                              std::uint64_t* id) -> std::int32_t { return *id = 1, 0; };
   api.launch_runs = null_launch;
-  api.abort_runs = [](troupe_device_context*, std::uint64_t) -> std::int32_t { return 0; };
+  api.abort_runs = [](troupe_device_context* context, std::uint64_t) -> std::int32_t {
+    auto& device = *null_device(context);
+    if (!device.holds) return 0;
+    std::lock_guard guard(device.mutex);
+    for (auto& end : device.ends) end.code = TROUPE_DEVICE_ABORTED;
+    if (!device.ends.empty() && !std::exchange(device.posted, true)) {
+      device.host.post(device.host.data, 0, null_turn, &device);
+    }
+    return 0;
+  };
   api.device_properties = [](troupe_device_context*, troupe_device_properties* properties) -> std::int32_t {
     properties->queue_depth = 1U << 20U;
     return 0;
@@ -122,22 +137,21 @@ platform::DeviceApi null_api(int microseconds = 0) {
   return api;
 }
 
-Node node_of(System& system, int chips) {
+Node node_of(System& system, int chips, int microseconds = 0) {
   NodeConfig config;
   config.chips = chips;
-  config.device = [](int, std::uint32_t) { return Result<platform::DeviceApi>(null_api()); };
+  config.device = [microseconds](int, std::uint32_t) {
+    return Result<platform::DeviceApi>(null_api(microseconds));
+  };
   auto node = system.node(config);
   node.add_kernel("empty");
   return node;
 }
 
 double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  auto of = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-  };
-  return of(usage.ru_utime) + of(usage.ru_stime);
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
 }
 
 struct Series {
@@ -257,20 +271,56 @@ void many_tensors(System& system, int repeats) {
 
 /// Kernels that keep the only core of their chip busy for so long: what troupe adds to each.
 void kernels_of(System& system, int repeats, int microseconds) {
-  const auto what = "kernels of " + std::to_string(microseconds) + " us, time beside the kernel";
-  if (!wanted(what)) return;
-  NodeConfig config;
-  config.chips = 1;
-  config.device = [microseconds](int, std::uint32_t) {
-    return Result<platform::DeviceApi>(null_api(microseconds));
-  };
-  auto node = system.node(config);
-  node.add_kernel("empty");
+  auto node = node_of(system, 1, microseconds);
   auto x = node.tensor<float>({1});
-  auto series = repeat(repeats, 2000, [&] { node.run(independent, x, 2000, 3); });
-  for (auto& value : series.values) value -= microseconds;
-  series.cpu -= microseconds;
-  report(what, series, "task", "-");
+  auto beside = [&](const std::string& graph, const char* goal, const std::function<void()>& body) {
+    const auto what = graph + ", kernels of " + std::to_string(microseconds) + " us, time beside the kernel";
+    if (!wanted(what)) return;
+    auto series = repeat(repeats, 2000, body);
+    for (auto& value : series.values) value -= microseconds;
+    series.cpu -= microseconds;
+    report(what, series, "task", goal);
+  };
+  beside("independent", "-", [&] { node.run(independent, x, 2000, 3); });
+  beside("chain", "<= 3", [&] { node.run(chain, x, 2000); });
+}
+
+/// Processor time of this process in a second of `nothing`, in percent of a core.
+void quiet(const std::string& what, const std::function<void()>& nothing) {
+  const auto cpu = cpu_seconds();
+  const auto begin = Clock::now();
+  nothing();
+  std::printf("%-52s %9.3f %% of a core  goal 0\n", what.c_str(),
+              (cpu_seconds() - cpu) / seconds(begin) * 100);
+}
+
+/// Everything waits: kernels for what does not come, programs of both forms and `main` for them.
+void waiting(System& system) {
+  const std::string what = "8 chips, 3 programs and main wait";
+  if (!wanted(what)) return;
+  auto node = node_of(system, 8, until_given_up);
+  auto x = node.tensor<float>({1});
+  std::vector<Handle> runs;
+  runs.push_back(node.submit(awaits, x, 1));
+  runs.push_back(node.submit(waits, x, 1));
+  runs.push_back(node.submit(
+      [](Orchestrator& n, Tensor one) {
+        for (int chip = 0; chip < n.chips(); ++chip) n.submit("empty", in(one), on_chip(chip));
+        n.drain();
+      },
+      x));
+  auto with_chips = [&node] {
+    std::uint64_t tasks = 0;
+    for (const auto& chip : node.status().children) tasks += chip.running;
+    return tasks;
+  };
+  while (with_chips() < 10) std::this_thread::yield();
+  quiet(what, [&] {
+    for (auto& run : runs) {
+      if (run.wait(std::chrono::milliseconds(333))) std::printf("a run has ended that should wait\n");
+    }
+  });
+  for (auto& run : runs) run.cancel();
 }
 
 void million(System& system) {
@@ -298,10 +348,8 @@ void thousand(System& system) {
       x);
   std::printf("1,000 chips, one task each: up in %.3f s, all done after %.3f s  goal <= 2 s\n", up,
               seconds(begin));
-  const auto cpu = cpu_seconds();
-  const auto idle = Clock::now();
-  usleep(1000000);
-  std::printf("idle with 1,000 chips: %.2f %% of a core\n", (cpu_seconds() - cpu) / seconds(idle) * 100);
+  // A second in which nobody asks for anything: that is what is measured.
+  quiet("idle, 1,000 chips", [] { usleep(1000000); });
 }
 
 }  // namespace
@@ -314,6 +362,7 @@ int main(int argc, char** argv) {
   many_tensors(system, repeats);
   for (int microseconds : {2, 10, 50}) kernels_of(system, repeats, microseconds);
   million(system);
+  waiting(system);
   thousand(system);
   return 0;
 }

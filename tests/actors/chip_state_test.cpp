@@ -89,13 +89,13 @@ std::string outcomes(const std::vector<TaskResult>& results) {
 
 TEST_CASE("chip: every call in the wrong state says which state it is") {
   Bench bench;
-  CHECK(bench.state.malloc(64).error().message() == "chip0: malloc: device not set");
+  CHECK(bench.state.malloc({64, 0}).error().message() == "chip0: malloc: device not set");
   CHECK(outcomes(bench.give({bench.task(1)})) == "1:failed");
   REQUIRE(bench.up());
   CHECK(bench.state.may_bring_up().error().message() == "chip0: bring_up: device already set");
-  REQUIRE(bench.state.malloc(64));
+  REQUIRE(bench.state.malloc({64, 0}));
   (void)bench.state.take_context();
-  CHECK(bench.state.malloc(64).error().message() == "chip0: malloc: already finalized");
+  CHECK(bench.state.malloc({64, 0}).error().message() == "chip0: malloc: already finalized");
   CHECK(bench.state.may_bring_up().error().message() == "chip0: bring_up: already finalized");
   CHECK(bench.state.may_bring_up().error() == Errc::wrong_state);
 }
@@ -152,7 +152,7 @@ TEST_CASE("chip: cancel takes back what waits, asks what runs, and sees what doe
 TEST_CASE("chip: tensors of other chips and of earlier lives are refused with a sentence") {
   Bench bench;
   REQUIRE(bench.up());
-  const auto address = bench.state.malloc(64).value();
+  const auto address = bench.state.malloc({64, 0}).value();
   auto with = [&](TaskNumber number, std::uint32_t arena, std::uint32_t life) {
     auto request = bench.task(number);
     const runtime::BufferRef ref{arena, life, address};
@@ -189,10 +189,39 @@ TEST_CASE("chip: a reset forgets everything; what the old context still says cou
   CHECK(bench.host->sweep_quarantine() == 0);
 }
 
+TEST_CASE("chip: what is about memory or windows of an earlier life touches nothing of this one") {
+  Bench bench;
+  REQUIRE(bench.up());
+  auto context = bench.state.reset(1);
+  (void)context->close();
+  REQUIRE(bench.up());
+  // Messages of the life before may name the same numbers.
+  const auto address = bench.state.malloc({64, 1}).value();
+  WindowCreate create;
+  create.spec.bytes = 4096;
+  create.spec.rank_count = 1;
+  CHECK(bench.state.create_window(create).error() == Errc::data_lost);
+  create.incarnation = 1;
+  const auto window = bench.state.create_window(create).value().window;
+  CHECK(bench.state.malloc({64, 0}).error() == Errc::data_lost);
+  CHECK(bench.state.free({address, 0}).error() == Errc::data_lost);
+  CHECK(bench.state.release_window({window, 0}));
+  std::uint64_t word = 0;
+  DeviceCopy copy;
+  copy.address = address;
+  copy.host = &word;
+  copy.bytes = sizeof word;
+  CHECK(bench.state.copy(copy).error() == Errc::data_lost);
+  CHECK(bench.state.status().windows == 1);
+  CHECK(bench.state.free({address, 1}));
+  CHECK(bench.state.release_window({window, 1}));
+  CHECK(bench.state.status().windows == 0);
+}
+
 TEST_CASE("chip: memory that a run still uses is freed when the run has ended") {
   Bench bench;
   REQUIRE(bench.up());
-  const auto address = bench.state.malloc(64).value();
+  const auto address = bench.state.malloc({64, 0}).value();
   auto request = bench.task(1, waits);
   const runtime::BufferRef ref{device_arena(0), 0, address};
   request.body->args.tensors.push_back(
@@ -200,7 +229,7 @@ TEST_CASE("chip: memory that a run still uses is freed when the run has ended") 
   (void)bench.give({request});
   (void)bench.turn();
   const auto used = bench.state.status().memory_used;
-  CHECK(bench.state.free(address));
+  CHECK(bench.state.free({address, 0}));
   CHECK(bench.state.status().memory_used == used);
   (void)bench.state.cancel({1, 1});
   CHECK(outcomes(bench.turn()) == "1:cancelled");

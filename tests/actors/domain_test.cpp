@@ -178,6 +178,89 @@ TEST_CASE("a member that dies while the domain forms fails the request, and noth
   }
 }
 
+namespace {
+
+/// Programs that share the domain of the configuration, one for each rank.
+testing::SimulationOptions pair_of_ranks(std::uint64_t seed) {
+  testing::SimulationOptions options{.seed = seed, .chips = 2};
+  for (int rank = 0; rank < 2; ++rank) {
+    comm::ChipBootstrapConfig chip;
+    chip.comm = comm::ChipCommBootstrapConfig{rank, 2, "pair", 4096};
+    chip.buffers = {{.name = "scratch", .dtype = "float32", .count = 16, .nbytes = 64}};
+    options.chip_bootstrap_configs.push_back(chip);
+  }
+  return options;
+}
+
+Program speaks_for(Orchestrator& n, int rank, int rounds, std::string* log) {
+  auto pair = n.configured_domain();
+  for (int i = 0; i < rounds; ++i) {
+    co_await n.submit("look", inout(pair.rank(rank).buffer("scratch")), on_chip(rank));
+    *log += static_cast<char>('0' + i);
+    co_await n.barrier(pair, rank);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("programs that share a domain go on from its barrier together") {
+  const auto first = test::first_seed();
+  for (std::uint64_t seed = first; seed < first + test::cases(50); ++seed) {
+    CAPTURE(seed);
+    Simulation sim(pair_of_ranks(seed));
+    add_kernels(sim);
+    auto& node = sim.node();
+    std::string log;
+    auto zero = node.submit([&](Orchestrator& n) { return speaks_for(n, 0, 3, &log); });
+    auto one = node.submit([&](Orchestrator& n) { return speaks_for(n, 1, 3, &log); });
+    zero.get();
+    one.get();
+    CHECK(log == "001122");
+  }
+}
+
+TEST_CASE("a plain function waits at the barrier, too; a rank that is none is refused at once") {
+  Simulation sim(pair_of_ranks(0));
+  add_kernels(sim);
+  auto& node = sim.node();
+  std::string log;
+  auto one = node.submit([&](Orchestrator& n) { return speaks_for(n, 1, 1, &log); });
+  node.run([](Orchestrator& n) {
+    auto pair = n.configured_domain();
+    CHECK_THROWS_AS(n.barrier(pair, 2).wait(), Error);
+    n.barrier(pair, 0).wait();
+  });
+  CHECK(one.result());
+}
+
+TEST_CASE("who waits at a barrier: says so, hears of a death, and has not arrived when its run is over") {
+  Simulation sim(pair_of_ranks(0));
+  add_kernels(sim);
+  auto& node = sim.node();
+  const auto before = sim.actors();
+  std::string log;
+  auto zero = node.submit([&](Orchestrator& n) { return speaks_for(n, 0, 1, &log); });
+  settle(sim);
+  CHECK(zero.why().find("waits at the barrier of domain") != std::string::npos);
+  zero.cancel();
+  CHECK(zero.result().error() == Errc::cancelled);
+  // Had its arrival stayed, rank 1 would go on alone.
+  auto one = node.submit([&](Orchestrator& n) { return speaks_for(n, 1, 1, &log); });
+  settle(sim);
+  CHECK_FALSE(one.done());
+  sim.kill(0);
+  settle(sim);
+  REQUIRE(one.done());
+  REQUIRE_FALSE(one.result());
+  CHECK(one.result().error().root() == comm::Errc::peer_lost);
+  // The communicator that was formed anew has a barrier of its own.
+  auto again = node.submit([&](Orchestrator& n) { return speaks_for(n, 0, 1, &log); });
+  node.run([&](Orchestrator& n) { return speaks_for(n, 1, 1, &log); });
+  CHECK(again.result());
+  settle(sim);
+  CHECK(sim.actors() == before);
+}
+
 TEST_CASE("random domains under random kills and resets end, and leave no window and no actor") {
   const auto first = test::first_seed();
   const auto count = test::cases(400);

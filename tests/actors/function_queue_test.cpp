@@ -24,10 +24,8 @@ struct Bench {
   }
 
   std::vector<CallableRef> callables;
-  std::vector<TaskResult> results;
-  FunctionQueue queue{[this](std::vector<TaskResult> some) {
-    for (auto& one : some) results.push_back(std::move(one));
-  }};
+  FunctionQueue queue{[this] { ++news; }};
+  int news = 0;
 };
 
 }  // namespace
@@ -42,12 +40,32 @@ TEST_CASE("functions: in order; what follows a failure is skipped; any exception
   bench.push(5, [&](HostArgs&) { ran += "5"; }, {1});
   bench.queue.drain();
   CHECK(ran == "15");
-  REQUIRE(bench.results.size() == 5);
-  CHECK(*bench.results[1].error == Errc::function_failed);
-  CHECK(bench.results[1].error->message() == "function \"f2\": no");
-  CHECK(bench.results[2].outcome == Outcome::skipped);
-  CHECK(bench.results[3].error->message() == "function \"f4\": threw something that is not a std::exception");
-  CHECK(bench.results[4].outcome == Outcome::done);
+  CHECK(bench.news == 1);
+  const auto results = bench.queue.take_results();
+  REQUIRE(results.size() == 5);
+  CHECK(*results[1].error == Errc::function_failed);
+  CHECK(results[1].error->message() == "function \"f2\": no");
+  CHECK(results[2].outcome == Outcome::skipped);
+  CHECK(results[3].error->message() == "function \"f4\": threw something that is not a std::exception");
+  CHECK(results[4].outcome == Outcome::done);
+}
+
+TEST_CASE("functions: the end of one is told before the next one ends, and each end once") {
+  Bench bench;
+  bench.push(1, [](HostArgs&) {});
+  bench.push(2, [&](HostArgs&) {
+    CHECK(bench.news == 1);
+    REQUIRE(bench.queue.take_results().size() == 1);
+    CHECK(bench.queue.why({1, 2}) == "function f2 runs");
+    CHECK(bench.queue.why({1, 3}) == "queued behind 1 others");
+    CHECK(bench.queue.why({1, 1}).empty());
+  });
+  bench.push(3, [](HostArgs&) {});
+  CHECK(bench.queue.why({1, 2}) == "queued behind 1 others");
+  bench.queue.drain();
+  CHECK(bench.news == 2);
+  CHECK(bench.queue.take_results().size() == 2);
+  CHECK(bench.queue.take_results().empty());
 }
 
 TEST_CASE("functions: cancel takes back what has not started and tells which one has") {

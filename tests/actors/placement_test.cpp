@@ -97,6 +97,29 @@ TEST_CASE("placement keeps the order of what is bound to an executor") {
   CHECK(bench.place() == "0:4");
 }
 
+TEST_CASE(
+    "placement: what is bound to an executor goes by priority, but passes neither its producers nor a "
+    "group") {
+  Bench bench(2, 1);
+  bench.placement.open(3, 2);
+  auto urgent = [](RunId run, TaskNumber number, std::vector<TaskNumber> depends = {}) {
+    auto request = task(run, number, 0, std::move(depends));
+    request.priority = 5;
+    return request;
+  };
+  bench.take({task(1, 1, 0), task(1, 2, 0), task(1, 3, 0), urgent(1, 4), urgent(1, 5, {2})});
+  bench.take({urgent(2, 6)}, 2);   // as urgent: as they came
+  bench.take({task(3, 7, 0)}, 3);  // of a run that goes before all others
+  bench.take({group(1, 8, 2), urgent(1, 9)});
+  std::string order;
+  for (auto next = bench.place(); !next.empty(); next = bench.place()) {
+    order += (order.empty() ? "" : " ") + next;
+    const auto numbers = bench.out;
+    for (const auto& request : numbers) bench.end(request.key.task);
+  }
+  CHECK(order == "0:7 0:4 0:1 0:2 0:5 0:6 0:3 1:8 0:8 0:9");
+}
+
 TEST_CASE("placement skips what followed a failure, all along the line, and nothing else") {
   Bench bench(1, 1);
   bench.take({task(1, 1, 0), task(1, 2, 0, {1}), task(1, 3, 0, {2}), task(1, 4, 0)});
@@ -185,6 +208,21 @@ TEST_CASE("cancel takes back what has not left and names who has the rest") {
   CHECK(back.size() == 3);  // task 3 and two members
   bench.end(1);
   CHECK(bench.place().find(":9") != std::string::npos);
+}
+
+TEST_CASE("what follows a task that was just skipped here is skipped, too, before anybody was told") {
+  Bench bench(1, 1);
+  bench.take({task(1, 1, 0), task(1, 2, 0, {1})});
+  CHECK(bench.place() == "0:1");
+  (void)bench.placement.down(0, Error(Errc::chip_lost, "reset"));  // 1 is lost, 2 skipped
+  bench.placement.up(0, 1);
+  bench.take({task(1, 1, 0), task(1, 3, 0, {1, 2})});  // 1 again, and what has to come after 2
+  std::vector<TaskResult> refused;
+  CHECK(bench.place(&refused) == "0:1");
+  REQUIRE(refused.size() == 2);
+  CHECK(refused[0].key.task == 2);
+  CHECK(refused[1].key.task == 3);
+  CHECK(refused[1].outcome == Outcome::skipped);
 }
 
 TEST_CASE("what followed a task in the queue of an executor that dies is skipped, the rest waits for it") {

@@ -81,6 +81,17 @@ TEST_CASE("run: with one chip a chain leaves at once, each task naming what it f
   CHECK(ready[2].executor == 0);
 }
 
+TEST_CASE("run: no more goes out than keeps the executors busy; the rest stays where it can be overtaken") {
+  Bench bench;
+  std::vector<float> each(300);
+  for (auto& one : each) bench.submit({inout(runtime::Tensor::host(&one, {1}))});
+  const auto first = bench.advance().ready.size();
+  CHECK(first < each.size());
+  CHECK(first >= 64);
+  bench.end(1);
+  CHECK(bench.advance().ready.size() == 1);
+}
+
 TEST_CASE("run: with several chips a chain follows its first task when that has been placed") {
   Bench bench(2);
   for (int i = 0; i < 3; ++i) bench.submit({inout(bench.x)});

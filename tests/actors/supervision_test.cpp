@@ -125,6 +125,26 @@ TEST_CASE("why says what a run waits for, down to the core") {
   CHECK(handle.why() == "the run has ended");
 }
 
+TEST_CASE("why goes down the levels: what a node does with a program of the pod") {
+  Simulation sim({.chips = 1, .nodes = 1});
+  sim.kernel("wait", [](auto& call) { call.waits(); });
+  auto& pod = sim.node();
+  auto x = pod.tensor<float>({1});
+  auto handle = pod.submit(
+      [](Orchestrator& p, Tensor a) -> Program {
+        co_await p.submit(
+            +[](Orchestrator& n, Tensor b) { n.submit("wait", inout(b)); }, inout(a));
+      },
+      x);
+  sim.steps(1000);
+  const auto text = handle.why();
+  CHECK_MESSAGE(
+      text.find("with node0: program \"program\": task 1 \"wait\": with chip0: core") != std::string::npos,
+      text);
+  handle.cancel();
+  handle.wait();
+}
+
 TEST_CASE("status names busy cores, down the levels") {
   Simulation sim({.chips = 1, .nodes = 2});
   sim.kernel("wait", [](auto& call) { call.waits(); });

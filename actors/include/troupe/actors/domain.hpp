@@ -67,6 +67,23 @@ class TROUPE_API Domain {
   std::shared_ptr<void> lease_;
 };
 
+/// `node.barrier(domain, rank)`: every rank of the domain has come to its barrier. Throws `peer_lost` when
+/// one never will.
+class TROUPE_API DomainBarrier : public Waiter {
+ public:
+  DomainBarrier(Orchestrator& node, Domain of, int rank)
+      : Waiter(node), domain_(std::move(of)), rank_(rank) {}
+  using Waiter::await_ready;
+  void await_suspend(std::coroutine_handle<> self);
+  void await_resume() const { rethrow(); }
+  void wait();
+
+ private:
+  void enter();
+  Domain domain_;
+  int rank_;
+};
+
 /// `node.allocate_domain(spec)`: all windows or none.
 class TROUPE_API DomainRequest : public Waiter {
  public:

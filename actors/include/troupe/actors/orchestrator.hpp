@@ -202,6 +202,9 @@ class TROUPE_API Orchestrator {
 
   /// A domain over chips of this node: `auto domain = co_await node.allocate_domain(spec);`
   [[nodiscard]] DomainRequest allocate_domain(const DomainSpec& spec) { return {*this, spec}; }
+  /// For programs that share a domain, each speaking for some of its ranks: goes on when all ranks have come
+  /// here. Tasks are not waited for: await those first that the others rely on.
+  [[nodiscard]] DomainBarrier barrier(const Domain& domain, int rank) { return {*this, domain, rank}; }
   /// The communicator that chip `chip` came up with (`chip_bootstrap_configs`); belongs to the node. Named
   /// are the buffers that all its ranks have alike. Throws `wrong_state` when there is none (now).
   Domain configured_domain(int chip = 0) const;
@@ -222,6 +225,7 @@ class TROUPE_API Orchestrator {
   friend class Room;
   friend class ReadBytes;
   friend class Domain;
+  friend class DomainBarrier;
   friend class DomainRequest;
   friend class Task::Await;
   Task submit_call(const Callable* callable, detail::SubmitCall call);

@@ -135,6 +135,8 @@ struct DeviceOpened {
 struct DeviceClosed {
   std::optional<Error> error;
 };
+/// Host functions have ended, says the thread behind a sub-worker.
+struct FunctionsEnded {};
 /// What was asked to end when its run or task was given up: does it still run?
 struct GiveUp {
   std::uint64_t task = 0;  ///< the executor's own number of it
@@ -148,11 +150,15 @@ struct ResetChip {
 };
 /// Any state → finalized, for good; the actor ends.
 struct FinalizeChip {};
+// What is about device memory says in which life of the chip (`incarnation`): it may still be on its way when
+// the chip has been reset, and addresses and windows of another life mean nothing in this one.
 struct DeviceMalloc {
   std::uint64_t bytes = 0;
+  std::uint32_t incarnation = 0;
 };
 struct DeviceFree {
   std::uint64_t address = 0;
+  std::uint32_t incarnation = 0;
 };
 /// Bytes move by the device, in pieces, so that a large copy does not hold up the chip's other messages. The
 /// host memory belongs to the asker until the answer.
@@ -162,6 +168,7 @@ struct DeviceCopy {
   void* host = nullptr;
   std::uint64_t bytes = 0;
   std::uint64_t done = 0;  ///< bytes copied so far
+  std::uint32_t incarnation = 0;
 };
 /// Between a named buffer and host shared memory, in pieces.
 struct StageBuffer {
@@ -170,10 +177,12 @@ struct StageBuffer {
   std::uint64_t bytes = 0;
   std::uint64_t done = 0;  ///< bytes copied so far
   std::shared_ptr<const comm::HostSegment> segment;
+  std::uint32_t incarnation = 0;
 };
 /// One rank's part of a domain, split-phase; see communicator.
 struct WindowCreate {
   troupe_window_spec spec{};
+  std::uint32_t incarnation = 0;
 };
 struct WindowOffer {
   std::uint64_t window = 0;
@@ -185,14 +194,17 @@ struct WindowImport {
   std::uint64_t window = 0;
   bool commit = false;                    ///< the second time, without blobs
   std::vector<troupe_window_blob> blobs;  ///< by rank
+  std::uint32_t incarnation = 0;
 };
 struct WindowAbort {
   std::uint64_t window = 0;
   std::int32_t code = 0;
   std::uint32_t rank = 0;
+  std::uint32_t incarnation = 0;
 };
 struct WindowRelease {
   std::uint64_t window = 0;
+  std::uint32_t incarnation = 0;
 };
 
 using Chip = Executor::extend<
@@ -281,6 +293,14 @@ struct OpenDomain {
 struct ReleaseDomain {
   std::uint64_t domain = 0;
 };
+/// The program has come to the barrier of a domain, for one of its ranks: answered by `Wake` when all ranks
+/// have.
+struct EnterBarrier {
+  std::uint64_t token = 0;
+  std::uint64_t domain = 0;
+  std::uint64_t epoch = 0;
+  std::uint32_t rank = 0;
+};
 /// The program that was started for the run: where `Credit`, `Wake` and `StopProgram` go.
 struct SetDriver {
   ProgramActor driver;
@@ -296,27 +316,40 @@ using Run = caf::typed_actor<caf::reacts_to<Submit>,                    // hot
                              caf::reacts_to<SetDriver>,                 //
                              caf::reacts_to<OpenDomain>,                //
                              caf::reacts_to<ReleaseDomain>,             //
+                             caf::reacts_to<EnterBarrier>,              //
                              caf::replies_to<Why>::with<std::string>>;  //
 
 // --- communicator --------------------------------------------------------------------------------
 
 /// Forms the domain over its chips: all windows or none.
 struct Form {};
-/// The scope of the domain ended, or its run: released once no task uses it.
-struct Dissolve {};
 /// One more (or one less) unfinished task names the domain.
 struct Hold {
   std::int32_t delta = 0;
 };
-
 /// A member's chip was reset: as if it had died, for the domain.
 struct MemberReset {
   std::int32_t chip = -1;
 };
+/// A rank has come to the barrier of this epoch: answered with the barrier's number (from 1) when all ranks
+/// have, with `peer_lost` when one never will. `run`: whose program waits.
+struct Barrier {
+  std::uint64_t epoch = 0;
+  std::uint32_t rank = 0;
+  RunId run = 0;
+};
+/// A run is over: where its program still waits, it has not arrived.
+struct Withdraw {
+  RunId run = 0;
+};
+/// The scope of the domain ended, or its run: released once no task uses it.
+struct Dissolve {};
 
-using Communicator = caf::typed_actor<caf::replies_to<Form>::with<Result<DomainInfo>>,  //
-                                      caf::reacts_to<Hold>,                             //
-                                      caf::reacts_to<MemberReset>,                      //
+using Communicator = caf::typed_actor<caf::replies_to<Form>::with<Result<DomainInfo>>,        //
+                                      caf::reacts_to<Hold>,                                   //
+                                      caf::reacts_to<MemberReset>,                            //
+                                      caf::replies_to<Barrier>::with<Result<std::uint64_t>>,  //
+                                      caf::reacts_to<Withdraw>,                               //
                                       caf::reacts_to<Dissolve>>;
 
 // --- worker --------------------------------------------------------------------------------------
@@ -371,6 +404,11 @@ struct HoldDomain {
   std::uint64_t domain = 0;
   std::int32_t delta = 0;
 };
+/// To the domain's communicator, if it is still there.
+struct BarrierOf {
+  std::uint64_t domain = 0;
+  Barrier barrier;
+};
 struct ChipOf {
   std::int32_t index = 0;
 };
@@ -393,6 +431,7 @@ using Worker =
                      caf::replies_to<AllocateDomain>::with<Result<DomainInfo>>,  //
                      caf::reacts_to<HoldDomain>,                                 //
                      caf::reacts_to<ReleaseDomain>,                              //
+                     caf::replies_to<BarrierOf>::with<Result<std::uint64_t>>,    //
                      caf::replies_to<ChipOf>::with<Result<ChipAccess>>,          // direct use of a chip
                      caf::replies_to<StopWorker>::with<bool>>;  // ends the tree below, then the worker
 

@@ -44,8 +44,8 @@ struct ExecutorStatus {
   std::string state;         ///< in words
   std::uint64_t queued = 0;  ///< requests taken and not started
   std::uint64_t running = 0;
-  std::uint64_t completed = 0;  ///< since it came up
-  std::uint64_t failed = 0;
+  std::uint64_t completed = 0;  ///< well, since it came up
+  std::uint64_t failed = 0;     ///< ended otherwise
   std::uint32_t restarts = 0;
   std::uint64_t memory_used = 0;         ///< of a chip, bytes
   std::uint64_t windows = 0;             ///< of a chip: its parts of communication domains

@@ -14,6 +14,7 @@
   X(ProgramEnded) X(CancelRun) X(Placed) X(RunResults) X(DeadlineDue) X(Form) X(MemberReset) X(Dissolve) \
   X(Hold) X(OpenRun) X(Ready) X(RunClosed) X(StartWorker) X(AddExecutor) X(RemoveExecutor) \
   X(ResetExecutor) X(StoreBuffers) X(AllocateDomain) X(ReleaseDomain) X(HoldDomain) X(SetDriver) X(OpenDomain) X(ChipOf) \
+  X(Barrier) X(Withdraw) X(EnterBarrier) X(BarrierOf) X(FunctionsEnded) \
   X(StopWorker)
 // clang-format on
 
@@ -38,6 +39,6 @@ inline caf::error exit_with(const Error& error) {
   return caf::error{1, caf::atom("troupe"), caf::make_message(error)};
 }
 /// The error behind a CAF error; `fallback` when CAF made it itself (actor killed, gone, …).
-Error error_from(const caf::error& error, const Error& fallback);
+TROUPE_API Error error_from(const caf::error& error, const Error& fallback);
 
 }  // namespace troupe::actors
