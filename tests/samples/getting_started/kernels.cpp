@@ -1,6 +1,5 @@
-#include "program.hpp"
-
 #include <cstdio>
+#include <troupe/troupe.hpp>
 
 using namespace troupe;
 

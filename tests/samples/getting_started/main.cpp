@@ -1,6 +1,7 @@
 #include <iostream>
+#include <troupe/troupe.hpp>
 
-#include "program.hpp"
+void scale_twice(troupe::Orchestrator& node, float factor);  // in kernels.cpp
 
 int main() {
   try {

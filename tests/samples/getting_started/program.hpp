@@ -1,5 +1,0 @@
-#pragma once
-
-#include <troupe/troupe.hpp>
-
-void scale_twice(troupe::Orchestrator& node, float factor);
