@@ -83,7 +83,7 @@ Result<HostMemory::Block> HostMemory::allocate(std::uint64_t bytes) {
     return no_memory(bytes);
   }
   // The kernel promises more than there is, and kills somebody when it is used.
-  if (const auto left = bytes >= comm::worth_asking ? comm::memory_left() : UINT64_MAX; bytes > left) {
+  if (const auto left = bytes > comm::worth_asking ? comm::memory_left() : UINT64_MAX; bytes > left) {
     return Error(Errc::out_of_memory,
                  "no host memory for " + std::to_string(bytes) + " bytes: " + std::to_string(left >> 20U) +
                      " MiB are left of the machine's, or of what its control group allows",

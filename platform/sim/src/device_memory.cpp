@@ -74,7 +74,7 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
                  "free device tensors, or split the work");
   }
   // A simulated chip's memory is the host's, which promises more than there is and kills who uses it.
-  if (const auto left = size >= comm::worth_asking ? comm::memory_left() : size; size > left) {
+  if (const auto left = size > comm::worth_asking ? comm::memory_left() : size; size > left) {
     return Error(Errc::out_of_memory,
                  "the host has " + amount(left) + " left, not the " + amount(size) +
                      " of device memory for " + std::string(label),

@@ -5,6 +5,7 @@
 
 #include "core_pool.hpp"
 #include "device_memory.hpp"
+#include "flag_waits.hpp"
 #include "graph_limits.hpp"
 #include "options.hpp"
 #include "pipes.hpp"
@@ -160,4 +161,11 @@ TEST_CASE("limits from the environment: what makes no sense is ignored with a wa
   CHECK(with("PTO2_RING_HEAP", "many").arena_bytes == 256 * mebibyte);
   CHECK(with("PTO2_RING_DEP_POOL", "3").dependency_pool == 0);
   CHECK(warnings.size() == 4);
+}
+
+TEST_CASE("a flag is called by where its user knows it: argument, window, address") {
+  CHECK(to_string(FlagPlace::argument(3, 17)) == "element 17 of tensor argument 3");
+  CHECK(to_string(FlagPlace::window(63, 4096)) == "byte 4096 of the window of rank 63");
+  CHECK(to_string(FlagPlace::memory(bytes(0x7f0012345678))) == "0x7f0012345678");
+  CHECK(to_string(FlagPlace::from_word(FlagPlace::window(1, 8).word())) == "byte 8 of the window of rank 1");
 }

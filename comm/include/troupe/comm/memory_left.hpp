@@ -16,7 +16,7 @@ namespace troupe::comm {
 [[nodiscard]] TROUPE_API std::uint64_t memory_left(const std::string& proc = "/proc",
                                                    const std::string& cgroup = "/sys/fs/cgroup");
 
-/// Smaller amounts are not worth the question, which reads files.
+/// Amounts up to this are not worth the question, which reads files.
 inline constexpr std::uint64_t worth_asking = std::uint64_t{256} << 20;
 
 inline constexpr const char* room_hint = "ask for less, or raise the limits (ulimit -f, cgroup memory)";
