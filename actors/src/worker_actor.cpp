@@ -58,13 +58,14 @@ void WorkerActor::ready(Ready& tasks) {
 }
 
 void WorkerActor::results(Results& ends) {
-  if (ends.executor >= 0 && static_cast<std::size_t>(ends.executor) < children_.size() &&
-      child(ends.executor).incarnation != ends.incarnation &&
-      child(ends.executor).kind != ExecutorKind::worker) {
-    return;  // of an earlier life, which has been answered for
-  }
   const auto executor = ends.executor;
-  route(placement_.results(ends));
+  // Of an earlier life, which is answered for; but an actor's last word counts also when it died on the way
+  // to its next life.
+  const bool late = executor >= 0 && static_cast<std::size_t>(executor) < children_.size() &&
+                    child(executor).incarnation != ends.incarnation &&
+                    child(executor).kind != ExecutorKind::worker;
+  if (late && !ends.gone) return;
+  if (!late) route(placement_.results(ends));
   if (ends.gone && executor >= 0) {
     child(executor).gone = true;
     buried(executor);

@@ -167,6 +167,26 @@ TEST_CASE("a chip can be reset: what was on it is gone, and it works again") {
   CHECK(host.host<float>()[0] == 2.0F);
 }
 
+TEST_CASE("a chip that dies while it is being reset is restarted, and the reset is answered") {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    CAPTURE(seed);
+    Simulation sim({.seed = seed, .chips = 1});
+    sim.kernel("step", [](auto&) {});
+    auto& node = sim.node();
+    sim.kill(0);
+    try {
+      node.chip(0).reset();
+    } catch (const Error& error) {
+      CHECK(error == Errc::chip_lost);
+    }
+    auto x = node.tensor<float>({1});
+    node.run([](Orchestrator& n, Tensor a) { n.submit("step", out_existing(a), retry(3)); }, x);
+    while (sim.steps(1000) > 0) {
+    }
+    CHECK(node.status().children[0].state == "up");
+  }
+}
+
 TEST_CASE("a host function that does not return keeps its thread and its memory, not its run") {
   std::mutex mutex;
   std::condition_variable changed;
