@@ -50,8 +50,8 @@ struct Bench {
     if (!node_of) node_of.emplace(*core);
     return *node_of;
   }
-  void wake(std::uint64_t token, std::optional<Error> error = {}) {
-    Wake answer{token, std::move(error), 0, 0, nullptr};
+  void wake(std::uint64_t token, const std::optional<Error>& error = {}) {
+    Wake answer{token, error, 0, 0, nullptr};
     core->on(answer);
   }
 
