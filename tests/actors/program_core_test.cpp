@@ -50,7 +50,11 @@ struct Bench {
     if (!node_of) node_of.emplace(*core);
     return *node_of;
   }
-  void wake(std::uint64_t token, const std::optional<Error>& error = {}) {
+  void wake(std::uint64_t token) {
+    Wake answer{token, std::nullopt, 0, 0, nullptr};
+    core->on(answer);
+  }
+  void wake(std::uint64_t token, const Error& error) {
     Wake answer{token, error, 0, 0, nullptr};
     core->on(answer);
   }
