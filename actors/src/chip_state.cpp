@@ -255,10 +255,11 @@ void ChipState::launch_queued(std::vector<TaskResult>& out) {
       tracer_->launched(run.correlation, body, request.key);
     }
     runs_.push_back(run);
-    flights_.push_back({request.key, request.ticket, request.body, false, false});
+    flights_.push_back({request.key, request.ticket, request.body, false, false, first_});
     ++take;
   }
-  auto launched = context_->launch(runs_, first_ - 1);
+  // What the oldest unfinished run may name is not settled: it has not looked yet how that ended.
+  auto launched = context_->launch(runs_, flights_.front().names_from);
   if (launched) {
     in_flight_ += static_cast<std::uint32_t>(take);
     return;

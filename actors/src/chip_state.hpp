@@ -99,7 +99,8 @@ class TROUPE_API ChipState {
     Ticket ticket = 0;
     TaskBodyRef body;
     bool ended = false;
-    bool asked = false;  ///< to end
+    bool asked = false;            ///< to end
+    std::uint64_t names_from = 0;  ///< no run before this one is in its depends_on
   };
 
   Error wrong_state(std::string_view call) const;

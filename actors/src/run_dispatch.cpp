@@ -102,8 +102,10 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
       request.depends.assign(lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first),
                              lane.follow.end());
       std::sort(request.depends.begin(), request.depends.end());
-      lane.follow.clear();
-      lane.first = 0;
+      if (may_be_followed(record)) {
+        lane.follow.clear();
+        lane.first = 0;
+      }
     }
     join_lane(record, bound);
   }
@@ -127,10 +129,16 @@ void RunState::follow_all(std::int32_t executor) {
   }
 }
 
+/// Whether dependents may be sent after it before its end is known. Not to nodes, which run their programs
+/// side by side. And not after what may be tried again: when its executor dies, nobody knows whether the task
+/// and its followers have run; it would then read what they have written.
+bool RunState::may_be_followed(const Record& record) {
+  return record.kind != program_kind && record.retries == 0;
+}
+
 /// The task is queued on that executor: dependents may join it there.
 void RunState::join_lane(Record& record, std::int32_t executor) {
-  // Nodes run their programs side by side: nothing may follow there before its producers have ended.
-  if (record.kind == program_kind) return;
+  if (!may_be_followed(record)) return;
   if (static_cast<std::size_t>(executor) >= lanes_.size())
     lanes_.resize(static_cast<std::size_t>(executor) + 1);
   auto& lane = lanes_[static_cast<std::size_t>(executor)];

@@ -129,6 +129,7 @@ class TROUPE_API RunState {
 
   std::uint64_t in_flight_limit() const;
   void dispatch(Record& record, std::int32_t bound, bool in_order);
+  static bool may_be_followed(const Record& record);
   void join_lane(Record& record, std::int32_t executor);
   void follow();
   void follow_all(std::int32_t executor);

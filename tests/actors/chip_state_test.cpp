@@ -125,6 +125,17 @@ TEST_CASE("chip: what follows a failure is skipped, on the device, in the queue 
   CHECK(outcomes(bench.give({bench.task(5, look, {3})})) == "5:skipped");
 }
 
+TEST_CASE("chip: what is launched meanwhile does not make the device forget whom a queued run follows") {
+  Bench bench;
+  REQUIRE(bench.up());
+  CHECK(bench.give({bench.task(1, bad), bench.task(2), bench.task(3, look, {1})}).empty());
+  while (bench.done.ends.size() < 2) REQUIRE(bench.host->step());
+  CHECK(outcomes(bench.state.ended(std::exchange(bench.done, {}))) == "1:failed 2:done");
+  // 3 has not come to its turn.
+  CHECK(bench.give({bench.task(4)}).empty());
+  CHECK(outcomes(bench.turn()) == "3:skipped 4:done");
+}
+
 TEST_CASE("chip: cancel takes back what waits, asks what runs, and sees what does not listen") {
   Bench bench(1);
   REQUIRE(bench.up());

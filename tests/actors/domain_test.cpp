@@ -205,7 +205,7 @@ Program speaks_for(Orchestrator& n, int rank, int rounds, std::string* log) {
 
 TEST_CASE("programs that share a domain go on from its barrier together") {
   const auto first = test::first_seed();
-  for (std::uint64_t seed = first; seed < first + test::cases(50); ++seed) {
+  for (std::uint64_t seed = first; seed < first + test::seeds(50); ++seed) {
     CAPTURE(seed);
     Simulation sim(pair_of_ranks(seed));
     add_kernels(sim);
@@ -263,7 +263,7 @@ TEST_CASE("who waits at a barrier: says so, hears of a death, and has not arrive
 
 TEST_CASE("random domains under random kills and resets end, and leave no window and no actor") {
   const auto first = test::first_seed();
-  const auto count = test::cases(400);
+  const auto count = test::seeds(400);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     CAPTURE(seed);
     std::mt19937_64 random(seed);

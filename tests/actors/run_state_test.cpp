@@ -236,6 +236,45 @@ TEST_CASE("run: retry repeats a failed or lost task, then gives up") {
   CHECK(report.error->path() == "node0/chip0");
 }
 
+TEST_CASE("run: nothing is sent after a task that may be tried again until that has ended") {
+  // Both might have run when the chip dies: tried again, the first would read what the second has written.
+  Bench bench;
+  auto extras = std::make_shared<SubmitExtras>();
+  extras->retries = 1;
+  bench.submit({inout(bench.x)});                     // 1
+  bench.submit({in(bench.x), out(bench.y)}, extras);  // 2
+  bench.submit({inout(bench.x)});                     // 3 writes what 2 reads
+  bench.submit({inout(bench.z)});                     // 4, independent
+  bench.submit({in(bench.z)});                        // 5: who follows 4 does not name 2 for it
+  REQUIRE(bench.advance().ready.size() == 4);
+  CHECK(bench.out[2].depends == std::vector<TaskNumber>{1, 4});
+  CHECK(bench.out.count(3) == 0);
+  CHECK(bench.out[5].depends == std::vector<TaskNumber>{1, 4});
+  bench.end(1);
+  bench.end(2, Outcome::lost, Error(Errc::chip_lost, "gone"));
+  // Others may follow its last attempt: if that is lost, too, the run has failed.
+  REQUIRE(bench.advance().ready.size() == 2);
+  CHECK(bench.effects.ready[0].key.task == 2);
+  CHECK(bench.effects.ready[1].key.task == 3);
+  CHECK(bench.effects.ready[1].depends == std::vector<TaskNumber>{2, 5});
+}
+
+TEST_CASE("run: nor when it hears where such a task is") {
+  Bench two(2);
+  auto extras = std::make_shared<SubmitExtras>();
+  extras->retries = 1;
+  two.submit({in(two.x), out(two.y)}, extras);  // 1
+  two.submit({inout(two.x)});                   // 2
+  REQUIRE(two.advance().ready.size() == 1);
+  two.run->placed({{{1, 1}}});
+  CHECK(two.advance().ready.empty());
+  two.end(1, Outcome::lost, Error(Errc::chip_lost, "gone"));
+  REQUIRE(two.advance().ready.size() == 1);
+  two.run->placed({{{1, 0}}});
+  REQUIRE(two.advance().ready.size() == 1);
+  CHECK(two.effects.ready[0].depends == std::vector<TaskNumber>{1});
+}
+
 TEST_CASE("run: cancel ends what waits, asks what runs to end, and stops the program") {
   Bench bench(2);
   bench.submit({inout(bench.x)});

@@ -245,10 +245,10 @@ std::string run_case(const Case& it) {
 
 TEST_CASE("random programs under random interleavings give the sequential result") {
   const auto first = test::first_seed();
-  const auto count = test::cases(5000);
+  const auto count = test::seeds(5000);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const auto wrong = run_case({seed, false});
-    CHECK_MESSAGE(wrong.empty(), wrong, "; replay with TROUPE_SEED=", seed);
+    CHECK_MESSAGE(wrong.empty(), wrong, "; replay this one with TROUPE_SEED=", seed);
     if (!wrong.empty()) break;
   }
 }
@@ -256,10 +256,10 @@ TEST_CASE("random programs under random interleavings give the sequential result
 TEST_CASE(
     "random faults at random moments end in the sequential result or a typed error, and leave nothing") {
   const auto first = test::first_seed();
-  const auto count = test::cases(5000);
+  const auto count = test::seeds(5000);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const auto wrong = run_case({seed, true});
-    CHECK_MESSAGE(wrong.empty(), wrong, "; replay with TROUPE_SEED=", seed);
+    CHECK_MESSAGE(wrong.empty(), wrong, "; replay this one with TROUPE_SEED=", seed);
     if (!wrong.empty()) break;
   }
 }

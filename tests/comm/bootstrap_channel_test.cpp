@@ -91,7 +91,7 @@ TEST_CASE("limits: null memory, 376 buffers, the caller's own limit") {
 }
 
 TEST_CASE("the reader believes nothing: any bytes give a result, nothing, or an error") {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + cases(3000); ++seed) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + seeds(3000); ++seed) {
     CAPTURE(seed);
     Memory memory;
     auto channel = ChipBootstrapChannel::over(memory.bytes.data()).value();

@@ -17,6 +17,7 @@ namespace troupe::comm::test {
 
 using troupe::test::cases;
 using troupe::test::first_seed;
+using troupe::test::seeds;
 
 using runtime::DType;
 

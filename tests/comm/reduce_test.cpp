@@ -19,7 +19,7 @@ constexpr DType dtypes[] = {DType::f32, DType::f16, DType::bf16, DType::i32};
 
 TEST_CASE(
     "the vector path gives the bits of the portable one, at any alignment, size, and number of arrays") {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + cases(400); ++seed) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + seeds(400); ++seed) {
     CAPTURE(seed);
     const DType dtype = dtypes[noise(seed, 0, 0) % 4];
     const auto op = static_cast<Op>(noise(seed, 0, 1) % 3);
@@ -101,7 +101,7 @@ TEST_CASE("integers wrap instead of overflowing") {
 }
 
 TEST_CASE("copying around the caches copies everything and nothing else") {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + cases(200); ++seed) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + seeds(200); ++seed) {
     CAPTURE(seed);
     const std::size_t bytes = noise(seed, 0, 0) % 700;
     const std::size_t from = noise(seed, 0, 1) % 33;

@@ -51,7 +51,7 @@ bool meet(const std::vector<std::uint32_t>& a, const std::vector<std::uint32_t>&
 }
 
 TEST_CASE("boxes of one row-major tensor meet and cover exactly where their bytes do") {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + cases(3000); ++seed) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + seeds(3000); ++seed) {
     Random random(seed);
     const auto planes = static_cast<std::uint32_t>(1 + below(random, 4)),
                rows = static_cast<std::uint32_t>(1 + below(random, 5)),
@@ -68,7 +68,7 @@ TEST_CASE("boxes of one row-major tensor meet and cover exactly where their byte
 }
 
 TEST_CASE("whatever the strides, a shared byte is never missed and cover is never claimed wrongly") {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + cases(5000); ++seed) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + seeds(5000); ++seed) {
     Random random(seed);
     const View a = wild_view(random), b = wild_view(random);
     const auto bytes_a = sorted_bytes(a), bytes_b = sorted_bytes(b);

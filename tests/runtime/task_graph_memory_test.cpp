@@ -145,7 +145,7 @@ TEST_CASE_FIXTURE(MemoryFixture, "a reused place does not inherit the failure of
 
 TEST_CASE(
     "blocks of an arena never overlap, merge when freed, and are refused only when none is large enough") {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + cases(50); ++seed) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + seeds(50); ++seed) {
     Random random(seed);
     BlockArena arena(64 * 128, 64);
     std::vector<BlockArena::Grant> live;

@@ -28,7 +28,7 @@ Program shrink(Program program, std::uint64_t schedule) {
 
 TEST_CASE(
     "any legal order of a random program leaves the memory as running its submits one after the other") {
-  const std::uint64_t first = first_seed(), count = cases(1500);
+  const std::uint64_t first = first_seed(), count = seeds(1500);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const Program program = make_program(seed);
     const std::string complaint = run_program(program, seed * 7919);

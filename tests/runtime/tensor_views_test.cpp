@@ -232,7 +232,7 @@ void one_random_chain(std::mt19937_64& random) {
 
 TEST_CASE("random chains of views describe exactly the elements that they should") {
   const std::uint64_t first = troupe::test::first_seed();
-  for (std::uint64_t seed = first; seed < first + troupe::test::cases(2000); ++seed) {
+  for (std::uint64_t seed = first; seed < first + troupe::test::seeds(2000); ++seed) {
     INFO("replay with TROUPE_SEED=" << seed);
     std::mt19937_64 random(seed);
     one_random_chain(random);

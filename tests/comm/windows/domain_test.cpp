@@ -287,7 +287,7 @@ TEST_CASE("a split-phase barrier is complete with its last arrival and can be le
 TEST_CASE("arrivals, withdrawals and tests in any order never let a barrier through early or hold it back") {
   const NoLeaks leaks;
   const std::uint64_t first = troupe::test::first_seed();
-  for (std::uint64_t seed = first; seed < first + troupe::test::cases(20); ++seed) {
+  for (std::uint64_t seed = first; seed < first + troupe::test::seeds(20); ++seed) {
     INFO("TROUPE_SEED=", seed);
     std::mt19937_64 random(seed);
     const auto ranks = static_cast<std::uint32_t>(1 + random() % 6);

@@ -46,7 +46,7 @@ TEST_CASE(
     "answer") {
   const NoLeaks leaks;
   const std::uint64_t first = troupe::test::first_seed();
-  for (std::uint64_t seed = first; seed < first + troupe::test::cases(400); ++seed) {
+  for (std::uint64_t seed = first; seed < first + troupe::test::seeds(400); ++seed) {
     INFO("TROUPE_SEED=", seed);
     std::mt19937_64 random(seed);
     const auto ranks = static_cast<std::uint32_t>(1 + random() % 5);

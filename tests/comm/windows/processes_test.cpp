@@ -142,7 +142,7 @@ TEST_CASE("a rank killed while windows are exchanged fails the meeting for all")
 TEST_CASE("ranks killed at any moment leave the others with an answer, and the name free") {
   const NoLeaks leaks;
   const std::uint64_t first = troupe::test::first_seed();
-  for (std::uint64_t seed = first; seed < first + troupe::test::cases(12); ++seed) {
+  for (std::uint64_t seed = first; seed < first + troupe::test::seeds(12); ++seed) {
     INFO("TROUPE_SEED=", seed);
     std::mt19937_64 random(seed);
     const auto ranks = static_cast<std::uint32_t>(2 + random() % 3);

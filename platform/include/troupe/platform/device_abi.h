@@ -390,8 +390,8 @@ TROUPE_DEVICE_EXPORT int32_t unregister_callable(troupe_device_context* context,
  * rising) or INVALID_STATE accept none. What is wrong with one run's own content (callable, arguments,
  * addresses, blocks) is that run's completion. Runs start in launch order, each when what it depends on
  * has ended; independent runs may overlap, none overtakes.
- * `settled`: the host has seen the completions of all runs with a lower correlation and will not name them
- * in depends_on, so that the context may forget how they ended. */
+ * `settled`: the host has seen the completions of all runs with a lower correlation, and no unfinished run,
+ * launched before, now or later, names them in depends_on: the context may forget how they ended. */
 TROUPE_DEVICE_EXPORT int32_t launch_runs(troupe_device_context* context, const troupe_run* runs, size_t count,
                                          uint64_t settled);
 /* Queues one run, waits for its end, answers its code. `correlation` is ignored, depends_on is empty, no
