@@ -173,14 +173,14 @@ consteval std::string_view parameter_word() {
 template <class... Params>
 struct SignatureText {
   static constexpr auto make() {
-    std::array<char, (parameter_word<Params>().size() + ... + sizeof...(Params)) + 1> text{};
+    std::array<char, (parameter_word<Params>().size() + ... + sizeof...(Params)) + 1> made{};
     std::size_t at = 0;
     [[maybe_unused]] auto put = [&](std::string_view word) {
-      if (at != 0) text[at++] = ',';
-      for (char c : word) text[at++] = c;
+      if (at != 0) made[at++] = ',';
+      for (char c : word) made[at++] = c;
     };
     (put(parameter_word<Params>()), ...);
-    return text;
+    return made;
   }
   static constexpr auto text = make();
 };
