@@ -10,10 +10,12 @@ namespace troupe::actors {
 
 /// The memory that holds the tensor's buffer; what it overlaps becomes one with it.
 EdgeTracker::Memories::iterator EdgeTracker::memory_of(const runtime::Tensor& tensor) {
-  const auto [arena, generation, offset] = tensor.buffer();
+  const runtime::BufferRef buffer = tensor.buffer();
+  const std::uint32_t arena = buffer.arena, generation = buffer.generation;
   // An intermediate of a program has a number there, not an address.
   const std::uint64_t bytes = arena == program_arena ? 1 : std::max<std::uint64_t>(tensor.buffer_bytes(), 1);
-  std::uint64_t begin = offset, end = bytes > UINT64_MAX - offset ? UINT64_MAX : offset + bytes;
+  std::uint64_t begin = buffer.offset;
+  std::uint64_t end = bytes > UINT64_MAX - begin ? UINT64_MAX : begin + bytes;
   const auto here = [&](const Memories::iterator& it) {
     return it != memories_.end() && std::get<0>(it->first) == arena && std::get<1>(it->first) == generation;
   };

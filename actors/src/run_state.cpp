@@ -170,7 +170,7 @@ void RunState::apply_task(Submission& line) {
   spec.name = body.name();
   spec.cookie = reinterpret_cast<std::uintptr_t>(raw);
   spec.kind = raw->kind;
-  spec.priority = raw->priority;
+  spec.priority = static_cast<std::int32_t>(raw->priority);
   spec.members = raw->members;
   spec.executor = raw->target >= 0 ? static_cast<runtime::ExecutorId>(raw->target) : runtime::any_executor;
   spec.accesses = accesses_.span();

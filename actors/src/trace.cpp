@@ -113,9 +113,8 @@ void normalize(Trace& trace) {
   });
   const auto key = [](const TraceEdge& edge) { return std::tuple(edge.to, edge.from, edge.kind); };
   std::ranges::sort(trace.edges, {}, key);
-  const auto same = std::ranges::unique(trace.edges, {},
-                                        [](const TraceEdge& edge) { return std::pair(edge.to, edge.from); });
-  trace.edges.erase(same.begin(), same.end());
+  const auto same = [](const TraceEdge& a, const TraceEdge& b) { return a.to == b.to && a.from == b.from; };
+  trace.edges.erase(std::unique(trace.edges.begin(), trace.edges.end(), same), trace.edges.end());
 }
 
 }  // namespace troupe::actors

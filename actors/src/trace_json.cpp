@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <ostream>
+#include <span>
 #include <system_error>
 #include <unordered_map>
 
@@ -192,8 +193,9 @@ class TraceWriter {
     return *this;
   }
 
-  auto edges_into(TaskId task) const {
-    return std::ranges::equal_range(trace_.edges, task, {}, &TraceEdge::to);
+  std::span<const TraceEdge> edges_into(TaskId task) const {
+    const auto first = std::ranges::lower_bound(trace_.edges, task, {}, &TraceEdge::to);
+    return {first, std::ranges::upper_bound(first, trace_.edges.end(), task, {}, &TraceEdge::to)};
   }
 
   void after(TaskId task) {

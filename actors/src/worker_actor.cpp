@@ -165,7 +165,7 @@ caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
             },
             [gather](const caf::error&) { gather->one(); });
   }
-  const auto promise = gather->promise;
+  auto promise = gather->promise;
   gather->one();
   return promise;
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -224,7 +225,7 @@ int main(int argc, char** argv) {
   print_header(all, "graph");
   for (const auto& graph : graphs) compare(all, graph, length, runs);
   if (alone) return 0;
-  for (const std::uint64_t ns : {2'000, 10'000, 50'000}) {
+  for (const std::uint64_t ns : std::array<std::uint64_t, 3>{2'000, 10'000, 50'000}) {
     std::printf("\nns per task, kernels of %llu us, two threads\n\n",
                 static_cast<unsigned long long>(ns / 1000));
     print_header(all, "graph");

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <system_error>
 
 #include <cerrno>
 #include <cstring>
@@ -27,7 +28,8 @@ std::string player() {
 }
 
 Error cannot_run(const std::string& program, int problem) {
-  return Error(Errc::cannot_read, "cannot run \"" + program + "\": " + std::strerror(problem),
+  return Error(Errc::cannot_read,
+               "cannot run \"" + program + "\": " + std::generic_category().message(problem),
                "scenes are modules with TROUPE_SCENES, or programs that call scene_main; see docs/scenes.md");
 }
 
@@ -44,7 +46,7 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
   if (getppid() == parent) execv(words.front(), words.data());
   const int problem = errno;
   (void)!write(tell, &problem, sizeof problem);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unistd.h>
+#include <system_error>
 
 #include <cerrno>
 #include <cstring>
@@ -15,7 +16,8 @@ namespace troupe::apps {
 
 inline Error cannot_write(const std::string& path, int problem) {
   return Error(Errc::cannot_write,
-               "cannot write \"" + path + "\": " + (problem != 0 ? std::strerror(problem) : "write failed"),
+               "cannot write \"" + path +
+                   "\": " + (problem != 0 ? std::generic_category().message(problem) : "write failed"),
                problem == ENOSPC ? "the disk is full" : "does the folder exist, and may you write there?");
 }
 

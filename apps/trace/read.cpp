@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <unordered_map>
 
 #include "errc.hpp"
@@ -252,7 +253,8 @@ Result<Trace> read_trace_file(const std::string& path) {
   // A folder opens like a file and fails at the first read.
   if (!in || in.peek() == std::ifstream::traits_type::eof()) {
     return Error(Errc::cannot_read,
-                 "cannot read \"" + path + "\": " + (errno != 0 ? std::strerror(errno) : "it is empty"),
+                 "cannot read \"" + path +
+                     "\": " + (errno != 0 ? std::generic_category().message(errno) : "it is empty"),
                  "traces are written by: troupe run PROGRAM --trace FILE");
   }
   return read_trace(in, path);

@@ -13,7 +13,8 @@ namespace troupe::platform::sim {
 struct Options {
   std::chrono::milliseconds grace{1000};                   ///< grace_ms
   std::uint64_t memory_bytes = architecture.memory_bytes;  ///< memory_bytes: a lower limit
-  /// checked (0 or 1): guards around every argument, outputs poisoned first. On in debug builds.
+  /// checked (0 or 1): guards around every argument, outputs poisoned first, inputs compared after. On in
+  /// debug builds.
 #ifdef TROUPE_CHECKED
   bool checked = true;
 #else
