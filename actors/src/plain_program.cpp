@@ -113,11 +113,15 @@ void wait_for_end(Pump& pump) {
 
 void start_plain(caf::actor_system& system, std::shared_ptr<NodeShared> node, RunId id, Run run,
                  std::shared_ptr<BoundProgram> program) {
-  auto work = [node, id, run, program] {
-    auto pump = node->pumps->take();
-    pump->send(run, SetDriver{driver_of(*pump.get())});
+  // The node lets go of the pumps when its system ends, which may be before this begins.
+  auto work = [node, id, run, program, pumps = node->pumps] {
+    auto pump = pumps->take();
     try {
-      run_plain(*pump.get(), node, id, run, *program);
+      // A run that has ended meanwhile would tell nobody so.
+      bool open = false;
+      pump->request(run, caf::infinite, SetDriver{driver_of(*pump.get())})
+          .receive([&](bool) { open = true; }, [](const caf::error&) {});
+      if (open) run_plain(*pump.get(), node, id, run, *program);
     } catch (const Error&) {
       // In a deterministic system, where nothing is runnable now: the program is over, its run goes on when
       // the test does something.

@@ -40,7 +40,10 @@ class RunActor : public Run::base {
         [this](const ProgramEnded& over) { state_.program_ended(over), flush(); },
         [this](const CancelRun& order) { state_.cancel(order.reason), flush(); },
         [this](const DeadlineDue& due) { state_.deadline_due(due.task), flush(); },
-        [this](const SetDriver& set) { driver_ = set.driver; },
+        [this](const SetDriver& set) {
+          driver_ = set.driver;
+          return true;
+        },
         [this](const OpenDomain& open) { open_domain(open); },
         [this](const ReleaseDomain& release) { send(worker_, release); },
         [this](const EnterBarrier& enter) { enter_barrier(enter); },

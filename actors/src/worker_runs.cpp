@@ -88,7 +88,7 @@ void WorkerActor::start(Waiting waiting) {
   ActiveRun active{run, {}, request.outcome, request.name, std::move(waiting.request), {}};
   if (request.program && request.program->coroutine) {
     active.program = spawn_coroutine(this, shared_, id, run, request.program);
-    send(run, SetDriver{active.program});
+    caf::anon_send(run, SetDriver{active.program});  // its answer is of no interest here
     send(active.program, Credit{0});
   } else if (request.program) {
     start_plain(system(), shared_, id, run, request.program);

@@ -327,3 +327,15 @@ TEST_CASE("chips come and go while programs run") {
   REQUIRE(error);
   CHECK(*error == Errc::chip_retired);
 }
+
+TEST_CASE("a plain program that has not begun when its system ends does not harm, and its handle knows") {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    CAPTURE(seed);
+    Handle handle;
+    {
+      Simulation sim({.seed = seed});
+      handle = sim.node().submit([](Orchestrator&) {});
+    }
+    CHECK(handle.done());
+  }
+}

@@ -313,7 +313,7 @@ using Run = caf::typed_actor<caf::reacts_to<Submit>,                    // hot
                              caf::reacts_to<ProgramEnded>,              //
                              caf::reacts_to<CancelRun>,                 //
                              caf::reacts_to<DeadlineDue>,               //
-                             caf::reacts_to<SetDriver>,                 //
+                             caf::replies_to<SetDriver>::with<bool>,    //
                              caf::reacts_to<OpenDomain>,                //
                              caf::reacts_to<ReleaseDomain>,             //
                              caf::reacts_to<EnterBarrier>,              //
