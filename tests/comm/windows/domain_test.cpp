@@ -180,6 +180,13 @@ TEST_CASE("a blob that lies about its memory is refused without a fault") {
   CHECK(zero.import(one.blob().value()));
 }
 
+TEST_CASE("two windows cannot be one rank") {
+  const NoLeaks leaks;
+  DomainMember zero = created(spec_of(0, 2)), twin = created(spec_of(0, 2));
+  CHECK(zero.import(twin.blob().value()).error() == Errc::mismatch);
+  CHECK(zero.import(zero.blob().value()));
+}
+
 TEST_CASE("changed blobs are refused, never followed") {
   const NoLeaks leaks;
   DomainMember zero = created(spec_of(0, 2));
@@ -200,6 +207,7 @@ TEST_CASE("changed blobs are refused, never followed") {
     // a descriptor that names the same memory.
     const bool same_memory = at >= 80 && at < 84;
     const auto result = zero.import(changed);
+    INFO("byte ", at, " was ", static_cast<int>(blob[at]), ", is ", static_cast<int>(value));
     if (!same_memory) CHECK_FALSE(result);
     if (result) break;
   }
