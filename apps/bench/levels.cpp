@@ -119,6 +119,13 @@ platform::DeviceApi null_api(int microseconds = 0) {
   api.finalize_device = [](troupe_device_context*) -> std::int32_t { return 0; };
   api.register_callable = [](troupe_device_context*, const troupe_callable*,
                              std::uint64_t* id) -> std::int32_t { return *id = 1, 0; };
+  api.device_status = [](troupe_device_context* context, troupe_device_status* status, troupe_core_status*,
+                         size_t, size_t* count) -> std::int32_t {
+    auto& device = *null_device(context);
+    std::lock_guard guard(device.mutex);
+    status->runs_queued = device.ends.size();
+    return *count = 0, 0;
+  };
   api.launch_runs = null_launch;
   api.abort_runs = [](troupe_device_context* context, std::uint64_t) -> std::int32_t {
     auto& device = *null_device(context);
