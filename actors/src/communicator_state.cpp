@@ -62,7 +62,15 @@ void CommunicatorState::imported(std::uint32_t rank, const Result<troupe_window_
   const auto& member = members_[rank];
   --open_;
   if (phase_ == Phase::failed) return take_back();
-  if (!view) return fail(view.error().inside(member.name));
+  if (!view) {
+    // The windows were made for this domain: one that is another's by now was given up by a member that is
+    // gone, whose death is on its way here.
+    const bool gone = view.error() == comm::Errc::stale;
+    const Error why =
+        gone ? Error(comm::Errc::peer_lost, path_ + ": a member is gone: " + view.error().message())
+             : view.error();
+    return fail(why.inside(member.name));
+  }
   if (phase_ == Phase::importing) {
     if (open_ == 0) import_all(true);
     return;

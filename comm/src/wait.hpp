@@ -51,18 +51,35 @@ void set_and_announce(Word& word, Value value, Count& count, const Machine& mach
 
 enum class Waited : std::uint8_t { ready, ended, deadline };
 
-/// A rank's policy, and what it has learnt about the machine.
-struct Patience {
-  WaitPolicy policy;
-  /// Waits to come that park without offering the processor first.
-  std::atomic<std::uint32_t> hurried{0};
-};
-
 /// The scheduler takes an offer of the processor at its word: whoever offers it is put behind all others, for
 /// milliseconds when they have work of their own, while a parked thread is run as soon as it is woken. So an
 /// offer that took this long means that parking is quicker, for a while (docs/decisions/0035).
 inline constexpr std::chrono::microseconds long_offer{500};
-inline constexpr std::uint32_t hurried_waits = 1000;
+
+/// A rank's policy, and what it has learnt about the machine.
+struct Patience {
+  WaitPolicy policy;
+  /// Waits to come that park without offering the processor first, and how many that will be after the next
+  /// long offer: twice as many each time, half as many after a wait whose offers were all short. One
+  /// disturbance costs one wait, a busy machine hardly an offer.
+  std::atomic<std::uint32_t> hurried{0};
+  std::atomic<std::uint32_t> next{1};
+
+  bool hurry() noexcept {
+    const auto left = hurried.load(std::memory_order_relaxed);
+    if (left != 0) hurried.store(left - 1, std::memory_order_relaxed);
+    return left != 0;
+  }
+  void offered_long() noexcept {
+    const auto waits = next.load(std::memory_order_relaxed);
+    hurried.store(waits, std::memory_order_relaxed);
+    next.store(std::min(2 * waits, 1024U), std::memory_order_relaxed);
+  }
+  void offered_short() noexcept {
+    const auto waits = next.load(std::memory_order_relaxed);
+    if (waits > 1) next.store(waits / 2, std::memory_order_relaxed);
+  }
+};
 
 /// Waits for `ready()`: spins, offers the processor, then parks on `count`. `ended()` says that it will never
 /// be; ready wins when both hold. Both must load with seq_cst (free on x86).
@@ -75,15 +92,17 @@ Waited wait_for(Count& count, Patience& patience, const Machine& machine, const 
     if (ready()) return Waited::ready;
     relax();
   }
-  const std::uint32_t hurried = patience.hurried.load(std::memory_order_relaxed);
-  if (hurried != 0) patience.hurried.store(hurried - 1, std::memory_order_relaxed);
-  for (std::uint32_t i = 0; i < patience.policy.yields && hurried == 0; ++i) {
-    if (ready()) return Waited::ready;
+  const bool hurried = patience.hurry();
+  for (std::uint32_t i = 0; i < patience.policy.yields && !hurried; ++i) {
+    if (ready()) {
+      if (i != 0) patience.offered_short();
+      return Waited::ready;
+    }
     if (ended()) break;
     const Deadline before = machine.now();
     machine.yield();
     if (machine.now() - before < long_offer) continue;
-    patience.hurried.store(hurried_waits, std::memory_order_relaxed);
+    patience.offered_long();
     break;
   }
   const Deadline until = deadline();

@@ -45,8 +45,7 @@ struct Bench {
     state.imported(rank, view);
     return state.take();
   }
-  CommunicatorEffects refused(std::uint32_t rank) {
-    const Error error(Errc::bad_argument, "no");
+  CommunicatorEffects refused(std::uint32_t rank, const Error& error = {Errc::bad_argument, "no"}) {
     state.phase() == Phase::creating ? state.created(rank, error) : state.imported(rank, error);
     return state.take();
   }
@@ -174,6 +173,17 @@ TEST_CASE("communicator: a death on the way fails it once; the dead one's window
   CHECK(released(late) == "2");
   CHECK_FALSE(late.formed);
   CHECK(late.over);
+}
+
+TEST_CASE("communicator: a window that is gone when it is imported was that of a member that died") {
+  Bench bench;
+  bench.form();
+  bench.created(0);
+  bench.created(1);
+  const auto effects = bench.refused(1, Error(comm::Errc::stale, "the window of rank 0 is gone"));
+  REQUIRE(effects.formed);
+  CHECK(effects.formed->error().root() == comm::Errc::peer_lost);
+  CHECK(effects.formed->error().message().find("the window of rank 0 is gone") != std::string::npos);
 }
 
 TEST_CASE("communicator: the offer of a member that has been reset meanwhile counts for nothing") {

@@ -195,9 +195,13 @@ std::size_t elements_to_alignment(const Reduction& reduction, std::size_t elemen
 }  // namespace
 
 bool have_avx2() noexcept {
-  unsigned a = 0, b = 0, features = 0, d = 0;  // not every compiler's builtin knows f16c
-  return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &features, &d) != 0 &&
-         (features & bit_F16C) != 0;
+  // Asked once: on a virtual machine cpuid is an exit to the host, some µs.
+  static const bool have = [] {
+    unsigned a = 0, b = 0, features = 0, d = 0;  // not every compiler's builtin knows f16c
+    return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &features, &d) != 0 &&
+           (features & bit_F16C) != 0;
+  }();
+  return have;
 }
 
 void reduce_avx2(const Reduction& reduction) noexcept {

@@ -70,7 +70,9 @@ Result<void> WindowSet::import(std::uint64_t window, std::uint32_t rank, const t
   if (blob.fd < 0 || rank == (*member)->spec().rank) return (*member)->import(bytes);
   comm::FileDescriptor memory(dup(blob.fd));
   if (!memory.valid()) {
-    return Error(Errc::bad_window, "the descriptor of rank " + std::to_string(rank) + "'s window is closed");
+    return Error(comm::Errc::stale,
+                 "the window of rank " + std::to_string(rank) + " is gone: its descriptor is closed",
+                 "the rank has withdrawn or died");
   }
   return (*member)->import(bytes, std::move(memory));
 }
