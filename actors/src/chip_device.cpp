@@ -1,8 +1,16 @@
 // The part of a chip's state that is not about tasks: memory, windows, what it says about itself.
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <system_error>
+#include <utility>
 
 #include "chip_state.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/errc.hpp"
+#include "troupe/comm/file_descriptor.hpp"
 #include "troupe/comm/host_segment.hpp"
 
 namespace troupe::actors {
@@ -99,6 +107,16 @@ Result<WindowOffer> ChipState::create_window(const WindowCreate& request) {
   auto window = context_->window_create(request.spec, offer.blob);
   if (!window) return window.error();
   offer.window = *window;
+  if (offer.blob.fd >= 0) {
+    comm::FileDescriptor memory(::fcntl(offer.blob.fd, F_DUPFD_CLOEXEC, 0));
+    if (!memory.valid()) {
+      (void)context_->window_release(*window);
+      return Error(comm::Errc::system, "sharing a window: " + std::generic_category().message(errno),
+                   "too many open files? (ulimit -n)");
+    }
+    offer.blob.fd = memory.get();
+    offer.memory = std::make_shared<const comm::FileDescriptor>(std::move(memory));
+  }
   return offer;
 }
 

@@ -7,7 +7,11 @@ namespace troupe::actors {
 
 CommunicatorState::CommunicatorState(DomainInfo layout, std::uint64_t window_bytes,
                                      std::vector<DomainMember> members, std::string path)
-    : info_(std::move(layout)), window_bytes_(window_bytes), path_(std::move(path)), blobs_(members.size()) {
+    : info_(std::move(layout)),
+      window_bytes_(window_bytes),
+      path_(std::move(path)),
+      blobs_(members.size()),
+      memories_(members.size()) {
   for (auto& member : members) {
     members_.push_back({member.chip, member.incarnation, member.arena, std::move(member.name)});
   }
@@ -37,6 +41,7 @@ void CommunicatorState::created(std::uint32_t rank, const Result<WindowOffer>& o
   if (offer && !member.gone) {
     member.window = offer->window;
     blobs_[rank] = offer->blob;
+    memories_[rank] = offer->memory;
   }
   --open_;
   if (phase_ == Phase::failed) return take_back();
@@ -46,13 +51,14 @@ void CommunicatorState::created(std::uint32_t rank, const Result<WindowOffer>& o
 
 void CommunicatorState::import_all(bool commit) {
   phase_ = commit ? Phase::committing : Phase::importing;
+  if (commit) memories_.clear();  // everybody has them
   open_ = members_.size();
   for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
     const auto& member = members_[rank];
     WindowImport import;
     import.window = member.window;
     import.commit = commit;
-    if (!commit) import.blobs = blobs_;
+    if (!commit) import.blobs = blobs_, import.memories = memories_;
     import.incarnation = member.incarnation;
     effects_.imports.emplace_back(rank, std::move(import));
   }

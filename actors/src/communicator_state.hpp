@@ -88,6 +88,8 @@ class TROUPE_API CommunicatorState {
   std::string path_;
   std::vector<Member> members_;
   std::vector<troupe_window_blob> blobs_;
+  std::vector<std::shared_ptr<const comm::FileDescriptor>>
+      memories_;  ///< of the blobs, until all have imported
   Phase phase_ = Phase::idle;
   std::size_t open_ = 0;  ///< members that owe an answer
   std::size_t here_ = 0;  ///< at the barrier

@@ -24,6 +24,7 @@
 #include "troupe/actors/run_outcome.hpp"
 #include "troupe/actors/status.hpp"
 #include "troupe/actors/submission.hpp"
+#include "troupe/comm/file_descriptor.hpp"
 #include "troupe/platform/device_abi.h"
 #include "troupe/runtime/result.hpp"
 
@@ -184,16 +185,19 @@ struct WindowCreate {
   troupe_window_spec spec{};
   std::uint32_t incarnation = 0;
 };
+/// `memory` keeps the blob's descriptor open, whatever becomes of the chip.
 struct WindowOffer {
   std::uint64_t window = 0;
   troupe_window_blob blob{};
+  std::shared_ptr<const comm::FileDescriptor> memory = nullptr;
 };
 /// First to every member with all blobs, then, when all have imported, to every member with `commit`: a
 /// window's blob is good for imports only until its owner commits.
 struct WindowImport {
   std::uint64_t window = 0;
-  bool commit = false;                    ///< the second time, without blobs
-  std::vector<troupe_window_blob> blobs;  ///< by rank
+  bool commit = false;                                                     ///< the second time, without blobs
+  std::vector<std::shared_ptr<const comm::FileDescriptor>> memories = {};  ///< of the blobs
+  std::vector<troupe_window_blob> blobs;                                   ///< by rank
   std::uint32_t incarnation = 0;
 };
 struct WindowAbort {
