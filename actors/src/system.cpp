@@ -1,10 +1,12 @@
 #include "troupe/actors/system.hpp"
 
-#include <cstdlib>
+#include <chrono>
 
+#include "command_line.hpp"
 #include "system_core.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/own_actors.hpp"
+#include "troupe/actors/trace_sink.hpp"
 #include "worker_actor.hpp"
 
 namespace troupe::actors {
@@ -13,35 +15,20 @@ namespace {
 /// How long the end of a system waits for threads inside user code before it leaves them behind.
 constexpr auto patience = std::chrono::seconds(3);
 
-/// "--chips 4" and "--chips=4".
-std::optional<std::string> option(int argc, char** argv, std::string_view name) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view arg = argv[i];
-    if (arg == name && i + 1 < argc) return argv[i + 1];
-    if (arg.size() > name.size() && arg.substr(0, name.size()) == name && arg[name.size()] == '=') {
-      return std::string(arg.substr(name.size() + 1));
-    }
+/// With a sink where only a file was named. The file is written now, with nothing in it: what cannot be
+/// written is told before the work, and a process that is killed leaves a trace that can be opened.
+SystemConfig with_trace(SystemConfig config) {
+  if (config.trace_file.empty()) return config;
+  write_chrome_trace(Trace{}, config.trace_file).value();
+  if (config.trace) return config;
+  TraceSink::Options options;
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  if (config.host) {
+    options.epoch = static_cast<std::int64_t>(config.host->now());
+  } else if (!config.deterministic) {
+    options.epoch = std::chrono::nanoseconds(now).count();
   }
-  return std::nullopt;
-}
-
-int number(const std::string& text, std::string_view name, int least) {
-  char* end = nullptr;
-  const long value = std::strtol(text.c_str(), &end, 10);
-  if (text.empty() || *end != '\0' || value < least || value > 100000) {
-    throw Error(Errc::bad_argument,
-                std::string(name) + " " + text + ": not a number from " + std::to_string(least) + " on");
-  }
-  return static_cast<int>(value);
-}
-
-SystemConfig system_config(int argc, char** argv) {
-  SystemConfig config;
-  if (auto threads = option(argc, argv, "--threads")) {
-    config.threads = static_cast<std::size_t>(number(*threads, "--threads", 0));
-  }
-  if (auto level = option(argc, argv, "--log-level")) config.log_level = number(*level, "--log-level", 0);
-  if (auto file = option(argc, argv, "--log-file")) config.log_file = *file;
+  config.trace = std::make_shared<TraceSink>(options);
   return config;
 }
 
@@ -83,8 +70,8 @@ std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config) {
 }
 
 SystemCore::SystemCore(const SystemConfig& with)
-    : config(with),
-      services(std::make_shared<Services>(with)),
+    : config(with_trace(with)),
+      services(std::make_shared<Services>(config)),
       caf_config(with.deterministic, with.threads),
       actors(caf_config),
       pumps(std::make_shared<PumpPool>(actors)) {
@@ -103,9 +90,10 @@ void SystemCore::step_until(const std::function<bool()>& done) const {
 
 System::System(SystemConfig config) : core_(std::make_unique<SystemCore>(config)) {}
 
-System::System(int argc, char** argv) : System(system_config(argc, argv)) {
-  if (auto platform = option(argc, argv, "--platform")) core_->defaults.platform = *platform;
-  if (auto chips = option(argc, argv, "--chips")) core_->defaults.chips = number(*chips, "--chips", 0);
+System::System(int argc, char** argv) {
+  CommandLine line = read_command_line(argc, argv);
+  core_ = std::make_unique<SystemCore>(line.system);
+  core_->defaults = std::move(line.node);
 }
 
 System::~System() {
@@ -138,7 +126,12 @@ System::~System() {
     while (core_->pumps->step()) {
     }
   }
-  if (!core_->services->wait_until_idle(patience)) {
+  const bool idle = core_->services->wait_until_idle(patience);
+  if (!core_->config.trace_file.empty()) {
+    auto written = write_chrome_trace(core_->config.trace->snapshot(), core_->config.trace_file);
+    if (!written) core_->services->log(1, "system", written.error().message());
+  }
+  if (!idle) {
     // A thread inside user code may come back and use all of this: it stays, for good.
     core_->services->log(1, "system", "left behind: a host function, program or kernel that does not return");
     (void)core_.release();

@@ -35,6 +35,9 @@ struct SystemConfig {
   std::string log_file = {};   ///< lines are appended there, with the time; empty: standard error
   /// Where to record what runs where and when; null: nowhere. Read it when the system has gone.
   std::shared_ptr<TraceSink> trace = {};
+  /// Write the trace there when the system ends, in Chrome / Perfetto format; empty: do not. Cannot be
+  /// written: the constructor throws `cannot_write`, or at the end a line in the log.
+  std::string trace_file = {};
   /// Where to write the tensors of every kernel; null: nowhere. Needs a trace too, whose numbers it uses.
   std::shared_ptr<TensorDump> dump = {};
   /// Where devices get time and threads from; default: threads of the system's own.

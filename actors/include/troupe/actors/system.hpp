@@ -175,8 +175,10 @@ class TROUPE_API Node {
 class TROUPE_API System {
  public:
   explicit System(SystemConfig config = {});
-  /// With `--platform P`, `--chips N`, `--threads N`, `--log-level L`, `--log-file F` (also `--x=v`)
-  /// as defaults for `node()`; other arguments are left alone.
+  /// As the command line says: `--platform P`, `--chips N`, `--trace FILE`, `--log-level L`, … (also
+  /// `--x=v`), and `--config FILE` with lines `name = value` of the same names, which the command line
+  /// overrides; docs/writing-programs.md lists them. Other arguments are left alone. What is about chips goes
+  /// for `node()`. Throws `bad_argument`.
   System(int argc, char** argv);
   System(const System&) = delete;
   System& operator=(const System&) = delete;

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "troupe/actors/config.hpp"
+
+namespace troupe::actors {
+
+/// What `System{argc, argv}` was asked for: settings of the system, and the node that `System::node()` makes.
+struct CommandLine {
+  SystemConfig system;
+  NodeConfig node;
+};
+
+/// Reads `--name value` and `--name=value`; what is not one of the settings is the program's own and left
+/// alone. `--config FILE` names a file of lines `name = value`, which the command line overrides; there every
+/// name has to be one of the settings. Throws `bad_argument` naming argument, or file and line.
+CommandLine read_command_line(int argc, const char* const* argv);
+
+}  // namespace troupe::actors
