@@ -24,12 +24,29 @@ Result<bool> done(const Result<void>& result) {
   return true;
 }
 
-/// "core 3: step, for 120 us, waiting for a flag"
+/// "120 us", "1.5 s": as exactly as somebody who waits wants to know.
+std::string duration(std::uint64_t nanos) {
+  constexpr std::uint64_t milli = 1'000'000, second = 1'000 * milli;
+  if (nanos < milli) return std::to_string(nanos / 1'000) + " us";
+  if (nanos < second) return std::to_string(nanos / milli) + " ms";
+  return std::to_string(nanos / second) + "." + std::to_string(nanos % second / (100 * milli)) + " s";
+}
+
+std::string name_of(const troupe_core_status& core) {
+  if (core.core == TROUPE_NO_CORE) return "chip program";
+  const char* kind = core.core_kind == TROUPE_CORE_AIC   ? "aic"
+                     : core.core_kind == TROUPE_CORE_AIV ? "aiv"
+                                                         : "core ";
+  return kind + std::to_string(core.core);
+}
+
+/// "aiv3: step, for 120 us, waiting for a flag"
 std::string sentence(const troupe_core_status& core, std::uint64_t now) {
-  std::string text = core.core == TROUPE_NO_CORE ? "chip program" : "core " + std::to_string(core.core);
-  const auto since = now > core.since_ns ? (now - core.since_ns) / 1000 : 0;
-  text += ": " + std::string(core.name) + ", for " + std::to_string(since) + " us";
-  if (core.activity == TROUPE_ACTIVITY_WAITING) text += std::string(", waiting for ") + core.detail;
+  std::string text =
+      name_of(core) + ": " + core.name + ", for " + duration(now > core.since_ns ? now - core.since_ns : 0);
+  if (core.activity != TROUPE_ACTIVITY_WAITING) return text;
+  text += ", waiting";
+  if (core.detail[0] != '\0') text += std::string(" for ") + core.detail;
   return text;
 }
 

@@ -285,7 +285,7 @@ void RunState::cancel(const Error& reason) {
     if (report_.waiting.size() == 16) break;
     if (!record) continue;
     report_.waiting.push_back(record->in_flight ? "\"" + std::string(record->body->name()) + "\" is under way"
-                                                : graph_.why(record->id));
+                                                : why_not_ready(*record));
   }
   graph_.cancel_all(reason);
   effects_.cancel_all = true;

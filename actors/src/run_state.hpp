@@ -152,6 +152,7 @@ class TROUPE_API RunState {
   void mark_awaited(const Error& error);
   std::optional<Error> first_unawaited(TaskNumber upto) const;
   void serve_waiters();
+  std::string why_not_ready(const Record& record) const;
   void check_stuck();
   void maybe_finish();
   void wake(std::uint64_t token, std::optional<Error> error, std::uint64_t value = 0);

@@ -63,7 +63,11 @@ std::string RunState::why(TaskNumber task) const {
   const auto* record = find(task);
   if (record == nullptr) return "ended";
   if (record->in_flight) return record->kind == read_kind ? "the program reads it" : "with the node";
-  return graph_.why(record->id);
+  return why_not_ready(*record);
+}
+
+std::string RunState::why_not_ready(const Record& record) const {
+  return config_.executors ? graph_.why(record.id, *config_.executors) : graph_.why(record.id);
 }
 
 bool RunState::with_node(TaskNumber task) const {

@@ -229,7 +229,7 @@ TEST_CASE(
     wait_inside(so_far + 1);
     const auto status = node.status();
     REQUIRE(status.children[1].busy.size() == 1);
-    CHECK(status.children[1].busy[0].find("real_stuck") != std::string::npos);
+    CHECK(status.children[1].busy[0].starts_with("aiv24: real_stuck, for "));
     CHECK(last.why().find("real_stuck") != std::string::npos);
   }
   CHECK_FALSE(last.result());

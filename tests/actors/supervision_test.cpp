@@ -117,7 +117,7 @@ TEST_CASE("why says what a run waits for, down to the core") {
       x);
   sim.steps(1000);
   const auto text = handle.why();
-  CHECK_MESSAGE(text.find("task 1 \"wait\": with chip0: core") == 0, text);
+  CHECK_MESSAGE(text.find("task 1 \"wait\": with chip0: aiv0: wait, for ") == 0, text);
   CHECK_MESSAGE(text.find("\ntask 2 \"step\": with chip0: ") != std::string::npos, text);
   CHECK(handle.why(2).find("task 2 \"step\": ") == 0);
   handle.cancel();
@@ -138,9 +138,9 @@ TEST_CASE("why goes down the levels: what a node does with a program of the pod"
       x);
   sim.steps(1000);
   const auto text = handle.why();
-  CHECK_MESSAGE(
-      text.find("with node0: program \"program\": task 1 \"wait\": with chip0: core") != std::string::npos,
-      text);
+  CHECK_MESSAGE(text.find("with node0: program \"program\": task 1 \"wait\": with chip0: aiv0: wait, for ") !=
+                    std::string::npos,
+                text);
   handle.cancel();
   handle.wait();
 }

@@ -168,6 +168,8 @@ TEST_CASE_FIXTURE(GraphFixture, "a chain is queued in order on one executor at o
   const TaskId late = task("late", {on(0, Tag::in)});  // submitted while its producers are queued
   CHECK(graph.pop_in_order(3).id == late);
   CHECK(graph.why(b).find("queued behind 1 task: \"a\" (running on executor 3)") != std::string::npos);
+  const std::vector<std::string> named{"chip0", "chip1", "chip2", "chip3"};
+  CHECK(graph.why(b, named).find("queued behind 1 task: \"a\" (running on chip3)") != std::string::npos);
   for (const TaskId id : {a, b, c, late}) CHECK(graph.complete(id));
   CHECK(graph.status().completed == 4);
 }

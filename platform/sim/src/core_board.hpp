@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "arch.hpp"
 
@@ -67,5 +68,11 @@ class CoreBoard {
  private:
   std::unique_ptr<CoreSlot[]> slots_;
 };
+
+/// "aic3", "aiv24": as errors and traces call a core.
+inline std::string core_name(std::uint32_t number) {
+  if (number >= architecture.cores()) return "the chip program";
+  return (number < architecture.clusters ? "aic" : "aiv") + std::to_string(number);
+}
 
 }  // namespace troupe::platform::sim

@@ -256,10 +256,9 @@ void Device::report(troupe_device_status& status) const {
 Error Device::busy() const {
   troupe_core_status core{};
   if (report_cores(&core, 1) == 0) return Error(Errc::busy, "a thread of this chip has not returned yet");
-  return Error(
-      Errc::busy,
-      "kernel '" + std::string(core.name) + "' does not return (core " + std::to_string(core.core) + ")",
-      "the chip is quarantined; destroy it again once the kernel has returned");
+  return Error(Errc::busy,
+               "kernel '" + std::string(core.name) + "' does not return (" + core_name(core.core) + ")",
+               "the chip is quarantined; destroy it again once the kernel has returned");
 }
 
 // What the user left behind goes with the device; whoever looks for leaks wants to know.

@@ -69,7 +69,7 @@ Error kernel_error(const KernelCall& call, const std::string& what) {
   if (call.blocks > 1) {
     where += " (block " + std::to_string(call.block) + " of " + std::to_string(call.blocks) + ")";
   }
-  return Error(Errc::kernel_failed, where + " failed on core " + std::to_string(call.core) + ": " + what);
+  return Error(Errc::kernel_failed, where + " failed on " + core_name(call.core) + ": " + what);
 }
 
 std::optional<Error> outcome_of(const KernelCall& call, std::int32_t outcome, const char* text,

@@ -22,8 +22,8 @@ std::string TaskGraph::State::name_of(std::uint32_t task) const {
   return name.empty() ? "task #" + std::to_string(slots.info(task).serial) : "\"" + std::string(name) + "\"";
 }
 
-// "\"add\" (running)".
-std::string TaskGraph::State::describe(std::uint32_t task) const {
+// "\"add\" (running on chip0)".
+std::string TaskGraph::State::describe(std::uint32_t task, std::span<const std::string> names) const {
   const Slot& slot = slots[task];
   std::string text = name_of(task) + " (";
   switch (slot.state) {
@@ -35,7 +35,10 @@ std::string TaskGraph::State::describe(std::uint32_t task) const {
       return text + "waiting for memory)";
     case TaskState::running: {
       text += "running";
-      if (slot.is(graph::on_executor)) text += " on executor " + std::to_string(slots.info(task).executor);
+      if (slot.is(graph::on_executor)) {
+        const std::size_t on = slots.info(task).executor;
+        text += " on " + (on < names.size() ? names[on] : "executor " + std::to_string(on));
+      }
       if (slots.info(task).members > 1) {
         text += ", " + std::to_string(slot.members) + " of " + std::to_string(slots.info(task).members) +
                 " members out";
@@ -60,12 +63,12 @@ std::vector<std::uint32_t> TaskGraph::State::producers_of(std::uint32_t task) co
   return producers;
 }
 
-std::string TaskGraph::State::why(std::uint32_t task) const {
+std::string TaskGraph::State::why(std::uint32_t task, std::span<const std::string> names) const {
   const Slot& slot = slots[task];
   if (slot.state == TaskState::ready) return name_of(task) + " is ready: it waits for an executor";
-  if (slot.state == TaskState::running && slot.pending == 0) return describe(task);
-  std::string text =
-      slot.state == TaskState::running ? describe(task) + ", queued behind" : name_of(task) + " waits for";
+  if (slot.state == TaskState::running && slot.pending == 0) return describe(task, names);
+  std::string text = slot.state == TaskState::running ? describe(task, names) + ", queued behind"
+                                                      : name_of(task) + " waits for";
   const auto producers = producers_of(task);
   const char* separator = " ";
   if (!producers.empty()) {
@@ -75,7 +78,7 @@ std::string TaskGraph::State::why(std::uint32_t task) const {
         text += " and " + std::to_string(producers.size() - names_shown) + " more";
         break;
       }
-      text += (i == 0 ? " " : ", ") + describe(producers[i]);
+      text += (i == 0 ? " " : ", ") + describe(producers[i], names);
     }
     separator = "; ";
   }
@@ -152,7 +155,7 @@ std::optional<Error> TaskGraph::State::deadlock() const {
     std::uint32_t task = 0;
     while (slots[task].state != TaskState::blocked) ++task;
     return Error(Errc::heap_ring_deadlock,
-                 stuck + (counts.live == 1 ? "s: " : ": ") + why(task) + "\n" + intermediates.map(),
+                 stuck + (counts.live == 1 ? "s: " : ": ") + why(task, {}) + "\n" + intermediates.map(),
                  "give the arena more memory, end scopes or handles earlier, or use smaller intermediates");
   }
   if (const auto cycle = find_cycle(); !cycle.empty()) {

@@ -115,9 +115,9 @@ struct TaskGraph::State {
 
   // report.cpp
   std::string name_of(std::uint32_t task) const;
-  std::string describe(std::uint32_t task) const;
+  std::string describe(std::uint32_t task, std::span<const std::string> names) const;
   std::vector<std::uint32_t> producers_of(std::uint32_t task) const;
-  std::string why(std::uint32_t task) const;
+  std::string why(std::uint32_t task, std::span<const std::string> names) const;
   std::optional<Error> deadlock() const;
   std::vector<std::uint32_t> find_cycle() const;
 

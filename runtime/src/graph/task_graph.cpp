@@ -156,8 +156,8 @@ Result<bool> TaskGraph::settled(const Access& access) const {
   return true;
 }
 
-std::string TaskGraph::why(TaskId task) const {
-  return state_->slots.alive(task) ? state_->why(task.slot) : "no such task (any more)";
+std::string TaskGraph::why(TaskId task, std::span<const std::string> executors) const {
+  return state_->slots.alive(task) ? state_->why(task.slot, executors) : "no such task (any more)";
 }
 
 std::optional<Error> TaskGraph::deadlock() const { return state_->deadlock(); }

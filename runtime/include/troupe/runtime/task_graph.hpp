@@ -204,8 +204,8 @@ class TROUPE_API TaskGraph {
   /// Whether the bytes may be touched from outside now as the tag says: nothing unfinished conflicts.
   /// An error: a reader would be poisoned.
   Result<bool> settled(const Access& access) const;
-  /// What a task waits for, in words. Costs a walk over the live tasks.
-  std::string why(TaskId task) const;
+  /// What a task waits for, in words; `executors`: their names, by number. Costs a walk over the live tasks.
+  std::string why(TaskId task, std::span<const std::string> executors = {}) const;
   /// When nothing runs and nothing is ready but something waits: what is stuck and on what (the cycle, the
   /// event that did not come, the arena with its map). Nothing otherwise. The owner decides whether a submit,
   /// signal or release can still come; if not, this is the program's error. Codes: `heap_ring_deadlock`,
