@@ -214,8 +214,8 @@ TEST_CASE("Ctrl-C cancels the run, says what was running, and answers 130") {
     CAPTURE(run.said);
     CHECK(answer == 130);
     CHECK(has(run.said, "cancelling turns"));
-    CHECK(has(run.said, "task 1 \"turn for ever\": with chip0: core "));
-    CHECK(has(run.said, "\"look at it\" waits for 1 task: \"turn for ever\""));
+    CHECK(has(run.said, "task 1 \"turn for ever\": with chip0: aiv24: turn, for "));
+    CHECK(has(run.said, "\"look at it\" waits for 1 task: \"turn for ever\" (running on chip0)"));
     CHECK(has(run.said, "turns: cancelled"));
   }
 }
