@@ -238,7 +238,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
     ++oldest_;
   }
   if (spare_.size() < 1024) {
-    *spent = Record{};
+    spent->clear();
     spare_.push_back(std::move(spent));
   }
 }
