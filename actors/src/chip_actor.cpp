@@ -54,7 +54,7 @@ class ChipActor : public Chip::base {
         [this](Execute& execute) { answer(state_.execute(execute.requests)); },
         [this](const Cancel& order) { cancel(order); },
         [this](const Describe&) { return state_.describe(); },
-        [this](const GetStatus&) { return state_.status(); },
+        [this](const GetStatus&) { return status(); },
         [this](const Why& why) { return state_.why(why); },
         [this](const DeviceDone& ends) { ended(ends); },
         [this](const DeviceOpened& opened) { adopt(*opened.device); },
@@ -122,6 +122,11 @@ class ChipActor : public Chip::base {
     send(results_, Results{state_.identity().index, state_.identity().incarnation, std::move(results)});
   }
 
+  ExecutorStatus status() const {
+    auto status = state_.status();
+    if (calling_) status.busy.push_back(*calling_);
+    return status;
+  }
   void cancel(const Cancel& order) {
     answer(state_.cancel(order));
     if (const auto last = state_.asked_to_end()) delayed_send(this, grace_, GiveUp{last});
@@ -251,7 +256,8 @@ class ChipActor : public Chip::base {
   /// The thread answers by itself, when it has left the asker's memory alone for good: by then this actor may
   /// have ended.
   void begin_call(MemoryCall call, MemoryPromise& promise) {
-    calling_ = true;
+    calling_ = std::string(call.name());
+    if (call.moves_bytes()) *calling_ += " of " + std::to_string(call.bytes) + " bytes";
     const caf::response_promise& asked = promise;
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::memory);
@@ -268,7 +274,7 @@ class ChipActor : public Chip::base {
     });
   }
   void memory_called(const MemoryCalled& news) {
-    calling_ = false;
+    calling_.reset();
     state_.settle(*news.call, news.made);
     next_call();
   }
@@ -311,8 +317,8 @@ class ChipActor : public Chip::base {
     bool last = false;  ///< the actor ends with it
   };
   std::deque<Closing> closings_;
-  std::deque<WaitingCall> calls_;  ///< on the memory, that have not begun
-  bool calling_ = false;           ///< one is on its way on another thread
+  std::deque<WaitingCall> calls_;       ///< on the memory, that have not begun
+  std::optional<std::string> calling_;  ///< what is on its way on another thread
 };
 
 }  // namespace

@@ -117,7 +117,9 @@ TEST_CASE("while a large copy is on its way its chip answers, runs tasks, copies
     answered = true;
   });
   copies.wait_inside(1);
-  CHECK(node.status().children[0].state == "up");
+  const auto status = node.status().children[0];
+  CHECK(status.state == "up");
+  CHECK(status.busy == std::vector<std::string>{"copy_to of 1048576 bytes"});
   step_on(node, x, 0);
   step_on(node, x, 1);
   CHECK(x.host<float>()[0] == 2.0F);
