@@ -16,7 +16,7 @@ namespace troupe::actors {
 namespace {
 
 /// Up to here a copy is made by the chip's actor itself: it takes less than handing it to a thread.
-constexpr std::uint64_t quick_bytes = 256ULL << 10U;
+constexpr std::uint64_t quick_bytes = 512ULL << 10U;
 /// Giving back an allocation of this size keeps the kernel busy for as long.
 constexpr std::uint64_t large_bytes = 4ULL << 20U;
 
