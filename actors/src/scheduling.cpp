@@ -91,9 +91,11 @@ void JobQueue::look(Clock::time_point since) {
   look_longer(since);
 }
 
-void JobQueue::waited(Clock::duration time) {
+/// A wait has ended. What counts is the time since the one before, whoever waited: parked workers take turns.
+void JobQueue::waited(Clock::time_point now) {
   const int before = short_waits_.load(std::memory_order_relaxed);
-  short_waits_.store(time > soon ? 0 : std::min(before + 1, trust_at_most), std::memory_order_relaxed);
+  const bool is_short = now - std::exchange(waited_, now) < soon;
+  short_waits_.store(is_short ? std::min(before + 1, trust_at_most) : 0, std::memory_order_relaxed);
 }
 
 caf::resumable* JobQueue::pop(bool again) {
@@ -112,7 +114,7 @@ caf::resumable* JobQueue::pop(bool again) {
     looking_.fetch_add(1, std::memory_order_relaxed);
     --parked_;
   }
-  waited(Clock::now() - since);
+  waited(Clock::now());
   auto* job = jobs_.front();
   jobs_.pop_front();
   size_.store(jobs_.size(), std::memory_order_relaxed);

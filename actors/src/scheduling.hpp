@@ -42,11 +42,12 @@ class JobQueue {
   using Clock = std::chrono::steady_clock;
   void look(Clock::time_point since);
   void look_longer(Clock::time_point since);
-  void waited(Clock::duration time);
+  void waited(Clock::time_point now);
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<caf::resumable*> jobs_;
+  Clock::time_point waited_;  ///< when the last wait ended
   std::atomic<std::size_t> size_{0};
   int parked_ = 0;
   std::atomic<int> looking_{0};  ///< threads that will look: workers that are not parked, callers that wait
