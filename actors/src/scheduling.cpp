@@ -7,7 +7,8 @@
 namespace troupe::actors {
 namespace {
 
-/// About 3 µs: longer than the hand-over of a message between running threads, far shorter than a wake-up.
+/// 3 to 25 µs, as long as this processor pauses: longer than the hand-over of a message between running
+/// threads.
 constexpr int spin_rounds = 60;
 
 /// Jobs at such intervals are worth looking for: waking a thread costs whoever wakes it several microseconds.
