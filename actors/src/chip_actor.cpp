@@ -54,26 +54,28 @@ class ChipActor : public Chip::base {
         [this](Execute& execute) { answer(state_.execute(execute.requests)); },
         [this](const Cancel& order) { cancel(order); },
         [this](const Describe&) { return state_.describe(); },
-        [this](const GetStatus&) { return state_.status(); },
+        [this](const GetStatus&) { return status(); },
         [this](const Why& why) { return state_.why(why); },
-        [this](const DeviceDone& ends) { answer(state_.ended(ends)); },
+        [this](const DeviceDone& ends) { ended(ends); },
         [this](const DeviceOpened& opened) { adopt(*opened.device); },
         [this](const DeviceClosed& closed) { this->closed(closed); },
+        [this](const MemoryCalled& news) { memory_called(news); },
+        [this](const ObjectLinked& news) { linked(news); },
         [this](const GiveUp& order) { give_up(order.task); },
         [this](const BringUp&) { return bring_up(); },
         [this](const ResetChip& order) { return reset(order.incarnation); },
         [this](const FinalizeChip&) { return finalize(); },
         [this](const DeviceMalloc& request) { return state_.malloc(request); },
-        [this](const DeviceFree& request) { return state_.free(request); },
-        [this](DeviceCopy& piece) { return in_pieces(piece, state_.copy(piece)); },
-        [this](StageBuffer& piece) { return in_pieces(piece, state_.stage(piece)); },
+        [this](const DeviceFree& request) { return ask_memory(MemoryCall::of(request)); },
+        [this](const DeviceCopy& request) { return ask_memory(MemoryCall::of(request)); },
+        [this](const StageBuffer& request) { return ask_memory(MemoryCall::of(request)); },
         [this](const WindowCreate& request) { return state_.create_window(request); },
         [this](const WindowImport& request) { return state_.import_window(request); },
         [this](const WindowAbort& request) { state_.abort_window(request); },
         [this](const WindowRelease& request) {
-          if (auto released = state_.release_window(request); !released) {
-            services_->warn(path_, "a window stays until the chip ends: " + released.error().message());
-          }
+          // What died with another life of the chip went with it.
+          const auto call = MemoryCall::of(request);
+          if (!state_.refuses(call)) make({call, {}});
         },
     };
   }
@@ -87,21 +89,28 @@ class ChipActor : public Chip::base {
     for (auto& closing : std::exchange(closings_, {})) {
       if (closing.promise.pending()) closing.promise.deliver(Result<bool>(killed));
     }
+    refuse_calls(killed);
     Results last{state_.identity().index, state_.identity().incarnation,
                  state_.abandon(reason_.value_or(killed)), true};
     auto tell = [to = std::exchange(results_, nullptr), last = std::move(last)](const Result<void>&) {
       if (to) caf::anon_send(to, last);
     };
-    if (auto context = state_.take_context()) {
-      services_->close(*std::move(context), path_, std::move(tell));
+    if (auto device = state_.take_context()) {
+      services_->close(std::move(device), path_, std::move(tell));
     } else {
       tell({});
     }
   }
 
  private:
+  void ended(const DeviceDone& ends) {
+    answer(state_.ended(ends));
+    for (auto& call : state_.due_again()) calls_.push_back({std::move(call), {}});
+    next_call();
+  }
   void answer(std::vector<TaskResult> results) {
     answer_only(std::move(results));
+    while (const auto* callable = state_.to_link()) link(*callable);
     if (state_.device_lost()) die(Error(Errc::chip_lost, path_ + ": the device is lost"));
   }
   void die(const Error& reason) {
@@ -113,6 +122,11 @@ class ChipActor : public Chip::base {
     send(results_, Results{state_.identity().index, state_.identity().incarnation, std::move(results)});
   }
 
+  ExecutorStatus status() const {
+    auto status = state_.status();
+    if (calling_) status.busy.push_back(*calling_);
+    return status;
+  }
   void cancel(const Cancel& order) {
     answer(state_.cancel(order));
     if (const auto last = state_.asked_to_end()) delayed_send(this, grace_, GiveUp{last});
@@ -166,24 +180,32 @@ class ChipActor : public Chip::base {
   }
   caf::typed_response_promise<Result<bool>> reset(std::uint32_t incarnation) {
     auto promise = make_response_promise<Result<bool>>();
-    when_settled([this, promise, incarnation] { close(state_.reset(incarnation), promise, false); });
+    when_settled([this, promise, incarnation] {
+      auto device = state_.reset(incarnation);
+      refuse_calls(Error(Errc::data_lost, path_ + ": what is meant died when the chip was reset"));
+      close(std::move(device), promise, false);
+    });
     return promise;
   }
   caf::typed_response_promise<Result<bool>> finalize() {
     auto promise = make_response_promise<Result<bool>>();
-    when_settled([this, promise] { close(state_.take_context(), promise, true); });
+    when_settled([this, promise] {
+      auto device = state_.take_context();
+      refuse_calls(Error(Errc::chip_lost, path_ + ": the chip was finalized"));
+      close(std::move(device), promise, true);
+    });
     return promise;
   }
-  void close(std::optional<platform::DeviceContext> context,
-             caf::typed_response_promise<Result<bool>> promise, bool last) {
+  void close(std::shared_ptr<DeviceInUse> device, caf::typed_response_promise<Result<bool>> promise,
+             bool last) {
     closings_.push_back({std::move(promise), last});
     auto tell = [self = Chip(this)](const Result<void>& closed) {
       DeviceClosed news;
       if (!closed) news.error = closed.error();
       caf::anon_send(self, std::move(news));
     };
-    if (!context) return tell({});
-    services_->close(*std::move(context), path_, std::move(tell));
+    if (!device) return tell({});
+    services_->close(std::move(device), path_, std::move(tell));
   }
   void closed(const DeviceClosed& news) {
     if (closings_.empty()) return;
@@ -194,21 +216,92 @@ class ChipActor : public Chip::base {
     if (last) quit();
   }
 
-  /// The rest queues behind the messages that arrived meanwhile.
-  template <class Piece>
-  caf::typed_response_promise<Result<bool>> in_pieces(Piece& piece, Result<bool> copied) {
+  // --- memory: one call at a time, the long ones on a thread that may block --------------------------------
+
+  using MemoryPromise = caf::typed_response_promise<Result<bool>>;
+  struct WaitingCall {
+    MemoryCall call;
+    MemoryPromise promise;  ///< empty: nobody asks
+  };
+
+  MemoryPromise ask_memory(MemoryCall call) {
     auto promise = make_response_promise<Result<bool>>();
-    if (!copied || *copied) {
-      promise.deliver(std::move(copied));
-      return promise;
-    }
-    request(Chip(this), caf::infinite, std::move(piece))
-        .then(
-            [promise](Result<bool>& rest) mutable { promise.deliver(std::move(rest)); },
-            [promise, this](const caf::error&) mutable {
-              promise.deliver(Result<bool>(Error(Errc::chip_lost, path_ + ": the chip ended during a copy")));
-            });
+    make({std::move(call), promise});
     return promise;
+  }
+  void make(WaitingCall waiting) {
+    calls_.push_back(std::move(waiting));
+    next_call();
+  }
+  void next_call() {
+    while (!calling_ && !calls_.empty()) {
+      auto [call, promise] = std::move(calls_.front());
+      calls_.pop_front();
+      if (auto error = state_.refuses(call)) {
+        answer_call(promise, *error);
+      } else if (state_.takes_long(call)) {
+        begin_call(std::move(call), promise);
+      } else {
+        auto made = state_.make(call);
+        if (!made && call.what == MemoryCall::What::release_window) {
+          services_->warn(path_, "a window stays until the chip ends: " + made.error().message());
+        }
+        answer_call(promise, std::move(made));
+      }
+    }
+  }
+  static void answer_call(MemoryPromise& promise, Result<bool> made) {
+    if (promise.pending()) promise.deliver(std::move(made));
+  }
+  /// The thread answers by itself, when it has left the asker's memory alone for good: by then this actor may
+  /// have ended.
+  void begin_call(MemoryCall call, MemoryPromise& promise) {
+    calling_ = std::string(call.name());
+    if (call.moves_bytes()) *calling_ += " of " + std::to_string(call.bytes) + " bytes";
+    const caf::response_promise& asked = promise;
+    auto device = state_.device();
+    device->enter(DeviceInUse::Inside::memory);
+    services_->run_apart("troupe-memory", [call = std::make_shared<const MemoryCall>(std::move(call)), device,
+                                           asker = asked.source(), id = asked.id(),
+                                           self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
+      MemoryCalled news{call, perform(*device, *call)};
+      if (asker) {
+        auto made = ChipState::answer_of(*call, news.made);
+        asker->enqueue(nullptr, id.response_id(), caf::make_message(std::move(made)), nullptr);
+      }
+      device->leave(DeviceInUse::Inside::memory);
+      if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
+    });
+  }
+  void memory_called(const MemoryCalled& news) {
+    calling_.reset();
+    state_.settle(*news.call, news.made);
+    next_call();
+  }
+  /// Those that have not begun.
+  void refuse_calls(const Error& error) {
+    for (auto& waiting : std::exchange(calls_, {})) answer_call(waiting.promise, error);
+  }
+
+  void link(const Callable& callable) {
+    auto device = state_.device();
+    device->enter(DeviceInUse::Inside::code);
+    // The bytes go along: the thread may be left behind in the object, and outlive whoever has them.
+    services_->run_apart("troupe-link",
+                         [device, from = &callable, name = callable.name, bytes = callable.bytes,
+                          kind = callable.core_kind, incarnation = state_.identity().incarnation,
+                          self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
+                           ObjectLinked news{from, incarnation, Error(Errc::chip_lost, "the chip ended")};
+                           if (!device->given_up())
+                             news.id = register_object(device->context, name, bytes, kind);
+                           device->leave(DeviceInUse::Inside::code);
+                           if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
+                         });
+  }
+  void linked(const ObjectLinked& news) {
+    std::vector<TaskResult> out;
+    state_.linked(news, out);
+    answer(std::move(out));
   }
 
   std::shared_ptr<Services> services_;
@@ -224,6 +317,8 @@ class ChipActor : public Chip::base {
     bool last = false;  ///< the actor ends with it
   };
   std::deque<Closing> closings_;
+  std::deque<WaitingCall> calls_;       ///< on the memory, that have not begun
+  std::optional<std::string> calling_;  ///< what is on its way on another thread
 };
 
 }  // namespace

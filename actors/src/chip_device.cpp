@@ -11,18 +11,14 @@
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/errc.hpp"
 #include "troupe/comm/file_descriptor.hpp"
-#include "troupe/comm/host_segment.hpp"
 
 namespace troupe::actors {
 namespace {
 
-/// One piece of a copy: a millisecond or so, then other messages get their turn.
-constexpr std::uint64_t copy_piece = 8ULL << 20U;
-
-Result<bool> done(const Result<void>& result) {
-  if (!result) return result.error();
-  return true;
-}
+/// Up to here a copy is made by the chip's actor itself: it takes less than handing it to a thread.
+constexpr std::uint64_t quick_bytes = 512ULL << 10U;
+/// Giving back an allocation of this size keeps the kernel busy for as long.
+constexpr std::uint64_t large_bytes = 4ULL << 20U;
 
 /// "120 us", "1.5 s": as exactly as somebody who waits wants to know.
 std::string duration(std::uint64_t nanos) {
@@ -62,72 +58,53 @@ std::optional<Error> ChipState::of_another_life(std::string_view call, std::uint
 
 Result<std::uint64_t> ChipState::malloc(const DeviceMalloc& request) {
   if (auto error = of_another_life("malloc", request.incarnation)) return *error;
-  return context_->malloc(request.bytes);
+  auto address = context().malloc(request.bytes);
+  if (address && request.bytes >= large_bytes) large_[*address] = request.bytes;
+  return address;
 }
 
-Result<bool> ChipState::free(const DeviceFree& request) {
-  if (auto error = of_another_life("free", request.incarnation)) return *error;
-  auto freed = context_->free(request.address);
-  if (freed || !(freed.error() == platform::Errc::busy)) return done(freed);
-  busy_memory_.push_back(request.address);
-  return true;
+std::optional<Error> ChipState::refuses(const MemoryCall& call) const {
+  return of_another_life(call.name(), call.incarnation);
 }
 
-/// Runs have ended: what they held up may go now.
-void ChipState::release_waiting() {
-  if (life_ != Life::ready) return;
-  std::erase_if(busy_windows_, [this](std::uint64_t window) {
-    auto released = context_->window_release(window);
-    return released || !(released.error() == platform::Errc::busy);
-  });
-  std::erase_if(busy_memory_, [this](std::uint64_t address) {
-    auto freed = context_->free(address);
-    return freed || !(freed.error() == platform::Errc::busy);
-  });
+bool ChipState::takes_long(const MemoryCall& call) const {
+  if (call.moves_bytes()) return call.bytes > quick_bytes;
+  return call.what == MemoryCall::What::free && large_.contains(call.address);
 }
 
-Result<bool> ChipState::copy(DeviceCopy& copy) {
-  if (auto error = of_another_life(copy.to_device ? "copy_to" : "copy_from", copy.incarnation)) return *error;
-  const auto piece = std::min(copy_piece, copy.bytes - copy.done);
-  auto* host = static_cast<std::byte*>(copy.host) + copy.done;
-  const auto address = copy.address + copy.done;
-  auto copied =
-      copy.to_device ? context_->copy_to(address, host, piece) : context_->copy_from(host, address, piece);
-  if (!copied) return copied.error();
-  copy.done += piece;
-  return copy.done == copy.bytes;
+Result<bool> ChipState::answer_of(const MemoryCall& call, const Result<void>& made) {
+  if (made || (!call.moves_bytes() && made.error() == platform::Errc::busy)) return true;
+  return made.error();
 }
 
-Result<bool> ChipState::stage(StageBuffer& stage) {
-  if (auto error = of_another_life(stage.to_device ? "copy_to" : "copy_from", stage.incarnation)) {
-    return *error;
-  }
-  // Through a buffer of ours, not the mapping: a file that shrinks meanwhile is then an error, not a signal.
-  std::vector<std::byte> bounce(static_cast<std::size_t>(std::min(copy_piece, stage.bytes - stage.done)));
-  const auto address = stage.address + stage.done;
-  Result<void> copied;
-  if (stage.to_device) {
-    copied = stage.segment->read(stage.done, bounce);
-    if (copied) copied = context_->copy_to(address, bounce.data(), bounce.size());
+void ChipState::settle(const MemoryCall& call, const Result<void>& made) {
+  if (call.moves_bytes() || of_another_life(call.name(), call.incarnation)) return;
+  if (!made && made.error() == platform::Errc::busy) {
+    busy_.push_back(call);
   } else {
-    copied = context_->copy_from(bounce.data(), address, bounce.size());
-    if (copied) copied = stage.segment->write(stage.done, bounce);
+    large_.erase(call.address);
   }
-  if (!copied) return copied.error();
-  stage.done += bounce.size();
-  return stage.done == stage.bytes;
 }
+
+Result<bool> ChipState::make(const MemoryCall& call) {
+  if (auto error = refuses(call)) return *error;
+  const auto made = perform(*device_, call);
+  settle(call, made);
+  return answer_of(call, made);
+}
+
+std::vector<MemoryCall> ChipState::due_again() { return std::exchange(busy_, {}); }
 
 Result<WindowOffer> ChipState::create_window(const WindowCreate& request) {
   if (auto error = of_another_life("window_create", request.incarnation)) return *error;
   WindowOffer offer;
-  auto window = context_->window_create(request.spec, offer.blob);
+  auto window = context().window_create(request.spec, offer.blob);
   if (!window) return window.error();
   offer.window = *window;
   if (offer.blob.fd >= 0) {
     comm::FileDescriptor memory(::fcntl(offer.blob.fd, F_DUPFD_CLOEXEC, 0));
     if (!memory.valid()) {
-      (void)context_->window_release(*window);
+      (void)context().window_release(*window);
       return Error(comm::Errc::system, "sharing a window: " + std::generic_category().message(errno),
                    "too many open files? (ulimit -n)");
     }
@@ -139,9 +116,9 @@ Result<WindowOffer> ChipState::create_window(const WindowCreate& request) {
 
 Result<troupe_window_view> ChipState::import_window(const WindowImport& request) {
   if (auto error = of_another_life("window_import", request.incarnation)) return *error;
-  if (request.commit) return context_->window_commit(request.window);
+  if (request.commit) return context().window_commit(request.window);
   for (std::uint32_t rank = 0; rank < request.blobs.size(); ++rank) {
-    if (auto imported = context_->window_import(request.window, rank, request.blobs[rank]); !imported) {
+    if (auto imported = context().window_import(request.window, rank, request.blobs[rank]); !imported) {
       return imported.error();
     }
   }
@@ -151,15 +128,7 @@ Result<troupe_window_view> ChipState::import_window(const WindowImport& request)
 void ChipState::abort_window(const WindowAbort& request) {
   // Fails only when the window or the device is gone already, which is what was wanted.
   if (!of_another_life("window_abort", request.incarnation))
-    (void)context_->window_abort(request.window, request.code, request.rank);
-}
-
-Result<void> ChipState::release_window(const WindowRelease& request) {
-  if (of_another_life("window_release", request.incarnation)) return {};  // it went with the device
-  auto released = context_->window_release(request.window);
-  if (released || !(released.error() == platform::Errc::busy)) return released;
-  busy_windows_.push_back(request.window);
-  return {};
+    (void)context().window_abort(request.window, request.code, request.rank);
 }
 
 ExecutorInfo ChipState::describe() const {
@@ -182,8 +151,8 @@ ExecutorStatus ChipState::status() const {
   status.completed = completed_;
   status.failed = failed_;
   status.restarts = identity_.incarnation;
-  if (!context_) return status;
-  auto device = context_->status();
+  if (!device_) return status;
+  auto device = context().status();
   if (!device) return status;
   status.memory_used = device->totals.memory_used;
   status.windows = device->totals.windows;
@@ -196,7 +165,7 @@ std::string ChipState::why(const Why& why) const {
   for (std::size_t i = 0; i < flights_.size(); ++i) {
     if (flights_[i].ended || !meant(flights_[i].key)) continue;
     std::string text = "launched";
-    auto device = context_ ? context_->status() : Error(Errc::wrong_state, "no device");
+    auto device = device_ ? context().status() : Error(Errc::wrong_state, "no device");
     if (!device) return text;
     for (const auto& core : device->busy) {
       if (core.correlation == first_ + i) text = sentence(core, host_->now());
@@ -204,7 +173,10 @@ std::string ChipState::why(const Why& why) const {
     return text;
   }
   for (const auto& request : queued_) {
-    if (meant(request.key)) return "queued, as many runs as it takes are on the device";
+    if (!meant(request.key)) continue;
+    const auto& first = *queued_.front().body->callable;
+    if (links_.contains(&first)) return "queued until \"" + first.name + "\" is linked in";
+    return "queued, as many runs as it takes are on the device";
   }
   return "not on " + identity_.name;
 }

@@ -69,6 +69,16 @@ OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
   return opened;
 }
 
+Result<std::uint64_t> register_object(platform::DeviceContext& context, const std::string& name,
+                                      std::span<const std::uint8_t> bytes, std::uint32_t core_kind) {
+  troupe_callable foreign{};
+  foreign.name = name.c_str();
+  foreign.bytes = bytes.data();
+  foreign.byte_count = bytes.size();
+  foreign.core_kind = core_kind;
+  return context.register_callable(foreign);
+}
+
 Result<bool> ChipState::may_bring_up() const {
   if (life_ != Life::created) return wrong_state("bring_up");
   return true;
@@ -77,7 +87,7 @@ Result<bool> ChipState::may_bring_up() const {
 Result<ExecutorInfo> ChipState::adopt(OpenedDevice& device) {
   if (life_ != Life::created) return wrong_state("bring_up");
   if (device.error) return *device.error;
-  context_ = std::exchange(device.context, std::nullopt);
+  device_ = std::make_shared<DeviceInUse>(*std::exchange(device.context, std::nullopt));
   properties_ = device.properties;
   life_ = Life::ready;
   return describe();
@@ -89,21 +99,22 @@ void ChipState::forget() {
   first_ += flights_.size();
   flights_.clear();
   failures_.clear();
-  busy_windows_.clear();
-  busy_memory_.clear();
+  busy_.clear();
+  large_.clear();
+  links_.clear();
   in_flight_ = 0;
 }
 
-std::optional<platform::DeviceContext> ChipState::reset(std::uint32_t incarnation) {
+std::shared_ptr<DeviceInUse> ChipState::reset(std::uint32_t incarnation) {
   forget();
   identity_.incarnation = incarnation;
   if (life_ != Life::finalized) life_ = Life::created;
-  return std::exchange(context_, std::nullopt);
+  return std::exchange(device_, nullptr);
 }
 
-std::optional<platform::DeviceContext> ChipState::take_context() {
+std::shared_ptr<DeviceInUse> ChipState::take_context() {
   life_ = Life::finalized;
-  return std::exchange(context_, std::nullopt);
+  return std::exchange(device_, nullptr);
 }
 
 Result<std::uint64_t> ChipState::callable_id(const Callable& callable) {
@@ -112,19 +123,37 @@ Result<std::uint64_t> ChipState::callable_id(const Callable& callable) {
     return Error(Errc::bad_argument, "\"" + callable.name + "\" is not a kernel or chip program",
                  "host functions go to submit_sub, programs to a level above");
   }
-  Result<std::uint64_t> id = std::uint64_t{0};
-  if (callable.module != nullptr) {
-    id = context_->register_callable(callable.name, *callable.module);
-  } else {
-    troupe_callable foreign{};
-    foreign.name = callable.name.c_str();
-    foreign.bytes = callable.bytes.data();
-    foreign.byte_count = callable.bytes.size();
-    foreign.core_kind = callable.core_kind;
-    id = context_->register_callable(foreign);
-  }
+  if (auto link = links_.find(&callable); link != links_.end()) return *link->second.failed;
+  auto id = callable.module != nullptr ? context().register_callable(callable.name, *callable.module)
+                                       : register_object(context(), callable.name, {}, callable.core_kind);
   if (id) callables_.emplace(&callable, *id);
   return id;
+}
+
+/// A foreign object that is not on the device yet: its task, and what is queued behind it, waits.
+bool ChipState::must_link(const Callable& callable) {
+  if (callable.module != nullptr || callable.bytes.empty() || callable.kind != CallableKind::chip)
+    return false;
+  return !callables_.contains(&callable) && !links_[&callable].failed;
+}
+
+const Callable* ChipState::to_link() {
+  for (auto& [callable, link] : links_) {
+    if (!std::exchange(link.begun, true)) return callable;
+  }
+  return nullptr;
+}
+
+void ChipState::linked(const ObjectLinked& news, std::vector<TaskResult>& out) {
+  if (life_ != Life::ready || news.incarnation != identity_.incarnation) return;
+  if (news.id) {
+    callables_.emplace(news.callable, *news.id);
+  } else {
+    links_[news.callable].failed = news.id.error();
+  }
+  launch_queued(out);
+  // Who comes later may try again.
+  links_.erase(news.callable);
 }
 
 std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
@@ -135,8 +164,7 @@ std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
     for (const auto& request : requests) out.push_back(answer(request, outcome, error));
     return out;
   }
-  for (auto& request : requests) queued_.push_back(std::move(request));
-  launch_queued(out);
+  launch(requests, out);
   return out;
 }
 
@@ -155,7 +183,7 @@ bool ChipState::follows_failure(const TaskRequest& request) const {
 }
 
 /// What keeps a queued request from being launched at all.
-std::optional<TaskResult> ChipState::prepare(TaskRequest& request) {
+std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t& callable) {
   if (!request.depends.empty() && follows_failure(request)) {
     remember_failure(request.key);
     return answer(request, Outcome::skipped);
@@ -166,7 +194,9 @@ std::optional<TaskResult> ChipState::prepare(TaskRequest& request) {
     if (tracer_) tracer_->refused(*request.body, error);
     return answer(request, Outcome::failed, std::move(error));
   };
-  if (auto id = callable_id(*request.body->callable); !id) return refuse(id.error());
+  auto id = callable_id(*request.body->callable);
+  if (!id) return refuse(id.error());
+  callable = *id;
   for (const auto& arg : arguments_of(*request.body, request.key.member).tensors) {
     const auto buffer = arg.tensor.buffer();
     if (buffer.arena == 0) {
@@ -184,36 +214,62 @@ std::optional<TaskResult> ChipState::prepare(TaskRequest& request) {
   return std::nullopt;
 }
 
-void ChipState::launch_queued(std::vector<TaskResult>& out) {
+/// What can go now: first what is queued, then what has just come. The rest of that is queued.
+void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
+  batch_.clear();
+  batch_callables_.clear();
+  auto take = [&](TaskRequest& request) {
+    if (in_flight_ + batch_.size() >= config_.credit || must_link(*request.body->callable)) return false;
+    std::uint64_t callable = 0;
+    if (auto refusal = prepare(request, callable)) {
+      out.push_back(*std::move(refusal));
+    } else {
+      batch_callables_.push_back(callable);
+      batch_.push_back(std::move(request));
+    }
+    return true;
+  };
+  while (!queued_.empty() && take(queued_.front())) queued_.pop_front();
+  auto next = fresh.begin();
+  while (queued_.empty() && next != fresh.end() && take(*next)) ++next;
+  queued_.insert(queued_.end(), std::make_move_iterator(next), std::make_move_iterator(fresh.end()));
+}
+
+/// Runs that have not ended and that the request follows: mostly the latest.
+std::uint32_t ChipState::add_depends(const TaskRequest& request) {
+  const auto before = depends_.size();
+  for (std::size_t i = flights_.size(); depends_.size() - before < request.depends.size() && i-- > 0;) {
+    const auto& flight = flights_[i];
+    if (flight.ended || flight.key.run != request.key.run) continue;
+    if (!std::binary_search(request.depends.begin(), request.depends.end(), flight.key.task)) continue;
+    depends_.push_back(first_ + i);
+  }
+  return static_cast<std::uint32_t>(depends_.size() - before);
+}
+
+void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
   if (life_ != Life::ready) return;
+  gather(fresh, out);
+  if (batch_.empty()) return;
   runs_.clear();
   tensors_.clear();
   depends_.clear();
-  // First what can go, so that the argument arrays get their final size before pointers are taken.
+  // The argument arrays get their final size before pointers are taken.
   const auto before = flights_.size();
   std::size_t tensor_count = 0, depends_count = 0, take = 0;
-  std::deque<TaskRequest> batch;
-  while (!queued_.empty() && in_flight_ + batch.size() < config_.credit) {
-    auto request = std::move(queued_.front());
-    queued_.pop_front();
-    if (auto refusal = prepare(request)) {
-      out.push_back(*std::move(refusal));
-      continue;
-    }
-    tensor_count += arguments_of(*request.body, request.key.member).tensors.size();
-    depends_count += std::min(request.depends.size(), flights_.size() + batch.size());
-    batch.push_back(std::move(request));
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    tensor_count += arguments_of(*batch_[i].body, batch_[i].key.member).tensors.size();
+    depends_count += std::min(batch_[i].depends.size(), before + i);
   }
-  if (batch.empty()) return;
   tensors_.reserve(tensor_count);
   depends_.reserve(depends_count);
-  runs_.reserve(batch.size());
-  for (auto& request : batch) {
+  runs_.reserve(batch_.size());
+  for (auto& request : batch_) {
     const auto& body = *request.body;
     const auto& args = arguments_of(body, request.key.member);
     troupe_run run{};
     run.correlation = first_ + flights_.size();
-    run.callable = callables_.at(body.callable);
+    run.callable = batch_callables_[take];
     run.tensors = tensors_.data() + tensors_.size();
     run.tensor_count = static_cast<std::uint32_t>(args.tensors.size());
     for (const auto& arg : args.tensors) {
@@ -234,12 +290,7 @@ void ChipState::launch_queued(std::vector<TaskResult>& out) {
     run.scalars = args.scalars.data();
     run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
     run.depends_on = depends_.data() + depends_.size();
-    for (std::size_t i = 0; !request.depends.empty() && i < flights_.size(); ++i) {
-      if (flights_[i].ended || flights_[i].key.run != request.key.run) continue;
-      if (!std::binary_search(request.depends.begin(), request.depends.end(), flights_[i].key.task)) continue;
-      depends_.push_back(first_ + i);
-      ++run.depends_count;
-    }
+    run.depends_count = add_depends(request);
     if (body.extras) {
       run.blocks = body.extras->blocks;
       if (body.extras->config) {
@@ -255,27 +306,30 @@ void ChipState::launch_queued(std::vector<TaskResult>& out) {
       tracer_->launched(run.correlation, body, request.key);
     }
     runs_.push_back(run);
-    flights_.push_back({request.key, request.ticket, request.body, false, false, first_});
+    flights_.push_back({request.key, request.ticket, std::move(request.body), false, false, first_});
     ++take;
   }
   // What the oldest unfinished run may name is not settled: it has not looked yet how that ended.
-  auto launched = context_->launch(runs_, flights_.front().names_from);
+  auto launched = context().launch(runs_, flights_.front().names_from);
   if (launched) {
     in_flight_ += static_cast<std::uint32_t>(take);
+    batch_.clear();
     return;
   }
-  flights_.resize(before);
+  for (auto i = batch_.size(); i-- > 0; flights_.pop_back()) batch_[i].body = std::move(flights_.back().body);
   if (launched.error() == platform::Errc::queue_full && in_flight_ > 0) {
     // The device is fuller than its credit says; completions will bring us back here.
-    for (auto i = batch.size(); i-- > 0;) queued_.push_front(std::move(batch[i]));
+    for (auto i = batch_.size(); i-- > 0;) queued_.push_front(std::move(batch_[i]));
+    batch_.clear();
     return;
   }
   if (launched.error() == platform::Errc::lost) life_ = Life::lost;
-  for (const auto& request : batch) {
+  for (const auto& request : batch_) {
     remember_failure(request.key);
     ++failed_;
     out.push_back(answer(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, launched.error()));
   }
+  batch_.clear();
 }
 
 TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
@@ -322,7 +376,6 @@ std::vector<TaskResult> ChipState::ended(const DeviceDone& done) {
     flights_.pop_front();
     ++first_;
   }
-  if (!busy_windows_.empty() || !busy_memory_.empty()) release_waiting();
   launch_queued(out);
   return out;
 }
@@ -341,7 +394,7 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
   for (std::size_t i = 0; i < flights_.size(); ++i) {
     if (flights_[i].ended || !meant(flights_[i].key)) continue;
     // An abort of a run that has just ended is fine; its completion is on the way.
-    if (context_) (void)context_->abort(first_ + i);
+    if (device_) (void)context().abort(first_ + i);
     flights_[i].asked = true;
   }
   return out;
@@ -355,7 +408,7 @@ std::uint64_t ChipState::asked_to_end() const {
 }
 
 std::optional<Error> ChipState::does_not_end(std::uint64_t number) const {
-  const auto device = context_ ? context_->status() : Error(Errc::wrong_state, "no device");
+  const auto device = device_ ? context().status() : Error(Errc::wrong_state, "no device");
   const Flight* late = nullptr;
   std::string where;
   bool others = false;

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "device_in_use.hpp"
 #include "recorder.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/platform/device_context.hpp"
@@ -35,9 +36,16 @@ struct OpenedDevice {
 TROUPE_API OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
                                     std::shared_ptr<platform::Host> host, platform::ContextEvents events);
 
+/// Registers a foreign object, or (no bytes) what the platform knows by its name alone. Takes as long as its
+/// constructors do.
+TROUPE_API Result<std::uint64_t> register_object(platform::DeviceContext& context, const std::string& name,
+                                                 std::span<const std::uint8_t> bytes,
+                                                 std::uint32_t core_kind);
+
 /// A chip's life: created → (bring_up) ready ⇄ (reset) → finalized. Owns the device context and everything on
 /// it: allocations, registered callables, runs in flight. Plain state: the actor around it turns messages
-/// into calls and sends what they return; nothing here waits for the device.
+/// into calls and sends what they return; nothing here waits for the device. What takes long (`takes_long`,
+/// `to_link`) is made by the actor on another thread, which then tells how it went.
 class TROUPE_API ChipState {
  public:
   enum class Life : std::uint8_t { created, ready, finalized, lost };
@@ -57,9 +65,11 @@ class TROUPE_API ChipState {
   Result<ExecutorInfo> adopt(OpenedDevice& device);
   /// → created: forgets everything on the device and gives its context away, to be closed where blocking does
   /// not hurt. Nothing is answered.
-  std::optional<platform::DeviceContext> reset(std::uint32_t incarnation);
+  std::shared_ptr<DeviceInUse> reset(std::uint32_t incarnation);
   /// The same, → finalized.
-  std::optional<platform::DeviceContext> take_context();
+  std::shared_ptr<DeviceInUse> take_context();
+  /// What other threads may be inside of; null: no device is set.
+  const std::shared_ptr<DeviceInUse>& device() const { return device_; }
 
   /// Launches what credit allows, queues the rest; returns what ended at once (could not be started,
   /// skipped).
@@ -76,16 +86,26 @@ class TROUPE_API ChipState {
   /// Everything in flight, as lost: for an actor that ends while the device runs.
   std::vector<TaskResult> abandon(const Error& reason);
 
+  /// A foreign object that a task waits for and that nobody has been told of yet; null: none.
+  const Callable* to_link();
+  void linked(const ObjectLinked& news, std::vector<TaskResult>& out);
+
   Result<std::uint64_t> malloc(const DeviceMalloc& request);
-  Result<bool> free(const DeviceFree& request);
-  /// Copies one piece; true when all is done.
-  Result<bool> copy(DeviceCopy& copy);
-  Result<bool> stage(StageBuffer& stage);
+  /// Why the call must not be made: what it means is not there (any more).
+  std::optional<Error> refuses(const MemoryCall& call) const;
+  /// Whether it is for a thread that may block.
+  bool takes_long(const MemoryCall& call) const;
+  /// The call has been made, with this result.
+  void settle(const MemoryCall& call, const Result<void>& made);
+  /// What its asker hears: what a run still uses is as good as freed, it goes when the run has ended.
+  static Result<bool> answer_of(const MemoryCall& call, const Result<void>& made);
+  /// All of it, here.
+  Result<bool> make(const MemoryCall& call);
+  /// Runs have ended: frees and releases that were too early.
+  std::vector<MemoryCall> due_again();
   Result<WindowOffer> create_window(const WindowCreate& request);
   Result<troupe_window_view> import_window(const WindowImport& request);
   void abort_window(const WindowAbort& request);
-  /// A window (or allocation) that an unfinished run uses goes when the run has ended.
-  Result<void> release_window(const WindowRelease& request);
 
   ExecutorInfo describe() const;
   ExecutorStatus status() const;
@@ -103,35 +123,50 @@ class TROUPE_API ChipState {
     std::uint64_t names_from = 0;  ///< no run before this one is in its depends_on
   };
 
+  platform::DeviceContext& context() const { return device_->context; }
   Error wrong_state(std::string_view call) const;
   std::optional<Error> of_another_life(std::string_view call, std::uint32_t incarnation) const;
   Result<std::uint64_t> callable_id(const Callable& callable);
-  std::optional<TaskResult> prepare(TaskRequest& request);
-  void launch_queued(std::vector<TaskResult>& out);
+  bool must_link(const Callable& callable);
+  std::optional<TaskResult> prepare(TaskRequest& request, std::uint64_t& callable);
+  std::uint32_t add_depends(const TaskRequest& request);
+  void gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
+  void launch_queued(std::vector<TaskResult>& out) {
+    std::vector<TaskRequest> none;
+    launch(none, out);
+  }
+  void launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
   TaskResult finish(Flight& flight, const DeviceDone::One& end);
   void remember_failure(const TaskKey& key);
   bool follows_failure(const TaskRequest& request) const;
   void forget();
-  void release_waiting();
 
   ChipConfig config_;
   ChipIdentity identity_;
   std::shared_ptr<platform::Host> host_;
   std::shared_ptr<ChipTracer> tracer_;
-  std::optional<platform::DeviceContext> context_;
+  std::shared_ptr<DeviceInUse> device_;
   Life life_ = Life::created;
   troupe_device_properties properties_{};
 
   std::unordered_map<const Callable*, std::uint64_t> callables_;
+  struct Link {
+    bool begun = false;
+    std::optional<Error> failed;
+  };
+  std::unordered_map<const Callable*, Link> links_;  ///< objects on their way to the device
   std::deque<TaskRequest> queued_;
   std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;
   std::uint32_t in_flight_ = 0;
-  std::deque<TaskKey> failures_;                           ///< the latest; see remember_failure
-  std::vector<std::uint64_t> busy_windows_, busy_memory_;  ///< to be released when runs have ended
+  std::deque<TaskKey> failures_;                            ///< the latest; see remember_failure
+  std::vector<MemoryCall> busy_;                            ///< to be tried again when runs have ended
+  std::unordered_map<std::uint64_t, std::uint64_t> large_;  ///< allocations, by address: their bytes
   std::uint64_t completed_ = 0, failed_ = 0;
 
   // Scratch of one launch.
+  std::vector<TaskRequest> batch_;
+  std::vector<std::uint64_t> batch_callables_;
   std::vector<troupe_run> runs_;
   std::vector<troupe_tensor_arg> tensors_;
   std::vector<std::uint64_t> depends_;

@@ -181,10 +181,10 @@ Tensor Node::host_tensor(const runtime::Shape& shape, runtime::DType dtype) cons
 int Node::chips() const { return core_->shared->chips.load(); }
 const std::string& Node::name() const { return core_->shared->name; }
 ExecutorStatus Node::status() const { return ask<ExecutorStatus>(*core_, core_->get(), GetStatus{}); }
-int Node::add_chip(const ChipConfig& config) const {
+int Node::add_executor(const ExecutorConfig& config) const {
   return ask<Result<std::int32_t>>(*core_, core_->get(), AddExecutor{config}).value();
 }
-void Node::remove_chip(int index) const {
+void Node::remove_executor(int index) const {
   (void)ask<Result<bool>>(*core_, core_->get(), RemoveExecutor{index}).value();
 }
 ChipDevice Node::chip(int index) const {

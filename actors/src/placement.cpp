@@ -86,6 +86,10 @@ void Placement::take(Ready& ready) {
   known->second.report = ready.report;
   auto& unseen = known->second.unseen;
   while (!unseen.empty() && unseen.front().first <= ready.seen) unseen.pop_front();
+  // Of one urgency they go in the order they have: those that can, straight out.
+  const bool alike = std::all_of(ready.requests.begin(), ready.requests.end(), [&](const TaskRequest& it) {
+    return it.priority == ready.requests.front().priority;
+  });
   std::vector<TaskNumber> failed;
   for (const auto& [number, task] : unseen) failed.push_back(task);
   for (const auto& result : refused_) {
@@ -93,7 +97,7 @@ void Placement::take(Ready& ready) {
   }
   for (auto& request : ready.requests) {
     const auto& depends = request.depends;
-    if (std::any_of(failed.begin(), failed.end(), [&](TaskNumber task) {
+    if (!depends.empty() && std::any_of(failed.begin(), failed.end(), [&](TaskNumber task) {
           return std::binary_search(depends.begin(), depends.end(), task);
         })) {
       failed.push_back(request.key.task);  // what follows it in this batch is skipped likewise
@@ -126,6 +130,8 @@ void Placement::take(Ready& ready) {
              {Errc::no_such_chip, "there is no executor number " + std::to_string(executor) + " for it"});
     } else if (lane(executor).retired || lane(executor).closing) {
       refuse(request, {Errc::chip_retired, lane(executor).name + " is out of use"});
+    } else if (auto& it = lane(executor); alike && it.up && it.queue.empty() && it.used < it.credit) {
+      put(executor, std::move(request));
     } else {
       enqueue(executor, std::move(request), known->second.priority);
     }
@@ -151,11 +157,14 @@ void Placement::enqueue(std::int32_t executor, TaskRequest request, std::int8_t 
   touch(executor);
 }
 
-void Placement::told(const TaskResult& result) {
-  const auto known = runs_.find(result.key.run);
+void Placement::told(RunId run, const std::vector<TaskResult>& results) {
+  const auto known = runs_.find(run);
   if (known == runs_.end()) return;
-  const auto number = ++known->second.told;
-  if (result.outcome != Outcome::done) known->second.unseen.emplace_back(number, result.key.task);
+  auto& queue = known->second;
+  for (const auto& result : results) {
+    ++queue.told;
+    if (result.outcome != Outcome::done) queue.unseen.emplace_back(queue.told, result.key.task);
+  }
 }
 
 void Placement::take_group(TaskRequest request) {

@@ -49,9 +49,9 @@ class TROUPE_API Placement {
   void open(RunId run, std::int8_t priority);
   void close(RunId run);
   void take(Ready& ready);
-  /// The run will be told how a task ended. Until it says that it knows (`Ready::seen`), it may send what was
-  /// to follow that task: such requests are skipped, wherever the task's executor is by now.
-  void told(const TaskResult& result);
+  /// The run will be told how tasks ended. Until it says that it knows (`Ready::seen`), it may send what was
+  /// to follow those that failed: such requests are skipped, wherever the task's executor is by now.
+  void told(RunId run, const std::vector<TaskResult>& results);
   /// Credit comes back; fills in `executor`. Answers that nobody waits for are dropped.
   std::vector<TaskResult> results(Results& results);
   /// Takes back what has not left; `holders`: executors that have some of it.

@@ -71,10 +71,11 @@ void Placement::skip_followers(std::int32_t executor, const TaskKey& key) {
 }
 
 std::vector<TaskResult> Placement::results(Results& results) {
-  std::vector<TaskResult> out;
-  if (results.executor < 0 || static_cast<std::size_t>(results.executor) >= lanes_.size()) return out;
+  auto& all = results.results;
+  if (results.executor < 0 || static_cast<std::size_t>(results.executor) >= lanes_.size()) return {};
   auto& it = lane(results.executor);
-  for (auto& result : results.results) {
+  auto known = all.begin();
+  for (auto& result : all) {
     if (result.ticket < it.first || result.ticket - it.first >= it.flights.size()) continue;
     auto& flight = it.flights[result.ticket - it.first];
     if (flight.ended || !(flight.key == result.key)) continue;
@@ -82,14 +83,16 @@ std::vector<TaskResult> Placement::results(Results& results) {
     --it.used;
     result.executor = results.executor;
     if (result.outcome != Outcome::done) skip_followers(results.executor, result.key);
-    out.push_back(std::move(result));
+    if (&*known != &result) *known = std::move(result);
+    ++known;
   }
+  all.erase(known, all.end());
   while (!it.flights.empty() && it.flights.front().ended) {
     it.flights.pop_front();
     ++it.first;
   }
   touch(results.executor);
-  return out;
+  return std::move(all);
 }
 
 std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std::int32_t>& holders) {

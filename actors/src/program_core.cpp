@@ -123,8 +123,7 @@ TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call
   line.priority = call.priority;
   line.target = call.target;
   line.number = next_task_++;
-  line.body =
-      std::make_shared<TaskBody>(TaskBody{callable, std::move(call.args.values), std::move(call.extras)});
+  line.body = new_body(callable, std::move(call.args.values), std::move(call.extras));
   ++submitted_;
   const auto number = line.number;
   append(std::move(line));
@@ -167,7 +166,7 @@ TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args>
   line.kind = Submission::Kind::group;
   line.priority = call.priority;
   line.number = next_task_++;
-  line.body = std::make_shared<TaskBody>(TaskBody{callable, {}, std::move(call.extras)});
+  line.body = new_body(callable, {}, std::move(call.extras));
   ++submitted_;
   const auto number = line.number;
   append(std::move(line));
@@ -250,6 +249,19 @@ void ProgramCore::send_releases() {
     line.number = number;
     lines_.push_back(std::move(line));
   }
+}
+
+TaskBodyRef ProgramCore::new_body(const Callable* callable, Arguments args,
+                                  std::shared_ptr<SubmitExtras> extras) {
+  if (!bodies_ || bodies_used_ == bodies_->bodies.size()) {
+    bodies_ = std::make_shared<Bodies>();
+    bodies_used_ = 0;
+  }
+  auto& body = bodies_->bodies[bodies_used_++];
+  body.callable = callable;
+  body.args = std::move(args);
+  body.extras = std::move(extras);
+  return {bodies_, &body};
 }
 
 void ProgramCore::append(Submission line) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -95,6 +96,7 @@ class TROUPE_API ProgramCore {
   void check_target(const Callable& callable, std::int32_t target) const;
   void check_arguments(const Arguments& args, const SubmitExtras* extras) const;
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
+  TaskBodyRef new_body(const Callable* callable, Arguments args, std::shared_ptr<SubmitExtras> extras);
   void append(Submission line);
   void make_room();
   void send_releases();
@@ -104,6 +106,13 @@ class TROUPE_API ProgramCore {
   std::unique_ptr<ProgramPort> port_;
   std::shared_ptr<ReleaseBox> releases_ = std::make_shared<ReleaseBox>();
   std::vector<Submission> lines_;
+  /// Bodies are made several at a time: they are freed on other threads, which costs more than making them.
+  /// Few, because the last one of a block keeps the others.
+  struct Bodies {
+    std::array<TaskBody, 16> bodies;
+  };
+  std::shared_ptr<Bodies> bodies_;
+  std::size_t bodies_used_ = 0;
   std::vector<std::shared_ptr<BufferHold>> holds_;
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;

@@ -107,6 +107,21 @@ class TROUPE_API RunState {
     std::optional<Error> cancel_reason;
     std::vector<std::uint64_t> waiters;  ///< tokens
     std::uint64_t read_token = 0;
+
+    /// As new, with what memory it has: apply_task sets what is not reset here.
+    void clear() {
+      body.reset();
+      lane = -1;
+      members = 1;
+      answered = attempt = retries = 0;
+      in_flight = false;
+      outcome = Outcome::done;
+      error.reset();
+      cancel_reason.reset();
+      waiters.clear();
+      read_token = 0;
+      id = {};
+    }
   };
   struct Failure {
     Error error;

@@ -1,13 +1,24 @@
 #include "scheduling.hpp"
 
+#include <algorithm>
 #include <caf/scheduler/coordinator.hpp>
 #include <thread>
 
 namespace troupe::actors {
 namespace {
 
-/// About 3 µs: longer than the hand-over of a message between running threads, far shorter than a wake-up.
+/// 3 to 25 µs, as long as this processor pauses: longer than the hand-over of a message between running
+/// threads.
 constexpr int spin_rounds = 60;
+
+/// Jobs at such intervals are worth looking for: waking a thread costs whoever wakes it several microseconds.
+constexpr std::chrono::microseconds soon{75};
+/// Between two looks lies this much when the processor was given to somebody else meanwhile.
+constexpr std::chrono::microseconds displaced{20};
+/// Whoever else wants this processor is let through this often.
+constexpr std::chrono::microseconds courtesy{10};
+/// Short waits in a row before a worker looks for longer: at first, and at most.
+constexpr int trust_at_first = 4, trust_at_most = 1024;
 
 }  // namespace
 
@@ -49,13 +60,52 @@ void JobQueue::end_looking() {
   if (must_wake()) wake_.notify_one();
 }
 
+/// Looks as long as it may, which is until `soon` at most, and tells what can be learned from it.
+void JobQueue::look_longer(Clock::time_point since) {
+  auto last = Clock::now(), yielded = last;
+  while (empty()) {
+    pause_briefly();
+    auto now = Clock::now();
+    if (now - yielded > courtesy) {
+      std::this_thread::yield();
+      yielded = now = Clock::now();
+    }
+    if (now - last > displaced) {
+      // There are more threads than processors: a job would have waited for this one to come back.
+      short_waits_.store(0, std::memory_order_relaxed);
+      const int harder = trusted_after_.load(std::memory_order_relaxed) * 2;
+      trusted_after_.store(std::min(harder, trust_at_most), std::memory_order_relaxed);
+      return;
+    }
+    last = now;
+    if (now - since > soon) return;
+  }
+  const int easier = trusted_after_.load(std::memory_order_relaxed) - 1;
+  trusted_after_.store(std::max(easier, trust_at_first), std::memory_order_relaxed);
+}
+
+void JobQueue::look(Clock::time_point since) {
+  for (int i = 0; i < spin_rounds && empty(); ++i) pause_briefly();
+  if (!empty() ||
+      short_waits_.load(std::memory_order_relaxed) < trusted_after_.load(std::memory_order_relaxed))
+    return;
+  look_longer(since);
+}
+
+/// A wait has ended. What counts is the time since the one before, whoever waited: parked workers take turns.
+void JobQueue::waited(Clock::time_point now) {
+  const int before = short_waits_.load(std::memory_order_relaxed);
+  const bool is_short = now - std::exchange(waited_, now) < soon;
+  short_waits_.store(is_short ? std::min(before + 1, trust_at_most) : 0, std::memory_order_relaxed);
+}
+
 caf::resumable* JobQueue::pop(bool again) {
   // A running worker counts as one that will look: here it comes.
   if (!again) looking_.fetch_add(1, std::memory_order_relaxed);
   if (auto* job = try_pop()) return job;
+  const auto since = Clock::now();
   const bool alone = waiting_.fetch_add(1, std::memory_order_relaxed) == 0;
-  for (int i = 0; alone && i < spin_rounds && size_.load(std::memory_order_relaxed) == 0; ++i)
-    pause_briefly();
+  if (alone) look(since);
   waiting_.fetch_sub(1, std::memory_order_relaxed);
   std::unique_lock guard(mutex_);
   while (jobs_.empty()) {
@@ -65,6 +115,7 @@ caf::resumable* JobQueue::pop(bool again) {
     looking_.fetch_add(1, std::memory_order_relaxed);
     --parked_;
   }
+  waited(Clock::now());
   auto* job = jobs_.front();
   jobs_.pop_front();
   size_.store(jobs_.size(), std::memory_order_relaxed);

@@ -3,6 +3,7 @@
 #include <caf/all.hpp>
 #include <caf/policy/unprofiled.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -23,8 +24,8 @@ class JobQueue {
   /// A thread promises to come and look until it takes the promise back.
   void begin_looking() { looking_.fetch_add(1, std::memory_order_relaxed); }
   void end_looking();
-  /// The next job, for a worker (`again`: one that ran the job it got before): looks for a short while, then
-  /// parks.
+  /// The next job, for a worker (`again`: one that ran the job it got before): looks for a short while, for
+  /// longer where jobs have been coming at short intervals, then parks.
   caf::resumable* pop(bool again);
   bool empty() const { return size_.load(std::memory_order_relaxed) == 0; }
 
@@ -38,13 +39,22 @@ class JobQueue {
     return parked_ > 0 && static_cast<long>(jobs_.size()) > looking_.load(std::memory_order_relaxed);
   }
 
+  using Clock = std::chrono::steady_clock;
+  void look(Clock::time_point since);
+  void look_longer(Clock::time_point since);
+  void waited(Clock::time_point now);
+
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<caf::resumable*> jobs_;
+  Clock::time_point waited_;  ///< when the last wait ended
   std::atomic<std::size_t> size_{0};
   int parked_ = 0;
   std::atomic<int> looking_{0};  ///< threads that will look: workers that are not parked, callers that wait
-  std::atomic<int> waiting_{0};  ///< workers in their short look before they park
+  std::atomic<int> waiting_{0};  ///< workers in their look before they park
+  /// How many waits in a row were short, and how many of them it takes before a worker looks for longer: more
+  /// where the processor was taken away from one that did.
+  std::atomic<int> short_waits_{0}, trusted_after_{4};
 };
 
 /// How actors share threads. A job enqueued by a running actor goes to its worker's own slot and runs next on

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "actor_host.hpp"
+#include "device_in_use.hpp"
 #include "recorder.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/manual_host.hpp"
@@ -82,17 +83,62 @@ void Services::run_blocking(const char* name, std::function<void()> work) {
   }
 }
 
-void Services::close(platform::DeviceContext context, std::string path,
+bool Services::run_next_apart() {
+  std::function<void()> work;
+  {
+    std::lock_guard guard(mutex_);
+    if (apart_.empty()) return false;
+    work = std::move(apart_.front());
+    apart_.pop_front();
+  }
+  work();
+  return true;
+}
+
+void Services::run_apart(const char* name, std::function<void()> work) {
+  if (!deterministic_) return run_blocking(name, std::move(work));
+  {
+    std::lock_guard guard(mutex_);
+    apart_.push_back(std::move(work));
+  }
+  // The work stays here: the host, which what it holds keeps alive, must not keep it in turn.
+  auto token = std::make_unique<std::weak_ptr<Services>>(weak_from_this());
+  auto turn = [](void* arg, std::int32_t cancelled) {
+    const std::unique_ptr<std::weak_ptr<Services>> own(static_cast<std::weak_ptr<Services>*>(arg));
+    const auto services = cancelled == 0 ? own->lock() : nullptr;
+    if (services) (void)services->run_next_apart();
+  };
+  if (host_->post(0, turn, token.get())) {
+    (void)token.release();
+  } else {
+    (void)run_next_apart();
+  }
+}
+
+void Services::close(std::shared_ptr<DeviceInUse> device, std::string path,
                      std::function<void(Result<void>)> then) {
-  auto held = std::make_shared<platform::DeviceContext>(std::move(context));
-  run_blocking("troupe-close", [this, held, path = std::move(path), then = std::move(then)] {
-    auto closed = held->close();
+  using Inside = DeviceInUse::Inside;
+  device->give_up();
+  auto close_it = [this, device, path = std::move(path)] {
+    auto closed = device->context.close();
     if (!closed) warn(path, "not closed, kept in quarantine: " + closed.error().message());
-    if (then) then(std::move(closed));
+    return closed;
+  };
+  device->when_left(Inside::memory, [this, device, close_it, then = std::move(then)] {
+    run_blocking("troupe-close", [this, device, close_it, then] {
+      if (!device->anybody(Inside::code)) return then(close_it());
+      // An object that is being linked in touches nobody's memory, and may take for ever: runs end now, the
+      // context goes when it can.
+      then(device->context.finalize());
+      device->when_left(Inside::code,
+                        [this, close_it] { run_blocking("troupe-close", [close_it] { (void)close_it(); }); });
+    });
   });
 }
 
 bool Services::wait_until_idle(std::chrono::nanoseconds patience) {
+  while (run_next_apart()) {
+  }
   std::unique_lock guard(mutex_);
   return idle_.wait_for(guard, patience, [this] { return working_ == 0; });
 }

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -24,6 +25,7 @@ namespace troupe::actors {
 class Recorder;
 
 class ActorHost;
+class DeviceInUse;
 
 /// What actors get from their system: a host for devices and for the few calls that block, a log. Shared,
 /// thread-safe, outlives every actor.
@@ -48,13 +50,17 @@ class Services : public std::enable_shared_from_this<Services> {
 
   /// Runs `work` on a thread that may block, once; here and now when the host has no threads.
   void run_blocking(const char* name, std::function<void()> work);
-  /// Closes a device context where waiting for its kernels hurts nobody; `then` is called when it is gone (or
-  /// in quarantine).
-  void close(platform::DeviceContext context, std::string path, std::function<void(Result<void>)> then);
+  /// The same, never from inside this call: a deterministic system makes a step of it.
+  void run_apart(const char* name, std::function<void()> work);
+  /// Closes a device context where waiting for its kernels, and for who is inside, hurts nobody. `then` is
+  /// called when it is gone (or in quarantine), and nothing of it touches anybody's memory any more.
+  void close(std::shared_ptr<DeviceInUse> device, std::string path, std::function<void(Result<void>)> then);
   /// Waits until everything given to run_blocking has returned; false: something still has not.
   bool wait_until_idle(std::chrono::nanoseconds patience);
 
  private:
+  bool run_next_apart();
+
   std::shared_ptr<platform::Host> host_;
   std::shared_ptr<ActorHost> actor_host_;  ///< the same, when nobody gave one
   bool deterministic_;
@@ -65,6 +71,7 @@ class Services : public std::enable_shared_from_this<Services> {
   std::mutex mutex_;
   std::condition_variable idle_;
   int working_ = 0;
+  std::deque<std::function<void()>> apart_;  ///< to be run in steps
   std::atomic<std::uint64_t> runs_{0};
 };
 

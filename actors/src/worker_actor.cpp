@@ -105,8 +105,8 @@ void WorkerActor::route(std::vector<TaskResult> results) {
     }
     for (const auto& result : batch.results) {
       ++(result.outcome == Outcome::done ? completed_ : failed_);
-      placement_.told(result);
     }
+    placement_.told(run, batch.results);
     if (auto known = runs_.find(run); known != runs_.end()) send(known->second.run, std::move(batch));
   }
 }

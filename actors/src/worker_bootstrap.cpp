@@ -72,9 +72,8 @@ void WorkerActor::configured_formed(std::size_t number, std::uint64_t id, Result
     for (const auto& buffer : buffers) {
       if (!buffer.input) continue;
       ++group.loads;
-      StageBuffer load{true,         group.info->ranks[rank].base + buffer.offset,
-                       buffer.bytes, 0,
-                       buffer.input, child(chips[rank]).incarnation};
+      StageBuffer load{true, group.info->ranks[rank].base + buffer.offset, buffer.bytes, buffer.input,
+                       child(chips[rank]).incarnation};
       const auto what = child(chips[rank]).name;
       request(child(chips[rank]).chip, caf::infinite, std::move(load))
           .then(
@@ -166,9 +165,8 @@ void WorkerActor::store_buffers(const std::string& name, std::function<void(std:
         stores->one(Error(Errc::data_lost, "buffer '" + buffer.name + "' died with its chip").inside(what));
         continue;
       }
-      StageBuffer store{false,         context->buffer_ptrs.at(buffer.name),
-                        buffer.bytes,  0,
-                        buffer.output, child(index).incarnation};
+      StageBuffer store{false, context->buffer_ptrs.at(buffer.name), buffer.bytes, buffer.output,
+                        child(index).incarnation};
       request(child(index).chip, caf::infinite, std::move(store))
           .then(
               [stores, what](const Result<bool>& answer) {

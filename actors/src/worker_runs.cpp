@@ -76,8 +76,7 @@ void WorkerActor::start(Waiting waiting) {
     names_ = std::move(names);
   }
   config.executors = names_;
-  std::int32_t chips = 0;
-  for (std::size_t i = 0; i < children_.size(); ++i) {
+  for (std::size_t i = 0, chips = 0; i < children_.size() && chips < 2; ++i) {
     if (children_[i].kind == ExecutorKind::sub_worker || children_[i].state == ExecutorState::retired)
       continue;
     config.only_chip = ++chips == 1 ? static_cast<std::int32_t>(i) : -1;
@@ -102,14 +101,16 @@ void WorkerActor::run_closed(RunId id) {
   if (known == runs_.end()) return;
   auto over = std::move(known->second);
   runs_.erase(known);
-  // Nothing of a run that ended as it should is left; of one that was killed there may be.
-  std::vector<std::int32_t> holders;
-  (void)placement_.cancel(Cancel{id, 0}, holders);
-  for (const auto executor : holders) send(child(executor).handle, Cancel{id, 0});
+  const auto report = over.outcome->get();
+  if (!report || report->error) {
+    // Nothing of a run that ended as it should is left; of one that was killed there may be.
+    std::vector<std::int32_t> holders;
+    (void)placement_.cancel(Cancel{id, 0}, holders);
+    for (const auto executor : holders) send(child(executor).handle, Cancel{id, 0});
+  }
   placement_.close(id);
   sweep_domains(id, over.met);
   if (over.request) {
-    const auto report = over.outcome->get();
     const auto error = report ? report->error : std::nullopt;
     const bool cancelled = error && *error == Errc::cancelled;
     answer_above(*over.request, error,

@@ -7,8 +7,10 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -330,6 +332,46 @@ void waiting(System& system) {
   for (auto& run : runs) run.cancel();
 }
 
+/// Direct use of a chip whose memory is the host's: what a copy takes beside a memcpy of the same bytes,
+/// alternating.
+void copies(System& system, int repeats) {
+  NodeConfig config;
+  platform::ScriptedChipOptions options;
+  options.memory_bytes = 1ULL << 30U;
+  config.device = [script = platform::ScriptedChip(options)](int, std::uint32_t) {
+    return Result<platform::DeviceApi>(script.api());
+  };
+  std::optional<Node> node;
+  for (const std::uint64_t kib : {4, 64, 256, 512, 1024, 16384, 262144}) {
+    const auto bytes = kib << 10U;
+    const auto what = "copy_to of " + std::to_string(kib) + " KiB";
+    if (!wanted(what)) continue;
+    if (!node) node.emplace(system.node(config));
+    auto chip = node->chip(0);
+    const auto host = node->tensor<std::uint8_t>({static_cast<std::uint32_t>(bytes)}, 1);
+    const auto there = chip.malloc<std::uint8_t>({static_cast<std::uint32_t>(bytes)});
+    std::vector<std::uint8_t> plain(bytes);
+    const int times = bytes < (8ULL << 20U) ? 200 : 1;
+    auto copied = [&] {
+      return repeat(1, times, [&] {
+        for (int i = 0; i < times; ++i) chip.copy_to(there, host);
+      });
+    };
+    auto moved = [&] {
+      return repeat(1, times, [&] {
+        for (int i = 0; i < times; ++i) std::memcpy(plain.data(), host.host<std::uint8_t>().data(), bytes);
+      });
+    };
+    Series ours, theirs;
+    for (int i = 0; i < repeats; ++i) {
+      ours.add(copied().at(0));
+      theirs.add(moved().at(0));
+    }
+    report(what, ours, "copy", "-");
+    report("memcpy of the same", theirs, "copy", "-");
+  }
+}
+
 void million(System& system) {
   if (!wanted("1,000,000 tasks")) return;
   auto node = node_of(system, 1);
@@ -368,6 +410,7 @@ int main(int argc, char** argv) {
   for (int chips : {1, 2, 8, 64}) tasks_on(system, repeats, chips);
   many_tensors(system, repeats);
   for (int microseconds : {2, 10, 50}) kernels_of(system, repeats, microseconds);
+  copies(system, repeats);
   million(system);
   waiting(system);
   thousand(system);

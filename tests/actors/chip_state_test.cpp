@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/platform/errc.hpp"
 #include "troupe/platform/manual_host.hpp"
 #include "troupe/platform/scripted_chip.hpp"
 
@@ -58,12 +59,17 @@ struct Bench {
     return request;
   }
   std::vector<TaskResult> give(std::vector<TaskRequest> requests) { return state.execute(requests); }
+  template <class Request>
+  Result<bool> make(const Request& request) {
+    return state.make(MemoryCall::of(request));
+  }
   /// Lets the device work until nothing is due, and hands the ends over.
   std::vector<TaskResult> turn() {
     std::vector<TaskResult> all;
     do {
       host->run();
       auto some = state.ended(std::exchange(done, {}));
+      for (const auto& call : state.due_again()) (void)state.make(call);
       all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
     } while (host->pending() > 0);
     return all;
@@ -189,7 +195,7 @@ TEST_CASE("chip: a reset forgets everything; what the old context still says cou
   CHECK(bench.state.life() == ChipState::Life::created);
   CHECK(bench.state.identity().incarnation == 1);
   // A kernel is inside: the context goes into quarantine, and its ends come late.
-  CHECK_FALSE(old->close());
+  CHECK_FALSE(old->context.close());
   CHECK(bench.host->quarantined() == 1);
   CHECK(bench.turn().empty());
   REQUIRE(bench.up());
@@ -203,8 +209,8 @@ TEST_CASE("chip: a reset forgets everything; what the old context still says cou
 TEST_CASE("chip: what is about memory or windows of an earlier life touches nothing of this one") {
   Bench bench;
   REQUIRE(bench.up());
-  auto context = bench.state.reset(1);
-  (void)context->close();
+  auto old = bench.state.reset(1);
+  (void)old->context.close();
   REQUIRE(bench.up());
   // Messages of the life before may name the same numbers.
   const auto address = bench.state.malloc({64, 1}).value();
@@ -215,17 +221,17 @@ TEST_CASE("chip: what is about memory or windows of an earlier life touches noth
   create.incarnation = 1;
   const auto window = bench.state.create_window(create).value().window;
   CHECK(bench.state.malloc({64, 0}).error() == Errc::data_lost);
-  CHECK(bench.state.free({address, 0}).error() == Errc::data_lost);
-  CHECK(bench.state.release_window({window, 0}));
+  CHECK(bench.make(DeviceFree{address, 0}).error() == Errc::data_lost);
+  CHECK(bench.make(WindowRelease{window, 0}).error() == Errc::data_lost);
   std::uint64_t word = 0;
   DeviceCopy copy;
   copy.address = address;
   copy.host = &word;
   copy.bytes = sizeof word;
-  CHECK(bench.state.copy(copy).error() == Errc::data_lost);
+  CHECK(bench.make(copy).error() == Errc::data_lost);
   CHECK(bench.state.status().windows == 1);
-  CHECK(bench.state.free({address, 1}));
-  CHECK(bench.state.release_window({window, 1}));
+  CHECK(bench.make(DeviceFree{address, 1}));
+  CHECK(bench.make(WindowRelease{window, 1}));
   CHECK(bench.state.status().windows == 0);
 }
 
@@ -240,9 +246,48 @@ TEST_CASE("chip: memory that a run still uses is freed when the run has ended") 
   (void)bench.give({request});
   (void)bench.turn();
   const auto used = bench.state.status().memory_used;
-  CHECK(bench.state.free({address, 0}));
+  CHECK(bench.make(DeviceFree{address, 0}));
   CHECK(bench.state.status().memory_used == used);
   (void)bench.state.cancel({1, 1});
   CHECK(outcomes(bench.turn()) == "1:cancelled");
   CHECK(bench.state.status().memory_used < used);
+}
+
+TEST_CASE("chip: what is queued behind a foreign object waits for it, in order; it is asked for once") {
+  Bench bench;
+  Callable foreign = named("look");
+  foreign.bytes = {1, 2, 3};
+  REQUIRE(bench.up());
+  CHECK(bench.give({bench.task(1, bad), bench.task(2, foreign), bench.task(3, waits)}).empty());
+  CHECK(bench.state.to_link() == &foreign);
+  CHECK(bench.state.to_link() == nullptr);
+  CHECK(outcomes(bench.turn()) == "1:failed");
+  CHECK(bench.state.why({1, 3}) == "queued until \"look\" is linked in");
+  CHECK(outcomes(bench.state.cancel({1, 3})) == "3:cancelled");
+  std::vector<TaskResult> out;
+  bench.state.linked({&foreign, 7, std::uint64_t{1}}, out);  // of another life
+  CHECK(bench.turn().empty());
+  auto id = register_object(bench.state.device()->context, "look", foreign.bytes, 1);
+  bench.state.linked({&foreign, 0, id}, out);
+  CHECK(out.empty());
+  CHECK(outcomes(bench.turn()) == "2:done");
+  CHECK(bench.give({bench.task(4, foreign)}).empty());
+  CHECK(bench.state.to_link() == nullptr);
+  CHECK(outcomes(bench.turn()) == "4:done");
+}
+
+TEST_CASE("chip: an object that cannot be linked in fails those that wait for it; the next may try again") {
+  Bench bench;
+  Callable foreign = named("look");
+  foreign.bytes = {1, 2, 3};
+  REQUIRE(bench.up());
+  CHECK(bench.give({bench.task(1, foreign), bench.task(2, foreign), bench.task(3)}).empty());
+  CHECK(bench.state.to_link() == &foreign);
+  std::vector<TaskResult> out;
+  bench.state.linked({&foreign, 0, Error(platform::Errc::bad_callable, "no ELF object")}, out);
+  CHECK(outcomes(out) == "1:failed 2:failed");
+  CHECK(*out[0].error == platform::Errc::bad_callable);
+  CHECK(outcomes(bench.turn()) == "3:done");
+  CHECK(bench.give({bench.task(4, foreign)}).empty());
+  CHECK(bench.state.to_link() == &foreign);
 }

@@ -265,11 +265,22 @@ TEST_CASE("higher priority goes first among what waits for any executor") {
   CHECK(bench.place() == "0:4 1:1");
 }
 
+TEST_CASE(
+    "among what comes together for one executor the urgent go first, also where there is room for all") {
+  Bench bench(1, 4);
+  auto urgent = task(1, 3, 0);
+  urgent.priority = 5;
+  bench.take({task(1, 1, 0), task(1, 2, 0), urgent});
+  CHECK(bench.place() == "0:3 0:1 0:2");
+  bench.take({task(1, 4, 0), task(1, 5, 0)});
+  CHECK(bench.place() == "0:4");
+}
+
 TEST_CASE("what was to follow a failure that its run does not know of yet is skipped, also by a new life") {
   Bench bench(1, 4);
   bench.take({task(1, 1, 0)});
   CHECK(bench.place() == "0:1");
-  for (const auto& lost : bench.placement.down(0, Error(Errc::chip_lost, "gone"))) bench.placement.told(lost);
+  bench.placement.told(1, bench.placement.down(0, Error(Errc::chip_lost, "gone")));
   bench.placement.up(0, 4);
   // Sent before the run heard of it.
   std::vector<TaskResult> refused;
@@ -277,7 +288,7 @@ TEST_CASE("what was to follow a failure that its run does not know of yet is ski
   CHECK(bench.place(&refused) == "0:4");
   REQUIRE(refused.size() == 2);
   CHECK(refused[1].key.task == 3);
-  for (const auto& skipped : refused) bench.placement.told(skipped);
+  bench.placement.told(1, refused);
   // Sent with that knowledge: it follows the next attempt.
   Ready informed{1, false, {task(1, 2, 0, {1})}, 3};
   bench.placement.take(informed);

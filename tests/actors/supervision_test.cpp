@@ -78,6 +78,34 @@ TEST_CASE("the top node without any chip left refuses work with a sentence inste
   CHECK(sim.ran_on(7) == 1);
 }
 
+TEST_CASE("nodes of a pod, and sub-workers, come and go while programs run") {
+  platform::ScriptedChip script;
+  script.on("step", [](auto&) {});
+  System system({.log_level = 0});
+  PodConfig config;
+  config.nodes = {scripted(script, "node0", 0)};
+  auto pod = system.pod(config);
+  pod.add_kernel("step");
+  auto x = pod.tensor<float>({1});
+  const int second = pod.add_executor(actors::to_worker(scripted(script, "node1", 1)));
+  pod.run([second](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a), on(second)); }, x);
+  pod.remove_executor(0);
+  pod.run([](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a)); }, x);
+  CHECK(script.history().size() == 2);
+  CHECK(script.history()[1].device == 1);
+  const auto gone =
+      error_of([&] { pod.run([](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a), on(0)); }, x); });
+  REQUIRE(gone);
+  CHECK(*gone == Errc::chip_retired);
+
+  auto node = system.node(scripted(script, "node2", 2));
+  const int sub = node.add_executor(actors::SubWorkerConfig{});
+  node.remove_executor(sub - 1);
+  bool ran = false;
+  node.run([&ran](Orchestrator& n) { n.submit_sub([&ran](HostArgs&) { ran = true; }); });
+  CHECK(ran);
+}
+
 TEST_CASE("errors carry the path through every level and the chain of causes") {
   platform::ScriptedChip script;
   script.on("step", [](auto&) { throw std::runtime_error("a ghost"); });

@@ -8,7 +8,7 @@
 // clang-format off
 #define TROUPE_ACTORS_MESSAGES(X) \
   X(Results) X(Execute) X(Cancel) X(Describe) X(GetStatus) X(Why) X(ExecutorInfo) \
-  X(ExecutorStatus) X(DeviceDone) X(DeviceOpened) X(DeviceClosed) X(GiveUp) X(StageBuffer) X(BringUp) X(ResetChip) X(FinalizeChip) \
+  X(ExecutorStatus) X(DeviceDone) X(DeviceOpened) X(DeviceClosed) X(MemoryCalled) X(ObjectLinked) X(GiveUp) X(StageBuffer) X(BringUp) X(ResetChip) X(FinalizeChip) \
   X(DeviceMalloc) X(DeviceFree) X(DeviceCopy) X(WindowCreate) X(WindowImport) X(WindowAbort) \
   X(WindowRelease) X(Credit) X(Wake) X(StopProgram) X(Submit) X(ReadDone) \
   X(ProgramEnded) X(CancelRun) X(Placed) X(RunResults) X(DeadlineDue) X(Form) X(MemberReset) X(Dissolve) \

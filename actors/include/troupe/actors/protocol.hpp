@@ -34,6 +34,7 @@ class HostSegment;
 namespace troupe::actors {
 
 struct OpenedDevice;           // chip_state.hpp
+struct MemoryCall;             // device_in_use.hpp
 using RunId = std::uint64_t;   ///< unique within a system
 using Ticket = std::uint64_t;  ///< given by a worker to one request on one executor, rising
 
@@ -136,6 +137,17 @@ struct DeviceOpened {
 struct DeviceClosed {
   std::optional<Error> error;
 };
+/// A call on the device's memory has returned, on a thread that may block: the next one may go.
+struct MemoryCalled {
+  std::shared_ptr<const MemoryCall> call;
+  Result<void> made;
+};
+/// A foreign object has been linked in, on a thread that may block: the callable's number on the device.
+struct ObjectLinked {
+  const Callable* callable = nullptr;
+  std::uint32_t incarnation = 0;
+  Result<std::uint64_t> id = std::uint64_t{0};
+};
 /// Host functions have ended, says the thread behind a sub-worker.
 struct FunctionsEnded {};
 /// What was asked to end when its run or task was given up: does it still run?
@@ -161,22 +173,20 @@ struct DeviceFree {
   std::uint64_t address = 0;
   std::uint32_t incarnation = 0;
 };
-/// Bytes move by the device, in pieces, so that a large copy does not hold up the chip's other messages. The
-/// host memory belongs to the asker until the answer.
+/// Bytes move by the device, many of them on a thread that may block, so that a large copy holds nobody up.
+/// The host memory belongs to the asker until the answer, which therefore may come after the chip's end.
 struct DeviceCopy {
   bool to_device = true;
   std::uint64_t address = 0;
   void* host = nullptr;
   std::uint64_t bytes = 0;
-  std::uint64_t done = 0;  ///< bytes copied so far
   std::uint32_t incarnation = 0;
 };
-/// Between a named buffer and host shared memory, in pieces.
+/// Between a named buffer and host shared memory.
 struct StageBuffer {
   bool to_device = true;
   std::uint64_t address = 0;
   std::uint64_t bytes = 0;
-  std::uint64_t done = 0;  ///< bytes copied so far
   std::shared_ptr<const comm::HostSegment> segment;
   std::uint32_t incarnation = 0;
 };
@@ -215,6 +225,8 @@ using Chip = Executor::extend<
     caf::reacts_to<DeviceDone>,                                       //
     caf::reacts_to<DeviceOpened>,                                     //
     caf::reacts_to<DeviceClosed>,                                     //
+    caf::reacts_to<MemoryCalled>,                                     //
+    caf::reacts_to<ObjectLinked>,                                     //
     caf::reacts_to<GiveUp>,                                           //
     caf::replies_to<BringUp>::with<Result<ExecutorInfo>>,             //
     caf::replies_to<ResetChip>::with<Result<bool>>,                   //

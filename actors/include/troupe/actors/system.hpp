@@ -141,9 +141,13 @@ class TROUPE_API Node {
   ChipDevice chip(int index) const;
   int chips() const;
 
-  /// Children come and go while programs run. The number of the new one; removal waits for its last task.
-  int add_chip(const ChipConfig& config) const;
-  void remove_chip(int index) const;
+  /// Children come and go while programs run: chips and sub-workers of a node, nodes of a pod. The number of
+  /// the new one; removal waits for its last task. They are numbered together, as `status().children` has
+  /// them.
+  int add_executor(const ExecutorConfig& config) const;
+  void remove_executor(int index) const;
+  int add_chip(const ChipConfig& config) const { return add_executor(config); }
+  void remove_chip(int index) const { remove_executor(index); }
 
   // --- chips that came up from configuration (`chip_bootstrap_configs`) ------------------------------------
 

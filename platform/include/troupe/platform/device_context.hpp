@@ -36,9 +36,9 @@ struct DeviceStatus {
 /// and quarantine: a context whose kernel does not return is handed to its host (which keeps and counts it)
 /// instead of being waited for.
 ///
-/// Move-only. One caller at a time, except `abort`, `comm_abort`, `status` and `properties`, which any thread
-/// may call while another is inside a call other than close. Why no locking here: the actor that owns a
-/// context is that one caller.
+/// Move-only. One caller at a time, except `abort`, `comm_abort`, `status`, `properties` and calls on memory,
+/// callables and runs: any thread may make those while another is inside a call other than close (an error's
+/// text may then be that of the other). Why no locking here: the actor that owns a context orders its calls.
 ///
 /// States: created -(set_device)-> ready -(reset_device)-> created; finalize and close are final.
 class TROUPE_API DeviceContext {

@@ -1,0 +1,124 @@
+#include "device_in_use.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "troupe/actors/errc.hpp"
+#include "troupe/comm/host_segment.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// Between two pieces a copy looks whether its chip is still wanted: every few milliseconds.
+constexpr std::uint64_t copy_piece = 32ULL << 20U;
+/// Staged bytes go through a buffer, which is best read again while the cache has it.
+constexpr std::uint64_t stage_piece = 256ULL << 10U;
+
+/// Calls `piece(done, bytes)` until all is done.
+template <class Piece>
+Result<void> in_pieces(const DeviceInUse& device, const MemoryCall& call, std::uint64_t size, Piece piece) {
+  for (std::uint64_t done = 0; done < call.bytes;) {
+    if (device.given_up()) {
+      return Error(Errc::chip_lost, std::string(call.name()) + ": the chip ended during the copy");
+    }
+    const auto bytes = std::min(size, call.bytes - done);
+    if (Result<void> copied = piece(done, bytes); !copied) return copied;
+    done += bytes;
+  }
+  return {};
+}
+
+}  // namespace
+
+void DeviceInUse::enter(Inside what) {
+  std::lock_guard guard(mutex_);
+  ++room(what).inside;
+}
+
+void DeviceInUse::leave(Inside what) {
+  std::function<void()> then;
+  {
+    std::lock_guard guard(mutex_);
+    if (--room(what).inside == 0) then = std::exchange(room(what).then, nullptr);
+  }
+  if (then) then();
+}
+
+bool DeviceInUse::anybody(Inside what) const {
+  std::lock_guard guard(mutex_);
+  return rooms_[static_cast<std::size_t>(what)].inside > 0;
+}
+
+void DeviceInUse::when_left(Inside what, std::function<void()> then) {
+  {
+    std::lock_guard guard(mutex_);
+    if (room(what).inside > 0) {
+      room(what).then = std::move(then);
+      return;
+    }
+  }
+  then();
+}
+
+MemoryCall MemoryCall::of(const DeviceCopy& copy) {
+  return {copy.to_device ? What::copy_to : What::copy_from, copy.incarnation, copy.address, copy.bytes,
+          copy.host};
+}
+MemoryCall MemoryCall::of(const StageBuffer& stage) {
+  return {stage.to_device ? What::load : What::store,
+          stage.incarnation,
+          stage.address,
+          stage.bytes,
+          nullptr,
+          stage.segment};
+}
+MemoryCall MemoryCall::of(const DeviceFree& free) { return {What::free, free.incarnation, free.address}; }
+MemoryCall MemoryCall::of(const WindowRelease& release) {
+  return {What::release_window, release.incarnation, release.window};
+}
+
+std::string_view MemoryCall::name() const {
+  constexpr std::string_view names[] = {"copy_to", "copy_from", "load", "store", "free", "window_release"};
+  return names[static_cast<std::size_t>(what)];
+}
+
+Result<void> perform(DeviceInUse& device, const MemoryCall& call) {
+  auto& context = device.context;
+  auto* host = static_cast<std::byte*>(call.host);
+  std::vector<std::byte> bounce;
+  // Staged bytes go through a buffer of ours, not the mapping: a file that shrinks meanwhile is then an
+  // error, not a signal.
+  auto staged = [&](std::uint64_t bytes) -> std::span<std::byte> {
+    bounce.resize(static_cast<std::size_t>(bytes));
+    return bounce;
+  };
+  switch (call.what) {
+    case MemoryCall::What::copy_to:
+      return in_pieces(device, call, copy_piece, [&](std::uint64_t done, std::uint64_t bytes) {
+        return context.copy_to(call.address + done, host + done, bytes);
+      });
+    case MemoryCall::What::copy_from:
+      return in_pieces(device, call, copy_piece, [&](std::uint64_t done, std::uint64_t bytes) {
+        return context.copy_from(host + done, call.address + done, bytes);
+      });
+    case MemoryCall::What::load:
+      return in_pieces(device, call, stage_piece, [&](std::uint64_t done, std::uint64_t bytes) {
+        const auto piece = staged(bytes);
+        auto read = call.segment->read(done, piece);
+        return read ? context.copy_to(call.address + done, piece.data(), bytes) : read;
+      });
+    case MemoryCall::What::store:
+      return in_pieces(device, call, stage_piece, [&](std::uint64_t done, std::uint64_t bytes) {
+        const auto piece = staged(bytes);
+        auto copied = context.copy_from(piece.data(), call.address + done, bytes);
+        return copied ? call.segment->write(done, piece) : copied;
+      });
+    case MemoryCall::What::free:
+      return context.free(call.address);
+    case MemoryCall::What::release_window:
+      return context.window_release(call.address);
+  }
+  return {};
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "troupe/actors/protocol.hpp"
+#include "troupe/platform/device_context.hpp"
+
+namespace troupe::actors {
+
+/// A device context, and who is inside a call on it that takes long: such calls come from threads of the host
+/// that may block, while the chip's actor goes on using the context. Shared by both; whoever closes it waits
+/// until the last of them has left, without a thread that waits.
+class TROUPE_API DeviceInUse {
+ public:
+  /// `memory`: reads or writes an asker's memory; `code`: links an object in, which may never return.
+  enum class Inside : std::uint8_t { memory, code };
+
+  explicit DeviceInUse(platform::DeviceContext of) : context(std::move(of)) {}
+
+  platform::DeviceContext context;
+
+  void enter(Inside what);
+  /// Runs, on this thread, what waited for it.
+  void leave(Inside what);
+  bool anybody(Inside what) const;
+  /// Calls that are inside end as soon as they can, and nobody enters any more.
+  void give_up() { given_up_.store(true, std::memory_order_relaxed); }
+  bool given_up() const { return given_up_.load(std::memory_order_relaxed); }
+  /// Calls `then` once nobody is inside: here, or where the last one leaves. One at a time for each kind.
+  void when_left(Inside what, std::function<void()> then);
+
+ private:
+  struct Room {
+    int inside = 0;
+    std::function<void()> then;
+  };
+  Room& room(Inside what) { return rooms_[static_cast<std::size_t>(what)]; }
+
+  std::atomic<bool> given_up_{false};
+  mutable std::mutex mutex_;
+  Room rooms_[2];
+};
+
+/// What is asked of a chip's memory. One of them at a time, in the order they came: memory must not go while
+/// it is copied.
+struct TROUPE_API MemoryCall {
+  enum class What : std::uint8_t { copy_to, copy_from, load, store, free, release_window };
+  What what = What::free;
+  std::uint32_t incarnation = 0;
+  std::uint64_t address = 0;  ///< or the window
+  std::uint64_t bytes = 0;
+  void* host = nullptr;                                        ///< copies
+  std::shared_ptr<const comm::HostSegment> segment = nullptr;  ///< load and store
+
+  static MemoryCall of(const DeviceCopy& copy);
+  static MemoryCall of(const StageBuffer& stage);
+  static MemoryCall of(const DeviceFree& free);
+  static MemoryCall of(const WindowRelease& release);
+  bool moves_bytes() const { return what < What::free; }
+  /// "copy_to", for errors.
+  std::string_view name() const;
+};
+
+/// Makes the call, here: in pieces, and no longer than until the device is given up.
+TROUPE_API Result<void> perform(DeviceInUse& device, const MemoryCall& call);
+
+}  // namespace troupe::actors

@@ -1,0 +1,318 @@
+// Calls on a device that take long: large copies, and foreign objects that are linked in. They hold nobody
+// up, and what they touch stays until they have left it.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "support/random.hpp"
+#include "troupe/actors/messages.hpp"
+#include "troupe/actors/own_actors.hpp"
+#include "troupe/platform/errc.hpp"
+#include "troupe/testing.hpp"
+
+using namespace troupe;
+using actors::ChipAccess;
+using actors::ChipOf;
+using actors::DeviceCopy;
+using actors::Errc;
+using testing::Simulation;
+
+namespace {
+
+constexpr std::uint64_t large = 1U << 20U;  // bytes: more than a chip's actor copies itself
+
+/// Where a call of a device stays until the test lets it go.
+struct Gate {
+  std::atomic<int> inside{0};
+  std::atomic<bool> closed{false};
+
+  void pass() {
+    ++inside;
+    inside.notify_all();
+    closed.wait(true);
+  }
+  void wait_inside(int count) {
+    for (int now = inside.load(); now < count; now = inside.load()) inside.wait(now);
+  }
+  void close() {
+    inside = 0;
+    closed = true;
+  }
+  void open() {
+    closed = false;
+    closed.notify_all();
+  }
+};
+Gate copies, objects;  // the device's functions are plain ones
+
+/// Scripted chips on real threads: a large copy to chip 0 stays in its gate, and so does a foreign object.
+NodeConfig gated(const platform::ScriptedChip& script, int chips) {
+  static const auto scripted = script.api();
+  NodeConfig config;
+  config.chips = chips;
+  config.restart = {1000, std::chrono::seconds(1)};
+  config.device = [script](int index, std::uint32_t) {
+    auto api = script.api();
+    if (index != 0) return Result<platform::DeviceApi>(std::move(api));
+    api.copy_to_device_ctx = [](troupe_device_context* context, std::uint64_t to, const void* from,
+                                std::uint64_t bytes) {
+      if (bytes >= large) copies.pass();
+      return scripted.copy_to_device_ctx(context, to, from, bytes);
+    };
+    api.register_callable = [](troupe_device_context* context, const troupe_callable* callable,
+                               std::uint64_t* id) {
+      if (callable->byte_count > 0) objects.pass();
+      return scripted.register_callable(context, callable, id);
+    };
+    return Result<platform::DeviceApi>(std::move(api));
+  };
+  return config;
+}
+
+SystemConfig quiet() {
+  SystemConfig config;
+  config.log = [](int, std::string_view, std::string_view) {};
+  return config;
+}
+
+platform::ScriptedChip script_of_steps() {
+  platform::ScriptedChip script;
+  script.on("step", [](auto& call) { call.template tensor<float>(0)[0] += 1; });
+  script.on("slow", [](auto& call) { call.template tensor<float>(0)[0] += 1; });
+  return script;
+}
+
+void step_on(Node& node, Tensor x, int chip) {
+  node.run([chip](Orchestrator& n, Tensor a) { n.submit("step", inout(a), on_chip(chip)); }, std::move(x));
+}
+
+std::optional<Error> error_of(const std::function<void()>& what) {
+  try {
+    what();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+TEST_CASE("while a large copy is on its way its chip answers, runs tasks, copies and frees") {
+  const auto script = script_of_steps();
+  System system(quiet());
+  auto node = system.node(gated(script, 2));
+  node.add_kernel("step");
+  auto chip = node.chip(0);
+  auto x = node.tensor<float>({1});
+  auto host = node.tensor<std::uint8_t>({large}, 7);
+  auto device = chip.malloc<std::uint8_t>({large});
+  std::atomic<bool> answered = false;
+  copies.close();
+  std::thread asker([&] {
+    chip.copy_to(device, host);
+    answered = true;
+  });
+  copies.wait_inside(1);
+  const auto status = node.status().children[0];
+  CHECK(status.state == "up");
+  CHECK(status.busy == std::vector<std::string>{"copy_to of 1048576 bytes"});
+  step_on(node, x, 0);
+  step_on(node, x, 1);
+  CHECK(x.host<float>()[0] == 2.0F);
+  {
+    auto other = chip.malloc<float>({64});  // freed behind the copy
+  }
+  CHECK_FALSE(answered);
+  copies.open();
+  asker.join();
+  auto back = node.tensor<std::uint8_t>({large});
+  chip.copy_from(back, device);
+  CHECK(back.host<std::uint8_t>()[large - 1] == 7);
+}
+
+TEST_CASE("a chip that dies or is reset during a copy leaves the asker's memory before it answers") {
+  const auto script = script_of_steps();
+  for (const bool killed : {true, false}) {
+    CAPTURE(killed);
+    System system(quiet());
+    auto node = system.node(gated(script, 2));
+    node.add_kernel("step");
+    auto chip = node.chip(0);
+    auto host = node.tensor<std::uint8_t>({large}, 7);
+    auto device = chip.malloc<std::uint8_t>({large});
+    std::atomic<int> answered = 0;
+    copies.close();
+    auto copy = [&] {
+      (void)error_of([&] { chip.copy_to(device, host); });
+      ++answered;
+    };
+    std::thread first(copy);
+    copies.wait_inside(1);
+    std::thread resetting;
+    if (killed) {
+      testing::kill(node, 0);
+    } else {
+      resetting = std::thread([&] { chip.reset(); });
+    }
+    // The chip is not back before the copy has left, whatever else happens meanwhile.
+    while (node.status().children[0].state == "up") std::this_thread::yield();
+    auto x = node.tensor<float>({1});
+    step_on(node, x, 1);
+    CHECK(node.status().children[0].state != "up");
+    CHECK(answered == 0);
+    CHECK(script.live_contexts() == 2);
+    copies.open();
+    first.join();
+    if (resetting.joinable()) resetting.join();
+    CHECK(answered == 1);
+    step_on(node, x, 0);
+    CHECK(x.host<float>()[0] == 2.0F);
+    CHECK(error_of([&] { chip.copy_from(host, device); }) == Errc::data_lost);
+  }
+}
+
+TEST_CASE("a system ends while a copy is on its way") {
+  const auto script = script_of_steps();
+  auto system = std::make_unique<System>(quiet());
+  auto node = system->node(gated(script, 1));
+  auto chip = node.chip(0);
+  auto host = node.tensor<std::uint8_t>({large}, 7);
+  auto device = chip.malloc<std::uint8_t>({large});
+  copies.close();
+  std::atomic<bool> answered = false;
+  std::thread asker([&] {
+    (void)error_of([&] { chip.copy_to(device, host); });
+    answered = true;
+  });
+  copies.wait_inside(1);
+  std::thread ends([&] { system.reset(); });
+  while (!error_of([&] { (void)node.status(); })) std::this_thread::yield();
+  CHECK_FALSE(answered);
+  copies.open();
+  asker.join();
+  ends.join();
+  CHECK(script.live_contexts() == 0);
+}
+
+TEST_CASE("an object that is slow to link in holds up its own tasks, and nobody else") {
+  const auto script = script_of_steps();
+  System system(quiet());
+  auto node = system.node(gated(script, 2));
+  node.add_kernel("step");
+  node.add_kernel("slow", {1, 2, 3});
+  auto x = node.tensor<float>({1}), y = node.tensor<float>({1});
+  auto on_0 = [](Orchestrator& n, Tensor a) { n.submit("slow", inout(a), on_chip(0)); };
+  objects.close();
+  auto waits = node.submit(on_0, x);
+  auto given_up = node.submit(on_0, y);
+  objects.wait_inside(1);
+  step_on(node, y, 1);
+  CHECK(node.status().children[0].state == "up");
+  CHECK(waits.why().find("\"slow\" is linked in") != std::string::npos);
+  given_up.cancel();
+  CHECK_FALSE(given_up.result());
+  CHECK_FALSE(waits.done());
+  objects.open();
+  CHECK(waits.result());
+  CHECK(x.host<float>()[0] == 1.0F);
+  CHECK(y.host<float>()[0] == 1.0F);
+}
+
+TEST_CASE("a chip that is killed while an object is linked in does not wait for it") {
+  const auto script = script_of_steps();
+  {
+    System system(quiet());
+    auto node = system.node(gated(script, 1));
+    node.add_kernel("slow", {1, 2, 3});
+    auto x = node.tensor<float>({1});
+    objects.close();
+    auto run = node.submit([](Orchestrator& n, Tensor a) { n.submit("slow", inout(a)); }, x);
+    objects.wait_inside(1);
+    testing::kill(node, 0);
+    REQUIRE_FALSE(run.result());
+    CHECK(run.result().error() == Errc::chip_lost);
+    objects.open();
+    node.run([](Orchestrator& n, Tensor a) { n.submit("slow", out_existing(a), retry(3)); }, x);
+  }
+  CHECK(script.live_contexts() == 0);
+}
+
+TEST_CASE("copies, frees, kills and resets at any moment: each is answered once, and left alone afterwards") {
+  const auto first = test::first_seed();
+  const auto count = test::seeds(500);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 random(seed);
+    Simulation sim({.seed = seed, .chips = 1});
+    sim.script().on("step", [](auto& call) { call.template tensor<float>(0)[0] += 1; });
+    auto& node = sim.node();
+    node.add_kernel("step", {1, 2, 3});
+    auto device = node.chip(0).malloc<std::uint8_t>({large});
+    const auto address = device.description().buffer().offset;
+    auto x = node.tensor<float>({1});
+    auto run =
+        node.submit([](Orchestrator& n, Tensor a) { n.submit("step", out_existing(a), retry(20)); }, x);
+    // Askers are actors, so that nobody steps for them; each lets go of its memory when it is answered.
+    struct Asker {
+      std::vector<std::uint8_t> memory;
+      int answers = 0;
+      std::string wrong;
+    };
+    std::vector<std::shared_ptr<Asker>> askers;
+    auto& caf_system = actors::actor_system(sim.system());
+    for (int i = 0; i < 4; ++i) {
+      auto asker = std::make_shared<Asker>();
+      asker->memory.assign(large, static_cast<std::uint8_t>(i + 1));
+      askers.push_back(asker);
+      const bool to_device = random() % 2 == 0;
+      caf_system.spawn(
+          [asker, to_device, address, worker = actors::worker(node)](caf::event_based_actor* self) {
+            self->request(worker, caf::infinite, ChipOf{0}).then([=](const Result<ChipAccess>& chip) {
+              if (!chip) {
+                ++asker->answers;
+                return;
+              }
+              DeviceCopy copy;
+              copy.to_device = to_device;
+              copy.address = address;
+              copy.host = asker->memory.data();
+              copy.bytes = large;
+              copy.incarnation = chip->incarnation;
+              auto answered = [asker](const std::optional<Error>& error) {
+                ++asker->answers;
+                asker->memory = {};
+                const bool known = !error || *error == Errc::chip_lost || *error == Errc::data_lost ||
+                                   *error == Errc::wrong_state || *error == platform::Errc::bad_address;
+                if (!known) asker->wrong = render(*error);
+              };
+              self->request(chip->chip, caf::infinite, copy)
+                  .then(
+                      [=](const Result<bool>& done) {
+                        answered(done ? std::nullopt : std::optional(done.error()));
+                      },
+                      [=](const caf::error&) { answered(std::nullopt); });
+            });
+          });
+      sim.steps(random() % 12);
+      if (random() % 8 == 0) device = Tensor();  // freed, in its turn
+    }
+    const auto blow = random() % 4;
+    if (blow == 0) sim.kill(0);
+    if (blow == 1) (void)error_of([&] { node.chip(0).reset(); });
+    while (sim.steps(1000) > 0) {
+    }
+    const auto ended = run.result();
+    CHECK_MESSAGE(ended, render(ended ? Error(Errc::bad_argument, "") : ended.error()));
+    while (sim.steps(1000) > 0) {
+    }
+    for (const auto& asker : askers) {
+      CHECK(asker->answers == 1);
+      CHECK(asker->wrong == "");
+    }
+    CHECK(sim.script().live_contexts() == 1);
+  }
+}
