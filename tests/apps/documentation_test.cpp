@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "command/cli.hpp"
+#include "support/shell.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace {
 
@@ -263,6 +265,31 @@ TEST_CASE("nothing that users call is missing in the reference") {
       CHECK(mentions(page, function));
     }
   }
+}
+
+TEST_CASE("the commands that the pages show work, in the order in which they stand there") {
+  std::vector<fs::path> pages = {root / "docs/tracing.md"};
+  for (const auto& entry : fs::directory_iterator(root / "docs/examples")) pages.push_back(entry.path());
+  const std::string bin = fs::path(TROUPE_TEST_COMMAND).parent_path().string();
+  std::size_t checked = 0;
+  for (const auto& page : pages) {
+    const troupe::test::TemporaryFolder folder;
+    for (const auto& block : fenced(read(page)).first) {
+      std::istringstream lines(block.text);
+      for (std::string line; std::getline(lines, line);) {
+        if (!line.starts_with("$ troupe ")) continue;
+        const auto done = troupe::test::shell("cd " + (folder / "") + " && export PATH=" + bin +
+                                              ":$PATH && " + line.substr(2) + " 2>&1");
+        CAPTURE(page.string());
+        CAPTURE(line);
+        CAPTURE(done.output);
+        CHECK(done.exit == 0);
+        CHECK_FALSE(done.output.starts_with("0 of "));  // a dump that shows nothing
+        ++checked;
+      }
+    }
+  }
+  CHECK(checked > 12);
 }
 
 TEST_CASE("the command reference says what --help says") {
