@@ -209,6 +209,9 @@ std::string complaint(const CLI::ParseError& wrong, const std::vector<std::strin
   if (const auto colon = said.find(": 1 required "); colon != std::string_view::npos) {
     return std::string(said.substr(0, colon)) + " needs a value";
   }
+  if (const auto colon = said.find(": At Most 1 required"); colon != std::string_view::npos) {
+    return std::string(said.substr(0, colon)) + " can be given only once";
+  }
   if (dynamic_cast<const CLI::ExtrasError*>(&wrong) != nullptr) {
     return "did not expect \"" + std::string(said.substr(said.find(": ") + 2)) + "\"";
   }

@@ -85,6 +85,7 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
                             {"run hello --dance", 2, "did not expect \"--dance\""},
                             {"run hello again", 2, "did not expect \"again\""},
                             {"run hello --timeout 0", 2, "--timeout"},
+                            {"run hello --chips 1 --chips 2", 2, "--chips can be given only once"},
                             {"run hello --dump-only x", 2, "--tensor-dump"},
                             {"run heat --param size=1", 2, "a plate of size 1 is too small"},
                             {"run refine --param number=-1", 2, "only numbers above 0"},
