@@ -201,7 +201,9 @@ std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t
     const auto buffer = arg.tensor.buffer();
     if (buffer.arena == 0) {
       if (buffer.offset != 0 || arg.tensor.bytes() == 0) continue;
-      return refuse({Errc::bad_argument, "a tensor argument has no memory"});
+      return refuse(
+          {Errc::bad_argument, "a tensor argument has no memory",
+           "a run's intermediates lie in an arena of 256 MiB: is that more than ulimit -v or -f allows?"});
     }
     if (buffer.arena != device_arena(identity_.index)) {
       return refuse({Errc::bad_argument, "a tensor argument lives on another chip",

@@ -12,8 +12,8 @@ namespace troupe::actors {
 EdgeTracker::Memories::iterator EdgeTracker::memory_of(const runtime::Tensor& tensor) {
   const runtime::BufferRef buffer = tensor.buffer();
   const std::uint32_t arena = buffer.arena, generation = buffer.generation;
-  // An intermediate of a program has a number there, not an address.
-  const std::uint64_t bytes = arena == program_arena ? 1 : std::max<std::uint64_t>(tensor.buffer_bytes(), 1);
+  // An intermediate (by its program's name, or by the graph's) has a number there, not an address.
+  const std::uint64_t bytes = arena >= program_arena ? 1 : std::max<std::uint64_t>(tensor.buffer_bytes(), 1);
   std::uint64_t begin = buffer.offset;
   std::uint64_t end = bytes > UINT64_MAX - begin ? UINT64_MAX : begin + bytes;
   const auto here = [&](const Memories::iterator& it) {

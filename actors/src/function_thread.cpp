@@ -179,7 +179,10 @@ std::string FunctionQueue::why(const Why& question) const {
   if (!current_.empty() && meant(current_key_)) return "function " + current_ + " runs";
   std::size_t before = current_.empty() ? 0 : 1;
   for (const auto& request : queue_) {
-    if (meant(request.key)) return "queued behind " + std::to_string(before) + " others";
+    if (meant(request.key)) {
+      return before == 0 ? "next in the queue"
+                         : "queued behind " + std::to_string(before) + (before == 1 ? " other" : " others");
+    }
     ++before;
   }
   return {};

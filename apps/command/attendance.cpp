@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <memory>
 #include <sstream>
 #include <thread>
 
@@ -9,6 +10,9 @@ namespace troupe::apps {
 namespace {
 
 constexpr int refresh_ms = 200;
+/// What a cancelled run has to end in: more than chips and host functions get (`abort_grace`, and the
+/// platform's own), so only a program's own code can come too late.
+constexpr auto grace = std::chrono::seconds(5);
 
 struct Sums {
   std::uint64_t running = 0, completed = 0;
@@ -37,28 +41,35 @@ Attendance::Attendance(const actors::Node& node, Interrupts& interrupts, const C
 }
 
 Ended Attendance::wait_for_end(const actors::Handle& handle, const std::string& title) {
-  Flag ended;
-  std::jthread waiter([&] {
+  // Shared, because the waiter stays behind with a run that does not end.
+  const auto ended = std::make_shared<Flag>();
+  std::thread waiter([ended, handle] {
     handle.wait();
-    ended.raise();
+    ended->raise();
   });
   Ended how = Ended::by_itself;
   for (;;) {
     const bool asked = how != Ended::by_itself;
-    switch (wait_for(ended, how == Ended::interrupted ? nullptr : &interrupts_, asked ? refresh() : next())) {
+    switch (wait_for(*ended, how == Ended::interrupted ? nullptr : &interrupts_, next())) {
       case Woken::flag:
+        waiter.join();
+        if (asked) progress_.say(title + ": cancelled");
         return how;
       case Woken::interrupt:
         if (!interrupts_.take()) continue;
-        if (!asked) end(handle, "cancelling " + title + " … (again: end at once)");
+        if (!asked) end(handle, "cancelling " + title + " … (Ctrl-C again: end at once)");
         how = Ended::interrupted;
         break;
       case Woken::tick:
-        if (!asked && until_ && Clock::now() >= *until_) {
+        if (!until_ || Clock::now() < *until_) {
+          show((asked ? "cancelling " : "") + title);
+        } else if (!asked) {
           end(handle, "troupe: " + title + " did not end in time; it waits for:");
           how = Ended::out_of_time;
         } else {
-          show((asked ? "cancelling " : "") + title);
+          progress_.say(title + ": did not end when it was asked to; it is left to itself");
+          waiter.detach();
+          return how;
         }
     }
   }
@@ -70,6 +81,7 @@ void Attendance::end(const actors::Handle& handle, const std::string& why) {
   std::istringstream lines(handle.why());
   for (std::string line; std::getline(lines, line);) progress_.say("  " + line);
   handle.cancel();
+  until_ = Clock::now() + grace;
 }
 
 void Attendance::show(const std::string& title) {
@@ -82,11 +94,11 @@ void Attendance::show(const std::string& title) {
 }
 
 /// Milliseconds until something is to be done; -1: never.
-int Attendance::refresh() const { return terminal_ ? refresh_ms : -1; }
 int Attendance::next() const {
-  if (!until_) return refresh();
+  const int most = terminal_ ? refresh_ms : INT_MAX;
+  if (!until_) return terminal_ ? most : -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until_ - Clock::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, terminal_ ? refresh_ms : INT_MAX));
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, most));
 }
 
 }  // namespace troupe::apps

@@ -15,7 +15,8 @@ namespace troupe::apps {
 enum class Ended { by_itself, interrupted, out_of_time };
 
 /// Waits for one run: keeps the terminal's line up to date, hears Ctrl-C, watches the time. A run that is
-/// ended from here says first what it waits for. Make it before the run is submitted.
+/// ended from here says first what it waits for. One that does not end then (its program computes on, and
+/// nothing can stop it from outside) is left alone after a grace. Make it before the run is submitted.
 class Attendance {
  public:
   /// `timeout_seconds` 0: none.
@@ -27,7 +28,6 @@ class Attendance {
   using Clock = std::chrono::steady_clock;
   void end(const actors::Handle& handle, const std::string& why);
   void show(const std::string& title);
-  int refresh() const;
   int next() const;
 
   const actors::Node& node_;
@@ -35,7 +35,8 @@ class Attendance {
   Progress& progress_;
   const bool terminal_;
   const Clock::time_point begin_ = Clock::now();
-  std::optional<Clock::time_point> until_;
+  std::optional<Clock::time_point>
+      until_;                 ///< when it is out of time; once it was asked to end: when to leave
   std::uint64_t before_ = 0;  ///< tasks that ended in earlier runs
 };
 

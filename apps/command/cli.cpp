@@ -22,8 +22,9 @@ constexpr const char* exits =
 const std::vector<std::string> log_levels = {"error", "warning", "info", "debug"};
 
 /// A number from `least` to `most`; in help only "N".
-CLI::Option* number(CLI::App* sub, const std::string& name, int& value, const std::string& meaning, int least,
-                    int most) {
+template <class Value>
+CLI::Option* number(CLI::App* sub, const std::string& name, Value& value, const std::string& meaning,
+                    int least, int most) {
   const std::string bounds = " (" + std::to_string(least) + " to " + std::to_string(most) + ")";
   return sub->add_option(name, value, meaning)
       ->type_name("N")
@@ -173,9 +174,8 @@ void add_dump(CLI::App& app, std::optional<Command>& chosen, DumpCommand& dump) 
   word(sub, "--stage", dump.filter.stage, "Only at this moment", {"before", "after"});
   word(sub, "--role", dump.filter.role, "Only arguments used so",
        {"in", "out", "inout", "out_existing", "no_dep"});
-  sub->add_option("--arg", dump.filter.argument, "Only the argument of this number")->type_name("N");
-  sub->add_option("--index", dump.filter.index, "Only the entry of this number in the listing")
-      ->type_name("N");
+  number(sub, "--arg", dump.filter.argument, "Only the argument of this number", 0, 1000000);
+  number(sub, "--index", dump.filter.index, "Only the entry of this number in the listing", 0, 1000000000);
   sub->add_flag("--values", dump.values, "Print the elements too");
   place(sub, "--export", dump.export_folder, "Write the elements of each as text into this folder", "FOLDER");
   sub->callback([&] { chosen = dump; });
@@ -208,6 +208,9 @@ std::string complaint(const CLI::ParseError& wrong, const std::vector<std::strin
   const std::string_view said = wrong.what();
   if (const auto colon = said.find(": 1 required "); colon != std::string_view::npos) {
     return std::string(said.substr(0, colon)) + " needs a value";
+  }
+  if (const auto colon = said.find(": At Most 1 required"); colon != std::string_view::npos) {
+    return std::string(said.substr(0, colon)) + " can be given only once";
   }
   if (dynamic_cast<const CLI::ExtrasError*>(&wrong) != nullptr) {
     return "did not expect \"" + std::string(said.substr(said.find(": ") + 2)) + "\"";

@@ -1,8 +1,17 @@
+#include <unistd.h>
+
+#include <cstdlib>
 #include <ostream>
+#include <string_view>
 
 #include "command/commands.hpp"
 
 namespace troupe::apps {
+
+bool can_rewrite_lines() {
+  const char* kind = std::getenv("TERM");  // NOLINT(concurrency-mt-unsafe): read only
+  return ::isatty(STDERR_FILENO) != 0 && kind != nullptr && *kind != '\0' && std::string_view(kind) != "dumb";
+}
 
 int execute(const VersionCommand&, Console& console) {
   console.out << "troupe " << version() << "\n";

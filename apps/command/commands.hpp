@@ -14,6 +14,9 @@ struct Console {
   int log_level = 2;
 };
 
+/// Whether standard error is a terminal on which a line can be written over (`TERM=dumb` cannot).
+bool can_rewrite_lines();
+
 /// Each does one command and answers an Exit.
 int execute(const RunCommand& command, Console& console);
 int execute(const ProgramHelpCommand& command, Console& console);

@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
+
+#include "command/cli.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -56,6 +59,18 @@ Flag::~Flag() { ::close(descriptor_); }
 void Flag::raise() noexcept {
   const std::uint64_t one = 1;
   (void)!::write(descriptor_, &one, sizeof one);  // full: it is raised already
+}
+
+EndAtOnce::EndAtOnce(const Interrupts& interrupts, std::string say)
+    : listener_([this, &interrupts, text = std::move(say) + "\n"] {
+        if (wait_for(done_, &interrupts, -1) != Woken::interrupt) return;
+        (void)!::write(STDERR_FILENO, text.data(), text.size());
+        std::_Exit(exit_interrupted);
+      }) {}
+
+EndAtOnce::~EndAtOnce() {
+  done_.raise();
+  listener_.join();
 }
 
 Woken wait_for(const Flag& flag, const Interrupts* interrupts, int tick_ms) {

@@ -1,10 +1,36 @@
-#include <unistd.h>
-
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <iostream>
 
 #include "command/commands.hpp"
 
+namespace {
+
+/// What cannot be caught, such as a thread that cannot be had while others are being started.
+[[noreturn]] void terminated() {
+  const char* what = "no thread or no memory could be had, or this is a mistake in troupe";
+  try {
+    if (const auto thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {
+  }
+  (void)std::fprintf(stderr, "troupe: cannot go on: %s\n  hint: is it limited? see ulimit -a\n", what);
+  std::abort();
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  troupe::apps::Console console{std::cout, std::cerr, ::isatty(STDERR_FILENO) != 0};
-  return troupe::apps::run_command_line({argv + 1, argv + argc}, console);
+  using namespace troupe::apps;
+  std::set_terminate(terminated);
+  (void)std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of that file
+  Console console{std::cout, std::cerr, can_rewrite_lines()};
+  const int answer = run_command_line({argv + 1, argv + argc}, console);
+  if (answer != exit_interrupted && answer != exit_out_of_time) return answer;
+  // Code of a user that did not come back may still be running: nothing is taken down under it.
+  (void)std::fflush(nullptr);
+  std::_Exit(answer);
 }

@@ -45,8 +45,10 @@ Result<runtime::Callable> find_in(const runtime::Module& module, const std::stri
 Result<ProgramChoice> built_in_program(const std::string& name, const runtime::Module& built_in) {
   const Example* example = find_example(name);
   if (example == nullptr) {
+    std::string names;
+    for (const Example& one : examples()) names += (names.empty() ? "" : ", ") + std::string(one.name);
     return unknown("there is no built-in program \"" + name + "\"",
-                   "`troupe list` shows them; a program of your own is named by its file: ./mine.so");
+                   "there are: " + names + "; a program of your own is named by its file: ./mine.so");
   }
   auto callable = built_in.find(CallableKind::program, example->name);
   if (!callable) return callable.error();

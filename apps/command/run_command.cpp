@@ -43,17 +43,35 @@ actors::BoundProgram bound(const ProgramChoice& choice) {
   return program;
 }
 
-/// The node, or the pod of nodes, that was asked for.
-actors::Node bring_up(const actors::System& system, const RunCommand& command, const ProgramChoice& choice) {
-  const int nodes = command.nodes != 0          ? command.nodes
-                    : choice.example != nullptr ? choice.example->nodes
-                                                : 0;
+/// The node (`nodes` 0), or the pod of nodes, that was asked for.
+struct Machine {
+  std::string platform;
+  int nodes = 0, chips = 1;
+};
+
+Result<Machine> machine_for(const RunCommand& command, const ProgramChoice& choice) {
+  Machine machine{command.platform, command.nodes, command.chips};
+  const Example* example = choice.example;
+  if (machine.nodes == 0 && example != nullptr) machine.nodes = example->nodes;
+  if (machine.chips == 0) machine.chips = example != nullptr ? example->chips : 1;
+  constexpr int most = 65536;  // more chips than this in one process come up in minutes, or not at all
+  if (const int chips = machine.nodes * machine.chips; chips > most) {
+    return Error(Errc::bad_parameter,
+                 std::to_string(machine.nodes) + " nodes of " + std::to_string(machine.chips) +
+                     " chips are " + std::to_string(chips) + " chips, and one process takes up to " +
+                     std::to_string(most),
+                 "use fewer --nodes or --chips");
+  }
+  return machine;
+}
+
+actors::Node bring_up(const actors::System& system, const Machine& machine) {
   actors::NodeConfig node;
-  node.platform = command.platform;
-  node.chips = command.chips != 0 ? command.chips : choice.example != nullptr ? choice.example->chips : 1;
-  if (nodes == 0) return system.node(node);
+  node.platform = machine.platform;
+  node.chips = machine.chips;
+  if (machine.nodes == 0) return system.node(node);
   actors::PodConfig pod;
-  for (int i = 0; i < nodes; ++i) {
+  for (int i = 0; i < machine.nodes; ++i) {
     node.name = "node" + std::to_string(i);
     pod.nodes.push_back(node);
   }
@@ -87,8 +105,14 @@ Result<void> can_write_outputs(const RunCommand& command) {
   if (!command.graph.empty()) {
     if (auto kind = graph_kind(command.graph); !kind) return kind.error();
   }
-  for (const auto& file : {command.trace, command.graph, command.swimlane}) {
+  const std::string outputs[] = {command.trace, command.graph, command.swimlane, command.tensor_dump};
+  for (const auto& file : outputs) {
     if (file.empty()) continue;
+    if (std::ranges::count(outputs, file) > 1) {
+      return Error(Errc::cannot_write, "two outputs cannot both be written to \"" + file + "\"",
+                   "name a file for each");
+    }
+    if (&file == &outputs[3]) continue;  // a folder, which is made below
     if (auto fine = can_write(file); !fine) return fine;
   }
   return {};
@@ -112,7 +136,6 @@ Result<void> write_outputs(const RunCommand& command, const actors::TraceSink& s
 }  // namespace
 
 int execute(const RunCommand& command, Console& console) {
-  Interrupts interrupts;  // before any thread starts
   Progress progress(console);
   const auto refuse = [&](const Error& error, int answer) {
     progress.say("troupe: " + render(error));
@@ -122,6 +145,9 @@ int execute(const RunCommand& command, Console& console) {
   if (!choice) {
     return refuse(choice.error(), choice.error() == Errc::bad_parameter ? exit_usage : exit_cannot_start);
   }
+  const auto made = machine_for(command, *choice);
+  if (!made) return refuse(made.error(), exit_usage);
+  const Machine& machine = *made;
   // What can be known to fail is told before the run, which may be long.
   if (const auto platform = platform::DeviceLibrary::open(command.platform); !platform) {
     return refuse(platform.error(), exit_cannot_start);
@@ -146,10 +172,15 @@ int execute(const RunCommand& command, Console& console) {
 
   int answer = exit_ok;
   const std::string title(choice->callable.name());
+  Interrupts interrupts;
   try {
     actors::System system(config);
-    actors::Node node = bring_up(system, command, *choice);
-    node.load(choice->module);
+    const actors::Node node = [&] {
+      const EndAtOnce listening(interrupts, title + ": cancelled before it began");
+      actors::Node up = bring_up(system, machine);
+      up.load(choice->module);
+      return up;
+    }();
     std::int64_t least = INT64_MAX, total = 0;
     for (int run = 0; run < command.runs && answer == exit_ok; ++run) {
       const auto begin = Clock::now();
@@ -163,11 +194,12 @@ int execute(const RunCommand& command, Console& console) {
       const std::int64_t took = std::chrono::nanoseconds(Clock::now() - begin).count();
       least = std::min(least, took);
       total += took;
-      const actors::RunReport report = handle.report();
       if (ended != Ended::by_itself) {
         answer = ended == Ended::interrupted ? exit_interrupted : exit_out_of_time;
-        progress.say(title + ": cancelled");
-      } else if (report.error) {
+        break;  // its report may never come
+      }
+      const actors::RunReport report = handle.report();
+      if (report.error) {
         const bool refused = report.error->root() == Errc::bad_parameter;  // an example does not take it
         answer = refuse(*report.error, refused ? exit_usage : exit_failed);
         tell_who_waited(report, command.graph.empty(), progress);
@@ -179,7 +211,9 @@ int execute(const RunCommand& command, Console& console) {
       progress.say(title + ": " + plural(static_cast<std::uint64_t>(command.runs), "run") + ", fastest " +
                    render_time(least) + ", mean " + render_time(total / command.runs));
     }
+    interrupts.let_go();  // what is left (ending the system, writing files) may simply be cut off
   } catch (const Error& error) {
+    interrupts.let_go();
     answer = refuse(error, exit_cannot_start);  // bring-up, load: no run began
   }
   // The system has ended: nothing records any more.

@@ -1,7 +1,5 @@
 // What ./dev demo runs: the all-reduce example on four simulated chips, through the same code as the command.
 // It checks its own result; then its trace is summed up.
-#include <unistd.h>
-
 #include <iostream>
 #include <sstream>
 
@@ -10,7 +8,7 @@
 int main() {
   using namespace troupe::apps;
   constexpr const char* trace = "demo-trace.json";
-  Console console{std::cout, std::cerr, ::isatty(STDERR_FILENO) != 0};
+  Console console{std::cout, std::cerr, can_rewrite_lines()};
   std::cout << "Four simulated chips add up their vectors through shared windows, five times:\n"
             << std::flush;
   const int answer = run_command_line({"run", "allreduce", "--chips", "4", "--trace", trace}, console);
@@ -26,8 +24,8 @@ int main() {
             << "Next:\n"
             << "  build/release/bin/troupe trace html " << trace
             << " > timeline.html   a page to look at this run\n"
-            << "  build/release/bin/troupe trace summary " << trace << "               where its time went\n"
-            << "  build/release/bin/troupe list                                  what else there is to run\n"
-            << "  docs/getting-started.md                                        a program of your own\n";
+            << "  build/release/bin/troupe trace summary " << trace << "                all of its numbers\n"
+            << "  build/release/bin/troupe list                                   what else there is to run\n"
+            << "  docs/getting-started.md                                         a program of your own\n";
   return exit_ok;
 }

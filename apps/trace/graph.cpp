@@ -1,8 +1,10 @@
 #include "trace/graph.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <ostream>
+#include <set>
 #include <vector>
 
 #include "errc.hpp"
@@ -16,7 +18,9 @@ using actors::TaskOutcome;
 using actors::Trace;
 using actors::TraceSpan;
 
-/// One node per task: of several parts or attempts the one that says most about how it ended.
+/// One node per task: of several parts or attempts the one that says most about how it ended. What would only
+/// say the same again is left out: the kernel of a task that is that kernel, and beside a box with a
+/// program's tasks the program (unless it failed, or is a task of a level above).
 struct Graph {
   std::map<TaskId, const TraceSpan*> tasks;
   std::map<TaskId, std::vector<TaskId>> children;  // by parent, in order; parent 0: top level
@@ -34,6 +38,21 @@ struct Graph {
     for (const auto& [task, span] : tasks) {
       const bool inside = span->parent != 0 && tasks.contains(span->parent);
       children[inside ? span->parent : 0].push_back(task);
+    }
+    std::set<TaskId> linked;
+    for (const auto& edge : trace.edges) linked.insert({edge.from, edge.to});
+    std::erase_if(children, [&](const auto& family) {
+      const auto& [parent, inside] = family;
+      return parent != 0 && std::ranges::all_of(inside, [&, of = tasks.at(parent)](TaskId task) {
+               const TraceSpan& span = *tasks.at(task);
+               return span.kind != of->kind && span.callable == of->callable && span.outcome == of->outcome &&
+                      !linked.contains(task) && !children.contains(task);
+             });
+    });
+    if (const auto top = children.find(0); top != children.end()) {
+      std::erase_if(top->second, [&](TaskId task) {
+        return children.contains(task) && !linked.contains(task) && outcome(task) == TaskOutcome::ok;
+      });
     }
   }
 
@@ -115,7 +134,8 @@ void write_dot(const Trace& trace, std::ostream& out) {
   }
   for (const auto& [parent, children] : graph.children) {
     if (parent == 0) continue;
-    const std::string title = trace.text(graph.tasks.at(parent)->name) + " " + actors::task_label(parent);
+    const std::string title =
+        trace.text(graph.tasks.at(parent)->name) + " (" + actors::task_label(parent) + ")";
     out << "  subgraph cluster_" << identifier(parent) << " {\n    label=\"" << escaped(title, dot_escapes)
         << "\";\n";
     for (const TaskId task : children) dot_node(trace, graph, task, "    ", out);
@@ -143,8 +163,8 @@ void write_mermaid(const Trace& trace, std::ostream& out) {
   for (const auto& [parent, children] : graph.children) {
     if (parent != 0) {
       out << "  subgraph in_" << identifier(parent) << "[\""
-          << escaped(trace.text(graph.tasks.at(parent)->name), mermaid_escapes) << " "
-          << actors::task_label(parent) << "\"]\n";
+          << escaped(trace.text(graph.tasks.at(parent)->name), mermaid_escapes) << " ("
+          << actors::task_label(parent) << ")\"]\n";
     }
     for (const TaskId task : children) node(task, parent == 0 ? "  " : "    ");
     if (parent != 0) out << "  end\n";

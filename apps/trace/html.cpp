@@ -5,6 +5,9 @@
 #include <numeric>
 #include <ostream>
 #include <string_view>
+#include <vector>
+
+#include "trace/analysis.hpp"
 
 namespace troupe::apps {
 
@@ -66,7 +69,9 @@ void write_data(const Trace& trace, std::ostream& out) {
                                   time(span.ready), time(span.dispatched), time(span.finished),
                                   span.window_wait, span.callable, span.tags, span.error, span.part});
   });
-  out << ",\"edges\":";
+  const Analysis analysis = analyze(trace);
+  out << ",\"critical\":" << embedded(analysis.cyclic ? std::vector<std::size_t>() : analysis.critical)
+      << ",\"edges\":";
   list(out, trace.edges, [&](const actors::TraceEdge& edge) {
     return nlohmann::json::array({task(edge.from), task(edge.to), name_of(edge.kind)});
   });

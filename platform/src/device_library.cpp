@@ -65,6 +65,11 @@ Result<DeviceLibrary> DeviceLibrary::open(std::string_view path_or_name) {
   if (!found) return found.error();
   const std::string& path = *found;
 
+  // The dynamic linker would wait for a pipe to be written.
+  if (std::error_code unknown; std::filesystem::is_fifo(path, unknown)) {
+    return Error{Errc::load_failed, "cannot load platform library '" + path + "': it is no regular file",
+                 "a platform is a shared library for this machine with all its dependencies found"};
+  }
   // Never closed: a library's code may be on the stack of a thread that nobody can join.
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {

@@ -32,12 +32,31 @@ Error Error::inside(std::string_view segment) const {
   return Error(std::move(copy));
 }
 
+namespace {
+
+/// One link of a chain. Many a message ends with the message of its cause, for those who see only the one;
+/// where the cause follows, neither that nor the cause's hint is said twice.
+void render_link(const Error& link, const char* indent, std::string& text) {
+  const Error* cause = link.cause();
+  const std::string end = cause != nullptr ? ": " + cause->message() : "";
+  const std::string& message = link.message();
+  std::string line = link.what();
+  if (cause != nullptr && message.size() > end.size() && message.ends_with(end)) {
+    line.erase(line.rfind(message) + message.size() - end.size(), end.size());
+  }
+  text.append(line);
+  const bool again = cause != nullptr && cause->hint() == link.hint();
+  if (!link.hint().empty() && !again) text.append("\n").append(indent).append("hint: ").append(link.hint());
+}
+
+}  // namespace
+
 std::string render(const Error& error) {
-  std::string text = error.what();
-  if (!error.hint().empty()) text.append("\n  hint: ").append(error.hint());
+  std::string text;
+  render_link(error, "  ", text);
   for (const Error* cause = error.cause(); cause != nullptr; cause = cause->cause()) {
-    text.append("\n  caused by: ").append(cause->what());
-    if (!cause->hint().empty()) text.append("\n    hint: ").append(cause->hint());
+    text.append("\n  caused by: ");
+    render_link(*cause, "    ", text);
   }
   return text;
 }

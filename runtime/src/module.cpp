@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "loaded_object.hpp"
@@ -152,6 +154,13 @@ Result<Module> Module::from(const troupe_module_v1* module, std::string origin) 
 }
 
 Result<Module> Module::open(const std::string& file) {
+  // Reading a pipe or a device might never end.
+  if (std::error_code unknown; std::filesystem::is_fifo(file, unknown) ||
+                               std::filesystem::is_character_file(file, unknown) ||
+                               std::filesystem::is_block_file(file, unknown)) {
+    return Error(Errc::module_unreadable, text("cannot read module \"", file, "\": it is no regular file"),
+                 "a module is a shared object with TROUPE_MODULE in one of its source files");
+  }
   bool readable = false;
   errno = 0;
   const std::string bytes = read_file(file, readable);

@@ -58,14 +58,16 @@ TEST_CASE("tensors made in different ways over the same memory depend on each ot
 }
 
 TEST_CASE("intermediates are told apart by their numbers, whatever their size") {
-  const auto intermediate = [](std::uint64_t number) {
-    return Tensor::create(runtime::BufferRef{program_arena, 1, number}, 256, 0, {64}, runtime::DType::f32)
-        .value();
-  };
-  Edges edges;
-  CHECK(edges({runtime::out(intermediate(1))}).empty());
-  CHECK(edges({runtime::out(intermediate(2))}).empty());
-  CHECK(edges({runtime::in(intermediate(1))}) == "1raw");
+  for (const std::uint32_t arena : {program_arena, runtime::TaskGraphConfig{}.intermediate_arena}) {
+    CAPTURE(arena);
+    const auto intermediate = [&](std::uint64_t number) {
+      return Tensor::create(runtime::BufferRef{arena, 1, number}, 256, 0, {64}, runtime::DType::f32).value();
+    };
+    Edges edges;
+    CHECK(edges({runtime::out(intermediate(1))}).empty());
+    CHECK(edges({runtime::out(intermediate(2))}).empty());
+    CHECK(edges({runtime::in(intermediate(1))}) == "1raw");
+  }
 }
 
 }  // namespace

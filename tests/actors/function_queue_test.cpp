@@ -57,11 +57,11 @@ TEST_CASE("functions: the end of one is told before the next one ends, and each 
     CHECK(bench.news == 1);
     REQUIRE(bench.queue.take_results().size() == 1);
     CHECK(bench.queue.why({1, 2}) == "function f2 runs");
-    CHECK(bench.queue.why({1, 3}) == "queued behind 1 others");
+    CHECK(bench.queue.why({1, 3}) == "queued behind 1 other");
     CHECK(bench.queue.why({1, 1}).empty());
   });
   bench.push(3, [](HostArgs&) {});
-  CHECK(bench.queue.why({1, 2}) == "queued behind 1 others");
+  CHECK(bench.queue.why({1, 2}) == "queued behind 1 other");
   bench.queue.drain();
   CHECK(bench.news == 2);
   CHECK(bench.queue.take_results().size() == 2);

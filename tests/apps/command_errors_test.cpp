@@ -139,10 +139,25 @@ TEST_CASE("every command tells when its output cannot be written") {
   }
 }
 
+TEST_CASE("files that may not grow as large as they would have to are told, not died of") {
+  const TemporaryFolder folder;
+  const std::string trace = folder / "t.json",
+                    limited = "ulimit -f 1; exec " + std::string(TROUPE_TEST_COMMAND);
+  REQUIRE(troupe_command("run hello --trace " + trace).exit == 0);
+  const auto page = shell(limited + " trace html " + trace + " 2>&1 >" + (folder / "page.html"));
+  CHECK(page.exit == 3);
+  CHECK(has(page.output, "standard output cannot be written"));
+  const auto run = shell(limited + " run hello 2>&1");  // its memory counts as files
+  CHECK(run.exit == 1);
+  CHECK(has(run.output, "ulimit"));
+}
+
 /// A command on a terminal: what it shows until it ends. Ctrl-C is typed once `until` has been shown.
-std::string on_a_terminal(const std::string& command, const std::string& until = {}) {
+std::string on_a_terminal(const std::string& command, const std::string& until = {},
+                          unsigned short columns = 80) {
   int terminal = -1;
-  const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
+  const winsize size{24, columns, 0, 0};
+  const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
   REQUIRE(child >= 0);
   if (child == 0) {
     execl("/bin/sh", "sh", "-c", ("exec " + command).c_str(), static_cast<char*>(nullptr));
@@ -164,13 +179,30 @@ std::string on_a_terminal(const std::string& command, const std::string& until =
 }
 
 TEST_CASE("on a terminal one line shows how far a run is, and Ctrl-C ends the run") {
-  const std::string shown =
-      on_a_terminal(std::string(TROUPE_TEST_COMMAND) + " run " + module + ":endless", " running, ");
+  const std::string shown = on_a_terminal(
+      std::string("env TERM=xterm ") + TROUPE_TEST_COMMAND + " run " + module + ":endless", " running, ");
   CAPTURE(shown);
   CHECK(has(shown, "\r\033[Kendless: "));
   CHECK(has(shown, "\r\033[Kcancelling endless"));
   CHECK(has(shown, "endless: cancelled"));
   CHECK(has(shown, "exit 130"));
+}
+
+TEST_CASE("a narrow terminal gets as much of the line as fits") {
+  const std::string shown =
+      on_a_terminal(std::string("env TERM=xterm ") + TROUPE_TEST_COMMAND + " run " + module + ":endless",
+                    "\r\033[Kendless: ", 12);
+  CAPTURE(shown);
+  CHECK(has(shown, "\r\033[Kendless: "));
+  CHECK_FALSE(has(shown, "done, "));
+}
+
+TEST_CASE("a terminal that cannot write over a line gets no progress") {
+  const std::string shown = on_a_terminal(std::string("env TERM=dumb ") + TROUPE_TEST_COMMAND + " run " +
+                                          module + ":endless --timeout 1");
+  CAPTURE(shown);
+  CHECK(has(shown, "exit 124"));
+  CHECK_FALSE(has(shown, "\033["));
 }
 
 TEST_CASE("where standard error is no terminal nothing is written over") {

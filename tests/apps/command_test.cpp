@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +72,7 @@ TEST_CASE("a program of a shared object runs by its file's name") {
 TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
   const TemporaryFolder folder;
   std::ofstream(folder / "text.so") << "this is no library";
+  REQUIRE(mkfifo(std::string(folder / "pipe").c_str(), 0600) == 0);
   const std::string module = TROUPE_TEST_MODULE;
   struct Wrong {
     std::string arguments;
@@ -83,6 +85,7 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
                             {"run hello --dance", 2, "did not expect \"--dance\""},
                             {"run hello again", 2, "did not expect \"again\""},
                             {"run hello --timeout 0", 2, "--timeout"},
+                            {"run hello --chips 1 --chips 2", 2, "--chips can be given only once"},
                             {"run hello --dump-only x", 2, "--tensor-dump"},
                             {"run heat --param size=1", 2, "a plate of size 1 is too small"},
                             {"run refine --param number=-1", 2, "only numbers above 0"},
@@ -91,6 +94,12 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
                             {"run", 2, "PROGRAM"},
                             {"run no_such_example", 3, "no built-in program \"no_such_example\""},
                             {"run vector_add --chips 0", 2, "--chips"},
+                            {"run pod --nodes 1024 --chips 1024", 2, "1048576 chips, and one process takes"},
+                            {"run hello --trace x.json --swimlane x.json", 3, "two outputs cannot both"},
+                            {"run " + (folder / "pipe"), 3, "it is no regular file"},
+                            {"run hello --platform " + (folder / "pipe"), 3, "it is no regular file"},
+                            {"list /dev/zero", 3, "it is no regular file"},
+                            {"dump " + (folder / "pipe") + " --arg -1", 2, "--arg: \"-1\""},
                             {"run vector_add --param colour=1", 2, "its parameters are: elements"},
                             {"run vector_add --param elements=many", 2, "it is of type u32"},
                             {"run vector_add --platform no_such_chip", 3, "no_such_chip"},
@@ -164,7 +173,7 @@ TEST_CASE("a tensor dump shows what a kernel read and wrote") {
 
 /// `troupe run MODULE:PROGRAM`, after its first task has said that it is under way.
 struct UnderWay {
-  explicit UnderWay(const std::string& name, const std::string& nodes = "0") {
+  explicit UnderWay(const std::string& name, std::vector<std::string> options = {}) {
     int ends[2];
     REQUIRE(pipe(ends) == 0);
     posix_spawn_file_actions_t actions;
@@ -172,11 +181,13 @@ struct UnderWay {
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
     posix_spawn_file_actions_addclose(&actions, ends[0]);
-    std::string command = TROUPE_TEST_COMMAND, verb = "run",
-                program = std::string(TROUPE_TEST_MODULE) + ":" + name, option = "--nodes=" + nodes;
-    char* arguments[] = {command.data(), verb.data(), program.data(), nodes == "0" ? nullptr : option.data(),
-                         nullptr};
-    REQUIRE(posix_spawn(&child, command.c_str(), &actions, nullptr, arguments, environ) == 0);
+    std::vector<std::string> words = {TROUPE_TEST_COMMAND, "run",
+                                      std::string(TROUPE_TEST_MODULE) + ":" + name};
+    words.insert(words.end(), options.begin(), options.end());
+    std::vector<char*> arguments;
+    for (auto& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    REQUIRE(posix_spawn(&child, arguments.front(), &actions, nullptr, arguments.data(), environ) == 0);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     from = ends[0];
@@ -220,8 +231,19 @@ TEST_CASE("Ctrl-C cancels the run, says what was running, and answers 130") {
   }
 }
 
+TEST_CASE("a program that does not come back after Ctrl-C is left, and what it did until then is written") {
+  const TemporaryFolder folder;
+  UnderWay run("computes", {"--trace", folder / "t.json"});
+  const int answer = run.end_with(SIGINT);
+  CAPTURE(run.said);
+  CHECK(answer == 130);
+  CHECK(has(run.said, "cancelling computes … (Ctrl-C again: end at once)"));
+  CHECK(has(run.said, "computes: did not end when it was asked to; it is left to itself"));
+  CHECK(troupe::apps::read_trace_file(folder / "t.json"));
+}
+
 TEST_CASE("Ctrl-C of a pod says which node has what") {
-  UnderWay run("turns_in_a_pod", "2");
+  UnderWay run("turns_in_a_pod", {"--nodes", "2"});
   const int answer = run.end_with(SIGINT);
   CAPTURE(run.said);
   CHECK(answer == 130);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -11,6 +12,8 @@
 #include <vector>
 
 #include "command/cli.hpp"
+#include "support/shell.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace {
 
@@ -140,6 +143,7 @@ TEST_CASE("every C++ sample that users read is compiled") {
       if (!block.info.starts_with("cpp")) continue;
       CAPTURE(page.string());
       CAPTURE(block.text);
+      if (block.info.find("header=") != std::string::npos) continue;  // declarations: see below
       const auto mark = block.info.find("file=");
       if (mark == std::string::npos) {
         CHECK_MESSAGE(!for_users, "this sample does not name its source: ```cpp file=PATH");
@@ -153,6 +157,139 @@ TEST_CASE("every C++ sample that users read is compiled") {
     }
   }
   CHECK(checked > 0);
+}
+
+/// With one blank for every white space, and without what a reader does not need.
+std::string squeezed(std::string text) {
+  for (const char* word : {"TROUPE_API ", "[[nodiscard]] "}) {
+    for (auto at = text.find(word); at != std::string::npos; at = text.find(word))
+      text.erase(at, std::strlen(word));
+  }
+  std::string out;
+  for (const char c : text) {
+    const bool blank = std::isspace(static_cast<unsigned char>(c)) != 0;
+    if (!blank || (!out.empty() && out.back() != ' ')) out += blank ? ' ' : c;
+  }
+  return out;
+}
+
+bool mentions(const std::string& text, const std::string& name) {
+  const auto part_of_a_name = [&](std::size_t at) {
+    return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_');
+  };
+  for (auto at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
+    if (!part_of_a_name(at - 1) && !part_of_a_name(at + name.size())) return true;
+  }
+  return false;
+}
+
+TEST_CASE("what the reference declares is what the headers declare") {
+  std::size_t checked = 0;
+  for (const auto& block : fenced(read(root / "docs/reference.md")).first) {
+    const auto mark = block.info.find("header=");
+    if (mark == std::string::npos) continue;
+    const fs::path header = root / block.info.substr(mark + 7);
+    REQUIRE(fs::exists(header));
+    const std::string declared = squeezed(read(header));
+    std::istringstream lines(block.text);
+    for (std::string line; std::getline(lines, line);) {
+      line = squeezed(line.substr(0, line.find(" //")));
+      while (!line.empty() && (line.back() == ' ' || line.back() == ';')) line.pop_back();
+      CAPTURE(header.string());
+      CAPTURE(line);
+      CHECK(declared.find(line) != std::string::npos);
+      ++checked;
+    }
+  }
+  CHECK(checked > 100);
+}
+
+/// The public functions of a class: what a line at its first indentation declares.
+std::set<std::string> public_functions(const std::string& header, const std::string& name) {
+  std::set<std::string> found;
+  std::istringstream lines(header);
+  bool inside = false, open = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("class ") && line.ends_with("{") && mentions(line, name)) inside = true;
+    if (!inside) continue;
+    if (line == " public:") open = true;
+    if (line == " private:" || line.starts_with("};")) break;
+    const auto begin = line.find_first_not_of(' '), call = line.find('(');
+    if (!open || begin != 2 || call == std::string::npos || line[2] == '/' || line[2] == '}') continue;
+    auto first = call;
+    while (first > 0 &&
+           (std::isalnum(static_cast<unsigned char>(line[first - 1])) != 0 || line[first - 1] == '_'))
+      --first;
+    const std::string function = line.substr(first, call - first);
+    const bool special =
+        function.empty() || function == name || function == "operator" || function == "is_invocable_v";
+    if (!special) found.insert(function);
+  }
+  return found;
+}
+
+TEST_CASE("nothing that users call is missing in the reference") {
+  const std::string page = read(root / "docs/reference.md");
+  std::istringstream lines(read(root / "actors/include/troupe/troupe.hpp"));
+  std::size_t names = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("using ")) continue;
+    const std::string name = line.substr(line.rfind(':') + 1, line.size() - line.rfind(':') - 2);
+    CAPTURE(name);
+    CHECK(mentions(page, name));
+    ++names;
+  }
+  CHECK(names > 40);
+  const fs::path actors = "actors/include/troupe";
+  for (const auto& [header, name] :
+       {std::pair{actors / "actors/system.hpp", "System"},
+        {actors / "actors/system.hpp", "Node"},
+        {actors / "actors/system.hpp", "Handle"},
+        {actors / "actors/system.hpp", "ChipDevice"},
+        {actors / "actors/orchestrator.hpp", "Orchestrator"},
+        {actors / "actors/tensor.hpp", "Tensor"},
+        {actors / "actors/waiting.hpp", "Task"},
+        {actors / "actors/domain.hpp", "Domain"},
+        {actors / "actors/domain.hpp", "DomainRank"},
+        {actors / "testing.hpp", "Simulation"},
+        {actors / "testing.hpp", "Fault"},
+        {fs::path("runtime/include/troupe/runtime/kernel.hpp"), "KernelArgs"},
+        {fs::path("runtime/include/troupe/runtime/kernel.hpp"), "HostArgs"},
+        {fs::path("platform/include/troupe/platform/chip_program.hpp"), "ChipOrchestrator"},
+        {fs::path("platform/include/troupe/platform/chip_program.hpp"), "ChipArgs"}}) {
+    const auto functions = public_functions(read(root / header), name);
+    CAPTURE(name);
+    CHECK(functions.size() >= 3);
+    for (const auto& function : functions) {
+      CAPTURE(function);
+      CHECK(mentions(page, function));
+    }
+  }
+}
+
+TEST_CASE("the commands that the pages show work, in the order in which they stand there") {
+  std::vector<fs::path> pages = {root / "docs/tracing.md"};
+  for (const auto& entry : fs::directory_iterator(root / "docs/examples")) pages.push_back(entry.path());
+  const std::string bin = fs::path(TROUPE_TEST_COMMAND).parent_path().string();
+  std::size_t checked = 0;
+  for (const auto& page : pages) {
+    const troupe::test::TemporaryFolder folder;
+    for (const auto& block : fenced(read(page)).first) {
+      std::istringstream lines(block.text);
+      for (std::string line; std::getline(lines, line);) {
+        if (!line.starts_with("$ troupe ")) continue;
+        const auto done = troupe::test::shell("cd " + (folder / "") + " && export PATH=" + bin +
+                                              ":$PATH && " + line.substr(2) + " 2>&1");
+        CAPTURE(page.string());
+        CAPTURE(line);
+        CAPTURE(done.output);
+        CHECK(done.exit == 0);
+        CHECK_FALSE(done.output.starts_with("0 of "));  // a dump that shows nothing
+        ++checked;
+      }
+    }
+  }
+  CHECK(checked > 12);
 }
 
 TEST_CASE("the command reference says what --help says") {

@@ -1,4 +1,5 @@
 // A user's module for the tests of the command.
+#include <atomic>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
@@ -40,6 +41,16 @@ Program endless(Orchestrator& node) {
   }
 }
 TROUPE_PROGRAM(endless);
+
+// A program whose own code computes and computes: nothing can stop it from outside.
+void computes(Orchestrator& node) {
+  node.submit_sub([](HostArgs&) {}).wait();
+  std::puts("under way");
+  std::fflush(stdout);
+  for (std::atomic<std::uint64_t> steps{0};; ++steps) {
+  }
+}
+TROUPE_PROGRAM(computes);
 
 // A kernel that does not end before it is asked to, and what waits for it.
 TROUPE_KERNEL(turn)(KernelArgs& k) {

@@ -311,6 +311,37 @@ TEST_CASE("the graph has names, tags and the way of the poison") {
   CHECK(has(unknown.error().hint(), ".dot"));
 }
 
+TEST_CASE("the graph does not say twice what a task is, and who submitted it") {
+  actors::TraceSink sink({});
+  const auto lane = sink.lane("node0/chip0", "tasks");
+  const auto program = sink.reserve_tasks(), bare = sink.reserve_tasks(), graph = sink.reserve_tasks();
+  const auto record = [&](TaskId task, TaskId parent, actors::SpanKind kind, const char* name) {
+    TraceSpan span;
+    span.task = task;
+    span.parent = parent;
+    span.lane = lane;
+    span.kind = kind;
+    span.name = span.callable = sink.text(name);
+    span.start = 1;
+    span.end = 2;
+    sink.record(span);
+  };
+  record(program, 0, actors::SpanKind::program, "main");
+  record(bare, program, actors::SpanKind::chip, "scale");
+  record(actors::chip_task(bare, 1), bare, actors::SpanKind::aiv, "scale");
+  record(graph, program, actors::SpanKind::chip, "two steps");
+  record(actors::chip_task(graph, 1), graph, actors::SpanKind::aiv, "scale");
+  std::ostringstream dot;
+  write_dot(sink.snapshot(), dot);
+  CAPTURE(dot.str());
+  CHECK(has(dot.str(), "label=\"main (1)\""));  // a box, …
+  CHECK_FALSE(has(dot.str(), "t1 [label"));     // … and not a node as well
+  CHECK(has(dot.str(), "t2 [label=\"scale"));
+  CHECK_FALSE(has(dot.str(), "t2_1"));               // the kernel that the task is
+  CHECK(has(dot.str(), "label=\"two steps (3)\""));  // a chip program has something inside
+  CHECK(has(dot.str(), "t3_1 [label=\"scale"));
+}
+
 TEST_CASE("the swimlane has the fields that existing tools read") {
   std::ostringstream out;
   write_swimlane(synthetic_trace(), out);

@@ -28,6 +28,17 @@ TEST_CASE("an error tells its path, message, code, hint and causes") {
   CHECK(error.root() == Errc::lost);
 }
 
+TEST_CASE("what the cause says is not said twice") {
+  const Error cause(Errc::lost, "peer 3 is gone", "ask it again");
+  const auto error = Error(Errc::wrong, "task \"step\" failed: peer 3 is gone", "ask it again")
+                         .caused_by(cause)
+                         .inside("node1");
+  CHECK(
+      render(error) ==
+      "node1: task \"step\" failed [wrong 8]\n  caused by: peer 3 is gone [lost 7]\n    hint: ask it again");
+  CHECK(error.message() == "task \"step\" failed: peer 3 is gone");  // whoever sees only this knows it all
+}
+
 TEST_CASE("a cause is attached at the end of the chain") {
   const Error error =
       Error(Errc::wrong, "c").caused_by(Error(Errc::wrong, "b")).caused_by(Error(Errc::lost, "a"));

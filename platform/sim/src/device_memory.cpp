@@ -61,6 +61,16 @@ std::uint64_t& DeviceMemory::account(Owner owner) noexcept {
   return owner == Owner::chip ? statistics_.internal : statistics_.in_use;
 }
 
+Result<void> DeviceMemory::host_has(std::size_t size, std::string_view label) {
+  if (const auto left = size > comm::worth_asking ? comm::memory_left() : size; size > left) {
+    return Error(Errc::out_of_memory,
+                 "the host has " + amount(left) + " left, not the " + amount(size) +
+                     " of device memory for " + std::string(label),
+                 "free device tensors, or split the work");
+  }
+  return {};
+}
+
 Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view label, Owner owner) {
   if (size == 0) {
     return Error(Errc::invalid_argument, "device allocation of 0 bytes for " + std::string(label));
@@ -73,13 +83,7 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
                      amount(taken) + " of " + amount(statistics_.capacity) + " in use\n" + map_locked(16),
                  "free device tensors, or split the work");
   }
-  // A simulated chip's memory is the host's, which promises more than there is and kills who uses it.
-  if (const auto left = size > comm::worth_asking ? comm::memory_left() : size; size > left) {
-    return Error(Errc::out_of_memory,
-                 "the host has " + amount(left) + " left, not the " + amount(size) +
-                     " of device memory for " + std::string(label),
-                 "free device tensors, or split the work");
-  }
+  if (auto room = host_has(size, label); !room) return room.error();
   const std::size_t whole = round_up(size, page_size);
   const std::uint64_t address = find_space(whole + page_size);
   if (address == 0 || !AddressRange::commit(address, whole)) {

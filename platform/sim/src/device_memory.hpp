@@ -34,6 +34,10 @@ class DeviceMemory {
  public:
   explicit DeviceMemory(std::size_t capacity) { statistics_.capacity = capacity; }
 
+  /// Whether the host has so much left: a simulated chip's memory is the host's, which promises more than
+  /// there is and kills who uses it. To be asked for all of what is used only later together.
+  static Result<void> host_has(std::size_t size, std::string_view label);
+
   /// Zeroed, 4096-byte aligned. `label` says in maps and errors what it is for. Out of memory is an error
   /// that carries the memory map.
   Result<std::uint64_t> allocate(std::size_t size, std::string_view label) {

@@ -125,6 +125,8 @@ Result<void> Staging::place() {
     total += round_up(shift + extent.end - extent.begin, copy_alignment);
   }
   if (checked_ || total > largest_pool) {
+    // Together: none of them is used before all are there, so one by one each would find room.
+    if (auto room = DeviceMemory::host_has(total, "copies of arguments"); !room) return room.error();
     for (Extent& extent : extents_) {
       const std::size_t shift = extent.begin % copy_alignment;
       auto address = memory_.allocate_internal(shift + extent.end - extent.begin, "copy of an argument");

@@ -41,6 +41,15 @@ TEST_CASE("device memory is zeroed, aligned, bounded and counted") {
   CHECK(memory.allocate(mebibyte, "all of it"));
 }
 
+TEST_CASE("what the host does not have is refused with both amounts, before anything is taken") {
+  CHECK(DeviceMemory::host_has(mebibyte, "a little"));
+  const auto refused = DeviceMemory::host_has(std::size_t{1} << 50, "copies of arguments");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == Errc::out_of_memory);
+  CHECK(refused.error().message().find("1125899906842624 bytes of device memory for copies of arguments") !=
+        std::string::npos);
+}
+
 TEST_CASE("every wrong address is told apart: freed, freed twice, interior, foreign, out of range") {
   DeviceMemory memory(mebibyte);
   const auto a = memory.allocate(4096, "a").value();

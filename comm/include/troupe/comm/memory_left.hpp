@@ -16,8 +16,9 @@ namespace troupe::comm {
 [[nodiscard]] TROUPE_API std::uint64_t memory_left(const std::string& proc = "/proc",
                                                    const std::string& cgroup = "/sys/fs/cgroup");
 
-/// Amounts up to this are not worth the question, which reads files.
-inline constexpr std::uint64_t worth_asking = std::uint64_t{256} << 20;
+/// Amounts up to this are not worth the question, which reads files: it takes half a millisecond, touching
+/// this much fresh memory about twenty.
+inline constexpr std::uint64_t worth_asking = std::uint64_t{64} << 20;
 
 inline constexpr const char* room_hint = "ask for less, or raise the limits (ulimit -f, cgroup memory)";
 
