@@ -273,6 +273,13 @@ void ChipEngine::latch(const Error& error) {
   signal();
 }
 
+// The end of doing without the baton; who calls it holds it.
+void ChipEngine::join() {
+  if (!solo_) return;
+  solo_ = false;
+  if (std::exchange(abort_wanted_, false)) latch(aborted());
+}
+
 // Whether a thread could start something now: it is ready, and there is a core for it.
 bool ChipEngine::can_take(bool quick) const noexcept {
   if (!active_) return false;

@@ -268,6 +268,50 @@ void ChipEngine::run_own(Lock& lock, std::uint32_t& budget) {
   signal();
 }
 
+// A task that the graph does not know, and nobody else; without the baton.
+void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
+  const std::uint32_t cluster = at / 4, lane = at % 4;
+  KernelEntry& entry = *task.entry;
+  if (checked_) note_inputs(task);
+  own_batch_.tasks[0] = &task;
+  own_batch_.count = 1;
+  own_batch_.at = 0;
+  own_batch_.of_main = true;
+  ++executing_;
+  helping_ = true;
+  CoreSlot& core = parts_.board.core(core_number(cluster, lane));
+  core.batch = &own_batch_;
+  const std::uint64_t begin = ticks();
+  core.enter(entry.code.name, 0, begin);
+  call(task, {&task, 0, lane, cluster}, core, own_words_);
+  core.leave();
+  core.batch = nullptr;
+  own_batch_.count = 0;
+  if (std::exchange(core.has_waited, false)) [[unlikely]] {
+    entry.waits.store(true, std::memory_order_relaxed);
+  } else if (entry.unmeasured == 0) {
+    const std::uint64_t taken = ticks() - begin;
+    learn(entry, taken);
+    if (taken < ticks_per_microsecond() / 4) entry.unmeasured = 7;
+  } else {
+    --entry.unmeasured;
+  }
+  Lock lock(baton_, std::defer_lock);
+  if (checked_) check_inputs(task);
+  // Its module says that it cannot wait; if it did all the same, others may have come.
+  if (!solo_ || task.failure != nullptr) [[unlikely]] {
+    lock.lock();
+    join();
+    if (task.failure != nullptr) latch(*task.failure);
+  }
+  cores_.give_back(cluster, lane);
+  helping_ = main_busy_ = false;
+  --executing_;
+  ++kernels_run_;
+  records_.give_back(&task);
+  if (lock.owns_lock()) signal();
+}
+
 // The program's thread, between two submits: the quick tasks that are ready. And short ones, when the helpers
 // fall behind: a backlog that grows gets cold, and then costs more than it brings.
 void ChipEngine::help(Lock& lock) {
@@ -305,6 +349,7 @@ void ChipEngine::run_lane(Lane& lane) noexcept {
 void ChipEngine::parking(CoreSlot& core) {
   queue_->flush();
   const Lock lock(baton_);
+  join();  // while the program's thread is alone, it is the one that is here
   if (core.batch != nullptr) split(*static_cast<Batch*>(core.batch));
   want_helper();
   look_for_deadlock();

@@ -24,6 +24,8 @@ struct KernelEntry {
   /// It may wait inside, for a flag or (foreign code) for anything: it never shares a thread with other
   /// tasks.
   std::atomic<bool> waits{false};
+  bool never_waits = false;     ///< nothing in its module calls our wait
+  std::uint8_t unmeasured = 0;  ///< calls until the next that is measured, of those that are run at once
   std::vector<std::uint8_t> signature;  ///< of foreign code, as registered; empty: not checked
 };
 
