@@ -192,6 +192,7 @@ class ChipEngine {
   void want_helper();
   bool finished() const noexcept;
   void signal() noexcept;
+  void signal_if_of_use() noexcept;
   std::uint64_t arena(std::uint32_t number);
 
   // chip_serve.cpp: around the kernels
@@ -200,6 +201,7 @@ class ChipEngine {
   void serve(Lock& lock, Role role, const Done& done);
   bool idle(Lock& lock, Role role);
   void help(Lock& lock);
+  bool falls_behind() const noexcept;
   void run_own(Lock& lock, std::uint32_t& budget);
   void run_own_task(TaskRecord& task, std::uint32_t core);
   void serve_helper(Helper& helper) noexcept;

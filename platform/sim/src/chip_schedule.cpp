@@ -18,6 +18,7 @@ TaskRecord* record_of(std::uint64_t cookie) noexcept { return pointer<TaskRecord
 
 bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }
 
+constexpr std::uint32_t batch_microseconds = 4;
 constexpr int poison_byte = 0xFF;  // a NaN in every float type
 
 // Memory that was just given is not to be mistaken for zeros by a kernel that forgets to write it.
@@ -62,7 +63,7 @@ std::uint32_t ChipEngine::batch_limit(const TaskRecord& task, std::uint32_t read
   if (task.kind >= lone_aic) return 1;
   const std::uint32_t usual = task.entry->usual_ticks.load(std::memory_order_relaxed);
   if (usual == 0) return 1;
-  const std::uint32_t by_time = 2 * ticks_per_microsecond() / usual;
+  const std::uint32_t by_time = batch_microseconds * ticks_per_microsecond() / usual;
   return std::clamp(std::min(by_time, ready / workers_), 1u, Batch::most);
 }
 
@@ -327,6 +328,12 @@ bool ChipEngine::finished() const noexcept {
   // After a failure, what is neither running nor ready never will be: a cycle does not end by being
   // cancelled.
   return status.live == 0 || (failure_ && status.running == 0 && status.ready == 0);
+}
+
+// Tasks have ended on a thread that goes on: whoever idles is told when there is something for it, and not
+// for every link of a chain.
+void ChipEngine::signal_if_of_use() noexcept {
+  if (idle_ != 0 && (waits_ != Waits::nothing || can_take(true))) signal();
 }
 
 void ChipEngine::signal() noexcept {

@@ -18,6 +18,7 @@ constexpr int idle_spins = 1'000;
 constexpr std::uint32_t help_budget = 128;
 // Ready short tasks that keep the helpers busy until the program looks again.
 constexpr std::uint32_t short_backlog = 64;
+constexpr std::uint32_t live_backlog = 512;
 
 void fill(const runtime::TensorDescriptor& tensor, std::uint64_t element) noexcept {
   const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
@@ -214,7 +215,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
       do {
         run_taken(batch, words, lock);
         end_batch(batch, true);
-        signal();
+        signal_if_of_use();
       } while (batch.count != 0);
       cores_.give_back(batch.cluster, batch.lane);
       if (role != Role::helper) main_busy_ = false;
@@ -312,6 +313,12 @@ void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
   if (lock.owns_lock()) signal();
 }
 
+// Short tasks come faster than the helpers run them: many are ready, or many are there and some are ready.
+bool ChipEngine::falls_behind() const noexcept {
+  const std::uint32_t ready = graph_->ready_count(short_aic) + graph_->ready_count(short_aiv);
+  return ready > short_backlog || (ready >= workers_ && graph_->live() > live_backlog);
+}
+
 // The program's thread, between two submits: the quick tasks that are ready. And short ones, when the helpers
 // fall behind: a backlog that grows gets cold, and then costs more than it brings.
 void ChipEngine::help(Lock& lock) {
@@ -319,10 +326,7 @@ void ChipEngine::help(Lock& lock) {
   own_batch_.of_main = true;
   while (budget != 0 && take(own_batch_, Appetite::quick, true)) run_own(lock, budget);
   std::uint32_t once = 0;
-  while (graph_->ready_count(short_aic) + graph_->ready_count(short_aiv) > short_backlog &&
-         take(own_batch_, Appetite::brief, false)) {
-    run_own(lock, once);
-  }
+  while (falls_behind() && take(own_batch_, Appetite::brief, false)) run_own(lock, once);
 }
 
 void ChipEngine::serve_helper(Helper& helper) noexcept {

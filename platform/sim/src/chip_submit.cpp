@@ -174,7 +174,7 @@ void ChipEngine::choose_kind(TaskRecord& record) const noexcept {
 bool ChipEngine::run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry, std::uint32_t lane) {
   if (!entry.never_waits || !is_quick(entry) || !entry.signature.empty() || task.blocks != 1 ||
       task.predicate != nullptr || runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP || profile_ || dump_ ||
-      !graph_->empty()) {
+      graph_->live() != 0) {
     return false;
   }
   const std::uint32_t core = lane == TROUPE_CHIP_AIC ? cores_.take_aic() : cores_.take_aiv();

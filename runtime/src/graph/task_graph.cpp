@@ -108,7 +108,7 @@ GraphStatus TaskGraph::status() const noexcept {
   return status;
 }
 
-bool TaskGraph::empty() const noexcept { return state_->counts.live == 0; }
+std::uint32_t TaskGraph::live() const noexcept { return state_->counts.live; }
 
 TaskState TaskGraph::state(TaskId task) const noexcept {
   return state_->slots.alive(task) ? state_->slots[task.slot].state : TaskState::none;
