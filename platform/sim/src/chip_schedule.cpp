@@ -70,6 +70,7 @@ std::uint32_t ChipEngine::batch_limit(const TaskRecord& task, std::uint32_t read
 void ChipEngine::refill(Batch& batch, runtime::Work next) {
   batch.count = 0;
   if (!next) return;
+  record_of(next.cookie)->prefetch();
   const auto kind = record_of(next.cookie)->kind;
   const std::uint32_t limit = batch_limit(*record_of(next.cookie), graph_->ready_count(kind));
   while (next) {
@@ -80,6 +81,7 @@ void ChipEngine::refill(Batch& batch, runtime::Work next) {
     batch.tasks[batch.count++] = task;
     if (batch.count >= limit) return;
     next = graph_->pop_ready(kind);
+    if (next) record_of(next.cookie)->prefetch();
   }
 }
 
@@ -333,7 +335,7 @@ bool ChipEngine::finished() const noexcept {
 // Tasks have ended on a thread that goes on: whoever idles is told when there is something for it, and not
 // for every link of a chain.
 void ChipEngine::signal_if_of_use() noexcept {
-  if (idle_ != 0 && (waits_ != Waits::nothing || can_take(true))) signal();
+  if (idle_ != 0 && (waits_ != Waits::nothing || can_take(true) || finished())) signal();
 }
 
 void ChipEngine::signal() noexcept {

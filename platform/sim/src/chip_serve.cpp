@@ -221,7 +221,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
       if (role != Role::helper) main_busy_ = false;
       --executing_;
       if (takes_all) ++looking_;
-      signal();
+      signal_if_of_use();
     } else {
       if (!takes_all) want_helper();  // what the last quick tasks made ready may be for others
       look_for_deadlock();
@@ -266,7 +266,7 @@ void ChipEngine::run_own(Lock& lock, std::uint32_t& budget) {
   cores_.give_back(own_batch_.cluster, own_batch_.lane);
   helping_ = main_busy_ = false;
   --executing_;
-  signal();
+  want_helper();
 }
 
 // A task that the graph does not know, and nobody else; without the baton.

@@ -202,9 +202,12 @@ bool ChipEngine::run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry
 
 std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std::uint64_t> after,
                                         Lock& lock) {
-  if (profile_) record->submitted_ns = parts_.host.now();
-  record->number = ++next_number_;
-  record->depth = graph_->depth();
+  ++next_number_;
+  if (profile_ || dump_) {
+    record->submitted_ns = parts_.host.now();
+    record->number = next_number_;
+    record->depth = graph_->depth();
+  }
   after_.clear();
   for (const std::uint64_t number : after) after_.push_back(to_task(number));
   const bool holds = runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP;

@@ -53,7 +53,7 @@ TaskRecord* TaskRecords::take(std::uint32_t tensors) {
 }
 
 void TaskRecords::give_back(TaskRecord* record) noexcept {
-  record->failure.reset();
+  if (record->failure != nullptr) record->failure.reset();
   record->next = free_[record->capacity];
   free_[record->capacity] = record;
 }
