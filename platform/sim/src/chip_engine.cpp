@@ -92,6 +92,7 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   submits_ = 0;
   next_number_ = 0;
   kernels_run_ = 0;
+  hand_over_ticks_ = 0;
   made_.clear();
   inputs_.clear();
   unordered_.clear();

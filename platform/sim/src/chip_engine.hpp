@@ -91,11 +91,16 @@ class ChipEngine {
     std::uint32_t lane = 0, cluster = 0;
     bool of_main = false;  ///< its thread is the program's
     bool works = false;    ///< counted as one that ends by itself
+    std::uint64_t left =
+        0;  ///< ticks when its thread came out of the last kernel; 0: not on its way to the next
   };
   /// The argument words of the calls that one thread makes; unused ones are zero.
   struct Words {
     std::int64_t words[runtime::limits::kernel_words] = {};
     std::uint32_t used = 0;
+    bool measures = false;    ///< whether calls are timed,
+    std::uint64_t taken = 0;  ///< how many ticks the last such call took,
+    std::uint64_t total = 0;  ///< and those of a batch together
   };
   /// Ready queues; even ones are for matrix cores. Quick and short: by what their kernels took so far. Lone
   /// ones may wait for others, so each has a thread to itself.
@@ -271,6 +276,7 @@ class ChipEngine {
   std::uint32_t looking_ = 0;     ///< threads that take whatever work comes
   std::uint32_t idle_ = 0, sleeping_ = 0;
   std::uint64_t kernels_run_ = 0;
+  std::uint32_t hand_over_ticks_ = 0;  ///< what a helper needs from one short kernel to the next, per task
   /// By intermediate: the task it was made for, and whether nobody has used its memory yet.
   struct Made {
     std::uint64_t owner = runtime::no_owner;

@@ -42,6 +42,8 @@ constexpr std::uint64_t ran_at_once = 0xFFFF'FFFF;
 constexpr std::uint32_t help_interval = 32;
 // What the program's thread may run in between, in microseconds: less than what waking another one costs.
 constexpr std::uint32_t longest_short = 20;
+// What it runs rather than hand it over, at most: as long as that takes, and at least 0.4.
+constexpr std::uint32_t longest_quick = 3;
 
 }  // namespace
 
@@ -147,7 +149,9 @@ TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
 
 bool ChipEngine::is_quick(const KernelEntry& entry) const noexcept {
   const std::uint32_t usual = entry.usual_ticks.load(std::memory_order_relaxed);
-  return usual != 0 && usual < ticks_per_microsecond() * 2 / 5;
+  if (usual == 0) return false;
+  const std::uint32_t microsecond = ticks_per_microsecond();
+  return usual < std::clamp(hand_over_ticks_, microsecond * 2 / 5, microsecond * longest_quick);
 }
 
 void ChipEngine::choose_kind(TaskRecord& record) const noexcept {
