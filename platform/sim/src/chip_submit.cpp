@@ -131,6 +131,7 @@ bool ChipEngine::check_signatures(const TaskRecord& record) {
 TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
   const bool predicated = task.predicate != nullptr;
   TaskRecord* record = records_.take(task.argument_count + (predicated ? 1 : 0));
+  records_.prefetch(task.argument_count);
   accesses_.clear();
   boxes_.clear();
   boxes_.reserve(task.argument_count + 1);  // accesses point into it

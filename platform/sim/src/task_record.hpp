@@ -48,7 +48,6 @@ struct alignas(64) TaskRecord {
   }
 
   // What running it takes: two cache lines, which go from the thread that submits to the one that runs it.
-  TaskRecord* next = nullptr;  ///< of the free list
   runtime::TaskId id;
   KernelEntry* entry = nullptr;  ///< the first used lane
   runtime::TensorDescriptor* tensors = nullptr;
@@ -87,6 +86,8 @@ struct alignas(64) TaskRecord {
 class TaskRecords {
  public:
   TaskRecord* take(std::uint32_t tensors);
+  /// Starts to load the record that a later take() for as many tensors may give.
+  void prefetch(std::uint32_t tensors) const noexcept;
   void give_back(TaskRecord* record) noexcept;
 
  private:
@@ -94,9 +95,15 @@ class TaskRecords {
   struct Deleter {
     void operator()(std::byte* slab) const noexcept;
   };
+  static std::size_t class_of(std::uint32_t tensors) noexcept {
+    std::size_t size_class = 0;
+    while (sizes[size_class] < tensors) ++size_class;
+    return size_class;
+  }
   void grow(std::size_t size_class);
 
-  std::array<TaskRecord*, sizes.size()> free_{};
+  /// Stacks, not lists: the next one is known without a look at what another thread has just written.
+  std::array<std::vector<TaskRecord*>, sizes.size()> free_;
   std::vector<std::unique_ptr<std::byte, Deleter>> slabs_;
 };
 
