@@ -40,6 +40,8 @@ Error impossible(const troupe_chip_task_v1& task, bool dummy) {
 /// The number of every task that had ended when its submit returned: no task of the graph.
 constexpr std::uint64_t ran_at_once = 0xFFFF'FFFF;
 constexpr std::uint32_t help_interval = 32;
+// What handing over costs is forgotten by and by, so that it is tried again.
+constexpr std::uint32_t forget_interval = 4096;
 // What the program's thread may run in between, in microseconds: less than what waking another one costs.
 constexpr std::uint32_t longest_short = 20;
 // What it runs rather than hand it over, at most: as long as that takes, and at least 0.4.
@@ -201,6 +203,7 @@ bool ChipEngine::run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry
   record->extra_tensors = 0;
   record->scalar_count = task.scalar_count;
   std::copy_n(task.scalars, task.scalar_count, record->scalars);
+  if (++submits_ % forget_interval == 0) hand_over_ticks_ -= hand_over_ticks_ / 4;
   run_own_task(*record, core);
   return true;
 }
@@ -258,7 +261,8 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
   }
   // A quick task is for this thread, and makes nothing else ready.
   bool look_for_helpers = holds || spec.kind > quick_aiv;
-  if (++submits_ % help_interval == 0) {
+  if (++submits_ % forget_interval == 0) hand_over_ticks_ -= hand_over_ticks_ / 4;
+  if (submits_ % help_interval == 0) {
     help(lock);
     look_for_helpers = true;
   }
