@@ -63,8 +63,13 @@ std::uint32_t ChipEngine::batch_limit(const TaskRecord& task, std::uint32_t read
   if (task.kind >= lone_aic) return 1;
   const std::uint32_t usual = task.entry->usual_ticks.load(std::memory_order_relaxed);
   if (usual == 0) return 1;
-  const std::uint32_t by_time = batch_microseconds * ticks_per_microsecond() / usual;
-  return std::clamp(std::min(by_time, ready / workers_), 1u, Batch::most);
+  const auto for_time = [usual](std::uint32_t microseconds) {
+    return microseconds * ticks_per_microsecond() / usual;
+  };
+  const std::uint32_t some = std::min(for_time(batch_microseconds), ready / workers_);
+  // With plenty for everybody nobody waits for the end of a longer row.
+  const std::uint32_t many = std::min(for_time(4 * batch_microseconds), ready / (4 * workers_));
+  return std::clamp(std::max(some, many), 1u, Batch::most);
 }
 
 void ChipEngine::refill(Batch& batch, runtime::Work next) {
