@@ -1,5 +1,6 @@
 // What one task costs on a simulated chip, and how small a task may be, beside StarPU, OpenMP and TBB.
-//   bench_chip [runs] [tasks] [alone [ns] | without-starpu]    alone: no peers, only kernels of that length
+//   bench_chip [runs] [tasks] [alone [ns] | patterns | without-starpu]
+// alone: no peers, only kernels of that length; patterns: no peers, how much of the peak is kept.
 // StarPU's workers spin for ever: with a real-time priority they would starve the thread that feeds them.
 // All systems get the same graphs and two threads, and alternate within one run; medians. Every run is
 // checked: each task adds one to a counter of its thread's cell, and a chain's value must come out.
@@ -165,20 +166,36 @@ void compare(const std::vector<Named>& all, const Graph& graph, std::uint64_t ns
   std::fflush(stdout);
 }
 
+constexpr std::uint32_t pattern_width = 4, pattern_steps = 2000;
+const char* const patterns[] = {"trivial", "stencil_1d", "fft", "nearest"};
+
+// The part of two threads' peak that is kept with tasks of this length.
+double efficiency(const Named& system, const Graph& graph, std::uint64_t ns, int runs) {
+  std::vector<double> times;
+  for (int run = 0; run < runs; ++run) times.push_back(system.second(graph, ns));
+  return static_cast<double>(graph.tasks.size()) * static_cast<double>(ns) * 1e-9 / 2 / median(times);
+}
+
 // The smallest task at which two threads keep half of their peak, in microseconds.
-double metg(const Named& system, std::uint32_t kind, const char* name, int runs) {
-  constexpr std::uint32_t width = 4, steps = 2000;
-  const Graph graph = bench::pattern(name, kind, width, steps);
+double metg(const Named& system, const Graph& graph, int runs) {
   double smallest = -1;
   for (std::uint64_t ns = 32'000; ns >= 125; ns /= 2) {
-    std::vector<double> times;
-    for (int run = 0; run < runs; ++run) times.push_back(system.second(graph, ns));
-    const double peak = static_cast<double>(graph.tasks.size()) * static_cast<double>(ns) * 1e-9 / 2;
-    const double efficiency = peak / median(times);
-    if (efficiency < 0.5) return smallest;
+    if (efficiency(system, graph, ns, runs) < 0.5) return smallest;
     smallest = static_cast<double>(ns) * 1e-3;
   }
   return smallest;
+}
+
+void print_efficiencies(const Named& system, int runs) {
+  std::printf("| pattern | 0.25 us | 0.5 | 1 | 2 | 4 | 8 |\n|---|---|---|---|---|---|---|\n");
+  for (std::uint32_t kind = 0; kind < 4; ++kind) {
+    const Graph graph = bench::pattern(patterns[kind], kind, pattern_width, pattern_steps);
+    std::printf("| %s |", patterns[kind]);
+    for (std::uint64_t ns = 250; ns <= 8'000; ns *= 2) {
+      std::printf(" %.0f %% |", 100 * efficiency(system, graph, ns, runs));
+    }
+    std::printf("\n");
+  }
 }
 
 double cpu_seconds() {
@@ -212,6 +229,10 @@ int main(int argc, char** argv) {
   auto all = systems(chip);
   const std::string_view choice = argc > 3 ? argv[3] : "";
   const bool alone = choice == "alone";
+  if (choice == "patterns") {
+    print_efficiencies(all.front(), runs);
+    return 0;
+  }
   if (alone) all.resize(1);
   if (choice == "without-starpu") {
     std::erase_if(all, [](const Named& system) { return std::string_view(system.first) == "StarPU"; });
@@ -237,11 +258,11 @@ int main(int argc, char** argv) {
   }
   std::printf("\nMETG(50 %%), us, width 4, 2 threads\n\n");
   print_header(all, "pattern");
-  const char* const patterns[] = {"trivial", "stencil_1d", "fft", "nearest"};
   for (std::uint32_t kind = 0; kind < 4; ++kind) {
+    const Graph graph = bench::pattern(patterns[kind], kind, pattern_width, pattern_steps);
     std::printf("| %s |", patterns[kind]);
     for (const auto& system : all) {
-      const double smallest = metg(system, kind, patterns[kind], 3);
+      const double smallest = metg(system, graph, 3);
       if (smallest < 0) {
         std::printf(" > 32 |");
       } else {

@@ -100,7 +100,7 @@ Result<void> validate(const troupe_module_v1* module, std::string_view origin) {
                       TROUPE_MODULE_VERSION),
                  "rebuild it with this version of troupe");
   }
-  if (module->size < sizeof(troupe_module_v1) || module->callable_size < sizeof(troupe_callable_v1)) {
+  if (module->size < TROUPE_MODULE_LEAST_SIZE || module->callable_size < sizeof(troupe_callable_v1)) {
     return malformed(origin, "its structures are smaller than their version says");
   }
   const char* name = bounded(module->name, limits::callable_name);
@@ -109,6 +109,11 @@ Result<void> validate(const troupe_module_v1* module, std::string_view origin) {
   const auto end = reinterpret_cast<std::uintptr_t>(module->end);
   if (end < begin || (end - begin) % sizeof(void*) != 0 || (begin == 0 && end != 0)) {
     return malformed(origin, "its list of callables contradicts itself");
+  }
+  if (module->size >= sizeof(troupe_module_v1) &&
+      (module->waits_end < module->waits_begin ||
+       (module->waits_begin == nullptr) != (module->waits_end == nullptr))) {
+    return malformed(origin, "its list of waits contradicts itself");
   }
   std::set<std::pair<std::uint32_t, std::string_view>> seen;
   for (const auto* entry = module->begin; entry != module->end; ++entry) {
@@ -121,6 +126,11 @@ Result<void> validate(const troupe_module_v1* module, std::string_view origin) {
     }
   }
   return {};
+}
+
+bool has_waits(const troupe_module_v1& module) noexcept {
+  if (module.size < sizeof(troupe_module_v1) || module.waits_begin == nullptr) return true;
+  return std::any_of(module.waits_begin, module.waits_end, [](std::uint8_t place) { return place != 0; });
 }
 
 Module::Module(std::shared_ptr<const State> state) : state_(std::move(state)) {}

@@ -74,7 +74,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                 recipe.number(sizeof(troupe_callable_v1)),
                                 recipe.byte() == 255 ? nullptr : texts.back().c_str(),
                                 entries.data(),
-                                entries.data() + entries.size()};
+                                entries.data() + entries.size(),
+                                nullptr,
+                                nullptr};
   const auto read = Module::from(&module, "fuzzed");
   if (read.has_value() != validate(&module, "fuzzed").has_value()) std::abort();
   if (!read) return 0;

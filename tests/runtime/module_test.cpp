@@ -143,17 +143,39 @@ TEST_CASE("a module file that was cut anywhere in its loaded part is refused bef
   fs::remove(cut);
 }
 
+TEST_CASE("a module knows whether one of its kernels waits; one that does not tell may") {
+  CHECK(has_waits(troupe_this_module));  // kernel_test.cpp has one
+  const std::uint8_t waits[]{0, 0, 1};
+  troupe_module_v1 module = troupe_this_module;
+  module.waits_begin = waits;
+  module.waits_end = waits + 2;
+  CHECK_FALSE(has_waits(module));
+  module.waits_end = waits + 3;
+  CHECK(has_waits(module));
+  module.waits_begin = module.waits_end = nullptr;
+  CHECK(has_waits(module));
+  // Made before there was such a thing: what lies behind it is not looked at, and it is still good.
+  module = troupe_this_module;
+  module.size = TROUPE_MODULE_LEAST_SIZE;
+  module.waits_begin = module.waits_end = waits;
+  CHECK(validate(&module, "test"));
+  CHECK(has_waits(module));
+}
+
 TEST_CASE("a module structure that contradicts itself is refused with the reason") {
   const troupe_callable_v1 good = *this_module().find("scale").value().descriptor;
   troupe_callable_v1 callable = good;
   const troupe_callable_v1* entries[] = {nullptr, &callable};
+  const std::uint8_t waits[]{0, 1};
   const troupe_module_v1 fine{TROUPE_MODULE_MAGIC,
                               TROUPE_MODULE_VERSION,
                               sizeof(troupe_module_v1),
                               sizeof(troupe_callable_v1),
                               "m",
                               entries,
-                              entries + 2};
+                              entries + 2,
+                              waits,
+                              waits + 2};
   CHECK(Module::from(&fine, "test").value().callables().size() == 1);
   const std::string long_name(256, 'x');
   const auto with_callable = [&](auto change) {
@@ -183,6 +205,7 @@ TEST_CASE("a module structure that contradicts itself is refused with the reason
   CHECK(fails(with_module([](auto& m) { m.magic = 1; }), Errc::module_malformed, "\"test\""));
   CHECK(fails(with_module([](auto& m) { m.version = 0; }), Errc::module_version, "version 0"));
   CHECK(fails(with_module([](auto& m) { m.size = 8; }), Errc::module_malformed, "smaller"));
+  CHECK(fails(with_module([](auto& m) { m.waits_end = nullptr; }), Errc::module_malformed, "list of waits"));
   CHECK(fails(with_module([](auto& m) { m.callable_size = 8; }), Errc::module_malformed, "smaller"));
   CHECK(fails(with_module([](auto& m) { m.name = nullptr; }), Errc::module_malformed, "no name"));
   CHECK(fails(with_module([](auto& m) { std::swap(m.begin, m.end); }), Errc::module_malformed,

@@ -20,8 +20,8 @@ std::uint64_t ChipEngine::address_of(const Tensor& tensor) {
 
 std::uint64_t ChipEngine::get(const Tensor& tensor, std::uint64_t element) {
   if (fatal() != 0) return 0;
-  Lock lock(baton_);
-  if (!wait_settled(tensor, element, Tag::in, lock)) return 0;
+  Turn turn(*this);
+  if (!wait_settled(tensor, element, Tag::in, turn.lock())) return 0;
   const std::uint64_t address = address_of(tensor);
   if (address == 0) {
     if (fatal() == 0) log(TROUPE_LOG_WARNING, "an element was read before anything wrote the tensor");
@@ -35,11 +35,11 @@ std::uint64_t ChipEngine::get(const Tensor& tensor, std::uint64_t element) {
 
 void ChipEngine::set(const Tensor& tensor, std::uint64_t element, std::uint64_t value) {
   if (fatal() != 0) return;
-  Lock lock(baton_);
+  Turn turn(*this);
   if (tensor.buffer().arena != 0 && !graph_->placement(tensor.buffer())) {
-    return store(tensor, element, value, false, lock);  // its memory comes with its first task
+    return store(tensor, element, value, false, turn.lock());  // its memory comes with its first task
   }
-  if (!wait_settled(tensor, element, Tag::inout, lock)) return;
+  if (!wait_settled(tensor, element, Tag::inout, turn.lock())) return;
   const std::uint64_t address = address_of(tensor);
   if (address == 0) return;
   const std::size_t size = tensor.element_bytes();

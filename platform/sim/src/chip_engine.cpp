@@ -37,6 +37,7 @@ ChipEngine::ChipEngine(const Parts& parts, const Options& options)
   built_in = std::make_unique<KernelEntry>();
   built_in->name = "element store";
   built_in->code.name = built_in->name.c_str();
+  built_in->never_waits = true;
 }
 
 ChipEngine::~ChipEngine() = default;
@@ -91,12 +92,13 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   submits_ = 0;
   next_number_ = 0;
   kernels_run_ = 0;
+  hand_over_ticks_ = 0;
   made_.clear();
   inputs_.clear();
   unordered_.clear();
   live_ = nullptr;
   waits_ = Waits::nothing;
-  others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = false;
+  others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = solo_ = abort_wanted_ = false;
   profile_ = run.wants(TROUPE_RUN_PROFILE) && parts_.host.traces();
   dump_ = run.wants(TROUPE_RUN_DUMP) && parts_.host.dumps();
   active_ = program_runs_ = true;
@@ -157,7 +159,7 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
   event.core_kind = TROUPE_CORE_CONTROL;
   event.block_count = 1;
   event.code = fatal();
-  const Lock lock(baton_);
+  const Turn turn(*this);
   trace_.push_back(event);
 }
 
@@ -187,6 +189,7 @@ void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> 
 void ChipEngine::finish(Run& run) {
   {
     Lock lock(baton_);
+    join();
     if (!failure_) {
       release_held();
       graph_->close();
@@ -212,7 +215,13 @@ void ChipEngine::memory_written() noexcept {
 void ChipEngine::interrupt(const Run& run) noexcept {
   const Lock lock(baton_);
   if (!active_ || &kernels_->run() != &run) return;
-  latch(Error(Errc::aborted, "the run was aborted"));
+  if (solo_) {
+    // The graph is in other hands, which will see to the rest; but nothing starts any more.
+    abort_wanted_ = true;
+    fatal_code_.store(static_cast<std::int32_t>(Errc::aborted), std::memory_order_relaxed);
+  } else {
+    latch(aborted());
+  }
   kernels_->interrupt();
 }
 

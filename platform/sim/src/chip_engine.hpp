@@ -91,11 +91,16 @@ class ChipEngine {
     std::uint32_t lane = 0, cluster = 0;
     bool of_main = false;  ///< its thread is the program's
     bool works = false;    ///< counted as one that ends by itself
+    std::uint64_t left =
+        0;  ///< ticks when its thread came out of the last kernel; 0: not on its way to the next
   };
   /// The argument words of the calls that one thread makes; unused ones are zero.
   struct Words {
     std::int64_t words[runtime::limits::kernel_words] = {};
     std::uint32_t used = 0;
+    bool measures = false;    ///< whether calls are timed,
+    std::uint64_t taken = 0;  ///< how many ticks the last such call took,
+    std::uint64_t total = 0;  ///< and those of a batch together
   };
   /// Ready queues; even ones are for matrix cores. Quick and short: by what their kernels took so far. Lone
   /// ones may wait for others, so each has a thread to itself.
@@ -116,6 +121,7 @@ class ChipEngine {
   /// What the program's thread waits for in a call to us.
   enum class Waits : std::uint8_t { nothing, room, element };
   using Lock = std::unique_lock<Baton>;
+  class Turn;
 
   // chip_engine.cpp: a run from begin to end
   Result<void> begin(Run& run, std::span<const runtime::Tensor> tensors);
@@ -130,7 +136,9 @@ class ChipEngine {
   bool check_task(const troupe_chip_task_v1& task);
   TaskRecord* make_record(troupe_chip_task_v1& task);
   bool check_signatures(const TaskRecord& record);
+  bool run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry, std::uint32_t lane);
   std::uint64_t submit_record(TaskRecord* record, std::span<const std::uint64_t> after, Lock& lock);
+  bool is_quick(const KernelEntry& entry) const noexcept;
   void choose_kind(TaskRecord& record) const noexcept;
   void store(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value, bool everywhere,
              Lock& lock);
@@ -138,6 +146,7 @@ class ChipEngine {
   std::uint64_t address_of(const runtime::Tensor& tensor);
 
   // chip_tensors.cpp: what a task is about; with the baton
+  bool describe_argument(TaskRecord& record, std::uint32_t index, const troupe_chip_argument_v1& argument);
   bool add_tensor(TaskRecord& record, std::uint32_t index, const runtime::Tensor& tensor, runtime::Tag tag);
   bool is_argument(const runtime::Tensor& tensor) const noexcept {
     const std::uint64_t begin = tensor.buffer().offset, end = begin + tensor.buffer_bytes();
@@ -183,10 +192,12 @@ class ChipEngine {
   void retire(TaskRecord* task) noexcept;
   void drain_ended();
   void latch(const Error& error);
+  void join();
   bool can_take(bool quick) const noexcept;
   void want_helper();
   bool finished() const noexcept;
   void signal() noexcept;
+  void signal_if_of_use() noexcept;
   std::uint64_t arena(std::uint32_t number);
 
   // chip_serve.cpp: around the kernels
@@ -195,7 +206,9 @@ class ChipEngine {
   void serve(Lock& lock, Role role, const Done& done);
   bool idle(Lock& lock, Role role);
   void help(Lock& lock);
+  bool falls_behind() const noexcept;
   void run_own(Lock& lock, std::uint32_t& budget);
+  void run_own_task(TaskRecord& task, std::uint32_t core);
   void serve_helper(Helper& helper) noexcept;
   void run_lane(Lane& lane) noexcept;
   void run_taken(Batch& batch, Words& words, Lock& lock);
@@ -246,7 +259,11 @@ class ChipEngine {
   std::optional<Error> failure_;
   std::atomic<std::int32_t> fatal_code_{0};
   RunQueue* queue_ = nullptr;
-  bool active_ = false;           ///< a run is in progress
+  bool active_ = false;  ///< a run is in progress
+  /// Nobody but the program's thread takes part in the run, so it needs no baton for what it does alone.
+  /// Changed with the baton, by that thread.
+  bool solo_ = false;
+  bool abort_wanted_ = false;     ///< since then; latched when it is over
   bool program_runs_ = false;     ///< its program has not returned,
   Waits waits_ = Waits::nothing;  ///< but waits in a call to us,
   bool helping_ = false;          ///< or runs a kernel between two submits
@@ -259,6 +276,7 @@ class ChipEngine {
   std::uint32_t looking_ = 0;     ///< threads that take whatever work comes
   std::uint32_t idle_ = 0, sleeping_ = 0;
   std::uint64_t kernels_run_ = 0;
+  std::uint32_t hand_over_ticks_ = 0;  ///< what a helper needs from one short kernel to the next, per task
   /// By intermediate: the task it was made for, and whether nobody has used its memory yet.
   struct Made {
     std::uint64_t owner = runtime::no_owner;
@@ -288,6 +306,23 @@ class ChipEngine {
   std::map<std::uint64_t, std::uint64_t> numbers_;  ///< a program's task → its number in the trace
   Batch own_batch_;                                 ///< the program thread's
   Words own_words_;
+};
+
+/// A call of the program to us: with the baton, from begin to end.
+class ChipEngine::Turn {
+ public:
+  explicit Turn(ChipEngine& engine) : engine_(engine), lock_(engine.baton_) { engine.join(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    engine_.solo_ =
+        engine_.active_ && engine_.program_runs_ && engine_.executing_ == 0 && engine_.looking_ == 0;
+  }
+  Lock& lock() noexcept { return lock_; }
+
+ private:
+  ChipEngine& engine_;
+  Lock lock_;
 };
 
 }  // namespace troupe::platform::sim

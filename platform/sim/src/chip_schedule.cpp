@@ -18,6 +18,7 @@ TaskRecord* record_of(std::uint64_t cookie) noexcept { return pointer<TaskRecord
 
 bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }
 
+constexpr std::uint32_t batch_microseconds = 4;
 constexpr int poison_byte = 0xFF;  // a NaN in every float type
 
 // Memory that was just given is not to be mistaken for zeros by a kernel that forgets to write it.
@@ -62,13 +63,19 @@ std::uint32_t ChipEngine::batch_limit(const TaskRecord& task, std::uint32_t read
   if (task.kind >= lone_aic) return 1;
   const std::uint32_t usual = task.entry->usual_ticks.load(std::memory_order_relaxed);
   if (usual == 0) return 1;
-  const std::uint32_t by_time = 2 * ticks_per_microsecond() / usual;
-  return std::clamp(std::min(by_time, ready / workers_), 1u, Batch::most);
+  const auto for_time = [usual](std::uint32_t microseconds) {
+    return microseconds * ticks_per_microsecond() / usual;
+  };
+  const std::uint32_t some = std::min(for_time(batch_microseconds), ready / workers_);
+  // With plenty for everybody nobody waits for the end of a longer row.
+  const std::uint32_t many = std::min(for_time(4 * batch_microseconds), ready / (4 * workers_));
+  return std::clamp(std::max(some, many), 1u, Batch::most);
 }
 
 void ChipEngine::refill(Batch& batch, runtime::Work next) {
   batch.count = 0;
   if (!next) return;
+  record_of(next.cookie)->prefetch();
   const auto kind = record_of(next.cookie)->kind;
   const std::uint32_t limit = batch_limit(*record_of(next.cookie), graph_->ready_count(kind));
   while (next) {
@@ -79,6 +86,7 @@ void ChipEngine::refill(Batch& batch, runtime::Work next) {
     batch.tasks[batch.count++] = task;
     if (batch.count >= limit) return;
     next = graph_->pop_ready(kind);
+    if (next) record_of(next.cookie)->prefetch();
   }
 }
 
@@ -273,6 +281,13 @@ void ChipEngine::latch(const Error& error) {
   signal();
 }
 
+// The end of doing without the baton; who calls it holds it.
+void ChipEngine::join() {
+  if (!solo_) return;
+  solo_ = false;
+  if (std::exchange(abort_wanted_, false)) latch(aborted());
+}
+
 // Whether a thread could start something now: it is ready, and there is a core for it.
 bool ChipEngine::can_take(bool quick) const noexcept {
   if (!active_) return false;
@@ -320,6 +335,12 @@ bool ChipEngine::finished() const noexcept {
   // After a failure, what is neither running nor ready never will be: a cycle does not end by being
   // cancelled.
   return status.live == 0 || (failure_ && status.running == 0 && status.ready == 0);
+}
+
+// Tasks have ended on a thread that goes on: whoever idles is told when there is something for it, and not
+// for every link of a chain.
+void ChipEngine::signal_if_of_use() noexcept {
+  if (idle_ != 0 && (waits_ != Waits::nothing || can_take(true) || finished())) signal();
 }
 
 void ChipEngine::signal() noexcept {

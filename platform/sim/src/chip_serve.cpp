@@ -18,6 +18,7 @@ constexpr int idle_spins = 1'000;
 constexpr std::uint32_t help_budget = 128;
 // Ready short tasks that keep the helpers busy until the program looks again.
 constexpr std::uint32_t short_backlog = 64;
+constexpr std::uint32_t live_backlog = 512;
 
 void fill(const runtime::TensorDescriptor& tensor, std::uint64_t element) noexcept {
   const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
@@ -64,16 +65,21 @@ std::uint32_t core_number(std::uint32_t cluster, std::uint32_t lane) noexcept {
   return lane == TROUPE_CHIP_AIC ? CoreBoard::aic(cluster) : CoreBoard::aiv(cluster * 2 + (lane - 1));
 }
 
-// How long a kernel usually takes; 0 stays "never measured". Falls at once and rises slowly: what made one
-// call long was more often the host, which ran something else, than the kernel.
-void learn(KernelEntry& entry, std::uint64_t ticks_taken) noexcept {
+// A forgetful mean, never 0. Falls at once and rises slowly: what made one call long was more often the host,
+// which ran something else, than the kernel.
+std::uint32_t learnt(std::uint32_t usual, std::uint64_t ticks_taken) noexcept {
   constexpr std::uint64_t longest = 1u << 30;
   const auto taken = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(ticks_taken, 1, longest));
-  const std::uint32_t usual = entry.usual_ticks.load(std::memory_order_relaxed);
   std::uint32_t next = taken;
   if (usual != 0 && taken < usual) next = usual / 2 + taken / 2;
   if (usual != 0 && taken > usual) next = usual + std::max(std::min(taken - usual, usual) / 4, 1u);
-  entry.usual_ticks.store(std::max(next, 1u), std::memory_order_relaxed);
+  return std::max(next, 1u);
+}
+
+// How long a kernel usually takes; 0 stays "never measured".
+void learn(KernelEntry& entry, std::uint64_t ticks_taken) noexcept {
+  entry.usual_ticks.store(learnt(entry.usual_ticks.load(std::memory_order_relaxed), ticks_taken),
+                          std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -124,7 +130,9 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
   const bool watched = profile_ || dump_;
   if (watched && dump_ && piece.block == 0) dump(task, false);
   const std::uint64_t begin = watched ? parts_.host.now() : 0;
+  const std::uint64_t entered = words.measures ? ticks() : 0;
   auto failure = call_kernel(*kernels_, core, parts_.pipes, arguments);
+  if (words.measures) words.taken = ticks() - entered;
   if (watched) {
     trace(task, piece, begin, parts_.host.now(), failure.has_value());
     if (dump_ && piece.block == 0) dump(task, true);
@@ -139,27 +147,29 @@ void ChipEngine::run_batch(Batch& batch, Words& words) {
   CoreSlot& core = parts_.board.core(core_number(batch.cluster, batch.lane));
   core.batch = &batch;
   const std::uint64_t begin = ticks();
-  KernelEntry* entry = batch.tasks[0]->entry;
-  bool same = true, waited = false;
+  // Timed is the kernel alone: what its thread waits for the task's bytes is no reason to give it to another
+  // one. Of quick ones, one in a row is enough.
+  const bool every = batch.tasks[0]->kind > quick_aiv;
+  words.measures = true;
   // A kernel that sleeps makes the batch smaller: it becomes the only one.
   for (batch.at = 0; batch.at < batch.count; ++batch.at) {
     TaskRecord& task = *batch.tasks[batch.at];
-    same = same && task.entry == entry;
     core.enter(task.entry->code.name, 0, begin);
     if ((task.has_fills || task.has_predicate) && !task.skipped) prepare(task);
+    words.taken = 0;
     call(task, {&task, 0, batch.lane, batch.cluster}, core, words);
-    if (!core.has_waited) [[likely]]
-      continue;
-    core.has_waited = false;
-    waited = true;
-    task.entry->waits.store(true, std::memory_order_relaxed);
+    if (core.has_waited) [[unlikely]] {
+      core.has_waited = false;  // sleeping is not what a kernel takes
+      task.entry->waits.store(true, std::memory_order_relaxed);
+    } else if (words.taken != 0) {
+      learn(*task.entry, words.taken);
+      words.total += words.taken;
+      words.measures = every;
+    }
   }
+  words.measures = false;
   core.leave();
   core.batch = nullptr;
-  if (waited) return;  // sleeping is not what a kernel takes
-  const std::uint64_t each = (ticks() - begin) / batch.count;
-  if (same) return learn(*entry, each);
-  for (std::uint32_t i = 0; i < batch.count; ++i) learn(*batch.tasks[i]->entry, each);
 }
 
 void ChipEngine::run_piece(const Piece& piece, Words& words) {
@@ -178,8 +188,14 @@ void ChipEngine::run_taken(Batch& batch, Words& words, Lock& lock) {
   if (batch.works) ++working_;
   want_helper();
   lock.unlock();
+  words.total = 0;
   run_batch(batch, words);
+  const std::uint64_t before = std::exchange(batch.left, ticks());
   lock.lock();
+  // Of a helper: what a short task costs besides its kernel.
+  if (before != 0 && !batch.of_main && (kind == short_aic || kind == short_aiv)) {
+    hand_over_ticks_ = learnt(hand_over_ticks_, (batch.left - before - words.total) / batch.count);
+  }
   if (std::exchange(batch.works, false)) --working_;
 }
 
@@ -214,14 +230,15 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
       do {
         run_taken(batch, words, lock);
         end_batch(batch, true);
-        signal();
+        signal_if_of_use();
       } while (batch.count != 0);
       cores_.give_back(batch.cluster, batch.lane);
       if (role != Role::helper) main_busy_ = false;
       --executing_;
       if (takes_all) ++looking_;
-      signal();
+      signal_if_of_use();
     } else {
+      batch.left = 0;
       if (!takes_all) want_helper();  // what the last quick tasks made ready may be for others
       look_for_deadlock();
       if (done() || !idle(lock, role)) break;
@@ -265,7 +282,58 @@ void ChipEngine::run_own(Lock& lock, std::uint32_t& budget) {
   cores_.give_back(own_batch_.cluster, own_batch_.lane);
   helping_ = main_busy_ = false;
   --executing_;
-  signal();
+  want_helper();
+}
+
+// A task that the graph does not know, and nobody else; without the baton.
+void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
+  const std::uint32_t cluster = at / 4, lane = at % 4;
+  KernelEntry& entry = *task.entry;
+  if (checked_) note_inputs(task);
+  own_batch_.tasks[0] = &task;
+  own_batch_.count = 1;
+  own_batch_.at = 0;
+  own_batch_.of_main = true;
+  ++executing_;
+  helping_ = true;
+  CoreSlot& core = parts_.board.core(core_number(cluster, lane));
+  core.batch = &own_batch_;
+  core.enter(entry.code.name, 0, ticks());
+  own_words_.measures = entry.unmeasured == 0;
+  own_words_.taken = 0;
+  call(task, {&task, 0, lane, cluster}, core, own_words_);
+  own_words_.measures = false;
+  core.leave();
+  core.batch = nullptr;
+  own_batch_.count = 0;
+  if (std::exchange(core.has_waited, false)) [[unlikely]] {
+    entry.waits.store(true, std::memory_order_relaxed);
+  } else if (entry.unmeasured != 0) {
+    --entry.unmeasured;
+  } else if (own_words_.taken != 0) {
+    learn(entry, own_words_.taken);
+    if (own_words_.taken < ticks_per_microsecond() / 4) entry.unmeasured = 7;
+  }
+  Lock lock(baton_, std::defer_lock);
+  if (checked_) check_inputs(task);
+  // Its module says that it cannot wait; if it did all the same, others may have come.
+  if (!solo_ || task.failure != nullptr) [[unlikely]] {
+    lock.lock();
+    join();
+    if (task.failure != nullptr) latch(*task.failure);
+  }
+  cores_.give_back(cluster, lane);
+  helping_ = main_busy_ = false;
+  --executing_;
+  ++kernels_run_;
+  records_.give_back(&task);
+  if (lock.owns_lock()) signal();
+}
+
+// Short tasks come faster than the helpers run them: many are ready, or many are there and some are ready.
+bool ChipEngine::falls_behind() const noexcept {
+  const std::uint32_t ready = graph_->ready_count(short_aic) + graph_->ready_count(short_aiv);
+  return ready > short_backlog || (ready >= workers_ && graph_->live() > live_backlog);
 }
 
 // The program's thread, between two submits: the quick tasks that are ready. And short ones, when the helpers
@@ -275,10 +343,7 @@ void ChipEngine::help(Lock& lock) {
   own_batch_.of_main = true;
   while (budget != 0 && take(own_batch_, Appetite::quick, true)) run_own(lock, budget);
   std::uint32_t once = 0;
-  while (graph_->ready_count(short_aic) + graph_->ready_count(short_aiv) > short_backlog &&
-         take(own_batch_, Appetite::brief, false)) {
-    run_own(lock, once);
-  }
+  while (falls_behind() && take(own_batch_, Appetite::brief, false)) run_own(lock, once);
 }
 
 void ChipEngine::serve_helper(Helper& helper) noexcept {
@@ -305,6 +370,7 @@ void ChipEngine::run_lane(Lane& lane) noexcept {
 void ChipEngine::parking(CoreSlot& core) {
   queue_->flush();
   const Lock lock(baton_);
+  join();  // while the program's thread is alone, it is the one that is here
   if (core.batch != nullptr) split(*static_cast<Batch*>(core.batch));
   want_helper();
   look_for_deadlock();

@@ -10,6 +10,7 @@
 #include "packed_tensor.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/access.hpp"
+#include "troupe/runtime/module.hpp"
 
 namespace troupe::platform::sim {
 
@@ -36,9 +37,15 @@ Error impossible(const troupe_chip_task_v1& task, bool dummy) {
                "at most 32 tensors and 16 scalars, at least one kernel and one block");
 }
 
+/// The number of every task that had ended when its submit returned: no task of the graph.
+constexpr std::uint64_t ran_at_once = 0xFFFF'FFFF;
 constexpr std::uint32_t help_interval = 32;
+// What handing over costs is forgotten by and by, so that it is tried again.
+constexpr std::uint32_t forget_interval = 4096;
 // What the program's thread may run in between, in microseconds: less than what waking another one costs.
 constexpr std::uint32_t longest_short = 20;
+// What it runs rather than hand it over, at most: as long as that takes, and at least 0.4.
+constexpr std::uint32_t longest_quick = 3;
 
 }  // namespace
 
@@ -51,6 +58,7 @@ KernelEntry* ChipEngine::entry_of(const Callable& callable) {
     entry->name = callable.name;
     entry->code = {callable.descriptor, callable.foreign.get(), entry->name.c_str()};
     entry->waits.store(callable.may_wait(), std::memory_order_relaxed);
+    entry->never_waits = !callable.may_wait() && !runtime::has_waits(*callable.module);
   }
   // Registered anew, it may be at the old place with another one.
   if (entry->signature != callable.signature) entry->signature = callable.signature;
@@ -73,6 +81,7 @@ KernelEntry* ChipEngine::kernel(const char* name, std::size_t size) {
       known->name = wanted;
       known->code = {found, nullptr, known->name.c_str()};
       known->waits.store(found->variant == TROUPE_KERNEL_WAITS, std::memory_order_relaxed);
+      known->never_waits = found->variant != TROUPE_KERNEL_WAITS && !runtime::has_waits(*module_);
     }
     entry = known.get();
   } else if (auto registered = parts_.callables.find(wanted);
@@ -124,6 +133,7 @@ bool ChipEngine::check_signatures(const TaskRecord& record) {
 TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
   const bool predicated = task.predicate != nullptr;
   TaskRecord* record = records_.take(task.argument_count + (predicated ? 1 : 0));
+  records_.prefetch(task.argument_count);
   accesses_.clear();
   boxes_.clear();
   boxes_.reserve(task.argument_count + 1);  // accesses point into it
@@ -140,6 +150,13 @@ TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
   return record;
 }
 
+bool ChipEngine::is_quick(const KernelEntry& entry) const noexcept {
+  const std::uint32_t usual = entry.usual_ticks.load(std::memory_order_relaxed);
+  if (usual == 0) return false;
+  const std::uint32_t microsecond = ticks_per_microsecond();
+  return usual < std::clamp(hand_over_ticks_, microsecond * 2 / 5, microsecond * longest_quick);
+}
+
 void ChipEngine::choose_kind(TaskRecord& record) const noexcept {
   record.pieces_left = record.blocks * record.lane_count;
   if (record.pieces_left > 1) {
@@ -150,7 +167,7 @@ void ChipEngine::choose_kind(TaskRecord& record) const noexcept {
   const std::uint32_t usual = record.entry->usual_ticks.load(std::memory_order_relaxed);
   if (record.entry->waits.load(std::memory_order_relaxed)) {
     record.kind = on_aic ? lone_aic : lone_aiv;
-  } else if (record.is_store || (usual != 0 && usual < ticks_per_microsecond() * 2 / 5)) {
+  } else if (record.is_store || is_quick(*record.entry)) {
     record.kind = on_aic ? quick_aic : quick_aiv;
   } else if (usual != 0 && usual < ticks_per_microsecond() * longest_short) {
     record.kind = on_aic ? short_aic : short_aiv;
@@ -159,11 +176,46 @@ void ChipEngine::choose_kind(TaskRecord& record) const noexcept {
   }
 }
 
+// While nobody else takes part and everything submitted before has ended, a quick task that cannot wait is
+// over before the graph could learn of it: whatever comes later finds it done, as if it had waited.
+bool ChipEngine::run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry, std::uint32_t lane) {
+  if (!entry.never_waits || !is_quick(entry) || !entry.signature.empty() || task.blocks != 1 ||
+      task.predicate != nullptr || runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP || profile_ || dump_ ||
+      graph_->live() != 0) {
+    return false;
+  }
+  const std::uint32_t core = lane == TROUPE_CHIP_AIC ? cores_.take_aic() : cores_.take_aiv();
+  TaskRecord* record = records_.take(task.argument_count);
+  bool usual = core != CorePool::none;
+  for (std::uint32_t i = 0; usual && i < task.argument_count; ++i) {
+    usual = describe_argument(*record, i, task.arguments[i]);
+  }
+  if (!usual) {  // the long way knows what to do, or to say
+    if (core != CorePool::none) cores_.give_back(core / 4, core % 4);
+    records_.give_back(record);
+    return false;
+  }
+  record->has_fills = record->has_predicate = record->skipped = record->is_store = record->is_listed = false;
+  record->lanes = {};
+  record->lanes[lane] = record->entry = &entry;
+  record->lane_count = record->blocks = 1;
+  record->tensor_count = task.argument_count;
+  record->extra_tensors = 0;
+  record->scalar_count = task.scalar_count;
+  std::copy_n(task.scalars, task.scalar_count, record->scalars);
+  if (++submits_ % forget_interval == 0) hand_over_ticks_ -= hand_over_ticks_ / 4;
+  run_own_task(*record, core);
+  return true;
+}
+
 std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std::uint64_t> after,
                                         Lock& lock) {
-  if (profile_) record->submitted_ns = parts_.host.now();
-  record->number = ++next_number_;
-  record->depth = graph_->depth();
+  ++next_number_;
+  if (profile_ || dump_) {
+    record->submitted_ns = parts_.host.now();
+    record->number = next_number_;
+    record->depth = graph_->depth();
+  }
   after_.clear();
   for (const std::uint64_t number : after) after_.push_back(to_task(number));
   const bool holds = runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP;
@@ -209,7 +261,8 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
   }
   // A quick task is for this thread, and makes nothing else ready.
   bool look_for_helpers = holds || spec.kind > quick_aiv;
-  if (++submits_ % help_interval == 0) {
+  if (++submits_ % forget_interval == 0) hand_over_ticks_ -= hand_over_ticks_ / 4;
+  if (submits_ % help_interval == 0) {
     help(lock);
     look_for_helpers = true;
   }
@@ -236,7 +289,12 @@ std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
   }
   if (lane_count == 1 && lanes[TROUPE_CHIP_AIV1] != nullptr) std::swap(lanes[1], lanes[2]);
 
-  Lock lock(baton_);
+  if (solo_ && lane_count == 1) {
+    const std::uint32_t lane = lanes[TROUPE_CHIP_AIC] != nullptr ? TROUPE_CHIP_AIC : TROUPE_CHIP_AIV0;
+    if (run_at_once(task, *lanes[lane], lane)) return ran_at_once;
+  }
+
+  Turn turn(*this);
   if (fatal() != 0) return 0;
   if (runtime_ == TROUPE_CHIP_RUNTIME_CHIP_GRAPH) release_held();
   TaskRecord* record = make_record(task);
@@ -270,12 +328,12 @@ std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
   } else {
     choose_kind(*record);
   }
-  return submit_record(record, {task.after, task.after_count}, lock);
+  return submit_record(record, {task.after, task.after_count}, turn.lock());
 }
 
 void ChipEngine::edge(std::uint64_t before, std::uint64_t after) {
   if (fatal() != 0) return;
-  const Lock lock(baton_);
+  const Turn turn(*this);
   if (before == 0 || after == 0) return latch(invalid("an edge needs two tasks"));
   if (auto added = graph_->add_edge(to_task(before), to_task(after)); !added) {
     latch(Error(runtime::Errc::invalid_args, added.error().message(),
@@ -285,26 +343,26 @@ void ChipEngine::edge(std::uint64_t before, std::uint64_t after) {
 
 void ChipEngine::begin_scope() {
   if (fatal() != 0) return;
-  const Lock lock(baton_);
+  const Turn turn(*this);
   if (auto begun = graph_->begin_scope(); !begun) latch(begun.error());
 }
 
 void ChipEngine::end_scope() {
   if (fatal() != 0) return;
-  const Lock lock(baton_);
+  const Turn turn(*this);
   if (auto ended = graph_->end_scope(); !ended) latch(ended.error());
 }
 
 void ChipEngine::alloc(troupe_chip_argument_v1& argument) {
   if (fatal() != 0) return;
-  Lock lock(baton_);
+  Turn turn(*this);
   if (!give_memory(argument)) return;
   if ((argument.flags & TROUPE_CHIP_FILL) != 0)
-    store(unpack(argument.tensor), 0, argument.initial, true, lock);
+    store(unpack(argument.tensor), 0, argument.initial, true, turn.lock());
 }
 
 void ChipEngine::fail(Error error) {
-  const Lock lock(baton_);
+  const Turn turn(*this);
   latch(error);
 }
 

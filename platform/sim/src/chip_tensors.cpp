@@ -20,6 +20,11 @@ namespace {
 
 Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
 
+bool is_sound(const Tensor& tensor, std::uint32_t tag) noexcept {
+  return tensor.valid() && tensor.dims() <= runtime::limits::max_dims &&
+         runtime::is_dtype(static_cast<std::uint8_t>(tensor.dtype())) && runtime::is_tag(tag);
+}
+
 /// runtime::describe, written where it has to be: a descriptor by value costs a copy that waits for its own
 /// stores, which was a sixth of a submit. The address of a symbolic tensor comes later.
 void put_descriptor(runtime::TensorDescriptor& to, const Tensor& tensor, Tag tag) noexcept {
@@ -57,10 +62,25 @@ bool ChipEngine::known_address(const Tensor& tensor) {
   return inside.has_value();
 }
 
+// Of a task that is run at once: nothing is allocated, and its memory is this run's. False: look again.
+bool ChipEngine::describe_argument(TaskRecord& record, std::uint32_t index,
+                                   const troupe_chip_argument_v1& argument) {
+  const Tensor tensor = unpack(argument.tensor);
+  if (argument.flags != 0 || !is_sound(tensor, argument.tag) || tensor.buffer().arena != 0 ||
+      !is_argument(tensor))
+    return false;
+  const auto tag = static_cast<Tag>(argument.tag);
+  auto& described = record.tensors[index];
+  put_descriptor(described, tensor, tag);
+  described.owner_task = runtime::no_owner;
+  record.buffers[index] = tensor.buffer();
+  record.tags[index] = tag;
+  if (checked_ && tag == Tag::no_dep) unordered_.insert({0, tensor.buffer().offset});
+  return true;
+}
+
 bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tensor& tensor, Tag tag) {
-  if (!tensor.valid() || tensor.dims() > runtime::limits::max_dims ||
-      !runtime::is_dtype(static_cast<std::uint8_t>(tensor.dtype())) ||
-      !runtime::is_tag(static_cast<std::uint32_t>(tag))) {
+  if (!is_sound(tensor, static_cast<std::uint32_t>(tag))) {
     latch(invalid("tensor argument " + std::to_string(index) + " of '" + record.entry->name +
                   "' describes no tensor, or has an unknown tag"));
     return false;

@@ -1,9 +1,12 @@
 #pragma once
 
 #include "chip_engine.hpp"
+#include "troupe/platform/errc.hpp"
 
 // What a chip engine hands to other threads.
 namespace troupe::platform::sim {
+
+inline Error aborted() { return Error(Errc::aborted, "the run was aborted"); }
 
 /// How the kernels of the current run wait.
 class ChipEngine::Host final : public KernelHost {

@@ -1,5 +1,6 @@
 #include "task_record.hpp"
 
+#include <algorithm>
 #include <new>
 
 #include "address_range.hpp"
@@ -38,24 +39,32 @@ void TaskRecords::grow(std::size_t size_class) {
     arrays += tensors * sizeof(runtime::BufferRef);
     record->fills = reinterpret_cast<Fill*>(arrays);
     record->tags = reinterpret_cast<runtime::Tag*>(arrays + tensors * sizeof(Fill));
-    record->next = free_[size_class];
-    free_[size_class] = record;
+    free_[size_class].push_back(record);
   }
+  // Giving back never allocates.
+  free_[size_class].reserve(slabs_.size() * records_per_slab);
 }
 
 TaskRecord* TaskRecords::take(std::uint32_t tensors) {
-  std::size_t size_class = 0;
-  while (sizes[size_class] < tensors) ++size_class;
-  if (free_[size_class] == nullptr) grow(size_class);
-  TaskRecord* record = free_[size_class];
-  free_[size_class] = record->next;
+  const std::size_t size_class = class_of(tensors);
+  if (free_[size_class].empty()) grow(size_class);
+  TaskRecord* record = free_[size_class].back();
+  free_[size_class].pop_back();
   return record;
 }
 
+void TaskRecords::prefetch(std::uint32_t tensors) const noexcept {
+  constexpr std::size_t ahead = 2;
+  const auto& free = free_[class_of(tensors)];
+  if (free.size() < ahead) return;
+  const auto* bytes = reinterpret_cast<const std::byte*>(free[free.size() - ahead]);
+  const std::size_t used = sizeof(TaskRecord) + tensors * sizeof(runtime::TensorDescriptor);
+  for (std::size_t at = 0; at < std::min(used, 16 * line); at += line) __builtin_prefetch(bytes + at, 1);
+}
+
 void TaskRecords::give_back(TaskRecord* record) noexcept {
-  record->failure.reset();
-  record->next = free_[record->capacity];
-  free_[record->capacity] = record;
+  if (record->failure != nullptr) record->failure.reset();
+  free_[record->capacity].push_back(record);
 }
 
 }  // namespace troupe::platform::sim

@@ -24,6 +24,8 @@ struct KernelEntry {
   /// It may wait inside, for a flag or (foreign code) for anything: it never shares a thread with other
   /// tasks.
   std::atomic<bool> waits{false};
+  bool never_waits = false;     ///< nothing in its module calls our wait
+  std::uint8_t unmeasured = 0;  ///< calls until the next that is measured, of those that are run at once
   std::vector<std::uint8_t> signature;  ///< of foreign code, as registered; empty: not checked
 };
 
@@ -35,39 +37,48 @@ struct Fill {
 
 /// One on-chip task: what it runs and on what. Made at submit, given back when the task has ended. The arrays
 /// lie behind it and hold `capacity` tensors.
-struct TaskRecord {
-  TaskRecord* next = nullptr;                     ///< of the free list
-  TaskRecord *newer = nullptr, *older = nullptr;  ///< of the live tasks, with edges by hand
-  std::uint32_t capacity = 0;
+struct alignas(64) TaskRecord {
+  /// Starts to load what running it takes.
+  void prefetch() const noexcept {
+    constexpr std::size_t line = 64;
+    const auto* bytes = reinterpret_cast<const std::byte*>(this);
+    __builtin_prefetch(bytes, 1);
+    __builtin_prefetch(bytes + line);
+    __builtin_prefetch(bytes + sizeof(TaskRecord));  // the first tensor's descriptor
+  }
 
+  // What running it takes: two cache lines, which go from the thread that submits to the one that runs it.
   runtime::TaskId id;
-  std::array<KernelEntry*, 3> lanes{};  ///< by enum troupe_chip_lane
-  KernelEntry* entry = nullptr;         ///< the first used lane
+  KernelEntry* entry = nullptr;  ///< the first used lane
+  runtime::TensorDescriptor* tensors = nullptr;
+  std::unique_ptr<Error> failure;
   std::uint8_t kind = 0;
   bool sync_start = false;
   bool has_predicate = false;
   bool has_fills = false;
-  bool is_symbolic = false;  ///< some address is known only at dispatch
-  bool skipped = false;      ///< its predicate did not hold
-  bool is_store = false;     ///< no kernel: writes scalars[0] to element scalars[1] of tensor 0
-  bool is_listed = false;    ///< among the live tasks
-  std::uint32_t lane_count = 1;
-  std::uint32_t blocks = 1, next_block = 0;
-  std::uint32_t pieces_left = 1;    ///< kernel calls that have not ended
-  std::uint32_t tensor_count = 0;   ///< as the kernel sees them
-  std::uint32_t extra_tensors = 0;  ///< behind them: the predicate's
+  bool is_symbolic = false;        ///< some address is known only at dispatch
+  bool skipped = false;            ///< its predicate did not hold
+  bool is_store = false;           ///< no kernel: writes scalars[0] to element scalars[1] of tensor 0
+  bool is_listed = false;          ///< among the live tasks
+  std::uint32_t tensor_count = 0;  ///< as the kernel sees them
   std::uint32_t scalar_count = 0;
-  std::uint32_t depth = 0;      ///< of its scope
-  std::uint64_t allocated = 0;  ///< a bit for each tensor that was made for this task
-  troupe_chip_predicate_v1 predicate{};
-  std::uint64_t number = 0, submitted_ns = 0, dispatched_ns = 0;
-  std::unique_ptr<Error> failure;
+  std::uint32_t lane_count = 1;
+  std::uint32_t blocks = 1;
+  std::array<KernelEntry*, 3> lanes{};  ///< by enum troupe_chip_lane
+  std::uint32_t next_block = 0;
+  std::uint32_t pieces_left = 1;  ///< kernel calls that have not ended
+  std::uint64_t scalars[runtime::limits::core_scalars];
 
-  runtime::TensorDescriptor* tensors = nullptr;
+  TaskRecord *newer = nullptr, *older = nullptr;  ///< of the live tasks, with edges by hand
+  std::uint32_t capacity = 0;
+  std::uint32_t extra_tensors = 0;        ///< behind those that the kernel sees: the predicate's
+  std::uint64_t allocated = 0;            ///< a bit for each tensor that was made for this task
   runtime::BufferRef* buffers = nullptr;  ///< symbolic ones get their address at dispatch
   Fill* fills = nullptr;
   runtime::Tag* tags = nullptr;
-  std::uint64_t scalars[runtime::limits::core_scalars];
+  troupe_chip_predicate_v1 predicate{};
+  std::uint32_t depth = 0;  ///< of its scope
+  std::uint64_t number = 0, submitted_ns = 0, dispatched_ns = 0;
 };
 
 /// Memory for records, in a few sizes, reused in last-in-first-out order so that it stays in the cache. One
@@ -75,6 +86,8 @@ struct TaskRecord {
 class TaskRecords {
  public:
   TaskRecord* take(std::uint32_t tensors);
+  /// Starts to load the record that a later take() for as many tensors may give.
+  void prefetch(std::uint32_t tensors) const noexcept;
   void give_back(TaskRecord* record) noexcept;
 
  private:
@@ -82,9 +95,15 @@ class TaskRecords {
   struct Deleter {
     void operator()(std::byte* slab) const noexcept;
   };
+  static std::size_t class_of(std::uint32_t tensors) noexcept {
+    std::size_t size_class = 0;
+    while (sizes[size_class] < tensors) ++size_class;
+    return size_class;
+  }
   void grow(std::size_t size_class);
 
-  std::array<TaskRecord*, sizes.size()> free_{};
+  /// Stacks, not lists: the next one is known without a look at what another thread has just written.
+  std::array<std::vector<TaskRecord*>, sizes.size()> free_;
   std::vector<std::unique_ptr<std::byte, Deleter>> slabs_;
 };
 

@@ -99,6 +99,10 @@ class Slots {
     }
     const std::uint32_t slot = free_;
     free_ = hot_[slot].next;
+    if (free_ != none) {  // it may have been another thread's last
+      prefetch(free_);
+      __builtin_prefetch(info_.data() + free_, 1);
+    }
     return slot;
   }
   void give(std::uint32_t slot) noexcept {

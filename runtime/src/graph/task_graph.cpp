@@ -108,6 +108,8 @@ GraphStatus TaskGraph::status() const noexcept {
   return status;
 }
 
+std::uint32_t TaskGraph::live() const noexcept { return state_->counts.live; }
+
 TaskState TaskGraph::state(TaskId task) const noexcept {
   return state_->slots.alive(task) ? state_->slots[task.slot].state : TaskState::none;
 }

@@ -116,6 +116,7 @@ class TROUPE_API KernelArgs {
   /// `ready` also decides how the call ends, so a kernel just returns.
   template <Flag T>
   WaitStatus wait_until(const T& flag, Compare compare, T value) {
+    TROUPE_DETAIL_MARK_WAIT();
     return wait(&flag, flag_type<T>(), compare, static_cast<std::uint64_t>(value));
   }
   /// Sets a flag of this or of a peer's window; everything written before is visible to who sees it.

@@ -56,6 +56,8 @@ class TROUPE_API Module {
 
 /// Checks a module structure, without identities: magic, version, sizes, names, kinds, duplicates.
 [[nodiscard]] TROUPE_API Result<void> validate(const troupe_module_v1* module, std::string_view origin);
+/// Whether some kernel of a valid module calls `wait`: true, too, for a module that does not tell.
+[[nodiscard]] TROUPE_API bool has_waits(const troupe_module_v1& module) noexcept;
 
 }  // namespace troupe::runtime
 

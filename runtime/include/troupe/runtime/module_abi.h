@@ -121,7 +121,14 @@ typedef struct troupe_module_v1 {
   const char* name;
   const troupe_callable_v1* const* begin; /* pointers to descriptors; null entries are skipped */
   const troupe_callable_v1* const* end;
+  /* Bytes, one for each place in this binary where a kernel may call `wait`, and at least one: 0 is no such
+   * place. Null, or a module that ends before this member: unknown, so every kernel may wait. */
+  const uint8_t* waits_begin;
+  const uint8_t* waits_end;
 } troupe_module_v1;
+
+/* What a module of this version has at least. */
+#define TROUPE_MODULE_LEAST_SIZE offsetof(troupe_module_v1, waits_begin)
 
 #ifdef __cplusplus
 }

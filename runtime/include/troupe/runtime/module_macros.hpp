@@ -42,6 +42,9 @@ class ChipArgs;
 }  // namespace troupe::platform
 
 #define TROUPE_DETAIL_SECTION __attribute__((used, retain, section("troupe_callables")))
+/// Leaves a byte in the module for a place where a kernel may wait, wherever it is inlined to. No code.
+#define TROUPE_DETAIL_MARK_WAIT() \
+  asm volatile(".pushsection troupe_waits,\"aR\",%progbits\n\t.byte 1\n\t.popsection")
 
 #define TROUPE_DETAIL_DESCRIBE(callable, kind_, variant_, member, function)                                 \
   static const troupe_callable_v1 troupe_describe_##function = {                                            \
@@ -80,10 +83,14 @@ class ChipArgs;
   extern const troupe_callable_v1* const __stop_troupe_callables[] __attribute__((visibility("hidden")));  \
   /* Makes the section exist in a module without callables. */                                             \
   TROUPE_DETAIL_SECTION static const troupe_callable_v1* const troupe_no_callable = nullptr;               \
+  extern const std::uint8_t __start_troupe_waits[] __attribute__((visibility("hidden")));                  \
+  extern const std::uint8_t __stop_troupe_waits[] __attribute__((visibility("hidden")));                   \
+  __attribute__((used, retain, section("troupe_waits"))) static const std::uint8_t troupe_no_wait = 0;     \
   extern const troupe_module_v1 troupe_this_module __attribute__((visibility("hidden")));                  \
   const troupe_module_v1 troupe_this_module = {                                                            \
-      TROUPE_MODULE_MAGIC, TROUPE_MODULE_VERSION,    sizeof(troupe_module_v1), sizeof(troupe_callable_v1), \
-      module_name,         __start_troupe_callables, __stop_troupe_callables};                             \
+      TROUPE_MODULE_MAGIC,        TROUPE_MODULE_VERSION, sizeof(troupe_module_v1),                         \
+      sizeof(troupe_callable_v1), module_name,           __start_troupe_callables,                         \
+      __stop_troupe_callables,    __start_troupe_waits,  __stop_troupe_waits};                             \
   extern const troupe_module_v1* const troupe_module __attribute__((visibility("default")));               \
   const troupe_module_v1* const troupe_module = &troupe_this_module;                                       \
   }                                                                                                        \

@@ -196,6 +196,8 @@ class TROUPE_API TaskGraph {
   // --- asking ----------------------------------------------------------------------------------------------
 
   GraphStatus status() const noexcept;
+  /// Submitted and not ended.
+  std::uint32_t live() const noexcept;
   TaskState state(TaskId task) const noexcept;
   std::uint64_t cookie(TaskId task) const noexcept;  ///< 0 when gone
   std::string_view name(TaskId task) const noexcept;
