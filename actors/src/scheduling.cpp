@@ -38,9 +38,15 @@ void JobQueue::push(caf::resumable* job) {
     std::lock_guard guard(mutex_);
     jobs_.push_back(job);
     size_.store(jobs_.size(), std::memory_order_relaxed);
-    wake = must_wake();
+    wake = must_wake() || (parked_ > 0 && looker_is_away());
   }
   if (wake) wake_.notify_one();
+}
+
+/// Who looks for longer has lost its processor: a job must not wait until it is back.
+bool JobQueue::looker_is_away() const {
+  const auto at = looked_at_.load(std::memory_order_relaxed);
+  return at != 0 && Clock::now().time_since_epoch() - Clock::duration(at) > displaced;
 }
 
 caf::resumable* JobQueue::try_pop() {
@@ -63,25 +69,28 @@ void JobQueue::end_looking() {
 /// Looks as long as it may, which is until `soon` at most, and tells what can be learned from it.
 void JobQueue::look_longer(Clock::time_point since) {
   auto last = Clock::now(), yielded = last;
-  while (empty()) {
+  bool away = false;
+  while (empty() && last - since < soon && !away) {
+    looked_at_.store(last.time_since_epoch().count(), std::memory_order_relaxed);
     pause_briefly();
     auto now = Clock::now();
     if (now - yielded > courtesy) {
       std::this_thread::yield();
       yielded = now = Clock::now();
     }
-    if (now - last > displaced) {
-      // There are more threads than processors: a job would have waited for this one to come back.
-      short_waits_.store(0, std::memory_order_relaxed);
-      const int harder = trusted_after_.load(std::memory_order_relaxed) * 2;
-      trusted_after_.store(std::min(harder, trust_at_most), std::memory_order_relaxed);
-      return;
-    }
+    away = now - last > displaced;
     last = now;
-    if (now - since > soon) return;
   }
-  const int easier = trusted_after_.load(std::memory_order_relaxed) - 1;
-  trusted_after_.store(std::max(easier, trust_at_first), std::memory_order_relaxed);
+  looked_at_.store(0, std::memory_order_relaxed);
+  int needed = trusted_after_.load(std::memory_order_relaxed);
+  if (away) {
+    // There are more threads than processors.
+    short_waits_.store(0, std::memory_order_relaxed);
+    needed *= 2;
+  } else if (!empty()) {
+    --needed;
+  }
+  trusted_after_.store(std::clamp(needed, trust_at_first, trust_at_most), std::memory_order_relaxed);
 }
 
 void JobQueue::look(Clock::time_point since) {

@@ -44,6 +44,8 @@ class JobQueue {
   void look_longer(Clock::time_point since);
   void waited(Clock::time_point now);
 
+  bool looker_is_away() const;
+
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<caf::resumable*> jobs_;
@@ -52,6 +54,7 @@ class JobQueue {
   int parked_ = 0;
   std::atomic<int> looking_{0};  ///< threads that will look: workers that are not parked, callers that wait
   std::atomic<int> waiting_{0};  ///< workers in their look before they park
+  std::atomic<Clock::rep> looked_at_{0};  ///< when one that looks for longer last did; 0: none does
   /// How many waits in a row were short, and how many of them it takes before a worker looks for longer: more
   /// where the processor was taken away from one that did.
   std::atomic<int> short_waits_{0}, trusted_after_{4};
