@@ -9,8 +9,9 @@
 namespace troupe::actors {
 namespace {
 
-/// Between two pieces a copy looks whether its chip is still wanted: every few milliseconds.
-constexpr std::uint64_t copy_piece = 32ULL << 20U;
+/// Between two pieces a copy looks whether its chip is still wanted: every 25 ms or so. As much as this at a
+/// time, because the C library writes past the caches only from about there on.
+constexpr std::uint64_t copy_piece = 256ULL << 20U;
 /// Staged bytes go through a buffer, which is best read again while the cache has it.
 constexpr std::uint64_t stage_piece = 256ULL << 10U;
 

@@ -213,7 +213,10 @@ void Placement::put(std::int32_t executor, TaskRequest request) {
   request.executor = executor;
   it.flights.push_back({request.key, false});
   ++it.used;
-  if (it.outbox.empty()) outboxes_.push_back(executor);
+  if (it.outbox.empty()) {
+    outboxes_.push_back(executor);
+    it.outbox.reserve(8);
+  }
   it.outbox.push_back(std::move(request));
 }
 

@@ -13,6 +13,8 @@ namespace {
 constexpr std::uint32_t max_lane = 256;
 /// Requests a run keeps with its worker, whatever the number of executors.
 constexpr std::uint64_t max_in_flight = 4096;
+/// What a program submits at a time.
+constexpr std::size_t usual_batch = 64;
 
 }  // namespace
 
@@ -115,6 +117,7 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   record.error.reset();
   ++in_flight_;
   if (tracer_) tracer_->dispatched(body, !in_order);
+  if (effects_.ready.empty()) effects_.ready.reserve(std::min<std::size_t>(live_, usual_batch));
   effects_.ready.push_back(std::move(request));
 }
 

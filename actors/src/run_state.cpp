@@ -9,6 +9,9 @@
 namespace troupe::actors {
 namespace {
 
+/// Records kept for tasks to come: as many as a program may have unfinished, by default.
+constexpr std::size_t most_spare = 8192;
+
 runtime::TaskGraphConfig graph_config(const RunConfig& config) {
   runtime::TaskGraphConfig graph;
   graph.arena_bytes.fill(config.arena_bytes);
@@ -237,7 +240,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
     records_.pop_front();
     ++oldest_;
   }
-  if (spare_.size() < 1024) {
+  if (spare_.size() < most_spare) {
     // Nobody reads a chip's task any more; its arguments need not wait for the rest of their block.
     if (!error && spent->kind == chip_kind) spent->body->args = {};
     spent->clear();

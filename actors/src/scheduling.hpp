@@ -21,9 +21,13 @@ class JobQueue {
   void push(caf::resumable* job);
   /// The next job or null, at once.
   caf::resumable* try_pop();
-  /// A thread promises to come and look until it takes the promise back.
-  void begin_looking() { looking_.fetch_add(1, std::memory_order_relaxed); }
-  void end_looking();
+  /// A caller promises to come and look until it takes the promise back. Workers leave it a job each for a
+  /// while: what its own messages led to is cheapest where they came from.
+  void begin_looking() {
+    callers_.fetch_add(1, std::memory_order_relaxed);
+    looking_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void end_looking(bool caller = true);
   /// The next job, for a worker (`again`: one that ran the job it got before): looks for a short while, for
   /// longer where jobs have been coming at short intervals, then parks.
   caf::resumable* pop(bool again);
@@ -44,6 +48,11 @@ class JobQueue {
   void look_longer(Clock::time_point since);
   void waited(Clock::time_point now);
 
+  bool looker_is_away() const;
+  bool callers_suffice() const {
+    return size_.load(std::memory_order_relaxed) <= callers_.load(std::memory_order_relaxed);
+  }
+
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<caf::resumable*> jobs_;
@@ -51,7 +60,9 @@ class JobQueue {
   std::atomic<std::size_t> size_{0};
   int parked_ = 0;
   std::atomic<int> looking_{0};  ///< threads that will look: workers that are not parked, callers that wait
-  std::atomic<int> waiting_{0};  ///< workers in their look before they park
+  std::atomic<std::size_t> callers_{0};   ///< of these
+  std::atomic<int> waiting_{0};           ///< workers in their look before they park
+  std::atomic<Clock::rep> looked_at_{0};  ///< when one that looks for longer last did; 0: none does
   /// How many waits in a row were short, and how many of them it takes before a worker looks for longer: more
   /// where the processor was taken away from one that did.
   std::atomic<int> short_waits_{0}, trusted_after_{4};
@@ -110,7 +121,7 @@ class HandOver : public caf::policy::unprofiled {
   /// A worker that ends will not look for jobs any more.
   template <class Worker>
   void before_shutdown(Worker* self) {
-    if (self->data().counted) self->parent()->data().queue.end_looking();
+    if (self->data().counted) self->parent()->data().queue.end_looking(false);
   }
   template <class Worker, class F>
   void foreach_resumable(Worker* self, F f) {

@@ -99,6 +99,53 @@ std::optional<Error> error_of(const std::function<void()>& what) {
   return std::nullopt;
 }
 
+/// Who asks for copies without waiting: an actor, so that nobody steps for it. It lets go of its memory when
+/// it is answered.
+struct Asker {
+  std::vector<std::uint8_t> memory;
+  int answers = 0;
+  std::string wrong;
+
+  void answered(const std::optional<Error>& error) {
+    ++answers;
+    memory = {};
+    const bool known = !error || *error == Errc::chip_lost || *error == Errc::data_lost ||
+                       *error == Errc::wrong_state || *error == platform::Errc::bad_address;
+    if (!known) wrong = render(*error);
+  }
+};
+
+class AskerActor : public caf::event_based_actor {
+ public:
+  AskerActor(caf::actor_config& config, std::shared_ptr<Asker> asker, bool to_device, std::uint64_t address,
+             actors::Worker worker)
+      : event_based_actor(config), asker_(std::move(asker)), worker_(std::move(worker)) {
+    copy_.to_device = to_device;
+    copy_.address = address;
+    copy_.host = asker_->memory.data();
+    copy_.bytes = large;
+  }
+  caf::behavior make_behavior() override {
+    request(std::exchange(worker_, nullptr), caf::infinite, ChipOf{0})
+        .then([this](const Result<ChipAccess>& chip) {
+          if (!chip) return asker_->answered(std::nullopt);
+          copy_.incarnation = chip->incarnation;
+          request(chip->chip, caf::infinite, copy_)
+              .then(
+                  [this](const Result<bool>& copied) {
+                    asker_->answered(copied ? std::nullopt : std::optional(copied.error()));
+                  },
+                  [this](const caf::error&) { asker_->answered(std::nullopt); });
+        });
+    return {};
+  }
+
+ private:
+  std::shared_ptr<Asker> asker_;
+  actors::Worker worker_;
+  DeviceCopy copy_;
+};
+
 }  // namespace
 
 TEST_CASE("while a large copy is on its way its chip answers, runs tasks, copies and frees") {
@@ -256,12 +303,6 @@ TEST_CASE("copies, frees, kills and resets at any moment: each is answered once,
     auto x = node.tensor<float>({1});
     auto run =
         node.submit([](Orchestrator& n, Tensor a) { n.submit("step", out_existing(a), retry(20)); }, x);
-    // Askers are actors, so that nobody steps for them; each lets go of its memory when it is answered.
-    struct Asker {
-      std::vector<std::uint8_t> memory;
-      int answers = 0;
-      std::string wrong;
-    };
     std::vector<std::shared_ptr<Asker>> askers;
     auto& caf_system = actors::actor_system(sim.system());
     for (int i = 0; i < 4; ++i) {
@@ -269,34 +310,7 @@ TEST_CASE("copies, frees, kills and resets at any moment: each is answered once,
       asker->memory.assign(large, static_cast<std::uint8_t>(i + 1));
       askers.push_back(asker);
       const bool to_device = random() % 2 == 0;
-      caf_system.spawn(
-          [asker, to_device, address, worker = actors::worker(node)](caf::event_based_actor* self) {
-            self->request(worker, caf::infinite, ChipOf{0}).then([=](const Result<ChipAccess>& chip) {
-              if (!chip) {
-                ++asker->answers;
-                return;
-              }
-              DeviceCopy copy;
-              copy.to_device = to_device;
-              copy.address = address;
-              copy.host = asker->memory.data();
-              copy.bytes = large;
-              copy.incarnation = chip->incarnation;
-              auto answered = [asker](const std::optional<Error>& error) {
-                ++asker->answers;
-                asker->memory = {};
-                const bool known = !error || *error == Errc::chip_lost || *error == Errc::data_lost ||
-                                   *error == Errc::wrong_state || *error == platform::Errc::bad_address;
-                if (!known) asker->wrong = render(*error);
-              };
-              self->request(chip->chip, caf::infinite, copy)
-                  .then(
-                      [=](const Result<bool>& done) {
-                        answered(done ? std::nullopt : std::optional(done.error()));
-                      },
-                      [=](const caf::error&) { answered(std::nullopt); });
-            });
-          });
+      caf_system.spawn<AskerActor>(asker, to_device, address, actors::worker(node));
       sim.steps(random() % 12);
       if (random() % 8 == 0) device = Tensor();  // freed, in its turn
     }
