@@ -24,11 +24,17 @@ Result<bool> done(const Result<void>& result) {
   return true;
 }
 
+/// "120 us", "3400 ms", "34 s": how long something has been going on, which nobody needs exactly.
+std::string roughly(std::uint64_t us) {
+  if (us < 1000) return std::to_string(us) + " us";
+  return us < 10'000'000 ? std::to_string(us / 1000) + " ms" : std::to_string(us / 1'000'000) + " s";
+}
+
 /// "core 3: step, for 120 us, waiting for a flag"
 std::string sentence(const troupe_core_status& core, std::uint64_t now) {
   std::string text = core.core == TROUPE_NO_CORE ? "chip program" : "core " + std::to_string(core.core);
   const auto since = now > core.since_ns ? (now - core.since_ns) / 1000 : 0;
-  text += ": " + std::string(core.name) + ", for " + std::to_string(since) + " us";
+  text += ": " + std::string(core.name) + ", for " + roughly(since);
   if (core.activity == TROUPE_ACTIVITY_WAITING) text += std::string(", waiting for ") + core.detail;
   return text;
 }
