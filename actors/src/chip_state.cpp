@@ -279,7 +279,8 @@ void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
       troupe_tensor_arg& slot = tensors_.emplace_back();
       slot.buffer = tensor.buffer().offset;
       slot.buffer_bytes = tensor.buffer_bytes();
-      slot.start_offset = tensor.byte_offset() / tensor.element_bytes();
+      // A tensor without an element type has no elements either.
+      slot.start_offset = tensor.byte_offset() / std::max<std::size_t>(tensor.element_bytes(), 1);
       slot.ndims = static_cast<std::uint32_t>(tensor.dims());
       for (std::size_t i = 0; i < tensor.dims(); ++i) {
         slot.shape[i] = tensor.extent(i);

@@ -114,7 +114,6 @@ Result<std::vector<std::string>> command_for(const std::string& named) {
 }  // namespace
 
 int execute(const ScenesCommand& command, Console& console) {
-  Interrupts interrupts;
   std::vector<std::vector<std::string>> all;
   const auto refuse = [&](const Error& error) {
     console.err << "troupe: " << render(error) << "\n";
@@ -131,6 +130,7 @@ int execute(const ScenesCommand& command, Console& console) {
   }
 
   console.out.flush();
+  Interrupts interrupts;
   const auto options = options_of(command);
   int answer = exit_ok;
   for (auto& words : all) {

@@ -1,7 +1,10 @@
 // What ./dev demo runs: the all-reduce example on four simulated chips, through the same code as the command.
 // It checks its own result; then its trace is summed up.
+#include <iomanip>
 #include <iostream>
 #include <sstream>
+#include <string>
+#include <utility>
 
 #include "command/commands.hpp"
 
@@ -21,11 +24,14 @@ int main() {
   // The whole table has a line per core; the first screen of it says enough here.
   const std::string text = summary.str();
   std::cout << text.substr(0, text.find("\nutilisation of each lane")) << "\n"
-            << "Next:\n"
-            << "  build/release/bin/troupe trace html " << trace
-            << " > timeline.html   a page to look at this run\n"
-            << "  build/release/bin/troupe trace summary " << trace << "                all of its numbers\n"
-            << "  build/release/bin/troupe list                                   what else there is to run\n"
-            << "  docs/getting-started.md                                         a program of your own\n";
+            << "Next:\n";
+  const std::string command = "build/release/bin/troupe ", file = trace;
+  for (const auto& [what, why] :
+       {std::pair{command + "trace html " + file + " > timeline.html", "a page to look at this run"},
+        {command + "trace summary " + file, "all of its numbers"},
+        {command + "list", "what else there is to run"},
+        {std::string("docs/getting-started.md"), "a program of your own"}}) {
+    std::cout << "  " << std::left << std::setw(70) << what << why << "\n";
+  }
   return exit_ok;
 }

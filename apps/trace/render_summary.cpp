@@ -84,7 +84,8 @@ std::string plural(std::size_t count, const std::string& one) {
 }
 
 void headline(const Trace& trace, const Analysis& analysis, std::string& out) {
-  out += plural(analysis.tasks, "task") + " in " + render_time(analysis.length);
+  out +=
+      plural(analysis.tasks, "task") + ", kernels and programs included, in " + render_time(analysis.length);
   for (const auto& [count, what] : {std::pair{analysis.failed, " failed"},
                                     {analysis.poisoned, " poisoned"},
                                     {analysis.cancelled, " cancelled"}}) {

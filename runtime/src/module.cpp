@@ -177,7 +177,8 @@ Result<Module> Module::open(const std::string& file) {
   const int problem = errno;
   const auto image = std::as_bytes(std::span(bytes));
   if (!readable)
-    return Error(Errc::module_unreadable, text("cannot read module \"", file, "\": ", std::strerror(problem)),
+    return Error(Errc::module_unreadable,
+                 text("cannot read module \"", file, "\": ", std::generic_category().message(problem)),
                  "a module is a shared object with TROUPE_MODULE in one of its source files");
   if (const std::string defect = module_file_defect(image); !defect.empty()) {
     return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect),

@@ -222,7 +222,7 @@ TEST_CASE("the summary reads as tables, and an empty trace says so") {
   const Trace trace = synthetic_trace();
   const std::string text = render_summary(trace, analyze(trace));
   CAPTURE(text);
-  CHECK(has(text, "6 tasks in 62.0 us, 1 failed, 1 poisoned"));
+  CHECK(has(text, "6 tasks, kernels and programs included, in 62.0 us, 1 failed, 1 poisoned"));
   CHECK(has(text, "platform: a2a3sim"));
   CHECK(has(text, "critical path: 3 tasks, 55.0 us of work, 88.7 % of the run"));
   CHECK(has(text, "data: a producer had not finished"));
