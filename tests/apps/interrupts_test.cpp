@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "command/cli.hpp"
 
 namespace {
@@ -16,6 +18,7 @@ template <class Work>
 int ends_with(Work&& work) {
   const pid_t child = fork();
   if (child == 0) {
+    for (const int number : {SIGINT, SIGTERM}) (void)std::signal(number, SIG_DFL);  // not the test's own
     work();
     _exit(0);
   }
