@@ -34,20 +34,13 @@ bool Placement::any_left(ExecutorKind kind) const {
                      [kind](const Lane& it) { return it.kind == kind && !it.retired && !it.closing; });
 }
 
-void Placement::open(RunId run, std::int8_t priority) {
-  runs_[run].priority = priority;
-  // Higher priority first; equal ones take turns.
-  const auto at = std::find_if(turns_.begin(), turns_.end(),
-                               [&](RunId other) { return runs_.at(other).priority < priority; });
-  turns_.insert(at, run);
-}
+void Placement::open(RunId run, std::int8_t priority) { runs_[run].priority = priority; }
 
 void Placement::close(RunId run) {
   const auto known = runs_.find(run);
   if (known == runs_.end()) return;
   for (int kind = 0; kind < 3; ++kind) waiting_count_[kind] -= known->second.waiting[kind].size();
   runs_.erase(known);
-  std::erase(turns_, run);
 }
 
 ExecutorKind Placement::kind_for(const TaskRequest& request) {
@@ -122,6 +115,7 @@ void Placement::take(Ready& ready) {
       auto at = waiting.end();
       while (at != waiting.begin() && std::prev(at)->priority < request.priority) --at;
       waiting.insert(at, std::move(request));
+      take_turn(known->first, known->second, kind);
       continue;
     }
     const auto executor = request.executor;
@@ -269,28 +263,40 @@ std::int32_t Placement::best(ExecutorKind kind) const {
   return chosen;
 }
 
+/// Behind the other runs of its priority, unless it has its place among them.
+void Placement::take_turn(RunId id, RunQueue& run, std::size_t kind) {
+  if (std::exchange(run.in_turns[kind], true)) return;
+  turns_[kind][run.priority].push_back(id);
+}
+
+/// The next run in turn among those of the highest priority that have something waiting, taken out of the
+/// turns. What has been closed or cancelled since is passed over, so a step costs the same however many runs
+/// there are.
+std::map<RunId, Placement::RunQueue>::iterator Placement::next_in_turn(std::size_t kind) {
+  for (auto& [priority, ids] : turns_[kind]) {
+    while (!ids.empty()) {
+      const auto run = runs_.find(ids.front());
+      ids.pop_front();
+      if (run == runs_.end()) continue;
+      run->second.in_turns[kind] = false;
+      if (!run->second.waiting[kind].empty()) return run;
+    }
+  }
+  return runs_.end();
+}
+
 void Placement::place_waiting(Moves& moves) {
   for (std::size_t kind = 0; kind < 3; ++kind) {
     while (waiting_count_[kind] > 0) {
       const auto executor = best(static_cast<ExecutorKind>(kind));
       if (executor < 0) break;
-      // The next run in turn among those of the highest priority that have something waiting.
-      RunQueue* next = nullptr;
-      RunId id = 0;
-      std::size_t picked = 0;
-      for (std::size_t n = 0; n < turns_.size(); ++n) {
-        const auto i = (turn_ + n) % turns_.size();
-        auto& run = runs_.at(turns_[i]);
-        if (run.waiting[kind].empty() || (next != nullptr && run.priority <= next->priority)) continue;
-        next = &run;
-        id = turns_[i];
-        picked = i;
-      }
-      turn_ = picked + 1;
-      auto request = std::move(next->waiting[kind].front());
-      next->waiting[kind].pop_front();
+      const auto next = next_in_turn(kind);
+      auto& run = next->second;
+      auto request = std::move(run.waiting[kind].front());
+      run.waiting[kind].pop_front();
       --waiting_count_[kind];
-      if (next->report) moves.placed[id].emplace_back(request.key.task, executor);
+      if (!run.waiting[kind].empty()) take_turn(next->first, run, kind);
+      if (run.report) moves.placed[next->first].emplace_back(request.key.task, executor);
       put(executor, std::move(request));
     }
   }

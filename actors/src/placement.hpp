@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -93,7 +94,8 @@ class TROUPE_API Placement {
   struct RunQueue {
     std::int8_t priority = 0;
     bool report = false;
-    std::deque<TaskRequest> waiting[3];  ///< by kind of executor
+    std::deque<TaskRequest> waiting[3];  ///< by kind of executor,
+    bool in_turns[3] = {};               ///< and whether the run is in the turns for it
     std::uint64_t told = 0;              ///< results
     std::deque<std::pair<std::uint64_t, TaskNumber>>
         unseen;  ///< failures among them, the run may not know yet
@@ -110,6 +112,8 @@ class TROUPE_API Placement {
   bool start_group(const std::shared_ptr<Group>& group);
   void put(std::int32_t executor, TaskRequest request);
   std::int32_t best(ExecutorKind kind) const;
+  void take_turn(RunId id, RunQueue& run, std::size_t kind);
+  std::map<RunId, RunQueue>::iterator next_in_turn(std::size_t kind);
   void place_waiting(Moves& moves);
   bool any_left(ExecutorKind kind) const;
   void refuse(const TaskRequest& request, const Error& error);
@@ -117,8 +121,8 @@ class TROUPE_API Placement {
 
   std::deque<Lane> lanes_;
   std::map<RunId, RunQueue> runs_;
-  std::vector<RunId> turns_;
-  std::size_t turn_ = 0;
+  /// By kind of executor: the runs that have something waiting, highest priority first, in turn.
+  std::map<std::int8_t, std::deque<RunId>, std::greater<>> turns_[3];
   std::size_t waiting_count_[3] = {0, 0, 0};
   std::vector<std::int32_t> touched_;
   std::vector<std::int32_t> outboxes_;

@@ -166,6 +166,32 @@ TEST_CASE("runs take turns") {
   CHECK(order == "1 11 2 12 3 ");
 }
 
+TEST_CASE("a more urgent run goes first, and what was cancelled or closed in its turn is passed over") {
+  Bench bench(1, 1);
+  bench.placement.open(3, 0);
+  bench.placement.open(4, 5);
+  bench.take({task(1, 1), task(1, 2)}, 1);
+  bench.take({task(2, 11)}, 2);
+  bench.take({task(3, 21)}, 3);
+  bench.take({task(4, 31)}, 4);
+  CHECK(bench.place() == "0:31");
+  std::vector<std::int32_t> holders;
+  CHECK(bench.placement.cancel({2, 0}, holders).size() == 1);
+  bench.placement.close(3);
+  bench.end(31);
+  CHECK(bench.place() == "0:1");
+  bench.take({task(2, 12)}, 2);  // still has the place of the task that was cancelled
+  bench.end(1);
+  CHECK(bench.place() == "0:12");
+  bench.take({task(2, 13)}, 2);
+  bench.end(12);
+  CHECK(bench.place() == "0:2");
+  bench.end(2);
+  CHECK(bench.place() == "0:13");
+  bench.end(13);
+  CHECK(bench.place().empty());
+}
+
 TEST_CASE("an executor that dies answers what it had and takes up what waits when it comes back") {
   Bench bench(1, 2);
   bench.take({task(1, 1), task(1, 2, 0), task(1, 3, 0)});
