@@ -69,7 +69,7 @@ class ChipActor : public Chip::base {
         [this](const DeviceFree& request) { return ask_memory(MemoryCall::of(request)); },
         [this](const DeviceCopy& request) { return ask_memory(MemoryCall::of(request)); },
         [this](const StageBuffer& request) { return ask_memory(MemoryCall::of(request)); },
-        [this](const WindowCreate& request) { return state_.create_window(request); },
+        [this](const WindowCreate& request) { return create_window(request); },
         [this](const WindowImport& request) { return state_.import_window(request); },
         [this](const WindowAbort& request) { state_.abort_window(request); },
         [this](const WindowRelease& request) {
@@ -243,9 +243,7 @@ class ChipActor : public Chip::base {
         begin_call(std::move(call), promise);
       } else {
         auto made = state_.make(call);
-        if (!made && call.what == MemoryCall::What::release_window) {
-          services_->warn(path_, "a window stays until the chip ends: " + made.error().message());
-        }
+        warn_of(call, made);
         answer_call(promise, std::move(made));
       }
     }
@@ -276,11 +274,36 @@ class ChipActor : public Chip::base {
   void memory_called(const MemoryCalled& news) {
     calling_.reset();
     state_.settle(*news.call, news.made);
+    if (!state_.refuses(*news.call)) warn_of(*news.call, ChipState::answer_of(*news.call, news.made));
     next_call();
+  }
+  void warn_of(const MemoryCall& call, const Result<bool>& made) const {
+    if (made || call.what != MemoryCall::What::release_window) return;
+    services_->warn(path_, "a window stays until the chip ends: " + made.error().message());
   }
   /// Those that have not begun.
   void refuse_calls(const Error& error) {
     for (auto& waiting : std::exchange(calls_, {})) answer_call(waiting.promise, error);
+  }
+
+  /// Nothing on the chip has to do with a window that is not there yet, so it waits for no other call.
+  caf::typed_response_promise<Result<WindowOffer>> create_window(const WindowCreate& request) {
+    auto promise = make_response_promise<Result<WindowOffer>>();
+    if (state_.refuses(request) || !state_.takes_long(request)) {
+      promise.deliver(state_.create_window(request));
+      return promise;
+    }
+    const caf::response_promise& asked = promise;
+    auto device = state_.device();
+    device->enter(DeviceInUse::Inside::memory);
+    services_->run_apart("troupe-window", [spec = request.spec, device, asker = asked.source(),
+                                           id = asked.id(), path = path_] {
+      Result<WindowOffer> offer(Error(Errc::chip_lost, path + ": the chip ended while a window was made"));
+      if (!device->given_up()) offer = actors::create_window(*device, spec);
+      device->leave(DeviceInUse::Inside::memory);
+      if (asker) asker->enqueue(nullptr, id.response_id(), caf::make_message(std::move(offer)), nullptr);
+    });
+    return promise;
   }
 
   void link(const Callable& callable) {

@@ -1,10 +1,6 @@
 // The part of a chip's state that is not about tasks: memory, windows, what it says about itself.
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <memory>
-#include <system_error>
 #include <utility>
 
 #include "chip_state.hpp"
@@ -15,7 +11,8 @@
 namespace troupe::actors {
 namespace {
 
-/// Up to here a copy is made by the chip's actor itself: it takes less than handing it to a thread.
+/// Up to here a copy, or a window, is made by the chip's actor itself: it takes less than handing it to a
+/// thread.
 constexpr std::uint64_t quick_bytes = 512ULL << 10U;
 /// Giving back an allocation of this size keeps the kernel busy for as long.
 constexpr std::uint64_t large_bytes = 4ULL << 20U;
@@ -69,7 +66,8 @@ std::optional<Error> ChipState::refuses(const MemoryCall& call) const {
 
 bool ChipState::takes_long(const MemoryCall& call) const {
   if (call.moves_bytes()) return call.bytes > quick_bytes;
-  return call.what == MemoryCall::What::free && large_.contains(call.address);
+  if (call.what == MemoryCall::What::release_window) return !quick_windows_.contains(call.address);
+  return large_.contains(call.address);
 }
 
 Result<bool> ChipState::answer_of(const MemoryCall& call, const Result<void>& made) {
@@ -81,6 +79,8 @@ void ChipState::settle(const MemoryCall& call, const Result<void>& made) {
   if (call.moves_bytes() || of_another_life(call.name(), call.incarnation)) return;
   if (!made && made.error() == platform::Errc::busy) {
     busy_.push_back(call);
+  } else if (call.what == MemoryCall::What::release_window) {
+    quick_windows_.erase(call.address);
   } else {
     large_.erase(call.address);
   }
@@ -95,23 +95,17 @@ Result<bool> ChipState::make(const MemoryCall& call) {
 
 std::vector<MemoryCall> ChipState::due_again() { return std::exchange(busy_, {}); }
 
+bool ChipState::takes_long(const WindowCreate& request) const { return request.spec.bytes > quick_bytes; }
+
 Result<WindowOffer> ChipState::create_window(const WindowCreate& request) {
-  if (auto error = of_another_life("window_create", request.incarnation)) return *error;
-  WindowOffer offer;
-  auto window = context().window_create(request.spec, offer.blob);
-  if (!window) return window.error();
-  offer.window = *window;
-  if (offer.blob.fd >= 0) {
-    comm::FileDescriptor memory(::fcntl(offer.blob.fd, F_DUPFD_CLOEXEC, 0));
-    if (!memory.valid()) {
-      (void)context().window_release(*window);
-      return Error(comm::Errc::system, "sharing a window: " + std::generic_category().message(errno),
-                   "too many open files? (ulimit -n)");
-    }
-    offer.blob.fd = memory.get();
-    offer.memory = std::make_shared<const comm::FileDescriptor>(std::move(memory));
-  }
+  if (auto error = refuses(request)) return *error;
+  auto offer = actors::create_window(*device_, request.spec);
+  if (offer) quick_windows_.insert(offer->window);
   return offer;
+}
+
+std::optional<Error> ChipState::refuses(const WindowCreate& request) const {
+  return of_another_life("window_create", request.incarnation);
 }
 
 Result<troupe_window_view> ChipState::import_window(const WindowImport& request) {

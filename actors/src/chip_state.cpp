@@ -101,6 +101,7 @@ void ChipState::forget() {
   failures_.clear();
   busy_.clear();
   large_.clear();
+  quick_windows_.clear();
   links_.clear();
   in_flight_ = 0;
 }

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "device_in_use.hpp"
@@ -103,6 +104,8 @@ class TROUPE_API ChipState {
   Result<bool> make(const MemoryCall& call);
   /// Runs have ended: frees and releases that were too early.
   std::vector<MemoryCall> due_again();
+  std::optional<Error> refuses(const WindowCreate& request) const;
+  bool takes_long(const WindowCreate& request) const;
   Result<WindowOffer> create_window(const WindowCreate& request);
   Result<troupe_window_view> import_window(const WindowImport& request);
   void abort_window(const WindowAbort& request);
@@ -162,6 +165,7 @@ class TROUPE_API ChipState {
   std::deque<TaskKey> failures_;                            ///< the latest; see remember_failure
   std::vector<MemoryCall> busy_;                            ///< to be tried again when runs have ended
   std::unordered_map<std::uint64_t, std::uint64_t> large_;  ///< allocations, by address: their bytes
+  std::unordered_set<std::uint64_t> quick_windows_;         ///< those that were made here
   std::uint64_t completed_ = 0, failed_ = 0;
 
   // Scratch of one launch.

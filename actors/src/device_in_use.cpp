@@ -1,9 +1,15 @@
 #include "device_in_use.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/errc.hpp"
+#include "troupe/comm/file_descriptor.hpp"
 #include "troupe/comm/host_segment.hpp"
 
 namespace troupe::actors {
@@ -81,6 +87,24 @@ MemoryCall MemoryCall::of(const WindowRelease& release) {
 std::string_view MemoryCall::name() const {
   constexpr std::string_view names[] = {"copy_to", "copy_from", "load", "store", "free", "window_release"};
   return names[static_cast<std::size_t>(what)];
+}
+
+Result<WindowOffer> create_window(DeviceInUse& device, const troupe_window_spec& spec) {
+  WindowOffer offer;
+  auto window = device.context.window_create(spec, offer.blob);
+  if (!window) return window.error();
+  offer.window = *window;
+  if (offer.blob.fd < 0) return offer;
+  comm::FileDescriptor memory(::fcntl(offer.blob.fd, F_DUPFD_CLOEXEC, 0));
+  if (!memory.valid()) {
+    const int problem = errno;
+    (void)device.context.window_release(*window);
+    return Error(comm::Errc::system, "sharing a window: " + std::generic_category().message(problem),
+                 "too many open files? (ulimit -n)");
+  }
+  offer.blob.fd = memory.get();
+  offer.memory = std::make_shared<const comm::FileDescriptor>(std::move(memory));
+  return offer;
 }
 
 Result<void> perform(DeviceInUse& device, const MemoryCall& call) {

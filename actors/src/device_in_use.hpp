@@ -69,6 +69,9 @@ struct TROUPE_API MemoryCall {
   std::string_view name() const;
 };
 
+/// Makes a window, here. Takes as long as its memory is large: all of it is there before anybody uses it.
+TROUPE_API Result<WindowOffer> create_window(DeviceInUse& device, const troupe_window_spec& spec);
+
 /// Makes the call, here: in pieces, and no longer than until the device is given up.
 TROUPE_API Result<void> perform(DeviceInUse& device, const MemoryCall& call);
 

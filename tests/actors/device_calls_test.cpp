@@ -1,5 +1,5 @@
-// Calls on a device that take long: large copies, and foreign objects that are linked in. They hold nobody
-// up, and what they touch stays until they have left it.
+// Calls on a device that take long: large copies, large windows, and foreign objects that are linked in. They
+// hold nobody up, and what they touch stays until they have left it.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include "support/random.hpp"
 #include "troupe/actors/messages.hpp"
 #include "troupe/actors/own_actors.hpp"
+#include "troupe/comm/errc.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/testing.hpp"
 
@@ -47,9 +48,10 @@ struct Gate {
     closed.notify_all();
   }
 };
-Gate copies, objects;  // the device's functions are plain ones
+Gate copies, objects, windows;  // the device's functions are plain ones
 
-/// Scripted chips on real threads: a large copy to chip 0 stays in its gate, and so does a foreign object.
+/// Scripted chips on real threads: a large copy to chip 0 stays in its gate, and so do the making of a large
+/// window and a foreign object.
 NodeConfig gated(const platform::ScriptedChip& script, int chips) {
   static const auto scripted = script.api();
   NodeConfig config;
@@ -62,6 +64,11 @@ NodeConfig gated(const platform::ScriptedChip& script, int chips) {
                                 std::uint64_t bytes) {
       if (bytes >= large) copies.pass();
       return scripted.copy_to_device_ctx(context, to, from, bytes);
+    };
+    api.window_create = [](troupe_device_context* context, const troupe_window_spec* spec,
+                           std::uint64_t* window, troupe_window_blob* blob) {
+      if (spec->bytes >= large) windows.pass();
+      return scripted.window_create(context, spec, window, blob);
     };
     api.register_callable = [](troupe_device_context* context, const troupe_callable* callable,
                                std::uint64_t* id) {
@@ -243,6 +250,86 @@ TEST_CASE("a system ends while a copy is on its way") {
   asker.join();
   ends.join();
   CHECK(script.live_contexts() == 0);
+}
+
+namespace {
+
+/// A domain over both chips, with windows that take long to make; ends when it has been formed.
+void form_large(Orchestrator& node) {
+  (void)node.allocate_domain({.chips = {0, 1}, .window = large, .buffers = {{"all", large}}}).get();
+}
+
+std::uint64_t windows_of(const Node& node) {
+  std::uint64_t sum = 0;
+  for (const auto& child : node.status().children) sum += child.windows;
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("while a large window is made its chip runs tasks, and a death does not wait for it") {
+  const auto script = script_of_steps();
+  for (const bool killed : {false, true}) {
+    CAPTURE(killed);
+    {
+      System system(quiet());
+      auto node = system.node(gated(script, 2));
+      node.add_kernel("step");
+      auto x = node.tensor<float>({1});
+      windows.close();
+      auto forming = node.submit(form_large);
+      windows.wait_inside(1);
+      step_on(node, x, 0);
+      CHECK(x.host<float>()[0] == 1.0F);
+      CHECK_FALSE(forming.done());
+      if (killed) {
+        testing::kill(node, 0);
+        while (node.status().children[0].state == "up") std::this_thread::yield();
+        step_on(node, x, 1);
+      }
+      windows.open();
+      CHECK(bool(forming.result()) == !killed);
+      if (killed)
+        CHECK_MESSAGE(forming.result().error().root() == comm::Errc::peer_lost,
+                      render(forming.result().error()));
+      node.run(form_large);
+      for (int i = 0; i < 1'000'000 && windows_of(node) != 0; ++i) std::this_thread::yield();
+      CHECK(windows_of(node) == 0);
+    }
+    CHECK(script.live_contexts() == 0);
+  }
+}
+
+TEST_CASE("large windows and chips that die at any moment: formed or a typed error, and nothing is left") {
+  const auto first = test::first_seed();
+  const auto count = test::seeds(300);
+  std::uint64_t formed = 0;
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 random(seed);
+    Simulation sim({.seed = seed, .chips = 2});
+    auto& node = sim.node();
+    auto run = node.submit(form_large);
+    sim.steps(random() % 40);
+    if (random() % 2 == 0) sim.kill(static_cast<int>(random() % 2));
+    while (sim.steps(1000) > 0) {
+    }
+    const auto ended = run.result();
+    if (ended) ++formed;
+    if (!ended) {
+      const auto root = ended.error().root().code();
+      CHECK_MESSAGE(
+          (ended.error().root() == Errc::chip_lost || ended.error().root() == comm::Errc::peer_lost ||
+           ended.error().root() == Errc::data_lost),
+          render(ended.error()) << root.value);
+    }
+    node.run(form_large);
+    while (sim.steps(1000) > 0) {
+    }
+    CHECK(windows_of(node) == 0);
+    CHECK(sim.script().live_contexts() == 2);
+  }
+  CHECK(formed > 0);
 }
 
 TEST_CASE("an object that is slow to link in holds up its own tasks, and nobody else") {
