@@ -5,8 +5,6 @@
 
 #include "chip_state.hpp"
 #include "troupe/actors/errc.hpp"
-#include "troupe/comm/errc.hpp"
-#include "troupe/comm/file_descriptor.hpp"
 
 namespace troupe::actors {
 namespace {

@@ -1,3 +1,4 @@
+// The life of a chip, and how what was launched comes back.
 #include "chip_state.hpp"
 
 #include <algorithm>
@@ -7,10 +8,6 @@
 
 namespace troupe::actors {
 namespace {
-
-TaskResult answer(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
-  return {request.key, request.ticket, -1, outcome, std::move(error)};
-}
 
 Result<platform::DeviceApi> load(const ChipConfig& config, std::uint32_t incarnation) {
   if (config.device) return config.device(incarnation);
@@ -157,18 +154,6 @@ void ChipState::linked(const ObjectLinked& news, std::vector<TaskResult>& out) {
   links_.erase(news.callable);
 }
 
-std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
-  std::vector<TaskResult> out;
-  if (life_ != Life::ready) {
-    const auto error = wrong_state("run");
-    const auto outcome = life_ == Life::lost ? Outcome::lost : Outcome::failed;
-    for (const auto& request : requests) out.push_back(answer(request, outcome, error));
-    return out;
-  }
-  launch(requests, out);
-  return out;
-}
-
 void ChipState::remember_failure(const TaskKey& key) {
   // A dependent may be on its way while the failure travels the other way; the sender has at most `credit`
   // requests unanswered, so twice as many failures cover every dependent that can still come.
@@ -181,159 +166,6 @@ bool ChipState::follows_failure(const TaskRequest& request) const {
     return key.run == request.key.run &&
            std::binary_search(request.depends.begin(), request.depends.end(), key.task);
   });
-}
-
-/// What keeps a queued request from being launched at all.
-std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t& callable) {
-  if (!request.depends.empty() && follows_failure(request)) {
-    remember_failure(request.key);
-    return answer(request, Outcome::skipped);
-  }
-  auto refuse = [&](Error error) {
-    ++failed_;
-    remember_failure(request.key);
-    if (tracer_) tracer_->refused(*request.body, error);
-    return answer(request, Outcome::failed, std::move(error));
-  };
-  auto id = callable_id(*request.body->callable);
-  if (!id) return refuse(id.error());
-  callable = *id;
-  for (const auto& arg : arguments_of(*request.body, request.key.member).tensors) {
-    const auto buffer = arg.tensor.buffer();
-    if (buffer.arena == 0) {
-      if (buffer.offset != 0 || arg.tensor.bytes() == 0) continue;
-      return refuse(
-          {Errc::bad_argument, "a tensor argument has no memory",
-           "a run's intermediates lie in an arena of 256 MiB: is that more than ulimit -v or -f allows?"});
-    }
-    if (buffer.arena != device_arena(identity_.index)) {
-      return refuse({Errc::bad_argument, "a tensor argument lives on another chip",
-                     "run the task where its data is, or copy the data first"});
-    }
-    if (!of_life(buffer.generation, identity_.incarnation)) {
-      return refuse({Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
-    }
-  }
-  return std::nullopt;
-}
-
-/// What can go now: first what is queued, then what has just come. The rest of that is queued.
-void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
-  batch_.clear();
-  batch_callables_.clear();
-  auto take = [&](TaskRequest& request) {
-    if (in_flight_ + batch_.size() >= config_.credit || must_link(*request.body->callable)) return false;
-    std::uint64_t callable = 0;
-    if (auto refusal = prepare(request, callable)) {
-      out.push_back(*std::move(refusal));
-    } else {
-      batch_callables_.push_back(callable);
-      batch_.push_back(std::move(request));
-    }
-    return true;
-  };
-  while (!queued_.empty() && take(queued_.front())) queued_.pop_front();
-  auto next = fresh.begin();
-  while (queued_.empty() && next != fresh.end() && take(*next)) ++next;
-  queued_.insert(queued_.end(), std::make_move_iterator(next), std::make_move_iterator(fresh.end()));
-}
-
-/// Runs that have not ended and that the request follows: mostly the latest.
-std::uint32_t ChipState::add_depends(const TaskRequest& request) {
-  const auto before = depends_.size();
-  for (std::size_t i = flights_.size(); depends_.size() - before < request.depends.size() && i-- > 0;) {
-    const auto& flight = flights_[i];
-    if (flight.ended || flight.key.run != request.key.run) continue;
-    if (!std::binary_search(request.depends.begin(), request.depends.end(), flight.key.task)) continue;
-    depends_.push_back(first_ + i);
-  }
-  return static_cast<std::uint32_t>(depends_.size() - before);
-}
-
-void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
-  if (life_ != Life::ready) return;
-  gather(fresh, out);
-  if (batch_.empty()) return;
-  runs_.clear();
-  tensors_.clear();
-  depends_.clear();
-  // The argument arrays get their final size before pointers are taken.
-  const auto before = flights_.size();
-  std::size_t tensor_count = 0, depends_count = 0, take = 0;
-  for (std::size_t i = 0; i < batch_.size(); ++i) {
-    tensor_count += arguments_of(*batch_[i].body, batch_[i].key.member).tensors.size();
-    depends_count += std::min(batch_[i].depends.size(), before + i);
-  }
-  tensors_.reserve(tensor_count);
-  depends_.reserve(depends_count);
-  runs_.reserve(batch_.size());
-  for (auto& request : batch_) {
-    const auto& body = *request.body;
-    const auto& args = arguments_of(body, request.key.member);
-    troupe_run run{};
-    run.correlation = first_ + flights_.size();
-    run.callable = batch_callables_[take];
-    run.tensors = tensors_.data() + tensors_.size();
-    run.tensor_count = static_cast<std::uint32_t>(args.tensors.size());
-    for (const auto& arg : args.tensors) {
-      const auto& tensor = arg.tensor;
-      troupe_tensor_arg& slot = tensors_.emplace_back();
-      slot.buffer = tensor.buffer().offset;
-      slot.buffer_bytes = tensor.buffer_bytes();
-      // A tensor without an element type has no elements either.
-      slot.start_offset = tensor.byte_offset() / std::max<std::size_t>(tensor.element_bytes(), 1);
-      slot.ndims = static_cast<std::uint32_t>(tensor.dims());
-      for (std::size_t i = 0; i < tensor.dims(); ++i) {
-        slot.shape[i] = tensor.extent(i);
-        slot.strides[i] = tensor.stride(i);
-      }
-      slot.dtype = static_cast<std::uint8_t>(tensor.dtype());
-      slot.tag = static_cast<std::uint8_t>(arg.tag);
-      slot.address_space = tensor.buffer().arena == 0 ? TROUPE_SPACE_HOST : TROUPE_SPACE_DEVICE;
-    }
-    run.scalars = args.scalars.data();
-    run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
-    run.depends_on = depends_.data() + depends_.size();
-    run.depends_count = add_depends(request);
-    if (body.extras) {
-      run.blocks = body.extras->blocks;
-      if (body.extras->config) {
-        run.block_dim = static_cast<std::uint32_t>(body.extras->config->block_dim);
-        run.control_threads = static_cast<std::uint32_t>(body.extras->config->aicpu_thread_num);
-        if (body.extras->config->enable_profiling) run.flags |= TROUPE_RUN_PROFILE;
-        if (body.extras->config->enable_dump_tensor) run.flags |= TROUPE_RUN_DUMP;
-      }
-    }
-    if (tracer_) {
-      run.flags |= TROUPE_RUN_PROFILE;
-      if (tracer_->dumps()) run.flags |= TROUPE_RUN_DUMP;
-      tracer_->launched(run.correlation, body, request.key);
-    }
-    runs_.push_back(run);
-    flights_.push_back({request.key, request.ticket, std::move(request.body), false, false, first_});
-    ++take;
-  }
-  // What the oldest unfinished run may name is not settled: it has not looked yet how that ended.
-  auto launched = context().launch(runs_, flights_.front().names_from);
-  if (launched) {
-    in_flight_ += static_cast<std::uint32_t>(take);
-    batch_.clear();
-    return;
-  }
-  for (auto i = batch_.size(); i-- > 0; flights_.pop_back()) batch_[i].body = std::move(flights_.back().body);
-  if (launched.error() == platform::Errc::queue_full && in_flight_ > 0) {
-    // The device is fuller than its credit says; completions will bring us back here.
-    for (auto i = batch_.size(); i-- > 0;) queued_.push_front(std::move(batch_[i]));
-    batch_.clear();
-    return;
-  }
-  if (launched.error() == platform::Errc::lost) life_ = Life::lost;
-  for (const auto& request : batch_) {
-    remember_failure(request.key);
-    ++failed_;
-    out.push_back(answer(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, launched.error()));
-  }
-  batch_.clear();
 }
 
 TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {

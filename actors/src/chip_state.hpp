@@ -139,6 +139,9 @@ class TROUPE_API ChipState {
     launch(none, out);
   }
   void launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
+  void add_run(TaskRequest& request, std::uint64_t callable);
+  void configure(troupe_run& run, const TaskBody& body) const;
+  void take_back(const Error& reason, std::vector<TaskResult>& out);
   TaskResult finish(Flight& flight, const DeviceDone::One& end);
   void remember_failure(const TaskKey& key);
   bool follows_failure(const TaskRequest& request) const;
@@ -176,6 +179,10 @@ class TROUPE_API ChipState {
   std::vector<std::uint64_t> depends_;
 };
 
+/// What is answered to a request that has not been launched.
+inline TaskResult answer(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
+  return {request.key, request.ticket, -1, outcome, std::move(error)};
+}
 /// The arguments of a member of a task.
 inline const Arguments& arguments_of(const TaskBody& body, std::uint32_t member) {
   return body.extras && !body.extras->members.empty() ? body.extras->members[member] : body.args;
