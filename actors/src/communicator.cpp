@@ -93,6 +93,9 @@ class CommunicatorActor : public Communicator::base {
     }
     if (!effects.warning.empty()) services_->warn(path_, effects.warning);
     if (effects.formed) {
+      if (*effects.formed) {
+        services_->debug(path_, [&] { return "formed over " + std::to_string(members_.size()) + " chips"; });
+      }
       if (const auto& recorder = services_->recorder(); recorder && *effects.formed) {
         formed_at_ = recorder->now();
       }

@@ -47,6 +47,12 @@ class Services : public std::enable_shared_from_this<Services> {
 
   void log(int level, std::string_view path, std::string_view text) const;
   void warn(std::string_view path, std::string_view text) const { log(2, path, text); }
+  void inform(std::string_view path, std::string_view text) const { log(3, path, text); }
+  /// What happens often: `text()` is asked only when somebody wants to read it.
+  template <class Text>
+  void debug(std::string_view path, const Text& text) const {
+    if (log_level_ >= 4) log(4, path, text());
+  }
 
   /// Runs `work` on a thread that may block, once; here and now when the host has no threads.
   void run_blocking(const char* name, std::function<void()> work);

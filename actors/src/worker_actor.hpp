@@ -103,6 +103,7 @@ class WorkerActor : public Worker::base {
   std::int32_t add_child(const ExecutorConfig& config);
   void spawn_child(std::int32_t index);
   void bring_up(std::int32_t index);
+  void all_up();
   void child_up(std::int32_t index, std::uint32_t incarnation, std::uint32_t credit);
   void child_failed(std::int32_t index, std::uint32_t incarnation, const Error& error);
   void child_down(const caf::down_msg& down);

@@ -99,13 +99,27 @@ caf::typed_response_promise<Result<bool>> WorkerActor::start_all() {
     give_up_start(refusal->error, refusal->chip);
     return promise;
   }
-  if (starting_ == 0) {
-    life_ = Life::up;
-    promise.deliver(Result<bool>(true));
-  }
+  if (starting_ == 0) all_up();
   // All together: a collective bring-up needs every chip there.
   for (std::size_t i = 0; i < children_.size(); ++i) bring_up(static_cast<std::int32_t>(i));
   return promise;
+}
+
+void WorkerActor::all_up() {
+  life_ = Life::up;
+  std::size_t counts[3] = {};
+  for (const auto& it : children_) ++counts[static_cast<std::size_t>(it.kind)];
+  std::string text;
+  const auto count = [&](ExecutorKind kind, const char* what) {
+    const auto n = counts[static_cast<std::size_t>(kind)];
+    if (n == 0) return;
+    text += (text.empty() ? " with " : ", ") + std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+  };
+  count(ExecutorKind::chip, "chip");
+  count(ExecutorKind::worker, "node");
+  count(ExecutorKind::sub_worker, "sub-worker");
+  services_->inform(shared_->path, "up" + text);
+  start_promise_.deliver(Result<bool>(true));
 }
 
 void WorkerActor::child_up(std::int32_t index, std::uint32_t life, std::uint32_t credit) {
@@ -122,9 +136,10 @@ void WorkerActor::child_up(std::int32_t index, std::uint32_t life, std::uint32_t
     asked->second.deliver(Result<bool>(true));
     resetting_.erase(asked);
   }
-  if (life_ == Life::starting && --starting_ == 0) {
-    life_ = Life::up;
-    start_promise_.deliver(Result<bool>(true));
+  if (life_ == Life::starting) {
+    if (--starting_ == 0) all_up();
+  } else {
+    services_->inform(shared_->path, it.name + (life == 0 ? " is up" : " is up again"));
   }
   try_domains();
   move();

@@ -155,6 +155,7 @@ void WorkerActor::stopped() {
     route(
         placement_.down(static_cast<std::int32_t>(i), Error(Errc::shut_down, shared_->path + " went down")));
   }
+  services_->inform(shared_->path, "down");
   stop_promise_.deliver(true);
   quit();
 }

@@ -4,6 +4,19 @@
 #include "worker_actor.hpp"
 
 namespace troupe::actors {
+namespace {
+
+std::string title(RunId id, const std::string& name) {
+  return "run " + std::to_string(id) + " \"" + name + "\"";
+}
+
+std::string how_it_ended(const std::optional<RunReport>& report) {
+  if (!report) return " was ended from outside";
+  if (report->error) return " has failed: " + report->error->message();
+  return " has ended, tasks: " + std::to_string(report->tasks);
+}
+
+}  // namespace
 
 caf::typed_response_promise<Result<RunOpened>> WorkerActor::open(OpenRun& request) {
   auto promise = make_response_promise<Result<RunOpened>>();
@@ -92,6 +105,7 @@ void WorkerActor::start(Waiting waiting) {
   } else if (request.program) {
     start_plain(system(), shared_, id, run, request.program);
   }
+  services_->debug(shared_->path, [&] { return title(id, active.name) + " begins"; });
   runs_.emplace(id, std::move(active));
   if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(RunOpened{id, run}));
 }
@@ -102,6 +116,7 @@ void WorkerActor::run_closed(RunId id) {
   auto over = std::move(known->second);
   runs_.erase(known);
   const auto report = over.outcome->get();
+  services_->debug(shared_->path, [&] { return title(id, over.name) + how_it_ended(report); });
   if (!report || report->error) {
     // Nothing of a run that ended as it should is left; of one that was killed there may be.
     std::vector<std::int32_t> holders;

@@ -102,6 +102,36 @@ TEST_CASE("the log keeps to its level, and goes to a file with the time when one
   CHECK_MESSAGE(text.find("Z troupe warning: node0: chip0 is restarted: ") != std::string::npos, text);
 }
 
+TEST_CASE("the log says who comes and goes at info, and which runs and domains at debug") {
+  for (const int level : {3, 4}) {
+    CAPTURE(level);
+    Log log;
+    {
+      SystemConfig config;
+      config.log_level = level;
+      config.log = log.sink();
+      System system(config);
+      auto node = system.node(scripted(2, counting()));
+      auto x = node.tensor<float>({1});
+      node.add_kernel("increment");
+      node.run({.name = "three"}, increments, x, 3);
+      CHECK_THROWS_AS(node.run({.name = "bad"}, [](Orchestrator& n) { n.submit("nobody"); }), Error);
+      node.run([](Orchestrator& n) {
+        (void)n.allocate_domain({.chips = {0, 1}, .buffers = {{"all", 64}}}).get();
+      });
+      node.chip(1).reset();
+    }
+    CAPTURE(log.lines);
+    CHECK(log.has("3 node0: up with 2 chips, 1 sub-worker\n"));
+    CHECK(log.has("3 node0: chip1 is up again\n"));
+    CHECK(log.has("3 node0: down\n"));
+    CHECK(log.has("4 node0: run 1 \"three\" begins\n4 node0: run 1 \"three\" has ended, tasks: 3\n") ==
+          (level == 4));
+    CHECK(log.has("4 node0: run 2 \"bad\" has failed: ") == (level == 4));
+    CHECK(log.has("4 node0/domain1: formed over 2 chips\n") == (level == 4));
+  }
+}
+
 TEST_CASE("a thousand chips, one task each, on the threads of a small machine: none is given up") {
   SystemConfig config;
   config.threads = 2;
