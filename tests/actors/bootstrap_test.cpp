@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "bootstrap_plan.hpp"
+#include "support/error_of.hpp"
 #include "support/shared_name.hpp"
 #include "troupe/comm/host_segment.hpp"
 #include "troupe/testing.hpp"
@@ -11,6 +12,7 @@
 using namespace troupe;
 using actors::BootstrapPlan;
 using actors::Errc;
+using test::error_of;
 using testing::Simulation;
 using testing::SimulationOptions;
 
@@ -36,15 +38,6 @@ void add_kernels(Simulation& sim) {
     for (std::size_t i = 0; i < to.size(); ++i) to[i] = 2 * from[i];
   });
   sim.kernel("look", [](auto&) {});
-}
-
-std::optional<Error> error_of(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
 }
 
 std::span<float> floats(const comm::HostSegment& segment) {

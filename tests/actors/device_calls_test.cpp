@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/error_of.hpp"
 #include "support/random.hpp"
 #include "troupe/actors/messages.hpp"
 #include "troupe/actors/own_actors.hpp"
@@ -20,6 +21,7 @@ using actors::ChipAccess;
 using actors::ChipOf;
 using actors::DeviceCopy;
 using actors::Errc;
+using test::error_of;
 using testing::Simulation;
 
 namespace {
@@ -95,15 +97,6 @@ platform::ScriptedChip script_of_steps() {
 
 void step_on(Node& node, Tensor x, int chip) {
   node.run([chip](Orchestrator& n, Tensor a) { n.submit("step", inout(a), on_chip(chip)); }, std::move(x));
-}
-
-std::optional<Error> error_of(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
 }
 
 /// Who asks for copies without waiting: an actor, so that nobody steps for it. It lets go of its memory when

@@ -5,12 +5,14 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "support/error_of.hpp"
 #include "troupe/platform/manual_host.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
 using namespace std::chrono_literals;
 using actors::Errc;
+using test::error_of;
 using testing::Simulation;
 
 namespace {
@@ -20,15 +22,6 @@ void add_kernels(Simulation& sim) {
   sim.kernel("stuck", [](auto& call) { call.hangs(); });
   sim.kernel("slow", [](auto& call) { call.takes(10'000'000'000); });
   sim.kernel("increment", [](auto& call) { call.template tensor<float>(0)[0] += 1; });
-}
-
-std::optional<Error> error_of(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
 }
 
 void look_on_0(Orchestrator& n, Tensor x) { n.submit("look", in(x), on_chip(0)); }

@@ -1,23 +1,16 @@
 // Who supervises whom, up to the top.
 #include <doctest/doctest.h>
 
+#include "support/error_of.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
 using namespace std::chrono_literals;
 using actors::Errc;
+using test::error_of;
 using testing::Simulation;
 
 namespace {
-
-std::optional<Error> error_of(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
 
 void step_on_any(Orchestrator& n, Tensor x) { n.submit("step", in(x)); }
 void on_a_node(Orchestrator& n, Tensor x) { n.submit(step_on_any, in(x)); }
