@@ -178,7 +178,8 @@ void MeetingHub::give_up(Errc why) {
   if (ended()) return;
   if (why == Errc::aborted) return fail(why, terms_.rank, name(terms_.rank) + " aborted the communicator");
   if (trouble_) return fail(static_cast<Errc>(trouble_->code().value), terms_.rank, trouble_->message());
-  const RankSet missing = all_ranks(terms_.ranks) & ~seated(Progress::seated);
+  // Whoever gives up is here, whether or not its own messages have come round to it yet.
+  const RankSet missing = all_ranks(terms_.ranks) & ~(seated(Progress::seated) | rank_bit(terms_.rank));
   if (missing != 0)
     return fail(Errc::deadline, terms_.rank, "rank " + render_ranks(missing) + " did not join in time");
   const Progress wanted = stage_ == Stage::collecting ? Progress::offered : Progress::imported;

@@ -122,6 +122,15 @@ TEST_CASE("the deadline of the hub lists the missing for everybody") {
   CHECK(code_of(meeting.member(1)) == Errc::deadline);
 }
 
+TEST_CASE("a rank that gives up before its own messages have come round does not miss itself") {
+  FakeMeeting meeting(group(4));
+  meeting.member(0).start();
+  meeting.member(2).start();
+  meeting.hub->give_up(Errc::deadline);  // nothing has been delivered; the hub is with rank 0
+  meeting.settle();
+  CHECK(meeting.member(0).error()->message() == "rank 1, 2 and 3 did not join in time");
+}
+
 TEST_CASE("a member whose own deadline comes first knows who is missing and may come again") {
   FakeMeeting meeting(group(4));
   for (const std::size_t i : {0U, 1U, 2U}) meeting.member(i).start();
