@@ -93,6 +93,8 @@ function(troupe_floor name)
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endfunction()
 
+# Never with a path of this checkout as a definition of the whole program: no object of it would be found in a
+# compiler cache that another checkout filled. tests/support/built.hpp tells a test where things are.
 # TIMEOUT is per test case, in seconds, and generous: it ends a hang, it does not measure.
 function(troupe_tests name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
@@ -102,12 +104,10 @@ function(troupe_tests name)
   if(NOT arg_LABELS)
     set(arg_LABELS ${name})
   endif()
-  find_package(doctest REQUIRED)
   include("${doctest_DIR}/doctest.cmake")
   set(target troupe_${name}_tests)
-  add_executable(${target} ${arg_SOURCES} "${PROJECT_SOURCE_DIR}/tests/support/doctest_main.cpp")
-  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-  target_link_libraries(${target} PRIVATE ${arg_LINKS} doctest::doctest troupe_warnings Threads::Threads)
+  add_executable(${target} ${arg_SOURCES})
+  target_link_libraries(${target} PRIVATE ${arg_LINKS} troupe_test_support troupe_warnings Threads::Threads)
   doctest_discover_tests(${target} TEST_PREFIX "${name}: "
     PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" ENVIRONMENT "${TROUPE_TEST_ENVIRONMENT}")
 endfunction()

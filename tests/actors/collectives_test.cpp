@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/collective_golden.hpp"
+#include "support/built.hpp"
 #include "troupe/troupe.hpp"
 
 using namespace troupe;
@@ -20,7 +21,7 @@ TEST_CASE("the shipped all_reduce runs as a group task on simulated chips and gi
   config.platform = "a2a3sim";
   config.chips = static_cast<int>(ranks);
   auto node = system.node(config);
-  node.load(TROUPE_MODULES "/libtroupe_collectives.so");
+  node.load(tests::built("modules/libtroupe_collectives.so"));
   std::vector<Tensor> ins, outs;
   for (std::uint64_t round = 0; round < rounds; ++round) {
     for (std::uint32_t rank = 0; rank < ranks; ++rank) {

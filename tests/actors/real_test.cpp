@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "support/built.hpp"
 #include "support/random.hpp"
 #include "support/shared_name.hpp"
 #include "troupe/comm/errc.hpp"
@@ -63,7 +64,7 @@ namespace {
 /// `grace`: how long a kernel may take to notice an abort before it counts as stuck.
 NodeConfig sims(int chips, std::chrono::milliseconds grace = 20ms) {
   NodeConfig config;
-  config.platform = TROUPE_TEST_SIM;
+  config.platform = tests::built("lib/libtroupe_a2a3sim.so");
   config.chips = chips;
   config.abort_grace = grace;
   config.restart = {1000, 1s};

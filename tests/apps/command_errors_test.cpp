@@ -12,6 +12,7 @@
 #include <string>
 
 #include "apps/troupe_process.hpp"
+#include "support/built.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {
@@ -21,7 +22,7 @@ using troupe::test::shell;
 using troupe::test::TemporaryFolder;
 using troupe::test::troupe_command;
 
-const std::string module = TROUPE_TEST_MODULE;
+const std::string module = troupe::tests::built("lib/libtroupe_test_module.so");
 
 std::size_t lines(const std::string& text) {
   return static_cast<std::size_t>(std::ranges::count(text, '\n'));
@@ -132,7 +133,7 @@ TEST_CASE("a device that is named as a file stays a device") {
 
 TEST_CASE("every command tells when its output cannot be written") {
   for (const char* command : {"list", "devices", "version", "--help", "run heat --help", "scenes --list"}) {
-    const auto done = shell(std::string(TROUPE_TEST_COMMAND) + " " + command + " 2>&1 > /dev/full");
+    const auto done = shell(troupe::tests::built("bin/troupe") + " " + command + " 2>&1 > /dev/full");
     CAPTURE(command);
     CHECK(done.exit == 3);
     CHECK(has(done.output, "standard output cannot be written"));
@@ -142,7 +143,7 @@ TEST_CASE("every command tells when its output cannot be written") {
 TEST_CASE("files that may not grow as large as they would have to are told, not died of") {
   const TemporaryFolder folder;
   const std::string trace = folder / "t.json",
-                    limited = "ulimit -f 1; exec " + std::string(TROUPE_TEST_COMMAND);
+                    limited = "ulimit -f 1; exec " + troupe::tests::built("bin/troupe");
   REQUIRE(troupe_command("run hello --trace " + trace).exit == 0);
   const auto page = shell(limited + " trace html " + trace + " 2>&1 >" + (folder / "page.html"));
   CHECK(page.exit == 3);
@@ -180,7 +181,8 @@ std::string on_a_terminal(const std::string& command, const std::string& until =
 
 TEST_CASE("on a terminal one line shows how far a run is, and Ctrl-C ends the run") {
   const std::string shown = on_a_terminal(
-      std::string("env TERM=xterm ") + TROUPE_TEST_COMMAND + " run " + module + ":endless", " running, ");
+      std::string("env TERM=xterm ") + troupe::tests::built("bin/troupe") + " run " + module + ":endless",
+      " running, ");
   CAPTURE(shown);
   CHECK(has(shown, "\r\033[Kendless: "));
   CHECK(has(shown, "\r\033[Kcancelling endless"));
@@ -189,17 +191,17 @@ TEST_CASE("on a terminal one line shows how far a run is, and Ctrl-C ends the ru
 }
 
 TEST_CASE("a narrow terminal gets as much of the line as fits") {
-  const std::string shown =
-      on_a_terminal(std::string("env TERM=xterm ") + TROUPE_TEST_COMMAND + " run " + module + ":endless",
-                    "\r\033[Kendless: ", 12);
+  const std::string shown = on_a_terminal(
+      std::string("env TERM=xterm ") + troupe::tests::built("bin/troupe") + " run " + module + ":endless",
+      "\r\033[Kendless: ", 12);
   CAPTURE(shown);
   CHECK(has(shown, "\r\033[Kendless: "));
   CHECK_FALSE(has(shown, "done, "));
 }
 
 TEST_CASE("a terminal that cannot write over a line gets no progress") {
-  const std::string shown = on_a_terminal(std::string("env TERM=dumb ") + TROUPE_TEST_COMMAND + " run " +
-                                          module + ":endless --timeout 1");
+  const std::string shown = on_a_terminal(std::string("env TERM=dumb ") + troupe::tests::built("bin/troupe") +
+                                          " run " + module + ":endless --timeout 1");
   CAPTURE(shown);
   CHECK(has(shown, "exit 124"));
   CHECK_FALSE(has(shown, "\033["));
@@ -207,7 +209,7 @@ TEST_CASE("a terminal that cannot write over a line gets no progress") {
 
 TEST_CASE("where standard error is no terminal nothing is written over") {
   const std::string shown =
-      on_a_terminal(std::string("sh -c '") + TROUPE_TEST_COMMAND + " run hello 2>&1 | cat'");
+      on_a_terminal(std::string("sh -c '") + troupe::tests::built("bin/troupe") + " run hello 2>&1 | cat'");
   CAPTURE(shown);
   CHECK(has(shown, "hello: 2 tasks"));
   CHECK_FALSE(has(shown, "\033["));

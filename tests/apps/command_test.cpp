@@ -15,6 +15,7 @@
 
 #include "apps/troupe_process.hpp"
 #include "examples/catalogue.hpp"
+#include "support/built.hpp"
 #include "support/temporary_folder.hpp"
 #include "trace/read.hpp"
 
@@ -60,7 +61,7 @@ TEST_CASE("parameters, chips and repeated runs are as asked for") {
 }
 
 TEST_CASE("a program of a shared object runs by its file's name") {
-  const std::string module = TROUPE_TEST_MODULE;
+  const std::string module = troupe::tests::built("lib/libtroupe_test_module.so");
   CHECK(troupe_command("run " + module + ":answer --param 0=42").output.find("the answer is 42") !=
         std::string::npos);
   const auto several = troupe_command("run " + module);
@@ -73,7 +74,7 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
   const TemporaryFolder folder;
   std::ofstream(folder / "text.so") << "this is no library";
   REQUIRE(mkfifo(std::string(folder / "pipe").c_str(), 0600) == 0);
-  const std::string module = TROUPE_TEST_MODULE;
+  const std::string module = troupe::tests::built("lib/libtroupe_test_module.so");
   struct Wrong {
     std::string arguments;
     int exit;
@@ -181,8 +182,8 @@ struct UnderWay {
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
     posix_spawn_file_actions_addclose(&actions, ends[0]);
-    std::vector<std::string> words = {TROUPE_TEST_COMMAND, "run",
-                                      std::string(TROUPE_TEST_MODULE) + ":" + name};
+    std::vector<std::string> words = {troupe::tests::built("bin/troupe"), "run",
+                                      troupe::tests::built("lib/libtroupe_test_module.so") + ":" + name};
     words.insert(words.end(), options.begin(), options.end());
     std::vector<char*> arguments;
     for (auto& word : words) arguments.push_back(word.data());
@@ -251,7 +252,8 @@ TEST_CASE("Ctrl-C of a pod says which node has what") {
 }
 
 TEST_CASE("a run that does not end within its --timeout is cancelled, and says what it waits for") {
-  const auto done = troupe_command("run " + std::string(TROUPE_TEST_MODULE) + ":turns --timeout 1");
+  const auto done =
+      troupe_command("run " + troupe::tests::built("lib/libtroupe_test_module.so") + ":turns --timeout 1");
   CAPTURE(done.output);
   CHECK(done.exit == 124);
   CHECK(has(done.output, "turns did not end in time; it waits for:"));
@@ -287,7 +289,9 @@ TEST_CASE("the time that a kernel waited for a flag is in the trace") {
   const TemporaryFolder folder;
   const std::string file = folder / "t.json";
   // It waits in vain, which takes as long as it takes to find that out: never nothing.
-  REQUIRE(troupe_command("run " + std::string(TROUPE_TEST_MODULE) + ":lonely --trace " + file).exit == 1);
+  REQUIRE(troupe_command("run " + troupe::tests::built("lib/libtroupe_test_module.so") + ":lonely --trace " +
+                         file)
+              .exit == 1);
   const auto trace = troupe::apps::read_trace_file(file).value();
   const auto kernel = std::ranges::find_if(trace.spans, [&](const auto& span) {
     return span.kind == troupe::actors::SpanKind::aiv && trace.text(span.name) == "wait_for_partner";

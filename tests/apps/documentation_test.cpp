@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "command/cli.hpp"
+#include "support/built.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path root = TROUPE_SOURCE_DIR;
+const fs::path root = troupe::tests::in_sources();
 
 std::string read(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -271,7 +272,7 @@ TEST_CASE("nothing that users call is missing in the reference") {
 TEST_CASE("the commands that the pages show work, in the order in which they stand there") {
   std::vector<fs::path> pages = {root / "docs/tracing.md"};
   for (const auto& entry : fs::directory_iterator(root / "docs/examples")) pages.push_back(entry.path());
-  const std::string bin = fs::path(TROUPE_TEST_COMMAND).parent_path().string();
+  const std::string bin = fs::path(troupe::tests::built("bin/troupe")).parent_path().string();
   std::size_t checked = 0;
   for (const auto& page : pages) {
     const troupe::test::TemporaryFolder folder;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "apps/troupe_process.hpp"
+#include "support/built.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {
@@ -20,7 +21,7 @@ using troupe::test::ShellResult;
 using troupe::test::TemporaryFolder;
 using troupe::test::troupe_command;
 
-const std::string module = TROUPE_TEST_SCENES_MODULE;
+const std::string module = troupe::tests::built("lib/libtroupe_test_scenes_module.so");
 
 ShellResult scenes(const std::string& arguments) { return troupe_command("scenes " + arguments); }
 
@@ -35,7 +36,8 @@ TEST_CASE("scenes of a module are played on both platforms, each with its progre
 }
 
 TEST_CASE("modules, programs of scenes and options may be mixed") {
-  const auto listed = scenes(module + " " + TROUPE_TEST_SCENE_PROGRAM + " --list --platform a5sim");
+  const auto listed =
+      scenes(module + " " + troupe::tests::built("bin/troupe_scenes") + " --list --platform a5sim");
   CAPTURE(listed.output);
   CHECK(listed.exit == 0);
   CHECK(has(listed.output, "a5sim::treble::right"));
@@ -58,7 +60,7 @@ TEST_CASE("what is no module with scenes, and what does not exist, is a sentence
     int exit;
     std::string says;
   };
-  for (const auto& wrong : {Wrong{TROUPE_TEST_MODULE, 3, "TROUPE_SCENES"},
+  for (const auto& wrong : {Wrong{troupe::tests::built("lib/libtroupe_test_module.so"), 3, "TROUPE_SCENES"},
                             {"./no_such_module.so", 3, "no_such_module.so"},
                             {"/no/such/program", 3, "cannot run"},
                             {module + " --platform no_such_chip", 3, "no_such_chip"},
@@ -78,7 +80,7 @@ TEST_CASE("Ctrl-C, SIGTERM and kill -9 of the command end the scenes too") {
     const std::string pipe = folder / "alive";
     REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
     REQUIRE(setenv("TROUPE_TEST_PIPE", pipe.c_str(), 1) == 0);
-    std::string command = TROUPE_TEST_COMMAND;
+    std::string command = troupe::tests::built("bin/troupe");
     std::string words[] = {command,      "scenes",  module,     "--case", "endless",
                            "--platform", "a2a3sim", "--manual", "only"};
     std::vector<char*> arguments;

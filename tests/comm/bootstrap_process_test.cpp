@@ -11,6 +11,7 @@
 #include "comm/child_process.hpp"
 #include "comm/leaks.hpp"
 #include "comm/windows/ranks.hpp"
+#include "support/built.hpp"
 #include "troupe/comm/bootstrap_channel.hpp"
 #include "troupe/comm/errc.hpp"
 
@@ -18,7 +19,7 @@ namespace troupe::comm::test {
 namespace {
 
 ChildProcess start(std::vector<std::string> arguments, const std::vector<int>& inherited = {}) {
-  return ChildProcess(TROUPE_RANK_PROCESS, std::move(arguments), inherited);
+  return ChildProcess(tests::built("bin/troupe_comm_rank_process"), std::move(arguments), inherited);
 }
 
 struct Child {

@@ -10,6 +10,7 @@
 
 #include "comm/collective_golden.hpp"
 #include "comm/windows/ranks.hpp"
+#include "support/built.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
 #include "troupe/runtime/module.hpp"
 
@@ -23,7 +24,7 @@ constexpr std::uint64_t window_bytes = workspace_bytes + (std::uint64_t{1} << 19
 
 const runtime::Module& collectives_module() {
   static const runtime::Module module =
-      runtime::Module::open(TROUPE_MODULES "/libtroupe_collectives.so").value();
+      runtime::Module::open(tests::built("modules/libtroupe_collectives.so")).value();
   return module;
 }
 
@@ -247,7 +248,8 @@ TEST_CASE("kernels refuse what cannot be, in words, and wait for nobody") {
 }
 
 TEST_CASE("the foreign allreduce adds the inputs of all ranks, beginning at the root") {
-  void* object = ::dlopen(TROUPE_MODULES "/libtroupe_allreduce_entry.so", RTLD_NOW | RTLD_LOCAL);
+  void* object =
+      ::dlopen(tests::built("modules/libtroupe_allreduce_entry.so").c_str(), RTLD_NOW | RTLD_LOCAL);
   REQUIRE(object != nullptr);
   auto* entry = reinterpret_cast<void (*)(std::int64_t*)>(::dlsym(object, "kernel_entry"));
   REQUIRE((entry != nullptr));

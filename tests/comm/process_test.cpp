@@ -10,6 +10,7 @@
 #include "comm/collective_golden.hpp"
 #include "comm/leaks.hpp"
 #include "comm/windows/ranks.hpp"
+#include "support/built.hpp"
 
 namespace troupe::comm::test {
 namespace {
@@ -19,7 +20,7 @@ std::vector<ChildProcess> start(std::uint32_t ranks, int rounds, std::uint32_t v
   std::vector<ChildProcess> processes;
   for (std::uint32_t rank = 0; rank < ranks; ++rank) {
     processes.emplace_back(
-        TROUPE_RANK_PROCESS,
+        tests::built("bin/troupe_comm_rank_process"),
         std::vector<std::string>{"reduce", meeting(tag), std::to_string(rank), std::to_string(ranks),
                                  std::to_string(rounds), std::to_string(rank == victim ? die : -1),
                                  std::to_string(say)});

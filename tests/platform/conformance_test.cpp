@@ -9,6 +9,7 @@
 
 #include "platform/meddler.hpp"
 #include "platform/plugins/conformance_script.hpp"
+#include "support/built.hpp"
 #include "troupe/platform/child_processes.hpp"
 #include "troupe/platform/device_library.hpp"
 
@@ -40,9 +41,7 @@ conformance::Finding check(const char* name, const platform::DeviceApi& api,
 }
 
 std::string sim_library(const char* name) {
-  const std::string both = TROUPE_TEST_SIM_PLATFORMS;
-  const auto colon = both.find(':');
-  return std::string(name) == "a2a3sim" ? both.substr(0, colon) : both.substr(colon + 1);
+  return tests::built(std::string("lib/libtroupe_") + name + ".so");
 }
 
 // One function for each way in which a completion can be wrong, besides those that are never told of.
@@ -106,7 +105,7 @@ TEST_CASE("whatever is wrong with a completion is noticed, whichever rule runs")
 
 TEST_CASE("the rule for kernels from bytes fails on a platform that does not look at their signature") {
   conformance::Materials materials;
-  std::ifstream file(TROUPE_TEST_FOREIGN_ADD, std::ios::binary);
+  std::ifstream file(tests::built("tests/platform/sim/foreign/add.so"), std::ios::binary);
   materials.foreign.assign(std::istreambuf_iterator<char>(file), {});
   REQUIRE(!materials.foreign.empty());
   auto api = platform::DeviceLibrary::open(sim_library("a2a3sim")).value().api();
@@ -125,7 +124,7 @@ TEST_CASE("the rule for kernels from bytes fails on a platform that does not loo
 
 TEST_CASE("the conformance program takes the suite's kernels from a module, and says what it cannot load") {
   const auto run = [](std::vector<std::string> words) {
-    words.insert(words.begin(), {TROUPE_TEST_CONFORMANCE, "--library", sim_library("a5sim")});
+    words.insert(words.begin(), {tests::built("bin/troupe-conformance"), "--library", sim_library("a5sim")});
     int code = -1;
     platform::ChildProcesses children;
     children
@@ -135,9 +134,10 @@ TEST_CASE("the conformance program takes the suite's kernels from a module, and 
     children.run();
     return code;
   };
-  CHECK(run({"--module", TROUPE_TEST_CONFORMANCE_KERNELS, "--rule", "copies-in-and-out", "--rule",
-             "poison"}) == 0);
+  CHECK(run({"--module", tests::built("lib/libtroupe_conformance_kernels.so"), "--rule", "copies-in-and-out",
+             "--rule", "poison"}) == 0);
   CHECK(run({"--module", "/no/such/module.so", "--rule", "poison"}) == 2);
   CHECK(run({"--foreign", "/no/such/object.so", "--rule", "poison"}) == 2);
-  CHECK(run({"--foreign", TROUPE_TEST_FOREIGN_ADD, "--rule", "foreign-bytes"}) == 0);
+  CHECK(run({"--foreign", tests::built("tests/platform/sim/foreign/add.so"), "--rule", "foreign-bytes"}) ==
+        0);
 }

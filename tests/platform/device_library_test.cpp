@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/built.hpp"
 #include "troupe/platform/child_processes.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/host_threads.hpp"
@@ -15,7 +16,7 @@ using namespace troupe;
 using namespace troupe::platform;
 
 namespace {
-const std::string platforms = TROUPE_TEST_PLATFORMS;
+const std::string platforms = tests::built("tests/platform/platforms");
 
 struct Said {
   std::string text;
@@ -23,7 +24,7 @@ struct Said {
 };
 Said conformance(std::vector<std::string> arguments) {
   Said said;
-  arguments.insert(arguments.begin(), TROUPE_TEST_CONFORMANCE);
+  arguments.insert(arguments.begin(), tests::built("bin/troupe-conformance"));
   ChildProcesses children;
   children
       .start({std::move(arguments), std::chrono::seconds{200},

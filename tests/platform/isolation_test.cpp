@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "platform/conformance/probe.hpp"
+#include "support/built.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/host_threads.hpp"
@@ -22,14 +23,8 @@ using namespace troupe::platform;
 namespace {
 
 std::vector<std::string> libraries() {
-  std::vector<std::string> paths{TROUPE_TEST_PLATFORMS "/libtroupe_scripted.so"};
-  std::string rest = TROUPE_TEST_SIM_PLATFORMS;
-  for (auto end = rest.find(':'); end != std::string::npos; end = rest.find(':')) {
-    paths.push_back(rest.substr(0, end));
-    rest.erase(0, end + 1);
-  }
-  paths.push_back(rest);
-  return paths;
+  return {tests::built("tests/platform/platforms/libtroupe_scripted.so"),
+          tests::built("lib/libtroupe_a2a3sim.so"), tests::built("lib/libtroupe_a5sim.so")};
 }
 
 /// One context from its creation to its end: memory, a run, an answer. Returns what went wrong.
@@ -100,7 +95,7 @@ TEST_CASE("two, ten and a hundred contexts of one library work at once from many
 TEST_CASE("two RTLD_LOCAL copies of a library do not share a static") {
   const auto load = [](const char* name) {
     void* const library =
-        dlopen((std::string{TROUPE_TEST_PLATFORMS} + "/" + name).c_str(), RTLD_NOW | RTLD_LOCAL);
+        dlopen(tests::built(std::string("tests/platform/platforms/") + name).c_str(), RTLD_NOW | RTLD_LOCAL);
     REQUIRE(library != nullptr);
     return reinterpret_cast<int (*)()>(dlsym(library, "troupe_test_count"));
   };

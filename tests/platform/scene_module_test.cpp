@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/built.hpp"
 #include "troupe/platform/child_processes.hpp"
 #include "troupe/platform/errc.hpp"
 
@@ -11,7 +12,7 @@ using namespace troupe::platform;
 namespace {
 
 std::string module_file(const std::string& name) {
-  return std::string(TROUPE_TEST_PLATFORMS) + "/libtroupe_" + name + ".so";
+  return tests::built("tests/platform/platforms/libtroupe_") + name + ".so";
 }
 
 struct Said {
@@ -20,7 +21,7 @@ struct Said {
 };
 Said play(std::vector<std::string> arguments) {
   Said said;
-  arguments.insert(arguments.begin(), {TROUPE_TEST_BUILT_IN_SCENES, module_file("module_scenes")});
+  arguments.insert(arguments.begin(), {tests::built("bin/troupe_scenes"), module_file("module_scenes")});
   ChildProcesses children;
   const auto started = children.start({std::move(arguments), std::chrono::minutes{2},
                                        [&](std::string_view line) { said.text += std::string{line} + "\n"; },

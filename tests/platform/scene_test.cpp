@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "platform/conformance/probe.hpp"
+#include "support/built.hpp"
 #include "troupe/platform/child_processes.hpp"
 #include "troupe/platform/errc.hpp"
 
@@ -13,7 +14,7 @@ using namespace troupe::platform;
 
 namespace {
 
-const std::string platform_path = TROUPE_TEST_PLATFORMS "/libtroupe_scripted.so";
+const std::string platform_path = tests::built("tests/platform/platforms/libtroupe_scripted.so");
 
 // y = x, by the suite's copy kernel.
 Scene copy_scene() {
@@ -115,7 +116,8 @@ struct Said {
 };
 Said scenes(std::vector<std::string> arguments) {
   Said said;
-  arguments.insert(arguments.begin(), {TROUPE_TEST_SCENES, "--platform", platform_path});
+  arguments.insert(arguments.begin(),
+                   {tests::built("bin/troupe_scene_program"), "--platform", platform_path});
   ChildProcesses children;
   children
       .start({std::move(arguments), std::chrono::seconds{200},

@@ -9,6 +9,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "support/built.hpp"
 #include "troupe/runtime/errc.hpp"
 #include "troupe/runtime/module.hpp"
 
@@ -81,7 +82,7 @@ TEST_CASE("an address in no loaded object has no digest") {
 }
 
 TEST_CASE("an object without a build-id is identified by its file") {
-  const fs::path path = fs::path(TROUPE_TEST_MODULES) / "libtest_no_build_id.so";
+  const fs::path path = troupe::tests::built("tests/runtime/modules/libtest_no_build_id.so");
   const Module module = Module::open(path).value();
   const auto* code = address(module.find("mul").value().descriptor->invoke.kernel);
   CHECK(build_id_of(code).empty());
@@ -91,7 +92,7 @@ TEST_CASE("an object without a build-id is identified by its file") {
 }
 
 TEST_CASE("the same module file under another path has the same identities") {
-  const fs::path original = fs::path(TROUPE_TEST_MODULES) / "libtest_two_files.so";
+  const fs::path original = troupe::tests::built("tests/runtime/modules/libtest_two_files.so");
   const fs::path copy =
       fs::temp_directory_path() / ("troupe_module_copy_" + std::to_string(::getpid()) + ".so");
   fs::copy_file(original, copy, fs::copy_options::overwrite_existing);

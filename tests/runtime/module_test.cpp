@@ -12,6 +12,7 @@
 #include <iterator>
 #include <string>
 
+#include "support/built.hpp"
 #include "troupe/runtime/kernel.hpp"
 #include "troupe/runtime/module_file.hpp"
 
@@ -37,7 +38,9 @@ namespace {
 using namespace troupe::runtime;
 namespace fs = std::filesystem;
 
-fs::path file(std::string_view name) { return fs::path(TROUPE_TEST_MODULES) / name; }
+fs::path file(std::string_view name) {
+  return fs::path(troupe::tests::built("tests/runtime/modules")) / name;
+}
 
 template <class T>
 bool fails(const troupe::Result<T>& result, Errc code, std::string_view part) {

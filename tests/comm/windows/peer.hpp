@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "comm/child_process.hpp"
+#include "support/built.hpp"
 
 namespace troupe::comm::test {
 
 /// A running `peer_main` process.
 struct Peer : ChildProcess {
-  explicit Peer(std::vector<std::string> arguments) : ChildProcess(TROUPE_COMM_PEER, std::move(arguments)) {}
+  explicit Peer(std::vector<std::string> arguments)
+      : ChildProcess(tests::built("bin/troupe_comm_peer"), std::move(arguments)) {}
 };
 
 }  // namespace troupe::comm::test

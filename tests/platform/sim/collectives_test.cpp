@@ -9,6 +9,7 @@
 
 #include "comm/collective_golden.hpp"
 #include "domain.hpp"
+#include "support/built.hpp"
 #include "troupe/comm/errc.hpp"
 
 using namespace troupe;
@@ -24,7 +25,7 @@ constexpr std::uint64_t array_bytes = 65536;
 
 const runtime::Module& collectives_module() {
   static const runtime::Module module =
-      runtime::Module::open(TROUPE_MODULES "/libtroupe_collectives.so").value();
+      runtime::Module::open(tests::built("modules/libtroupe_collectives.so")).value();
   return module;
 }
 
@@ -287,7 +288,7 @@ TEST_CASE("the foreign allreduce runs on chips as the bytes of an object file") 
   for (const char* platform : platforms) {
     CAPTURE(platform);
     Group group(platform, ranks, 900);
-    std::ifstream file(TROUPE_MODULES "/libtroupe_allreduce_entry.so", std::ios::binary);
+    std::ifstream file(tests::built("modules/libtroupe_allreduce_entry.so"), std::ios::binary);
     const std::vector<char> object{std::istreambuf_iterator<char>(file), {}};
     for (std::uint32_t rank = 0; rank < ranks; ++rank) {
       group.put(rank, 0, comm::test::input(5, rank, count, DType::f32));

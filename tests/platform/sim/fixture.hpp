@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "support/built.hpp"
 #include "troupe/platform/chip_program.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/device_library.hpp"
@@ -79,7 +80,7 @@ struct Chip {
   }
 
   static DeviceApi api(const std::string& platform) {
-    return DeviceLibrary::open(TROUPE_SIM_PLUGINS "/libtroupe_" + platform + ".so").value().api();
+    return DeviceLibrary::open(tests::built("lib/libtroupe_" + platform + ".so")).value().api();
   }
   ContextEvents events() {
     ContextEvents wired;
@@ -112,7 +113,7 @@ struct Chip {
     return context.register_callable(callable).value();
   }
   static std::vector<char> object_bytes(const std::string& object) {
-    std::ifstream file(TROUPE_SIM_FOREIGN "/" + object + ".so", std::ios::binary);
+    std::ifstream file(tests::built("tests/platform/sim/foreign/" + object + ".so"), std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
 

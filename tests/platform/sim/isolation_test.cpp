@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "fixture.hpp"
+#include "support/built.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
@@ -17,8 +18,8 @@ constexpr bool has_thread_sanitizer = false;
 
 TEST_CASE("two copies of a plugin in one process share nothing that can be written") {
   // The same bytes under another path are another library.
-  const std::string original = TROUPE_SIM_PLUGINS "/libtroupe_a2a3sim.so";
-  const auto copy = std::filesystem::path(TROUPE_SIM_FOREIGN) / "copy_of_a2a3sim.so";
+  const std::string original = tests::built("lib/libtroupe_a2a3sim.so");
+  const std::string copy = tests::built("tests/platform/sim/foreign/copy_of_a2a3sim.so");
   std::filesystem::copy_file(original, copy, std::filesystem::copy_options::overwrite_existing);
   void* first = dlopen(original.c_str(), RTLD_NOW | RTLD_LOCAL);
   void* second = dlopen(copy.c_str(), RTLD_NOW | RTLD_LOCAL);

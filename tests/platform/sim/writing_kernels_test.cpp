@@ -3,13 +3,14 @@
 #include <sstream>
 
 #include "fixture.hpp"
+#include "support/built.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
 
 namespace {
 
-std::string contents(const char* path) {
+std::string contents(const std::string& path) {
   std::ifstream file(path);
   std::stringstream text;
   text << file.rdbuf();
@@ -19,8 +20,8 @@ std::string contents(const char* path) {
 }  // namespace
 
 TEST_CASE("every sample of docs/writing-kernels.md is code that is compiled here") {
-  const std::string page = contents(TROUPE_SOURCE "/docs/writing-kernels.md");
-  const std::string code = contents(TROUPE_SOURCE "/tests/platform/sim/writing_kernels_sample.cpp");
+  const std::string page = contents(tests::in_sources("docs/writing-kernels.md"));
+  const std::string code = contents(tests::in_sources("tests/platform/sim/writing_kernels_sample.cpp"));
   std::size_t samples = 0;
   for (std::size_t at = page.find("```cpp"); at != std::string::npos; at = page.find("```cpp", at)) {
     at = page.find('\n', at) + 1;
