@@ -1,5 +1,6 @@
 #include "chip_actor.hpp"
 
+#include "replies.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
@@ -31,15 +32,30 @@ platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Ser
   return events;
 }
 
+/// What the end of a chip is told with: when the last device that it had has been closed, because until then
+/// the device may write what its tasks write. Kept by whoever closes one.
+struct LastWord {
+  ResultSink to;
+  Results word;
+  LastWord() = default;
+  LastWord(const LastWord&) = delete;
+  LastWord& operator=(const LastWord&) = delete;
+  ~LastWord() {
+    if (to) caf::anon_send(to, std::move(word));
+  }
+};
+
 class ChipActor : public Chip::base {
  public:
   ChipActor(caf::actor_config& config, std::shared_ptr<Services> services, ChipConfig chip,
             ChipIdentity identity, std::string path, ResultSink results)
       : Chip::base(config),
+        stay_(services->stay()),
         services_(std::move(services)),
         path_(std::move(path)),
         results_(std::move(results)),
         grace_(chip.abort_grace),
+        replies_(this, Error(Errc::chip_lost, path_ + ": the chip ended while it held the task")),
         state_(std::move(chip), std::move(identity), services_->host(),
                services_->recorder() ? std::make_shared<ChipTracer>(services_->recorder(), path_) : nullptr) {
   }
@@ -47,9 +63,7 @@ class ChipActor : public Chip::base {
   const char* name() const override { return "chip"; }
 
   behavior_type make_behavior() override {
-    set_exception_handler([this](std::exception_ptr&) -> caf::error {
-      return exit_with(Error(Errc::chip_lost, path_ + ": an exception in the chip actor"));
-    });
+    end_on_exception(this, replies_, Errc::chip_lost, path_);
     return {
         [this](Execute& execute) { answer(state_.execute(execute.requests)); },
         [this](const Cancel& order) { cancel(order); },
@@ -80,26 +94,21 @@ class ChipActor : public Chip::base {
     };
   }
 
-  /// However the actor ends: its context is closed elsewhere, exactly once; then its requests are answered,
-  /// because until then the device may write what they write.
+  /// However the actor ends: whoever waits for an answer gets one, its context is closed elsewhere, exactly
+  /// once; then its tasks are answered.
   void on_exit() override {
-    const Error killed(Errc::chip_lost, path_ + ": the chip ended while it held the task");
-    // A promise that is dropped tells nobody.
-    if (opening_.pending()) opening_.deliver(Result<ExecutorInfo>(killed));
-    for (auto& closing : std::exchange(closings_, {})) {
-      if (closing.promise.pending()) closing.promise.deliver(Result<bool>(killed));
-    }
-    refuse_calls(killed);
-    Results last{state_.identity().index, state_.identity().incarnation,
-                 state_.abandon(reason_.value_or(killed)), true};
-    auto tell = [to = std::exchange(results_, nullptr), last = std::move(last)](const Result<void>&) {
-      if (to) caf::anon_send(to, last);
-    };
+    replies_.end();
+    last_word_->word = {state_.identity().index, state_.identity().incarnation,
+                        state_.abandon(replies_.otherwise()), true};
+    last_word_->to = std::exchange(results_, nullptr);
     if (auto device = state_.take_context()) {
-      services_->close(std::move(device), path_, std::move(tell));
-    } else {
-      tell({});
+      services_->close(std::move(device), path_, [last = last_word_](const Result<void>&) {});
     }
+    last_word_ = nullptr;
+    // What they hold would hold the actor.
+    calls_.clear();
+    later_.clear();
+    stay_ = {};
   }
 
  private:
@@ -114,7 +123,7 @@ class ChipActor : public Chip::base {
     if (state_.device_lost()) die(Error(Errc::chip_lost, path_ + ": the device is lost"));
   }
   void die(const Error& reason) {
-    reason_ = reason;
+    replies_.because(reason);
     quit(exit_with(reason));
   }
   void answer_only(std::vector<TaskResult> results) {
@@ -142,7 +151,7 @@ class ChipActor : public Chip::base {
   // --- opening and closing: on a thread that may block, one at a time --------------------------------------
 
   caf::typed_response_promise<Result<ExecutorInfo>> bring_up() {
-    auto promise = make_response_promise<Result<ExecutorInfo>>();
+    auto promise = replies_.owe<Result<ExecutorInfo>>();
     auto may = state_.may_bring_up();
     if (may && opening_.pending()) {
       may = Error(Errc::wrong_state, path_ + " is being brought up already");
@@ -164,22 +173,25 @@ class ChipActor : public Chip::base {
     return promise;
   }
   void adopt(OpenedDevice& device) {
-    auto promise = std::move(opening_);
-    opening_ = {};
+    const auto promise = std::exchange(opening_, {});
     promise.deliver(state_.adopt(device));
-    if (then_) std::exchange(then_, nullptr)();
+    go_on();
   }
 
-  /// Waits for an opening that is on its way, then does it.
+  /// Waits for an opening or a closing that is on its way, then does it.
   void when_settled(std::function<void()> what) {
-    if (!opening_.pending()) return what();
-    then_ = [first = std::move(then_), what = std::move(what)] {
-      if (first) first();
-      what();
-    };
+    later_.push_back(std::move(what));
+    go_on();
+  }
+  void go_on() {
+    while (!opening_.pending() && !closing_ && !later_.empty()) {
+      const auto next = std::move(later_.front());
+      later_.pop_front();
+      next();
+    }
   }
   caf::typed_response_promise<Result<bool>> reset(std::uint32_t incarnation) {
-    auto promise = make_response_promise<Result<bool>>();
+    auto promise = replies_.owe<Result<bool>>();
     when_settled([this, promise, incarnation] {
       auto device = state_.reset(incarnation);
       refuse_calls(Error(Errc::data_lost, path_ + ": what is meant died when the chip was reset"));
@@ -188,7 +200,7 @@ class ChipActor : public Chip::base {
     return promise;
   }
   caf::typed_response_promise<Result<bool>> finalize() {
-    auto promise = make_response_promise<Result<bool>>();
+    auto promise = replies_.owe<Result<bool>>();
     when_settled([this, promise] {
       auto device = state_.take_context();
       refuse_calls(Error(Errc::chip_lost, path_ + ": the chip was finalized"));
@@ -196,10 +208,9 @@ class ChipActor : public Chip::base {
     });
     return promise;
   }
-  void close(std::shared_ptr<DeviceInUse> device, caf::typed_response_promise<Result<bool>> promise,
-             bool last) {
-    closings_.push_back({std::move(promise), last});
-    auto tell = [self = Chip(this)](const Result<void>& closed) {
+  void close(std::shared_ptr<DeviceInUse> device, Reply<Result<bool>> promise, bool last) {
+    closing_ = Closing{std::move(promise), last};
+    auto tell = [self = Chip(this), word = last_word_](const Result<void>& closed) {
       DeviceClosed news;
       if (!closed) news.error = closed.error();
       caf::anon_send(self, std::move(news));
@@ -208,24 +219,24 @@ class ChipActor : public Chip::base {
     services_->close(std::move(device), path_, std::move(tell));
   }
   void closed(const DeviceClosed& news) {
-    if (closings_.empty()) return;
-    auto [promise, last] = std::move(closings_.front());
-    closings_.pop_front();
+    if (!closing_) return;
+    const auto [promise, last] = *std::exchange(closing_, std::nullopt);
     if (last) answer_only(state_.abandon(Error(Errc::chip_lost, path_ + ": the chip was finalized")));
     promise.deliver(news.error ? Result<bool>(*news.error) : Result<bool>(true));
-    if (last) quit();
+    if (last) return quit();
+    go_on();
   }
 
   // --- memory: one call at a time, the long ones on a thread that may block --------------------------------
 
-  using MemoryPromise = caf::typed_response_promise<Result<bool>>;
+  using MemoryPromise = Reply<Result<bool>>;
   struct WaitingCall {
     MemoryCall call;
     MemoryPromise promise;  ///< empty: nobody asks
   };
 
-  MemoryPromise ask_memory(MemoryCall call) {
-    auto promise = make_response_promise<Result<bool>>();
+  caf::typed_response_promise<Result<bool>> ask_memory(MemoryCall call) {
+    auto promise = replies_.owe<Result<bool>>();
     make({std::move(call), promise});
     return promise;
   }
@@ -238,35 +249,28 @@ class ChipActor : public Chip::base {
       auto [call, promise] = std::move(calls_.front());
       calls_.pop_front();
       if (auto error = state_.refuses(call)) {
-        answer_call(promise, *error);
+        promise.deliver(*error);
       } else if (state_.takes_long(call)) {
         begin_call(std::move(call), promise);
       } else {
         auto made = state_.make(call);
         warn_of(call, made);
-        answer_call(promise, std::move(made));
+        promise.deliver(std::move(made));
       }
     }
   }
-  static void answer_call(MemoryPromise& promise, Result<bool> made) {
-    if (promise.pending()) promise.deliver(std::move(made));
-  }
   /// The thread answers by itself, when it has left the asker's memory alone for good: by then this actor may
   /// have ended.
-  void begin_call(MemoryCall call, MemoryPromise& promise) {
+  void begin_call(MemoryCall call, const MemoryPromise& promise) {
     calling_ = std::string(call.name());
     if (call.moves_bytes()) *calling_ += " of " + std::to_string(call.bytes) + " bytes";
-    const caf::response_promise& asked = promise;
+    promise.outlive();
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::memory);
     services_->run_apart("troupe-memory", [call = std::make_shared<const MemoryCall>(std::move(call)), device,
-                                           asker = asked.source(), id = asked.id(),
-                                           self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
+                                           promise, self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
       MemoryCalled news{call, perform(*device, *call)};
-      if (asker) {
-        auto made = ChipState::answer_of(*call, news.made);
-        asker->enqueue(nullptr, id.response_id(), caf::make_message(std::move(made)), nullptr);
-      }
+      promise.deliver(ChipState::answer_of(*call, news.made));
       device->leave(DeviceInUse::Inside::memory);
       if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
     });
@@ -283,25 +287,24 @@ class ChipActor : public Chip::base {
   }
   /// Those that have not begun.
   void refuse_calls(const Error& error) {
-    for (auto& waiting : std::exchange(calls_, {})) answer_call(waiting.promise, error);
+    for (auto& waiting : std::exchange(calls_, {})) waiting.promise.deliver(error);
   }
 
   /// Nothing on the chip has to do with a window that is not there yet, so it waits for no other call.
   caf::typed_response_promise<Result<WindowOffer>> create_window(const WindowCreate& request) {
-    auto promise = make_response_promise<Result<WindowOffer>>();
+    auto promise = replies_.owe<Result<WindowOffer>>();
     if (state_.refuses(request) || !state_.takes_long(request)) {
       promise.deliver(state_.create_window(request));
       return promise;
     }
-    const caf::response_promise& asked = promise;
+    promise.outlive();
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::memory);
-    services_->run_apart("troupe-window", [spec = request.spec, device, asker = asked.source(),
-                                           id = asked.id(), path = path_] {
+    services_->run_apart("troupe-window", [spec = request.spec, device, promise, path = path_] {
       Result<WindowOffer> offer(Error(Errc::chip_lost, path + ": the chip ended while a window was made"));
       if (!device->given_up()) offer = actors::create_window(*device, spec);
       device->leave(DeviceInUse::Inside::memory);
-      if (asker) asker->enqueue(nullptr, id.response_id(), caf::make_message(std::move(offer)), nullptr);
+      promise.deliver(std::move(offer));
     });
     return promise;
   }
@@ -327,21 +330,23 @@ class ChipActor : public Chip::base {
     answer(std::move(out));
   }
 
+  Stay stay_;
   std::shared_ptr<Services> services_;
   std::string path_;
   ResultSink results_;
   std::chrono::nanoseconds grace_;
+  Replies replies_;
   ChipState state_;
-  std::optional<Error> reason_;  ///< the actor ends for
-  caf::typed_response_promise<Result<ExecutorInfo>> opening_;
-  std::function<void()> then_;  ///< when it is open
+  std::shared_ptr<LastWord> last_word_ = std::make_shared<LastWord>();
+  Reply<Result<ExecutorInfo>> opening_;
   struct Closing {
-    caf::typed_response_promise<Result<bool>> promise;
+    Reply<Result<bool>> promise;
     bool last = false;  ///< the actor ends with it
   };
-  std::deque<Closing> closings_;
-  std::deque<WaitingCall> calls_;       ///< on the memory, that have not begun
-  std::optional<std::string> calling_;  ///< what is on its way on another thread
+  std::optional<Closing> closing_;
+  std::deque<std::function<void()>> later_;  ///< once what is opened or closed now is
+  std::deque<WaitingCall> calls_;            ///< on the memory, that have not begun
+  std::optional<std::string> calling_;       ///< what is on its way on another thread
 };
 
 }  // namespace

@@ -3,14 +3,25 @@
 
 #include <algorithm>
 
+#include "replies.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/device_library.hpp"
 
 namespace troupe::actors {
 namespace {
 
+/// The user's factory, or the platform's library.
 Result<platform::DeviceApi> load(const ChipConfig& config, std::uint32_t incarnation) {
-  if (config.device) return config.device(incarnation);
+  if (config.device) {
+    try {
+      return config.device(incarnation);
+    } catch (const Error& error) {
+      return error;
+    } catch (...) {
+      return Error(Errc::bootstrap_failed,
+                   "the device's factory threw: " + text_of(std::current_exception()));
+    }
+  }
   auto library = platform::DeviceLibrary::open(config.platform);
   if (!library) return library.error();
   return library->api();

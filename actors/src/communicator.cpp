@@ -3,6 +3,7 @@
 #include <map>
 
 #include "recorder.hpp"
+#include "replies.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
@@ -15,8 +16,10 @@ class CommunicatorActor : public Communicator::base {
   CommunicatorActor(caf::actor_config& config, std::shared_ptr<Services> services, DomainInfo layout,
                     std::uint64_t window_bytes, std::vector<DomainMember> members, std::string path)
       : Communicator::base(config),
+        stay_(services->stay()),
         services_(std::move(services)),
         path_(std::move(path)),
+        replies_(this, Error(Errc::shut_down, path_ + " ended before it answered")),
         state_(std::move(layout), window_bytes, members, path_) {
     for (auto& member : members) members_.push_back(std::move(member.handle));
   }
@@ -24,6 +27,7 @@ class CommunicatorActor : public Communicator::base {
   const char* name() const override { return "communicator"; }
 
   behavior_type make_behavior() override {
+    end_on_exception(this, replies_, Errc::shut_down, path_);
     set_down_handler([this](caf::down_msg& down) {
       for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
         if (members_[rank].address() == down.source) state_.member_lost(rank);
@@ -47,12 +51,14 @@ class CommunicatorActor : public Communicator::base {
     }
     state_.end();
     send_out(state_.take());
+    replies_.end();
     members_.clear();
+    stay_ = {};
   }
 
  private:
   caf::typed_response_promise<Result<DomainInfo>> form() {
-    forming_ = make_response_promise<Result<DomainInfo>>();
+    forming_ = replies_.owe<Result<DomainInfo>>();
     for (const auto& member : members_) monitor(member);
     state_.form(comm::DomainId::fresh());
     auto promise = forming_;
@@ -60,7 +66,7 @@ class CommunicatorActor : public Communicator::base {
     return promise;
   }
   caf::typed_response_promise<Result<std::uint64_t>> arrive(const Barrier& barrier) {
-    auto promise = make_response_promise<Result<std::uint64_t>>();
+    auto promise = replies_.owe<Result<std::uint64_t>>();
     waiting_.emplace(++tickets_, promise);
     state_.arrive(barrier, tickets_);
     flush();
@@ -89,7 +95,7 @@ class CommunicatorActor : public Communicator::base {
     for (const auto& [rank, release] : effects.releases) send(members_[rank], release);
     for (auto& [ticket, answer] : effects.barriers) {
       auto known = waiting_.extract(ticket);
-      known.mapped().deliver(std::move(answer));
+      if (known) known.mapped().deliver(std::move(answer));
     }
     if (!effects.warning.empty()) services_->warn(path_, effects.warning);
     if (effects.formed) {
@@ -103,12 +109,14 @@ class CommunicatorActor : public Communicator::base {
     }
   }
 
+  Stay stay_;
   std::shared_ptr<Services> services_;
   std::string path_;
+  Replies replies_;
   std::vector<Chip> members_;  ///< by rank
   CommunicatorState state_;
-  caf::typed_response_promise<Result<DomainInfo>> forming_;
-  std::map<std::uint64_t, caf::typed_response_promise<Result<std::uint64_t>>> waiting_;  ///< at the barrier
+  Reply<Result<DomainInfo>> forming_;
+  std::map<std::uint64_t, Reply<Result<std::uint64_t>>> waiting_;  ///< at the barrier
   std::uint64_t tickets_ = 0;
   std::int64_t formed_at_ = unknown_time;  ///< only while a trace is taken
 };

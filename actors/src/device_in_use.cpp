@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -107,7 +108,9 @@ Result<WindowOffer> create_window(DeviceInUse& device, const troupe_window_spec&
   return offer;
 }
 
-Result<void> perform(DeviceInUse& device, const MemoryCall& call) {
+namespace {
+
+Result<void> make_call(DeviceInUse& device, const MemoryCall& call) {
   auto& context = device.context;
   auto* host = static_cast<std::byte*>(call.host);
   std::vector<std::byte> bounce;
@@ -144,6 +147,16 @@ Result<void> perform(DeviceInUse& device, const MemoryCall& call) {
       return context.window_release(call.address);
   }
   return {};
+}
+
+}  // namespace
+
+Result<void> perform(DeviceInUse& device, const MemoryCall& call) {
+  try {
+    return make_call(device, call);
+  } catch (const std::bad_alloc&) {
+    return Error(Errc::out_of_memory, std::string(call.name()) + ": no host memory for it");
+  }
 }
 
 }  // namespace troupe::actors

@@ -5,27 +5,64 @@
 namespace troupe::actors {
 namespace {
 
-/// Asks a worker (or a chip) something and waits for the answer, on the caller's thread.
-template <class Answer, class Actor, class Question>
-Answer ask(NodeCore& node, const Actor& actor, Question question) {
-  std::optional<Answer> answer;
-  auto pump = node.shared->pumps->take();
-  pump->request(actor, caf::infinite, std::move(question))
-      .receive([&](Answer& given) { answer = std::move(given); }, [](const caf::error&) {});
-  if (!answer) throw Error(Errc::shut_down, node.shared->path + " has gone");
-  return *std::move(answer);
-}
+/// A call of a user, on the caller's thread: the system is not over before it is. Handles of actors are to go
+/// before it does.
+class Call {
+ public:
+  /// Throws `shut_down` when the system is going down.
+  explicit Call(NodeCore& node) : node_(&node), pump_(node.shared->pumps->take()), worker_(node.get()) {}
+
+  Pump& pump() const { return *pump_.get(); }
+
+  /// Asks the worker (or a chip of it) something and waits for the answer.
+  template <class Answer, class Question>
+  Answer ask(Question question) const {
+    return ask<Answer>(worker_, std::move(question));
+  }
+  template <class Answer, class Actor, class Question>
+  Answer ask(const Actor& actor, Question question) const {
+    const Error gone(Errc::shut_down, node_->shared->path + " has gone");
+    std::optional<Result<Answer>> answer;
+    pump_->request(actor, caf::infinite, std::move(question))
+        .receive([&](Answer& given) { answer = std::move(given); },
+                 [&](const caf::error& error) { answer = error_from(error, gone); });
+    if (!*answer) throw seen(answer->error());
+    return *std::move(*answer);
+  }
+  /// The same, of what may be refused.
+  template <class Answer, class... What>
+  Answer demand(What&&... what) const {
+    auto answer = ask<Result<Answer>>(std::forward<What>(what)...);
+    if (!answer) throw seen(answer.error());
+    return *std::move(answer);
+  }
+
+ private:
+  /// When all goes down, each part of it says so in its own words.
+  Error seen(const Error& error) const {
+    if (!node_->shared->services->going() || error == Errc::shut_down) return error;
+    return Error(Errc::shut_down, node_->shared->path + " is going down").caused_by(error);
+  }
+
+  NodeCore* node_;
+  PumpPool::Lease pump_;
+  Worker worker_;
+};
 
 /// Device memory of a chip; freed when the last tensor of it goes, unless the chip (or this life of it) went
 /// first.
 class DeviceHold final : public BufferHold {
  public:
-  DeviceHold(caf::weak_actor_ptr chip, DeviceFree free) : chip_(std::move(chip)), free_(free) {}
+  DeviceHold(std::shared_ptr<Services> services, caf::weak_actor_ptr chip, DeviceFree free)
+      : services_(std::move(services)), chip_(std::move(chip)), free_(free) {}
   ~DeviceHold() override {
+    const auto here = services_->enter();
+    if (!here) return;
     if (auto chip = caf::actor_cast<Chip>(chip_)) caf::anon_send(chip, free_);
   }
 
  private:
+  std::shared_ptr<Services> services_;
   caf::weak_actor_ptr chip_;
   DeviceFree free_;
 };
@@ -68,6 +105,8 @@ void Handle::wait() const {
 
 void Handle::cancel() const {
   if (!ref_) return;
+  const auto here = ref_->node->shared->services->enter();
+  if (!here) return;  // runs end with their system
   if (auto run = caf::actor_cast<Run>(ref_->run)) {
     caf::anon_send(run, CancelRun{Error(Errc::cancelled, "the run was cancelled")});
   }
@@ -75,13 +114,13 @@ void Handle::cancel() const {
 
 std::string Handle::why(std::uint64_t task) const {
   if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
-  if (done()) return "the run has ended";
-  const auto run = caf::actor_cast<Run>(ref_->run);
   std::string text = "the run has ended";
-  if (!run || ref_->node->gone) return text;
+  if (done()) return text;
   auto pump = ref_->node->shared->pumps->take();
-  pump->request(run, caf::infinite, Why{0, task})
-      .receive([&](std::string& answer) { text = std::move(answer); }, [](const caf::error&) {});
+  if (const auto run = caf::actor_cast<Run>(ref_->run)) {
+    pump->request(run, caf::infinite, Why{0, task})
+        .receive([&](std::string& answer) { text = std::move(answer); }, [](const caf::error&) {});
+  }
   return text;
 }
 
@@ -116,34 +155,29 @@ void Node::add_function(const std::string& name, HostFunction function) const {
 // --- programs ------------------------------------------------------------------------------------
 
 void Node::run_bound(RunOptions options, BoundProgram program) const {
-  const auto worker = core_->get();
+  const Call call(*core_);
   auto outcome = std::make_shared<RunOutcome>();
-  auto pump = core_->shared->pumps->take();
   OpenRun open;
   open.name = options.name;
   open.priority = static_cast<std::int8_t>(options.priority);
   open.deadline = options.deadline;
   open.outcome = outcome;
-  open.driver = driver_of(*pump.get());
+  open.driver = driver_of(call.pump());
   const bool plain = static_cast<bool>(program.plain);
   auto held = std::make_shared<BoundProgram>(std::move(program));
   if (!plain) open.program = held;
-  std::optional<Result<RunOpened>> opened;
-  pump->request(worker, caf::infinite, std::move(open))
-      .receive([&](Result<RunOpened>& answer) { opened = std::move(answer); }, [](const caf::error&) {});
-  if (!opened) throw Error(Errc::shut_down, core_->shared->path + " has gone");
-  if (!*opened) throw opened->error();
+  const auto opened = call.demand<RunOpened>(std::move(open));
   if (plain) {
-    run_plain(*pump.get(), core_->shared, (*opened)->id, (*opened)->run, *held);
+    run_plain(call.pump(), core_->shared, opened.id, opened.run, *held);
   } else {
-    wait_for_end(*pump.get());
+    wait_for_end(call.pump());
   }
   const auto report = outcome->get();
   if (report && report->error) throw *report->error;
 }
 
 Handle Node::submit_bound(RunOptions options, BoundProgram program) const {
-  const auto worker = core_->get();
+  const Call call(*core_);
   OpenRun open;
   open.program = std::make_shared<BoundProgram>(std::move(program));
   open.name = options.name;
@@ -154,13 +188,8 @@ Handle Node::submit_bound(RunOptions options, BoundProgram program) const {
   handle.ref_ = std::make_shared<RunRef>();
   handle.ref_->outcome = open.outcome;
   handle.ref_->node = core_;
-  auto pump = core_->shared->pumps->take();
-  std::optional<Result<RunOpened>> opened;
-  pump->request(worker, caf::infinite, std::move(open))
-      .receive([&](Result<RunOpened>& answer) { opened = std::move(answer); }, [](const caf::error&) {});
-  if (!opened) throw Error(Errc::shut_down, core_->shared->path + " has gone");
-  if (!*opened) throw opened->error();
-  handle.ref_->run = caf::actor_cast<caf::weak_actor_ptr>((*opened)->run);
+  const auto opened = call.demand<RunOpened>(std::move(open));
+  handle.ref_->run = caf::actor_cast<caf::weak_actor_ptr>(opened.run);
   return handle;
 }
 
@@ -180,15 +209,14 @@ Tensor Node::host_tensor(const runtime::Shape& shape, runtime::DType dtype) cons
 }
 int Node::chips() const { return core_->shared->chips.load(); }
 const std::string& Node::name() const { return core_->shared->name; }
-ExecutorStatus Node::status() const { return ask<ExecutorStatus>(*core_, core_->get(), GetStatus{}); }
+ExecutorStatus Node::status() const { return Call(*core_).ask<ExecutorStatus>(GetStatus{}); }
 int Node::add_executor(const ExecutorConfig& config) const {
-  return ask<Result<std::int32_t>>(*core_, core_->get(), AddExecutor{config}).value();
+  return Call(*core_).demand<std::int32_t>(AddExecutor{config});
 }
-void Node::remove_executor(int index) const {
-  (void)ask<Result<bool>>(*core_, core_->get(), RemoveExecutor{index}).value();
-}
+void Node::remove_executor(int index) const { (void)Call(*core_).demand<bool>(RemoveExecutor{index}); }
 ChipDevice Node::chip(int index) const {
-  (void)ask<Result<ChipAccess>>(*core_, core_->get(), ChipOf{index}).value();
+  const Call call(*core_);
+  (void)call.demand<ChipAccess>(ChipOf{index});
   return {core_, index};
 }
 
@@ -209,19 +237,19 @@ std::vector<comm::ChipContext> Node::chip_contexts() const {
   return contexts;
 }
 void Node::store_to_host(const std::string& name) const {
-  (void)ask<Result<bool>>(*core_, core_->get(), StoreBuffers{name}).value();
+  (void)Call(*core_).demand<bool>(StoreBuffers{name});
 }
 
-void ChipDevice::reset() const {
-  (void)ask<Result<bool>>(*core_, core_->get(), ResetExecutor{index_}).value();
-}
+void ChipDevice::reset() const { (void)Call(*core_).demand<bool>(ResetExecutor{index_}); }
 Tensor ChipDevice::malloc(const runtime::Shape& shape, runtime::DType dtype) const {
   const auto like = runtime::Tensor::unallocated(shape, dtype);
-  const auto access = ask<Result<ChipAccess>>(*core_, core_->get(), ChipOf{index_}).value();
+  const Call call(*core_);
+  const auto access = call.demand<ChipAccess>(ChipOf{index_});
   const DeviceMalloc order{like.bytes(), access.incarnation};
-  const auto address = ask<Result<std::uint64_t>>(*core_, access.chip, order).value();
-  auto hold = std::make_shared<DeviceHold>(caf::actor_cast<caf::weak_actor_ptr>(access.chip),
-                                           DeviceFree{address, access.incarnation});
+  const auto address = call.demand<std::uint64_t>(access.chip, order);
+  auto hold =
+      std::make_shared<DeviceHold>(core_->shared->services, caf::actor_cast<caf::weak_actor_ptr>(access.chip),
+                                   DeviceFree{address, access.incarnation});
   const runtime::BufferRef ref{device_arena(index_), device_generation(access.incarnation), address};
   return {runtime::Tensor::create(ref, like.bytes(), 0, shape, dtype).value(), std::move(hold)};
 }
@@ -240,7 +268,8 @@ void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, b
     throw Error(Errc::bad_argument, "copies go between contiguous tensors of one size, not " +
                                         to_string(here) + " and " + to_string(there));
   }
-  const auto access = ask<Result<ChipAccess>>(core, core.get(), ChipOf{index}).value();
+  const Call call(core);
+  const auto access = call.demand<ChipAccess>(ChipOf{index});
   if (!of_life(there.buffer().generation, access.incarnation)) {
     throw Error(Errc::data_lost,
                 "the device tensor died with an earlier life of chip " + std::to_string(index));
@@ -251,7 +280,7 @@ void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, b
   order.host = here.host_address();
   order.bytes = here.bytes();
   order.incarnation = access.incarnation;
-  (void)ask<Result<bool>>(core, access.chip, order).value();
+  (void)call.demand<bool>(access.chip, order);
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ class PumpPort final : public ProgramPort {
       auto& wake = content.get_mutable_as<Wake>(0);
       if (wake.token == run_over_token) {
         over_ = true;
+        core_->stop(Error(Errc::shut_down, "the program's run is over"));
       } else {
         core_->on(wake);
       }
@@ -113,19 +114,17 @@ void wait_for_end(Pump& pump) {
 
 void start_plain(caf::actor_system& system, std::shared_ptr<NodeShared> node, RunId id, Run run,
                  std::shared_ptr<BoundProgram> program) {
-  // The node lets go of the pumps when its system ends, which may be before this begins.
-  auto work = [node, id, run, program, pumps = node->pumps] {
-    auto pump = pumps->take();
+  auto work = [node, id, run, program] {
     try {
+      auto pump = node->pumps->take();
       // A run that has ended meanwhile would tell nobody so.
       bool open = false;
       pump->request(run, caf::infinite, SetDriver{driver_of(*pump.get())})
           .receive([&](bool) { open = true; }, [](const caf::error&) {});
       if (open) run_plain(*pump.get(), node, id, run, *program);
     } catch (const Error&) {
-      // In a deterministic system, where nothing is runnable now: the program is over, its run goes on when
-      // the test does something.
-      pump.discard();
+      // The system is going down. Or, in a deterministic one, nothing is runnable now: the program is over,
+      // its run goes on when the test does something.
     }
   };
   if (!node->services->deterministic())

@@ -108,8 +108,13 @@ bool Pump::await_data(timeout_type deadline) {
   return blocking_actor::await_data(deadline);
 }
 
-PumpPool::~PumpPool() {
-  for (auto& handle : free_) {
+void PumpPool::close() {
+  std::vector<caf::strong_actor_ptr> pumps;
+  {
+    std::lock_guard guard(mutex_);
+    pumps.swap(free_);
+  }
+  for (auto& handle : pumps) {
     caf::scoped_execution_unit unit{system_};
     auto* pump = static_cast<Pump*>(caf::actor_cast<caf::abstract_actor*>(handle));
     pump->cleanup(caf::exit_reason::normal, &unit);
@@ -117,19 +122,21 @@ PumpPool::~PumpPool() {
 }
 
 PumpPool::Lease PumpPool::take() {
+  auto stay = services_->enter();
+  if (!stay) throw Error(Errc::shut_down, "the system is going down or gone");
   {
     std::lock_guard guard(mutex_);
     if (!free_.empty()) {
       auto handle = std::move(free_.back());
       free_.pop_back();
-      return {*this, std::move(handle)};
+      return {*this, std::move(stay), std::move(handle)};
     }
   }
   caf::scoped_execution_unit unit{system_};
   caf::actor_config config{&unit};
   config.flags |= caf::abstract_actor::is_hidden_flag;
   auto handle = system_->spawn_impl<Pump, caf::hidden>(config, this);
-  return {*this, caf::actor_cast<caf::strong_actor_ptr>(handle)};
+  return {*this, std::move(stay), caf::actor_cast<caf::strong_actor_ptr>(handle)};
 }
 
 void PumpPool::give_back(caf::strong_actor_ptr pump) {
@@ -139,6 +146,11 @@ void PumpPool::give_back(caf::strong_actor_ptr pump) {
 
 PumpPool::Lease::~Lease() {
   if (!pump_) return;
+  // Whoever is thrown out of a call has not heard all that will come.
+  if (std::uncaught_exceptions() > exceptions_) {
+    discard();
+    return;
+  }
   get()->finish();
   pool_->give_back(std::move(pump_));
   // A spawn on this thread (the pump's, or of an actor that it ran) gave the thread a reference to the
@@ -149,6 +161,7 @@ PumpPool::Lease::~Lease() {
 
 void PumpPool::Lease::discard() {
   if (!pump_) return;
+  get()->finish();
   caf::scoped_execution_unit unit{pool_->system_};
   get()->cleanup(caf::exit_reason::normal, &unit);
   pump_ = nullptr;

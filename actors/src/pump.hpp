@@ -2,12 +2,14 @@
 
 #include <caf/all.hpp>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "scheduling.hpp"
+#include "services.hpp"
 
 namespace troupe::actors {
 
@@ -57,30 +59,39 @@ class Pump : public caf::blocking_actor {
   const PumpPool* pool_;
 };
 
-/// The pumps of one system that are not in use. Thread-safe.
+/// The pumps of one system that are not in use. Thread-safe. May outlive the system: then nobody gets one.
 class PumpPool {
  public:
-  explicit PumpPool(caf::actor_system& system) : system_(&system) {}
-  ~PumpPool();
+  PumpPool(caf::actor_system& system, std::shared_ptr<Services> services)
+      : system_(&system), services_(std::move(services)) {}
+  ~PumpPool() { close(); }
   PumpPool(const PumpPool&) = delete;
   PumpPool& operator=(const PumpPool&) = delete;
 
+  /// The system is not over while somebody has one.
   class Lease {
    public:
-    Lease(PumpPool& pool, caf::strong_actor_ptr pump) : pool_(&pool), pump_(std::move(pump)) {}
-    Lease(Lease&& other) noexcept : pool_(other.pool_), pump_(std::move(other.pump_)) {}
+    Lease(PumpPool& pool, Stay stay, caf::strong_actor_ptr pump)
+        : stay_(std::move(stay)), pool_(&pool), pump_(std::move(pump)) {}
+    Lease(Lease&&) noexcept = default;
     Lease& operator=(Lease&&) = delete;
     ~Lease();
-    /// Not to be used again: messages may still be on their way to it.
-    void discard();
     Pump* operator->() const { return get(); }
     Pump* get() const { return static_cast<Pump*>(caf::actor_cast<caf::abstract_actor*>(pump_)); }
 
    private:
+    /// Not to be used again: messages may still be on their way to it.
+    void discard();
+
+    Stay stay_;  // goes last
     PumpPool* pool_;
     caf::strong_actor_ptr pump_;
+    int exceptions_ = std::uncaught_exceptions();
   };
+  /// Throws `shut_down` when the system is going down.
   Lease take();
+  /// The pumps that are here end. Before the system does, when nobody has one any more.
+  void close();
 
   /// Deterministic systems: how to step the scheduler once (a job, or the next timer); false: nothing is
   /// runnable. By default first in, first out.
@@ -92,6 +103,7 @@ class PumpPool {
   void give_back(caf::strong_actor_ptr pump);
 
   caf::actor_system* system_;
+  std::shared_ptr<Services> services_;
   std::mutex mutex_;
   std::vector<caf::strong_actor_ptr> free_;
   std::function<bool()> stepper_;

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "program_core.hpp"
+#include "replies.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/errc.hpp"
 
@@ -19,14 +20,13 @@ class RunActor : public Run::base {
         driver_(std::move(driver)),
         outcome_(std::move(outcome)),
         deadline_(deadline),
-        state_(std::move(run), std::move(memory)) {}
+        state_(std::move(run), std::move(memory)),
+        replies_(this, Error(Errc::shut_down, "the run has ended")) {}
 
   const char* name() const override { return "run"; }
 
   behavior_type make_behavior() override {
-    set_exception_handler([this](std::exception_ptr&) -> caf::error {
-      return exit_with(Error(Errc::shut_down, "an exception in the run of \"" + state_.config().name + "\""));
-    });
+    end_on_exception(this, replies_, Errc::shut_down, "the run of \"" + state_.config().name + "\"");
     if (deadline_.count() > 0) delayed_send(this, deadline_, DeadlineDue{0});
     return {
         [this](Submit& lines) {
@@ -52,6 +52,7 @@ class RunActor : public Run::base {
   }
 
   void on_exit() override {
+    replies_.end();
     // Without effect when the run ended as it should.
     RunReport report;
     report.error =
@@ -92,7 +93,7 @@ class RunActor : public Run::base {
     struct Gather {
       std::vector<std::string> lines;
       std::size_t open = 1;
-      caf::typed_response_promise<std::string> promise;
+      Reply<std::string> promise;
       void one() {
         if (--open != 0) return;
         std::string text;
@@ -101,7 +102,7 @@ class RunActor : public Run::base {
       }
     };
     auto gather = std::make_shared<Gather>();
-    gather->promise = make_response_promise<std::string>();
+    gather->promise = replies_.owe<std::string>();
     const auto tasks = task != 0 ? std::vector<TaskNumber>{task} : state_.unfinished(8);
     for (const auto number : tasks) gather->lines.push_back(state_.title(number) + ": " + state_.why(number));
     if (task == 0) {
@@ -167,6 +168,7 @@ class RunActor : public Run::base {
   std::shared_ptr<RunOutcome> outcome_;
   std::chrono::nanoseconds deadline_;
   RunState state_;
+  Replies replies_;
   std::map<std::uint64_t, std::string> at_barriers_;  ///< by token: what `why` says
 };
 

@@ -9,6 +9,7 @@
 #include "actor_host.hpp"
 #include "device_in_use.hpp"
 #include "recorder.hpp"
+#include "replies.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/manual_host.hpp"
 
@@ -38,9 +39,39 @@ void Services::detach() {
   if (actor_host_) actor_host_->detach();
 }
 
-void Services::log(int level, std::string_view path, std::string_view text) const {
+Stay::~Stay() {
+  if (services_ != nullptr) services_->left();
+}
+
+Stay Services::stay() {
+  std::lock_guard guard(mutex_);
+  ++staying_;
+  return Stay(this);
+}
+Stay Services::enter() {
+  std::lock_guard guard(mutex_);
+  if (going()) return {};
+  ++staying_;
+  return Stay(this);
+}
+void Services::close_gate() {
+  std::lock_guard guard(mutex_);
+  going_.store(true, std::memory_order_relaxed);
+}
+void Services::left() {
+  std::lock_guard guard(mutex_);
+  if (--staying_ == 0) idle_.notify_all();
+}
+
+void Services::log(int level, std::string_view path, std::string_view text) const noexcept {
   if (level > log_level_) return;
-  if (sink_) return sink_(level, path, text);
+  if (sink_) {
+    try {
+      return sink_(level, path, text);
+    } catch (...) {
+      // The user's sink is broken; the line goes where it would go without one.
+    }
+  }
   constexpr const char* names[] = {"", "error", "warning", "info", "debug"};
   const char* name = level >= 1 && level <= 4 ? names[level] : "note";
   char when[40] = "";
@@ -58,23 +89,20 @@ void Services::log(int level, std::string_view path, std::string_view text) cons
 
 void Services::run_blocking(const char* name, std::function<void()> work) {
   struct Job {
+    Stay stay;  // goes last: after it, the services may be gone
     std::shared_ptr<Services> services;
+    const char* name;
     std::function<void()> work;
   };
-  auto job = std::make_unique<Job>(Job{shared_from_this(), std::move(work)});
-  {
-    std::lock_guard guard(mutex_);
-    ++working_;
-  }
+  auto job = std::make_unique<Job>(Job{stay(), shared_from_this(), name, std::move(work)});
   auto body = [](void* arg) {
-    std::unique_ptr<Job> own(static_cast<Job*>(arg));
-    own->work();
-    own->work = nullptr;
-    // The services outlive this thread: the system waits for it before it lets go of them.
-    auto* services = own->services.get();
-    own.reset();
-    std::lock_guard guard(services->mutex_);
-    if (--services->working_ == 0) services->idle_.notify_all();
+    const std::unique_ptr<Job> own(static_cast<Job*>(arg));
+    try {
+      own->work();
+    } catch (...) {
+      own->services->log(1, own->name,
+                         "a thread ended on an exception: " + text_of(std::current_exception()));
+    }
   };
   if (host_->start_thread(name, body, job.get())) {
     (void)job.release();
@@ -140,7 +168,7 @@ bool Services::wait_until_idle(std::chrono::nanoseconds patience) {
   while (run_next_apart()) {
   }
   std::unique_lock guard(mutex_);
-  return idle_.wait_for(guard, patience, [this] { return working_ == 0; });
+  return idle_.wait_for(guard, patience, [this] { return staying_ == 0; });
 }
 
 }  // namespace troupe::actors

@@ -26,6 +26,26 @@ class Recorder;
 
 class ActorHost;
 class DeviceInUse;
+class Services;
+
+/// The system is not over while somebody has one of these: an actor, a thread of the host, a caller inside a
+/// call. So what they use is there until they have left.
+class Stay {
+ public:
+  Stay() = default;
+  Stay(Stay&& other) noexcept : services_(std::exchange(other.services_, nullptr)) {}
+  Stay& operator=(Stay&& other) noexcept {
+    std::swap(services_, other.services_);
+    return *this;
+  }
+  ~Stay();
+  explicit operator bool() const { return services_ != nullptr; }
+
+ private:
+  friend class Services;
+  explicit Stay(Services* services) : services_(services) {}
+  Services* services_ = nullptr;
+};
 
 /// What actors get from their system: a host for devices and for the few calls that block, a log. Shared,
 /// thread-safe, outlives every actor.
@@ -42,10 +62,19 @@ class Services : public std::enable_shared_from_this<Services> {
   /// The trace that is being taken; null when none is.
   const std::shared_ptr<const Recorder>& recorder() const { return recorder_; }
 
+  /// For what belongs to the system.
+  Stay stay();
+  /// For who comes from outside; empty once the system is going down.
+  Stay enter();
+  /// From now on nobody enters.
+  void close_gate();
+  bool going() const { return going_.load(std::memory_order_relaxed); }
+
   /// A number that no other run of this system has.
   std::uint64_t next_run() { return ++runs_; }
 
-  void log(int level, std::string_view path, std::string_view text) const;
+  /// Never throws: whoever has something to say goes on, whatever becomes of the line.
+  void log(int level, std::string_view path, std::string_view text) const noexcept;
   void warn(std::string_view path, std::string_view text) const { log(2, path, text); }
   void inform(std::string_view path, std::string_view text) const { log(3, path, text); }
   /// What happens often: `text()` is asked only when somebody wants to read it.
@@ -61,10 +90,12 @@ class Services : public std::enable_shared_from_this<Services> {
   /// Closes a device context where waiting for its kernels, and for who is inside, hurts nobody. `then` is
   /// called when it is gone (or in quarantine), and nothing of it touches anybody's memory any more.
   void close(std::shared_ptr<DeviceInUse> device, std::string path, std::function<void(Result<void>)> then);
-  /// Waits until everything given to run_blocking has returned; false: something still has not.
+  /// Waits until all have left: what was given to run_blocking, actors, callers. False: somebody has not.
   bool wait_until_idle(std::chrono::nanoseconds patience);
 
  private:
+  friend class Stay;
+  void left();
   bool run_next_apart();
 
   std::shared_ptr<platform::Host> host_;
@@ -76,7 +107,8 @@ class Services : public std::enable_shared_from_this<Services> {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_{nullptr, nullptr};
   std::mutex mutex_;
   std::condition_variable idle_;
-  int working_ = 0;
+  std::size_t staying_ = 0;
+  std::atomic<bool> going_{false};           ///< changes with the mutex held
   std::deque<std::function<void()>> apart_;  ///< to be run in steps
   std::atomic<std::uint64_t> runs_{0};
 };

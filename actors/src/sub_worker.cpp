@@ -1,6 +1,7 @@
 #include "sub_worker.hpp"
 
 #include "function_thread.hpp"
+#include "replies.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
@@ -15,17 +16,20 @@ class SubWorker : public SubWorkerSelf::base {
             std::string title, std::int32_t index, std::uint32_t incarnation, std::string path,
             ResultSink results)
       : SubWorkerSelf::base(actor),
+        stay_(services->stay()),
         services_(std::move(services)),
         config_(config),
         title_(std::move(title)),
         path_(std::move(path)),
         index_(index),
         incarnation_(incarnation),
-        results_(std::move(results)) {}
+        results_(std::move(results)),
+        replies_(this, Error(Errc::shut_down, path_ + " ended before it answered")) {}
 
   const char* name() const override { return "sub-worker"; }
 
   behavior_type make_behavior() override {
+    end_on_exception(this, replies_, Errc::function_failed, path_);
     queue_ = std::make_shared<FunctionQueue>(
         [self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
           if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) caf::anon_send(strong, FunctionsEnded{});
@@ -46,8 +50,10 @@ class SubWorker : public SubWorkerSelf::base {
   }
 
   void on_exit() override {
+    replies_.end();
     queue_->stop();
     results_ = nullptr;
+    stay_ = {};
   }
 
  private:
@@ -57,7 +63,20 @@ class SubWorker : public SubWorkerSelf::base {
     if (started_) return;
     // The thread starts with the first function: most nodes have sub-workers they never use.
     started_ = true;
-    services_->run_blocking("troupe-sub", [queue = queue_] { queue->work(); });
+    services_->run_blocking(
+        "troupe-sub", [queue = queue_, self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
+          try {
+            queue->work();
+          } catch (...) {
+            // Nobody takes from the queue any more: another sub-worker takes its place.
+            if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) {
+              const Error reason(Errc::function_failed,
+                                 "its thread ended on an exception: " + text_of(std::current_exception()));
+              caf::anon_send(caf::actor_cast<caf::actor>(strong),
+                             caf::exit_msg{strong.address(), exit_with(reason)});
+            }
+          }
+        });
   }
   void cancel(const Cancel& order) {
     std::uint64_t inside = 0;
@@ -95,12 +114,14 @@ class SubWorker : public SubWorkerSelf::base {
     return status;
   }
 
+  Stay stay_;
   std::shared_ptr<Services> services_;
   SubWorkerConfig config_;
   std::string title_, path_;
   std::int32_t index_;
   std::uint32_t incarnation_;
   ResultSink results_;
+  Replies replies_;
   std::shared_ptr<FunctionQueue> queue_;
   bool started_ = false;
   std::uint64_t completed_ = 0, failed_ = 0;

@@ -74,11 +74,14 @@ SystemCore::SystemCore(const SystemConfig& with)
       services(std::make_shared<Services>(config)),
       caf_config(with.deterministic, with.threads),
       actors(caf_config),
-      pumps(std::make_shared<PumpPool>(actors)) {
+      pumps(std::make_shared<PumpPool>(actors, services)) {
   services->attach(actors);
 }
 
-SystemCore::~SystemCore() { services->detach(); }
+SystemCore::~SystemCore() {
+  pumps->close();
+  services->detach();
+}
 
 void SystemCore::step_until(const std::function<bool()>& done) const {
   while (!done()) {
@@ -104,6 +107,8 @@ System::~System() {
   }
   {
     auto pump = core_->pumps->take();
+    // Calls from now on fail, those in progress are answered by the actors that end.
+    core_->services->close_gate();
     for (auto& node : nodes) {
       Worker worker;
       {
@@ -119,7 +124,6 @@ System::~System() {
       }
       caf::anon_send_exit(worker, caf::exit_reason::kill);
       worker = nullptr;
-      node->shared->pumps = nullptr;
     }
   }
   if (core_->config.deterministic) {
@@ -139,6 +143,7 @@ System::~System() {
 }
 
 Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
+  auto pump = core_->pumps->take();
   auto node = std::make_shared<NodeCore>();
   node->shared = make_shared_of(*config, core_->services, core_->pumps, nullptr);
   node->worker = spawn_worker(core_->actors, core_->services, config, node->shared, 0, ResultSink{});
@@ -147,7 +152,6 @@ Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
     core_->nodes.push_back(node);
   }
   Result<bool> up = true;
-  auto pump = core_->pumps->take();
   pump->request(node->worker, caf::infinite, StartWorker{})
       .receive([&](Result<bool>& answer) { up = std::move(answer); },
                [&](const caf::error& error) {
@@ -159,7 +163,6 @@ Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
   std::erase(core_->nodes, node);
   node->worker = nullptr;
   node->gone = true;
-  node->shared->pumps = nullptr;
   throw up.error();
 }
 

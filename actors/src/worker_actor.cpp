@@ -11,14 +11,17 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
                          std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
                          std::int32_t index, ResultSink results)
     : Worker::base(actor),
+      stay_(services->stay()),
       services_(std::move(services)),
       config_(std::move(config)),
       shared_(std::move(shared)),
       index_(index),
-      above_(std::move(results)) {}
+      above_(std::move(results)),
+      replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")) {}
 
 WorkerActor::behavior_type WorkerActor::make_behavior() {
   set_down_handler([this](caf::down_msg& down) { child_down(down); });
+  end_on_exception(this, replies_, Errc::node_failed, shared_->path);
   for (const auto& executor : config_->executors) add_child(executor);
   return {
       [this](Execute& request) { execute(request); },
@@ -37,11 +40,11 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const RemoveExecutor& remove) { return remove_executor(remove.index); },
       [this](const ResetExecutor& reset) { return reset_executor(reset.index); },
       [this](const StoreBuffers& store) {
-        auto promise = make_response_promise<Result<bool>>();
-        store_buffers(store.name, [promise](const std::optional<Error>& error) mutable {
+        auto promise = replies_.owe<Result<bool>>();
+        store_buffers(store.name, [promise](const std::optional<Error>& error) {
           promise.deliver(error ? Result<bool>(*error) : Result<bool>(true));
         });
-        return promise;
+        return caf::typed_response_promise<Result<bool>>(promise);
       },
       [this](const AllocateDomain& request) { return allocate_domain(request); },
       [this](const HoldDomain& hold) { hold_domain(hold); },
@@ -124,13 +127,13 @@ caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
   struct Gather {
     ExecutorStatus status;
     std::size_t open = 1;  // ours, so that the last answer comes when all have been asked
-    caf::typed_response_promise<ExecutorStatus> promise;
+    Reply<ExecutorStatus> promise;
     void one() {
       if (--open == 0) promise.deliver(std::move(status));
     }
   };
   auto gather = std::make_shared<Gather>();
-  gather->promise = make_response_promise<ExecutorStatus>();
+  gather->promise = replies_.owe<ExecutorStatus>();
   auto& status = gather->status;
   status.name = config_->name;
   constexpr std::string_view names[] = {"created", "starting", "up", "stopping"};
@@ -171,7 +174,7 @@ caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
 }
 
 /// Of a program that the level above submitted: what its run waits for.
-void WorkerActor::why_above(const Why& question, caf::typed_response_promise<std::string> promise) {
+void WorkerActor::why_above(const Why& question, const Reply<std::string>& promise) {
   auto meant = [&](const std::optional<TaskRequest>& request) {
     return request && request->key.run == question.run && request->key.task == question.task;
   };
@@ -179,8 +182,8 @@ void WorkerActor::why_above(const Why& question, caf::typed_response_promise<std
     if (!meant(active.request)) continue;
     const auto name = "program \"" + active.name + "\"";
     request(active.run, caf::infinite, Why{id, 0})
-        .then([promise, name](std::string& text) mutable { promise.deliver(name + ": " + text); },
-              [promise, name](const caf::error&) mutable { promise.deliver(name + " has just ended"); });
+        .then([promise, name](const std::string& text) { promise.deliver(name + ": " + text); },
+              [promise, name](const caf::error&) { promise.deliver(name + " has just ended"); });
     return;
   }
   for (const auto& waiting : waiting_) {
@@ -193,7 +196,7 @@ void WorkerActor::why_above(const Why& question, caf::typed_response_promise<std
 
 /// What the executor that has the task says of it, if one has it.
 caf::typed_response_promise<std::string> WorkerActor::why(const Why& question) {
-  auto promise = make_response_promise<std::string>();
+  auto promise = replies_.owe<std::string>();
   if (runs_.count(question.run) == 0) {
     why_above(question, promise);
     return promise;
@@ -205,8 +208,8 @@ caf::typed_response_promise<std::string> WorkerActor::why(const Why& question) {
   }
   const auto with = "with " + child(holder).name;
   request(child(holder).handle, caf::infinite, question)
-      .then([promise, with](std::string& text) mutable { promise.deliver(with + ": " + text); },
-            [promise, with](const caf::error&) mutable { promise.deliver(with); });
+      .then([promise, with](const std::string& text) { promise.deliver(with + ": " + text); },
+            [promise, with](const caf::error&) { promise.deliver(with); });
   return promise;
 }
 

@@ -12,6 +12,7 @@
 #include "communicator.hpp"
 #include "node_shared.hpp"
 #include "placement.hpp"
+#include "replies.hpp"
 #include "run_actor.hpp"
 #include "troupe/actors/messages.hpp"
 
@@ -46,7 +47,7 @@ class WorkerActor : public Worker::base {
     bool gone = false;                                  ///< nothing of it is left
     std::deque<caf::actor_clock::time_point> restarts;  ///< within the window
     bool removing = false;
-    caf::typed_response_promise<Result<bool>> removed;
+    Reply<Result<bool>> removed;
   };
   struct ActiveRun {
     Run run;
@@ -58,7 +59,7 @@ class WorkerActor : public Worker::base {
   };
   struct Waiting {
     OpenRun open;
-    caf::typed_response_promise<Result<RunOpened>> promise;
+    Reply<Result<RunOpened>> promise;
     std::optional<TaskRequest> request;
     bool cancelled = false;
   };
@@ -76,7 +77,7 @@ class WorkerActor : public Worker::base {
   static constexpr RunId configured_run = ~RunId{0};  ///< whose domains the configured ones are
   struct WaitingDomain {
     AllocateDomain order;
-    caf::typed_response_promise<Result<DomainInfo>> promise;
+    Reply<Result<DomainInfo>> promise;
   };
   enum class Life : std::uint8_t { created, starting, up, stopping };
 
@@ -88,7 +89,7 @@ class WorkerActor : public Worker::base {
   void route(std::vector<TaskResult> results);
   caf::typed_response_promise<ExecutorStatus> status();
   caf::typed_response_promise<std::string> why(const Why& question);
-  void why_above(const Why& question, caf::typed_response_promise<std::string> promise);
+  void why_above(const Why& question, const Reply<std::string>& promise);
 
   // Runs.
   caf::typed_response_promise<Result<RunOpened>> open(OpenRun& open);
@@ -114,6 +115,7 @@ class WorkerActor : public Worker::base {
   void give_up_start(const Error& error, std::int32_t index);
   caf::typed_response_promise<Result<bool>> reset_executor(std::int32_t index);
   caf::typed_response_promise<bool> stop_all();
+  Error going_down() const;
   void stop_children();
   void stop_child(Child& child, std::function<void()> then);
   void stopped();
@@ -146,23 +148,25 @@ class WorkerActor : public Worker::base {
   void sweep_domains(RunId run, const std::set<std::uint64_t>& met);
   bool domain_down(const caf::down_msg& down);
 
+  Stay stay_;
   std::shared_ptr<Services> services_;
   std::shared_ptr<const WorkerConfig> config_;
   std::shared_ptr<NodeShared> shared_;
   std::int32_t index_;
   ResultSink above_;
   Life life_ = Life::created;
+  Replies replies_;
 
   std::deque<Child> children_;
   Placement placement_;
   std::size_t starting_ = 0;
-  caf::typed_response_promise<Result<bool>> start_promise_;
+  Reply<Result<bool>> start_promise_;
   std::optional<Error> start_error_;  ///< what the start is given up for
   BootstrapPlan plan_;
   std::vector<Configured> configured_;  ///< by group of the plan
-  std::map<std::int32_t, caf::typed_response_promise<Result<bool>>> resetting_;
-  std::map<std::int32_t, caf::typed_response_promise<Result<std::int32_t>>> adding_;
-  caf::typed_response_promise<bool> stop_promise_;
+  std::map<std::int32_t, Reply<Result<bool>>> resetting_;
+  std::map<std::int32_t, Reply<Result<std::int32_t>>> adding_;
+  Reply<bool> stop_promise_;
   std::size_t stopping_ = 0;
 
   std::map<RunId, ActiveRun> runs_;

@@ -87,7 +87,7 @@ void WorkerActor::bring_up(std::int32_t index) {
 }
 
 caf::typed_response_promise<Result<bool>> WorkerActor::start_all() {
-  auto promise = make_response_promise<Result<bool>>();
+  auto promise = replies_.owe<Result<bool>>();
   if (life_ != Life::created) {
     promise.deliver(Result<bool>(Error(Errc::wrong_state, shared_->path + " has been started before")));
     return promise;
@@ -239,6 +239,10 @@ void WorkerActor::retire(std::int32_t index, const Error& reason) {
   if (auto asked = resetting_.find(index); asked != resetting_.end()) {
     asked->second.deliver(Result<bool>(reason));
     resetting_.erase(asked);
+  }
+  if (auto asked = adding_.find(index); asked != adding_.end()) {
+    asked->second.deliver(Result<std::int32_t>(reason));
+    adding_.erase(asked);
   }
   try_domains();
   if (it.removing) {

@@ -9,7 +9,7 @@
 namespace troupe::actors {
 
 caf::typed_response_promise<Result<DomainInfo>> WorkerActor::allocate_domain(const AllocateDomain& order) {
-  auto promise = make_response_promise<Result<DomainInfo>>();
+  auto promise = replies_.owe<Result<DomainInfo>>();
   try_domain({order, promise});
   return promise;
 }
@@ -47,11 +47,11 @@ void WorkerActor::try_domain(WaitingDomain waiting) {
   const auto path = shared_->path + "/domain" + std::to_string(id);
   request(domains_.at(id).handle, caf::infinite, Form{})
       .then(
-          [this, promise = waiting.promise, id](Result<DomainInfo>& formed) mutable {
+          [this, promise = waiting.promise, id](Result<DomainInfo>& formed) {
             if (!formed) domains_.erase(id);
             promise.deliver(std::move(formed));
           },
-          [this, promise = waiting.promise, id, path](const caf::error&) mutable {
+          [this, promise = waiting.promise, id, path](const caf::error&) {
             domains_.erase(id);
             promise.deliver(Result<DomainInfo>(Error(Errc::shut_down, path + " ended while it was formed")));
           });

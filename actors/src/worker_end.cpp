@@ -5,9 +5,10 @@
 namespace troupe::actors {
 
 caf::typed_response_promise<Result<std::int32_t>> WorkerActor::add_executor(const AddExecutor& add) {
-  auto promise = make_response_promise<Result<std::int32_t>>();
+  auto promise = replies_.owe<Result<std::int32_t>>();
   if (life_ != Life::up) {
-    promise.deliver(Result<std::int32_t>(Error(Errc::wrong_state, shared_->path + " is not up")));
+    promise.deliver(life_ == Life::stopping ? going_down()
+                                            : Error(Errc::wrong_state, shared_->path + " is not up"));
     return promise;
   }
   const auto index = add_child(add.config);
@@ -17,7 +18,11 @@ caf::typed_response_promise<Result<std::int32_t>> WorkerActor::add_executor(cons
 }
 
 caf::typed_response_promise<Result<bool>> WorkerActor::remove_executor(std::int32_t index) {
-  auto promise = make_response_promise<Result<bool>>();
+  auto promise = replies_.owe<Result<bool>>();
+  if (life_ == Life::stopping) {
+    promise.deliver(going_down());
+    return promise;
+  }
   if (index < 0 || static_cast<std::size_t>(index) >= children_.size() ||
       child(index).state == ExecutorState::retired || child(index).removing) {
     promise.deliver(
@@ -41,7 +46,11 @@ void WorkerActor::remove_if_idle(std::int32_t index) {
 
 /// In place: the chip's actor stays, everything on the chip goes, its memory gets the next incarnation.
 caf::typed_response_promise<Result<bool>> WorkerActor::reset_executor(std::int32_t index) {
-  auto promise = make_response_promise<Result<bool>>();
+  auto promise = replies_.owe<Result<bool>>();
+  if (life_ == Life::stopping) {
+    promise.deliver(going_down());
+    return promise;
+  }
   if (auto access = chip_of(index); !access) {
     promise.deliver(Result<bool>(access.error()));
     return promise;
@@ -61,7 +70,9 @@ caf::typed_response_promise<Result<bool>> WorkerActor::reset_executor(std::int32
   request(it.chip, caf::infinite, ResetChip{life})
       .then(
           [this, index, life](const Result<bool>& reset) {
-            if (child(index).incarnation != life || child(index).state != ExecutorState::starting) return;
+            if (child(index).incarnation != life || child(index).state != ExecutorState::starting ||
+                life_ == Life::stopping)
+              return;
             route(placement_.down(
                 index, Error(Errc::chip_lost, child(index).name + " was reset while it held the task")));
             move();  // tells of those that waited here and followed what was lost
@@ -87,15 +98,17 @@ Result<ChipAccess> WorkerActor::chip_of(std::int32_t index) const {
 
 // --- the end -------------------------------------------------------------------------------------
 
+Error WorkerActor::going_down() const { return {Errc::shut_down, shared_->path + " is going down"}; }
+
 caf::typed_response_promise<bool> WorkerActor::stop_all() {
-  auto promise = make_response_promise<bool>();
+  auto promise = replies_.owe<bool>();
   if (life_ == Life::stopping) {
     promise.deliver(true);
     return promise;
   }
   life_ = Life::stopping;
   stop_promise_ = promise;
-  const Error reason(Errc::shut_down, shared_->path + " is going down");
+  const Error reason = going_down();
   if (start_promise_.pending()) start_promise_.deliver(Result<bool>(reason));
   for (auto& waiting : waiting_) {
     if (waiting.open.outcome) waiting.open.outcome->set({reason, {}, 0, 0, 0});
@@ -161,6 +174,10 @@ void WorkerActor::stopped() {
 }
 
 void WorkerActor::on_exit() {
+  replies_.end();
+  for (auto& waiting : waiting_) {
+    if (waiting.open.outcome) waiting.open.outcome->set({replies_.otherwise(), {}, 0, 0, 0});
+  }
   for (auto& [id, active] : runs_) send_exit(active.run, caf::exit_reason::user_shutdown);
   for (auto& [id, active] : domains_) send_exit(active.handle, caf::exit_reason::user_shutdown);
   for (auto& it : children_) {
@@ -173,6 +190,7 @@ void WorkerActor::on_exit() {
   domains_.clear();
   children_.clear();
   above_ = nullptr;
+  stay_ = {};
 }
 
 }  // namespace troupe::actors

@@ -19,9 +19,9 @@ std::string how_it_ended(const std::optional<RunReport>& report) {
 }  // namespace
 
 caf::typed_response_promise<Result<RunOpened>> WorkerActor::open(OpenRun& request) {
-  auto promise = make_response_promise<Result<RunOpened>>();
+  auto promise = replies_.owe<Result<RunOpened>>();
   if (life_ == Life::stopping) {
-    const Error error(Errc::shut_down, shared_->path + " is going down");
+    const Error error = going_down();
     if (request.outcome) request.outcome->set({error, {}, 0, 0, 0});
     promise.deliver(Result<RunOpened>(error));
     return promise;
