@@ -216,6 +216,7 @@ class Scene {
     return text;
   }
   std::size_t actors() const { return sim_.actors(); }
+  Node& node() { return *node_; }
 
  private:
   /// Whoever has something to do has a job with the scheduler.
@@ -298,6 +299,43 @@ TEST_CASE("nobody waits for ever when a run is killed, in any state") {
 TEST_CASE("nobody waits for ever when a program is killed, in any state") {
   kill_at_every_step("program", false);
   kill_at_every_step("program", true);
+}
+
+TEST_CASE("a caller inside a program of its own is told when its run, or all above it, is killed") {
+  for (const std::string victim : {"run", "worker"}) {
+    CAPTURE(victim);
+    Scene scene(0);
+    auto x = scene.node().tensor<float>({4});
+    const auto error = error_of([&] {
+      scene.node().run([&](Orchestrator& n) {
+        auto task = n.submit("wait", in(x));
+        n.flush();
+        scene.settle();
+        scene.kill(victim, 0);
+        task.wait();
+      });
+    });
+    REQUIRE(error);
+    CHECK_MESSAGE(*error == Errc::shut_down, error->what());
+    scene.settle();
+  }
+}
+
+TEST_CASE("a call that was left by an exception does not disturb the next one") {
+  Simulation sim({.chips = 1});
+  sim.kernel("stuck", [](auto& call) { call.hangs(); });
+  sim.kernel("look", [](auto&) {});
+  auto& node = sim.node();
+  auto x = node.tensor<float>({4});
+  // Nothing is left to do, and the caller waits: the deterministic system says so.
+  const auto error =
+      error_of([&] { node.run([&](Orchestrator& n) -> Program { co_await n.submit("stuck", in(x)); }); });
+  REQUIRE(error);
+  CHECK(*error == Errc::deadlock);
+  sim.script().release_hung();
+  // The end of that run is news for nobody, least of all for who runs the next one.
+  node.run([&](Orchestrator& n) -> Program { co_await n.submit("look", in(x)); });
+  CHECK(sim.ran("look") == 1);
 }
 
 TEST_CASE("a chip that is told to end while it is opened answers that, killed or not") {
