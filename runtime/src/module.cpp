@@ -15,7 +15,7 @@
 #include "loaded_object.hpp"
 #include "text.hpp"
 #include "troupe/runtime/limits.hpp"
-#include "troupe/runtime/module_file.hpp"
+#include "troupe/runtime/object_file.hpp"
 
 namespace troupe::runtime {
 namespace {
@@ -180,7 +180,7 @@ Result<Module> Module::open(const std::string& file) {
     return Error(Errc::module_unreadable,
                  text("cannot read module \"", file, "\": ", std::generic_category().message(problem)),
                  "a module is a shared object with TROUPE_MODULE in one of its source files");
-  if (const std::string defect = module_file_defect(image); !defect.empty()) {
+  if (const std::string defect = object_defect(image); !defect.empty()) {
     return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect),
                  "a module is a shared object for this machine; build it again");
   }

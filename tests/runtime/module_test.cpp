@@ -14,7 +14,7 @@
 
 #include "support/built.hpp"
 #include "troupe/runtime/kernel.hpp"
-#include "troupe/runtime/module_file.hpp"
+#include "troupe/runtime/object_file.hpp"
 
 TROUPE_MODULE("runtime_tests");
 
@@ -114,10 +114,10 @@ TEST_CASE("a module file that was cut anywhere in its loaded part is refused bef
   std::ifstream stream(file("libtest_empty.so"), std::ios::binary);
   const std::string whole{std::istreambuf_iterator<char>(stream), {}};
   const auto bytes = std::as_bytes(std::span(whole));
-  REQUIRE(module_file_defect(bytes).empty());
+  REQUIRE(object_defect(bytes).empty());
   for (const std::size_t size : {0UL, 3UL, 20UL, 63UL, 64UL, 100UL, 500UL, 4096UL}) {
     INFO(size);
-    CHECK_FALSE(module_file_defect(bytes.first(size)).empty());
+    CHECK_FALSE(object_defect(bytes.first(size)).empty());
   }
   Elf64_Ehdr header;
   std::memcpy(&header, whole.data(), sizeof header);
@@ -127,14 +127,14 @@ TEST_CASE("a module file that was cut anywhere in its loaded part is refused bef
     std::memcpy(&segment, whole.data() + header.e_phoff + i * sizeof segment, sizeof segment);
     loaded = std::max<std::size_t>(loaded, segment.p_offset + segment.p_filesz);
   }
-  CHECK(module_file_defect(bytes.first(loaded)).empty());
-  CHECK(module_file_defect(bytes.first(loaded - 1)).find("it ends inside segment") == 0);
-  CHECK(module_file_defect(bytes.first(3)) == "it is no ELF file");
-  CHECK(module_file_defect(bytes.first(100)) == "it ends inside its program headers");
+  CHECK(object_defect(bytes.first(loaded)).empty());
+  CHECK(object_defect(bytes.first(loaded - 1)).find("it ends inside segment") == 0);
+  CHECK(object_defect(bytes.first(3)) == "it is no ELF file");
+  CHECK(object_defect(bytes.first(100)) == "it ends inside its program headers");
   const auto with = [&](std::size_t at, char byte) {
     std::string changed = whole;
     changed[at] = byte;
-    return module_file_defect(std::as_bytes(std::span(changed)));
+    return object_defect(std::as_bytes(std::span(changed)));
   };
   CHECK(with(4, 1) == "it is not a 64-bit little-endian file");
   CHECK(with(18, 8) == "it is for machine 8, not for this one");

@@ -53,14 +53,16 @@ KernelEntry* ChipEngine::entry_of(const Callable& callable) {
   const void* key = callable.descriptor != nullptr ? static_cast<const void*>(callable.descriptor)
                                                    : static_cast<const void*>(callable.foreign.get());
   auto& entry = entries_[key];
-  if (entry == nullptr || entry->name != callable.name) {
+  // Foreign code that was unregistered may have left its place to another one: numbers do not come again.
+  if (entry == nullptr || entry->name != callable.name ||
+      (callable.foreign != nullptr && entry->callable_id != callable.id)) {
     entry = std::make_unique<KernelEntry>();
     entry->name = callable.name;
+    entry->callable_id = callable.id;
     entry->code = {callable.descriptor, callable.foreign.get(), entry->name.c_str()};
     entry->waits.store(callable.may_wait(), std::memory_order_relaxed);
     entry->never_waits = !callable.may_wait() && !runtime::has_waits(*callable.module);
   }
-  // Registered anew, it may be at the old place with another one.
   if (entry->signature != callable.signature) entry->signature = callable.signature;
   return entry.get();
 }

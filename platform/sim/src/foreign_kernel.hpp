@@ -12,9 +12,12 @@
 namespace troupe::platform::sim {
 
 /// A kernel object loaded from bytes: one `extern "C" void kernel_entry(int64_t* args)`. Each load is a copy
-/// of its own (its globals are not shared with another load of the same bytes) and is unloaded with this
-/// object. Nothing is written to the file system. Such kernels find the simulator's two hooks as global
-/// symbols, or take them from `pto_sim_register_hooks` when they export it.
+/// of its own: its globals are shared with no other load, not even those that the compiler made unique in the
+/// process (inline variables, statics of inline functions and templates). It is unloaded with this object;
+/// one with thread-local objects that have destructors stays mapped until the threads that ran it have ended,
+/// and is never mistaken for another. Nothing is written to the file system, no descriptor is kept. Such
+/// kernels find the simulator's two hooks as global symbols, or take them from `pto_sim_register_hooks` when
+/// they export it.
 class ForeignKernel {
  public:
   using Entry = void (*)(std::int64_t*);
@@ -31,7 +34,6 @@ class ForeignKernel {
  private:
   explicit ForeignKernel(std::string_view name) : name_(name) {}
   std::string name_;
-  int file_ = -1;
   void* library_ = nullptr;
   Entry entry_ = nullptr;
 };

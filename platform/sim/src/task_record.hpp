@@ -20,6 +20,7 @@ namespace troupe::platform::sim {
 struct KernelEntry {
   KernelCode code;
   std::string name;
+  std::uint64_t callable_id = 0;  ///< as it was when this was made
   std::atomic<std::uint32_t> usual_ticks{0};  ///< 0: never measured
   /// It may wait inside, for a flag or (foreign code) for anything: it never shares a thread with other
   /// tasks.

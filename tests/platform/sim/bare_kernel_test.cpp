@@ -143,7 +143,7 @@ TEST_CASE("bytes that are no kernel are refused with a reason") {
     CHECK(refused.error() == Errc::bad_callable);
     return refused.error().message();
   };
-  CHECK(refuse({'h', 'e', 'l', 'l', 'o'}).find("no ELF object") != std::string::npos);
+  CHECK(refuse({'h', 'e', 'l', 'l', 'o'}).find("no ELF file") != std::string::npos);
   CHECK(refuse(Chip::object_bytes("not_a_kernel")).find("kernel_entry") != std::string::npos);
   auto cut = Chip::object_bytes("add");
   cut.resize(cut.size() / 2);
