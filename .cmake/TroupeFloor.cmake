@@ -5,11 +5,12 @@
 #   troupe_bench(NAME …)     one benchmark program (built, never run as a test)
 #   troupe_install_package() what find_package(troupe) needs
 #
-# troupe_floor also makes troupe_NAME_hidden, the same sources as a static library without exported
-# symbols: platform plugins link that twin, so that two of them in one process share nothing.
+# With HIDDEN_TWIN, troupe_floor also makes troupe_NAME_hidden: the same objects as a static library. Platform
+# plugins link that twin and keep its symbols to themselves, so that two of them in one process share nothing.
 include_guard()
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
+include(CheckLinkerFlag)
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -42,36 +43,49 @@ if(TROUPE_FUZZ)
 endif()
 
 # Callables of the running program are identified by its build-id.
-add_link_options(-Wl,--build-id)
+add_link_options(-Wl,--build-id=sha1)
 
+# Debian's lld links in a third of the time; without it the compiler's own linker does. Modules are laid out the way
+# their users' are: by that linker always.
+check_linker_flag(CXX -fuse-ld=lld TROUPE_LLD_WORKS)
+if(TROUPE_LLD_WORKS)
+  add_link_options("$<$<IN_LIST:$<TARGET_PROPERTY:TYPE>,EXECUTABLE;SHARED_LIBRARY>:-fuse-ld=lld>")
+endif()
+
+# Errors for who works on troupe (the presets and CI say so), never for who builds it with a compiler of another day.
+option(TROUPE_WERROR "Warnings are errors" ON)
 add_library(troupe_warnings INTERFACE)
 target_compile_options(troupe_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion $<$<BOOL:${TROUPE_WERROR}>:-Werror>)
 
 find_package(Threads REQUIRED)
 
 function(troupe_floor name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
-  foreach(twin "" "_hidden")
+  cmake_parse_arguments(arg "HIDDEN_TWIN" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  set(target troupe_${name})
+  add_library(${target} SHARED ${arg_SOURCES})
+  add_library(troupe::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES
+    EXPORT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+    INSTALL_RPATH "$ORIGIN")
+  # Nobody replaces a function of a floor from outside, so calls inside one may be inlined.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
+  target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+  target_link_libraries(${target} PRIVATE "$<BUILD_INTERFACE:troupe_warnings>")
+  set(twins "")
+  if(arg_HIDDEN_TWIN)
+    # Compiled once for both: what sees the twin declares its symbols hidden, and the plugins' version script
+    # makes the rest local. Unique symbols would be shared all the same; a normal link of the floors needs none.
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
+    add_library(${target}_hidden STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:${target}>)
+    set_target_properties(${target}_hidden PROPERTIES LINKER_LANGUAGE CXX)
+    target_compile_definitions(${target}_hidden INTERFACE TROUPE_HIDDEN)
+    set(twins "_hidden")
+  endif()
+  foreach(twin "" ${twins})
     set(target troupe_${name}${twin})
-    if(twin)
-      add_library(${target} STATIC ${arg_SOURCES})
-      target_compile_definitions(${target} PUBLIC TROUPE_HIDDEN)
-      target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
-      set_target_properties(${target} PROPERTIES EXCLUDE_FROM_ALL ON)
-    else()
-      add_library(${target} SHARED ${arg_SOURCES})
-      add_library(troupe::${name} ALIAS ${target})
-      set_target_properties(${target} PROPERTIES
-        EXPORT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
-        INSTALL_RPATH "$ORIGIN")
-    endif()
     target_compile_features(${target} PUBLIC cxx_std_20)
-    # Nobody replaces a function of a floor from outside, so calls inside one may be inlined.
-    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
-    target_include_directories(${target}
-      PUBLIC "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>"
-      PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+    target_include_directories(${target} PUBLIC "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>")
     foreach(link IN LISTS arg_LINKS)
       # A floor below, by its bare name, or any other target as it is.
       if(TARGET troupe_${link})
@@ -80,7 +94,7 @@ function(troupe_floor name)
         target_link_libraries(${target} PUBLIC ${link})
       endif()
     endforeach()
-    target_link_libraries(${target} PRIVATE "$<BUILD_INTERFACE:troupe_warnings>" ${arg_PRIVATE_LINKS})
+    target_link_libraries(${target} PRIVATE ${arg_PRIVATE_LINKS})
   endforeach()
   # Public headers are a file set: installed with the library, and each one compiled alone by ./dev check.
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/include/*.h*")
@@ -110,6 +124,16 @@ function(troupe_tests name)
   target_link_libraries(${target} PRIVATE ${arg_LINKS} troupe_test_support troupe_warnings Threads::Threads)
   doctest_discover_tests(${target} TEST_PREFIX "${name}: "
     PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" ENVIRONMENT "${TROUPE_TEST_ENVIRONMENT}")
+endfunction()
+
+# For what includes CAF's headers: links CAF, and leaves out the checks of the undefined-behaviour sanitizer that
+# make its templates compile for twice as long (docs/decisions/0003-what-a-cold-build-costs.md).
+function(troupe_uses_caf target)
+  find_package(CAF 0.17.6 REQUIRED)
+  target_link_libraries(${target} PRIVATE CAF::core)
+  if(TROUPE_SANITIZE MATCHES "undefined")
+    target_compile_options(${target} PRIVATE -fno-sanitize=null,alignment,vptr,pointer-overflow)
+  endif()
 endfunction()
 
 # Under the thread sanitizer, tells it about the synchronisation inside Debian's uninstrumented CAF: for every
