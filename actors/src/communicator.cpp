@@ -91,6 +91,11 @@ class CommunicatorActor : public Communicator::base {
           .then([this, r = rank](const Result<troupe_window_view>& v) { state_.imported(r, v), flush(); },
                 [this, r = rank](const caf::error&) { state_.imported(r, state_.lost(r)), flush(); });
     }
+    for (const auto rank : effects.asks) {
+      request(members_[rank], caf::infinite, Describe{})
+          .then([this](const ExecutorInfo&) { state_.there(), flush(); },
+                [this, rank](const caf::error&) { state_.member_lost(rank), flush(); });
+    }
     for (const auto& [rank, abort] : effects.aborts) send(members_[rank], abort);
     for (const auto& [rank, release] : effects.releases) send(members_[rank], release);
     for (auto& [ticket, answer] : effects.barriers) {

@@ -68,15 +68,11 @@ void CommunicatorState::imported(std::uint32_t rank, const Result<troupe_window_
   const auto& member = members_[rank];
   --open_;
   if (phase_ == Phase::failed) return take_back();
-  if (!view) {
-    // The windows were made for this domain: one that is another's by now was given up by a member that is
-    // gone, whose death is on its way here.
-    const bool gone = view.error() == comm::Errc::stale;
-    const Error why =
-        gone ? Error(comm::Errc::peer_lost, path_ + ": a member is gone: " + view.error().message())
-             : view.error();
-    return fail(why.inside(member.name));
-  }
+  if (suspicion_) return;
+  // The windows were made for this domain: one that is another's by now was given up by a member that is
+  // gone. The one that says so is not to blame: each is asked whether it is there.
+  if (!view && view.error() == comm::Errc::stale) return suspect(view.error());
+  if (!view) return fail(view.error().inside(member.name));
   if (phase_ == Phase::importing) {
     if (open_ == 0) import_all(true);
     return;
@@ -88,6 +84,16 @@ void CommunicatorState::imported(std::uint32_t rank, const Result<troupe_window_
   phase_ = Phase::formed;
   effects_.formed = Result<DomainInfo>(info_);
   release_if_unused();
+}
+
+void CommunicatorState::suspect(const Error& stale) {
+  suspicion_ = Error(comm::Errc::peer_lost, path_ + ": a member is gone: " + stale.message());
+  asked_ = members_.size();
+  for (std::uint32_t rank = 0; rank < members_.size(); ++rank) effects_.asks.push_back(rank);
+}
+
+void CommunicatorState::there() {
+  if (--asked_ == 0 && phase_ != Phase::failed) fail(*suspicion_);
 }
 
 void CommunicatorState::fail(const Error& error) {

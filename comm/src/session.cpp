@@ -22,6 +22,10 @@ namespace {
 // Between taking a name and listening at it a hub is deaf for an instant; how long until we look again.
 constexpr std::chrono::milliseconds deaf_hub_retry{1};
 
+// After a deadline, how long the hub may take to say who is missing: it is asked over a local socket. Only a
+// hub that is stopped takes longer.
+constexpr std::chrono::milliseconds hub_answer{1000};
+
 constexpr MeetingHub::Connection own_connection = 0;
 
 /// Carries messages between the hub and the member of the same rank, through the context's queue.
@@ -202,6 +206,10 @@ void Session::Impl::give_up(Errc why) {
     after_hub();
   } else if (member) {
     member->give_up(why);
+    deadline.expires_after(hub_answer);
+    deadline.async_wait([this](const boost::system::error_code& error) {
+      if (!error && !ended()) member->unanswered();
+    });
   } else {
     failure = why == Errc::aborted ? Error(why, "the communicator was aborted")
                                    : Error(why, "the rank that came first did not answer in time");

@@ -38,6 +38,9 @@ struct WindowHeader {
 
   alignas(cache_line) std::atomic<std::uint64_t> arrived;  ///< barriers the owner has entered
   std::atomic<std::uint32_t> departed;                     ///< 1 once the owner is tearing down
+  std::atomic<std::uint64_t> gave_up;                      ///< the last barrier the owner has withdrawn from
+  std::atomic<std::uint64_t> blamed;     ///< ranks the owner has waited for in vain and not met since,
+  std::atomic<std::uint64_t> blamed_at;  ///< at which barrier; 0: elsewhere
 
   // The meeting point.
   alignas(cache_line) std::atomic<std::uint64_t> arrivals;  ///< barrier entries of all ranks, ever
