@@ -62,6 +62,9 @@ class CoroutineProgram : public ProgramActor::base {
   const char* name() const override { return "program"; }
 
   behavior_type make_behavior() override {
+    set_exception_handler([this](std::exception_ptr& failure) -> caf::error {
+      return exit_with(error_from(failure, program_->name));
+    });
     return {
         [this](const Credit& credit) { credit.ended == 0 ? start() : core_->on(credit); },
         [this](Wake& wake) {

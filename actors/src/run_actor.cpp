@@ -13,11 +13,12 @@ namespace {
 class RunActor : public Run::base {
  public:
   RunActor(caf::actor_config& config, RunConfig run, std::shared_ptr<HostMemory> memory, Worker worker,
-           ProgramActor driver, std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline)
+           ProgramActor asker, bool drives, std::shared_ptr<RunOutcome> outcome,
+           std::chrono::nanoseconds deadline)
       : Run::base(config),
         worker_(std::move(worker)),
-        watcher_(driver),
-        driver_(std::move(driver)),
+        watcher_(asker),
+        driver_(drives ? std::move(asker) : ProgramActor()),
         outcome_(std::move(outcome)),
         deadline_(deadline),
         state_(std::move(run), std::move(memory)),
@@ -27,6 +28,8 @@ class RunActor : public Run::base {
 
   behavior_type make_behavior() override {
     end_on_exception(this, replies_, Errc::shut_down, "the run of \"" + state_.config().name + "\"");
+    set_down_handler([this](const caf::down_msg& down) { driver_down(down); });
+    if (driver_) monitor(driver_);
     if (deadline_.count() > 0) delayed_send(this, deadline_, DeadlineDue{0});
     return {
         [this](Submit& lines) {
@@ -41,7 +44,9 @@ class RunActor : public Run::base {
         [this](const CancelRun& order) { state_.cancel(order.reason), flush(); },
         [this](const DeadlineDue& due) { state_.deadline_due(due.task), flush(); },
         [this](const SetDriver& set) {
+          if (driver_) demonitor(driver_.address());
           driver_ = set.driver;
+          monitor(driver_);
           return true;
         },
         [this](const OpenDomain& open) { open_domain(open); },
@@ -58,6 +63,8 @@ class RunActor : public Run::base {
     report.error =
         Error(Errc::shut_down, "the run of \"" + state_.config().name + "\" was ended from outside");
     outcome_->set(report);
+    // Pumps outlive the runs that they drive.
+    if (driver_) demonitor(driver_.address());
     if (driver_ && !state_.finished()) send(driver_, StopProgram{*report.error});
     if (driver_) send(driver_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
     if (watcher_ && watcher_ != driver_) send(watcher_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
@@ -68,6 +75,18 @@ class RunActor : public Run::base {
   }
 
  private:
+  /// A run is tied to the life of its program.
+  void driver_down(const caf::down_msg& down) {
+    if (!driver_ || driver_.address() != down.source) return;
+    driver_ = nullptr;
+    const auto title = "program \"" + state_.config().name + "\"";
+    const Error ended(Errc::function_failed, title + " ended without a word: its actor has died");
+    const auto reason = error_from(down.reason, ended);
+    state_.program_lost(reason.message().find(title) != std::string::npos
+                            ? reason
+                            : Error(reason.code(), title + " died: " + reason.message(), reason.hint()));
+    flush();
+  }
   /// Sends what the message that was handled led to.
   void flush() {
     auto effects = state_.advance();
@@ -175,9 +194,10 @@ class RunActor : public Run::base {
 }  // namespace
 
 Run spawn_run(caf::local_actor* parent, RunConfig config, std::shared_ptr<HostMemory> memory, Worker worker,
-              ProgramActor driver, std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline) {
-  return parent->spawn<RunActor>(std::move(config), std::move(memory), std::move(worker), std::move(driver),
-                                 std::move(outcome), deadline);
+              ProgramActor asker, bool drives, std::shared_ptr<RunOutcome> outcome,
+              std::chrono::nanoseconds deadline) {
+  return parent->spawn<RunActor>(std::move(config), std::move(memory), std::move(worker), std::move(asker),
+                                 drives, std::move(outcome), deadline);
 }
 
 }  // namespace troupe::actors

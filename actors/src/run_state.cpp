@@ -282,6 +282,16 @@ void RunState::program_ended(const ProgramEnded& over) {
   graph_.close();
 }
 
+void RunState::program_lost(const Error& reason) {
+  if (program_over_) return;
+  program_ended({reason});
+  cancel(reason);
+  // What it was reading, it reads no more.
+  for (const auto number : unfinished(records_.size())) {
+    if (const auto* record = find(number); record->kind == read_kind && record->in_flight) read_done(number);
+  }
+}
+
 void RunState::cancel(const Error& reason) {
   if (cancelled_ || finished_) return;
   cancelled_ = reason;

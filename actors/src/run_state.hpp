@@ -72,6 +72,8 @@ class TROUPE_API RunState {
   void await(const Await& await);
   void read_done(TaskNumber task);
   void program_ended(const ProgramEnded& ended);
+  /// The program died without having ended: nobody will ask for anything of it.
+  void program_lost(const Error& reason);
   void cancel(const Error& reason);
   void deadline_due(TaskNumber task);
   std::string why(TaskNumber task) const;

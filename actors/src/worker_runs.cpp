@@ -95,7 +95,7 @@ void WorkerActor::start(Waiting waiting) {
     config.only_chip = ++chips == 1 ? static_cast<std::int32_t>(i) : -1;
   }
   auto run = spawn_run(this, std::move(config), shared_->memory, Worker(this), request.driver,
-                       request.outcome, request.deadline);
+                       request.program == nullptr, request.outcome, request.deadline);
   placement_.open(id, request.priority);
   ActiveRun active{run, {}, request.outcome, request.name, std::move(waiting.request), {}};
   if (request.program && request.program->coroutine) {
