@@ -99,7 +99,7 @@ class ChipActor : public Chip::base {
   void on_exit() override {
     replies_.end();
     last_word_->word = {state_.identity().index, state_.identity().incarnation,
-                        state_.abandon(replies_.otherwise()), true};
+                        state_.abandon(replies_.otherwise()), id()};
     last_word_->to = std::exchange(results_, nullptr);
     if (auto device = state_.take_context()) {
       services_->close(std::move(device), path_, [last = last_word_](const Result<void>&) {});

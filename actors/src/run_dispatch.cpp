@@ -4,6 +4,7 @@
 #include "chip_state.hpp"
 #include "run_state.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/errc.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::actors {
@@ -240,9 +241,12 @@ void RunState::one_result(TaskResult& result) {
   }
   if (result.outcome != Outcome::done) {
     if (record->outcome == Outcome::done) record->outcome = result.outcome;
-    // A member that was asked to end because of another is not the cause, even when it answers first.
-    const auto asked = [](const Error& error) { return error.root() == platform::Errc::aborted; };
-    if (result.error && (!record->error || (asked(*record->error) && !asked(*result.error)))) {
+    // A member that ended because of another (it was asked to, or lost its peer) is not the cause, even when
+    // it answers first.
+    const auto follows = [](const Error& error) {
+      return error.root() == platform::Errc::aborted || error.root() == comm::Errc::peer_lost;
+    };
+    if (result.error && (!record->error || (follows(*record->error) && !follows(*result.error)))) {
       record->outcome = result.outcome;
       record->error = located(*result.error, result.executor);
     }

@@ -40,7 +40,7 @@ void WorkerActor::remove_if_idle(std::int32_t index) {
   auto& it = child(index);
   if (!it.removing || it.state == ExecutorState::retired || !placement_.idle(index)) return;
   demonitor(it.handle.address());
-  stop_child(it, [] {});
+  stop_child(index, [] {});
   retire(index, Error(Errc::chip_retired, it.name + " was removed"));
 }
 
@@ -130,11 +130,12 @@ caf::typed_response_promise<bool> WorkerActor::stop_all() {
 
 void WorkerActor::stop_children() {
   ++stopping_;
-  for (auto& it : children_) {
+  for (std::size_t i = 0; i < children_.size(); ++i) {
+    const auto& it = children_[i];
     if (it.state == ExecutorState::retired || !it.handle) continue;
     ++stopping_;
     demonitor(it.handle.address());
-    stop_child(it, [this] {
+    stop_child(static_cast<std::int32_t>(i), [this] {
       --stopping_;
       stopped();
     });
@@ -143,12 +144,17 @@ void WorkerActor::stop_children() {
   stopped();
 }
 
-void WorkerActor::stop_child(Child& it, std::function<void()> then) {
-  auto gone = [then](const caf::error&) { then(); };
+void WorkerActor::stop_child(std::int32_t index, const std::function<void()>& then) {
+  auto& it = child(index);
   if (it.kind == ExecutorKind::chip) {
-    request(it.chip, caf::infinite, FinalizeChip{}).then([then](const Result<bool>&) { then(); }, gone);
+    // Over with its last word, which comes whether it finalizes, dies on the way or was dead before.
+    if (it.gone) return then();
+    it.when_gone = then;
+    request(it.chip, caf::infinite, FinalizeChip{})
+        .then([](const Result<bool>&) {}, [](const caf::error&) {});
   } else if (it.kind == ExecutorKind::worker) {
-    request(it.worker, caf::infinite, StopWorker{}).then([then](bool) { then(); }, gone);
+    request(it.worker, caf::infinite, StopWorker{})
+        .then([then](bool) { then(); }, [then](const caf::error&) { then(); });
   } else {
     send_exit(it.handle, caf::exit_reason::user_shutdown);
     then();

@@ -146,7 +146,7 @@ void WorkerActor::answer_above(const TaskRequest& request, const std::optional<E
     // The level above puts this node's name in front itself.
     result.error = *error;
   }
-  send(above_, Results{index_, 0, {std::move(result)}});
+  send(above_, Results{index_, incarnation_, {std::move(result)}});
 }
 
 /// The level above takes a program back.

@@ -86,7 +86,7 @@ struct Results {
   std::int32_t executor = -1;
   std::uint32_t incarnation = 0;
   std::vector<TaskResult> results;
-  bool gone = false;
+  std::uint64_t gone = 0;  ///< the actor, by its number, that has ended; 0: none
 };
 /// Takes what executors answer.
 using ResultSink = caf::typed_actor<caf::reacts_to<Results>>;
