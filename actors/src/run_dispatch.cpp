@@ -239,6 +239,7 @@ void RunState::one_result(TaskResult& result) {
   if (tracer_ && record->kind == program_kind) {
     tracer_->program_ran(*record->body, result.key, result.error ? &*result.error : nullptr);
   }
+  report_.inside += result.inside;
   if (result.outcome != Outcome::done) {
     if (record->outcome == Outcome::done) record->outcome = result.outcome;
     // A member that ended because of another (it was asked to, or lost its peer) is not the cause, even when

@@ -132,7 +132,7 @@ void RunState::apply_task(Submission& line) {
   while (oldest_ + records_.size() < line.number) records_.emplace_back();
   records_.push_back(std::move(record));
   ++live_;
-  ++report_.tasks;
+  if (raw->kind != read_kind) ++report_.tasks;
 
   accesses_.clear();
   auto* members = body.extras && !body.extras->members.empty() ? &body.extras->members : nullptr;
@@ -215,7 +215,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
   --live_;
   ++ended_;
   if (!error) {
-    ++report_.completed;
+    if (record.kind != read_kind) ++report_.completed;
   } else {
     if (tracer_ && (poisoned || record.answered == 0)) tracer_->never_ran(*record.body, poisoned, *error);
     failures_.emplace(record.number, Failure{poisoned || cancelled_ ? poison_error(record, *error) : *error,

@@ -99,7 +99,8 @@ class WorkerActor : public Worker::base {
   void admit();
   void start(Waiting waiting);
   void run_closed(RunId run);
-  void answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome);
+  void answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome,
+                    std::uint64_t inside = 0);
   void cancel_request(const Cancel& cancel);
 
   // Children.
@@ -120,7 +121,7 @@ class WorkerActor : public Worker::base {
   caf::typed_response_promise<bool> stop_all();
   Error going_down() const;
   void stop_children();
-  void stop_child(std::int32_t index, const std::function<void()>& then);
+  void stop_child(Child& child, const std::function<void()>& then);
   void stopped();
   caf::typed_response_promise<Result<std::int32_t>> add_executor(const AddExecutor& add);
   caf::typed_response_promise<Result<bool>> remove_executor(std::int32_t index);

@@ -40,7 +40,7 @@ void WorkerActor::remove_if_idle(std::int32_t index) {
   auto& it = child(index);
   if (!it.removing || it.state == ExecutorState::retired || !placement_.idle(index)) return;
   demonitor(it.handle.address());
-  stop_child(index, [] {});
+  stop_child(it, [] {});
   retire(index, Error(Errc::chip_retired, it.name + " was removed"));
 }
 
@@ -130,12 +130,11 @@ caf::typed_response_promise<bool> WorkerActor::stop_all() {
 
 void WorkerActor::stop_children() {
   ++stopping_;
-  for (std::size_t i = 0; i < children_.size(); ++i) {
-    const auto& it = children_[i];
+  for (auto& it : children_) {
     if (it.state == ExecutorState::retired || !it.handle) continue;
     ++stopping_;
     demonitor(it.handle.address());
-    stop_child(static_cast<std::int32_t>(i), [this] {
+    stop_child(it, [this] {
       --stopping_;
       stopped();
     });
@@ -144,8 +143,7 @@ void WorkerActor::stop_children() {
   stopped();
 }
 
-void WorkerActor::stop_child(std::int32_t index, const std::function<void()>& then) {
-  auto& it = child(index);
+void WorkerActor::stop_child(Child& it, const std::function<void()>& then) {
   if (it.kind == ExecutorKind::chip) {
     // Over with its last word, which comes whether it finalizes, dies on the way or was dead before.
     if (it.gone) return then();

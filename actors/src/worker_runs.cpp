@@ -13,7 +13,7 @@ std::string title(RunId id, const std::string& name) {
 std::string how_it_ended(const std::optional<RunReport>& report) {
   if (!report) return " was ended from outside";
   if (report->error) return " has failed: " + report->error->message();
-  return " has ended, tasks: " + std::to_string(report->tasks);
+  return " has ended, tasks: " + std::to_string(report->tasks + report->inside);
 }
 
 }  // namespace
@@ -131,17 +131,18 @@ void WorkerActor::run_closed(RunId id) {
     answer_above(*over.request, error,
                  !error      ? Outcome::done
                  : cancelled ? Outcome::cancelled
-                             : Outcome::failed);
+                             : Outcome::failed,
+                 report ? report->tasks + report->inside : 0);
   }
   move();
   admit();
   if (life_ == Life::stopping) stopped();
 }
 
-void WorkerActor::answer_above(const TaskRequest& request, const std::optional<Error>& error,
-                               Outcome outcome) {
+void WorkerActor::answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome,
+                               std::uint64_t inside) {
   if (!above_) return;
-  TaskResult result{request.key, request.ticket, -1, outcome, std::nullopt};
+  TaskResult result{request.key, request.ticket, -1, outcome, std::nullopt, inside};
   if (error) {
     // The level above puts this node's name in front itself.
     result.error = *error;

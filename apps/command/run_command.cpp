@@ -204,7 +204,8 @@ int execute(const RunCommand& command, Console& console) {
         answer = refuse(*report.error, refused ? exit_usage : exit_failed);
         tell_who_waited(report, command.graph.empty(), progress);
       } else if (command.runs == 1) {
-        progress.say(title + ": " + plural(report.tasks, "task") + " in " + render_time(took));
+        progress.say(title + ": " + plural(report.tasks + report.inside, "task") + " in " +
+                     render_time(took));
       }
     }
     if (answer == exit_ok && command.runs > 1) {

@@ -76,6 +76,7 @@ struct TaskResult {
   std::int32_t executor = -1;  ///< set by the worker
   Outcome outcome = Outcome::done;
   std::optional<Error> error;
+  std::uint64_t inside = 0;  ///< of a program: tasks that it, and programs below it, submitted
 };
 
 // --- executor: what chip, sub-worker and worker have in common -----------------------------------
