@@ -102,6 +102,7 @@ class TROUPE_API RunState {
     std::uint32_t attempt = 0;
     std::uint32_t retries = 0;  ///< left
     bool in_flight = false;
+    bool halting = false;  ///< a member has failed, so the others of this attempt were asked to end
     Outcome outcome = Outcome::done;  ///< worst so far of this attempt
     std::optional<Error> error;       ///< first of this attempt
     std::optional<Error> cancel_reason;
@@ -114,7 +115,7 @@ class TROUPE_API RunState {
       lane = -1;
       members = 1;
       answered = attempt = retries = 0;
-      in_flight = false;
+      in_flight = halting = false;
       outcome = Outcome::done;
       error.reset();
       cancel_reason.reset();
