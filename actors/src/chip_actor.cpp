@@ -313,16 +313,19 @@ class ChipActor : public Chip::base {
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::code);
     // The bytes go along: the thread may be left behind in the object, and outlive whoever has them.
-    services_->run_apart("troupe-link",
-                         [device, from = &callable, name = callable.name, bytes = callable.bytes,
-                          kind = callable.core_kind, incarnation = state_.identity().incarnation,
-                          self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
-                           ObjectLinked news{from, incarnation, Error(Errc::chip_lost, "the chip ended")};
-                           if (!device->given_up())
-                             news.id = register_object(device->context, name, bytes, kind);
-                           device->leave(DeviceInUse::Inside::code);
-                           if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
-                         });
+    std::function<void()> work = [device, from = &callable, name = callable.name, bytes = callable.bytes,
+                                  kind = callable.core_kind, incarnation = state_.identity().incarnation,
+                                  self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
+      ObjectLinked news{from, incarnation, Error(Errc::chip_lost, "the chip ended")};
+      if (!device->given_up()) news.id = register_object(device->context, name, bytes, kind);
+      device->leave(DeviceInUse::Inside::code);
+      if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
+    };
+    if (services_->try_apart("troupe-link", work)) return;
+    // Its constructors may never return, which nobody here could wait for.
+    device->leave(DeviceInUse::Inside::code);
+    send(this, ObjectLinked{&callable, state_.identity().incarnation,
+                            no_thread_for("linking \"" + callable.name + "\" in")});
   }
   void linked(const ObjectLinked& news) {
     std::vector<TaskResult> out;

@@ -100,11 +100,7 @@ void FunctionQueue::stop() {
 
 TaskResult FunctionQueue::run(TaskRequest& request) {
   TaskResult result{request.key, request.ticket, -1, Outcome::done, std::nullopt};
-  const bool skip = std::any_of(request.depends.begin(), request.depends.end(), [&](TaskNumber task) {
-    return std::any_of(failures_.begin(), failures_.end(),
-                       [&](const TaskKey& key) { return key.run == request.key.run && key.task == task; });
-  });
-  if (skip) {
+  if (follows_failure(request)) {
     result.outcome = Outcome::skipped;
   } else {
     const auto start = recorder_ ? recorder_->now() : 0;
@@ -115,11 +111,35 @@ TaskResult FunctionQueue::run(TaskRequest& request) {
                      result.error ? &*result.error : nullptr);
     }
   }
-  if (result.outcome != Outcome::done) {
-    failures_.push_back(request.key);
-    if (failures_.size() > remembered_failures) failures_.pop_front();
-  }
+  remember(result);
   return result;
+}
+
+bool FunctionQueue::follows_failure(const TaskRequest& request) const {
+  return std::any_of(request.depends.begin(), request.depends.end(), [&](TaskNumber task) {
+    return std::any_of(failures_.begin(), failures_.end(),
+                       [&](const TaskKey& key) { return key.run == request.key.run && key.task == task; });
+  });
+}
+
+void FunctionQueue::remember(const TaskResult& result) {
+  if (result.outcome == Outcome::done) return;
+  failures_.push_back(result.key);
+  if (failures_.size() > remembered_failures) failures_.pop_front();
+}
+
+std::vector<TaskResult> FunctionQueue::refuse(const std::vector<TaskRequest>& requests, const Error& reason) {
+  std::vector<TaskResult> out;
+  for (const auto& request : requests) {
+    TaskResult result{request.key, request.ticket, -1, Outcome::skipped, std::nullopt};
+    if (!follows_failure(request)) {
+      result.outcome = Outcome::failed;
+      result.error = reason;
+    }
+    remember(result);
+    out.push_back(std::move(result));
+  }
+  return out;
 }
 
 /// The guard is held, and something is queued.

@@ -27,6 +27,9 @@ class TROUPE_API FunctionQueue {
       : news_(std::move(news)), recorder_(std::move(recorder)), lane_(lane) {}
 
   void push(std::vector<TaskRequest> requests);
+  /// There is no thread to run these on: they have failed with `reason`, and what follows them is skipped.
+  /// Only while nobody is inside work() or drain().
+  std::vector<TaskResult> refuse(const std::vector<TaskRequest>& requests, const Error& reason);
   /// Removes what has not started. `inside`: the number of the function that has and is meant; 0: none.
   std::vector<TaskResult> cancel(const Cancel& cancel, std::uint64_t& inside);
   /// The name of function number `inside` while the thread is inside it.
@@ -47,6 +50,8 @@ class TROUPE_API FunctionQueue {
 
  private:
   TaskResult run(TaskRequest& request);
+  bool follows_failure(const TaskRequest& request) const;
+  void remember(const TaskResult& result);
   void take_next(std::unique_lock<std::mutex>& guard, TaskRequest& request);
   void ended(TaskResult result);
 

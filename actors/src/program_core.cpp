@@ -316,7 +316,7 @@ void ProgramCore::open_domain(Waiter& waiter, const DomainSpec& spec) {
 
 void ProgramCore::release_domain(std::uint64_t id) noexcept {
   if (stopped_) return;  // the run's end takes it
-  flush();
+  flush(true);
   port_->send(ReleaseDomain{id});
 }
 

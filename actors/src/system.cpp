@@ -7,6 +7,7 @@
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/own_actors.hpp"
 #include "troupe/actors/trace_sink.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "worker_actor.hpp"
 
 namespace troupe::actors {
@@ -72,9 +73,18 @@ std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config) {
 SystemCore::SystemCore(const SystemConfig& with)
     : config(with_trace(with)),
       services(std::make_shared<Services>(config)),
-      caf_config(with.deterministic, with.threads),
+      caf_config(with.deterministic, with.threads, services->host()),
       actors(caf_config),
       pumps(std::make_shared<PumpPool>(actors, services)) {
+  if (!with.deterministic) {
+    const auto there = scheduler_threads(actors);
+    if (there == 0) throw no_thread_for("actors: a system needs two, one of them for timers");
+    const auto wanted = caf::get_or(caf_config, "scheduler.max-threads", there);
+    if (there < wanted) {
+      services->warn("system", std::to_string(there) + " of " + std::to_string(wanted) +
+                                   " threads for actors could be had: " + comm::threads_hint());
+    }
+  }
   services->attach(actors);
 }
 

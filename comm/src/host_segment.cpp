@@ -113,7 +113,10 @@ void HostSegment::close() noexcept {
 Result<void> HostSegment::map() {
   if (bytes_ == 0) return {};
   void* mapping = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_.get(), 0);
-  if (mapping == MAP_FAILED) return system_error("mapping shared memory '" + name_ + "'", errno);
+  if (mapping == MAP_FAILED) {
+    return system_error("mapping shared memory '" + name_ + "'", errno,
+                        "is address space limited? (ulimit -v)");
+  }
   mapping_ = mapping;
   return {};
 }

@@ -12,6 +12,7 @@
 #include "connection.hpp"
 #include "meeting_hub.hpp"
 #include "system_error.hpp"
+#include "troupe/comm/threads_hint.hpp"
 
 namespace troupe::comm {
 
@@ -231,7 +232,7 @@ Result<void> Session::Impl::watch() {
     });
   } catch (const std::system_error& error) {
     watching = false;
-    return system_error("starting the thread that watches the peers", error.code().value());
+    return system_error("starting the thread that watches the peers", error.code().value(), threads_hint());
   }
   return {};
 }

@@ -37,7 +37,9 @@ ContextLink::ContextLink(std::shared_ptr<Host> host, ContextEvents events, const
     return link_of(data).host_->post(delay_ns, task, arg) ? 0 : std::int32_t{TROUPE_DEVICE_SYSTEM};
   };
   table_.start_thread = [](void* data, const char* name, void (*body)(void*), void* arg) {
-    return link_of(data).host_->start_thread(name, body, arg) ? 0 : std::int32_t{TROUPE_DEVICE_SYSTEM};
+    auto& threads = *link_of(data).host_;
+    if (!threads.has_threads()) return std::int32_t{TROUPE_DEVICE_UNSUPPORTED};
+    return threads.start_thread(name, body, arg) ? 0 : std::int32_t{TROUPE_DEVICE_SYSTEM};
   };
   // Sinks that nobody listens to stay null, so that the platform need not produce the news.
   if (events_.trace) {

@@ -98,7 +98,7 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   unordered_.clear();
   live_ = nullptr;
   waits_ = Waits::nothing;
-  others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = solo_ = abort_wanted_ = false;
+  others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = main_inside_ = solo_ = abort_wanted_ = false;
   profile_ = run.wants(TROUPE_RUN_PROFILE) && parts_.host.traces();
   dump_ = run.wants(TROUPE_RUN_DUMP) && parts_.host.dumps();
   active_ = program_runs_ = true;

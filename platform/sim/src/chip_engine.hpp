@@ -195,6 +195,9 @@ class ChipEngine {
   void join();
   bool can_take(bool quick) const noexcept;
   void want_helper();
+  void do_without_helper();
+  void fail_for_threads(const std::string& what);
+  void main_is_back() noexcept;
   bool finished() const noexcept;
   void signal() noexcept;
   void signal_if_of_use() noexcept;
@@ -269,7 +272,8 @@ class ChipEngine {
   bool helping_ = false;          ///< or runs a kernel between two submits
   bool stuck_ = false;            ///< what the program waits for cannot come
   bool helpless_ = false;         ///< the host gave no thread
-  bool main_busy_ = false;        ///< the main thread is inside a kernel that may be long
+  bool main_inside_ = false;      ///< the main thread is inside a kernel,
+  bool main_busy_ = false;        ///< which may be long
   bool others_end_ = false;       ///< tasks may have ended by themselves
   std::uint32_t executing_ = 0;   ///< threads inside kernels,
   std::uint32_t working_ = 0;     ///< of these in kernels that never waited: they end by themselves

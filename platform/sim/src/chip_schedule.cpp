@@ -8,6 +8,7 @@
 #include "addresses.hpp"
 #include "chip_engine.hpp"
 #include "engine_jobs.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -138,8 +139,8 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
   const std::uint32_t blocks = task.sync_start ? task.blocks : 1;
   const std::size_t others = std::size_t{blocks} * task.lane_count - 1;
   if (others != 0 && !parts_.threads.provide(others)) {
-    latch(Error(Errc::system, "the host gives no " + std::to_string(others + 1) + " threads for '" +
-                                  task.entry->name + "', whose parts have to run together"));
+    fail_for_threads("no " + std::to_string(others + 1) + " threads for '" + task.entry->name +
+                     "', whose parts have to run together");
     return false;
   }
   if (task.next_block == 0 && (task.has_fills || task.has_predicate) && !task.skipped) prepare(task);
@@ -173,7 +174,8 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
       ++executing_;
       if (parts_.threads.start(*job)) continue;
       --executing_;
-      task.failure = std::make_unique<Error>(Errc::system, "the host gave a thread and took it back");
+      task.failure = std::make_unique<Error>(
+          Errc::system, "no thread for a part of '" + task.entry->name + "'", comm::threads_hint());
       end_piece(piece);
     }
   }
@@ -324,8 +326,30 @@ void ChipEngine::want_helper() {
     ++looking_;
   } else {
     idle_helpers_.push_back(helper);
-    helpless_ = true;
+    do_without_helper();
   }
+}
+
+// There is work and no thread for it. Whoever ends a kernel, the program or its wait takes it up; but when
+// all of them are inside kernels that wait, it may be what they wait for, and nobody would ever come.
+void ChipEngine::do_without_helper() {
+  helpless_ = true;
+  if (!main_inside_) return;
+  const auto waiting = parts_.board.waiting();
+  if (waiting.size() < executing_) return;
+  std::string who;
+  for (const std::uint32_t core : waiting) {
+    const char* name = parts_.board.core(core).name.load(std::memory_order_acquire);
+    who += (who.empty() ? "" : ", ") + core_name(core) +
+           (name != nullptr ? ": '" + std::string(name) + "'" : "");
+  }
+  fail_for_threads("no thread for a kernel that is ready, while those that run wait (" + who + ")");
+}
+
+// What runs and waits would not end by itself: perhaps for what now will not run.
+void ChipEngine::fail_for_threads(const std::string& what) {
+  latch(Error(Errc::system, what, comm::threads_hint()));
+  kernels_->interrupt();
 }
 
 bool ChipEngine::finished() const noexcept {

@@ -183,7 +183,10 @@ void ChipEngine::run_piece(const Piece& piece, Words& words) {
 // With the baton before and after, without in between.
 void ChipEngine::run_taken(Batch& batch, Words& words, Lock& lock) {
   const std::uint8_t kind = batch.tasks[0]->kind;
-  if (batch.of_main) main_busy_ = kind > quick_aiv;
+  if (batch.of_main) {
+    main_busy_ = kind > quick_aiv;
+    main_inside_ = true;
+  }
   batch.works = kind < lone_aic;
   if (batch.works) ++working_;
   want_helper();
@@ -215,12 +218,12 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
     if (takes_all && take_set(piece)) {
       --looking_;
       ++executing_;
-      main_busy_ = main_busy_ || role != Role::helper;
+      if (role != Role::helper) main_busy_ = main_inside_ = true;
       want_helper();
       lock.unlock();
       run_piece(piece, words);
       lock.lock();
-      if (role != Role::helper) main_busy_ = false;
+      if (role != Role::helper) main_is_back();
       --executing_;
       ++looking_;
       end_piece(piece);
@@ -233,7 +236,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
         signal_if_of_use();
       } while (batch.count != 0);
       cores_.give_back(batch.cluster, batch.lane);
-      if (role != Role::helper) main_busy_ = false;
+      if (role != Role::helper) main_is_back();
       --executing_;
       if (takes_all) ++looking_;
       signal_if_of_use();
@@ -280,10 +283,13 @@ void ChipEngine::run_own(Lock& lock, std::uint32_t& budget) {
     end_batch(own_batch_, budget != 0);
   }
   cores_.give_back(own_batch_.cluster, own_batch_.lane);
-  helping_ = main_busy_ = false;
+  helping_ = false;
+  main_is_back();
   --executing_;
   want_helper();
 }
+
+void ChipEngine::main_is_back() noexcept { main_busy_ = main_inside_ = false; }
 
 // A task that the graph does not know, and nobody else; without the baton.
 void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
@@ -295,7 +301,7 @@ void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
   own_batch_.at = 0;
   own_batch_.of_main = true;
   ++executing_;
-  helping_ = true;
+  helping_ = main_inside_ = true;
   CoreSlot& core = parts_.board.core(core_number(cluster, lane));
   core.batch = &own_batch_;
   core.enter(entry.code.name, 0, ticks());
@@ -323,7 +329,8 @@ void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
     if (task.failure != nullptr) latch(*task.failure);
   }
   cores_.give_back(cluster, lane);
-  helping_ = main_busy_ = false;
+  helping_ = false;
+  main_is_back();
   --executing_;
   ++kernels_run_;
   records_.give_back(&task);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -23,8 +24,10 @@ class HostServices {
 
   void log(troupe_log_level level, std::int32_t code, const std::string& text) const noexcept;
   std::uint64_t now() const noexcept;
-  /// False: the host has no threads to give.
+  /// False: there is no thread for it.
   bool start_thread(const char* name, void (*body)(void*), void* argument) noexcept;
+  /// Whether the host has refused one because it never gives any.
+  bool is_threadless() const noexcept { return threadless_.load(std::memory_order_relaxed); }
   bool post(void (*task)(void*, std::int32_t), void* argument) noexcept;
 
   bool traces() const noexcept { return table_.trace != nullptr; }
@@ -47,6 +50,7 @@ class HostServices {
   std::mutex mutex_;
   std::condition_variable all_returned_;
   std::size_t own_threads_ = 0;
+  std::atomic<bool> threadless_{false};
 };
 
 }  // namespace troupe::platform::sim

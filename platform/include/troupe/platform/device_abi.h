@@ -130,9 +130,10 @@ typedef struct troupe_host {
    * accepted. An accepted task is called exactly once: a host that ends first calls task(arg, 1) and the
    * task then only lets go of what it owns. Default: a thread of the context's own. */
   int32_t (*post)(void* data, uint64_t delay_ns, void (*task)(void* arg, int32_t cancelled), void* arg);
-  /* Calls body(arg) on a thread that belongs to it until it returns. Returns 0 when accepted; a host without
-   * threads refuses, and the platform then works through `post` or fails with SYSTEM. Every body has
-   * returned before destroy answers 0. Default: std::thread or the like. */
+  /* Calls body(arg) on a thread that belongs to it until it returns. Returns 0 when accepted; SYSTEM when no
+   * thread can be had now, and what needs it fails with SYSTEM; another code when this host never gives any,
+   * and the platform then works through `post`, or fails with SYSTEM. Every body has returned before destroy
+   * answers 0. Default: std::thread or the like. */
   int32_t (*start_thread)(void* data, const char* name, void (*body)(void* arg), void* arg);
   /* Sinks. Default: nothing is recorded. */
   void (*trace)(void* data, const troupe_trace_event* events, size_t count);
