@@ -1,5 +1,9 @@
 #include "actor_host.hpp"
 
+#include <algorithm>
+
+#include "troupe/runtime/longest_wait.hpp"
+
 namespace troupe::actors {
 
 /// Called exactly once: in its turn, or as cancelled when its message is dropped.
@@ -47,7 +51,9 @@ bool ActorHost::post(std::uint64_t delay_ns, Task task, void* arg) noexcept {
   if (delay_ns == 0) {
     caf::anon_send(turns, std::move(turn));
   } else {
-    caf::delayed_anon_send(turns, std::chrono::nanoseconds(delay_ns), std::move(turn));
+    const auto longest = static_cast<std::uint64_t>(runtime::longest_wait.count());
+    const std::chrono::nanoseconds delay(std::min(delay_ns, longest));
+    caf::delayed_anon_send(turns, delay, std::move(turn));
   }
   return true;
 }

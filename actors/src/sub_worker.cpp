@@ -3,6 +3,7 @@
 #include "function_thread.hpp"
 #include "replies.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -81,7 +82,7 @@ class SubWorker : public SubWorkerSelf::base {
   void cancel(const Cancel& order) {
     std::uint64_t inside = 0;
     answer(queue_->cancel(order, inside));
-    if (inside != 0) delayed_send(this, config_.abort_grace, GiveUp{inside});
+    if (inside != 0) delayed_send(this, runtime::bounded(config_.abort_grace), GiveUp{inside});
   }
   /// A function cannot be stopped, only left behind with its thread: another sub-worker takes its place.
   void give_up(std::uint64_t inside) {

@@ -6,6 +6,7 @@
 #include "system_core.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/manual_host.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::testing {
 
@@ -157,7 +158,7 @@ std::size_t Simulation::steps(std::size_t most) {
 }
 
 void Simulation::advance(std::chrono::nanoseconds time) {
-  const auto until = now() + time;
+  const auto until = now() + runtime::bounded(time);
   do {
     while (state_->runnable_now()) state_->run_one();
   } while (state_->jump(until));

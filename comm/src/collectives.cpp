@@ -8,6 +8,7 @@
 #include "domain_impl.hpp"
 #include "troupe/comm/communicator.hpp"
 #include "troupe/runtime/comm_context.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::comm {
 
@@ -35,7 +36,8 @@ class DomainSignals {
   Deadline deadline() noexcept {
     if (!until_) {
       const Deadline now = domain_.environment->now();
-      until_ = timeout_ >= never - now ? never : now + timeout_;
+      const auto wait = runtime::bounded(timeout_);
+      until_ = wait == runtime::longest_wait ? never : now + wait;
     }
     return *until_;
   }

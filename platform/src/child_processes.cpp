@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 extern char** environ;
 
@@ -72,7 +73,8 @@ struct ChildProcesses::Child {
   /// Milliseconds until the timeout, for poll; -1: none.
   int time_left() const {
     if (request.timeout.count() == 0 || timed_out) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(began + request.timeout - Clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(began + runtime::bounded(request.timeout) -
+                                                                   Clock::now());
     return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, INT_MAX));
   }
   void read_output() {

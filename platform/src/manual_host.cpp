@@ -1,5 +1,6 @@
 #include "troupe/platform/manual_host.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace troupe::platform {
@@ -44,7 +45,8 @@ std::size_t ManualHost::run() {
 }
 
 std::size_t ManualHost::advance(std::uint64_t ns) {
-  const std::uint64_t limit = now() + ns;
+  const auto before = now();
+  const std::uint64_t limit = before + std::min(ns, std::numeric_limits<std::uint64_t>::max() - before);
   std::size_t count = 0;
   while (step_until(limit)) ++count;
   std::lock_guard lock{mutex_};

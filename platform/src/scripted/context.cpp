@@ -43,7 +43,7 @@ Result<void> ScriptedContext::set_option(const std::string& name, const std::str
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   const bool parsed = error == std::errc{} && end == value.data() + value.size();
   if (parsed && name == "grace_ms") {
-    grace_ms_ = number;
+    grace_ms_ = std::min<std::uint64_t>(number, INT64_MAX);
   } else if (parsed && name == "memory_bytes") {
     memory_.set_limit(std::min(number, script_->options.memory_bytes));
   } else {
@@ -202,6 +202,7 @@ Result<std::uint64_t> ScriptedContext::register_callable(const troupe_callable& 
   auto entry = std::make_shared<ScriptedCallable>();
   entry->name = name;
   entry->script = script_->kernel(name);
+  if (!entry->script) entry->script = script_->kernel(name.substr(0, name.find('@')));
   if (!entry->script) {
     if (callable.module == nullptr) {
       if (callable.bytes == nullptr) {

@@ -1,8 +1,11 @@
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <utility>
 
 #include "context.hpp"
 #include "troupe/platform/device_context.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 // How runs of a scripted context begin, end and are told.
 namespace troupe::platform {
@@ -137,7 +140,8 @@ bool ScriptedContext::begin(Lock& lock, const std::shared_ptr<ScriptedRun>& run)
     finish(run, outcome.error().code().value, outcome.error().message());
     return true;
   }
-  if (fault && fault->kind == Kind::delay) call.takes_ns += fault->delay_ns;
+  if (fault && fault->kind == Kind::delay)
+    call.takes_ns += std::min(fault->delay_ns, UINT64_MAX - call.takes_ns);
   run->drop = fault && fault->kind == Kind::drop;
   if (call.hangs || (fault && fault->kind == Kind::hang)) {
     run->phase = ScriptedRun::Phase::hung;
@@ -288,7 +292,7 @@ Result<void> ScriptedContext::end_everything(Lock& lock, const char* what) {
   const auto settled = [&] { return !stepping_ && !delivering_; };
   // A kernel on another thread gets the grace; on this thread it can only be beneath us on the stack.
   if (!settled() && stepping_thread_ != std::this_thread::get_id()) {
-    changed_.wait_for(lock, std::chrono::milliseconds{grace_ms_}, settled);
+    changed_.wait_for(lock, runtime::bounded(std::chrono::milliseconds{grace_ms_}), settled);
   }
   while (!queue_.empty()) {
     const auto run = queue_.front();

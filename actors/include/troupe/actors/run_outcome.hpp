@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "troupe/runtime/error.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::actors {
 
@@ -51,7 +52,7 @@ class RunOutcome {
     std::unique_lock guard(mutex_);
     auto ready = [this] { return report_.has_value(); };
     if (!timeout) return changed_.wait(guard, ready), true;
-    return changed_.wait_for(guard, *timeout, ready);
+    return changed_.wait_for(guard, runtime::bounded(*timeout), ready);
   }
 
  private:

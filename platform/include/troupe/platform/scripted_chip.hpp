@@ -114,9 +114,10 @@ class TROUPE_API ScriptedChip {
  public:
   explicit ScriptedChip(ScriptedChipOptions options = {});
 
-  /// What a callable of this name does. It needs no module then: `register_callable` with the name alone is
-  /// enough. Kernels of modules that are not scripted run as they are, on the thread that steps, block after
-  /// block; in them an unsatisfied wait is a DEADLOCK, since nobody else can run.
+  /// What a callable of this name does, and of "name@…", as of objects that came with a submit. It needs no
+  /// module then: `register_callable` with the name alone is enough. Kernels of modules that are not scripted
+  /// run as they are, on the thread that steps, block after block; in them an unsatisfied wait is a DEADLOCK,
+  /// since nobody else can run.
   ScriptedChip& on(const std::string& callable, ScriptedKernel kernel);
   ScriptedChip& inject(ScriptedFault fault);
 
