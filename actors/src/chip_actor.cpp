@@ -2,6 +2,7 @@
 
 #include "replies.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -48,17 +49,18 @@ struct LastWord {
 class ChipActor : public Chip::base {
  public:
   ChipActor(caf::actor_config& config, std::shared_ptr<Services> services, ChipConfig chip,
-            ChipIdentity identity, std::string path, ResultSink results)
+            ChipIdentity identity, std::string path, std::shared_ptr<const CallableRegistry> node,
+            ResultSink results)
       : Chip::base(config),
         stay_(services->stay()),
         services_(std::move(services)),
         path_(std::move(path)),
         results_(std::move(results)),
-        grace_(chip.abort_grace),
+        grace_(runtime::bounded(chip.abort_grace)),
         replies_(this, Error(Errc::chip_lost, path_ + ": the chip ended while it held the task")),
         state_(std::move(chip), std::move(identity), services_->host(),
-               services_->recorder() ? std::make_shared<ChipTracer>(services_->recorder(), path_) : nullptr) {
-  }
+               services_->recorder() ? std::make_shared<ChipTracer>(services_->recorder(), path_) : nullptr,
+               std::move(node)) {}
 
   const char* name() const override { return "chip"; }
 
@@ -119,7 +121,8 @@ class ChipActor : public Chip::base {
   }
   void answer(std::vector<TaskResult> results) {
     answer_only(std::move(results));
-    while (const auto* callable = state_.to_link()) link(*callable);
+    while (const auto order = state_.to_link()) link(*order);
+    if (auto ids = state_.to_unlink(); !ids.empty()) unlink(std::move(ids));
     if (state_.device_lost()) die(Error(Errc::chip_lost, path_ + ": the device is lost"));
   }
   void die(const Error& reason) {
@@ -309,15 +312,15 @@ class ChipActor : public Chip::base {
     return promise;
   }
 
-  void link(const Callable& callable) {
+  void link(const ChipState::LinkOrder& order) {
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::code);
     // The bytes go along: the thread may be left behind in the object, and outlive whoever has them.
     services_->run_apart("troupe-link",
-                         [device, from = &callable, name = callable.name, bytes = callable.bytes,
-                          kind = callable.core_kind, incarnation = state_.identity().incarnation,
+                         [device, key = order.key, name = order.name, bytes = order.callable->bytes,
+                          kind = order.callable->core_kind, incarnation = state_.identity().incarnation,
                           self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
-                           ObjectLinked news{from, incarnation, Error(Errc::chip_lost, "the chip ended")};
+                           ObjectLinked news{key, incarnation, Error(Errc::chip_lost, "the chip ended")};
                            if (!device->given_up())
                              news.id = register_object(device->context, name, bytes, kind);
                            device->leave(DeviceInUse::Inside::code);
@@ -325,9 +328,22 @@ class ChipActor : public Chip::base {
                          });
   }
   void linked(const ObjectLinked& news) {
+    // A task that asked for it fails with the error; a chip program only finds that the name means nothing.
+    if (!news.id && !news.callable.own) services_->warn(path_, news.id.error().message());
     std::vector<TaskResult> out;
     state_.linked(news, out);
     answer(std::move(out));
+  }
+  void unlink(std::vector<std::uint64_t> callables) {
+    auto device = state_.device();
+    device->enter(DeviceInUse::Inside::code);
+    services_->run_apart("troupe-unlink", [device, callables = std::move(callables)] {
+      for (const auto id : callables) {
+        // Fails only when the device has gone, and the object with it.
+        if (!device->given_up()) (void)device->context.unregister_callable(id);
+      }
+      device->leave(DeviceInUse::Inside::code);
+    });
   }
 
   Stay stay_;
@@ -352,9 +368,10 @@ class ChipActor : public Chip::base {
 }  // namespace
 
 Chip spawn_chip(caf::local_actor* parent, std::shared_ptr<Services> services, ChipConfig config,
-                ChipIdentity identity, std::string path, ResultSink results) {
+                ChipIdentity identity, std::string path, std::shared_ptr<const CallableRegistry> node,
+                ResultSink results) {
   return parent->spawn<ChipActor>(std::move(services), std::move(config), std::move(identity),
-                                  std::move(path), std::move(results));
+                                  std::move(path), std::move(node), std::move(results));
 }
 
 }  // namespace troupe::actors

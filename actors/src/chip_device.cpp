@@ -166,8 +166,9 @@ std::string ChipState::why(const Why& why) const {
   }
   for (const auto& request : queued_) {
     if (!meant(request.key)) continue;
-    const auto& first = *queued_.front().body->callable;
-    if (links_.contains(&first)) return "queued until \"" + first.name + "\" is linked in";
+    const auto& first = *queued_.front().body;
+    if (links_.contains(key_of(first))) return "queued until \"" + first.callable->name + "\" is linked in";
+    if (!links_.empty()) return "queued until what its node knows is linked in";
     return "queued, as many runs as it takes are on the device";
   }
   return "not on " + identity_.name;

@@ -53,7 +53,7 @@ std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t
     if (tracer_) tracer_->refused(*request.body, error);
     return answer(request, Outcome::failed, std::move(error));
   };
-  auto id = callable_id(*request.body->callable);
+  auto id = callable_id(*request.body);
   if (!id) return refuse(id.error());
   callable = *id;
   for (const auto& arg : arguments_of(*request.body, request.key.member).tensors) {
@@ -64,9 +64,13 @@ std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t
           {Errc::bad_argument, "a tensor argument has no memory",
            "a run's intermediates lie in an arena of 256 MiB: is that more than ulimit -v or -f allows?"});
     }
-    if (buffer.arena != device_arena(identity_.index)) {
-      return refuse({Errc::bad_argument, "a tensor argument lives on another chip",
-                     "run the task where its data is, or copy the data first"});
+    if (buffer.arena != device_arena(identity_.node, identity_.index)) {
+      const auto other = chip_with_arena(identity_.node, buffer.arena);
+      return refuse(
+          {Errc::bad_argument,
+           "a tensor argument lives on " +
+               (other < 0 ? "a chip of another node" : "another chip, number " + std::to_string(other)),
+           "run the task where its data is, or copy the data first"});
     }
     if (!of_life(buffer.generation, identity_.incarnation)) {
       return refuse({Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
@@ -80,7 +84,7 @@ void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
   batch_.clear();
   batch_callables_.clear();
   auto take = [&](TaskRequest& request) {
-    if (in_flight_ + batch_.size() >= config_.credit || must_link(*request.body->callable)) return false;
+    if (in_flight_ + batch_.size() >= config_.credit || must_link(*request.body)) return false;
     std::uint64_t callable = 0;
     if (auto refusal = prepare(request, callable)) {
       out.push_back(*std::move(refusal));

@@ -30,11 +30,12 @@ Result<platform::DeviceApi> load(const ChipConfig& config, std::uint32_t incarna
 }  // namespace
 
 ChipState::ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host,
-                     std::shared_ptr<ChipTracer> tracer)
+                     std::shared_ptr<ChipTracer> tracer, std::shared_ptr<const CallableRegistry> node)
     : config_(std::move(config)),
       identity_(std::move(identity)),
       host_(std::move(host)),
-      tracer_(std::move(tracer)) {}
+      tracer_(std::move(tracer)),
+      node_(std::move(node)) {}
 
 Error ChipState::wrong_state(std::string_view call) const {
   const std::string what(call);
@@ -78,12 +79,12 @@ OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
 }
 
 Result<std::uint64_t> register_object(platform::DeviceContext& context, const std::string& name,
-                                      std::span<const std::uint8_t> bytes, std::uint32_t core_kind) {
+                                      std::span<const std::uint8_t> bytes, CoreKind core_kind) {
   troupe_callable foreign{};
   foreign.name = name.c_str();
   foreign.bytes = bytes.data();
   foreign.byte_count = bytes.size();
-  foreign.core_kind = core_kind;
+  foreign.core_kind = static_cast<std::uint32_t>(core_kind);
   return context.register_callable(foreign);
 }
 
@@ -111,6 +112,8 @@ void ChipState::forget() {
   large_.clear();
   quick_windows_.clear();
   links_.clear();
+  learned_ = 0;
+  to_unlink_.clear();
   in_flight_ = 0;
 }
 
@@ -124,45 +127,6 @@ std::shared_ptr<DeviceInUse> ChipState::reset(std::uint32_t incarnation) {
 std::shared_ptr<DeviceInUse> ChipState::take_context() {
   life_ = Life::finalized;
   return std::exchange(device_, nullptr);
-}
-
-Result<std::uint64_t> ChipState::callable_id(const Callable& callable) {
-  if (auto known = callables_.find(&callable); known != callables_.end()) return known->second;
-  if (callable.kind != CallableKind::chip) {
-    return Error(Errc::bad_argument, "\"" + callable.name + "\" is not a kernel or chip program",
-                 "host functions go to submit_sub, programs to a level above");
-  }
-  if (auto link = links_.find(&callable); link != links_.end()) return *link->second.failed;
-  auto id = callable.module != nullptr ? context().register_callable(callable.name, *callable.module)
-                                       : register_object(context(), callable.name, {}, callable.core_kind);
-  if (id) callables_.emplace(&callable, *id);
-  return id;
-}
-
-/// A foreign object that is not on the device yet: its task, and what is queued behind it, waits.
-bool ChipState::must_link(const Callable& callable) {
-  if (callable.module != nullptr || callable.bytes.empty() || callable.kind != CallableKind::chip)
-    return false;
-  return !callables_.contains(&callable) && !links_[&callable].failed;
-}
-
-const Callable* ChipState::to_link() {
-  for (auto& [callable, link] : links_) {
-    if (!std::exchange(link.begun, true)) return callable;
-  }
-  return nullptr;
-}
-
-void ChipState::linked(const ObjectLinked& news, std::vector<TaskResult>& out) {
-  if (life_ != Life::ready || news.incarnation != identity_.incarnation) return;
-  if (news.id) {
-    callables_.emplace(news.callable, *news.id);
-  } else {
-    links_[news.callable].failed = news.id.error();
-  }
-  launch_queued(out);
-  // Who comes later may try again.
-  links_.erase(news.callable);
 }
 
 void ChipState::remember_failure(const TaskKey& key) {

@@ -10,6 +10,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "callable_registry.hpp"
 #include "device_in_use.hpp"
 #include "recorder.hpp"
 #include "troupe/actors/protocol.hpp"
@@ -23,6 +24,7 @@ struct ChipIdentity {
   std::string name;  ///< "chip3"
   std::int32_t index = 0;
   std::uint32_t incarnation = 0;
+  std::uint32_t node = 0;  ///< the number of its node
 };
 
 /// A device that is set and ready, on its way to the chip that will own it. Closed when it gets lost on the
@@ -40,8 +42,7 @@ TROUPE_API OpenedDevice open_device(const ChipConfig& config, std::uint32_t inca
 /// Registers a foreign object, or (no bytes) what the platform knows by its name alone. Takes as long as its
 /// constructors do.
 TROUPE_API Result<std::uint64_t> register_object(platform::DeviceContext& context, const std::string& name,
-                                                 std::span<const std::uint8_t> bytes,
-                                                 std::uint32_t core_kind);
+                                                 std::span<const std::uint8_t> bytes, CoreKind core_kind);
 
 /// A chip's life: created → (bring_up) ready ⇄ (reset) → finalized. Owns the device context and everything on
 /// it: allocations, registered callables, runs in flight. Plain state: the actor around it turns messages
@@ -51,9 +52,18 @@ class TROUPE_API ChipState {
  public:
   enum class Life : std::uint8_t { created, ready, finalized, lost };
 
-  /// `tracer`: null when no trace is taken.
+  /// A foreign object to link in under `name`; both are good until the next call.
+  struct LinkOrder {
+    CallableKey key;
+    std::string name;
+    const Callable* callable = nullptr;
+  };
+
+  /// `tracer`: null when no trace is taken. `node`: what its node knows, so that chip programs can name it;
+  /// null: nothing.
   ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host,
-            std::shared_ptr<ChipTracer> tracer = nullptr);
+            std::shared_ptr<ChipTracer> tracer = nullptr,
+            std::shared_ptr<const CallableRegistry> node = nullptr);
 
   const ChipIdentity& identity() const { return identity_; }
   const std::shared_ptr<ChipTracer>& tracer() const { return tracer_; }
@@ -87,9 +97,12 @@ class TROUPE_API ChipState {
   /// Everything in flight, as lost: for an actor that ends while the device runs.
   std::vector<TaskResult> abandon(const Error& reason);
 
-  /// A foreign object that a task waits for and that nobody has been told of yet; null: none.
-  const Callable* to_link();
+  /// A foreign object that a task waits for and that nobody has been told of yet.
+  std::optional<LinkOrder> to_link();
   void linked(const ObjectLinked& news, std::vector<TaskResult>& out);
+  /// The device's numbers of objects that came with submits and whose holders have all gone. Like linking,
+  /// taking them off the device runs their code.
+  std::vector<std::uint64_t> to_unlink() { return std::exchange(to_unlink_, {}); }
 
   Result<std::uint64_t> malloc(const DeviceMalloc& request);
   /// Why the call must not be made: what it means is not there (any more).
@@ -129,8 +142,12 @@ class TROUPE_API ChipState {
   platform::DeviceContext& context() const { return device_->context; }
   Error wrong_state(std::string_view call) const;
   std::optional<Error> of_another_life(std::string_view call, std::uint32_t incarnation) const;
-  Result<std::uint64_t> callable_id(const Callable& callable);
-  bool must_link(const Callable& callable);
+  static CallableKey key_of(const TaskBody& body);
+  Result<std::uint64_t> callable_id(const TaskBody& body);
+  Result<std::uint64_t> register_at_once(const Callable& callable);
+  void add_callable(const CallableKey& key, std::uint64_t id, std::weak_ptr<const Callable> owner);
+  bool must_link(const TaskBody& body);
+  bool learned_all();
   std::optional<TaskResult> prepare(TaskRequest& request, std::uint64_t& callable);
   std::uint32_t add_depends(const TaskRequest& request);
   void gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
@@ -155,12 +172,26 @@ class TROUPE_API ChipState {
   Life life_ = Life::created;
   troupe_device_properties properties_{};
 
-  std::unordered_map<const Callable*, std::uint64_t> callables_;
+  struct KeyHash {
+    std::size_t operator()(const CallableKey& key) const noexcept {
+      return runtime::DigestHash{}(key.digest) ^ std::size_t{key.own};
+    }
+  };
+  struct Registered {
+    std::uint64_t id = 0;
+    std::weak_ptr<const Callable> owner;  ///< of an own one: whose task used it last
+  };
   struct Link {
-    bool begun = false;
+    const Callable* callable = nullptr;  ///< until it has begun
+    std::weak_ptr<const Callable> owner;
     std::optional<Error> failed;
   };
-  std::unordered_map<const Callable*, Link> links_;  ///< objects on their way to the device
+  std::unordered_map<CallableKey, Registered, KeyHash> callables_;
+  std::unordered_map<CallableKey, Link, KeyHash> links_;  ///< objects on their way to the device
+  std::shared_ptr<const CallableRegistry> node_;
+  std::size_t learned_ = 0;       ///< so many of the node's callables
+  std::uint64_t own_linked_ = 0;  ///< each has a name of its own on the device
+  std::vector<std::uint64_t> to_unlink_;
   std::deque<TaskRequest> queued_;
   std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;

@@ -1,6 +1,7 @@
 #include "program_run.hpp"
 #include "system_core.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -84,7 +85,7 @@ bool Handle::wait(std::chrono::nanoseconds timeout) const {
   auto& node = *ref_->node;
   if (!node.shared->services->deterministic() || node.gone) return ref_->outcome->wait(timeout);
   auto& clock = node.shared->pumps->system().clock();
-  const auto until = clock.now() + timeout;
+  const auto until = clock.now() + runtime::bounded(timeout);
   while (!ref_->outcome->done() && clock.now() < until && node.shared->pumps->step()) {
   }
   return ref_->outcome->done();
@@ -142,10 +143,11 @@ void Node::load(const runtime::Module& module) const { core_->shared->callables-
 void Node::add(CallableRef callable) const {
   (void)core_->shared->callables->add(std::move(callable)).value();
 }
-void Node::add_kernel(const std::string& name, std::vector<std::uint8_t> object) const {
+void Node::add_kernel(const std::string& name, std::vector<std::uint8_t> object, CoreKind cores) const {
   auto callable = std::make_shared<Callable>();
   callable->name = name;
   callable->bytes = std::move(object);
+  callable->core_kind = cores;
   add(std::move(callable));
 }
 void Node::add_function(const std::string& name, HostFunction function) const {
@@ -250,7 +252,8 @@ Tensor ChipDevice::malloc(const runtime::Shape& shape, runtime::DType dtype) con
   auto hold =
       std::make_shared<DeviceHold>(core_->shared->services, caf::actor_cast<caf::weak_actor_ptr>(access.chip),
                                    DeviceFree{address, access.incarnation});
-  const runtime::BufferRef ref{device_arena(index_), device_generation(access.incarnation), address};
+  const runtime::BufferRef ref{device_arena(core_->shared->number, index_),
+                               device_generation(access.incarnation), address};
   return {runtime::Tensor::create(ref, like.bytes(), 0, shape, dtype).value(), std::move(hold)};
 }
 
@@ -259,8 +262,9 @@ namespace {
 void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, bool to_device) {
   const auto& there = device.description();
   const auto& here = host.description();
-  if (there.buffer().arena != device_arena(index)) {
-    throw Error(Errc::bad_argument, "the device tensor does not live on chip " + std::to_string(index));
+  if (there.buffer().arena != device_arena(core.shared->number, index)) {
+    throw Error(Errc::bad_argument, "the device tensor does not live on chip " + std::to_string(index) +
+                                        " of " + core.shared->name);
   }
   if (here.host_address() == nullptr)
     throw Error(Errc::bad_argument, "the other tensor is not in host memory");

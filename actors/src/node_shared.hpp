@@ -5,34 +5,16 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "callable_registry.hpp"
 #include "host_memory.hpp"
 #include "services.hpp"
-#include "troupe/actors/callable.hpp"
 #include "troupe/actors/config.hpp"
 #include "troupe/actors/domain_spec.hpp"
 #include "troupe/actors/status.hpp"
-#include "troupe/runtime/module.hpp"
 
 namespace troupe::actors {
-
-/// The callables that the programs of a node (and of all levels below a pod) can name. Things are added,
-/// never removed, so that a pointer to one stays good. Thread-safe.
-class CallableRegistry {
- public:
-  /// Errors: `bad_argument` when the name stands for something else already.
-  Result<const Callable*> add(CallableRef callable);
-  Result<void> load(const runtime::Module& module);
-  Result<const Callable*> find(std::string_view name) const;
-  std::vector<std::string> names() const;
-
- private:
-  mutable std::mutex mutex_;
-  std::map<std::string, CallableRef, std::less<>> by_name_;
-  std::vector<runtime::Module> modules_;
-};
 
 /// What chips that came up from configuration were given: written by their worker, read by programs and
 /// users. Thread-safe.
@@ -80,6 +62,8 @@ class PumpPool;
 struct NodeShared {
   std::string name;  ///< "node0"
   std::string path;  ///< "pod0/node0"
+  /// No other node of the system ever has it: whose memory a device tensor is in.
+  std::uint32_t number = 0;
   std::shared_ptr<Services> services;
   std::shared_ptr<PumpPool> pumps;
   std::shared_ptr<HostMemory> memory;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "chip_state.hpp"
+#include "home.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
@@ -54,17 +55,6 @@ ExecutorKind Placement::kind_for(const TaskRequest& request) {
   }
 }
 
-/// The chip that holds a device-resident argument; -1: all arguments are in host memory.
-std::int32_t Placement::home_of(const Arguments& args) const {
-  for (const auto& arg : args.tensors) {
-    const auto arena = arg.tensor.buffer().arena;
-    if (arena < first_device_arena) continue;
-    const auto chip = static_cast<std::int32_t>(arena - first_device_arena);
-    if (static_cast<std::size_t>(chip) < lanes_.size()) return chip;
-  }
-  return -1;
-}
-
 void Placement::refuse(const TaskRequest& request, const Error& error) {
   for (std::uint32_t member = 0; member < request.members; ++member) {
     auto key = request.key;
@@ -102,7 +92,7 @@ void Placement::take(Ready& ready) {
       take_group(std::move(request));
       continue;
     }
-    if (request.executor < 0) request.executor = home_of(request.body->args);
+    if (request.executor < 0) request.executor = home_of(request.body->args, node_);
     if (request.executor < 0) {
       if (!any_left(kind_for(request))) {
         refuse(request, {Errc::chip_retired, "no executor is left for it"});
@@ -167,7 +157,7 @@ void Placement::take_group(TaskRequest request) {
   const auto& extras = *request.body->extras;
   const auto members = extras.members.size();
   for (std::size_t i = 0; i < members; ++i) {
-    const auto wanted = extras.chips.empty() ? home_of(extras.members[i]) : extras.chips[i];
+    const auto wanted = extras.chips.empty() ? home_of(extras.members[i], node_) : extras.chips[i];
     group->lanes.push_back(wanted);
   }
   auto taken = [&](std::int32_t candidate) {

@@ -33,6 +33,9 @@ class TROUPE_API Placement {
     std::vector<TaskResult> refused;
   };
 
+  /// `node`: the number of the node whose executors it knows.
+  explicit Placement(std::uint32_t node = 0) : node_(node) {}
+
   std::int32_t add(ExecutorKind kind, std::string name, std::uint32_t credit);
   std::size_t size() const { return lanes_.size(); }
   /// The executor is there: its queue moves.
@@ -104,7 +107,6 @@ class TROUPE_API Placement {
   Lane& lane(std::int32_t executor) { return lanes_[static_cast<std::size_t>(executor)]; }
   const Lane& lane(std::int32_t executor) const { return lanes_[static_cast<std::size_t>(executor)]; }
   static ExecutorKind kind_for(const TaskRequest& request);
-  std::int32_t home_of(const Arguments& args) const;
   void touch(std::int32_t executor);
   void take_group(TaskRequest request);
   void enqueue(std::int32_t executor, TaskRequest request, std::int8_t run_priority);
@@ -119,6 +121,7 @@ class TROUPE_API Placement {
   void refuse(const TaskRequest& request, const Error& error);
   void skip_followers(std::int32_t executor, const TaskKey& key);
 
+  std::uint32_t node_;
   std::deque<Lane> lanes_;
   std::map<RunId, RunQueue> runs_;
   /// By kind of executor: the runs that have something waiting, highest priority first, in turn.

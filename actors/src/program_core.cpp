@@ -96,6 +96,12 @@ void ProgramCore::check_arguments(const Arguments& args, const SubmitExtras* ext
       throw Error(Errc::wrong_program,
                   "tensor argument " + std::to_string(i) + " is an intermediate of another run");
     }
+    if (is_device_arena(buffer.arena) && chip_with_arena(node_->number, buffer.arena) < 0) {
+      throw Error(
+          Errc::bad_argument,
+          "tensor argument " + std::to_string(i) + " lives on a chip of another node, not of " + node_->name,
+          "copy it into host memory first (copy_from): no node reaches into another's chips");
+    }
     if (!arg.tensor.allocated() && arg.tensor.bytes() > 0) {
       throw Error(Errc::bad_argument, "tensor argument " + std::to_string(i) + " has no buffer",
                   "make it with tensor() or alloc()");
@@ -197,7 +203,7 @@ Tensor ProgramCore::alloc(const runtime::Shape& shape, runtime::DType dtype) {
 TaskNumber ProgramCore::read(const Tensor& tensor) {
   check_alive();
   const auto arena = tensor.description().buffer().arena;
-  if (arena >= first_device_arena && arena < program_arena) {
+  if (is_device_arena(arena)) {
     throw Error(Errc::bad_argument, "a device-resident tensor cannot be read by a program",
                 "copy it with chip.copy_from, or let a task write it into host memory");
   }

@@ -2,10 +2,12 @@
 
 #include <map>
 
+#include "deadlines.hpp"
 #include "program_core.hpp"
 #include "replies.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/errc.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -27,7 +29,7 @@ class RunActor : public Run::base {
 
   behavior_type make_behavior() override {
     end_on_exception(this, replies_, Errc::shut_down, "the run of \"" + state_.config().name + "\"");
-    if (deadline_.count() > 0) delayed_send(this, deadline_, DeadlineDue{0});
+    if (deadline_.count() > 0) watch(0, deadline_);
     return {
         [this](Submit& lines) {
           state_.submit(lines);
@@ -39,7 +41,7 @@ class RunActor : public Run::base {
         [this](const ReadDone& read) { state_.read_done(read.task), flush(); },
         [this](const ProgramEnded& over) { state_.program_ended(over), flush(); },
         [this](const CancelRun& order) { state_.cancel(order.reason), flush(); },
-        [this](const DeadlineDue& due) { state_.deadline_due(due.task), flush(); },
+        [this](const DeadlineDue&) { deadline_due(); },
         [this](const SetDriver& set) {
           driver_ = set.driver;
           return true;
@@ -65,6 +67,9 @@ class RunActor : public Run::base {
     if (worker_) send(worker_, RunClosed{state_.config().id});
     worker_ = nullptr;
     driver_ = nullptr;
+    // A timer that is still set keeps this object until it fires: what is left must be small.
+    deadlines_.clear();
+    if (state_.finished()) state_.let_go();
   }
 
  private:
@@ -77,7 +82,7 @@ class RunActor : public Run::base {
     for (auto& [domain, delta] : effects.domain_holds) send(worker_, HoldDomain{domain, delta});
     for (const auto task : effects.cancels) send(worker_, Cancel{id, task});
     if (effects.cancel_all) send(worker_, Cancel{id, 0});
-    for (auto& [task, after] : effects.deadlines) delayed_send(this, after, DeadlineDue{task});
+    for (auto& [task, after] : effects.deadlines) watch(task, after);
     if (effects.stop_program && driver_) send(driver_, StopProgram{*std::move(effects.stop_program)});
     if (effects.credit > 0 && driver_) send(driver_, Credit{effects.credit});
     for (auto& wake : effects.wakes) {
@@ -86,6 +91,21 @@ class RunActor : public Run::base {
     if (!effects.finished) return;
     outcome_->set(*std::move(effects.finished));
     quit();
+  }
+
+  void watch(TaskNumber task, std::chrono::nanoseconds after) {
+    if (after >= runtime::longest_wait) return;
+    deadlines_.add(task, clock().now() + after);
+    set_timer();
+  }
+  void set_timer() {
+    const auto next = deadlines_.timer([this](TaskNumber task) { return task != 0 && state_.over(task); });
+    if (next) delayed_send(this, *next - clock().now(), DeadlineDue{});
+  }
+  void deadline_due() {
+    for (const auto task : deadlines_.due(clock().now())) state_.deadline_due(task);
+    flush();
+    if (!state_.finished()) set_timer();
   }
 
   /// Of one task, or (`task` 0) of the oldest ones: what each waits for, with whoever has it.
@@ -167,6 +187,7 @@ class RunActor : public Run::base {
   ProgramActor driver_;   ///< the program
   std::shared_ptr<RunOutcome> outcome_;
   std::chrono::nanoseconds deadline_;
+  Deadlines<caf::actor_clock::time_point> deadlines_;
   RunState state_;
   Replies replies_;
   std::map<std::uint64_t, std::string> at_barriers_;  ///< by token: what `why` says

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "chip_state.hpp"
+#include "home.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
@@ -27,6 +27,10 @@ RunState::RunState(RunConfig config, std::shared_ptr<HostMemory> memory)
   if (config_.recorder) tracer_.emplace(config_.recorder, config_.path, config_.name, config_.above);
 }
 
+void RunMemory::keep(std::shared_ptr<BufferHold> hold) {
+  if (kept_.insert(hold.get()).second) holds_.push_back(std::move(hold));
+}
+
 RunMemory::~RunMemory() {
   for (auto& arena : arenas) {
     if (arena) memory->give_back_arena(std::move(arena));
@@ -42,9 +46,7 @@ const RunState::Record* RunState::find(TaskNumber number) const {
 }
 
 void RunState::submit(Submit& submit) {
-  auto& holds = memory_->holds;
-  holds.insert(holds.end(), std::make_move_iterator(submit.holds.begin()),
-               std::make_move_iterator(submit.holds.end()));
+  for (auto& hold : submit.holds) memory_->keep(std::move(hold));
   for (auto& line : submit.lines) apply(line);
 }
 
@@ -111,7 +113,6 @@ void RunState::apply_task(Submission& line) {
     record->kind = read_kind;
   } else {
     record->kind = static_cast<std::uint8_t>(callable->kind);
-    if (record->kind == chip_kind && record->target < 0) record->target = config_.only_chip;
   }
   auto& body = *record->body;
   if (body.extras) {
@@ -126,6 +127,11 @@ void RunState::apply_task(Submission& line) {
       record->members = static_cast<std::uint32_t>(members.size());
       record->target = -1;
     }
+  }
+  if (record->kind == chip_kind && record->members == 1 && record->target < 0) {
+    // Before the graph sees it: in-order dispatch would send it to where its producers are.
+    record->target = home_of(body.args, config_.node_number);
+    if (record->target < 0) record->target = config_.only_chip;
   }
   auto* raw = record.get();
   // Numbers are dense, but a program's lines may skip some (refused before they left).
@@ -161,8 +167,11 @@ void RunState::apply_task(Submission& line) {
     for (const auto number : body.extras->after) {
       if (auto* before = find(number)) {
         after.push_back(before->id);
-      } else if (auto failed = failures_.find(number); failed != failures_.end()) {
-        after.push_back(failed->second.id);
+      } else if (const auto id = failures_.id_of(number)) {
+        after.push_back(*id);
+      } else if (failures_.failed(number)) {
+        return refuse(*raw, Error(Errc::poisoned, "it was to come after task " + std::to_string(number) +
+                                                      ", which failed long ago"));
       }
     }
     if (body.extras->deadline.count() > 0)
@@ -218,22 +227,15 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
     ++report_.completed;
   } else {
     if (tracer_ && (poisoned || record.answered == 0)) tracer_->never_ran(*record.body, poisoned, *error);
-    failures_.emplace(record.number, Failure{poisoned || cancelled_ ? poison_error(record, *error) : *error,
-                                             record.id, poisoned, false});
-    failure_order_.push_back(record.number);
+    failures_.add(record.number, record.id, poisoned || cancelled_ ? poison_error(record, *error) : *error,
+                  poisoned);
     report_.all_poisoned += poisoned ? 1 : 0;
     if (poisoned && report_.poisoned.size() < 64) report_.poisoned.emplace_back(record.body->name());
   }
   if (record.id) hold_domains(*record.body, -1);
-  for (const auto token : record.waiters) {
-    const auto* seen = awaited_failure(record.number);
-    wake(token, seen != nullptr ? std::optional<Error>(*seen) : std::nullopt);
-  }
-  if (record.read_token != 0) {
-    // A read that never came to its data.
-    const auto* seen = awaited_failure(record.number);
-    wake(record.read_token, seen != nullptr ? std::optional<Error>(*seen) : std::nullopt);
-  }
+  for (const auto token : record.waiters) wake(token, failures_.await(record.number));
+  // A read that never came to its data.
+  if (record.read_token != 0) wake(record.read_token, failures_.await(record.number));
   auto& slot = records_[record.number - oldest_];
   auto spent = std::move(slot);
   while (!records_.empty() && !records_.front()) {
@@ -250,31 +252,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
 
 bool RunState::everything_ended(TaskNumber upto) { return records_.empty() || oldest_ > upto; }
 
-// --- failures ------------------------------------------------------------------------------------
-
-/// The error of a task that failed, which from now on is the program's to handle.
-const Error* RunState::awaited_failure(TaskNumber task) {
-  const auto failed = failures_.find(task);
-  if (failed == failures_.end()) return nullptr;
-  mark_awaited(failed->second.error);
-  return &failed->second.error;
-}
-
-/// Whoever awaits a task knows of the failure at the root of its error, and of all it poisoned.
-void RunState::mark_awaited(const Error& error) {
-  const auto* root = &error.root().message();
-  for (auto& [number, failure] : failures_) {
-    if (&failure.error.root().message() == root) failure.awaited = true;
-  }
-}
-
-std::optional<Error> RunState::first_unawaited(TaskNumber upto) const {
-  for (const auto number : failure_order_) {
-    const auto& failure = failures_.at(number);
-    if (number <= upto && !failure.awaited && !failure.poisoned) return failure.error;
-  }
-  return std::nullopt;
-}
+// --- the end -------------------------------------------------------------------------------------
 
 void RunState::program_ended(const ProgramEnded& over) {
   program_over_ = true;
@@ -316,12 +294,23 @@ void RunState::deadline_due(TaskNumber task) {
 void RunState::maybe_finish() {
   if (!program_over_ || live_ != 0 || finished_) return;
   finished_ = true;
-  auto error = cancelled_ ? cancelled_ : first_unawaited(~TaskNumber{0});
+  auto error = cancelled_ ? cancelled_ : failures_.first_unknown();
   if (!error) error = program_error_;
   if (error && error->path().rfind(config_.node, 0) != 0) error = error->inside(config_.node);
   if (tracer_) tracer_->finished(error ? &*error : nullptr);
   report_.error = std::move(error);
   effects_.finished = report_;
+}
+
+void RunState::let_go() {
+  graph_ = runtime::TaskGraph(graph_config(config_));
+  memory_.reset();
+  records_.clear();
+  std::exchange(spare_, {}).clear();
+  intermediates_.clear();
+  failures_ = {};
+  std::exchange(lanes_, {}).clear();
+  tracer_.reset();
 }
 
 }  // namespace troupe::actors

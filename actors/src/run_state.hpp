@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
+#include "failures.hpp"
 #include "host_memory.hpp"
 #include "recorder.hpp"
 #include "troupe/actors/protocol.hpp"
@@ -25,6 +27,7 @@ struct RunConfig {
   std::uint64_t arena_bytes = 256ULL << 20U;
   /// The executors' names, for errors; shared by the runs of a node.
   std::shared_ptr<const std::vector<std::string>> executors = {};
+  std::uint32_t node_number = 0;
   std::int32_t only_chip = -1;               ///< the node's chip when it has exactly one: no placement needed
   std::string path;                          ///< of the node, for traces
   std::shared_ptr<const Recorder> recorder;  ///< null: no trace is taken
@@ -40,9 +43,16 @@ struct RunMemory {
   RunMemory& operator=(const RunMemory&) = delete;
   ~RunMemory();
 
+  /// Keeps the buffer, once, however often the run is told to.
+  void keep(std::shared_ptr<BufferHold> hold);
+  std::size_t kept() const { return holds_.size(); }
+
   std::shared_ptr<HostMemory> memory;
-  std::vector<std::shared_ptr<BufferHold>> holds;
   std::array<std::shared_ptr<HostRegion>, runtime::limits::arenas> arenas;
+
+ private:
+  std::vector<std::shared_ptr<BufferHold>> holds_;  ///< let go in this order
+  std::unordered_set<const BufferHold*> kept_;      ///< the same, to find them
 };
 
 /// What a run wants sent after a message was handled. Taken by the actor around it.
@@ -84,7 +94,12 @@ class TROUPE_API RunState {
   /// Dispatches what became ready and gathers what is to be sent. Call once after each message.
   RunEffects advance();
   bool finished() const { return finished_; }
+  /// After the end: what it had, down to the buffers it kept.
+  void let_go();
   const RunConfig& config() const { return config_; }
+  /// Whether nothing is to be known of the task any more.
+  bool over(TaskNumber task) const { return find(task) == nullptr; }
+  const RunMemory& memory() const { return *memory_; }
 
  private:
   enum Kind : std::uint8_t { chip_kind = 0, function_kind = 1, program_kind = 2, read_kind = 3 };
@@ -123,12 +138,6 @@ class TROUPE_API RunState {
       id = {};
     }
   };
-  struct Failure {
-    Error error;
-    runtime::TaskId id;
-    bool poisoned = false;
-    bool awaited = false;
-  };
   struct DrainWaiter {
     std::uint64_t token = 0;
     TaskNumber upto = 0;
@@ -163,9 +172,6 @@ class TROUPE_API RunState {
   void leave_lane(const Record& record);
   void hold_domains(const TaskBody& body, std::int32_t delta);
 
-  const Error* awaited_failure(TaskNumber task);
-  void mark_awaited(const Error& error);
-  std::optional<Error> first_unawaited(TaskNumber upto) const;
   void serve_waiters();
   std::string why_not_ready(const Record& record) const;
   void check_stuck();
@@ -195,8 +201,7 @@ class TROUPE_API RunState {
   };
   std::vector<Lane> lanes_;
   std::vector<std::int32_t> moving_;  ///< lanes where dependents may join
-  std::map<TaskNumber, Failure> failures_;
-  std::vector<TaskNumber> failure_order_;
+  Failures failures_;
   std::vector<DrainWaiter> drains_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> rooms_;  ///< token, limit
 

@@ -18,8 +18,7 @@ void RunState::await(const Await& await) {
       if (auto* record = find(await.task)) {
         record->waiters.push_back(await.token);
       } else {
-        const auto* seen = awaited_failure(await.task);
-        wake(await.token, seen != nullptr ? std::optional<Error>(*seen) : std::nullopt);
+        wake(await.token, failures_.await(await.task));
       }
       break;
     case Await::What::drained:
@@ -34,8 +33,8 @@ void RunState::await(const Await& await) {
         record->read_token = await.token;
         if (record->in_flight) serve_read(*record);
       } else {
-        const auto* seen = awaited_failure(await.task);
-        wake(await.token, seen != nullptr ? *seen : Error(Errc::wrong_program, "nothing to read"));
+        wake(await.token,
+             failures_.await(await.task).value_or(Error(Errc::wrong_program, "nothing to read")));
       }
       break;
   }
@@ -44,11 +43,7 @@ void RunState::await(const Await& await) {
 void RunState::serve_waiters() {
   std::erase_if(drains_, [this](const DrainWaiter& drain) {
     if (!everything_ended(drain.upto)) return false;
-    auto error = first_unawaited(drain.upto);
-    if (error) {
-      for (auto& [number, failure] : failures_) failure.awaited = failure.awaited || number <= drain.upto;
-    }
-    wake(drain.token, std::move(error));
+    wake(drain.token, failures_.await_all(drain.upto));
     return true;
   });
   std::erase_if(rooms_, [this](const auto& room) {

@@ -72,6 +72,8 @@ class Services : public std::enable_shared_from_this<Services> {
 
   /// A number that no other run of this system has.
   std::uint64_t next_run() { return ++runs_; }
+  /// A number that no other node of this system has had.
+  std::uint32_t next_node() { return nodes_++; }
 
   /// Never throws: whoever has something to say goes on, whatever becomes of the line.
   void log(int level, std::string_view path, std::string_view text) const noexcept;
@@ -111,6 +113,7 @@ class Services : public std::enable_shared_from_this<Services> {
   std::atomic<bool> going_{false};           ///< changes with the mutex held
   std::deque<std::function<void()>> apart_;  ///< to be run in steps
   std::atomic<std::uint64_t> runs_{0};
+  std::atomic<std::uint32_t> nodes_{0};
 };
 
 }  // namespace troupe::actors

@@ -17,7 +17,8 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
       shared_(std::move(shared)),
       index_(index),
       above_(std::move(results)),
-      replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")) {}
+      replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")),
+      placement_(shared_->number) {}
 
 WorkerActor::behavior_type WorkerActor::make_behavior() {
   set_down_handler([this](caf::down_msg& down) { child_down(down); });
@@ -225,6 +226,7 @@ std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config, std::shar
   auto shared = std::make_shared<NodeShared>();
   shared->name = config.name;
   shared->path = above != nullptr ? above->path + "/" + config.name : config.name;
+  shared->number = services->next_node();
   shared->services = std::move(services);
   shared->pumps = std::move(pumps);
   shared->memory = above != nullptr ? above->memory : std::make_shared<HostMemory>();

@@ -42,7 +42,8 @@ void WorkerActor::spawn_child(std::int32_t index) {
   const auto path = shared_->path + "/" + it.name;
   const ResultSink sink = caf::actor_cast<ResultSink>(Worker(this));
   if (const auto* chip = std::get_if<ChipConfig>(&it.config)) {
-    it.chip = spawn_chip(this, services_, *chip, {it.name, index, it.incarnation}, path, sink);
+    it.chip = spawn_chip(this, services_, *chip, {it.name, index, it.incarnation, shared_->number}, path,
+                         shared_->callables, sink);
     it.handle = it.chip;
   } else if (const auto* sub = std::get_if<SubWorkerConfig>(&it.config)) {
     it.handle = spawn_sub_worker(this, services_, *sub, it.name, index, it.incarnation, path, sink);

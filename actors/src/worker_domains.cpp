@@ -39,7 +39,8 @@ void WorkerActor::try_domain(WaitingDomain waiting) {
       continue;
     }
     if (!handle) return refuse(handle.error());
-    members.push_back({chip, child(chip).incarnation, device_arena(chip), child(chip).name, handle->chip});
+    members.push_back(
+        {chip, child(chip).incarnation, device_arena(shared_->number, chip), child(chip).name, handle->chip});
   }
   // A chip that is being restarted comes back, or is retired.
   if (coming) return waiting_domains_.push_back(std::move(waiting));

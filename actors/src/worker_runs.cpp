@@ -79,6 +79,7 @@ void WorkerActor::start(Waiting waiting) {
   config.id = id;
   config.name = request.name;
   config.node = config_->name;
+  config.node_number = shared_->number;
   config.path = shared_->path;
   config.recorder = services_->recorder();
   if (waiting.request && waiting.request->body->trace) config.above = waiting.request->body->trace->task;

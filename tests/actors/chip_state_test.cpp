@@ -91,6 +91,12 @@ std::string outcomes(const std::vector<TaskResult>& results) {
   return text;
 }
 
+/// What is to be linked in; null: nothing.
+const Callable* asked(ChipState& state) {
+  const auto order = state.to_link();
+  return order ? order->callable : nullptr;
+}
+
 }  // namespace
 
 TEST_CASE("chip: every call in the wrong state says which state it is") {
@@ -177,11 +183,11 @@ TEST_CASE("chip: tensors of other chips and of earlier lives are refused with a 
         runtime::in(runtime::Tensor::create(ref, 64, 0, {16}, runtime::DType::f32).value()));
     return request;
   };
-  const auto refused = bench.give({with(1, device_arena(3), 0), with(2, device_arena(0), 9)});
+  const auto refused = bench.give({with(1, device_arena(0, 3), 0), with(2, device_arena(0, 0), 9)});
   CHECK(outcomes(refused) == "1:failed 2:failed");
   CHECK(*refused[0].error == Errc::bad_argument);
   CHECK(*refused[1].error == Errc::data_lost);
-  CHECK(bench.give({with(3, device_arena(0), 0)}).empty());
+  CHECK(bench.give({with(3, device_arena(0, 0), 0)}).empty());
   CHECK(outcomes(bench.turn()) == "3:done");
 }
 
@@ -240,7 +246,7 @@ TEST_CASE("chip: memory that a run still uses is freed when the run has ended") 
   REQUIRE(bench.up());
   const auto address = bench.state.malloc({64, 0}).value();
   auto request = bench.task(1, waits);
-  const runtime::BufferRef ref{device_arena(0), 0, address};
+  const runtime::BufferRef ref{device_arena(0, 0), 0, address};
   request.body->args.tensors.push_back(
       runtime::inout(runtime::Tensor::create(ref, 64, 0, {16}, runtime::DType::f32).value()));
   (void)bench.give({request});
@@ -259,20 +265,20 @@ TEST_CASE("chip: what is queued behind a foreign object waits for it, in order; 
   foreign.bytes = {1, 2, 3};
   REQUIRE(bench.up());
   CHECK(bench.give({bench.task(1, bad), bench.task(2, foreign), bench.task(3, waits)}).empty());
-  CHECK(bench.state.to_link() == &foreign);
-  CHECK(bench.state.to_link() == nullptr);
+  CHECK(asked(bench.state) == &foreign);
+  CHECK(asked(bench.state) == nullptr);
   CHECK(outcomes(bench.turn()) == "1:failed");
   CHECK(bench.state.why({1, 3}) == "queued until \"look\" is linked in");
   CHECK(outcomes(bench.state.cancel({1, 3})) == "3:cancelled");
   std::vector<TaskResult> out;
-  bench.state.linked({&foreign, 7, std::uint64_t{1}}, out);  // of another life
+  bench.state.linked({{foreign.digest(), false}, 7, std::uint64_t{1}}, out);  // of another life
   CHECK(bench.turn().empty());
-  auto id = register_object(bench.state.device()->context, "look", foreign.bytes, 1);
-  bench.state.linked({&foreign, 0, id}, out);
+  auto id = register_object(bench.state.device()->context, "look", foreign.bytes, CoreKind::vector);
+  bench.state.linked({{foreign.digest(), false}, 0, id}, out);
   CHECK(out.empty());
   CHECK(outcomes(bench.turn()) == "2:done");
   CHECK(bench.give({bench.task(4, foreign)}).empty());
-  CHECK(bench.state.to_link() == nullptr);
+  CHECK(asked(bench.state) == nullptr);
   CHECK(outcomes(bench.turn()) == "4:done");
 }
 
@@ -282,12 +288,13 @@ TEST_CASE("chip: an object that cannot be linked in fails those that wait for it
   foreign.bytes = {1, 2, 3};
   REQUIRE(bench.up());
   CHECK(bench.give({bench.task(1, foreign), bench.task(2, foreign), bench.task(3)}).empty());
-  CHECK(bench.state.to_link() == &foreign);
+  CHECK(asked(bench.state) == &foreign);
   std::vector<TaskResult> out;
-  bench.state.linked({&foreign, 0, Error(platform::Errc::bad_callable, "no ELF object")}, out);
+  bench.state.linked({{foreign.digest(), false}, 0, Error(platform::Errc::bad_callable, "no ELF object")},
+                     out);
   CHECK(outcomes(out) == "1:failed 2:failed");
   CHECK(*out[0].error == platform::Errc::bad_callable);
   CHECK(outcomes(bench.turn()) == "3:done");
   CHECK(bench.give({bench.task(4, foreign)}).empty());
-  CHECK(bench.state.to_link() == &foreign);
+  CHECK(asked(bench.state) == &foreign);
 }

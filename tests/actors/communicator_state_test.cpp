@@ -25,7 +25,7 @@ struct Bench {
     std::vector<DomainMember> list;
     for (std::uint32_t i = 0; i < ranks; ++i) {
       const auto chip = static_cast<std::int32_t>(10 + i);
-      list.push_back({chip, 3, device_arena(chip), "chip" + std::to_string(chip), Chip()});
+      list.push_back({chip, 3, device_arena(0, chip), "chip" + std::to_string(chip), Chip()});
     }
     return list;
   }

@@ -9,7 +9,7 @@ using troupe::Error;
 
 namespace {
 
-const Callable kernel{"kernel", CallableKind::chip, nullptr, nullptr, {}, 1, nullptr, nullptr};
+const Callable kernel{"kernel", CallableKind::chip, nullptr, nullptr, {}, CoreKind::vector, nullptr, nullptr};
 
 TaskRequest task(RunId run, TaskNumber number, std::int32_t executor = -1,
                  std::vector<TaskNumber> depends = {}) {

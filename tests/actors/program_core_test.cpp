@@ -10,7 +10,7 @@ using namespace troupe;
 
 namespace {
 
-const Callable kernel{"kernel", CallableKind::chip, nullptr, nullptr, {}, 1, nullptr, nullptr};
+const Callable kernel{"kernel", CallableKind::chip, nullptr, nullptr, {}, CoreKind::vector, nullptr, nullptr};
 
 /// Keeps what a program sends; a blocking one is answered by `on_block`.
 struct FakePort final : ProgramPort {

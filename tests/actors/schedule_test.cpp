@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "support/error_of.hpp"
 #include "support/random.hpp"
 #include "troupe/testing.hpp"
 
@@ -18,11 +19,14 @@ namespace {
 constexpr int buffers = 5;
 
 struct Line {
-  enum class What { add, set, group, host, scratch } what = What::add;
+  enum class What { add, set, group, host, scratch, from_device, to_device } what = What::add;
   int a = 0, b = 0, c = 0;
   float value = 0;
   int chip = -1;
   unsigned retries = 0;
+  int resident = 0;  ///< the chip whose tensor is meant
+
+  int home() const { return buffers + resident; }
 };
 
 struct Plan {
@@ -39,7 +43,7 @@ Plan random_plan(std::mt19937_64& random) {
   const int count = 3 + below(25);
   for (int i = 0; i < count; ++i) {
     Line line;
-    line.what = static_cast<Line::What>(below(5));
+    line.what = static_cast<Line::What>(below(7));
     if (line.what == Line::What::group && plan.chips < 2) line.what = Line::What::add;
     line.a = below(buffers);
     line.b = below(buffers);
@@ -47,13 +51,15 @@ Plan random_plan(std::mt19937_64& random) {
     line.value = static_cast<float>(below(100));
     line.chip = below(3) == 0 ? below(plan.chips) : -1;
     line.retries = below(3) == 0 ? 2U : 0U;
+    line.resident = below(plan.chips);
     plan.lines.push_back(line);
   }
   return plan;
 }
 
+/// What the host's tensors hold at the end, and behind them those that live on the chips, one on each.
 std::vector<float> expected(const Plan& plan) {
-  std::vector<float> x(buffers, 0.0F);
+  std::vector<float> x(static_cast<std::size_t>(buffers + plan.chips), 0.0F);
   auto at = [&](int i) -> float& { return x[static_cast<std::size_t>(i)]; };
   for (const auto& line : plan.lines) {
     switch (line.what) {
@@ -72,6 +78,12 @@ std::vector<float> expected(const Plan& plan) {
         break;
       case Line::What::scratch:
         at(line.c) = at(line.a) + at(line.b) + line.value;
+        break;
+      case Line::What::from_device:
+        at(line.c) = at(line.a) + at(line.home());
+        break;
+      case Line::What::to_device:
+        at(line.home()) = at(line.a) + at(line.b);
         break;
     }
     // Keeps numbers small enough to be exact.
@@ -115,6 +127,16 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
       n.submit("add", in(sum), in(more), out_existing(at(line.c)), where);
       break;
     }
+    // A tensor on a chip decides where its task runs, said or not, whatever lies where the task's producers
+    // have been sent.
+    case Line::What::from_device:
+      n.submit("add", in(at(line.a)), in(at(line.home())), out_existing(at(line.c)),
+               actors::OnExecutor{line.chip < 0 ? -1 : line.resident});
+      break;
+    case Line::What::to_device:
+      n.submit("add", in(at(line.a)), in(at(line.b)), out_existing(at(line.home())),
+               actors::OnExecutor{line.chip < 0 ? -1 : line.resident});
+      break;
   }
 }
 
@@ -158,6 +180,10 @@ std::string run_case(const Case& it) {
     auto& node = sim.node();
     const auto before = sim.actors();
     for (int i = 0; i < buffers; ++i) x.push_back(node.tensor<float>({1}));
+    for (int chip = 0; chip < plan.chips; ++chip) {
+      x.push_back(node.chip(chip).malloc<float>({1}));
+      node.chip(chip).copy_to(x.back(), x.front());
+    }
     if (it.faults) {
       hurt = true;
       const auto where = below(plan.chips);
@@ -213,7 +239,15 @@ std::string run_case(const Case& it) {
       while (sim.steps(1000) > 0) {
       }
       left = sim.actors() - before;
-      for (const auto& tensor : x) got.push_back(tensor.host<float>()[0]);
+      for (int i = 0; i < buffers; ++i) got.push_back(x[static_cast<std::size_t>(i)].host<float>()[0]);
+      auto seen = node.tensor<float>({1});
+      for (int chip = 0; chip < plan.chips; ++chip) {
+        const auto& resident = x[static_cast<std::size_t>(buffers + chip)];
+        const auto lost = test::error_of([&] { node.chip(chip).copy_from(seen, resident); });
+        if (lost && !hurt) return "a tensor on a chip is lost without a fault: " + render(*lost);
+        // Where the chip has died since, nothing is left to compare.
+        got.push_back(lost && !want.empty() ? want[got.size()] : seen.host<float>()[0]);
+      }
     }
   }
   if (!handle.done()) return "the system is gone, but the handle does not know";
@@ -224,7 +258,7 @@ std::string run_case(const Case& it) {
     if (report.error->code().value == 0) return "an error without a code";
     const bool known = *report.error == Errc::task_failed || *report.error == Errc::chip_lost ||
                        *report.error == Errc::cancelled || *report.error == Errc::shut_down ||
-                       *report.error == Errc::poisoned;
+                       *report.error == Errc::data_lost || *report.error == Errc::poisoned;
     return known ? "" : "an error nobody injected: " + render(*report.error);
   }
   if (down || cancelled) return "";

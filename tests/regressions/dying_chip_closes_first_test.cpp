@@ -22,7 +22,7 @@ namespace {
 
 /// The scripted chip's own; a table of C functions has no other place for it.
 decltype(&::destroy_device_context) original = nullptr;
-std::latch closing(1), may_close(1);
+std::latch inside(1), closing(1), may_close(1);
 
 std::int32_t slow_to_close(troupe_device_context* context) {
   closing.count_down();
@@ -34,7 +34,10 @@ std::int32_t slow_to_close(troupe_device_context* context) {
 
 TEST_CASE("a chip that dies while it is reset says its last word when the old device is closed") {
   platform::ScriptedChip script;
-  script.on("wait", [](auto& call) { call.waits(); });
+  script.on("wait", [](auto& call) {
+    inside.count_down();
+    call.waits();
+  });
   SystemConfig quiet;
   quiet.log = [](int, std::string_view, std::string_view) {};
   System system(quiet);
@@ -57,6 +60,7 @@ TEST_CASE("a chip that dies while it is reset says its last word when the old de
       .receive([&](Result<ChipAccess>& found) { chip = found.value().chip; }, [](const caf::error&) {});
   REQUIRE(chip);
   self->monitor(chip);
+  inside.wait();  // or the task would come after the reset, and wait for ever
   auto reset = self->request(top, caf::infinite, ResetExecutor{0});
   closing.wait();
   self->send_exit(chip, caf::exit_reason::kill);

@@ -39,6 +39,7 @@ using actors::WorkerConfig;
 using actors::Args;
 using actors::Callable;
 using actors::CallableRef;
+using actors::CoreKind;
 using actors::Domain;
 using actors::DomainBuffer;
 using actors::DomainSpec;

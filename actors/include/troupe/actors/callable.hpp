@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/program.hpp"
 #include "troupe/actors/tensor.hpp"
+#include "troupe/runtime/digest.hpp"
 #include "troupe/runtime/kernel.hpp"
 #include "troupe/runtime/module_macros.hpp"
 #include "troupe/runtime/task_args.hpp"
@@ -69,6 +71,30 @@ enum class CallableKind : std::uint8_t {
   program,   ///< an orchestration program; runs on a worker of the level below
 };
 
+/// The cores that a foreign kernel is for; what a module defines says so itself.
+enum class CoreKind : std::uint32_t {
+  matrix = 0,  ///< AIC
+  vector = 1,  ///< AIV
+};
+
+/// What a callable is, wherever it lies: known from the start, or worked out when it is first asked for. An
+/// address would not do: another callable may live there by and by. A copy works it out anew, its fields may
+/// have been changed since.
+class CallableIdentity {
+ public:
+  CallableIdentity() = default;
+  CallableIdentity(const CallableIdentity& other) : known_(other.known_) {}
+  CallableIdentity& operator=(const CallableIdentity&) = delete;
+  /// Before anybody else has the callable.
+  void set(const runtime::Digest& known) { known_ = known; }
+
+ private:
+  friend struct Callable;
+  runtime::Digest known_;
+  mutable std::once_flag once_;
+  mutable runtime::Digest digest_;
+};
+
 /// Something a task can call. Immutable; a node's stay where they are for the life of the node, those that a
 /// submit brings along (lambdas) for the life of the run.
 struct Callable {
@@ -77,9 +103,13 @@ struct Callable {
   const troupe_callable_v1* descriptor = nullptr;  ///< what a module says about it; null: the fields below
   const troupe_module_v1* module = nullptr;        ///< chip: the module of the descriptor, or
   std::vector<std::uint8_t> bytes;                 ///< chip: a foreign object with `kernel_entry`
-  std::uint32_t core_kind = 1;                     ///< of foreign bytes: a vector core unless said otherwise
+  CoreKind core_kind = CoreKind::vector;           ///< of foreign bytes
   HostFunction function;
   ProgramFactory program;
+  CallableIdentity identity = {};
+
+  /// Of what runs on a chip: the same for the same code under the same name.
+  TROUPE_API const runtime::Digest& digest() const;
 };
 using CallableRef = std::shared_ptr<const Callable>;
 

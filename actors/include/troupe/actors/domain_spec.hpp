@@ -9,12 +9,22 @@
 namespace troupe::actors {
 
 /// Arena numbers in buffer references: 0 is host memory; an intermediate's symbolic reference never leaves
-/// its run; the memory of a node's chip `index` has this one. Its generation says which life of the chip, and
-/// for windows which domain: memory of a new domain has nothing to do with that of one before it, wherever it
-/// lies.
+/// its run; the memory of a chip has this one, made of its node's number in the system (which no other node
+/// of it ever has) and its own number there. Its generation says which life of the chip, and for windows
+/// which domain: memory of a new domain has nothing to do with that of one before it, wherever it lies.
 constexpr std::uint32_t first_device_arena = 1000;
-constexpr std::uint32_t device_arena(std::int32_t chip) {
-  return first_device_arena + static_cast<std::uint32_t>(chip);
+constexpr std::uint32_t arenas_of_a_node = 1U << 14U;
+constexpr std::uint32_t device_arena(std::uint32_t node, std::int32_t chip) {
+  return first_device_arena + node * arenas_of_a_node + static_cast<std::uint32_t>(chip);
+}
+/// Neither host memory nor an intermediate.
+constexpr bool is_device_arena(std::uint32_t arena) {
+  return arena >= first_device_arena && arena < 0xFFFF'FFFD;
+}
+/// The chip of that node whose memory it is; -1: no chip of that node.
+constexpr std::int32_t chip_with_arena(std::uint32_t node, std::uint32_t arena) {
+  if (!is_device_arena(arena) || (arena - first_device_arena) / arenas_of_a_node != node) return -1;
+  return static_cast<std::int32_t>((arena - first_device_arena) % arenas_of_a_node);
 }
 constexpr std::uint32_t device_generation(std::uint32_t incarnation, std::uint64_t domain = 0) {
   return (incarnation & 0xFFFFU) | (static_cast<std::uint32_t>(domain) & 0xFFFFU) << 16U;

@@ -142,9 +142,16 @@ struct MemoryCalled {
   std::shared_ptr<const MemoryCall> call;
   Result<void> made;
 };
+/// A callable as a chip knows it. `own`: a foreign object that came with a submit; it goes when its last
+/// holder has let go of it, and no chip program can name it.
+struct CallableKey {
+  runtime::Digest digest;
+  bool own = false;
+  friend bool operator==(const CallableKey&, const CallableKey&) = default;
+};
 /// A foreign object has been linked in, on a thread that may block: the callable's number on the device.
 struct ObjectLinked {
-  const Callable* callable = nullptr;
+  CallableKey callable;
   std::uint32_t incarnation = 0;
   Result<std::uint64_t> id = std::uint64_t{0};
 };
@@ -295,10 +302,8 @@ struct Placed {
 struct RunResults {
   std::vector<TaskResult> results;
 };
-/// A deadline (of a task, or `task` 0: of the run) has come.
-struct DeadlineDue {
-  TaskNumber task = 0;
-};
+/// A deadline of the run, or of a task of it, may have come.
+struct DeadlineDue {};
 
 /// The program wants a domain: answered by `Wake`.
 struct OpenDomain {

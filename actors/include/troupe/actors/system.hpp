@@ -96,8 +96,9 @@ class TROUPE_API Node {
   void load(const std::string& path) const;
   void load(const runtime::Module& module) const;
   void add(CallableRef callable) const;
-  /// A kernel from a foreign object: one `kernel_entry` in it.
-  void add_kernel(const std::string& name, std::vector<std::uint8_t> object) const;
+  /// A kernel from a foreign object: one `kernel_entry` in it, for cores of this kind.
+  void add_kernel(const std::string& name, std::vector<std::uint8_t> object,
+                  CoreKind cores = CoreKind::vector) const;
   /// A kernel that the platform knows by itself (scripted chips do).
   void add_kernel(const std::string& name) const { add_kernel(name, {}); }
   void add_function(const std::string& name, HostFunction function) const;

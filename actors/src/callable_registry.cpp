@@ -1,4 +1,4 @@
-#include "node_shared.hpp"
+#include "callable_registry.hpp"
 
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/submission.hpp"
@@ -39,6 +39,8 @@ CallableKind kind_of(runtime::CallableKind kind) {
 }  // namespace
 
 Result<const Callable*> CallableRegistry::add(CallableRef callable) {
+  // Hashed here, on the thread of whoever adds it, and not by the first chip that needs it.
+  if (callable->kind == CallableKind::chip) (void)callable->digest();
   std::lock_guard guard(mutex_);
   auto [known, added] = by_name_.emplace(callable->name, callable);
   if (!added && known->second->descriptor != callable->descriptor) {
@@ -47,6 +49,10 @@ Result<const Callable*> CallableRegistry::add(CallableRef callable) {
   }
   if (!added && callable->descriptor == nullptr) {
     return Error(Errc::bad_argument, "\"" + callable->name + "\" is already registered");
+  }
+  if (added && callable->kind == CallableKind::chip) {
+    for_chips_.push_back(callable.get());
+    on_chips_.store(for_chips_.size(), std::memory_order_release);
   }
   return known->second.get();
 }
@@ -62,6 +68,7 @@ Result<void> CallableRegistry::load(const runtime::Module& module) {
     callable->kind = kind_of(found.kind());
     callable->descriptor = found.descriptor;
     callable->module = module.raw();
+    callable->identity.set(found.digest);
     if (callable->kind == CallableKind::program) callable->program = program_of(found.descriptor);
     if (auto added = add(std::move(callable)); !added) return added.error();
   }
@@ -80,6 +87,12 @@ Result<const Callable*> CallableRegistry::find(std::string_view name) const {
     hint += (i > 1 ? ", " : "") + known;
   }
   return Error(Errc::unknown_callable, "nothing is called \"" + std::string(name) + "\"", std::move(hint));
+}
+
+std::vector<const Callable*> CallableRegistry::on_chips_from(std::size_t first) const {
+  std::lock_guard guard(mutex_);
+  if (first >= for_chips_.size()) return {};
+  return {for_chips_.begin() + static_cast<std::ptrdiff_t>(first), for_chips_.end()};
 }
 
 std::vector<std::string> CallableRegistry::names() const {
