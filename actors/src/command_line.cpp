@@ -38,6 +38,12 @@ struct Value {
     return value;
   }
 
+  bool yes() const {
+    if (text == "1") return true;
+    if (text == "0") return false;
+    throw refused(where, "\"" + text + "\" is neither 0 nor 1");
+  }
+
   int log_level() const {
     constexpr std::array<std::string_view, 5> words{"none", "error", "warning", "info", "debug"};
     for (std::size_t level = 0; level < words.size(); ++level) {
@@ -51,12 +57,18 @@ struct Value {
 struct Setting {
   std::string_view name;
   void (*set)(CommandLine& to, const Value& value);
+  bool is_switch = false;  ///< --name alone turns it on; a value needs the form --name=value
 };
 
 constexpr Setting settings[] = {
     {"platform", [](CommandLine& to, const Value& value) { to.node.platform = value.text; }},
     {"chips", [](CommandLine& to, const Value& value) { to.node.chips = value.number(0); }},
     {"first-device", [](CommandLine& to, const Value& value) { to.node.first_device = value.number(0); }},
+    {"checked",
+     [](CommandLine& to, const Value& value) {
+       to.node.device_options.emplace_back("checked", value.yes() ? "1" : "0");
+     },
+     true},
     {"sub-workers", [](CommandLine& to, const Value& value) { to.node.sub_workers = value.number(0); }},
     {"credit", [](CommandLine& to,
                   const Value& value) { to.node.credit = static_cast<std::uint32_t>(value.number(1)); }},
@@ -79,6 +91,12 @@ bool is_setting(std::string_view name) {
   return (name.starts_with(device_prefix) && name.size() > device_prefix.size()) ||
          std::any_of(std::begin(settings), std::end(settings),
                      [&](const Setting& setting) { return setting.name == name; });
+}
+
+bool is_switch(std::string_view name) {
+  return std::any_of(std::begin(settings), std::end(settings), [&](const Setting& setting) {
+    return setting.is_switch && setting.name == name;
+  });
 }
 
 /// `name` is a setting.
@@ -119,7 +137,7 @@ void read_file(CommandLine& to, const std::string& path) {
 }
 
 /// Calls `take(name, value)` for each argument that has the form of an option. A name whose value stands in
-/// the next argument takes that one only if `take` knows the name.
+/// the next argument takes that one only if `take` knows the name. A switch has no value but one behind `=`.
 template <class Take>
 void each_option(int argc, const char* const* argv, const Take& take) {
   for (int i = 1; i < argc; ++i) {
@@ -130,6 +148,8 @@ void each_option(int argc, const char* const* argv, const Take& take) {
     const auto name = argument.substr(2, equals == argument.npos ? equals : equals - 2);
     if (equals != argument.npos) {
       (void)take(name, std::optional<std::string>(argument.substr(equals + 1)));
+    } else if (is_switch(name)) {
+      (void)take(name, std::optional<std::string>("1"));
     } else if (take(name, i + 1 < argc ? std::optional<std::string>(argv[i + 1]) : std::nullopt)) {
       ++i;
     }

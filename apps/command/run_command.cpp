@@ -47,10 +47,11 @@ actors::BoundProgram bound(const ProgramChoice& choice) {
 struct Machine {
   std::string platform;
   int nodes = 0, chips = 1;
+  bool checked = false;
 };
 
 Result<Machine> machine_for(const RunCommand& command, const ProgramChoice& choice) {
-  Machine machine{command.platform, command.nodes, command.chips};
+  Machine machine{command.platform, command.nodes, command.chips, command.checked};
   const Example* example = choice.example;
   if (machine.nodes == 0 && example != nullptr) machine.nodes = example->nodes;
   if (machine.chips == 0) machine.chips = example != nullptr ? example->chips : 1;
@@ -69,6 +70,7 @@ actors::Node bring_up(const actors::System& system, const Machine& machine) {
   actors::NodeConfig node;
   node.platform = machine.platform;
   node.chips = machine.chips;
+  if (machine.checked) node.device_options.emplace_back("checked", "1");
   if (machine.nodes == 0) return system.node(node);
   actors::PodConfig pod;
   for (int i = 0; i < machine.nodes; ++i) {

@@ -47,6 +47,10 @@ TEST_CASE("settings are taken from --name value and --name=value, the rest is th
   CHECK(line.node.device_options == std::vector<std::pair<std::string, std::string>>{{"workers", "2"}});
   CHECK(line.system.log_level == 3);
   CHECK(line.system.trace_file == "t.json");
+  using Options = std::vector<std::pair<std::string, std::string>>;
+  CHECK(read({"--checked", "--chips", "2"}).node.device_options == Options{{"checked", "1"}});
+  CHECK(read({"--checked", "1"}).node.device_options == Options{{"checked", "1"}});  // the 1 is the program's
+  CHECK(read({"--checked=0"}).node.device_options == Options{{"checked", "0"}});
   CHECK(read({}).node.chips == NodeConfig{}.chips);
   CHECK(read({"--", "--chips", "many"}).node.chips == NodeConfig{}.chips);
 }
@@ -68,6 +72,7 @@ TEST_CASE("what cannot be meant is refused with the place where it stands") {
   CHECK(refusal({"--chips", "two"}) == "--chips: \"two\" is not a number from 0 to 100000");
   CHECK(refusal({"--chips", "-1"}) == "--chips: \"-1\" is not a number from 0 to 100000");
   CHECK(refusal({"--credit=0"}) == "--credit: \"0\" is not a number from 1 to 100000");
+  CHECK(refusal({"--checked=yes"}) == "--checked: \"yes\" is neither 0 nor 1");
   CHECK(refusal({"--chips"}) == "--chips: a value is missing");
   CHECK(refusal({"--log-level", "loud"}) == "--log-level: \"loud\" is not a log level");
   CHECK(refusal({"--config", "/no/such/file"}) ==
