@@ -5,11 +5,12 @@
 #include <cstdint>
 
 #include "troupe/comm/environment.hpp"
+#include "troupe/comm/window.hpp"
 
 namespace troupe::comm {
 
 inline constexpr std::uint64_t window_magic = 0x4e57'4550'554f'5254;  // "TROUPEWN"
-inline constexpr std::uint32_t window_version = 1;
+inline constexpr std::uint32_t window_version = 2;
 inline constexpr std::size_t window_header_bytes = 4096;
 inline constexpr std::size_t cache_line = 64;
 
@@ -46,7 +47,7 @@ struct WindowHeader {
   std::atomic<std::uint64_t> lost;                            ///< ranks known to be gone, one bit each
 };
 
-static_assert(sizeof(WindowHeader) <= window_header_bytes);
+static_assert(sizeof(WindowHeader) + window_slack <= window_header_bytes);
 static_assert(offsetof(WindowHeader, processors) == 64 && offsetof(WindowHeader, inbox) == 192);
 static_assert(offsetof(WindowHeader, arrived) == 256 && offsetof(WindowHeader, arrivals) == 320);
 static_assert(offsetof(WindowHeader, barrier) == 384 && offsetof(WindowHeader, revocation) == 448);

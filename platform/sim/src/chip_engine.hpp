@@ -169,10 +169,14 @@ class ChipEngine {
   Error stuck_for_element() const;
   std::string stuck_flags() const;
 
-  // chip_watch.cpp: on a checked chip, what kernels may only read; with the baton
-  void note_inputs(TaskRecord& task);
-  void check_inputs(TaskRecord& task);
+  // chip_check.cpp: on a checked chip, what kernels may only read, and may not touch at all; with the baton
+  void begin_check(TaskRecord& task);
+  void end_check(TaskRecord& task);
   bool others_may_write(const TaskRecord& task, std::uint32_t tensor) const;
+  void guard(std::uint64_t address, std::uint64_t bytes, const runtime::Placement& placed);
+  std::optional<Overstep> overstep(const TaskRecord& task, std::uint32_t tensor);
+  std::string suspects(const TaskRecord& task, std::uint32_t tensor) const;
+  std::uint64_t address_in_arena(const runtime::Placement& placed);
 
   // chip_schedule.cpp: with the baton
   bool take(Batch& batch, Appetite appetite, bool may_quick);
@@ -280,6 +284,7 @@ class ChipEngine {
   /// By intermediate: the task it was made for, and whether nobody has used its memory yet.
   struct Made {
     std::uint64_t owner = runtime::no_owner;
+    std::uint64_t bytes = 0;
     bool fresh = true;
   };
   std::vector<Made> made_;
@@ -290,7 +295,8 @@ class ChipEngine {
   std::deque<Lane> lanes_;
   std::vector<Lane*> idle_lanes_;
   std::atomic<std::uint32_t> signal_{0};
-  /// Checked chips: what running tasks may only read, and the buffers that some task uses without ordering.
+  /// Checked chips: the running tasks and what they may only read, and the buffers that some task uses
+  /// without ordering.
   std::map<const TaskRecord*, InputCheck> inputs_;
   std::set<std::pair<std::uint32_t, std::uint64_t>> unordered_;
   bool profile_ = false, dump_ = false;

@@ -19,22 +19,14 @@ TaskRecord* record_of(std::uint64_t cookie) noexcept { return pointer<TaskRecord
 bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }
 
 constexpr std::uint32_t batch_microseconds = 4;
-constexpr int poison_byte = 0xFF;  // a NaN in every float type
-
-// Memory that was just given is not to be mistaken for zeros by a kernel that forgets to write it.
-void poison_fresh(auto& made, const runtime::BufferRef& buffer, void* memory,
-                  const runtime::Placement& placed) {
-  if (buffer.offset >= made.size() || !made[buffer.offset].fresh) return;
-  made[buffer.offset].fresh = false;
-  std::memset(memory, poison_byte, placed.bytes);
-}
 
 }  // namespace
 
 std::uint64_t ChipEngine::arena(std::uint32_t number) {
   std::uint64_t& base = arenas_[number];
   if (base == 0) {
-    auto memory = parts_.memory.allocate_internal(limits_.arena_bytes, "intermediates");
+    auto memory = parts_.memory.allocate_internal(limits_.arena_bytes, "intermediates",
+                                                  {.shift = 0, .room = checked_ ? limits_.arena_bytes : 0});
     if (!memory) {
       latch(memory.error());
       return 0;
@@ -49,16 +41,18 @@ void ChipEngine::place(TaskRecord& task) {
   for (std::uint32_t i = 0; i < task.tensor_count + task.extra_tensors; ++i) {
     if (task.buffers[i].arena == 0) continue;
     const auto placed = graph_->placement(task.buffers[i]);
-    const std::uint64_t base = placed ? arena(placed->arena) : 0;
-    task.tensors[i].address = base + (placed ? placed->offset : 0);
-    task.skipped = task.skipped || base == 0;  // the run has failed for want of memory
-    if (checked_ && base != 0)
-      poison_fresh(made_, task.buffers[i], pointer(task.tensors[i].address), *placed);
+    task.tensors[i].address = placed ? address_in_arena(*placed) : 0;
+    task.skipped = task.skipped || task.tensors[i].address == 0;  // the run has failed for want of memory
+    Made* made = checked_ && !task.skipped ? &made_[task.buffers[i].offset] : nullptr;
+    if (made != nullptr && std::exchange(made->fresh, false)) {
+      guard(task.tensors[i].address, made->bytes, *placed);
+    }
   }
 }
 
 // Several short tasks at once spare the baton; long ones go one by one, so that they spread.
 std::uint32_t ChipEngine::batch_limit(const TaskRecord& task, std::uint32_t ready) const noexcept {
+  if (checked_) return 1;  // what is found at the end of a kernel is its doing, not that of the next
   if (task.kind <= quick_aiv) return Batch::most;
   if (task.kind >= lone_aic) return 1;
   const std::uint32_t usual = task.entry->usual_ticks.load(std::memory_order_relaxed);
@@ -82,7 +76,7 @@ void ChipEngine::refill(Batch& batch, runtime::Work next) {
     TaskRecord* task = record_of(next.cookie);
     if (profile_) task->dispatched_ns = parts_.host.now();
     place(*task);
-    if (checked_) note_inputs(*task);
+    if (checked_) begin_check(*task);
     batch.tasks[batch.count++] = task;
     if (batch.count >= limit) return;
     next = graph_->pop_ready(kind);
@@ -125,7 +119,7 @@ bool ChipEngine::take_set(Piece& piece) {
     const auto work = graph_->pop_ready(set_kind);
     if (!work) return false;
     place(*record_of(work.cookie));
-    if (checked_) note_inputs(*record_of(work.cookie));
+    if (checked_) begin_check(*record_of(work.cookie));
     sets_.push_back(record_of(work.cookie));
   }
   return start_blocks(*sets_.front(), piece);
@@ -182,7 +176,7 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
 }
 
 void ChipEngine::end(TaskRecord* task) {
-  if (checked_) check_inputs(*task);
+  if (checked_) end_check(*task);
   if (task->failure != nullptr) [[unlikely]] {
     const Error error = *task->failure;
     graph_->fail(task->id, error);
@@ -228,7 +222,7 @@ void ChipEngine::end_batch(Batch& batch, bool go_on) {
   kernels_run_ += count;
   for (std::uint32_t i = 0; i + 1 < count; ++i) end(batch.tasks[i]);
   TaskRecord* last = batch.tasks[count - 1];
-  if (checked_) check_inputs(*last);
+  if (checked_) end_check(*last);
   if (!go_on || last->failure != nullptr) [[unlikely]] {
     end(last);
     batch.count = 0;

@@ -289,7 +289,7 @@ void ChipEngine::run_own(Lock& lock, std::uint32_t& budget) {
 void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
   const std::uint32_t cluster = at / 4, lane = at % 4;
   KernelEntry& entry = *task.entry;
-  if (checked_) note_inputs(task);
+  if (checked_) begin_check(task);
   own_batch_.tasks[0] = &task;
   own_batch_.count = 1;
   own_batch_.at = 0;
@@ -315,7 +315,7 @@ void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
     if (own_words_.taken < ticks_per_microsecond() / 4) entry.unmeasured = 7;
   }
   Lock lock(baton_, std::defer_lock);
-  if (checked_) check_inputs(task);
+  if (checked_) end_check(task);
   // Its module says that it cannot wait; if it did all the same, others may have come.
   if (!solo_ || task.failure != nullptr) [[unlikely]] {
     lock.lock();

@@ -46,7 +46,7 @@ Device::Device(HostServices& host, const Options& options, std::int32_t number)
       number_(number),
       created_ns_(host.now()),
       created_ticks_(ticks()),
-      memory_(options.memory_bytes),
+      memory_(options.memory_bytes, options.checked),
       windows_(memory_, options.several_communicators),
       staging_(memory_, options.checked),
       threads_(host),
@@ -180,6 +180,7 @@ Result<void> Device::run_one_kernel(Run& run) {
   auto failure = call_kernel(host, core, pipes_, call);
   core.leave();
   if (!failure && options_.checked) failure = inputs.end(call.code.name, resident);
+  if (!failure && options_.checked) failure = overstep_of(call, descriptors, tags);
   {
     const std::lock_guard lock(current_mutex_);
     current_ = nullptr;
@@ -187,6 +188,18 @@ Result<void> Device::run_one_kernel(Run& run) {
   run.chip_tasks = 1;
   if (failure) return *failure;
   return {};
+}
+
+// On a checked chip: the kernel wrote next to what it was given.
+std::optional<Error> Device::overstep_of(const KernelCall& call, const runtime::TensorDescriptor* tensors,
+                                         const runtime::Tag* tags) {
+  const auto found = first_overstep(tags, call.tensors, [&](std::uint32_t i) {
+    return tensors[i].extent != 0 ? memory_.take_overstep(tensors[i].address) : std::nullopt;
+  });
+  if (!found) return std::nullopt;
+  std::string who = "kernel '" + std::string(call.code.name) + "'";
+  if (memory_.is_window(tensors[found->first].address)) who += ", or one of a peer,";
+  return overstepped(who, found->first, found->second);
 }
 
 Result<void> Device::write(std::uint64_t address, const void* data, std::uint64_t size) {
