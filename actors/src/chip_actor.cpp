@@ -11,6 +11,7 @@ namespace {
 platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Services> services,
                                    std::string path, const std::shared_ptr<ChipTracer>& tracer) {
   platform::ContextEvents events;
+  if (services->reports_crashes()) events.where = path;
   if (tracer) {
     events.trace = [tracer](std::span<const troupe_trace_event> news) { tracer->events(news); };
     events.dump = [tracer](const troupe_dump_record& record) { tracer->dump(record); };

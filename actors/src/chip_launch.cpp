@@ -141,6 +141,7 @@ void ChipState::add_run(TaskRequest& request, std::uint64_t callable) {
   run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
   run.depends_on = depends_.data() + depends_.size();
   run.depends_count = add_depends(request);
+  run.name = request.body->name().data();  // of a string, or a literal: it ends in a null
   configure(run, *request.body);
   if (tracer_) tracer_->launched(run.correlation, *request.body, request.key);
   runs_.push_back(run);

@@ -4,6 +4,7 @@
 
 #include "chip_state.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/platform/crash_report.hpp"
 #include "troupe/runtime/kernel.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
 
@@ -108,7 +109,15 @@ TaskResult FunctionQueue::run(TaskRequest& request) {
     result.outcome = Outcome::skipped;
   } else {
     const auto start = recorder_ ? recorder_->now() : 0;
+    troupe_running inside{};
+    inside.what = "function";
+    inside.name = request.body->callable->name.c_str();
+    inside.task = request.body->name().data();
+    inside.core = TROUPE_NO_CORE;
+    inside.where = path_.c_str();
+    auto* const outside = path_.empty() ? nullptr : platform::set_running(&inside);
     result.error = call_function(request);
+    if (!path_.empty()) platform::set_running(outside);
     if (result.error) result.outcome = Outcome::failed;
     if (recorder_) {
       recorder_->ran(lane_, SpanKind::sub, *request.body, request.key, start, recorder_->now(),

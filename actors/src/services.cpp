@@ -18,6 +18,7 @@ namespace troupe::actors {
 Services::Services(const SystemConfig& config)
     : host_(config.host),
       deterministic_(config.deterministic),
+      reports_crashes_(config.report_crashes),
       log_level_(config.log_level),
       sink_(config.log) {
   if (!host_ && deterministic_) host_ = std::make_shared<platform::ManualHost>();

@@ -59,6 +59,10 @@ class Services : public std::enable_shared_from_this<Services> {
 
   const std::shared_ptr<platform::Host>& host() const { return host_; }
   bool deterministic() const { return deterministic_; }
+  /// Whether threads have to say what they are inside of.
+  bool reports_crashes() const { return reports_crashes_; }
+  /// Log lines go to standard error.
+  bool logs_to_terminal() const { return !sink_ && !file_; }
   /// The trace that is being taken; null when none is.
   const std::shared_ptr<const Recorder>& recorder() const { return recorder_; }
 
@@ -102,7 +106,7 @@ class Services : public std::enable_shared_from_this<Services> {
 
   std::shared_ptr<platform::Host> host_;
   std::shared_ptr<ActorHost> actor_host_;  ///< the same, when nobody gave one
-  bool deterministic_;
+  bool deterministic_, reports_crashes_;
   std::shared_ptr<const Recorder> recorder_;
   int log_level_;
   LogSink sink_;

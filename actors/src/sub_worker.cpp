@@ -36,7 +36,8 @@ class SubWorker : public SubWorkerSelf::base {
           if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) caf::anon_send(strong, FunctionsEnded{});
         },
         services_->recorder(),
-        services_->recorder() ? services_->recorder()->sink().lane(path_, "functions") : 0);
+        services_->recorder() ? services_->recorder()->sink().lane(path_, "functions") : 0,
+        services_->reports_crashes() ? path_ : std::string());
     return {
         [this](Execute& execute) { take(execute); },
         [this](const Cancel& order) { cancel(order); },

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "command_line.hpp"
+#include "recorder.hpp"
 #include "system_core.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/own_actors.hpp"
@@ -76,6 +77,21 @@ SystemCore::SystemCore(const SystemConfig& with)
       actors(caf_config),
       pumps(std::make_shared<PumpPool>(actors, services)) {
   services->attach(actors);
+  if (config.report_crashes) crash_report.emplace([this](const platform::Crash& crash) { crashed(crash); });
+}
+
+void SystemCore::crashed(const platform::Crash& crash) const {
+  if (!crash.sentence.empty() && !services->logs_to_terminal()) {
+    services->log(1, crash.where.empty() ? "system" : crash.where, crash.sentence);
+  }
+  if (const auto& recorder = services->recorder()) {
+    recorder->mark(crash.where.empty() ? "system" : crash.where, "crashed", crash.sentence);
+  }
+  if (!config.trace_file.empty()) {
+    auto written = write_chrome_trace(config.trace->snapshot(), config.trace_file);
+    if (!written) services->log(1, "system", written.error().message());
+  }
+  if (config.at_crash) config.at_crash();
 }
 
 SystemCore::~SystemCore() {
@@ -95,6 +111,7 @@ System::System(SystemConfig config) : core_(std::make_unique<SystemCore>(config)
 
 System::System(int argc, char** argv) {
   CommandLine line = read_command_line(argc, argv);
+  line.system.report_crashes = true;  // a program of its own, not a guest in somebody's process
   core_ = std::make_unique<SystemCore>(line.system);
   core_->defaults = std::move(line.node);
 }

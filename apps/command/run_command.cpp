@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <memory>
 
 #include "command/attendance.hpp"
@@ -159,6 +160,7 @@ int execute(const RunCommand& command, Console& console) {
   }
   actors::SystemConfig config;
   config.log_level = console.log_level;
+  config.report_crashes = true;
   if (!command.trace.empty() || !command.graph.empty() || !command.swimlane.empty() ||
       !command.tensor_dump.empty()) {
     config.trace =
@@ -171,6 +173,14 @@ int execute(const RunCommand& command, Console& console) {
     if (!dump) return refuse(dump.error(), exit_cannot_start);
     config.dump = *std::move(dump);
   }
+
+  config.at_crash = [&, trace = config.trace] {
+    if (!trace) return;
+    const auto written = write_outputs(command, *trace);
+    (void)std::fputs(written ? "  what was recorded up to there has been written\n"
+                             : ("troupe: " + render(written.error()) + "\n").c_str(),
+                     stderr);
+  };
 
   int answer = exit_ok;
   const std::string title(choice->callable.name());

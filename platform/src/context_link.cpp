@@ -3,6 +3,8 @@
 #include <mutex>
 #include <utility>
 
+#include "troupe/platform/crash_report.hpp"
+
 namespace troupe::platform {
 
 namespace {
@@ -48,6 +50,12 @@ ContextLink::ContextLink(std::shared_ptr<Host> host, ContextEvents events, const
   if (events_.dump) {
     table_.dump = [](void* data, const troupe_dump_record* record) {
       link_of(data).deliver([&](const ContextEvents& to) { to.dump(*record); });
+    };
+  }
+  if (!events_.where.empty()) {
+    table_.running = [](void* data, troupe_running* what) {
+      if (what != nullptr && what->where == nullptr) what->where = link_of(data).events_.where.c_str();
+      return set_running(what);
     };
   }
   if (events_.complete) {

@@ -144,7 +144,17 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
   CoreSlot& slot = parts_.board.program();
   slot.enter(run.callable->name.c_str(), 0, ticks());
   const std::uint64_t begin = profile_ ? parts_.host.now() : 0;
-  const std::int32_t outcome = run.callable->descriptor->invoke.program(&call);
+  const std::int32_t outcome = [&] {
+    const Telling telling(parts_.host, [&](troupe_running& what) {
+      what.what = "chip program";
+      what.name = run.callable->name.c_str();
+      what.task = run.name.c_str();
+      what.core = TROUPE_NO_CORE;
+      what.core_kind = TROUPE_CORE_CONTROL;
+      what.correlation = run.correlation;
+    });
+    return run.callable->descriptor->invoke.program(&call);
+  }();
   if (outcome != TROUPE_DONE && fatal() == 0) {
     fail(Error(Errc::kernel_failed, "chip program '" + run.callable->name +
                                         "' failed: " + (text[0] != '\0' ? text : "it gave no reason")));

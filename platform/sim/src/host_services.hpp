@@ -29,6 +29,8 @@ class HostServices {
 
   bool traces() const noexcept { return table_.trace != nullptr; }
   bool dumps() const noexcept { return table_.dump != nullptr; }
+  bool tells() const noexcept { return table_.running != nullptr; }
+  troupe_running* running(troupe_running* what) const noexcept { return table_.running(table_.data, what); }
   bool completes() const noexcept { return table_.complete != nullptr; }
   bool posts() const noexcept { return table_.post != nullptr; }
   void trace(const troupe_trace_event* events, std::size_t count) const {
@@ -47,6 +49,29 @@ class HostServices {
   std::mutex mutex_;
   std::condition_variable all_returned_;
   std::size_t own_threads_ = 0;
+};
+
+/// While it lives, the host knows what this thread is inside of, should it crash there.
+class Telling {
+ public:
+  /// `fill(what)` is called if the host wants to know.
+  template <class Fill>
+  Telling(const HostServices& host, Fill fill) : host_(host.tells() ? &host : nullptr) {
+    if (host_ == nullptr) return;
+    what_ = {};
+    fill(what_);
+    before_ = host_->running(&what_);
+  }
+  ~Telling() {
+    if (host_ != nullptr) host_->running(before_);
+  }
+  Telling(const Telling&) = delete;
+  Telling& operator=(const Telling&) = delete;
+
+ private:
+  const HostServices* host_;
+  troupe_running* before_ = nullptr;
+  troupe_running what_;
 };
 
 }  // namespace troupe::platform::sim

@@ -236,6 +236,18 @@ std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
   runtime::GlobalContext global{static_cast<std::int32_t>(call.sub_block)};
   call.words[runtime::limits::local_context_word] = reinterpret_cast<std::int64_t>(&local);
   call.words[runtime::limits::global_context_word] = reinterpret_cast<std::int64_t>(&global);
+  const Telling telling(host.host(), [&](troupe_running& what) {
+    what.what = "kernel";
+    what.name = call.code.name;
+    what.task = host.run().name.c_str();
+    what.words = call.words;
+    what.tensor_count = call.tensors;
+    what.core = call.core;
+    what.core_kind = call.core < architecture.clusters ? TROUPE_CORE_AIC : TROUPE_CORE_AIV;
+    what.block = call.block;
+    what.block_count = call.blocks;
+    what.correlation = host.run().correlation;
+  });
   std::optional<Error> failure;
   if (call.code.foreign != nullptr) {
     failure = call_foreign(pipes, call);
