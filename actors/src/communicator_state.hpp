@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -64,6 +65,7 @@ class TROUPE_API CommunicatorState {
   std::size_t ranks() const { return members_.size(); }
 
  private:
+  std::shared_ptr<const std::vector<troupe_window_gap>> gaps() const;
   struct Member {
     std::int32_t chip = -1;
     std::uint32_t incarnation = 0;

@@ -41,3 +41,29 @@ TEST_CASE("a kernel that writes past the end of a tensor fails by name on a chec
     CHECK(x.host<const float>()[0] == 0.0F);
   }
 }
+
+// Buffers of a domain lay side by side in its windows: one byte past the first was the first byte of the
+// second.
+TEST_CASE("a kernel that writes past a buffer of a domain fails by name on a checked chip") {
+  System system;
+  auto node = system.node({.platform = tests::built("lib/libtroupe_a2a3sim.so"),
+                           .chips = 2,
+                           .device_options = {{"checked", "1"}}});
+  node.load(this_module());
+  const auto error = test::error_of([&] {
+    node.run([](Orchestrator& program) {
+      DomainSpec spec;
+      spec.chips = chips(0, 1);
+      spec.buffers = {{"first", 64}, {"second", 64}};
+      auto domain = program.allocate_domain(spec).get();
+      program.submit_group("regression_writes_past", domain.each([](auto& rank) {
+        return args(inout(rank.template buffer<float>("first")));
+      }));
+      program.drain();
+    });
+  });
+  REQUIRE(error);
+  CHECK(error->message().find(
+            "kernel 'regression_writes_past', or one of a peer, wrote past the end of tensor 0: "
+            "bytes 1 to 4 behind it") != std::string::npos);
+}

@@ -75,7 +75,7 @@ std::optional<Overstep> ChipEngine::overstep(const TaskRecord& task, std::uint32
   const auto& described = task.tensors[tensor];
   const auto& buffer = task.buffers[tensor];
   if (described.extent == 0) return std::nullopt;
-  if (buffer.arena == 0) return parts_.memory.take_overstep(described.address);
+  if (buffer.arena == 0) return parts_.memory.take_overstep(described.address, described.size);
   const auto placed = graph_->placement(buffer);
   if (!placed) return std::nullopt;
   const std::uint64_t address = described.address;

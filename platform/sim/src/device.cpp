@@ -194,7 +194,7 @@ Result<void> Device::run_one_kernel(Run& run) {
 std::optional<Error> Device::overstep_of(const KernelCall& call, const runtime::TensorDescriptor* tensors,
                                          const runtime::Tag* tags) {
   const auto found = first_overstep(tags, call.tensors, [&](std::uint32_t i) {
-    return tensors[i].extent != 0 ? memory_.take_overstep(tensors[i].address) : std::nullopt;
+    return tensors[i].extent != 0 ? memory_.take_overstep(tensors[i].address, tensors[i].size) : std::nullopt;
   });
   if (!found) return std::nullopt;
   std::string who = "kernel '" + std::string(call.code.name) + "'";

@@ -116,19 +116,32 @@ GuardZone DeviceMemory::zone_behind(const Pieces::value_type& piece) {
   return {end, piece.first - piece.second.lead + piece.second.whole};
 }
 
-std::optional<Overstep> DeviceMemory::take_overstep(std::uint64_t address) {
+std::optional<Overstep> DeviceMemory::take_overstep(std::uint64_t address, std::uint64_t size) {
   if (!checked_) return std::nullopt;
   const std::lock_guard lock(mutex_);
   const auto* piece = piece_at(live_, address);
   if (piece == nullptr) return std::nullopt;
+  // From the tensor on, which may be a part.
+  const auto farther = [](std::optional<Overstep> found, std::uint64_t by) {
+    if (found) *found = {found->where, found->nearest + by, found->farthest + by};
+    return found;
+  };
+  const std::uint64_t rest =
+      piece->first + piece->second.size - std::min(address + size, piece->first + piece->second.size);
+  if (auto found = farther(damage_behind(zone_behind(*piece)), rest)) return found;
+  if (auto found = farther(damage_before(zone_before(*piece)), address - piece->first)) return found;
   const bool is_window = piece->second.owner == Owner::window;
-  const unsigned char filled_with = is_window ? 0 : guard_byte;
-  if (auto found = damage_behind(zone_behind(*piece), filled_with)) return found;
-  if (auto found = damage_before(zone_before(*piece), filled_with)) return found;
   for (const GuardZone& gap : piece->second.gaps) {
-    if (const auto damage = gap.take_damage()) {
+    if (!is_window) {
+      const auto damage = gap.take_damage();
+      if (!damage) continue;
       return Overstep{Overstep::Where::between, damage->begin - piece->first, damage->end - 1 - piece->first};
     }
+    // Its buffers are memory of their own; what lies next to the others is theirs to find.
+    std::optional<Overstep> found;
+    if (gap.begin == address + size) found = damage_behind(gap);
+    if (gap.end == address) found = damage_before(gap);
+    if (found) return found;
   }
   return std::nullopt;
 }
@@ -258,11 +271,17 @@ bool DeviceMemory::same_allocation(std::uint64_t start, std::uint64_t address) c
   return piece != nullptr && piece->first == start;
 }
 
-void DeviceMemory::add_window(std::uint64_t address, std::size_t size, std::string_view name) {
+void DeviceMemory::add_window(std::uint64_t address, std::size_t size, std::string_view name,
+                              std::vector<GuardZone> gaps) {
   const std::lock_guard lock(mutex_);
-  if (live_.insert_or_assign(address, Piece{size, std::string(name), Owner::window}).second) {
-    statistics_.window_bytes += size;
-  }
+  Piece window{size, std::string(name), Owner::window};
+  window.gaps = std::move(gaps);
+  const auto [piece, fresh] = live_.insert_or_assign(address, std::move(window));
+  if (fresh) statistics_.window_bytes += size;
+  if (!checked_) return;
+  zone_before(*piece).fill();
+  zone_behind(*piece).fill();
+  for (const GuardZone& gap : piece->second.gaps) gap.fill();
 }
 
 void DeviceMemory::remove_window(std::uint64_t address) {

@@ -70,18 +70,19 @@ class DeviceMemory {
   /// Whether `address` lies in the user's allocation that starts at `start`.
   bool same_allocation(std::uint64_t start, std::uint64_t address) const;
 
-  /// On a checked chip: what was written next to the allocation or window slice that `address` lies in, since
-  /// it was made or last asked for.
-  std::optional<Overstep> take_overstep(std::uint64_t address);
+  /// On a checked chip: what was written next to the allocation or window slice that [address, address +
+  /// size) lies in (of a window also: next to these bytes), since it was made or last asked for.
+  std::optional<Overstep> take_overstep(std::uint64_t address, std::uint64_t size);
   /// Stretches inside an allocation of the chip's own that nobody may write either.
   void set_gaps(std::uint64_t address, std::vector<GuardZone> gaps);
   /// Whether both lie in the same one.
   bool same_piece(std::uint64_t address, std::uint64_t other) const;
   bool is_window(std::uint64_t address) const;
 
-  /// Window slices live outside the range but belong to the chip. Around one lie at least
-  /// `comm::window_slack` bytes of zeros that are nobody's.
-  void add_window(std::uint64_t address, std::size_t size, std::string_view name);
+  /// Window slices live outside the range but belong to the chip. Around one lie `comm::window_slack` bytes
+  /// that are nobody's, and inside it perhaps `gaps`.
+  void add_window(std::uint64_t address, std::size_t size, std::string_view name,
+                  std::vector<GuardZone> gaps = {});
   void remove_window(std::uint64_t address);
 
   MemoryStatistics statistics() const;

@@ -28,14 +28,14 @@ struct Overstep {
 struct GuardZone {
   std::uint64_t begin, end;
 
-  void fill(unsigned char with = guard_byte) const noexcept;
+  void fill() const noexcept;
   /// What was written into it, from the first to the last byte; the zone is as new afterwards.
-  std::optional<GuardZone> take_damage(unsigned char filled_with = guard_byte) const noexcept;
+  std::optional<GuardZone> take_damage() const noexcept;
 };
 
 /// The first damage in a zone that ends where memory begins, or begins where it ends.
-std::optional<Overstep> damage_before(GuardZone zone, unsigned char filled_with = guard_byte) noexcept;
-std::optional<Overstep> damage_behind(GuardZone zone, unsigned char filled_with = guard_byte) noexcept;
+std::optional<Overstep> damage_before(GuardZone zone) noexcept;
+std::optional<Overstep> damage_behind(GuardZone zone) noexcept;
 
 /// The first argument next to whose memory something was written, those that may be written before the
 /// others: what lies around an input is more likely another one's doing. `look(i)`: what was written next to

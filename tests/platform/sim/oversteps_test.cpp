@@ -196,6 +196,34 @@ TEST_CASE("a byte written next to a window fails the run, which says that a peer
   }
 }
 
+TEST_CASE("a byte written between two buffers of a window fails the run with the buffer it lies next to") {
+  constexpr std::uint64_t size = 100, second = 192;
+  Domain domain("a2a3sim", 2, 790, second + size, {{"checked", "1"}}, {{size, second - size}});
+  Chip& chip = *domain.chips[0];
+  const auto kernel = chip.add("pokes");
+  const auto poke = [&](std::uint64_t offset, std::int64_t at) {
+    const auto base = domain.views[0].local_base + offset;
+    const auto tensor = Tensor::create({0, 0, base}, size, 0, {size}, runtime::DType::u8);
+    RunArgs args;
+    args.add_device(inout(tensor.value()), base).add(scalar(at)).add(scalar(1l));
+    return refusal(chip, kernel, args);
+  };
+  const std::string who = "kernel 'pokes', or one of a peer, wrote ";
+  check_found(poke(0, size), who + "past the end of tensor 0: byte 1 behind it");
+  check_found(poke(second, -1), who + "before the beginning of tensor 0: byte 1 in front of it");
+  check_found(poke(0, second + size), who + "past the end of tensor 0: byte 193 behind it");
+  CHECK(poke(0, 0) == "");
+  troupe_window_spec wrong{};
+  wrong.domain[0] = 791;
+  wrong.rank_count = 1;
+  wrong.bytes = 64;
+  const troupe_window_gap outside{32, 33};
+  wrong.gaps = &outside;
+  wrong.gap_count = 1;
+  troupe_window_blob blob{};
+  CHECK(chip.context.window_create(wrong, blob).error() == Errc::invalid_argument);
+}
+
 TROUPE_KERNEL(pokes_beside_another)(KernelArgs& k) {
   k.scalar<Latches*>(0)->entered.wait();
   volatile std::uint8_t* x = k.tensor<std::uint8_t>(0).data();

@@ -201,6 +201,7 @@ struct StageBuffer {
 struct WindowCreate {
   troupe_window_spec spec{};
   std::uint32_t incarnation = 0;
+  std::shared_ptr<const std::vector<troupe_window_gap>> gaps = nullptr;  ///< what the spec points at
 };
 /// `memory` keeps the blob's descriptor open, whatever becomes of the chip.
 struct WindowOffer {

@@ -337,6 +337,11 @@ typedef struct troupe_run {
 
 #define TROUPE_WINDOW_BLOB_BYTES 256u
 
+/* A stretch of a window that belongs to no buffer. */
+typedef struct troupe_window_gap {
+  uint64_t offset, bytes;
+} troupe_window_gap;
+
 /* One rank's part of a communication domain. All ranks of a domain pass the same id, epoch, count and bytes.
  */
 typedef struct troupe_window_spec {
@@ -344,7 +349,11 @@ typedef struct troupe_window_spec {
   uint64_t epoch;     /* which incarnation of it */
   uint64_t bytes;     /* of each rank's window */
   uint32_t rank, rank_count;
-  uint64_t reserved[4];
+  /* Since 1.2. Memory that nobody is to use: a platform may put something there and look whether it stays.
+   * Null: the whole window is used. */
+  const troupe_window_gap* gaps;
+  uint64_t gap_count;
+  uint64_t reserved[2];
 } troupe_window_spec;
 
 /* What one rank tells the others about its window. */
