@@ -174,7 +174,7 @@ int execute(const RunCommand& command, Console& console) {
     config.dump = *std::move(dump);
   }
 
-  config.at_crash = [&, trace = config.trace] {
+  config.at_crash = [command, trace = config.trace] {
     if (!trace) return;
     const auto written = write_outputs(command, *trace);
     (void)std::fputs(written ? "  what was recorded up to there has been written\n"

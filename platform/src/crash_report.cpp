@@ -68,7 +68,7 @@ struct Process {
   std::array<struct sigaction, crash_signals.size()> before{};
   std::thread watcher;
   Event wanted, done, over;
-  std::atomic<bool> closing{false};
+  std::atomic<bool> closing{false}, is_watched{false};
 
   // Of the thread that crashed first, for the watcher.
   std::atomic<std::thread::native_handle_type> crashed{};
@@ -156,7 +156,7 @@ void report(Process& all, int signal, const siginfo_t& info, const void* context
     }
     say("  hint: --checked finds writes that miss their tensor; a debugger shows the line\n");
   }
-  if (in_child) return;
+  if (in_child || !all.is_watched.load()) return;
   all.wanted.set();
   if (!all.done.wait(patience_ms)) say("troupe: no last words (files of this run may be missing)\n");
 }
@@ -173,18 +173,25 @@ void on_crash(int signal, siginfo_t* info, void* context) {
     all.crashed.store(self);
     report(all, signal, *info, context);
     all.over.set();
-  } else if (pthread_equal(self, all.watcher.native_handle()) != 0) {
+  } else if (all.is_watched.load() && pthread_equal(self, all.watcher.native_handle()) != 0) {
     all.done.set();  // the last words crashed too; what came first ends the process
     for (;;) ::pause();
   } else if (pthread_equal(self, all.crashed.load()) == 0) {
     all.over.wait(-1);
-  }  // else: in this handler; what it looked at was destroyed
+  } else {
+    // Again, either in this handler, because what it looked at was destroyed, or by a handler from before
+    // that calls us: there is nobody else to ask.
+    (void)::signal(signal, SIG_DFL);
+    if (info->si_code <= 0) (void)::raise(signal);
+    return;
+  }
   restore_handler(all, signal);
   if (info->si_code <= 0) (void)::raise(signal);  // held back until this returns
   errno = error;
 }
 
 void watch(Process& all) {
+  pthread_setname_np(pthread_self(), "troupe-crash");
   for (;;) {
     all.wanted.take();
     if (all.closing.load()) return;
@@ -210,10 +217,9 @@ void install(Process& all) {
   pthread_sigmask(SIG_SETMASK, &others, &before);
   try {
     all.watcher = std::thread([&all] { watch(all); });
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
+  } catch (const std::system_error&) {  // no thread to be had: a sentence is better than nothing
   }
+  all.is_watched.store(all.watcher.joinable());
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   owner.store(::getpid());
   all.reporting.store(true);
@@ -261,6 +267,7 @@ CrashReport::~CrashReport() {
     if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == &on_crash) restore_handler(all, signal);
   }
   all.reporting.store(false);
+  if (!all.is_watched.exchange(false)) return;
   all.closing.store(true);
   all.wanted.set();
   all.watcher.join();

@@ -64,6 +64,8 @@ void say_signal(PlainText& text, int signal, const siginfo_t& info, std::uint64_
     case SIGSEGV:
       if (was_sent(info)) {
         text.add("SIGSEGV was sent to it");
+      } else if (info.si_code == SI_KERNEL) {  // the processor does not tell the address
+        text.add("it touched memory at an address that is none (SIGSEGV)");
       } else if (address + stack_reach > stack && address < stack + stack_reach) {
         text.add("its stack overflowed (SIGSEGV)");
       } else {

@@ -34,7 +34,7 @@ struct Crash {
 class TROUPE_API CrashReport {
  public:
   using LastWords = std::function<void(const Crash&)>;
-  /// Throws std::system_error when no thread can be had.
+  /// When no thread can be had there are no last words, only the sentence.
   explicit CrashReport(LastWords last_words);
   ~CrashReport();
   CrashReport(const CrashReport&) = delete;
