@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <troupe/platform/chip_program.hpp>
 #include <troupe/troupe.hpp>
 #include <vector>
 
@@ -115,11 +116,12 @@ TROUPE_PROGRAM(breaks);
 enum Ruin : std::int32_t { no_memory, aborts, no_stack, no_number, past_the_guard };
 
 [[gnu::noinline]] int deeper(volatile int* at) {
+  if (*at < 0) return 0;  // which it never is, but who knows
   volatile int here[1024];
   here[0] = *at + 1;
   return deeper(&here[0]) + here[0];
 }
-[[gnu::noinline, gnu::no_sanitize("undefined")]] int divided(volatile int* by) { return 1 / *by; }
+[[gnu::noinline, gnu::no_sanitize("undefined")]] int divided(volatile int* by) { return 1000 / *by; }
 
 void ruin(std::int32_t how, volatile float* x) {
   volatile int zero = 0;
@@ -143,7 +145,7 @@ void ruin(std::int32_t how, volatile float* x) {
 
 TROUPE_KERNEL(crashes)(KernelArgs& k) { ruin(k.scalar<std::int32_t>(0), k.tensor<float>(0).data()); }
 TROUPE_HOST_FUNCTION(crashes_on_host)(HostArgs& args) { ruin(args.scalar<std::int32_t>(0), nullptr); }
-TROUPE_CHIP_PROGRAM(crashes_on_chip)(ChipOrchestrator& chip, ChipArgs args) {
+TROUPE_CHIP_PROGRAM(crashes_on_chip)(platform::ChipOrchestrator& chip, platform::ChipArgs args) {
   chip.aiv("crashes", inout(args.tensor(0)), scalar(args.scalar<std::int32_t>(0)));
 }
 // `where`: 0 a kernel, 1 a kernel of a chip program, 2 a host function.
