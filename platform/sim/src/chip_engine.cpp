@@ -207,6 +207,11 @@ void ChipEngine::finish(Run& run) {
   if (profile_) deliver_trace(run.correlation);
 }
 
+void ChipEngine::look_at_deferred(const std::function<void(const CoreSlot&)>& look) const {
+  const Lock lock(baton_);
+  for (const auto& deferral : deferrals_) look(deferral.slot);
+}
+
 void ChipEngine::memory_written() noexcept {
   const Lock lock(baton_);
   if (active_) kernels_->flags().look_again();

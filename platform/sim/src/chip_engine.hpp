@@ -58,6 +58,8 @@ class ChipEngine {
   Result<void> run(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue);
   /// Ends `run` if it is the one that runs here. Any thread.
   void interrupt(const Run& run) noexcept;
+  /// What tasks that hold no core any more wait for. Any thread.
+  void look_at_deferred(const std::function<void(const CoreSlot&)>& look) const;
   /// The host has copied something to the chip, for which a kernel may wait. Any thread.
   void memory_written() noexcept;
 
@@ -77,6 +79,7 @@ class ChipEngine {
   class Host;
   struct Helper;
   struct Lane;
+  struct Deferral;
   /// One kernel call to be made: a block of a task on a core.
   struct Piece {
     TaskRecord* task = nullptr;
@@ -184,6 +187,7 @@ class ChipEngine {
   bool start_blocks(TaskRecord& task, Piece& own);
   void place(TaskRecord& task);
   void end(TaskRecord* task);
+  bool defer(TaskRecord& task);
   void end_batch(Batch& batch, bool go_on);
   void end_piece(const Piece& piece);
   void drop_set(TaskRecord& task);
@@ -211,6 +215,7 @@ class ChipEngine {
   void run_own_task(TaskRecord& task, std::uint32_t core);
   void serve_helper(Helper& helper) noexcept;
   void run_lane(Lane& lane) noexcept;
+  void run_deferral(Deferral& deferral) noexcept;
   void run_taken(Batch& batch, Words& words, Lock& lock);
   void run_batch(Batch& batch, Words& words);
   void run_piece(const Piece& piece, Words& words);
@@ -226,7 +231,7 @@ class ChipEngine {
   const std::uint32_t workers_;
   const bool checked_;
   const GraphLimits limits_;
-  Baton baton_;
+  mutable Baton baton_;
 
   // Learnt, kept between runs.
   std::map<const void*, std::unique_ptr<KernelEntry>> entries_;
@@ -289,6 +294,8 @@ class ChipEngine {
   std::vector<Helper*> idle_helpers_;
   std::deque<Lane> lanes_;
   std::vector<Lane*> idle_lanes_;
+  std::deque<Deferral> deferrals_;
+  std::vector<Deferral*> idle_deferrals_;
   std::atomic<std::uint32_t> signal_{0};
   /// Checked chips: what running tasks may only read, and the buffers that some task uses without ordering.
   std::map<const TaskRecord*, InputCheck> inputs_;

@@ -181,7 +181,32 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
   return true;
 }
 
+// Whether it is not over yet, because something that it started is not. Then a thread sees to its end.
+bool ChipEngine::defer(TaskRecord& task) {
+  std::erase_if(*task.deferred, [](const FlagCondition& condition) { return condition.holds(); });
+  if (task.deferred->empty()) return false;
+  const auto fail = [&task](Errc code, const std::string& why) {
+    task.failure = std::make_unique<Error>(
+        code, "'" + task.entry->name + "' left something to be completed later, " + why);
+    return false;
+  };
+  if (deferrals_.size() - idle_deferrals_.size() >= runtime::limits::deferred_tasks)
+    return fail(Errc::capacity_exceeded, "as " + std::to_string(runtime::limits::deferred_tasks) +
+                                             " tasks before it that wait for theirs");
+  if (idle_deferrals_.empty()) idle_deferrals_.push_back(&deferrals_.emplace_back(*this));
+  Deferral* job = idle_deferrals_.back();
+  job->task = &task;
+  ++executing_;
+  if (parts_.threads.start(*job)) {
+    idle_deferrals_.pop_back();
+    return true;
+  }
+  --executing_;
+  return fail(Errc::system, "and the host gives no thread to wait for it");
+}
+
 void ChipEngine::end(TaskRecord* task) {
+  if (task->deferred != nullptr && task->failure == nullptr && defer(*task)) return;
   if (checked_) check_inputs(*task);
   if (task->failure != nullptr) [[unlikely]] {
     const Error error = *task->failure;
@@ -228,8 +253,9 @@ void ChipEngine::end_batch(Batch& batch, bool go_on) {
   kernels_run_ += count;
   for (std::uint32_t i = 0; i + 1 < count; ++i) end(batch.tasks[i]);
   TaskRecord* last = batch.tasks[count - 1];
-  if (checked_) check_inputs(*last);
-  if (!go_on || last->failure != nullptr) [[unlikely]] {
+  const bool deferred = last->deferred != nullptr;
+  if (checked_ && !deferred) check_inputs(*last);
+  if (!go_on || deferred || last->failure != nullptr) [[unlikely]] {
     end(last);
     batch.count = 0;
   } else {
@@ -271,6 +297,7 @@ void ChipEngine::latch(const Error& error) {
   fatal_code_.store(error.code().value, std::memory_order_relaxed);
   others_end_ = true;
   graph_->cancel_all(error);
+  kernels_->flags().end_deferred();
   while (!sets_.empty()) {
     TaskRecord* task = sets_.front();
     sets_.pop_front();

@@ -114,11 +114,8 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
   }
   for (std::uint32_t i = next; i < words.used; ++i) words.words[i] = 0;
   words.used = next;
-  // A single task runs on whatever core of its kind was free.
-  std::uint32_t lane = piece.lane;
-  while (task.lanes[lane] == nullptr) lane = (lane + 1) % 3;
   KernelCall arguments;
-  arguments.code = task.lanes[lane]->code;
+  arguments.code = task.kernel_on(piece.lane).code;
   arguments.words = words.words;
   arguments.tensors = task.tensor_count;
   arguments.scalars = task.scalar_count;
@@ -127,6 +124,11 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
   arguments.sub_block = task.lane_count > 1 && piece.lane == TROUPE_CHIP_AIV1 ? 1 : 0;
   arguments.core = core_number(piece.cluster, piece.lane);
   arguments.cluster = piece.cluster;
+  std::vector<FlagCondition> deferred;
+  if (arguments.code.foreign != nullptr) {
+    arguments.deferred = &deferred;
+    arguments.task = std::uint64_t{task.id.generation} << 32 | task.id.slot;
+  }
   const bool watched = profile_ || dump_;
   if (watched && dump_ && piece.block == 0) dump(task, false);
   const std::uint64_t begin = watched ? parts_.host.now() : 0;
@@ -137,9 +139,14 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
     trace(task, piece, begin, parts_.host.now(), failure.has_value());
     if (dump_ && piece.block == 0) dump(task, true);
   }
-  if (!failure) [[likely]]
+  if (!failure && deferred.empty()) [[likely]]
     return;
   const std::lock_guard lock(baton_);
+  if (!failure) {  // those of all its blocks together
+    if (task.deferred == nullptr) task.deferred = std::make_unique<std::vector<FlagCondition>>();
+    task.deferred->insert(task.deferred->end(), deferred.begin(), deferred.end());
+    return;
+  }
   if (task.failure == nullptr) task.failure = std::make_unique<Error>(*std::move(failure));
 }
 
@@ -174,7 +181,7 @@ void ChipEngine::run_batch(Batch& batch, Words& words) {
 
 void ChipEngine::run_piece(const Piece& piece, Words& words) {
   CoreSlot& core = parts_.board.core(core_number(piece.cluster, piece.lane));
-  core.enter(piece.task->entry->code.name, piece.block, ticks());
+  core.enter(piece.task->kernel_on(piece.lane).code.name, piece.block, ticks());
   call(*piece.task, piece, core, words);
   core.has_waited = false;
   core.leave();
@@ -362,6 +369,31 @@ void ChipEngine::run_lane(Lane& lane) noexcept {
   --executing_;
   end_piece(lane.piece);
   idle_lanes_.push_back(&lane);
+  want_helper();
+  look_for_deadlock();
+  signal();
+}
+
+void ChipEngine::run_deferral(Deferral& deferral) noexcept {
+  TaskRecord& task = *deferral.task;
+  Words words;
+  KernelCall call;
+  call.code = task.entry->code;
+  call.words = words.words;
+  call.tensors = task.tensor_count;
+  for (std::uint32_t i = 0; i < task.tensor_count; ++i) {
+    words.words[i] = reinterpret_cast<std::int64_t>(&task.tensors[i]);
+  }
+  deferral.slot.enter(call.code.name, 0, ticks());
+  auto failure = await_deferred(*kernels_, deferral.slot, call, *task.deferred);
+  deferral.slot.leave();
+  const Lock lock(baton_);
+  --executing_;
+  idle_deferrals_.push_back(&deferral);
+  if (failure) task.failure = std::make_unique<Error>(*std::move(failure));
+  task.deferred.reset();
+  end(&task);
+  drain_ended();
   want_helper();
   look_for_deadlock();
   signal();

@@ -15,7 +15,7 @@ void ChipEngine::trace(const TaskRecord& task, const Piece& piece, std::uint64_t
                        bool failed) {
   if (!profile_) return;
   troupe_trace_event event{};
-  event.name = task.entry->code.name;
+  event.name = task.kernel_on(piece.lane).code.name;
   event.task = task.number;
   event.submitted_ns = task.submitted_ns;
   event.dispatched_ns = task.dispatched_ns;
