@@ -135,6 +135,7 @@ void ChipState::add_run(TaskRequest& request, std::uint64_t callable) {
   for (const auto& arg : args.tensors) tensors_.push_back(argument_of(arg));
   run.scalars = args.scalars.data();
   run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
+  run.scalar_kinds = args.kinds();
   run.depends_on = depends_.data() + depends_.size();
   run.depends_count = add_depends(request);
   configure(run, *request.body);

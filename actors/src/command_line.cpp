@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <system_error>
 
@@ -26,8 +27,7 @@ struct Value {
   std::string where;
   std::string text;
 
-  int number(int least) const {
-    constexpr int most = 100'000;
+  int number(int least, int most = 65536) const {
     int value = 0;
     const char* end = text.data() + text.size();
     const auto [stopped, problem] = std::from_chars(text.data(), end, value);
@@ -62,8 +62,10 @@ constexpr Setting settings[] = {
                   const Value& value) { to.node.credit = static_cast<std::uint32_t>(value.number(1)); }},
     {"max-runs", [](CommandLine& to,
                     const Value& value) { to.node.max_runs = static_cast<std::uint32_t>(value.number(1)); }},
-    {"threads", [](CommandLine& to,
-                   const Value& value) { to.system.threads = static_cast<std::size_t>(value.number(0)); }},
+    {"threads",
+     [](CommandLine& to, const Value& value) {
+       to.system.threads = static_cast<std::size_t>(value.number(0, 4096));
+     }},
     {"log-level", [](CommandLine& to, const Value& value) { to.system.log_level = value.log_level(); }},
     {"log-file", [](CommandLine& to, const Value& value) { to.system.log_file = value.text; }},
     {"trace", [](CommandLine& to, const Value& value) { to.system.trace_file = value.text; }},
@@ -143,7 +145,7 @@ std::string required(std::string_view name, const std::optional<std::string>& va
 
 }  // namespace
 
-CommandLine read_command_line(int argc, const char* const* argv) {
+CommandLine read_command_line(int argc, const char* const* argv, std::span<const std::string_view> own) {
   CommandLine line;
   each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
     if (name != "config") return false;
@@ -152,7 +154,12 @@ CommandLine read_command_line(int argc, const char* const* argv) {
   });
   each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
     if (name == "config") return true;
-    if (!is_setting(name)) return false;
+    if (std::find(own.begin(), own.end(), name) != own.end()) return false;
+    if (!is_setting(name)) {
+      throw refused(
+          "--" + std::string(name), "troupe has no such setting",
+          "there are: " + names() + "; options of the program's own are named to System, or stand behind --");
+    }
     apply(line, name, {"--" + std::string(name), required(name, value)});
     return true;
   });

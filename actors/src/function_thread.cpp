@@ -40,6 +40,7 @@ std::optional<Error> call_function(const TaskRequest& request) {
   call.scalars = static_cast<std::uint32_t>(args.scalars.size());
   call.descriptors = pointers.data();
   call.scalar_words = args.scalars.data();
+  call.scalar_kinds = args.kinds();
   call.error_text = text;
   call.error_text_size = sizeof text;
   if (callable.kind != CallableKind::function) return failed("this callable is not a host function");

@@ -18,6 +18,7 @@ class RunActor : public Run::base {
         worker_(std::move(worker)),
         watcher_(driver),
         driver_(std::move(driver)),
+        begun_(driver_ != nullptr),
         outcome_(std::move(outcome)),
         deadline_(deadline),
         state_(std::move(run), std::move(memory)),
@@ -38,10 +39,15 @@ class RunActor : public Run::base {
         [this](const Placed& placed) { state_.placed(placed), flush(); },
         [this](const ReadDone& read) { state_.read_done(read.task), flush(); },
         [this](const ProgramEnded& over) { state_.program_ended(over), flush(); },
-        [this](const CancelRun& order) { state_.cancel(order.reason), flush(); },
-        [this](const DeadlineDue& due) { state_.deadline_due(due.task), flush(); },
+        [this](const CancelRun& order) { state_.cancel(order.reason), not_begun(), flush(); },
+        [this](const DeadlineDue& due) {
+          state_.deadline_due(due.task);
+          if (due.task == 0) not_begun();
+          flush();
+        },
         [this](const SetDriver& set) {
           driver_ = set.driver;
+          begun_ = true;
           return true;
         },
         [this](const OpenDomain& open) { open_domain(open); },
@@ -68,6 +74,11 @@ class RunActor : public Run::base {
   }
 
  private:
+  /// A program that has not begun when its run is given up never will.
+  void not_begun() {
+    if (!begun_) state_.program_ended({});
+  }
+
   /// Sends what the message that was handled led to.
   void flush() {
     auto effects = state_.advance();
@@ -108,8 +119,10 @@ class RunActor : public Run::base {
     if (task == 0) {
       for (const auto& [token, text] : at_barriers_) gather->lines.push_back(text);
     }
-    if (gather->lines.empty())
-      gather->lines.emplace_back("the program is on its way; no task of it is unfinished");
+    if (gather->lines.empty()) {
+      gather->lines.emplace_back(begun_ ? "the program is on its way; no task of it is unfinished"
+                                        : "the program waits to begin: `max_runs` others are under way");
+    }
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       if (!state_.with_node(tasks[i])) continue;
       ++gather->open;
@@ -165,6 +178,7 @@ class RunActor : public Run::base {
   Worker worker_;
   ProgramActor watcher_;  ///< who asked for the run, when it waits
   ProgramActor driver_;   ///< the program
+  bool begun_;            ///< there is, or was, a program
   std::shared_ptr<RunOutcome> outcome_;
   std::chrono::nanoseconds deadline_;
   RunState state_;

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "command_line.hpp"
+#include "config_check.hpp"
 #include "system_core.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/own_actors.hpp"
@@ -91,10 +92,14 @@ void SystemCore::step_until(const std::function<bool()>& done) const {
   }
 }
 
-System::System(SystemConfig config) : core_(std::make_unique<SystemCore>(config)) {}
+System::System(SystemConfig config) {
+  validate(config).value();
+  core_ = std::make_unique<SystemCore>(config);
+}
 
-System::System(int argc, char** argv) {
-  CommandLine line = read_command_line(argc, argv);
+System::System(int argc, char** argv, std::initializer_list<std::string_view> own) {
+  CommandLine line = read_command_line(argc, argv, {own.begin(), own.size()});
+  validate(line.system).value();
   core_ = std::make_unique<SystemCore>(line.system);
   core_->defaults = std::move(line.node);
 }
@@ -143,6 +148,7 @@ System::~System() {
 }
 
 Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
+  validate(ExecutorConfig(config)).value();
   auto pump = core_->pumps->take();
   auto node = std::make_shared<NodeCore>();
   node->shared = make_shared_of(*config, core_->services, core_->pumps, nullptr);
@@ -167,19 +173,14 @@ Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
 }
 
 Node System::node(const NodeConfig& config) const {
-  if (config.chips < 0 || config.sub_workers < 0) {
-    throw Error(Errc::bad_argument, "a node has no negative number of chips or sub-workers");
-  }
-  if (!config.chip_bootstrap_configs.empty() &&
-      config.chip_bootstrap_configs.size() != static_cast<std::size_t>(config.chips)) {
-    throw Error(Errc::bad_argument,
-                "chip_bootstrap_configs length (" + std::to_string(config.chip_bootstrap_configs.size()) +
-                    ") must equal the number of chips (" + std::to_string(config.chips) + ")");
-  }
+  validate(config).value();
   return worker(to_worker(config));
 }
 Node System::node() const { return node(core_->defaults); }
-Node System::pod(const PodConfig& config) const { return worker(to_worker(config)); }
+Node System::pod(const PodConfig& config) const {
+  validate(config).value();
+  return worker(to_worker(config));
+}
 
 caf::actor_system& actor_system(const System& system) { return SystemAccess::core(system).actors; }
 Worker worker(const Node& node) { return SystemAccess::core(node).get(); }

@@ -61,7 +61,8 @@ class WorkerActor : public Worker::base {
     OpenRun open;
     Reply<Result<RunOpened>> promise;
     std::optional<TaskRequest> request;
-    bool cancelled = false;
+    RunId id = 0;
+    Run run;  ///< when nobody waits for the admission: it can be asked, cancelled and be too late already
   };
   struct ActiveDomain {
     Communicator handle;
@@ -96,6 +97,8 @@ class WorkerActor : public Worker::base {
   void execute(Execute& execute);
   void admit();
   void start(Waiting waiting);
+  void make_run(Waiting& waiting);
+  void drop(Waiting& waiting, const Error& error, Outcome outcome);
   void run_closed(RunId run);
   void answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome);
   void cancel_request(const Cancel& cancel);

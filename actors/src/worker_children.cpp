@@ -259,11 +259,7 @@ void WorkerActor::retire(std::int32_t index, const Error& reason) {
   const auto escalated =
       Error(Errc::node_failed, "all executors of " + config_->name + " are out of use").caused_by(reason);
   for (auto& [id, active] : runs_) send(active.run, CancelRun{escalated});
-  for (auto& waiting : waiting_) {
-    if (waiting.open.outcome) waiting.open.outcome->set({escalated, {}, 0, 0, 0});
-    if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(escalated));
-    if (waiting.request) answer_above(*waiting.request, escalated, Outcome::lost);
-  }
+  for (auto& waiting : waiting_) drop(waiting, escalated, Outcome::lost);
   waiting_.clear();
   if (above_) quit(exit_with(escalated));
 }

@@ -110,11 +110,7 @@ caf::typed_response_promise<bool> WorkerActor::stop_all() {
   stop_promise_ = promise;
   const Error reason = going_down();
   if (start_promise_.pending()) start_promise_.deliver(Result<bool>(reason));
-  for (auto& waiting : waiting_) {
-    if (waiting.open.outcome) waiting.open.outcome->set({reason, {}, 0, 0, 0});
-    if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(reason));
-    if (waiting.request) answer_above(*waiting.request, reason, Outcome::cancelled);
-  }
+  for (auto& waiting : waiting_) drop(waiting, reason, Outcome::cancelled);
   waiting_.clear();
   for (auto& waiting : std::exchange(waiting_domains_, {}))
     waiting.promise.deliver(Result<DomainInfo>(reason));
@@ -177,6 +173,7 @@ void WorkerActor::on_exit() {
   replies_.end();
   for (auto& waiting : waiting_) {
     if (waiting.open.outcome) waiting.open.outcome->set({replies_.otherwise(), {}, 0, 0, 0});
+    if (waiting.run) send_exit(waiting.run, caf::exit_reason::user_shutdown);
   }
   for (auto& [id, active] : runs_) send_exit(active.run, caf::exit_reason::user_shutdown);
   for (auto& [id, active] : domains_) send_exit(active.handle, caf::exit_reason::user_shutdown);

@@ -140,7 +140,8 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
                                     const_cast<troupe_chip_v1*>(&chip),
                                     const_cast<troupe_chip_arguments_v1*>(&arguments),
                                     text,
-                                    sizeof text};
+                                    sizeof text,
+                                    run.scalar_kinds.data()};
   CoreSlot& slot = parts_.board.program();
   slot.enter(run.callable->name.c_str(), 0, ticks());
   const std::uint64_t begin = profile_ ? parts_.host.now() : 0;
@@ -182,6 +183,7 @@ void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> 
   task.argument_count = static_cast<std::uint32_t>(arguments.size());
   task.scalars = run.scalars.data();
   task.scalar_count = static_cast<std::uint32_t>(run.scalars.size());
+  task.scalar_kinds = run.scalar_kinds.data();
   task.blocks = run.blocks;
   submit(task);
 }

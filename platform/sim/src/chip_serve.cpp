@@ -122,6 +122,7 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
   arguments.words = words.words;
   arguments.tensors = task.tensor_count;
   arguments.scalars = task.scalar_count;
+  arguments.scalar_kinds = task.scalar_kinds;
   arguments.block = piece.block;
   arguments.blocks = task.blocks;
   arguments.sub_block = task.lane_count > 1 && piece.lane == TROUPE_CHIP_AIV1 ? 1 : 0;

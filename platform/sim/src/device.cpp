@@ -172,6 +172,7 @@ Result<void> Device::run_one_kernel(Run& run) {
   call.words = words.words;
   call.tensors = static_cast<std::uint32_t>(tensors.size());
   call.scalars = static_cast<std::uint32_t>(run.scalars.size());
+  call.scalar_kinds = run.scalar_kinds.data();
   call.core = number;
   InputCheck inputs;
   const auto resident = [&](std::uint32_t i) { return run.tensors[i].address_space == TROUPE_SPACE_DEVICE; };

@@ -255,7 +255,8 @@ std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
                                         &kernel_ops,
                                         &self,
                                         text,
-                                        sizeof text};
+                                        sizeof text,
+                                        call.scalar_kinds};
   const std::int32_t outcome = call.code.descriptor->invoke.kernel(&arguments);
   if (outcome == TROUPE_DONE) [[likely]]
     return std::nullopt;

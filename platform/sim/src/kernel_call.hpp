@@ -30,6 +30,7 @@ struct KernelCall {
   KernelCode code;
   std::int64_t* words = nullptr;  ///< 50; the two context words are filled in
   std::uint32_t tensors = 0, scalars = 0;
+  const std::uint8_t* scalar_kinds = nullptr;  ///< one for each, enum troupe_scalar_kind
   std::uint32_t block = 0, blocks = 1;
   std::uint32_t sub_block = 0;
   std::uint32_t core = 0, cluster = 0;

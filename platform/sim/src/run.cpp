@@ -14,6 +14,10 @@ void Run::assign(const troupe_run& description) {
   callable_id = description.callable;
   tensors.assign(description.tensors, description.tensors + description.tensor_count);
   scalars.assign(description.scalars, description.scalars + description.scalar_count);
+  scalar_kinds.assign(description.scalar_count, TROUPE_SCALAR_ANY);
+  if (description.scalar_kinds != nullptr) {
+    scalar_kinds.assign(description.scalar_kinds, description.scalar_kinds + description.scalar_count);
+  }
   depends_on.assign(description.depends_on, description.depends_on + description.depends_count);
   flags = description.flags;
   blocks = description.blocks == 0 ? 1 : description.blocks;

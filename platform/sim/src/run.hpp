@@ -34,6 +34,7 @@ struct Run {
   std::shared_ptr<const Callable> callable;  ///< null: the id was unknown at launch
   std::vector<troupe_tensor_arg> tensors;
   std::vector<std::uint64_t> scalars;
+  std::vector<std::uint8_t> scalar_kinds;  ///< one for each
   std::vector<std::uint64_t> depends_on;
   std::uint32_t flags = 0;
   std::uint32_t blocks = 1;

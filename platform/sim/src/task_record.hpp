@@ -69,6 +69,7 @@ struct alignas(64) TaskRecord {
   std::uint32_t next_block = 0;
   std::uint32_t pieces_left = 1;  ///< kernel calls that have not ended
   std::uint64_t scalars[runtime::limits::core_scalars];
+  std::uint8_t scalar_kinds[runtime::limits::core_scalars];
 
   TaskRecord *newer = nullptr, *older = nullptr;  ///< of the live tasks, with edges by hand
   std::uint32_t capacity = 0;

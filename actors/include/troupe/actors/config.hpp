@@ -77,7 +77,7 @@ struct WorkerConfig {
   std::string name = "node0";
   std::string path = {};  ///< of the level above; set by it
   std::vector<ExecutorConfig> executors = {};
-  std::uint32_t max_runs = 64;  ///< admitted at once, a thread each for plain functions; further ones wait
+  std::uint32_t max_runs = 64;  ///< under way at once, a thread each for plain functions; further ones wait
   RestartLimit restart = {};
   std::uint64_t arena_bytes = 256ULL << 20U;  ///< intermediates of one run, per scope depth
   std::uint32_t soft_limit = 8192;            ///< unfinished tasks of one program before it has to wait

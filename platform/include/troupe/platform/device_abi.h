@@ -303,7 +303,8 @@ typedef struct troupe_run {
   uint32_t block_dim;       /* clusters a chip program may use; 0: all */
   uint32_t control_threads; /* 0: the platform's default */
   uint32_t chip_runtime;    /* enum troupe_chip_runtime */
-  uint64_t reserved[4];
+  const uint8_t* scalar_kinds; /* enum troupe_scalar_kind for each scalar; null: nothing is known */
+  uint64_t reserved[3];
 } troupe_run;
 
 #define TROUPE_ALL_RUNS UINT64_MAX
