@@ -11,6 +11,7 @@ namespace {
 platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Services> services,
                                    std::string path, const std::shared_ptr<ChipTracer>& tracer) {
   platform::ContextEvents events;
+  if (services->reports_crashes()) events.where = path;
   if (tracer) {
     events.trace = [tracer](std::span<const troupe_trace_event> news) { tracer->events(news); };
     events.dump = [tracer](const troupe_dump_record& record) { tracer->dump(record); };
@@ -101,7 +102,7 @@ class ChipActor : public Chip::base {
   void on_exit() override {
     replies_.end();
     last_word_->word = {state_.identity().index, state_.identity().incarnation,
-                        state_.abandon(replies_.otherwise()), true};
+                        state_.abandon(replies_.otherwise()), id()};
     last_word_->to = std::exchange(results_, nullptr);
     if (auto device = state_.take_context()) {
       services_->close(std::move(device), path_, [last = last_word_](const Result<void>&) {});
@@ -303,7 +304,8 @@ class ChipActor : public Chip::base {
     promise.outlive();
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::memory);
-    services_->run_apart("troupe-window", [spec = request.spec, device, promise, path = path_] {
+    services_->run_apart("troupe-window", [spec = request.spec, gaps = request.gaps, device, promise,
+                                           path = path_] {
       Result<WindowOffer> offer(Error(Errc::chip_lost, path + ": the chip ended while a window was made"));
       if (!device->given_up()) offer = actors::create_window(*device, spec);
       device->leave(DeviceInUse::Inside::memory);
@@ -316,16 +318,20 @@ class ChipActor : public Chip::base {
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::code);
     // The bytes go along: the thread may be left behind in the object, and outlive whoever has them.
-    services_->run_apart("troupe-link",
-                         [device, key = order.key, name = order.name, bytes = order.callable->bytes,
-                          kind = order.callable->core_kind, incarnation = state_.identity().incarnation,
-                          self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
-                           ObjectLinked news{key, incarnation, Error(Errc::chip_lost, "the chip ended")};
-                           if (!device->given_up())
-                             news.id = register_object(device->context, name, bytes, kind);
-                           device->leave(DeviceInUse::Inside::code);
-                           if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
-                         });
+    std::function<void()> work = [device, key = order.key, name = order.name, bytes = order.callable->bytes,
+                                  kind = order.callable->core_kind,
+                                  incarnation = state_.identity().incarnation,
+                                  self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
+      ObjectLinked news{key, incarnation, Error(Errc::chip_lost, "the chip ended")};
+      if (!device->given_up()) news.id = register_object(device->context, name, bytes, kind);
+      device->leave(DeviceInUse::Inside::code);
+      if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
+    };
+    if (services_->try_apart("troupe-link", work)) return;
+    // Its constructors may never return, which nobody here could wait for.
+    device->leave(DeviceInUse::Inside::code);
+    send(this, ObjectLinked{order.key, state_.identity().incarnation,
+                            no_thread_for("linking \"" + order.name + "\" in")});
   }
   void linked(const ObjectLinked& news) {
     // A task that asked for it fails with the error; a chip program only finds that the name means nothing.

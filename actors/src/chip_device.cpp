@@ -24,7 +24,7 @@ std::string duration(std::uint64_t nanos) {
 }
 
 std::string name_of(const troupe_core_status& core) {
-  if (core.core == TROUPE_NO_CORE) return "chip program";
+  if (core.core == TROUPE_NO_CORE) return core.core_kind == TROUPE_CORE_CONTROL ? "chip program" : "no core";
   const char* kind = core.core_kind == TROUPE_CORE_AIC   ? "aic"
                      : core.core_kind == TROUPE_CORE_AIV ? "aiv"
                                                          : "core ";
@@ -159,9 +159,18 @@ std::string ChipState::why(const Why& why) const {
     std::string text = "launched";
     auto device = device_ ? context().status() : Error(Errc::wrong_state, "no device");
     if (!device) return text;
+    // What its kernels do says more than that their program has not ended.
+    constexpr std::size_t most = 4;
+    std::size_t kernels = 0;
     for (const auto& core : device->busy) {
-      if (core.correlation == first_ + i) text = sentence(core, host_->now());
+      if (core.correlation != first_ + i) continue;
+      const bool is_program = core.core == TROUPE_NO_CORE && core.core_kind == TROUPE_CORE_CONTROL;
+      if (is_program && kernels != 0) continue;
+      if (!is_program && kernels++ >= most) continue;
+      text = is_program || kernels == 1 ? sentence(core, host_->now())
+                                        : text + "; " + sentence(core, host_->now());
     }
+    if (kernels > most) text += "; and " + std::to_string(kernels - most) + " more kernels";
     return text;
   }
   for (const auto& request : queued_) {

@@ -139,8 +139,10 @@ void ChipState::add_run(TaskRequest& request, std::uint64_t callable) {
   for (const auto& arg : args.tensors) tensors_.push_back(argument_of(arg));
   run.scalars = args.scalars.data();
   run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
+  run.scalar_kinds = args.kinds();
   run.depends_on = depends_.data() + depends_.size();
   run.depends_count = add_depends(request);
+  run.name = request.body->name().data();  // of a string, or a literal: it ends in a null
   configure(run, *request.body);
   if (tracer_) tracer_->launched(run.correlation, *request.body, request.key);
   runs_.push_back(run);

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <system_error>
 
@@ -26,8 +27,7 @@ struct Value {
   std::string where;
   std::string text;
 
-  int number(int least) const {
-    constexpr int most = 100'000;
+  int number(int least, int most = 65536) const {
     int value = 0;
     const char* end = text.data() + text.size();
     const auto [stopped, problem] = std::from_chars(text.data(), end, value);
@@ -36,6 +36,12 @@ struct Value {
                                std::to_string(most));
     }
     return value;
+  }
+
+  bool yes() const {
+    if (text == "1") return true;
+    if (text == "0") return false;
+    throw refused(where, "\"" + text + "\" is neither 0 nor 1");
   }
 
   int log_level() const {
@@ -51,19 +57,27 @@ struct Value {
 struct Setting {
   std::string_view name;
   void (*set)(CommandLine& to, const Value& value);
+  bool is_switch = false;  ///< --name alone turns it on; a value needs the form --name=value
 };
 
 constexpr Setting settings[] = {
     {"platform", [](CommandLine& to, const Value& value) { to.node.platform = value.text; }},
     {"chips", [](CommandLine& to, const Value& value) { to.node.chips = value.number(0); }},
     {"first-device", [](CommandLine& to, const Value& value) { to.node.first_device = value.number(0); }},
+    {"checked",
+     [](CommandLine& to, const Value& value) {
+       to.node.device_options.emplace_back("checked", value.yes() ? "1" : "0");
+     },
+     true},
     {"sub-workers", [](CommandLine& to, const Value& value) { to.node.sub_workers = value.number(0); }},
     {"credit", [](CommandLine& to,
                   const Value& value) { to.node.credit = static_cast<std::uint32_t>(value.number(1)); }},
     {"max-runs", [](CommandLine& to,
                     const Value& value) { to.node.max_runs = static_cast<std::uint32_t>(value.number(1)); }},
-    {"threads", [](CommandLine& to,
-                   const Value& value) { to.system.threads = static_cast<std::size_t>(value.number(0)); }},
+    {"threads",
+     [](CommandLine& to, const Value& value) {
+       to.system.threads = static_cast<std::size_t>(value.number(0, 4096));
+     }},
     {"log-level", [](CommandLine& to, const Value& value) { to.system.log_level = value.log_level(); }},
     {"log-file", [](CommandLine& to, const Value& value) { to.system.log_file = value.text; }},
     {"trace", [](CommandLine& to, const Value& value) { to.system.trace_file = value.text; }},
@@ -79,6 +93,11 @@ bool is_setting(std::string_view name) {
   return (name.starts_with(device_prefix) && name.size() > device_prefix.size()) ||
          std::any_of(std::begin(settings), std::end(settings),
                      [&](const Setting& setting) { return setting.name == name; });
+}
+
+bool is_switch(std::string_view name) {
+  return std::any_of(std::begin(settings), std::end(settings),
+                     [&](const Setting& setting) { return setting.is_switch && setting.name == name; });
 }
 
 /// `name` is a setting.
@@ -119,7 +138,7 @@ void read_file(CommandLine& to, const std::string& path) {
 }
 
 /// Calls `take(name, value)` for each argument that has the form of an option. A name whose value stands in
-/// the next argument takes that one only if `take` knows the name.
+/// the next argument takes that one only if `take` knows the name. A switch has no value but one behind `=`.
 template <class Take>
 void each_option(int argc, const char* const* argv, const Take& take) {
   for (int i = 1; i < argc; ++i) {
@@ -130,6 +149,8 @@ void each_option(int argc, const char* const* argv, const Take& take) {
     const auto name = argument.substr(2, equals == argument.npos ? equals : equals - 2);
     if (equals != argument.npos) {
       (void)take(name, std::optional<std::string>(argument.substr(equals + 1)));
+    } else if (is_switch(name)) {
+      (void)take(name, std::optional<std::string>("1"));
     } else if (take(name, i + 1 < argc ? std::optional<std::string>(argv[i + 1]) : std::nullopt)) {
       ++i;
     }
@@ -143,7 +164,7 @@ std::string required(std::string_view name, const std::optional<std::string>& va
 
 }  // namespace
 
-CommandLine read_command_line(int argc, const char* const* argv) {
+CommandLine read_command_line(int argc, const char* const* argv, std::span<const std::string_view> own) {
   CommandLine line;
   each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
     if (name != "config") return false;
@@ -152,7 +173,12 @@ CommandLine read_command_line(int argc, const char* const* argv) {
   });
   each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
     if (name == "config") return true;
-    if (!is_setting(name)) return false;
+    if (std::find(own.begin(), own.end(), name) != own.end()) return false;
+    if (!is_setting(name)) {
+      throw refused(
+          "--" + std::string(name), "troupe has no such setting",
+          "there are: " + names() + "; options of the program's own are named to System, or stand behind --");
+    }
     apply(line, name, {"--" + std::string(name), required(name, value)});
     return true;
   });

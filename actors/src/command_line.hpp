@@ -1,6 +1,7 @@
 #pragma once
 
-#include <string>
+#include <span>
+#include <string_view>
 
 #include "troupe/actors/config.hpp"
 
@@ -12,9 +13,10 @@ struct CommandLine {
   NodeConfig node;
 };
 
-/// Reads `--name value` and `--name=value`; what is not one of the settings is the program's own and left
-/// alone. `--config FILE` names a file of lines `name = value`, which the command line overrides; there every
-/// name has to be one of the settings. Throws `bad_argument` naming argument, or file and line.
-CommandLine read_command_line(int argc, const char* const* argv);
+/// Reads `--name value` and `--name=value`. What does not begin with `--`, what stands behind `--`, and the
+/// options that `own` names are the program's own and left alone; any other option is refused. `--config
+/// FILE` names a file of lines `name = value`, which the command line overrides; there every name has to be
+/// one of the settings. Throws `bad_argument` naming argument, or file and line.
+CommandLine read_command_line(int argc, const char* const* argv, std::span<const std::string_view> own = {});
 
 }  // namespace troupe::actors

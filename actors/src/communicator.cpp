@@ -10,6 +10,8 @@ namespace troupe::actors {
 namespace {
 
 constexpr std::uint64_t buffer_alignment = 64;
+/// Between two buffers of a window whose size nobody has said: who writes past one is seen on a checked chip.
+constexpr std::uint64_t buffer_gap = 64;
 
 class CommunicatorActor : public Communicator::base {
  public:
@@ -91,6 +93,11 @@ class CommunicatorActor : public Communicator::base {
           .then([this, r = rank](const Result<troupe_window_view>& v) { state_.imported(r, v), flush(); },
                 [this, r = rank](const caf::error&) { state_.imported(r, state_.lost(r)), flush(); });
     }
+    for (const auto rank : effects.asks) {
+      request(members_[rank], caf::infinite, Describe{})
+          .then([this](const ExecutorInfo&) { state_.there(), flush(); },
+                [this, rank](const caf::error&) { state_.member_lost(rank), flush(); });
+    }
     for (const auto& [rank, abort] : effects.aborts) send(members_[rank], abort);
     for (const auto& [rank, release] : effects.releases) send(members_[rank], release);
     for (auto& [ticket, answer] : effects.barriers) {
@@ -127,6 +134,7 @@ Result<DomainInfo> layout_of(const DomainSpec& spec, std::uint64_t& window_bytes
   DomainInfo info;
   std::uint64_t end = 0;
   for (const auto& buffer : spec.buffers) {
+    if (spec.window == 0 && end != 0) end += buffer_gap;
     const auto offset = (end + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
     if (offset < end || offset + buffer.bytes < offset || offset + buffer.bytes > comm::max_window_bytes) {
       return Error(Errc::bad_argument, "buffer \"" + buffer.name + "\" is larger than any window");

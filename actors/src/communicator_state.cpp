@@ -1,5 +1,8 @@
 #include "communicator_state.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/errc.hpp"
 
@@ -17,12 +20,27 @@ CommunicatorState::CommunicatorState(DomainInfo layout, std::uint64_t window_byt
   }
 }
 
+/// What lies between the buffers.
+std::shared_ptr<const std::vector<troupe_window_gap>> CommunicatorState::gaps() const {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> buffers;
+  for (const auto& [name, place] : info_.buffers) buffers.push_back(place);
+  std::sort(buffers.begin(), buffers.end());
+  auto between = std::make_shared<std::vector<troupe_window_gap>>();
+  std::uint64_t end = 0;
+  for (const auto& [offset, bytes] : buffers) {
+    if (offset > end) between->push_back({end, offset - end});
+    end = offset + bytes;
+  }
+  return between;
+}
+
 // --- forming -------------------------------------------------------------------------------------
 
 void CommunicatorState::form(const Result<comm::DomainId>& id) {
   phase_ = Phase::creating;
   if (!id) return fail(id.error());
   open_ = members_.size();
+  const auto between = gaps();
   for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
     WindowCreate create;
     create.spec.domain[0] = id->high;
@@ -31,6 +49,9 @@ void CommunicatorState::form(const Result<comm::DomainId>& id) {
     create.spec.bytes = window_bytes_;
     create.spec.rank = rank;
     create.spec.rank_count = static_cast<std::uint32_t>(members_.size());
+    create.spec.gaps = between->data();
+    create.spec.gap_count = between->size();
+    create.gaps = between;
     create.incarnation = members_[rank].incarnation;
     effects_.creates.emplace_back(rank, create);
   }
@@ -68,15 +89,11 @@ void CommunicatorState::imported(std::uint32_t rank, const Result<troupe_window_
   const auto& member = members_[rank];
   --open_;
   if (phase_ == Phase::failed) return take_back();
-  if (!view) {
-    // The windows were made for this domain: one that is another's by now was given up by a member that is
-    // gone, whose death is on its way here.
-    const bool gone = view.error() == comm::Errc::stale;
-    const Error why =
-        gone ? Error(comm::Errc::peer_lost, path_ + ": a member is gone: " + view.error().message())
-             : view.error();
-    return fail(why.inside(member.name));
-  }
+  if (suspicion_) return;
+  // The windows were made for this domain: one that is another's by now was given up by a member that is
+  // gone. The one that says so is not to blame: each is asked whether it is there.
+  if (!view && view.error() == comm::Errc::stale) return suspect(view.error());
+  if (!view) return fail(view.error().inside(member.name));
   if (phase_ == Phase::importing) {
     if (open_ == 0) import_all(true);
     return;
@@ -88,6 +105,16 @@ void CommunicatorState::imported(std::uint32_t rank, const Result<troupe_window_
   phase_ = Phase::formed;
   effects_.formed = Result<DomainInfo>(info_);
   release_if_unused();
+}
+
+void CommunicatorState::suspect(const Error& stale) {
+  suspicion_ = Error(comm::Errc::peer_lost, path_ + ": a member is gone: " + stale.message());
+  asked_ = members_.size();
+  for (std::uint32_t rank = 0; rank < members_.size(); ++rank) effects_.asks.push_back(rank);
+}
+
+void CommunicatorState::there() {
+  if (--asked_ == 0 && phase_ != Phase::failed) fail(*suspicion_);
 }
 
 void CommunicatorState::fail(const Error& error) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,6 +27,7 @@ struct CommunicatorEffects {
   std::vector<std::pair<std::uint32_t, WindowImport>> imports;
   std::vector<std::pair<std::uint32_t, WindowAbort>> aborts;
   std::vector<std::pair<std::uint32_t, WindowRelease>> releases;
+  std::vector<std::uint32_t> asks;                                        ///< whether they are there at all
   std::optional<Result<DomainInfo>> formed;                               ///< the answer to `Form`
   std::vector<std::pair<std::uint64_t, Result<std::uint64_t>>> barriers;  ///< answers to `Barrier`, by ticket
   std::string warning;
@@ -46,6 +48,8 @@ class TROUPE_API CommunicatorState {
   // A member's answers. Those of `import_window` come twice: to the blobs, then to the commit.
   void created(std::uint32_t rank, const Result<WindowOffer>& offer);
   void imported(std::uint32_t rank, const Result<troupe_window_view>& view);
+  /// The answer to an ask: the member is there.
+  void there();
   /// What a member answers that is not there any more.
   Error lost(std::uint32_t rank) const;
 
@@ -64,6 +68,7 @@ class TROUPE_API CommunicatorState {
   std::size_t ranks() const { return members_.size(); }
 
  private:
+  std::shared_ptr<const std::vector<troupe_window_gap>> gaps() const;
   struct Member {
     std::int32_t chip = -1;
     std::uint32_t incarnation = 0;
@@ -78,6 +83,7 @@ class TROUPE_API CommunicatorState {
   };
 
   void import_all(bool commit);
+  void suspect(const Error& stale);
   void fail(const Error& error);
   void take_back();
   void release_if_unused();
@@ -97,6 +103,8 @@ class TROUPE_API CommunicatorState {
   std::int64_t holds_ = 0;
   bool dissolving_ = false;
   std::optional<Error> revoked_;
+  std::optional<Error> suspicion_;  ///< somebody is gone, says a member; who it is, asks will tell
+  std::size_t asked_ = 0;           ///< answers that are open
   CommunicatorEffects effects_;
 };
 

@@ -48,6 +48,8 @@ std::string_view error_name(Errc code) {
       return "wrong_program";
     case Errc::out_of_memory:
       return "out_of_memory";
+    case Errc::out_of_threads:
+      return "out_of_threads";
     case Errc::cannot_write:
       return "cannot_write";
   }

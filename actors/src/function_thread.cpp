@@ -4,6 +4,7 @@
 
 #include "chip_state.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/platform/crash_report.hpp"
 #include "troupe/runtime/kernel.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
 
@@ -40,6 +41,7 @@ std::optional<Error> call_function(const TaskRequest& request) {
   call.scalars = static_cast<std::uint32_t>(args.scalars.size());
   call.descriptors = pointers.data();
   call.scalar_words = args.scalars.data();
+  call.scalar_kinds = args.kinds();
   call.error_text = text;
   call.error_text_size = sizeof text;
   if (callable.kind != CallableKind::function) return failed("this callable is not a host function");
@@ -100,26 +102,54 @@ void FunctionQueue::stop() {
 
 TaskResult FunctionQueue::run(TaskRequest& request) {
   TaskResult result{request.key, request.ticket, -1, Outcome::done, std::nullopt};
-  const bool skip = std::any_of(request.depends.begin(), request.depends.end(), [&](TaskNumber task) {
-    return std::any_of(failures_.begin(), failures_.end(),
-                       [&](const TaskKey& key) { return key.run == request.key.run && key.task == task; });
-  });
-  if (skip) {
+  if (follows_failure(request)) {
     result.outcome = Outcome::skipped;
   } else {
     const auto start = recorder_ ? recorder_->now() : 0;
+    troupe_running inside{};
+    inside.what = "function";
+    inside.name = request.body->callable->name.c_str();
+    inside.task = request.body->name().data();
+    inside.core = TROUPE_NO_CORE;
+    inside.where = path_.c_str();
+    auto* const outside = path_.empty() ? nullptr : platform::set_running(&inside);
     result.error = call_function(request);
+    if (!path_.empty()) platform::set_running(outside);
     if (result.error) result.outcome = Outcome::failed;
     if (recorder_) {
       recorder_->ran(lane_, SpanKind::sub, *request.body, request.key, start, recorder_->now(),
                      result.error ? &*result.error : nullptr);
     }
   }
-  if (result.outcome != Outcome::done) {
-    failures_.push_back(request.key);
-    if (failures_.size() > remembered_failures) failures_.pop_front();
-  }
+  remember(result);
   return result;
+}
+
+bool FunctionQueue::follows_failure(const TaskRequest& request) const {
+  return std::any_of(request.depends.begin(), request.depends.end(), [&](TaskNumber task) {
+    return std::any_of(failures_.begin(), failures_.end(),
+                       [&](const TaskKey& key) { return key.run == request.key.run && key.task == task; });
+  });
+}
+
+void FunctionQueue::remember(const TaskResult& result) {
+  if (result.outcome == Outcome::done) return;
+  failures_.push_back(result.key);
+  if (failures_.size() > remembered_failures) failures_.pop_front();
+}
+
+std::vector<TaskResult> FunctionQueue::refuse(const std::vector<TaskRequest>& requests, const Error& reason) {
+  std::vector<TaskResult> out;
+  for (const auto& request : requests) {
+    TaskResult result{request.key, request.ticket, -1, Outcome::skipped, std::nullopt};
+    if (!follows_failure(request)) {
+      result.outcome = Outcome::failed;
+      result.error = reason;
+    }
+    remember(result);
+    out.push_back(std::move(result));
+  }
+  return out;
 }
 
 /// The guard is held, and something is queued.

@@ -21,12 +21,16 @@ std::optional<Error> call_function(const TaskRequest& request);
 class TROUPE_API FunctionQueue {
  public:
   /// `news`: there are results to take, called once until they are. `recorder`: null when no trace is taken;
-  /// `lane`: where the functions appear in it.
+  /// `lane`: where the functions appear in it. `path`: whose they are, for crash reports; empty: none is
+  /// made.
   explicit FunctionQueue(std::function<void()> news, std::shared_ptr<const Recorder> recorder = nullptr,
-                         LaneId lane = 0)
-      : news_(std::move(news)), recorder_(std::move(recorder)), lane_(lane) {}
+                         LaneId lane = 0, std::string path = {})
+      : news_(std::move(news)), recorder_(std::move(recorder)), lane_(lane), path_(std::move(path)) {}
 
   void push(std::vector<TaskRequest> requests);
+  /// There is no thread to run these on: they have failed with `reason`, and what follows them is skipped.
+  /// Only while nobody is inside work() or drain().
+  std::vector<TaskResult> refuse(const std::vector<TaskRequest>& requests, const Error& reason);
   /// Removes what has not started. `inside`: the number of the function that has and is meant; 0: none.
   std::vector<TaskResult> cancel(const Cancel& cancel, std::uint64_t& inside);
   /// The name of function number `inside` while the thread is inside it.
@@ -47,12 +51,15 @@ class TROUPE_API FunctionQueue {
 
  private:
   TaskResult run(TaskRequest& request);
+  bool follows_failure(const TaskRequest& request) const;
+  void remember(const TaskResult& result);
   void take_next(std::unique_lock<std::mutex>& guard, TaskRequest& request);
   void ended(TaskResult result);
 
   std::function<void()> news_;
   std::shared_ptr<const Recorder> recorder_;
   LaneId lane_;
+  const std::string path_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<TaskRequest> queue_;

@@ -1,3 +1,4 @@
+#include "config_check.hpp"
 #include "program_run.hpp"
 #include "system_core.hpp"
 #include "troupe/actors/errc.hpp"
@@ -157,6 +158,7 @@ void Node::add_function(const std::string& name, HostFunction function) const {
 // --- programs ------------------------------------------------------------------------------------
 
 void Node::run_bound(RunOptions options, BoundProgram program) const {
+  validate(options).value();
   const Call call(*core_);
   auto outcome = std::make_shared<RunOutcome>();
   OpenRun open;
@@ -172,6 +174,7 @@ void Node::run_bound(RunOptions options, BoundProgram program) const {
   if (plain) {
     run_plain(call.pump(), core_->shared, opened.id, opened.run, *held);
   } else {
+    call.pump().set_own_run(opened.id);
     wait_for_end(call.pump());
   }
   const auto report = outcome->get();
@@ -179,6 +182,7 @@ void Node::run_bound(RunOptions options, BoundProgram program) const {
 }
 
 Handle Node::submit_bound(RunOptions options, BoundProgram program) const {
+  validate(options).value();
   const Call call(*core_);
   OpenRun open;
   open.program = std::make_shared<BoundProgram>(std::move(program));
@@ -195,13 +199,28 @@ Handle Node::submit_bound(RunOptions options, BoundProgram program) const {
   return handle;
 }
 
-void Node::run(std::string_view program, const Args& args, RunOptions options) const {
-  const auto* callable = core_->shared->callables->find(program).value();
+namespace {
+
+/// A program of a loaded module with its arguments; it names the run unless the options do.
+BoundProgram bound(NodeCore& core, std::string_view program, const Args& args, RunOptions& options) {
+  const auto* callable = core.shared->callables->find(program).value();
   if (!callable->program) {
-    throw Error(Errc::bad_argument, "\"" + std::string(program) + "\" is not an orchestration program");
+    throw Error(Errc::bad_argument, "\"" + std::string(program) + "\" is not an orchestration program",
+                "a program submits what is not one");
   }
   if (options.name == "program") options.name = std::string(program);
-  run_bound(std::move(options), callable->program(args.values));
+  return callable->program(args.values);
+}
+
+}  // namespace
+
+void Node::run(std::string_view program, const Args& args, RunOptions options) const {
+  auto ready = bound(*core_, program, args, options);
+  run_bound(std::move(options), std::move(ready));
+}
+Handle Node::submit(std::string_view program, const Args& args, RunOptions options) const {
+  auto ready = bound(*core_, program, args, options);
+  return submit_bound(std::move(options), std::move(ready));
 }
 
 // --- buffers and chips ---------------------------------------------------------------------------
@@ -213,6 +232,7 @@ int Node::chips() const { return core_->shared->chips.load(); }
 const std::string& Node::name() const { return core_->shared->name; }
 ExecutorStatus Node::status() const { return Call(*core_).ask<ExecutorStatus>(GetStatus{}); }
 int Node::add_executor(const ExecutorConfig& config) const {
+  validate(config).value();
   return Call(*core_).demand<std::int32_t>(AddExecutor{config});
 }
 void Node::remove_executor(int index) const { (void)Call(*core_).demand<bool>(RemoveExecutor{index}); }

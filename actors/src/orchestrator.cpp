@@ -5,7 +5,7 @@
 
 namespace troupe::actors {
 
-detail::ArgReader detail::reader(const Arguments& args) { return {args.tensors, args.scalars}; }
+detail::ArgReader detail::reader(const Arguments& args) { return {args.tensors, args.scalars, args.kinds()}; }
 
 void Args::refuse_tensor(const runtime::TensorArg& arg) const {
   const auto index = std::to_string(values.tensors.size());
@@ -17,52 +17,94 @@ void Args::refuse_scalar() const {
               "a task carries at most " + std::to_string(values.scalars.size()) + " scalars");
 }
 
+void Tensor::check_host(runtime::DType wanted) const {
+  if (!valid()) throw Error(Errc::bad_argument, "a tensor that describes nothing has no elements");
+  if (dtype() != wanted) {
+    throw Error(runtime::Errc::dtype_mismatch,
+                "host<" + std::string(runtime::name_of(wanted)) + "> of " + to_string(view_),
+                "look at it as what it is: " + std::string(runtime::name_of(dtype())));
+  }
+  if (elements() == 0) return;
+  if (view_.host_address() == nullptr) {
+    throw Error(Errc::bad_argument, to_string(view_) + " is not in host memory",
+                "read it through a program: node.read_all");
+  }
+  throw Error(runtime::Errc::not_contiguous, to_string(view_) + " has gaps between its elements",
+              "look at the whole tensor, or read it through a program: node.read_all");
+}
+
 // --- waiters -------------------------------------------------------------------------------------
 
-Waiter::~Waiter() { node_->core_->forget(*this); }
-void Waiter::block() { node_->core_->block_on(*this); }
+Waiter::~Waiter() {
+  if (token == 0) return;
+  if (const auto alive = program_.lock()) (*alive)->forget(*this);
+}
+ProgramCore& Waiter::core() const {
+  if (const auto alive = program_.lock()) return **alive;
+  throw Error(Errc::wrong_program, "a wait for something of a program that has returned",
+              "wait inside the program; `Handle::wait` waits for a whole run");
+}
+void Waiter::block() { core().block_on(*this); }
 
-void Task::wait() const { Await(*node_, number_).wait(); }
+void Task::wait() const { Await(program_, number_).wait(); }
 void Task::Await::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
-  node_->core_->wait(*this, actors::Await::What::task, number_);
+  begin();
 }
 void Task::Await::wait() {
-  node_->core_->wait(*this, actors::Await::What::task, number_);
+  begin();
   block();
   rethrow();
+}
+void Task::Await::begin() {
+  if (number_ == 0)
+    throw Error(Errc::bad_argument, "an empty Task stands for no task", "keep what submit returns");
+  if (program().expired()) {
+    throw Error(Errc::wrong_program, "task " + std::to_string(number_) + " is of a program that has returned",
+                "wait inside the program; `Handle::wait` waits for a whole run");
+  }
+  core().wait(*this, actors::Await::What::task, number_);
 }
 
 void Drained::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
-  node_->core_->wait(*this, Await::What::drained, node_->core_->last_task());
+  core().wait(*this, Await::What::drained, core().last_task());
 }
 void Drained::wait() {
-  node_->core_->wait(*this, Await::What::drained, node_->core_->last_task());
+  core().wait(*this, Await::What::drained, core().last_task());
   block();
   rethrow();
 }
 
-bool Room::await_ready() const { return node_->core_->below_soft_limit(); }
+bool Room::await_ready() const { return core().below_soft_limit(); }
 void Room::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
-  node_->core_->wait(*this, Await::What::room, 0, room_limit());
+  core().wait(*this, Await::What::room, 0, room_limit());
 }
 void Room::wait() {
   if (await_ready()) return;
-  node_->core_->wait(*this, Await::What::room, 0, room_limit());
+  core().wait(*this, Await::What::room, 0, room_limit());
   block();
   rethrow();
 }
 std::uint64_t Room::room_limit() const {
   // Below the limit by a quarter, so that the program gets going for a while.
-  return std::max<std::uint64_t>(1, node_->core_->node().soft_limit * std::uint64_t{3} / 4);
+  return std::max<std::uint64_t>(1, core().node().soft_limit * std::uint64_t{3} / 4);
 }
 
-ReadBytes::ReadBytes(Orchestrator& node, const Tensor& tensor) : Waiter(node), tensor_(tensor) {}
+ReadBytes::ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType wanted)
+    : Waiter(std::move(program)), tensor_(tensor) {
+  if (!tensor.valid()) throw Error(Errc::bad_argument, "a read of a tensor that describes nothing");
+  if (tensor.dtype() == wanted) return;
+  const std::string given(runtime::name_of(tensor.dtype()));
+  throw Error(runtime::Errc::dtype_mismatch,
+              "a read of " + std::string(runtime::name_of(wanted)) + " elements from " +
+                  to_string(tensor.description()),
+              "read it as what it is: " + given);
+}
 void ReadBytes::begin() {
-  number_ = node_->core_->read(tensor_);
-  node_->core_->wait(*this, Await::What::data, number_);
+  number_ = core().read(tensor_);
+  core().wait(*this, Await::What::data, number_);
 }
 void ReadBytes::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
@@ -74,10 +116,15 @@ void ReadBytes::block_for_data() {
 }
 ReadBytes::~ReadBytes() {
   // Given up (the frame was destroyed, or an exception passed by): writers must not wait for this reader.
-  if (number_ != 0 && !finished_ && !error) node_->core_->read_done(number_);
+  if (number_ == 0 || finished_ || error) return;
+  if (const auto alive = program().lock()) (*alive)->read_done(number_);
 }
 
 void ReadBytes::finish(void* to, std::uint64_t elements) {
+  if (elements > tensor_.elements()) {
+    throw Error(runtime::Errc::out_of_range, "a read of the first element of a tensor that has none",
+                "read_all gives as many as there are");
+  }
   const auto& view = tensor_.description();
   const auto bytes = view.element_bytes();
   // NOLINTNEXTLINE(performance-no-int-to-ptr): the address travelled as a number
@@ -100,7 +147,7 @@ void ReadBytes::finish(void* to, std::uint64_t elements) {
     }
   }
   finished_ = true;
-  node_->core_->read_done(number_);
+  core().read_done(number_);
 }
 
 Scope::Scope(Orchestrator& node) : node_(&node) { node.core_->begin_scope(); }
@@ -121,7 +168,7 @@ Tensor DomainRank::bytes(std::string_view name, runtime::DType dtype) const {
   return runtime::Tensor::create(ref, size, 0, runtime::Shape(size / runtime::size_of(dtype)), dtype).value();
 }
 runtime::ScalarArg DomainRank::address_of(std::string_view name) const {
-  return {bytes(name, runtime::DType::u8).description().buffer().offset};
+  return {bytes(name, runtime::DType::u8).description().buffer().offset, runtime::ScalarKind::any};
 }
 DomainContext DomainRank::context() const {
   const auto& rank = info_->ranks[index_];
@@ -138,18 +185,22 @@ DomainContext DomainRank::context() const {
   return context;
 }
 
-Domain::Domain(Orchestrator& node, std::shared_ptr<const DomainInfo> info)
-    : info_(std::move(info)), lease_(nullptr, [core = node.core_->itself(), id = info_->id](void*) {
+Domain::Domain(ProgramLife program, std::shared_ptr<const DomainInfo> info)
+    : info_(std::move(info)), lease_(nullptr, [program = std::move(program), id = info_->id](void*) {
         // A domain that outlives its program was taken back with the run.
-        if (const auto alive = core.lock()) (*alive)->release_domain(id);
+        if (const auto alive = program.lock()) (*alive)->release_domain(id);
       }) {}
 
+void Domain::refuse_rank(int index) const {
+  if (!info_)
+    throw Error(Errc::bad_argument, "an empty Domain has no ranks", "keep what allocate_domain gives");
+  throw Error(Errc::bad_argument,
+              "the domain has ranks 0 to " + std::to_string(size() - 1) + ", not " + std::to_string(index));
+}
+
 void DomainBarrier::enter() {
-  if (rank_ < 0 || rank_ >= domain_.size()) {
-    throw Error(Errc::bad_argument, "the domain has ranks 0 to " + std::to_string(domain_.size() - 1) +
-                                        ", not " + std::to_string(rank_));
-  }
-  node_->core_->enter_barrier(*this, domain_.info(), static_cast<std::uint32_t>(rank_));
+  (void)domain_.rank(rank_);
+  core().enter_barrier(*this, domain_.info(), static_cast<std::uint32_t>(rank_));
 }
 void DomainBarrier::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
@@ -163,14 +214,14 @@ void DomainBarrier::wait() {
 
 void DomainRequest::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
-  node_->core_->open_domain(*this, spec_);
+  core().open_domain(*this, spec_);
 }
 Domain DomainRequest::await_resume() {
   rethrow();
-  return {*node_, std::move(domain)};
+  return {program(), std::move(domain)};
 }
 Domain DomainRequest::get() {
-  node_->core_->open_domain(*this, spec_);
+  core().open_domain(*this, spec_);
   block();
   return await_resume();
 }
@@ -193,12 +244,13 @@ Tensor Orchestrator::alloc(const runtime::Shape& shape, runtime::DType dtype) {
   return core_->alloc(shape, dtype);
 }
 const Callable& Orchestrator::callable(std::string_view name) const { return core_->callable(name); }
+ProgramLife Orchestrator::life() const { return core_->itself(); }
 Task Orchestrator::submit_call(const Callable* callable, detail::SubmitCall call) {
-  return {*this, core_->submit(callable, std::move(call))};
+  return {life(), core_->submit(callable, std::move(call))};
 }
 Task Orchestrator::group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                               detail::SubmitCall call) {
-  return {*this, core_->submit_group(callable, std::move(members), std::move(chips), std::move(call))};
+  return {life(), core_->submit_group(callable, std::move(members), std::move(chips), std::move(call))};
 }
 void Orchestrator::flush() { core_->flush(true); }
 int Orchestrator::chips() const { return core_->node().chips.load(); }

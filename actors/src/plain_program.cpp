@@ -114,7 +114,7 @@ void wait_for_end(Pump& pump) {
 
 void start_plain(caf::actor_system& system, std::shared_ptr<NodeShared> node, RunId id, Run run,
                  std::shared_ptr<BoundProgram> program) {
-  auto work = [node, id, run, program] {
+  std::function<void()> work = [node, id, run, program] {
     try {
       auto pump = node->pumps->take();
       // A run that has ended meanwhile would tell nobody so.
@@ -127,8 +127,11 @@ void start_plain(caf::actor_system& system, std::shared_ptr<NodeShared> node, Ru
       // its run goes on when the test does something.
     }
   };
-  if (!node->services->deterministic())
-    return node->services->run_blocking("troupe-program", std::move(work));
+  if (!node->services->deterministic()) {
+    if (node->services->try_blocking("troupe-program", work)) return;
+    // It would wait, on this thread, for the actors that run here.
+    return caf::anon_send(run, ProgramEnded{no_thread_for("program \"" + program->name + "\"")});
+  }
   // A blocked program holds its own actor only: waiting in the worker's handler would hold up the worker.
   auto runner = system.spawn<PlainProgram>(std::move(work));
   caf::anon_send(runner, Credit{});

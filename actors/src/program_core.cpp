@@ -28,12 +28,6 @@ class IntermediateHold final : public BufferHold {
   std::uint64_t number_;
 };
 
-std::string range_of(int count) {
-  return count == 0   ? "has none"
-         : count == 1 ? "has number 0 only"
-                      : "has numbers 0 to " + std::to_string(count - 1);
-}
-
 }  // namespace
 
 ProgramCore::ProgramCore(std::shared_ptr<NodeShared> node, RunId run, std::unique_ptr<ProgramPort> port)
@@ -52,63 +46,6 @@ const Callable& ProgramCore::callable(std::string_view name) {
   return *found;
 }
 
-void ProgramCore::check_target(const Callable& callable, std::int32_t target) const {
-  const bool pod = node_->of_workers.load();
-  const int chips = node_->chips.load();
-  if (callable.kind == CallableKind::function) {
-    if (node_->sub_workers.load() == 0) {
-      throw Error(Errc::bad_argument,
-                  node_->name + " has no sub-worker to run function \"" + callable.name + "\"",
-                  "configure sub_workers = 1");
-    }
-    if (target >= 0) {
-      throw Error(Errc::bad_argument,
-                  "function \"" + callable.name + "\" runs on a sub-worker, not on a chip");
-    }
-    return;
-  }
-  if ((callable.kind == CallableKind::program) != pod) {
-    throw Error(
-        Errc::bad_argument,
-        pod ? "\"" + callable.name + "\" is not a program, and " + node_->name + " runs programs on its nodes"
-            : "\"" + callable.name + "\" is a program, and " + node_->name + " runs kernels on its chips",
-        pod ? "submit a program that submits it" : "submit it at the level above, or co_await it");
-  }
-  if (target >= 0 && !node_->takes_tasks(target)) {
-    throw Error(Errc::no_such_chip, node_->name + " has no " + (pod ? "node" : "chip") + " number " +
-                                        std::to_string(target) + ": it " + range_of(chips));
-  }
-}
-
-void ProgramCore::check_arguments(const Arguments& args, const SubmitExtras* extras) const {
-  const bool retried = extras != nullptr && extras->retries > 0 && !extras->idempotent;
-  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
-    const auto& arg = args.tensors[i];
-    const auto buffer = arg.tensor.buffer();
-    if (retried && arg.tag == runtime::Tag::inout) {
-      throw Error(Errc::retry_refused,
-                  "tensor argument " + std::to_string(i) +
-                      " is inout: running the task again would start from what "
-                      "the failed attempt left behind",
-                  "add `idempotent` if that is harmless");
-    }
-    if (buffer.arena == program_arena && buffer.generation != static_cast<std::uint32_t>(run_)) {
-      throw Error(Errc::wrong_program,
-                  "tensor argument " + std::to_string(i) + " is an intermediate of another run");
-    }
-    if (is_device_arena(buffer.arena) && chip_with_arena(node_->number, buffer.arena) < 0) {
-      throw Error(
-          Errc::bad_argument,
-          "tensor argument " + std::to_string(i) + " lives on a chip of another node, not of " + node_->name,
-          "copy it into host memory first (copy_from): no node reaches into another's chips");
-    }
-    if (!arg.tensor.allocated() && arg.tensor.bytes() > 0) {
-      throw Error(Errc::bad_argument, "tensor argument " + std::to_string(i) + " has no buffer",
-                  "make it with tensor() or alloc()");
-    }
-  }
-}
-
 void ProgramCore::keep(const std::vector<std::shared_ptr<BufferHold>>& holds) {
   for (const auto& hold : holds) {
     if (hold->kept_by.exchange(run_, std::memory_order_relaxed) != run_) holds_.push_back(hold);
@@ -117,8 +54,11 @@ void ProgramCore::keep(const std::vector<std::shared_ptr<BufferHold>>& holds) {
 
 TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call) {
   check_alive();
-  check_target(*callable, call.target);
-  check_arguments(call.args.values, call.extras.get());
+  const auto target = check_target(*callable, call.target);
+  take_options(*callable, call);
+  if (callable->program) (void)callable->program(call.args.values);  // says which arguments it takes
+  check_arguments(callable, call.args.values, call.extras.get());
+  note_writes(call.args.values);
   keep(call.args.holds);
   if (!call.args.domains.empty()) {
     auto& extras = call.more();
@@ -126,8 +66,8 @@ TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call
   }
   Submission line;
   line.kind = Submission::Kind::task;
-  line.priority = call.priority;
-  line.target = call.target;
+  line.priority = static_cast<std::int8_t>(call.priority.value);
+  line.target = target;
   line.number = next_task_++;
   line.body = new_body(callable, std::move(call.args.values), std::move(call.extras));
   ++submitted_;
@@ -156,21 +96,29 @@ TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args>
                                         " needs as many chips, each once, or none named");
   }
   for (int chip : chips) {
-    if (chip < 0) throw Error(Errc::no_such_chip, "chip numbers start at 0");
-    check_target(*callable, chip);
+    (void)check_target(*callable, OnExecutor{chip});
   }
-  if (chips.empty()) check_target(*callable, -1);
+  if (chips.empty()) (void)check_target(*callable, std::nullopt);
+  if (call.target) {
+    throw Error(Errc::bad_argument, "a group of \"" + callable->name + "\" runs on several chips, not on one",
+                "name its chips in the list behind the members");
+  }
+  take_options(*callable, call);
   auto& extras = call.more();
   extras.chips = std::move(chips);
   for (auto& member : members) {
-    check_arguments(member.values, &extras);
+    if (callable->program) (void)callable->program(member.values);
+    check_arguments(callable, member.values, &extras);
+  }
+  for (auto& member : members) {
+    note_writes(member.values);
     keep(member.holds);
     for (auto& domain : member.domains) extras.domains.push_back(domain);
     extras.members.push_back(std::move(member.values));
   }
   Submission line;
   line.kind = Submission::Kind::group;
-  line.priority = call.priority;
+  line.priority = static_cast<std::int8_t>(call.priority.value);
   line.number = next_task_++;
   line.body = new_body(callable, {}, std::move(call.extras));
   ++submitted_;
@@ -196,6 +144,7 @@ Tensor ProgramCore::alloc(const runtime::Shape& shape, runtime::DType dtype) {
   line.kind = Submission::Kind::alloc;
   line.number = number;
   line.bytes = like.bytes();
+  unwritten_.made(number);
   append(std::move(line));
   return {view, std::make_shared<IntermediateHold>(releases_, number)};
 }
@@ -212,7 +161,7 @@ TaskNumber ProgramCore::read(const Tensor& tensor) {
   line.number = next_task_++;
   line.body = std::make_shared<TaskBody>();
   line.body->args.tensors.push_back({tensor.description(), runtime::Tag::in});
-  check_arguments(line.body->args, nullptr);
+  check_arguments(nullptr, line.body->args, nullptr);
   if (tensor.hold() && tensor.hold()->kept_by_runs()) keep({tensor.hold()});
   ++submitted_;
   const auto number = line.number;
@@ -253,6 +202,7 @@ void ProgramCore::send_releases() {
     Submission line;
     line.kind = Submission::Kind::release;
     line.number = number;
+    unwritten_.written(number);
     lines_.push_back(std::move(line));
   }
 }
@@ -280,8 +230,7 @@ void ProgramCore::append(Submission line) {
 
 void ProgramCore::make_room() {
   if (port_->may_block()) {
-    Orchestrator self(*this);
-    Room(self).wait();
+    Room(itself()).wait();
   } else if (unfinished() > node_->hard_limit) {
     throw Error(Errc::submit_overrun,
                 std::to_string(unfinished()) +
@@ -322,7 +271,7 @@ void ProgramCore::open_domain(Waiter& waiter, const DomainSpec& spec) {
 
 void ProgramCore::release_domain(std::uint64_t id) noexcept {
   if (stopped_) return;  // the run's end takes it
-  flush();
+  flush(true);
   port_->send(ReleaseDomain{id});
 }
 

@@ -13,6 +13,7 @@
 #include "node_shared.hpp"
 #include "troupe/actors/orchestrator.hpp"
 #include "troupe/actors/protocol.hpp"
+#include "unwritten_buffers.hpp"
 
 namespace troupe::actors {
 
@@ -55,7 +56,7 @@ class TROUPE_API ProgramCore {
   RunId run() const { return run_; }
 
   /// For what a program may keep longer than it lives.
-  std::weak_ptr<ProgramCore*> itself() const { return itself_; }
+  ProgramLife itself() const { return itself_; }
 
   // For the orchestrator.
   const Callable& callable(std::string_view name);
@@ -93,8 +94,10 @@ class TROUPE_API ProgramCore {
 
  private:
   void check_alive() const;
-  void check_target(const Callable& callable, std::int32_t target) const;
-  void check_arguments(const Arguments& args, const SubmitExtras* extras) const;
+  std::int32_t check_target(const Callable& callable, const std::optional<OnExecutor>& target) const;
+  void check_arguments(const Callable* callable, const Arguments& args, const SubmitExtras* extras) const;
+  void take_options(const Callable& callable, detail::SubmitCall& call) const;
+  void note_writes(const Arguments& args);
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
   TaskBodyRef new_body(const Callable* callable, Arguments args, std::shared_ptr<SubmitExtras> extras);
   void append(Submission line);
@@ -125,6 +128,7 @@ class TROUPE_API ProgramCore {
   TaskNumber next_task_ = 1;
   std::uint64_t next_buffer_ = 1, next_token_ = 1, submitted_ = 0, ended_ = 0;
   std::size_t depth_ = 0;
+  UnwrittenBuffers unwritten_;
 };
 
 /// The token of the run's last word to its program.

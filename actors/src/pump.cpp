@@ -16,7 +16,11 @@ constexpr int look_rounds = 100;
 void InlineUnit::run(caf::resumable* job) {
   switch (job->resume(this, 64)) {
     case caf::resumable::resume_later:
-      jobs_.push_back(job);
+      if (std::exchange(declined_, false)) {
+        queue_->push_for_workers(job);
+      } else {
+        jobs_.push_back(job);
+      }
       break;
     case caf::resumable::done:
     case caf::resumable::awaiting_message:
@@ -35,11 +39,44 @@ bool InlineUnit::run_one() {
   return true;
 }
 
+template <class Wanted>
+void InlineUnit::work_while(Wanted wanted) {
+  looking_ = true;
+  queue_->begin_looking(JobQueue::Who::caller);
+  for (int idle = 0; idle < look_rounds && wanted();) {
+    if (run_one()) {
+      idle = 0;
+    } else if (auto* job = queue_->try_pop()) {
+      run(job);
+      idle = 0;
+    } else {
+      ++idle;
+      pause_briefly();
+    }
+  }
+  queue_->end_looking(JobQueue::Who::caller);
+  looking_ = false;
+}
+
 void InlineUnit::flush() {
   while (!jobs_.empty()) {
     system().scheduler().enqueue(jobs_.front());
     jobs_.pop_front();
   }
+}
+
+void InlineUnit::begin_user_code() {
+  if (looking_) queue_->end_looking(JobQueue::Who::caller);
+  flush();
+}
+
+void InlineUnit::end_user_code() {
+  if (looking_) queue_->begin_looking(JobQueue::Who::caller);
+}
+
+bool InlineUnit::takes_program_of(std::uint64_t run) {
+  declined_ = run != own_run_;
+  return !declined_;
 }
 
 Pump::Pump(caf::actor_config& config, const PumpPool* pool)
@@ -55,19 +92,7 @@ void Pump::launch(caf::execution_unit*, bool, bool hide) {
 
 bool Pump::work_until_message() {
   if (!mailbox().empty()) return true;
-  queue_->begin_looking();
-  for (int idle = 0; idle < look_rounds && mailbox().empty();) {
-    if (unit_.run_one()) {
-      idle = 0;
-    } else if (auto* job = queue_->try_pop()) {
-      unit_.run(job);
-      idle = 0;
-    } else {
-      ++idle;
-      pause_briefly();
-    }
-  }
-  queue_->end_looking();
+  unit_.work_while([this] { return mailbox().empty(); });
   return !mailbox().empty();
 }
 
@@ -77,6 +102,7 @@ void Pump::finish() {
   for (int i = 0; queue_ != nullptr && i < 16 && unit_.run_one(); ++i) {
   }
   unit_.flush();
+  unit_.set_own_run(0);
 }
 
 void Pump::step_until_message() {

@@ -15,20 +15,37 @@ namespace troupe::actors {
 
 class PumpPool;
 
-/// Collects the jobs that a caller's messages make runnable, and runs them on the caller's own thread.
-class InlineUnit : public caf::execution_unit {
+/// Collects the jobs that a caller's messages make runnable, and runs them on the caller's own thread: actors
+/// of the framework, and the one program that the caller called. What other people's programs do there, and
+/// for how long, is nothing that somebody who asked for the status should wait for.
+class InlineUnit final : public WorkUnit {
  public:
-  explicit InlineUnit(caf::actor_system& system) : execution_unit(&system) {}
+  explicit InlineUnit(caf::actor_system& system) : WorkUnit(&system), queue_(shared_queue(system)) {}
 
   void exec_later(caf::resumable* job) override { jobs_.push_back(job); }
+  void begin_user_code() override;
+  void end_user_code() override;
+  bool takes_program_of(std::uint64_t run) override;
+
+  /// Runs jobs, its own and those of the shared queue, as long as `wanted` and for a short look after the
+  /// last one.
+  template <class Wanted>
+  void work_while(Wanted wanted);
   /// Runs one job for a few messages; false when there is none.
   bool run_one();
-  void run(caf::resumable* job);
   /// Hands everything that is left to the scheduler's threads.
   void flush();
+  /// The run whose program may be run here; 0: none.
+  void set_own_run(std::uint64_t run) { own_run_ = run; }
 
  private:
+  void run(caf::resumable* job);
+
+  JobQueue* queue_;  ///< null under the deterministic scheduler
   std::deque<caf::resumable*> jobs_;
+  std::uint64_t own_run_ = 0;
+  bool looking_ = false;   ///< as others count
+  bool declined_ = false;  ///< the job that runs is for others
 };
 
 /// How a thread that is not an actor talks to actors and waits for answers: while it waits it runs the actors
@@ -44,7 +61,8 @@ class Pump : public caf::blocking_actor {
   void await_data() override;
   bool await_data(timeout_type deadline) override;
 
-  InlineUnit& unit() { return unit_; }
+  /// The caller waits for this run: its program may be run on the caller's thread.
+  void set_own_run(std::uint64_t run) { unit_.set_own_run(run); }
   /// Hands what is runnable to the scheduler's threads.
   void flush() { unit_.flush(); }
   /// The call is over: does what little is left of it.

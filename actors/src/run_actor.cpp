@@ -15,11 +15,13 @@ namespace {
 class RunActor : public Run::base {
  public:
   RunActor(caf::actor_config& config, RunConfig run, std::shared_ptr<HostMemory> memory, Worker worker,
-           ProgramActor driver, std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline)
+           ProgramActor asker, bool drives, std::shared_ptr<RunOutcome> outcome,
+           std::chrono::nanoseconds deadline)
       : Run::base(config),
         worker_(std::move(worker)),
-        watcher_(driver),
-        driver_(std::move(driver)),
+        watcher_(asker),
+        driver_(drives ? std::move(asker) : ProgramActor()),
+        begun_(drives),
         outcome_(std::move(outcome)),
         deadline_(deadline),
         state_(std::move(run), std::move(memory)),
@@ -29,6 +31,8 @@ class RunActor : public Run::base {
 
   behavior_type make_behavior() override {
     end_on_exception(this, replies_, Errc::shut_down, "the run of \"" + state_.config().name + "\"");
+    set_down_handler([this](const caf::down_msg& down) { driver_down(down); });
+    if (driver_) monitor(driver_);
     if (deadline_.count() > 0) watch(0, deadline_);
     return {
         [this](Submit& lines) {
@@ -40,10 +44,13 @@ class RunActor : public Run::base {
         [this](const Placed& placed) { state_.placed(placed), flush(); },
         [this](const ReadDone& read) { state_.read_done(read.task), flush(); },
         [this](const ProgramEnded& over) { state_.program_ended(over), flush(); },
-        [this](const CancelRun& order) { state_.cancel(order.reason), flush(); },
+        [this](const CancelRun& order) { state_.cancel(order.reason), not_begun(), flush(); },
         [this](const DeadlineDue&) { deadline_due(); },
         [this](const SetDriver& set) {
+          if (driver_) demonitor(driver_.address());
           driver_ = set.driver;
+          monitor(driver_);
+          begun_ = true;
           return true;
         },
         [this](const OpenDomain& open) { open_domain(open); },
@@ -60,6 +67,8 @@ class RunActor : public Run::base {
     report.error =
         Error(Errc::shut_down, "the run of \"" + state_.config().name + "\" was ended from outside");
     outcome_->set(report);
+    // Pumps outlive the runs that they drive.
+    if (driver_) demonitor(driver_.address());
     if (driver_ && !state_.finished()) send(driver_, StopProgram{*report.error});
     if (driver_) send(driver_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
     if (watcher_ && watcher_ != driver_) send(watcher_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
@@ -73,6 +82,23 @@ class RunActor : public Run::base {
   }
 
  private:
+  /// A run is tied to the life of its program.
+  void driver_down(const caf::down_msg& down) {
+    if (!driver_ || driver_.address() != down.source) return;
+    driver_ = nullptr;
+    const auto title = "program \"" + state_.config().name + "\"";
+    const Error ended(Errc::function_failed, title + " ended without a word: its actor has died");
+    const auto reason = error_from(down.reason, ended);
+    state_.program_lost(reason.message().find(title) != std::string::npos
+                            ? reason
+                            : Error(reason.code(), title + " died: " + reason.message(), reason.hint()));
+    flush();
+  }
+
+  /// A program that has not begun when its run is given up never will.
+  void not_begun() {
+    if (!begun_) state_.program_ended({});
+  }
   /// Sends what the message that was handled led to.
   void flush() {
     auto effects = state_.advance();
@@ -103,7 +129,10 @@ class RunActor : public Run::base {
     if (next) delayed_send(this, *next - clock().now(), DeadlineDue{});
   }
   void deadline_due() {
-    for (const auto task : deadlines_.due(clock().now())) state_.deadline_due(task);
+    for (const auto task : deadlines_.due(clock().now())) {
+      state_.deadline_due(task);
+      if (task == 0) not_begun();
+    }
     flush();
     if (!state_.finished()) set_timer();
   }
@@ -128,8 +157,10 @@ class RunActor : public Run::base {
     if (task == 0) {
       for (const auto& [token, text] : at_barriers_) gather->lines.push_back(text);
     }
-    if (gather->lines.empty())
-      gather->lines.emplace_back("the program is on its way; no task of it is unfinished");
+    if (gather->lines.empty()) {
+      gather->lines.emplace_back(begun_ ? "the program is on its way; no task of it is unfinished"
+                                        : "the program waits to begin: `max_runs` others are under way");
+    }
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       if (!state_.with_node(tasks[i])) continue;
       ++gather->open;
@@ -185,6 +216,7 @@ class RunActor : public Run::base {
   Worker worker_;
   ProgramActor watcher_;  ///< who asked for the run, when it waits
   ProgramActor driver_;   ///< the program
+  bool begun_;            ///< there is, or was, a program
   std::shared_ptr<RunOutcome> outcome_;
   std::chrono::nanoseconds deadline_;
   Deadlines<caf::actor_clock::time_point> deadlines_;
@@ -196,9 +228,10 @@ class RunActor : public Run::base {
 }  // namespace
 
 Run spawn_run(caf::local_actor* parent, RunConfig config, std::shared_ptr<HostMemory> memory, Worker worker,
-              ProgramActor driver, std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline) {
-  return parent->spawn<RunActor>(std::move(config), std::move(memory), std::move(worker), std::move(driver),
-                                 std::move(outcome), deadline);
+              ProgramActor asker, bool drives, std::shared_ptr<RunOutcome> outcome,
+              std::chrono::nanoseconds deadline) {
+  return parent->spawn<RunActor>(std::move(config), std::move(memory), std::move(worker), std::move(asker),
+                                 drives, std::move(outcome), deadline);
 }
 
 }  // namespace troupe::actors

@@ -4,6 +4,7 @@
 #include "chip_state.hpp"
 #include "run_state.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/errc.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::actors {
@@ -113,6 +114,7 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   }
   record.in_flight = true;
   record.answered = 0;
+  record.halting = false;
   record.outcome = Outcome::done;
   record.error.reset();
   ++in_flight_;
@@ -238,16 +240,26 @@ void RunState::one_result(TaskResult& result) {
   if (tracer_ && record->kind == program_kind) {
     tracer_->program_ran(*record->body, result.key, result.error ? &*result.error : nullptr);
   }
+  report_.inside += result.inside;
   if (result.outcome != Outcome::done) {
     if (record->outcome == Outcome::done) record->outcome = result.outcome;
-    // A member that was asked to end because of another is not the cause, even when it answers first.
+    // A member that ended because of another (it was asked to, or lost its peer) is not the cause, even when
+    // it answers first.
     const auto asked = [](const Error& error) { return error.root() == platform::Errc::aborted; };
-    if (result.error && (!record->error || (asked(*record->error) && !asked(*result.error)))) {
+    const auto follows = [&](const Error& error) {
+      return asked(error) || error.root() == comm::Errc::peer_lost;
+    };
+    if (result.error && !(record->halting && asked(*result.error)) &&
+        (!record->error || (follows(*record->error) && !follows(*result.error)))) {
       record->outcome = result.outcome;
       record->error = located(*result.error, result.executor);
     }
   }
-  if (++record->answered == record->members) attempt_over(*record);
+  if (++record->answered == record->members) return attempt_over(*record);
+  // It is one task: its other members may wait for the one that has failed, and are of no use without it.
+  if (result.outcome != Outcome::done && !std::exchange(record->halting, true)) {
+    effects_.cancels.push_back(record->number);
+  }
 }
 
 /// An error with its executor's name in front; a level below has put its own there already.

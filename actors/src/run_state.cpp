@@ -138,7 +138,7 @@ void RunState::apply_task(Submission& line) {
   while (oldest_ + records_.size() < line.number) records_.emplace_back();
   records_.push_back(std::move(record));
   ++live_;
-  ++report_.tasks;
+  if (raw->kind != read_kind) ++report_.tasks;
 
   accesses_.clear();
   auto* members = body.extras && !body.extras->members.empty() ? &body.extras->members : nullptr;
@@ -224,7 +224,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
   --live_;
   ++ended_;
   if (!error) {
-    ++report_.completed;
+    if (record.kind != read_kind) ++report_.completed;
   } else {
     if (tracer_ && (poisoned || record.answered == 0)) tracer_->never_ran(*record.body, poisoned, *error);
     failures_.add(record.number, record.id, poisoned || cancelled_ ? poison_error(record, *error) : *error,
@@ -258,6 +258,16 @@ void RunState::program_ended(const ProgramEnded& over) {
   program_over_ = true;
   if (over.error && !program_error_) program_error_ = over.error;
   graph_.close();
+}
+
+void RunState::program_lost(const Error& reason) {
+  if (program_over_) return;
+  program_ended({reason});
+  cancel(reason);
+  // What it was reading, it reads no more.
+  for (const auto number : unfinished(records_.size())) {
+    if (const auto* record = find(number); record->kind == read_kind && record->in_flight) read_done(number);
+  }
 }
 
 void RunState::cancel(const Error& reason) {

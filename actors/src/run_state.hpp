@@ -82,6 +82,8 @@ class TROUPE_API RunState {
   void await(const Await& await);
   void read_done(TaskNumber task);
   void program_ended(const ProgramEnded& ended);
+  /// The program died without having ended: nobody will ask for anything of it.
+  void program_lost(const Error& reason);
   void cancel(const Error& reason);
   void deadline_due(TaskNumber task);
   std::string why(TaskNumber task) const;
@@ -117,6 +119,7 @@ class TROUPE_API RunState {
     std::uint32_t attempt = 0;
     std::uint32_t retries = 0;  ///< left
     bool in_flight = false;
+    bool halting = false;  ///< a member has failed, so the others of this attempt were asked to end
     Outcome outcome = Outcome::done;  ///< worst so far of this attempt
     std::optional<Error> error;       ///< first of this attempt
     std::optional<Error> cancel_reason;
@@ -129,7 +132,7 @@ class TROUPE_API RunState {
       lane = -1;
       members = 1;
       answered = attempt = retries = 0;
-      in_flight = false;
+      in_flight = halting = false;
       outcome = Outcome::done;
       error.reset();
       cancel_reason.reset();

@@ -1,142 +1,18 @@
 #include "scheduling.hpp"
 
 #include <algorithm>
-#include <caf/scheduler/coordinator.hpp>
+#include <caf/all.hpp>
+#include <caf/detail/thread_safe_actor_clock.hpp>
+#include <caf/logger.hpp>
+#include <caf/scheduler/abstract_coordinator.hpp>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 namespace troupe::actors {
-namespace {
-
-/// 3 to 25 µs, as long as this processor pauses: longer than the hand-over of a message between running
-/// threads.
-constexpr int spin_rounds = 60;
-
-/// Jobs at such intervals are worth looking for: waking a thread costs whoever wakes it several microseconds.
-constexpr std::chrono::microseconds soon{75};
-/// Between two looks lies this much when the processor was given to somebody else meanwhile.
-constexpr std::chrono::microseconds displaced{20};
-/// Whoever else wants this processor is let through this often.
-constexpr std::chrono::microseconds courtesy{10};
-/// Short waits in a row before a worker looks for longer: at first, and at most.
-constexpr int trust_at_first = 4, trust_at_most = 1024;
-
-}  // namespace
-
-void pause_briefly() {
-  for (int i = 0; i < 16; ++i) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-  }
-}
-
-void JobQueue::push(caf::resumable* job) {
-  bool wake = false;
-  {
-    std::lock_guard guard(mutex_);
-    jobs_.push_back(job);
-    size_.store(jobs_.size(), std::memory_order_relaxed);
-    wake = must_wake() || (parked_ > 0 && looker_is_away());
-  }
-  if (wake) wake_.notify_one();
-}
-
-/// Who looks for longer has lost its processor: a job must not wait until it is back.
-bool JobQueue::looker_is_away() const {
-  const auto at = looked_at_.load(std::memory_order_relaxed);
-  return at != 0 && Clock::now().time_since_epoch() - Clock::duration(at) > displaced;
-}
-
-caf::resumable* JobQueue::try_pop() {
-  if (size_.load(std::memory_order_relaxed) == 0) return nullptr;
-  std::lock_guard guard(mutex_);
-  if (jobs_.empty()) return nullptr;
-  auto* job = jobs_.front();
-  jobs_.pop_front();
-  size_.store(jobs_.size(), std::memory_order_relaxed);
-  if (must_wake()) wake_.notify_one();
-  return job;
-}
-
-void JobQueue::end_looking(bool caller) {
-  std::lock_guard guard(mutex_);
-  if (caller) callers_.fetch_sub(1, std::memory_order_relaxed);
-  looking_.fetch_sub(1, std::memory_order_relaxed);
-  if (must_wake()) wake_.notify_one();
-}
-
-/// Looks as long as it may, which is until `soon` at most, and tells what can be learned from it.
-void JobQueue::look_longer(Clock::time_point since) {
-  auto last = Clock::now(), yielded = last;
-  bool away = false;
-  while (callers_suffice() && last - since < soon && !away) {
-    looked_at_.store(last.time_since_epoch().count(), std::memory_order_relaxed);
-    pause_briefly();
-    auto now = Clock::now();
-    if (now - yielded > courtesy) {
-      std::this_thread::yield();
-      yielded = now = Clock::now();
-    }
-    away = now - last > displaced;
-    last = now;
-  }
-  looked_at_.store(0, std::memory_order_relaxed);
-  int needed = trusted_after_.load(std::memory_order_relaxed);
-  if (away) {
-    // There are more threads than processors.
-    short_waits_.store(0, std::memory_order_relaxed);
-    needed *= 2;
-  } else if (!empty()) {
-    --needed;
-  }
-  trusted_after_.store(std::clamp(needed, trust_at_first, trust_at_most), std::memory_order_relaxed);
-}
-
-void JobQueue::look(Clock::time_point since) {
-  for (int i = 0; i < spin_rounds && callers_suffice(); ++i) pause_briefly();
-  if (!empty() ||
-      short_waits_.load(std::memory_order_relaxed) < trusted_after_.load(std::memory_order_relaxed))
-    return;
-  look_longer(since);
-}
-
-/// A wait has ended. What counts is the time since the one before, whoever waited: parked workers take turns.
-void JobQueue::waited(Clock::time_point now) {
-  const int before = short_waits_.load(std::memory_order_relaxed);
-  const bool is_short = now - std::exchange(waited_, now) < soon;
-  short_waits_.store(is_short ? std::min(before + 1, trust_at_most) : 0, std::memory_order_relaxed);
-}
-
-caf::resumable* JobQueue::pop(bool again) {
-  // A running worker counts as one that will look: here it comes.
-  if (!again) looking_.fetch_add(1, std::memory_order_relaxed);
-  if (!callers_suffice()) {
-    if (auto* job = try_pop()) return job;
-  }
-  const auto since = Clock::now();
-  const bool alone = waiting_.fetch_add(1, std::memory_order_relaxed) == 0;
-  if (alone) look(since);
-  waiting_.fetch_sub(1, std::memory_order_relaxed);
-  std::unique_lock guard(mutex_);
-  while (jobs_.empty()) {
-    ++parked_;
-    looking_.fetch_sub(1, std::memory_order_relaxed);
-    wake_.wait(guard);
-    looking_.fetch_add(1, std::memory_order_relaxed);
-    --parked_;
-  }
-  waited(Clock::now());
-  auto* job = jobs_.front();
-  jobs_.pop_front();
-  size_.store(jobs_.size(), std::memory_order_relaxed);
-  if (must_wake()) wake_.notify_one();
-  return job;
-}
-
 namespace {
 
 /// CAF tells its clock of every actor that ends, which wakes the clock's thread each time: about 8 µs for
@@ -199,28 +75,169 @@ class SparingClock final : public caf::detail::thread_safe_actor_clock {
   std::atomic<std::size_t> count_{0};
 };
 
-class Scheduler final : public caf::scheduler::coordinator<HandOver> {
+/// One of the threads that actors run on.
+class SchedulerThread final : public WorkUnit {
+ public:
+  SchedulerThread(caf::actor_system& system, JobQueue& queue, std::size_t throughput)
+      : WorkUnit(&system), queue_(queue), throughput_(throughput) {}
+
+  /// What the thread does, until the queue is closed and empty.
+  void serve() {
+    queue_.begin_looking(JobQueue::Who::worker);
+    while (auto* job = take()) run(job);
+    queue_.end_looking(JobQueue::Who::worker);
+  }
+
+  void exec_later(caf::resumable* job) override {
+    if (next_ == nullptr) {
+      next_ = job;
+    } else {
+      queue_.push(job);
+    }
+  }
+  void begin_user_code() override {
+    queue_.end_looking(JobQueue::Who::worker);
+    if (next_ != nullptr) queue_.push(std::exchange(next_, nullptr));
+  }
+  void end_user_code() override { queue_.begin_looking(JobQueue::Who::worker); }
+  bool takes_program_of(std::uint64_t) override { return true; }
+
+ private:
+  /// A slot is served this often in a row before others get their turn.
+  static constexpr int max_streak = 16;
+
+  caf::resumable* take() {
+    if (next_ != nullptr) {
+      auto* job = std::exchange(next_, nullptr);
+      if (++streak_ < max_streak || queue_.empty()) return job;
+      queue_.push(job);
+    }
+    streak_ = 0;
+    return queue_.pop();
+  }
+  void run(caf::resumable* job) {
+    switch (job->resume(this, throughput_)) {
+      case caf::resumable::resume_later:
+        queue_.push(job);
+        break;
+      case caf::resumable::done:
+      case caf::resumable::awaiting_message:
+        intrusive_ptr_release(job);
+        break;
+      case caf::resumable::shutdown_execution_unit:
+        break;
+    }
+  }
+
+  JobQueue& queue_;
+  const std::size_t throughput_;
+  caf::resumable* next_ = nullptr;
+  int streak_ = 0;  ///< jobs taken from the slot in a row while others wait in the queue
+};
+
+/// Threads of the host, a queue and a clock. Starts as many threads as it can have; whoever makes the system
+/// asks how many (an exception out of here would leave CAF half made). CAF's printer, a thread for each
+/// system, is not started: nobody prints with it.
+class Scheduler final : public caf::scheduler::abstract_coordinator {
  public:
   explicit Scheduler(caf::actor_system& system)
-      : coordinator(system), sparing_(caf::scheduler::coordinator<HandOver>::clock()) {}
+      : abstract_coordinator(system),
+        host_(dynamic_cast<const CafConfig&>(system.config()).host()),
+        sparing_(timer_) {}
 
-  SparingClock& clock() noexcept override { return sparing_; }
   static caf::actor_system::module* make(caf::actor_system& system, caf::detail::type_list<>) {
     return std::make_unique<Scheduler>(system).release();
   }
 
+  void start() override {
+    has_clock_ = launch("troupe-clock", [this] { timer_.run_dispatch_loop(); });
+    if (!has_clock_) return;
+    threads_.reserve(num_workers());
+    while (threads_.size() < num_workers()) {
+      auto thread = std::make_unique<SchedulerThread>(system(), queue_, max_throughput());
+      if (!launch("troupe-actors", [work = thread.get()] { work->serve(); })) return;
+      threads_.push_back(std::move(thread));
+    }
+  }
+  void stop() override {
+    queue_.close();
+    wait_until_left(has_clock_ ? 1 : 0);
+    queue_.drain(&abstract_coordinator::cleanup_and_release);
+    if (has_clock_) timer_.cancel_dispatch_loop();
+    wait_until_left(0);
+  }
+  void enqueue(caf::resumable* job) override { queue_.push(job); }
+  SparingClock& clock() noexcept override { return sparing_; }
+
+  JobQueue& queue() { return queue_; }
+  std::size_t threads() const { return threads_.size(); }
+
  private:
+  struct Launch {
+    Scheduler* scheduler;
+    std::function<void()> work;
+  };
+
+  bool launch(const char* name, std::function<void()> work) {
+    auto own = std::make_unique<Launch>(Launch{this, std::move(work)});
+    {
+      std::lock_guard guard(mutex_);
+      ++running_;
+    }
+    if (host_->start_thread(name, &Scheduler::body, own.get())) {
+      (void)own.release();
+      return true;
+    }
+    std::lock_guard guard(mutex_);
+    --running_;
+    return false;
+  }
+  static void body(void* launched) {
+    std::unique_ptr<Launch> own(static_cast<Launch*>(launched));
+    auto& scheduler = *own->scheduler;
+    CAF_SET_LOGGER_SYS(&scheduler.system());
+    scheduler.system().thread_started();
+    own->work();
+    own.reset();
+    scheduler.system().thread_terminates();
+    // The host keeps its threads; the end of the system waits for who refers to its logger.
+    CAF_SET_LOGGER_SYS(nullptr);
+    std::lock_guard guard(scheduler.mutex_);
+    --scheduler.running_;
+    scheduler.left_.notify_all();
+  }
+  void wait_until_left(int count) {
+    std::unique_lock guard(mutex_);
+    left_.wait(guard, [&] { return running_ == count; });
+  }
+
+  std::shared_ptr<platform::Host> host_;
+  JobQueue queue_;
+  caf::detail::thread_safe_actor_clock timer_;
   SparingClock sparing_;
+  std::vector<std::unique_ptr<SchedulerThread>> threads_;
+  bool has_clock_ = false;
+  std::mutex mutex_;
+  std::condition_variable left_;
+  int running_ = 0;
 };
+
+Scheduler* own_scheduler(caf::actor_system& system) { return dynamic_cast<Scheduler*>(&system.scheduler()); }
 
 }  // namespace
 
 JobQueue* shared_queue(caf::actor_system& system) {
-  auto* coordinator = dynamic_cast<caf::scheduler::coordinator<HandOver>*>(&system.scheduler());
-  return coordinator != nullptr ? &coordinator->data().queue : nullptr;
+  auto* scheduler = own_scheduler(system);
+  return scheduler != nullptr ? &scheduler->queue() : nullptr;
 }
 
-CafConfig::CafConfig(bool deterministic, std::size_t threads) {
+std::size_t scheduler_threads(caf::actor_system& system) {
+  const auto* scheduler = own_scheduler(system);
+  return scheduler != nullptr ? scheduler->threads() : 0;
+}
+
+CafConfig::CafConfig(bool deterministic, std::size_t threads, std::shared_ptr<platform::Host> host)
+    : host_(std::move(host)) {
   if (deterministic) {
     set("scheduler.policy", caf::atom("testing"));
     return;

@@ -11,13 +11,19 @@
 #include "recorder.hpp"
 #include "replies.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/manual_host.hpp"
 
 namespace troupe::actors {
 
+Error no_thread_for(const std::string& what) {
+  return {Errc::out_of_threads, "no thread for " + what, comm::threads_hint()};
+}
+
 Services::Services(const SystemConfig& config)
     : host_(config.host),
       deterministic_(config.deterministic),
+      reports_crashes_(config.report_crashes),
       log_level_(config.log_level),
       sink_(config.log) {
   if (!host_ && deterministic_) host_ = std::make_shared<platform::ManualHost>();
@@ -87,7 +93,7 @@ void Services::log(int level, std::string_view path, std::string_view text) cons
   if (file_) std::fflush(to);
 }
 
-void Services::run_blocking(const char* name, std::function<void()> work) {
+bool Services::try_blocking(const char* name, std::function<void()>& work) {
   struct Job {
     Stay stay;  // goes last: after it, the services may be gone
     std::shared_ptr<Services> services;
@@ -97,18 +103,29 @@ void Services::run_blocking(const char* name, std::function<void()> work) {
   auto job = std::make_unique<Job>(Job{stay(), shared_from_this(), name, std::move(work)});
   auto body = [](void* arg) {
     const std::unique_ptr<Job> own(static_cast<Job*>(arg));
-    try {
-      own->work();
-    } catch (...) {
-      own->services->log(1, own->name,
-                         "a thread ended on an exception: " + text_of(std::current_exception()));
-    }
+    own->services->perform(own->name, own->work);
   };
   if (host_->start_thread(name, body, job.get())) {
     (void)job.release();
-  } else {
-    body(job.release());
+    return true;
   }
+  work = std::move(job->work);
+  return false;
+}
+
+void Services::perform(const char* name, const std::function<void()>& work) const noexcept {
+  try {
+    work();
+  } catch (...) {
+    log(1, name, "ended on an exception: " + text_of(std::current_exception()));
+  }
+}
+
+void Services::run_blocking(const char* name, std::function<void()> work) {
+  if (try_blocking(name, work)) return;
+  if (!deterministic_)
+    debug("system", [&] { return std::string("no thread for ") + name + ": done in place"; });
+  perform(name, work);
 }
 
 bool Services::run_next_apart() {
@@ -123,8 +140,8 @@ bool Services::run_next_apart() {
   return true;
 }
 
-void Services::run_apart(const char* name, std::function<void()> work) {
-  if (!deterministic_) return run_blocking(name, std::move(work));
+bool Services::try_apart(const char* name, std::function<void()>& work) {
+  if (!deterministic_) return try_blocking(name, work);
   {
     std::lock_guard guard(mutex_);
     apart_.push_back(std::move(work));
@@ -141,6 +158,11 @@ void Services::run_apart(const char* name, std::function<void()> work) {
   } else {
     (void)run_next_apart();
   }
+  return true;
+}
+
+void Services::run_apart(const char* name, std::function<void()> work) {
+  if (!try_apart(name, work)) run_blocking(name, std::move(work));
 }
 
 void Services::close(std::shared_ptr<DeviceInUse> device, std::string path,

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -47,6 +48,9 @@ class Stay {
   Services* services_ = nullptr;
 };
 
+/// The error of something that got no thread: "no thread for `what`", and the limits.
+Error no_thread_for(const std::string& what);
+
 /// What actors get from their system: a host for devices and for the few calls that block, a log. Shared,
 /// thread-safe, outlives every actor.
 class Services : public std::enable_shared_from_this<Services> {
@@ -59,6 +63,10 @@ class Services : public std::enable_shared_from_this<Services> {
 
   const std::shared_ptr<platform::Host>& host() const { return host_; }
   bool deterministic() const { return deterministic_; }
+  /// Whether threads have to say what they are inside of.
+  bool reports_crashes() const { return reports_crashes_; }
+  /// Log lines go to standard error.
+  bool logs_to_terminal() const { return !sink_ && !file_; }
   /// The trace that is being taken; null when none is.
   const std::shared_ptr<const Recorder>& recorder() const { return recorder_; }
 
@@ -85,9 +93,13 @@ class Services : public std::enable_shared_from_this<Services> {
     if (log_level_ >= 4) log(4, path, text());
   }
 
-  /// Runs `work` on a thread that may block, once; here and now when the host has no threads.
+  /// Runs `work` on a thread that may block, once. False: there was no thread for it, and it is still there.
+  [[nodiscard]] bool try_blocking(const char* name, std::function<void()>& work);
+  /// The same for work that ends by itself and has to be done: without a thread here and now, which holds up
+  /// whoever is here.
   void run_blocking(const char* name, std::function<void()> work);
-  /// The same, never from inside this call: a deterministic system makes a step of it.
+  /// Like the two above, and never from inside this call: a deterministic system makes a step of it.
+  [[nodiscard]] bool try_apart(const char* name, std::function<void()>& work);
   void run_apart(const char* name, std::function<void()> work);
   /// Closes a device context where waiting for its kernels, and for who is inside, hurts nobody. `then` is
   /// called when it is gone (or in quarantine), and nothing of it touches anybody's memory any more.
@@ -99,10 +111,11 @@ class Services : public std::enable_shared_from_this<Services> {
   friend class Stay;
   void left();
   bool run_next_apart();
+  void perform(const char* name, const std::function<void()>& work) const noexcept;
 
   std::shared_ptr<platform::Host> host_;
   std::shared_ptr<ActorHost> actor_host_;  ///< the same, when nobody gave one
-  bool deterministic_;
+  bool deterministic_, reports_crashes_;
   std::shared_ptr<const Recorder> recorder_;
   int log_level_;
   LogSink sink_;

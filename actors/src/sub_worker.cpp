@@ -36,7 +36,8 @@ class SubWorker : public SubWorkerSelf::base {
           if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) caf::anon_send(strong, FunctionsEnded{});
         },
         services_->recorder(),
-        services_->recorder() ? services_->recorder()->sink().lane(path_, "functions") : 0);
+        services_->recorder() ? services_->recorder()->sink().lane(path_, "functions") : 0,
+        services_->reports_crashes() ? path_ : std::string());
     return {
         [this](Execute& execute) { take(execute); },
         [this](const Cancel& order) { cancel(order); },
@@ -59,25 +60,26 @@ class SubWorker : public SubWorkerSelf::base {
 
  private:
   void take(Execute& execute) {
-    queue_->push(std::move(execute.requests));
-    if (services_->deterministic()) return queue_->drain();
-    if (started_) return;
     // The thread starts with the first function: most nodes have sub-workers they never use.
-    started_ = true;
-    services_->run_blocking(
-        "troupe-sub", [queue = queue_, self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
-          try {
-            queue->work();
-          } catch (...) {
-            // Nobody takes from the queue any more: another sub-worker takes its place.
-            if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) {
-              const Error reason(Errc::function_failed,
-                                 "its thread ended on an exception: " + text_of(std::current_exception()));
-              caf::anon_send(caf::actor_cast<caf::actor>(strong),
-                             caf::exit_msg{strong.address(), exit_with(reason)});
-            }
+    if (!started_ && !services_->deterministic()) {
+      std::function<void()> work = [queue = queue_, self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
+        try {
+          queue->work();
+        } catch (...) {
+          // Nobody takes from the queue any more: another sub-worker takes its place.
+          if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) {
+            const Error reason(Errc::function_failed,
+                               "its thread ended on an exception: " + text_of(std::current_exception()));
+            caf::anon_send(caf::actor_cast<caf::actor>(strong),
+                           caf::exit_msg{strong.address(), exit_with(reason)});
           }
-        });
+        }
+      };
+      started_ = services_->try_blocking("troupe-sub", work);
+      if (!started_) return answer(queue_->refuse(execute.requests, no_thread_for("host functions")));
+    }
+    queue_->push(std::move(execute.requests));
+    if (services_->deterministic()) queue_->drain();
   }
   void cancel(const Cancel& order) {
     std::uint64_t inside = 0;

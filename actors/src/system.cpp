@@ -3,10 +3,13 @@
 #include <chrono>
 
 #include "command_line.hpp"
+#include "config_check.hpp"
+#include "recorder.hpp"
 #include "system_core.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/own_actors.hpp"
 #include "troupe/actors/trace_sink.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "worker_actor.hpp"
 
 namespace troupe::actors {
@@ -72,10 +75,34 @@ std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config) {
 SystemCore::SystemCore(const SystemConfig& with)
     : config(with_trace(with)),
       services(std::make_shared<Services>(config)),
-      caf_config(with.deterministic, with.threads),
+      caf_config(with.deterministic, with.threads, services->host()),
       actors(caf_config),
       pumps(std::make_shared<PumpPool>(actors, services)) {
+  if (!with.deterministic) {
+    const auto there = scheduler_threads(actors);
+    if (there == 0) throw no_thread_for("actors: a system needs two, one of them for timers");
+    const auto wanted = caf::get_or(caf_config, "scheduler.max-threads", there);
+    if (there < wanted) {
+      services->warn("system", std::to_string(there) + " of " + std::to_string(wanted) +
+                                   " threads for actors could be had: " + comm::threads_hint());
+    }
+  }
   services->attach(actors);
+  if (config.report_crashes) crash_report.emplace([this](const platform::Crash& crash) { crashed(crash); });
+}
+
+void SystemCore::crashed(const platform::Crash& crash) const {
+  if (!crash.sentence.empty() && !services->logs_to_terminal()) {
+    services->log(1, crash.where.empty() ? "system" : crash.where, crash.sentence);
+  }
+  if (const auto& recorder = services->recorder()) {
+    recorder->mark(crash.where.empty() ? "system" : crash.where, "crashed", crash.sentence);
+  }
+  if (!config.trace_file.empty()) {
+    auto written = write_chrome_trace(config.trace->snapshot(), config.trace_file);
+    if (!written) services->log(1, "system", written.error().message());
+  }
+  if (config.at_crash) config.at_crash();
 }
 
 SystemCore::~SystemCore() {
@@ -91,10 +118,15 @@ void SystemCore::step_until(const std::function<bool()>& done) const {
   }
 }
 
-System::System(SystemConfig config) : core_(std::make_unique<SystemCore>(config)) {}
+System::System(SystemConfig config) {
+  validate(config).value();
+  core_ = std::make_unique<SystemCore>(config);
+}
 
-System::System(int argc, char** argv) {
-  CommandLine line = read_command_line(argc, argv);
+System::System(int argc, char** argv, std::initializer_list<std::string_view> own) {
+  CommandLine line = read_command_line(argc, argv, {own.begin(), own.size()});
+  line.system.report_crashes = true;  // a program of its own, not a guest in somebody's process
+  validate(line.system).value();
   core_ = std::make_unique<SystemCore>(line.system);
   core_->defaults = std::move(line.node);
 }
@@ -143,6 +175,7 @@ System::~System() {
 }
 
 Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
+  validate(ExecutorConfig(config)).value();
   auto pump = core_->pumps->take();
   auto node = std::make_shared<NodeCore>();
   node->shared = make_shared_of(*config, core_->services, core_->pumps, nullptr);
@@ -167,19 +200,14 @@ Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
 }
 
 Node System::node(const NodeConfig& config) const {
-  if (config.chips < 0 || config.sub_workers < 0) {
-    throw Error(Errc::bad_argument, "a node has no negative number of chips or sub-workers");
-  }
-  if (!config.chip_bootstrap_configs.empty() &&
-      config.chip_bootstrap_configs.size() != static_cast<std::size_t>(config.chips)) {
-    throw Error(Errc::bad_argument,
-                "chip_bootstrap_configs length (" + std::to_string(config.chip_bootstrap_configs.size()) +
-                    ") must equal the number of chips (" + std::to_string(config.chips) + ")");
-  }
+  validate(config).value();
   return worker(to_worker(config));
 }
 Node System::node() const { return node(core_->defaults); }
-Node System::pod(const PodConfig& config) const { return worker(to_worker(config)); }
+Node System::pod(const PodConfig& config) const {
+  validate(config).value();
+  return worker(to_worker(config));
+}
 
 caf::actor_system& actor_system(const System& system) { return SystemAccess::core(system).actors; }
 Worker worker(const Node& node) { return SystemAccess::core(node).get(); }

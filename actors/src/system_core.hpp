@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "node_shared.hpp"
@@ -11,6 +12,7 @@
 #include "services.hpp"
 #include "troupe/actors/messages.hpp"
 #include "troupe/actors/system.hpp"
+#include "troupe/platform/crash_report.hpp"
 
 namespace troupe::actors {
 
@@ -20,6 +22,8 @@ struct SystemCore {
 
   /// Steps a deterministic system until `done` or nothing is runnable.
   void step_until(const std::function<bool()>& done) const;
+  /// The process is about to die of it.
+  void crashed(const platform::Crash& crash) const;
 
   SystemConfig config;
   std::shared_ptr<Services> services;
@@ -29,6 +33,7 @@ struct SystemCore {
   std::mutex mutex;
   std::vector<std::shared_ptr<NodeCore>> nodes;
   NodeConfig defaults;
+  std::optional<platform::CrashReport> crash_report;  ///< last: it uses what is above
 };
 
 struct NodeCore {

@@ -1,6 +1,8 @@
 #include "troupe/testing.hpp"
 
+#include <algorithm>
 #include <caf/scheduler/test_coordinator.hpp>
+#include <optional>
 #include <random>
 
 #include "system_core.hpp"
@@ -127,17 +129,39 @@ Node& Simulation::node() {
 
 Simulation& Simulation::kernel(const std::string& name, platform::ScriptedKernel body) {
   state_->script.on(name, std::move(body));
-  if (state_->node) {
-    state_->node->add_kernel(name);
-  } else {
-    state_->kernels.push_back(name);
-  }
+  if (state_->node) state_->node->add_kernel(name);
+  state_->kernels.push_back(name);
   return *this;
 }
 
 Simulation& Simulation::fault(const Fault& fault) {
-  state_->script.inject(fault.value());
+  const auto& value = fault.value();
+  if (!value.callable.empty()) check_kernel(value.callable);
+  const int chips = state_->options.chips * std::max(1, state_->options.nodes);
+  if (value.device >= chips) {
+    throw Error(actors::Errc::no_such_chip,
+                "a fault on chip " + std::to_string(value.device) + " never fires: the simulation has " +
+                    std::to_string(chips) + (chips == 1 ? " chip" : " chips"),
+                "they are numbered from 0, and on through the nodes of a pod");
+  }
+  state_->script.inject(value);
   return *this;
+}
+
+/// Throws when neither the test nor a module that was loaded has a kernel of that name.
+void Simulation::check_kernel(std::string_view kernel) const {
+  auto names = state_->kernels;
+  if (state_->node) {
+    for (auto& name : SystemAccess::core(*state_->node).shared->callables->names()) {
+      names.push_back(std::move(name));
+    }
+  }
+  if (std::find(names.begin(), names.end(), kernel) != names.end()) return;
+  std::string hint;
+  for (const auto& name : names) hint += (hint.empty() ? "there are: " : ", ") + name;
+  throw Error(actors::Errc::unknown_callable,
+              "nothing in the simulation is called \"" + std::string(kernel) + "\"",
+              hint.empty() ? "there is nothing yet: call kernel(…) first" : hint);
 }
 
 bool Simulation::step() {
@@ -170,12 +194,18 @@ std::chrono::nanoseconds Simulation::now() const { return state_->caf_now(); }
 void kill(const Node& node, int chip) {
   auto& core = SystemAccess::core(node);
   auto pump = core.shared->pumps->take();
+  std::optional<Error> problem;
   pump->request(core.get(), caf::infinite, actors::ChipOf{chip})
       .receive(
-          [](Result<actors::ChipAccess>& access) {
-            if (access) caf::anon_send_exit(access->chip, caf::exit_reason::kill);
+          [&](Result<actors::ChipAccess>& access) {
+            if (access) {
+              caf::anon_send_exit(access->chip, caf::exit_reason::kill);
+            } else if (access.error() != actors::Errc::chip_lost) {
+              problem = access.error();  // one that is dead already is as good as killed
+            }
           },
-          [](const caf::error&) {});
+          [&](const caf::error&) { problem = Error(actors::Errc::shut_down, node.name() + " has gone"); });
+  if (problem) throw *problem;
 }
 
 void Simulation::kill(int chip) { testing::kill(node(), chip); }
@@ -189,16 +219,23 @@ std::vector<Ran> Simulation::ran() const {
   return list;
 }
 std::size_t Simulation::ran_on(int chip) const {
+  const int chips = state_->options.chips * std::max(1, state_->options.nodes);
   std::size_t count = 0;
   for (const auto& one : ran()) count += one.chip == chip && one.code == 0 ? 1 : 0;
+  // Others may have been added since, and have run something.
+  if (count == 0 && (chip < 0 || chip >= chips)) {
+    throw Error(actors::Errc::no_such_chip, "the simulation has no chip " + std::to_string(chip));
+  }
   return count;
 }
 std::size_t Simulation::ran(std::string_view kernel) const {
+  check_kernel(kernel);
   std::size_t count = 0;
   for (const auto& one : ran()) count += one.kernel == kernel && one.code == 0 ? 1 : 0;
   return count;
 }
 std::size_t Simulation::tried(std::string_view kernel) const {
+  check_kernel(kernel);
   std::size_t count = 0;
   for (const auto& one : ran()) count += one.kernel == kernel ? 1 : 0;
   return count;

@@ -9,13 +9,14 @@ namespace troupe::actors {
 
 WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> services,
                          std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
-                         std::int32_t index, ResultSink results)
+                         std::int32_t index, std::uint32_t incarnation, ResultSink results)
     : Worker::base(actor),
       stay_(services->stay()),
       services_(std::move(services)),
       config_(std::move(config)),
       shared_(std::move(shared)),
       index_(index),
+      incarnation_(incarnation),
       above_(std::move(results)),
       replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")),
       placement_(shared_->number) {}
@@ -63,19 +64,19 @@ void WorkerActor::ready(Ready& tasks) {
 
 void WorkerActor::results(Results& ends) {
   const auto executor = ends.executor;
-  // Of an earlier life, which is answered for; but an actor's last word counts also when it died on the way
-  // to its next life.
-  const bool late = executor >= 0 && static_cast<std::size_t>(executor) < children_.size() &&
-                    child(executor).incarnation != ends.incarnation &&
-                    child(executor).kind != ExecutorKind::worker;
-  if (late && !ends.gone) return;
-  if (!late) route(placement_.results(ends));
-  if (ends.gone && executor >= 0) {
-    child(executor).gone = true;
+  if (executor < 0 || static_cast<std::size_t>(executor) >= children_.size()) return;
+  auto& it = child(executor);
+  // Those of an earlier life are answered for.
+  if (it.incarnation == ends.incarnation) route(placement_.results(ends));
+  // A last word is the actor's whose it is: not its successor's, and not of one life only, because a chip
+  // that dies while it is reset is on the way to the next.
+  if (ends.gone != 0 && it.handle && it.handle.id() == ends.gone) {
+    it.gone = true;
+    if (it.when_gone) std::exchange(it.when_gone, nullptr)();
     buried(executor);
   }
   move();
-  if (executor >= 0) remove_if_idle(executor);
+  remove_if_idle(executor);
 }
 
 /// Sends whatever can go now.
@@ -218,7 +219,7 @@ Worker spawn_worker(caf::actor_system& system, std::shared_ptr<Services> service
                     std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
                     std::int32_t index, ResultSink results) {
   return system.spawn<WorkerActor>(std::move(services), std::move(config), std::move(shared), index,
-                                   std::move(results));
+                                   std::uint32_t{0}, std::move(results));
 }
 
 std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config, std::shared_ptr<Services> services,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -26,7 +27,7 @@ class WorkerActor : public Worker::base {
  public:
   WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> services,
               std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
-              std::int32_t index, ResultSink results);
+              std::int32_t index, std::uint32_t incarnation, ResultSink results);
 
   const char* name() const override { return "worker"; }
   behavior_type make_behavior() override;
@@ -45,6 +46,7 @@ class WorkerActor : public Worker::base {
     std::uint32_t credit = 0;
     std::optional<Error> died;                          ///< of this; restarted when nothing of it is left
     bool gone = false;                                  ///< nothing of it is left
+    std::function<void()> when_gone;                    ///< of who waits for that
     std::deque<caf::actor_clock::time_point> restarts;  ///< within the window
     bool removing = false;
     Reply<Result<bool>> removed;
@@ -61,7 +63,8 @@ class WorkerActor : public Worker::base {
     OpenRun open;
     Reply<Result<RunOpened>> promise;
     std::optional<TaskRequest> request;
-    bool cancelled = false;
+    RunId id = 0;
+    Run run;  ///< when nobody waits for the admission: it can be asked, cancelled and be too late already
   };
   struct ActiveDomain {
     Communicator handle;
@@ -96,8 +99,11 @@ class WorkerActor : public Worker::base {
   void execute(Execute& execute);
   void admit();
   void start(Waiting waiting);
+  void make_run(Waiting& waiting);
+  void drop(Waiting& waiting, const Error& error, Outcome outcome);
   void run_closed(RunId run);
-  void answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome);
+  void answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome,
+                    std::uint64_t inside = 0);
   void cancel_request(const Cancel& cancel);
 
   // Children.
@@ -108,6 +114,7 @@ class WorkerActor : public Worker::base {
   void child_up(std::int32_t index, std::uint32_t incarnation, std::uint32_t credit);
   void child_failed(std::int32_t index, std::uint32_t incarnation, const Error& error);
   void child_down(const caf::down_msg& down);
+  void child_lost(std::int32_t index, const Error& reason);
   void buried(std::int32_t index);
   void restart(std::int32_t index, const Error& reason);
   void retire(std::int32_t index, const Error& reason);
@@ -117,7 +124,7 @@ class WorkerActor : public Worker::base {
   caf::typed_response_promise<bool> stop_all();
   Error going_down() const;
   void stop_children();
-  void stop_child(Child& child, std::function<void()> then);
+  void stop_child(Child& child, const std::function<void()>& then);
   void stopped();
   caf::typed_response_promise<Result<std::int32_t>> add_executor(const AddExecutor& add);
   caf::typed_response_promise<Result<bool>> remove_executor(std::int32_t index);
@@ -153,6 +160,7 @@ class WorkerActor : public Worker::base {
   std::shared_ptr<const WorkerConfig> config_;
   std::shared_ptr<NodeShared> shared_;
   std::int32_t index_;
+  std::uint32_t incarnation_;
   ResultSink above_;
   Life life_ = Life::created;
   Replies replies_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/errc.hpp"
 #include "worker_actor.hpp"
 
 namespace troupe::actors {
@@ -111,13 +112,19 @@ void WorkerActor::loaded(std::size_t number, std::uint64_t id, const std::option
   }
 }
 
-/// The chip at fault is the one whose name the error carries; a chip that is up already is not.
+/// The chip at fault is the one whose name the error carries; a chip that is up already is not. Where a
+/// member is gone, its death is on its way here: it is brought up again, and the communicator with it.
 void WorkerActor::configured_failed(std::size_t number, const Error& error) {
+  const auto names = [&](const Child& it) {
+    return error.path() == it.name || error.path().rfind(it.name + "/", 0) == 0;
+  };
   std::int32_t culprit = -1;
   for (const auto chip : plan_.groups()[number].chips) {
     const auto& it = child(chip);
+    const bool gone = it.state == ExecutorState::lost || error == comm::Errc::peer_lost;
+    if (gone && life_ != Life::starting && names(it)) return;
     if (it.state != ExecutorState::starting) continue;
-    if (culprit < 0 || error.path().rfind(it.name, 0) == 0) culprit = chip;
+    if (culprit < 0 || names(it)) culprit = chip;
   }
   if (culprit >= 0) child_failed(culprit, child(culprit).incarnation, error);
 }

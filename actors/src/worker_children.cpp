@@ -49,8 +49,9 @@ void WorkerActor::spawn_child(std::int32_t index) {
     it.handle = spawn_sub_worker(this, services_, *sub, it.name, index, it.incarnation, path, sink);
   } else {
     const auto& below = std::get<std::shared_ptr<const WorkerConfig>>(it.config);
-    it.worker = spawn<WorkerActor>(
-        services_, below, make_shared_of(*below, services_, shared_->pumps, shared_.get()), index, sink);
+    it.worker =
+        spawn<WorkerActor>(services_, below, make_shared_of(*below, services_, shared_->pumps, shared_.get()),
+                           index, it.incarnation, sink);
     it.handle = it.worker;
   }
   monitor(it.handle);
@@ -151,7 +152,8 @@ void WorkerActor::child_failed(std::int32_t index, std::uint32_t life, const Err
   auto& it = child(index);
   if (it.incarnation != life || it.state != ExecutorState::starting || life_ == Life::stopping) return;
   if (life_ == Life::starting) return give_up_start(error, index);
-  // The child is there but cannot work: its end (which follows) must not count as another failure.
+  // The child is there but cannot work: its end (which follows) is no other failure, only the end of this
+  // one.
   demonitor(it.handle.address());
   send_exit(it.handle, caf::exit_reason::user_shutdown);
   if (auto asked = adding_.find(index); asked != adding_.end()) {
@@ -159,7 +161,7 @@ void WorkerActor::child_failed(std::int32_t index, std::uint32_t life, const Err
     adding_.erase(asked);
     return retire(index, error);
   }
-  restart(index, error);
+  child_lost(index, error);
 }
 
 void WorkerActor::give_up_start(const Error& error, std::int32_t index) {
@@ -187,14 +189,21 @@ void WorkerActor::child_down(const caf::down_msg& down) {
     const Error fallback(Errc::chip_lost, shared_->path + "/" + it.name + " died");
     const auto reason = error_from(down.reason, fallback);
     if (life_ == Life::stopping) return;
-    if (life_ == Life::starting) return child_failed(index, it.incarnation, reason);
-    it.died = reason;
-    it.state = ExecutorState::lost;
-    placement_.suspend(index);
-    // A chip's device may still write what its tasks write: its last word comes when it cannot.
-    if (it.kind != ExecutorKind::chip) it.gone = true;
-    return buried(index);
+    // All come up or none, also when one had come up before the others.
+    return life_ == Life::starting ? give_up_start(reason, index) : child_lost(index, reason);
   }
+}
+
+/// It is restarted when nothing of it is left: a chip's device may still write what its tasks write, and its
+/// last word comes when it cannot.
+void WorkerActor::child_lost(std::int32_t index, const Error& reason) {
+  auto& it = child(index);
+  it.died = reason;
+  it.state = ExecutorState::lost;
+  placement_.suspend(index);
+  configured_lost(index);
+  if (it.kind != ExecutorKind::chip) it.gone = true;
+  buried(index);
 }
 
 /// Nothing of a child that died is left.
@@ -209,7 +218,6 @@ void WorkerActor::buried(std::int32_t index) {
 void WorkerActor::restart(std::int32_t index, const Error& reason) {
   auto& it = child(index);
   route(placement_.down(index, reason));
-  configured_lost(index);
   const auto now = clock().now();
   it.restarts.push_back(now);
   while (!it.restarts.empty() && now - it.restarts.front() > config_->restart.within) it.restarts.pop_front();
@@ -260,11 +268,7 @@ void WorkerActor::retire(std::int32_t index, const Error& reason) {
   const auto escalated =
       Error(Errc::node_failed, "all executors of " + config_->name + " are out of use").caused_by(reason);
   for (auto& [id, active] : runs_) send(active.run, CancelRun{escalated});
-  for (auto& waiting : waiting_) {
-    if (waiting.open.outcome) waiting.open.outcome->set({escalated, {}, 0, 0, 0});
-    if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(escalated));
-    if (waiting.request) answer_above(*waiting.request, escalated, Outcome::lost);
-  }
+  for (auto& waiting : waiting_) drop(waiting, escalated, Outcome::lost);
   waiting_.clear();
   if (above_) quit(exit_with(escalated));
 }

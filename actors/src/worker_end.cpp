@@ -110,11 +110,7 @@ caf::typed_response_promise<bool> WorkerActor::stop_all() {
   stop_promise_ = promise;
   const Error reason = going_down();
   if (start_promise_.pending()) start_promise_.deliver(Result<bool>(reason));
-  for (auto& waiting : waiting_) {
-    if (waiting.open.outcome) waiting.open.outcome->set({reason, {}, 0, 0, 0});
-    if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(reason));
-    if (waiting.request) answer_above(*waiting.request, reason, Outcome::cancelled);
-  }
+  for (auto& waiting : waiting_) drop(waiting, reason, Outcome::cancelled);
   waiting_.clear();
   for (auto& waiting : std::exchange(waiting_domains_, {}))
     waiting.promise.deliver(Result<DomainInfo>(reason));
@@ -143,12 +139,16 @@ void WorkerActor::stop_children() {
   stopped();
 }
 
-void WorkerActor::stop_child(Child& it, std::function<void()> then) {
-  auto gone = [then](const caf::error&) { then(); };
+void WorkerActor::stop_child(Child& it, const std::function<void()>& then) {
   if (it.kind == ExecutorKind::chip) {
-    request(it.chip, caf::infinite, FinalizeChip{}).then([then](const Result<bool>&) { then(); }, gone);
+    // Over with its last word, which comes whether it finalizes, dies on the way or was dead before.
+    if (it.gone) return then();
+    it.when_gone = then;
+    request(it.chip, caf::infinite, FinalizeChip{})
+        .then([](const Result<bool>&) {}, [](const caf::error&) {});
   } else if (it.kind == ExecutorKind::worker) {
-    request(it.worker, caf::infinite, StopWorker{}).then([then](bool) { then(); }, gone);
+    request(it.worker, caf::infinite, StopWorker{})
+        .then([then](bool) { then(); }, [then](const caf::error&) { then(); });
   } else {
     send_exit(it.handle, caf::exit_reason::user_shutdown);
     then();
@@ -177,6 +177,7 @@ void WorkerActor::on_exit() {
   replies_.end();
   for (auto& waiting : waiting_) {
     if (waiting.open.outcome) waiting.open.outcome->set({replies_.otherwise(), {}, 0, 0, 0});
+    if (waiting.run) send_exit(waiting.run, caf::exit_reason::user_shutdown);
   }
   for (auto& [id, active] : runs_) send_exit(active.run, caf::exit_reason::user_shutdown);
   for (auto& [id, active] : domains_) send_exit(active.handle, caf::exit_reason::user_shutdown);

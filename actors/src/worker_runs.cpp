@@ -13,7 +13,7 @@ std::string title(RunId id, const std::string& name) {
 std::string how_it_ended(const std::optional<RunReport>& report) {
   if (!report) return " was ended from outside";
   if (report->error) return " has failed: " + report->error->message();
-  return " has ended, tasks: " + std::to_string(report->tasks);
+  return " has ended, tasks: " + std::to_string(report->tasks + report->inside);
 }
 
 }  // namespace
@@ -28,7 +28,12 @@ caf::typed_response_promise<Result<RunOpened>> WorkerActor::open(OpenRun& reques
   }
   Waiting waiting;
   waiting.open = std::move(request);
-  waiting.promise = promise;
+  if (waiting.open.driver) {
+    waiting.promise = promise;
+  } else {
+    make_run(waiting);
+    promise.deliver(Result<RunOpened>(RunOpened{waiting.id, waiting.run}));
+  }
   waiting_.push_back(std::move(waiting));
   admit();
   return promise;
@@ -72,11 +77,19 @@ void WorkerActor::admit() {
   }
 }
 
-void WorkerActor::start(Waiting waiting) {
-  auto& request = waiting.open;
-  const auto id = services_->next_run();
+/// A program that will not begin.
+void WorkerActor::drop(Waiting& waiting, const Error& error, Outcome outcome) {
+  if (waiting.open.outcome) waiting.open.outcome->set({error, {}, 0, 0, 0});
+  if (waiting.run) send_exit(waiting.run, caf::exit_reason::user_shutdown);
+  if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(error));
+  if (waiting.request) answer_above(*waiting.request, error, outcome);
+}
+
+void WorkerActor::make_run(Waiting& waiting) {
+  const auto& request = waiting.open;
+  waiting.id = services_->next_run();
   RunConfig config;
-  config.id = id;
+  config.id = waiting.id;
   config.name = request.name;
   config.node = config_->name;
   config.node_number = shared_->number;
@@ -95,8 +108,15 @@ void WorkerActor::start(Waiting waiting) {
       continue;
     config.only_chip = ++chips == 1 ? static_cast<std::int32_t>(i) : -1;
   }
-  auto run = spawn_run(this, std::move(config), shared_->memory, Worker(this), request.driver,
-                       request.outcome, request.deadline);
+  waiting.run = spawn_run(this, std::move(config), shared_->memory, Worker(this), request.driver,
+                          request.program == nullptr, request.outcome, request.deadline);
+}
+
+void WorkerActor::start(Waiting waiting) {
+  auto& request = waiting.open;
+  if (!waiting.run) make_run(waiting);
+  const auto id = waiting.id;
+  const auto run = waiting.run;
   placement_.open(id, request.priority);
   ActiveRun active{run, {}, request.outcome, request.name, std::move(waiting.request), {}};
   if (request.program && request.program->coroutine) {
@@ -113,7 +133,11 @@ void WorkerActor::start(Waiting waiting) {
 
 void WorkerActor::run_closed(RunId id) {
   const auto known = runs_.find(id);
-  if (known == runs_.end()) return;
+  if (known == runs_.end()) {
+    // It was given up before it began.
+    std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.id == id; });
+    return;
+  }
   auto over = std::move(known->second);
   runs_.erase(known);
   const auto report = over.outcome->get();
@@ -123,6 +147,11 @@ void WorkerActor::run_closed(RunId id) {
     std::vector<std::int32_t> holders;
     (void)placement_.cancel(Cancel{id, 0}, holders);
     for (const auto executor : holders) send(child(executor).handle, Cancel{id, 0});
+    // A coroutine may have begun when its run was over already.
+    if (over.program) {
+      send(over.program, StopProgram{report && report->error ? *report->error
+                                                             : Error(Errc::shut_down, "the run was ended")});
+    }
   }
   placement_.close(id);
   sweep_domains(id, over.met);
@@ -132,22 +161,23 @@ void WorkerActor::run_closed(RunId id) {
     answer_above(*over.request, error,
                  !error      ? Outcome::done
                  : cancelled ? Outcome::cancelled
-                             : Outcome::failed);
+                             : Outcome::failed,
+                 report ? report->tasks + report->inside : 0);
   }
   move();
   admit();
   if (life_ == Life::stopping) stopped();
 }
 
-void WorkerActor::answer_above(const TaskRequest& request, const std::optional<Error>& error,
-                               Outcome outcome) {
+void WorkerActor::answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome,
+                               std::uint64_t inside) {
   if (!above_) return;
-  TaskResult result{request.key, request.ticket, -1, outcome, std::nullopt};
+  TaskResult result{request.key, request.ticket, -1, outcome, std::nullopt, inside};
   if (error) {
     // The level above puts this node's name in front itself.
     result.error = *error;
   }
-  send(above_, Results{index_, 0, {std::move(result)}});
+  send(above_, Results{index_, incarnation_, {std::move(result)}});
 }
 
 /// The level above takes a program back.

@@ -43,10 +43,12 @@ Attendance::Attendance(const actors::Node& node, Interrupts& interrupts, const C
 Ended Attendance::wait_for_end(const actors::Handle& handle, const std::string& title) {
   // Shared, because the waiter stays behind with a run that does not end.
   const auto ended = std::make_shared<Flag>();
-  std::thread waiter([ended, handle] {
-    handle.wait();
-    ended->raise();
-  });
+  std::thread waiter = start_thread(
+      [ended, handle] {
+        handle.wait();
+        ended->raise();
+      },
+      "the command, which waits for the run");
   Ended how = Ended::by_itself;
   for (;;) {
     const bool asked = how != Ended::by_itself;

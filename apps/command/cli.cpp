@@ -73,6 +73,7 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
       ->capture_default_str();
   number(sub, "--chips", run.chips, "Chips per node (default: what the program asks for)", 1, 1024);
   number(sub, "--nodes", run.nodes, "Nodes of a pod, all in this process (default: a single node)", 1, 1024);
+  sub->add_flag("--checked", run.checked, "Chips look for kernels that write where they must not; slower");
   number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
       ->capture_default_str();
   number(sub, "--timeout", run.timeout_seconds, "Seconds after which a run is cancelled (default: never)", 1,

@@ -10,6 +10,8 @@
 #include <system_error>
 
 #include "command/cli.hpp"
+#include "troupe/actors/errc.hpp"
+#include "troupe/comm/threads_hint.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -61,12 +63,20 @@ void Flag::raise() noexcept {
   (void)!::write(descriptor_, &one, sizeof one);  // full: it is raised already
 }
 
+std::thread start_thread(std::function<void()> work, const std::string& what) try {
+  return std::thread(std::move(work));
+} catch (const std::system_error&) {
+  throw Error(actors::Errc::out_of_threads, "no thread for " + what, comm::threads_hint());
+}
+
 EndAtOnce::EndAtOnce(const Interrupts& interrupts, std::string say)
-    : listener_([this, &interrupts, text = std::move(say) + "\n"] {
-        if (wait_for(done_, &interrupts, -1) != Woken::interrupt) return;
-        (void)!::write(STDERR_FILENO, text.data(), text.size());
-        std::_Exit(exit_interrupted);
-      }) {}
+    : listener_(start_thread(
+          [this, &interrupts, text = std::move(say) + "\n"] {
+            if (wait_for(done_, &interrupts, -1) != Woken::interrupt) return;
+            (void)!::write(STDERR_FILENO, text.data(), text.size());
+            std::_Exit(exit_interrupted);
+          },
+          "the command, which listens for Ctrl-C")) {}
 
 EndAtOnce::~EndAtOnce() {
   done_.raise();

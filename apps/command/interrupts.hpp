@@ -1,6 +1,7 @@
 #pragma once
 
 #include <csignal>
+#include <functional>
 #include <optional>
 #include <string>
 #include <thread>
@@ -46,6 +47,9 @@ class Flag {
  private:
   int descriptor_;
 };
+
+/// A thread of the command's own; throws `out_of_threads`, naming `what` it was for.
+std::thread start_thread(std::function<void()> work, const std::string& what);
 
 enum class Woken { flag, interrupt, tick };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <memory>
 
 #include "command/attendance.hpp"
@@ -47,10 +48,11 @@ actors::BoundProgram bound(const ProgramChoice& choice) {
 struct Machine {
   std::string platform;
   int nodes = 0, chips = 1;
+  bool checked = false;
 };
 
 Result<Machine> machine_for(const RunCommand& command, const ProgramChoice& choice) {
-  Machine machine{command.platform, command.nodes, command.chips};
+  Machine machine{command.platform, command.nodes, command.chips, command.checked};
   const Example* example = choice.example;
   if (machine.nodes == 0 && example != nullptr) machine.nodes = example->nodes;
   if (machine.chips == 0) machine.chips = example != nullptr ? example->chips : 1;
@@ -69,6 +71,7 @@ actors::Node bring_up(const actors::System& system, const Machine& machine) {
   actors::NodeConfig node;
   node.platform = machine.platform;
   node.chips = machine.chips;
+  if (machine.checked) node.device_options.emplace_back("checked", "1");
   if (machine.nodes == 0) return system.node(node);
   actors::PodConfig pod;
   for (int i = 0; i < machine.nodes; ++i) {
@@ -157,6 +160,7 @@ int execute(const RunCommand& command, Console& console) {
   }
   actors::SystemConfig config;
   config.log_level = console.log_level;
+  config.report_crashes = true;
   if (!command.trace.empty() || !command.graph.empty() || !command.swimlane.empty() ||
       !command.tensor_dump.empty()) {
     config.trace =
@@ -169,6 +173,14 @@ int execute(const RunCommand& command, Console& console) {
     if (!dump) return refuse(dump.error(), exit_cannot_start);
     config.dump = *std::move(dump);
   }
+
+  config.at_crash = [command, trace = config.trace] {
+    if (!trace) return;
+    const auto written = write_outputs(command, *trace);
+    (void)std::fputs(written ? "  what was recorded up to there has been written\n"
+                             : ("troupe: " + render(written.error()) + "\n").c_str(),
+                     stderr);
+  };
 
   int answer = exit_ok;
   const std::string title(choice->callable.name());
@@ -204,7 +216,8 @@ int execute(const RunCommand& command, Console& console) {
         answer = refuse(*report.error, refused ? exit_usage : exit_failed);
         tell_who_waited(report, command.graph.empty(), progress);
       } else if (command.runs == 1) {
-        progress.say(title + ": " + plural(report.tasks, "task") + " in " + render_time(took));
+        progress.say(title + ": " + plural(report.tasks + report.inside, "task") + " in " +
+                     render_time(took));
       }
     }
     if (answer == exit_ok && command.runs > 1) {

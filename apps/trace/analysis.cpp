@@ -94,34 +94,46 @@ std::unordered_set<TaskId> containers(const Trace& trace) {
   return programs;
 }
 
+/// Tasks are what programs submitted, one each however many members, attempts and kernels it had. A run of a
+/// program is none: only where a level above submitted it, it was a task there.
+void count_tasks(const Trace& trace, Analysis& analysis) {
+  std::unordered_set<TaskId> runs;
+  // What a task tells of itself decides, not its kernels; of that the last attempt, and in it the worst part.
+  std::unordered_map<TaskId, std::tuple<bool, std::uint8_t, actors::TaskOutcome>> outcomes;
+  for (const auto& span : trace.spans) {
+    if (span.task == 0 || !is_work(span)) continue;
+    if (span.kind == actors::SpanKind::program && span.submitted == unknown_time) {
+      runs.insert(span.task);
+      continue;
+    }
+    const TaskId task = actors::host_task_of(span.task);
+    const std::tuple now{span.task == task, span.attempt, span.outcome};
+    auto& latest = outcomes.try_emplace(task, now).first->second;
+    latest = std::max(latest, now);
+  }
+  for (const auto& [task, latest] : outcomes) {
+    if (runs.contains(task)) continue;
+    ++analysis.tasks;
+    const auto outcome = std::get<actors::TaskOutcome>(latest);
+    analysis.failed += outcome == actors::TaskOutcome::failed;
+    analysis.poisoned += outcome == actors::TaskOutcome::poisoned;
+    analysis.cancelled += outcome == actors::TaskOutcome::cancelled;
+  }
+}
+
 void measure_tasks(const Trace& trace, Analysis& analysis) {
   const auto programs = containers(trace);
   std::map<std::pair<std::string, actors::SpanKind>, CallableTimes> callables;
-  // The last attempt of a task decides; among the parts of one attempt the worst does.
-  std::unordered_map<TaskId, std::pair<std::uint8_t, actors::TaskOutcome>> outcomes;
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < trace.spans.size(); ++i) {
     const auto& span = trace.spans[i];
-    if (!is_work(span)) continue;
-    if (span.task != 0) {
-      const std::pair now{span.attempt, span.outcome};
-      auto& latest = outcomes.try_emplace(span.task, now).first->second;
-      latest = std::max(latest, now);
-    }
-    if (!span.ran() || programs.contains(span.task)) continue;
+    if (!is_work(span) || !span.ran() || programs.contains(span.task)) continue;
     order.push_back(i);
     CallableTimes& times = callables[{trace.text(span.callable != 0 ? span.callable : span.name), span.kind}];
     times.least = times.count == 0 ? span.duration() : std::min(times.least, span.duration());
     times.most = std::max(times.most, span.duration());
     times.total += span.duration();
     ++times.count;
-  }
-  analysis.tasks = outcomes.size();
-  for (const auto& [task, latest] : outcomes) {
-    const actors::TaskOutcome outcome = latest.second;
-    analysis.failed += outcome == actors::TaskOutcome::failed;
-    analysis.poisoned += outcome == actors::TaskOutcome::poisoned;
-    analysis.cancelled += outcome == actors::TaskOutcome::cancelled;
   }
   for (auto& [key, times] : callables) {
     std::tie(times.name, times.kind) = key;
@@ -140,7 +152,7 @@ void measure_waits(const Trace& trace, Analysis& analysis) {
     if (time <= 0) return;
     WaitTimes& sum = waits[reason];
     sum.reason = reason;
-    ++sum.tasks;
+    ++sum.spans;
     sum.total += time;
     if (time > sum.most) {
       sum.most = time;
@@ -297,6 +309,7 @@ Analysis analyze(const Trace& trace) {
   Analysis analysis;
   measure_length(trace, analysis);
   measure_lanes(trace, analysis);
+  count_tasks(trace, analysis);
   measure_tasks(trace, analysis);
   measure_waits(trace, analysis);
   find_critical_path(trace, analysis);

@@ -26,10 +26,10 @@ struct CallableTimes {
   std::int64_t total = 0, least = 0, most = 0;
 };
 
-/// Where time was lost: summed over all tasks that waited for this reason.
+/// Where time was lost: summed over all tasks and kernels that waited for this reason.
 struct WaitTimes {
   actors::WaitReason reason{};
-  std::size_t tasks = 0;
+  std::size_t spans = 0;
   std::int64_t total = 0, most = 0;
   actors::TaskId worst = 0;
 };
@@ -37,7 +37,7 @@ struct WaitTimes {
 /// What a trace says about a run. Indexes are into `Trace::spans`.
 struct Analysis {
   std::int64_t length = 0;  ///< from the first event to the last
-  std::size_t tasks = 0;
+  std::size_t tasks = 0;  ///< that programs submitted, of all levels; a kernel or a run of a program is none
   std::size_t failed = 0, poisoned = 0, cancelled = 0;
   /// In natural order, those where something ran. A chip's is that of its cores that ran something; its tasks
   /// as the node sees them do not count, unless no core told anything.

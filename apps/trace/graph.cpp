@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "errc.hpp"
+#include "trace/analysis.hpp"
 #include "trace/files.hpp"
 
 namespace troupe::apps {
@@ -109,6 +110,12 @@ std::string joined(const Trace& trace, const TraceSpan& span, const std::string&
   return out;
 }
 
+/// A node may also stand for a kernel; here is how many tasks there were.
+std::string caption(const Trace& trace) {
+  const auto tasks = analyze(trace).tasks;
+  return std::to_string(tasks) + (tasks == 1 ? " task" : " tasks");
+}
+
 const std::map<char, std::string> dot_escapes = {{'"', "\\\""}, {'\\', "\\\\"}};
 const std::map<char, std::string> mermaid_escapes = {
     {'"', "#quot;"}, {'#', "#35;"}, {'<', "#lt;"}, {'>', "#gt;"}, {'&', "#amp;"}};
@@ -127,7 +134,8 @@ void dot_node(const Trace& trace, const Graph& graph, TaskId task, const std::st
 
 void write_dot(const Trace& trace, std::ostream& out) {
   const Graph graph(trace);
-  out << "digraph run {\n  node [shape=box, style=\"rounded,filled\", fillcolor=white];\n";
+  out << "digraph run {\n  label=\"" << caption(trace)
+      << "\";\n  node [shape=box, style=\"rounded,filled\", fillcolor=white];\n";
   const auto top = graph.children.find(0);
   for (const TaskId task : top == graph.children.end() ? std::vector<TaskId>{} : top->second) {
     dot_node(trace, graph, task, "  ", out);
@@ -153,7 +161,7 @@ void write_dot(const Trace& trace, std::ostream& out) {
 
 void write_mermaid(const Trace& trace, std::ostream& out) {
   const Graph graph(trace);
-  out << "flowchart TD\n";
+  out << "---\ntitle: " << caption(trace) << "\n---\nflowchart TD\n";
   const auto node = [&](TaskId task, const char* indent) {
     const TraceSpan& span = *graph.tasks.at(task);
     out << indent << identifier(task) << "[\"" << joined(trace, span, "<br>", mermaid_escapes) << "\"]";

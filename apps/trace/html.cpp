@@ -61,7 +61,8 @@ void write_data(const Trace& trace, std::ostream& out) {
   list(out, trace.metadata, [](const auto& pair) {
     return nlohmann::json::array({pair.first, pair.second});
   });
-  out << ",\"dropped\":" << trace.dropped << ",\"spans\":";
+  const Analysis analysis = analyze(trace);
+  out << ",\"dropped\":" << trace.dropped << ",\"tasks\":" << analysis.tasks << ",\"spans\":";
   list(out, trace.spans, [&](const actors::TraceSpan& span) {
     return nlohmann::json::array({place[span.lane], time(span.start), time(span.end), span.name,
                                   name_of(span.kind), name_of(span.outcome), task(span.task),
@@ -69,7 +70,6 @@ void write_data(const Trace& trace, std::ostream& out) {
                                   time(span.ready), time(span.dispatched), time(span.finished),
                                   span.window_wait, span.callable, span.tags, span.error, span.part});
   });
-  const Analysis analysis = analyze(trace);
   out << ",\"critical\":" << embedded(analysis.cyclic ? std::vector<std::size_t>() : analysis.critical)
       << ",\"edges\":";
   list(out, trace.edges, [&](const actors::TraceEdge& edge) {

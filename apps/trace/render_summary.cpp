@@ -84,8 +84,7 @@ std::string plural(std::size_t count, const std::string& one) {
 }
 
 void headline(const Trace& trace, const Analysis& analysis, std::string& out) {
-  out +=
-      plural(analysis.tasks, "task") + ", kernels and programs included, in " + render_time(analysis.length);
+  out += plural(analysis.tasks, "task") + " in " + render_time(analysis.length);
   for (const auto& [count, what] : {std::pair{analysis.failed, " failed"},
                                     {analysis.poisoned, " poisoned"},
                                     {analysis.cancelled, " cancelled"}}) {
@@ -106,7 +105,7 @@ void critical_path(const Trace& trace, const Analysis& analysis, std::string& ou
   if (analysis.critical.empty()) return;
   const double share = static_cast<double>(analysis.critical_length) /
                        static_cast<double>(std::max<std::int64_t>(1, analysis.length));
-  out += "\ncritical path: " + plural(analysis.critical.size(), "task") + ", " +
+  out += "\ncritical path: " + plural(analysis.critical.size(), "step") + ", " +
          render_time(analysis.critical_length) + " of work, " + percent(share) + " of the run\n";
   Table table({"task", "where", "took", "waited before"});
   for (const std::size_t i : analysis.critical) {
@@ -181,9 +180,9 @@ std::string render_summary(const Trace& trace, const Analysis& analysis) {
   critical_path(trace, analysis, out);
 
   out += "\ntime lost waiting for\n";
-  Table waits({"reason", "tasks", "total", "most", "worst task"});
+  Table waits({"reason", "spans", "total", "most", "worst task"});
   for (const auto& row : analysis.waits) {
-    waits.row({explain(row.reason), std::to_string(row.tasks), render_time(row.total), render_time(row.most),
+    waits.row({explain(row.reason), std::to_string(row.spans), render_time(row.total), render_time(row.most),
                actors::task_label(row.worst)});
   }
   if (analysis.waits.empty()) {

@@ -51,8 +51,9 @@ void perform(KernelArgs& args, Call call, const Array& workspace, std::initializ
   const int status = collective::run(team, call, window);
   if (status == collective::ok) return;
   const bool by_wait = args.status() != runtime::WaitStatus::ready;
-  const bool lost = args.status() == runtime::WaitStatus::peer_lost;
-  team.leave(reason(!by_wait ? Errc::mismatch : lost ? Errc::peer_lost : Errc::aborted));
+  // Who is lost is the domain's to say, to every rank: a peer that heard of it later would name this one.
+  if (by_wait && args.status() == runtime::WaitStatus::peer_lost) return;
+  team.leave(reason(by_wait ? Errc::aborted : Errc::mismatch));
   if (!by_wait) fail(team, status);
 }
 

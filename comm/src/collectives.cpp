@@ -48,16 +48,16 @@ class DomainSignals {
   int wait_at_least(std::uint64_t offset, std::uint64_t value) noexcept {
     const auto& mine = word(domain_.spec.rank, offset);
     // Most waits end before the deadline is asked for.
-    waited_ = wait_for(
+    const Waited waited = wait_for(
         domain_.own().inbox, domain_.patience, *domain_.environment, [this] { return deadline(); },
         [&] { return mine.load(std::memory_order_seq_cst) >= value; }, [this] { return domain_.ended(); });
-    if (waited_ == Waited::ready) return collective::ok;
+    if (waited == Waited::ready) return collective::ok;
     waited_at_ = offset;
     return 1;
   }
-  /// Of the wait that failed.
-  bool ended() const noexcept { return waited_ == Waited::ended; }
+  bool ended() const noexcept { return domain_.ended(); }
   Error why_ended() const { return domain_.why_ended(); }
+  /// Of the wait that failed.
   std::uint64_t waited_at() const noexcept { return waited_at_; }
 
  private:
@@ -68,7 +68,6 @@ class DomainSignals {
   const DomainAccess::Impl& domain_;
   std::chrono::milliseconds timeout_;
   std::optional<Deadline> until_;  ///< of the call, once it was asked for
-  Waited waited_ = Waited::ready;
   std::uint64_t waited_at_ = 0;
 };
 
@@ -216,24 +215,36 @@ Error Collectives::Impl::failure(const Call& call, int status) {
     return Error(Errc::wrong_state, what + ": an earlier collective on this workspace failed half-way",
                  "call reset() on every rank");
   }
+  // When the domain has ended a peer that gave up has done so because of that, and everybody knows already.
+  if (status != collective::disagreement && signals.ended()) return signals.why_ended();
+  std::uint32_t late = collective::Team<DomainSignals>::nobody;
   Error error(Errc::mismatch, what + ": rank " + peer + " makes another call, or with other arguments",
               "every rank makes the same collective calls in the same order, with the same sizes, types, "
               "offsets and algorithm");
   if (status == collective::gave_up) {
     const auto reason = static_cast<Errc>(team.peer_reason());
-    error = Error(reason, what + ": rank " + peer + " gave up (" + std::string(error_name(reason)) + ")",
-                  "its own error says why");
-  } else if (status != collective::disagreement && signals.ended()) {
-    error = signals.why_ended();
+    late = team.peer_blamed();
+    if (late == team.nobody) {
+      error = Error(reason, what + ": rank " + peer + " gave up (" + std::string(error_name(reason)) + ")",
+                    "its own error says why");
+    } else {
+      const std::string whom = late == team.rank() ? "this rank" : "rank " + std::to_string(late);
+      error =
+          Error(reason, what + ": " + whom + " did not come in time, after which rank " + peer + " gave up",
+                "is it in another call, or in none?");
+    }
   } else if (status != collective::disagreement) {
-    const std::uint64_t line = (signals.waited_at() - team.line_offset(0)) / collective::line_bytes;
-    error = Error(Errc::deadline,
-                  what + ": rank " + std::to_string(line) + " did not come within " +
-                      std::to_string(options.timeout.count()) + " ms",
-                  "is it in another call, or in none?");
+    const auto line =
+        static_cast<std::uint32_t>((signals.waited_at() - team.line_offset(0)) / collective::line_bytes);
+    late = team.late(line);
+    std::string text = what + ": rank " + std::to_string(late) + " did not come within " +
+                       std::to_string(options.timeout.count()) + " ms";
+    if (late != line) text += ", rank " + std::to_string(line) + " waits for it, too";
+    error = Error(Errc::deadline, std::move(text), "is it in another call, or in none?");
   }
-  // When the domain has ended everybody knows already; otherwise the others must not wait for this rank.
-  team.leave(static_cast<std::uint32_t>(error.code().value));
+  if (late < team.ranks() && late != team.rank()) DomainAccess::blame(member, rank_bit(late));
+  // The others must not wait for this rank.
+  team.leave(static_cast<std::uint32_t>(error.code().value), late);
   return error;
 }
 

@@ -140,7 +140,8 @@ void Communicator::abort() noexcept {
 Result<void> Communicator::destroy() {
   Impl& impl = *impl_;
   if (std::exchange(impl.destroyed, true) || !impl.ready) return {};
-  auto departed = impl.domain().wait_departed(impl.deadline());
+  const bool again = impl.domain().waited_in_vain() != 0;
+  auto departed = impl.domain().wait_departed(again ? impl.environment.now() : impl.deadline());
   impl.drop_session();
   if (!departed) return impl.inside(departed.error());
   return {};

@@ -22,9 +22,20 @@ void DomainMember::Impl::wake_everybody() const noexcept {
 Error DomainMember::Impl::why_ended() const {
   const std::uint64_t word = committed() ? meeting->revocation.load() : early_end.load();
   const auto kind = static_cast<EndKind>(word & 0xffU);
-  const std::string rank = "rank " + std::to_string(word >> 8U & (max_ranks - 1));
-  if (kind == EndKind::aborted) return Error(Errc::aborted, rank + " aborted the domain");
-  std::string text = rank + (kind == EndKind::left ? " left the domain" : " died");
+  const auto who = static_cast<std::uint32_t>(word >> 8U & (max_ranks - 1));
+  std::string text = "rank " + std::to_string(who);
+  text += kind == EndKind::aborted ? " aborted the domain"
+          : kind == EndKind::left  ? " left the domain"
+                                   : " died";
+  // Whoever went because it had waited in vain is not the cause; nor are those that came too late for it.
+  RankSet waited_for = 0;
+  if (committed() && who < spec.ranks) {
+    waited_for = headers[who]->blamed.load() & all_ranks(spec.ranks) & ~rank_bit(who);
+    if (const BarrierTicket at = headers[who]->blamed_at.load(); at != 0) waited_for = late(at, waited_for);
+  }
+  if (waited_for != 0)
+    text = "rank " + render_ranks(waited_for) + " did not come in time, after which " + text;
+  if (kind == EndKind::aborted) return Error(Errc::aborted, std::move(text));
   const RankSet lost = committed() ? meeting->lost.load() & all_ranks(spec.ranks) : 0;
   if ((lost & (lost - 1)) != 0) text += " (gone by now: " + render_ranks(lost) + ")";
   return Error(Errc::peer_lost, std::move(text),
@@ -46,6 +57,27 @@ RankSet DomainMember::Impl::absent(BarrierTicket ticket) const noexcept {
   for (std::uint32_t rank = 0; rank < spec.ranks; ++rank)
     if (headers[rank]->arrived.load(std::memory_order_acquire) < ticket) ranks |= rank_bit(rank);
   return ranks;
+}
+
+RankSet DomainMember::Impl::late(BarrierTicket ticket, RankSet ranks) const noexcept {
+  RankSet been = 0;
+  for (std::uint32_t rank = 0; rank < spec.ranks; ++rank) {
+    if (headers[rank]->gave_up.load(std::memory_order_acquire) >= ticket ||
+        headers[rank]->arrived.load(std::memory_order_acquire) >= ticket)
+      been |= rank_bit(rank);
+  }
+  return ranks & ~been;
+}
+
+void DomainMember::Impl::blame(RankSet ranks, BarrierTicket at) noexcept {
+  if (ranks == blamed && ranks == 0) return;
+  blamed = ranks;
+  own().blamed_at.store(at, std::memory_order_seq_cst);
+  own().blamed.store(ranks, std::memory_order_seq_cst);
+}
+
+RankSet DomainMember::waited_in_vain() const noexcept {
+  return state() == State::committed ? impl_->blamed : 0;
 }
 
 void DomainMember::abort() noexcept {
@@ -108,6 +140,7 @@ Result<bool> DomainMember::withdraw(BarrierTicket ticket) {
   do {
     if (arrivals >= ticket * impl.spec.ranks) return false;
   } while (!impl.meeting->arrivals.compare_exchange_weak(arrivals, arrivals - 1, std::memory_order_seq_cst));
+  impl.own().gave_up.store(ticket, std::memory_order_release);
   impl.own().arrived.store(ticket - 1, std::memory_order_release);
   impl.barriers = ticket - 1;
   return true;
@@ -128,6 +161,7 @@ Result<void> DomainMember::barrier(Deadline until) {
       [&] { return impl.ended(); });
   if (waited == Waited::ready) {
     impl.passed = *ticket;
+    impl.blame(0);
     return {};
   }
   if (waited == Waited::ended) return impl.why_ended();
@@ -135,8 +169,14 @@ Result<void> DomainMember::barrier(Deadline until) {
   auto withdrawn = withdraw(*ticket);
   if (!withdrawn) return withdrawn.error();
   if (!*withdrawn) return {};  // everybody came while we were giving up
+  // When all that are absent have been here and gave up, it is they who did not wait.
+  const RankSet never_came = impl.late(*ticket, absent);
+  const RankSet late = never_came != 0 ? never_came : absent;
+  impl.blame(late, *ticket);
+  std::string text = "rank " + render_ranks(late) + " did not come to the barrier in time";
+  if (absent != late) text += ", and rank " + render_ranks(absent & ~late) + " gave up waiting";
   return Error(
-      Errc::deadline, "rank " + render_ranks(absent) + " did not come to the barrier in time",
+      Errc::deadline, std::move(text),
       "the arrival was withdrawn and the domain stays usable; raise TROUPE_COMM_TIMEOUT for slow peers");
 }
 
@@ -163,6 +203,7 @@ Result<void> DomainMember::wait_departed(Deadline until) {
   RankSet absent = 0;
   for (std::uint32_t rank = 0; rank < impl.spec.ranks; ++rank)
     if (impl.headers[rank]->departed.load() == 0) absent |= rank_bit(rank);
+  impl.blame(absent);
   return Error(Errc::deadline, "rank " + render_ranks(absent) + " did not come to tear the domain down");
 }
 

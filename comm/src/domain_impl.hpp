@@ -40,6 +40,7 @@ struct DomainMember::Impl {
   WindowHeader* meeting = nullptr;  ///< rank 0's
   std::uint64_t barriers = 0;       ///< entered by this member
   std::uint64_t passed = 0;         ///< of these, known to be complete
+  RankSet blamed = 0;               ///< as in the own header
 
   /// Why it ended before commit; afterwards the shared word counts.
   std::atomic<std::uint64_t> early_end = 0;
@@ -55,12 +56,17 @@ struct DomainMember::Impl {
   Error not_committed(const char* what) const;
   bool all_departed() const noexcept;
   RankSet absent(BarrierTicket ticket) const noexcept;
+  /// Those of `ranks` that have not been at the barrier, not even to give up and go again.
+  RankSet late(BarrierTicket ticket, RankSet ranks) const noexcept;
+  /// A deadline passed: this rank has waited for `ranks` in vain. 0: they have come after all.
+  void blame(RankSet ranks, BarrierTicket at = 0) noexcept;
 };
 
 /// For the sources of this floor that are as hot as OneSided and have checked their bounds once.
 struct DomainAccess {
   using Impl = DomainMember::Impl;
   static const Impl& of(const DomainMember& member) noexcept { return *member.impl_; }
+  static void blame(DomainMember& member, RankSet ranks) noexcept { member.impl_->blame(ranks); }
 };
 
 }  // namespace troupe::comm

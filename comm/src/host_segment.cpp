@@ -51,6 +51,20 @@ std::optional<Footer> footer_of(int fd, const struct stat& status) {
   return footer;
 }
 
+/// "a FIFO": what stands under a name instead of a file.
+std::string kind_of(mode_t mode) {
+  if (S_ISFIFO(mode)) return "a FIFO";
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISLNK(mode)) return "a symbolic link";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+Error no_segment(const std::string& name, mode_t mode) {
+  return Error(Errc::bad_argument, "'" + name + "' is " + kind_of(mode) + ", not shared memory",
+               "choose another name");
+}
+
 bool same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
@@ -113,7 +127,10 @@ void HostSegment::close() noexcept {
 Result<void> HostSegment::map() {
   if (bytes_ == 0) return {};
   void* mapping = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_.get(), 0);
-  if (mapping == MAP_FAILED) return system_error("mapping shared memory '" + name_ + "'", errno);
+  if (mapping == MAP_FAILED) {
+    return system_error("mapping shared memory '" + name_ + "'", errno,
+                        "is address space limited? (ulimit -v)");
+  }
   mapping_ = mapping;
   return {};
 }
@@ -200,6 +217,11 @@ Result<HostSegment> HostSegment::attach(std::string_view name, std::uint64_t byt
       return Error(Errc::not_found, "there is no shared memory '" + *full + "'",
                    "whoever fills or reads it creates it before the chip comes up");
     }
+    const int problem = errno;
+    struct stat named {};
+    if (::lstat(path_of(*full).c_str(), &named) == 0 && !S_ISREG(named.st_mode))
+      return no_segment(*full, named.st_mode);
+    errno = problem;
     if (errno == EACCES) {
       return Error(Errc::foreign_peer, "shared memory '" + *full + "' belongs to another user");
     }
@@ -209,7 +231,8 @@ Result<HostSegment> HostSegment::attach(std::string_view name, std::uint64_t byt
   if (::fstat(segment.descriptor_.get(), &status) != 0) {
     return system_error("opening shared memory '" + *full + "'", errno);
   }
-  if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid()) {
+  if (!S_ISREG(status.st_mode)) return no_segment(*full, status.st_mode);
+  if (status.st_uid != ::geteuid()) {
     return Error(Errc::foreign_peer, "shared memory '" + *full + "' belongs to another user");
   }
   const auto footer = footer_of(segment.descriptor_.get(), status);
@@ -243,6 +266,12 @@ Result<void> HostSegment::write(std::uint64_t offset, std::span<const std::byte>
   if (offset > bytes_ || from.size() > bytes_ - offset) {
     return Error(Errc::out_of_bounds, "writing past the end of shared memory '" + name_ + "'");
   }
+  // A write would make the file long again, with zeros where its bytes were.
+  struct stat status {};
+  if (::fstat(descriptor_.get(), &status) != 0)
+    return system_error("writing shared memory '" + name_ + "'", errno);
+  if (static_cast<std::uint64_t>(status.st_size) < offset + from.size())
+    return Error(Errc::out_of_bounds, "shared memory '" + name_ + "' has shrunk");
   while (!from.empty()) {
     const ssize_t n = ::pwrite(descriptor_.get(), from.data(), from.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;

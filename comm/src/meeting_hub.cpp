@@ -25,7 +25,6 @@ Message MeetingHub::message(Kind kind) const {
   result.bytes = terms_.bytes;
   result.domain = domain_;
   result.generation = generation_;
-  result.joined = seated(Progress::seated);
   return result;
 }
 
@@ -84,9 +83,6 @@ void MeetingHub::hello(Connection connection, Link& link, const Message& message
     seat.progress = Progress::seated;
     seat.connection = connection;
     seat.link = &link;
-    const Message progress = this->message(Kind::progress);
-    for (Seat& other : seats_)
-      if (other.link != nullptr && other.connection != connection) other.link->send(progress);
     link.send(this->message(Kind::welcome));
   }
   expected_ = std::min(expected_, message.ranks);
@@ -149,10 +145,31 @@ void MeetingHub::hand_round() {
 
 void MeetingHub::leave(std::uint32_t rank, Errc why) {
   if (why != Errc::deadline) return fail(Errc::aborted, rank, name(rank) + " aborted the communicator");
-  if (!gathering()) return fail(Errc::deadline, rank, name(rank) + " stopped waiting");
+  const std::string text = late(rank);
+  if (!gathering()) return fail(Errc::deadline, rank, text + "; " + name(rank) + " gave up waiting");
   // It may come again; until then it is missing like one that never came.
+  refuse(*seats_[rank].link, trouble_ ? *trouble_ : Error(Errc::deadline, text));
   seats_[rank] = Seat();
-  tell_all(message(Kind::progress));
+}
+
+/// For whom all have waited when the patience of `impatient` has ended: those that have not come, or of those
+/// that are here the ones whose turn it is. Never that rank itself, and nobody who waits for others in turn.
+std::string MeetingHub::late(std::uint32_t impatient) const {
+  // Whoever gives up is here, whether or not its own messages have come round to it yet.
+  const RankSet others = all_ranks(terms_.ranks) & ~rank_bit(impatient);
+  if (gathering()) {
+    const RankSet missing = others & ~seated(Progress::seated);
+    if (missing != 0) return "rank " + render_ranks(missing) + " did not join in time";
+  }
+  RankSet holding_up = 0;
+  for (std::uint32_t rank = 0; rank < terms_.ranks; ++rank) {
+    const Progress progress = seats_[rank].progress;
+    if (stage_ == Stage::handing_round ? progress == Progress::handed : progress < Progress::offered)
+      holding_up |= rank_bit(rank);
+  }
+  holding_up &= others;
+  if (holding_up == 0) return "the ranks did not agree on their windows in time";
+  return "rank " + render_ranks(holding_up) + " did not share its window in time";
 }
 
 void MeetingHub::rejected(Connection connection, Link& link, const Error& error) {
@@ -178,14 +195,7 @@ void MeetingHub::give_up(Errc why) {
   if (ended()) return;
   if (why == Errc::aborted) return fail(why, terms_.rank, name(terms_.rank) + " aborted the communicator");
   if (trouble_) return fail(static_cast<Errc>(trouble_->code().value), terms_.rank, trouble_->message());
-  // Whoever gives up is here, whether or not its own messages have come round to it yet.
-  const RankSet missing = all_ranks(terms_.ranks) & ~(seated(Progress::seated) | rank_bit(terms_.rank));
-  if (missing != 0)
-    return fail(Errc::deadline, terms_.rank, "rank " + render_ranks(missing) + " did not join in time");
-  const Progress wanted = stage_ == Stage::collecting ? Progress::offered : Progress::imported;
-  fail(Errc::deadline, terms_.rank,
-       "rank " + render_ranks(all_ranks(terms_.ranks) & ~seated(wanted)) +
-           " did not share its window in time");
+  fail(Errc::deadline, terms_.rank, late(terms_.rank));
 }
 
 void MeetingHub::fail(Errc code, std::uint32_t rank, const std::string& text) {

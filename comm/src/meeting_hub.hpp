@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "meeting_member.hpp"
 #include "meeting_message.hpp"
@@ -57,6 +58,7 @@ class MeetingHub {
   void hello(Connection connection, Link& link, const Message& message);
   void offer(std::uint32_t rank, const Message& message, Descriptors descriptors);
   void leave(std::uint32_t rank, Errc why);
+  std::string late(std::uint32_t impatient) const;
   void trouble(const Error& error);
   void advance();
   void hand_round();

@@ -24,10 +24,6 @@ void MeetingMember::received(const Message& message, Descriptors descriptors) {
   if (ended()) return;
   if (message.kind == Kind::failed) return fail(to_error(message));
   if (message.kind == Kind::welcome && phase_ == Phase::joining) return make_offer(message);
-  if (message.kind == Kind::progress && phase_ >= Phase::welcome) {
-    joined_ = message.joined;
-    return;
-  }
   if (message.kind == Kind::roster && phase_ == Phase::offered)
     return import_all(message, std::move(descriptors));
   if (message.kind == Kind::committed && phase_ == Phase::imported) return commit();
@@ -39,7 +35,6 @@ void MeetingMember::received(const Message& message, Descriptors descriptors) {
 void MeetingMember::make_offer(const Message& welcome) {
   phase_ = Phase::welcome;
   hub_rank_ = welcome.rank;
-  joined_ = welcome.joined;
   auto member = DomainMember::create({.domain = welcome.domain,
                                       .generation = welcome.generation,
                                       .rank = terms_.rank,
@@ -90,10 +85,15 @@ void MeetingMember::give_up(Errc why) {
   leave.code = static_cast<std::int32_t>(why);
   hub_.send(leave);
   if (why == Errc::aborted)
-    return fail(Error(Errc::aborted, "rank " + std::to_string(terms_.rank) + " aborted the communicator"));
-  const RankSet missing = all_ranks(terms_.ranks) & ~(joined_ | rank_bit(terms_.rank));
-  fail(Error(Errc::deadline, missing == 0 ? "the ranks did not agree on their windows in time"
-                                          : "rank " + render_ranks(missing) + " did not join in time"));
+    fail(Error(Errc::aborted, "rank " + std::to_string(terms_.rank) + " aborted the communicator"));
+}
+
+void MeetingMember::unanswered() {
+  if (ended()) return;
+  const std::string who = phase_ >= Phase::welcome
+                              ? "rank " + std::to_string(hub_rank_) + ", which came first,"
+                              : std::string("the rank that came first");
+  fail(Error(Errc::deadline, who + " did not answer in time", "is its process stopped?"));
 }
 
 void MeetingMember::fail(Error error) {

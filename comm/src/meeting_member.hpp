@@ -29,8 +29,11 @@ class MeetingMember {
   void received(const Message& message, Descriptors descriptors);
   /// The hub's end of the connection is gone.
   void hub_closed();
-  /// This rank stops waiting: its deadline came, or somebody aborted it.
+  /// This rank stops waiting: its deadline came, or somebody aborted it. Of a deadline the hub says who made
+  /// it pass; its answer is the end.
   void give_up(Errc why);
+  /// That answer does not come either.
+  void unanswered();
 
   Phase phase() const noexcept { return phase_; }
   bool ended() const noexcept { return phase_ == Phase::committed || phase_ == Phase::failed; }
@@ -54,7 +57,6 @@ class MeetingMember {
   Link& hub_;
   Phase phase_ = Phase::idle;
   std::uint32_t hub_rank_ = 0;
-  RankSet joined_ = 0;
   DomainMember domain_;
   std::optional<Error> error_;
 };

@@ -10,16 +10,16 @@ namespace troupe::comm {
 namespace {
 
 constexpr std::uint64_t message_magic = 0x544d'4550'554f'5254;  // "TROUPEMT"
-constexpr std::uint32_t message_version = 1;
+constexpr std::uint32_t message_version = 2;
 
 struct Frame {
   std::uint64_t magic;
   std::uint32_t version, kind, rank, ranks;
-  std::uint64_t bytes, domain_high, domain_low, generation, joined;
+  std::uint64_t bytes, domain_high, domain_low, generation;
   std::int32_t code;
   std::uint32_t payload_bytes;
 };
-static_assert(sizeof(Frame) == 72);
+static_assert(sizeof(Frame) == 64);
 
 Error bad_message(const std::string& why) {
   return Error(Errc::bad_blob, "not a message of a meeting: " + why);
@@ -48,7 +48,6 @@ std::vector<std::byte> encode(const Message& message) {
                     .domain_high = message.domain.high,
                     .domain_low = message.domain.low,
                     .generation = message.generation,
-                    .joined = message.joined,
                     .code = message.code,
                     .payload_bytes = static_cast<std::uint32_t>(payload)};
   std::vector<std::byte> packet(sizeof frame + payload);
@@ -79,7 +78,6 @@ Result<Message> decode_message(std::span<const std::byte> packet) {
                   .bytes = frame.bytes,
                   .domain = {frame.domain_high, frame.domain_low},
                   .generation = frame.generation,
-                  .joined = frame.joined,
                   .code = frame.code,
                   .text = {},
                   .blobs = {}};

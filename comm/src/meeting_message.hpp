@@ -16,15 +16,14 @@ namespace troupe::comm {
 /// What ranks and the hub of a meeting say to each other. One packet each; descriptors travel beside it.
 struct Message {
   enum class Kind : std::uint32_t {
-    hello = 1,    ///< rank → hub: I am `rank` of `ranks` and want `bytes`
-    welcome = 2,  ///< hub → rank: the domain is `domain`, `generation`; the hub is `rank`; `joined` are here
-    progress = 3,   ///< hub → rank: `joined` are here now
-    offer = 4,      ///< rank → hub: my window (one blob, one descriptor)
-    roster = 5,     ///< hub → rank: everybody's windows (blobs and descriptors in the order of ranks)
-    imported = 6,   ///< rank → hub: I see all windows
-    committed = 7,  ///< hub → rank: all do
-    failed = 8,     ///< either way: `code` and `text` say why; `rank` is where it comes from
-    leave = 9,      ///< rank → hub: I stop waiting (`code`: deadline or aborted)
+    hello = 1,      ///< rank → hub: I am `rank` of `ranks` and want `bytes`
+    welcome = 2,    ///< hub → rank: the domain is `domain`, `generation`; the hub is `rank`
+    offer = 3,      ///< rank → hub: my window (one blob, one descriptor)
+    roster = 4,     ///< hub → rank: everybody's windows (blobs and descriptors in the order of ranks)
+    imported = 5,   ///< rank → hub: I see all windows
+    committed = 6,  ///< hub → rank: all do
+    failed = 7,     ///< either way: `code` and `text` say why; `rank` is where it comes from
+    leave = 8,      ///< rank → hub: I stop waiting (`code`: deadline or aborted); answered by `failed`
   };
   Kind kind = Kind::hello;
   std::uint32_t rank = 0;
@@ -32,7 +31,6 @@ struct Message {
   std::uint64_t bytes = 0;
   DomainId domain;
   std::uint64_t generation = 0;
-  RankSet joined = 0;
   std::int32_t code = 0;
   std::string text;
   std::vector<WindowBlob> blobs;
@@ -42,7 +40,7 @@ using Descriptors = std::vector<FileDescriptor>;
 
 /// No message is larger: a roster of 64 ranks, or a text of 1 KiB.
 inline constexpr std::size_t max_message_text = 1024;
-inline constexpr std::size_t max_message_bytes = 80 + max_ranks * window_blob_bytes;
+inline constexpr std::size_t max_message_bytes = 72 + max_ranks * window_blob_bytes;
 
 std::vector<std::byte> encode(const Message& message);
 /// Packets come from other processes: everything is checked. Errors: bad_blob.

@@ -98,8 +98,8 @@ Result<void> OneSided::wait_until(std::uint32_t rank, std::uint64_t offset, Comp
       [&] { return impl_->ended(); });
   if (waited == Waited::ready) return {};
   if (waited == Waited::ended) return impl_->why_ended();
-  return Error(Errc::deadline, "the signal at offset " + std::to_string(offset) + " of rank " +
-                                   std::to_string(rank) + " did not come in time: it is " +
+  return Error(Errc::deadline, "nobody has set the signal at offset " + std::to_string(offset) +
+                                   " in the window of rank " + std::to_string(rank) + " in time: it is " +
                                    std::to_string((*word)->load()) + ", awaited " + std::to_string(value));
 }
 

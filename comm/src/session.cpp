@@ -12,6 +12,7 @@
 #include "connection.hpp"
 #include "meeting_hub.hpp"
 #include "system_error.hpp"
+#include "troupe/comm/threads_hint.hpp"
 
 namespace troupe::comm {
 
@@ -21,6 +22,10 @@ namespace {
 
 // Between taking a name and listening at it a hub is deaf for an instant; how long until we look again.
 constexpr std::chrono::milliseconds deaf_hub_retry{1};
+
+// After a deadline, how long the hub may take to say who is missing: it is asked over a local socket. Only a
+// hub that is stopped takes longer.
+constexpr std::chrono::milliseconds hub_answer{1000};
 
 constexpr MeetingHub::Connection own_connection = 0;
 
@@ -202,6 +207,10 @@ void Session::Impl::give_up(Errc why) {
     after_hub();
   } else if (member) {
     member->give_up(why);
+    deadline.expires_after(hub_answer);
+    deadline.async_wait([this](const boost::system::error_code& error) {
+      if (!error && !ended()) member->unanswered();
+    });
   } else {
     failure = why == Errc::aborted ? Error(why, "the communicator was aborted")
                                    : Error(why, "the rank that came first did not answer in time");
@@ -231,7 +240,7 @@ Result<void> Session::Impl::watch() {
     });
   } catch (const std::system_error& error) {
     watching = false;
-    return system_error("starting the thread that watches the peers", error.code().value());
+    return system_error("starting the thread that watches the peers", error.code().value(), threads_hint());
   }
   return {};
 }

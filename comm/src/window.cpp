@@ -16,10 +16,12 @@ namespace troupe::comm {
 
 namespace {
 
-/// Whole pages: the header and the window. Cannot overflow: bytes are at most max_window_bytes.
+/// Whole pages: the header, the window, the slack behind it. Cannot overflow: bytes are at most
+/// max_window_bytes.
 std::uint64_t memory_bytes(std::uint64_t bytes) {
   constexpr std::uint64_t page = window_header_bytes;
-  return window_header_bytes + (bytes + page - 1) / page * page;
+  if (bytes == 0) return page;
+  return page + (bytes + window_slack + page - 1) / page * page;
 }
 
 std::string describe(const WindowSpec& spec) { return "the window of rank " + std::to_string(spec.rank); }

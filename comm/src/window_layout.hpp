@@ -5,11 +5,12 @@
 #include <cstdint>
 
 #include "troupe/comm/environment.hpp"
+#include "troupe/comm/window.hpp"
 
 namespace troupe::comm {
 
 inline constexpr std::uint64_t window_magic = 0x4e57'4550'554f'5254;  // "TROUPEWN"
-inline constexpr std::uint32_t window_version = 1;
+inline constexpr std::uint32_t window_version = 2;
 inline constexpr std::size_t window_header_bytes = 4096;
 inline constexpr std::size_t cache_line = 64;
 
@@ -38,6 +39,9 @@ struct WindowHeader {
 
   alignas(cache_line) std::atomic<std::uint64_t> arrived;  ///< barriers the owner has entered
   std::atomic<std::uint32_t> departed;                     ///< 1 once the owner is tearing down
+  std::atomic<std::uint64_t> gave_up;                      ///< the last barrier the owner has withdrawn from
+  std::atomic<std::uint64_t> blamed;     ///< ranks the owner has waited for in vain and not met since,
+  std::atomic<std::uint64_t> blamed_at;  ///< at which barrier; 0: elsewhere
 
   // The meeting point.
   alignas(cache_line) std::atomic<std::uint64_t> arrivals;  ///< barrier entries of all ranks, ever
@@ -46,7 +50,7 @@ struct WindowHeader {
   std::atomic<std::uint64_t> lost;                            ///< ranks known to be gone, one bit each
 };
 
-static_assert(sizeof(WindowHeader) <= window_header_bytes);
+static_assert(sizeof(WindowHeader) + window_slack <= window_header_bytes);
 static_assert(offsetof(WindowHeader, processors) == 64 && offsetof(WindowHeader, inbox) == 192);
 static_assert(offsetof(WindowHeader, arrived) == 256 && offsetof(WindowHeader, arrivals) == 320);
 static_assert(offsetof(WindowHeader, barrier) == 384 && offsetof(WindowHeader, revocation) == 448);

@@ -3,6 +3,8 @@
 #include <mutex>
 #include <utility>
 
+#include "troupe/platform/crash_report.hpp"
+
 namespace troupe::platform {
 
 namespace {
@@ -37,7 +39,9 @@ ContextLink::ContextLink(std::shared_ptr<Host> host, ContextEvents events, const
     return link_of(data).host_->post(delay_ns, task, arg) ? 0 : std::int32_t{TROUPE_DEVICE_SYSTEM};
   };
   table_.start_thread = [](void* data, const char* name, void (*body)(void*), void* arg) {
-    return link_of(data).host_->start_thread(name, body, arg) ? 0 : std::int32_t{TROUPE_DEVICE_SYSTEM};
+    auto& threads = *link_of(data).host_;
+    if (!threads.has_threads()) return std::int32_t{TROUPE_DEVICE_UNSUPPORTED};
+    return threads.start_thread(name, body, arg) ? 0 : std::int32_t{TROUPE_DEVICE_SYSTEM};
   };
   // Sinks that nobody listens to stay null, so that the platform need not produce the news.
   if (events_.trace) {
@@ -48,6 +52,12 @@ ContextLink::ContextLink(std::shared_ptr<Host> host, ContextEvents events, const
   if (events_.dump) {
     table_.dump = [](void* data, const troupe_dump_record* record) {
       link_of(data).deliver([&](const ContextEvents& to) { to.dump(*record); });
+    };
+  }
+  if (!events_.where.empty()) {
+    table_.running = [](void* data, troupe_running* what) {
+      if (what != nullptr && what->where == nullptr) what->where = link_of(data).events_.where.c_str();
+      return set_running(what);
     };
   }
   if (events_.complete) {

@@ -32,6 +32,10 @@ void check_scalar(std::size_t i, std::size_t count) {
   if (i >= count) throw Error(Errc::out_of_range, text("scalar argument ", i, " of a call with ", count));
 }
 
+ScalarKind kind_at(const std::uint8_t* kinds, std::size_t i) {
+  return kinds == nullptr ? ScalarKind::any : static_cast<ScalarKind>(kinds[i]);
+}
+
 template <class T>
 T& pointee(std::int64_t word) noexcept {
   return *reinterpret_cast<T*>(static_cast<std::intptr_t>(word));
@@ -108,9 +112,10 @@ const TensorDescriptor& KernelArgs::descriptor_of(std::size_t i, DType dtype) co
   return typed(descriptor(i), i, dtype);
 }
 
-std::uint64_t KernelArgs::scalar_word(std::size_t i) const {
+ScalarArg KernelArgs::scalar_given(std::size_t i) const {
   check_scalar(i, call_->scalars);
-  return static_cast<std::uint64_t>(call_->words[call_->tensors + i]);
+  return {static_cast<std::uint64_t>(call_->words[call_->tensors + i]),
+          kind_at(TROUPE_SCALAR_KINDS_OF(call_), i)};
 }
 
 const LocalContext& KernelArgs::local() const noexcept {
@@ -166,12 +171,28 @@ const TensorDescriptor& HostArgs::descriptor_of(std::size_t i, DType dtype) cons
   return typed(descriptor(i), i, dtype);
 }
 
-std::uint64_t HostArgs::scalar_word(std::size_t i) const {
+ScalarArg HostArgs::scalar_given(std::size_t i) const {
   check_scalar(i, call_->scalars);
-  return call_->scalar_words[i];
+  return {call_->scalar_words[i], kind_at(TROUPE_SCALAR_KINDS_OF(call_), i)};
 }
 
 namespace detail {
+
+void refuse_indices(std::size_t given, std::size_t dims) {
+  throw Error(Errc::out_of_range, text(given, given == 1 ? " index" : " indices", " for a tensor of ", dims,
+                                       dims == 1 ? " dimension" : " dimensions"));
+}
+void refuse_index(std::int64_t index, std::size_t dim, std::size_t extent) {
+  throw Error(Errc::out_of_range, text("index ", index, " of dimension ", dim, ", which has ", extent));
+}
+void refuse_element(std::size_t element, const TensorDescriptor& descriptor, std::size_t count) {
+  if (descriptor.is_contiguous == 0) refuse_gaps();
+  throw Error(Errc::out_of_range, text("element ", element, " of a tensor with ", count));
+}
+void refuse_gaps() {
+  throw Error(Errc::not_contiguous, "this tensor has gaps between its elements",
+              "index it with (i, j, …), or pass a contiguous tensor");
+}
 
 void put_text(char* buffer, std::size_t size, std::string_view text) noexcept {
   if (buffer == nullptr || size == 0) return;

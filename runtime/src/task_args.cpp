@@ -78,4 +78,9 @@ void TaskArgs::clear() noexcept {
   scalars_.clear();
 }
 
+void detail::refuse_blocks(std::int64_t count) {
+  throw Error(Errc::invalid_args, text("blocks(", count, "): a task runs as 1 to 4294967295 blocks"),
+              "leave it out for one");
+}
+
 }  // namespace troupe::runtime

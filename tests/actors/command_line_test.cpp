@@ -13,9 +13,9 @@ using namespace troupe;
 
 namespace {
 
-actors::CommandLine read(std::vector<const char*> arguments) {
+actors::CommandLine read(std::vector<const char*> arguments, std::vector<std::string_view> own = {}) {
   arguments.insert(arguments.begin(), "program");
-  return actors::read_command_line(static_cast<int>(arguments.size()), arguments.data());
+  return actors::read_command_line(static_cast<int>(arguments.size()), arguments.data(), own);
 }
 
 /// The sentence with which the arguments are refused; empty: they are not.
@@ -41,12 +41,17 @@ std::string contents(const std::string& path) {
 
 TEST_CASE("settings are taken from --name value and --name=value, the rest is the program's own") {
   const auto line = read({"input.txt", "--platform", "a5sim", "--chips=3", "--verbose", "--rate", "7",
-                          "--device.workers=2", "--log-level", "info", "--trace=t.json"});
+                          "--device.workers=2", "--log-level", "info", "--trace=t.json"},
+                         {"rate", "verbose"});
   CHECK(line.node.platform == "a5sim");
   CHECK(line.node.chips == 3);
   CHECK(line.node.device_options == std::vector<std::pair<std::string, std::string>>{{"workers", "2"}});
   CHECK(line.system.log_level == 3);
   CHECK(line.system.trace_file == "t.json");
+  using Options = std::vector<std::pair<std::string, std::string>>;
+  CHECK(read({"--checked", "--chips", "2"}).node.device_options == Options{{"checked", "1"}});
+  CHECK(read({"--checked", "1"}).node.device_options == Options{{"checked", "1"}});  // the 1 is the program's
+  CHECK(read({"--checked=0"}).node.device_options == Options{{"checked", "0"}});
   CHECK(read({}).node.chips == NodeConfig{}.chips);
   CHECK(read({"--", "--chips", "many"}).node.chips == NodeConfig{}.chips);
 }
@@ -65,9 +70,10 @@ TEST_CASE("a configuration file gives the same settings, and the command line ov
 }
 
 TEST_CASE("what cannot be meant is refused with the place where it stands") {
-  CHECK(refusal({"--chips", "two"}) == "--chips: \"two\" is not a number from 0 to 100000");
-  CHECK(refusal({"--chips", "-1"}) == "--chips: \"-1\" is not a number from 0 to 100000");
-  CHECK(refusal({"--credit=0"}) == "--credit: \"0\" is not a number from 1 to 100000");
+  CHECK(refusal({"--chips", "two"}) == "--chips: \"two\" is not a number from 0 to 65536");
+  CHECK(refusal({"--chips", "-1"}) == "--chips: \"-1\" is not a number from 0 to 65536");
+  CHECK(refusal({"--credit=0"}) == "--credit: \"0\" is not a number from 1 to 65536");
+  CHECK(refusal({"--checked=yes"}) == "--checked: \"yes\" is neither 0 nor 1");
   CHECK(refusal({"--chips"}) == "--chips: a value is missing");
   CHECK(refusal({"--log-level", "loud"}) == "--log-level: \"loud\" is not a log level");
   CHECK(refusal({"--config", "/no/such/file"}) ==
@@ -80,7 +86,7 @@ TEST_CASE("what cannot be meant is refused with the place where it stands") {
   write(file, "chips 2\n");
   CHECK(refusal({"--config", file.c_str()}) == file + ":1: not of the form name = value");
   write(file, "threads = x\n");
-  CHECK(refusal({"--config", file.c_str()}) == file + ":1: \"x\" is not a number from 0 to 100000");
+  CHECK(refusal({"--config", file.c_str()}) == file + ":1: \"x\" is not a number from 0 to 4096");
 }
 
 TEST_CASE("a system that was given a trace file writes it when it ends") {

@@ -175,15 +175,31 @@ TEST_CASE("communicator: a death on the way fails it once; the dead one's window
   CHECK(late.over);
 }
 
-TEST_CASE("communicator: a window that is gone when it is imported was that of a member that died") {
-  Bench bench;
+TEST_CASE("communicator: a window that is gone is the fault of who died, not of the member that misses it") {
+  Bench bench(3);
   bench.form();
-  bench.created(0);
-  bench.created(1);
-  const auto effects = bench.refused(1, Error(comm::Errc::stale, "the window of rank 0 is gone"));
-  REQUIRE(effects.formed);
-  CHECK(effects.formed->error().root() == comm::Errc::peer_lost);
-  CHECK(effects.formed->error().message().find("the window of rank 0 is gone") != std::string::npos);
+  for (std::uint32_t rank = 0; rank < 3; ++rank) bench.created(rank);
+  const auto suspicious = bench.refused(1, Error(comm::Errc::stale, "the window of rank 0 is gone"));
+  CHECK_FALSE(suspicious.formed);
+  CHECK(suspicious.asks == std::vector<std::uint32_t>{0, 1, 2});
+  SUBCASE("the dead one does not answer") {
+    bench.state.there();
+    CHECK_FALSE(bench.imported(2).formed);
+    const auto effects = bench.lose(0);
+    REQUIRE(effects.formed);
+    CHECK(effects.formed->error() == comm::Errc::peer_lost);
+    CHECK(effects.formed->error().path() == "chip10");
+    bench.state.there();
+    CHECK_FALSE(bench.state.take().formed);
+  }
+  SUBCASE("all answer: nobody is named, and all end with an error") {
+    for (int i = 0; i < 3; ++i) bench.state.there();
+    const auto effects = bench.state.take();
+    REQUIRE(effects.formed);
+    CHECK(effects.formed->error() == comm::Errc::peer_lost);
+    CHECK(effects.formed->error().path().empty());
+    CHECK(effects.formed->error().message().find("the window of rank 0 is gone") != std::string::npos);
+  }
 }
 
 TEST_CASE("communicator: the offer of a member that has been reset meanwhile counts for nothing") {

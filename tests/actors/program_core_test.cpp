@@ -79,7 +79,7 @@ TEST_CASE("program: lines leave in batches of 64, and when the program waits") {
   CHECK(bench.port->submits[0].lines[63].number == 64);
   CHECK(bench.port->early == 1);
   const auto last = bench.submit();
-  Task::Await waiter(bench.orchestrator(), last.number());
+  Task::Await waiter(bench.core->itself(), last.number());
   waiter.await_suspend({});
   REQUIRE(bench.port->submits.size() == 2);
   CHECK(bench.port->submits[1].lines.size() == 1);
@@ -94,7 +94,7 @@ TEST_CASE("program: an answer wakes whom it is for, once; who is gone is not wok
   const auto task = bench.submit();
   std::uint64_t forgotten = 0;
   {
-    Task::Await gone(bench.orchestrator(), task.number());
+    Task::Await gone(bench.core->itself(), task.number());
     gone.await_suspend(std::noop_coroutine());
     forgotten = bench.port->submits.back().await->token;
     CHECK(bench.core->waiting() == 1);
@@ -102,7 +102,7 @@ TEST_CASE("program: an answer wakes whom it is for, once; who is gone is not wok
   CHECK(bench.core->waiting() == 0);
   bench.wake(forgotten);
   CHECK_FALSE(bench.core->take_resumable());
-  Task::Await waiter(bench.orchestrator(), task.number());
+  Task::Await waiter(bench.core->itself(), task.number());
   waiter.await_suspend(std::noop_coroutine());
   const auto token = bench.port->submits.back().await->token;
   CHECK(token != forgotten);
@@ -170,7 +170,7 @@ TEST_CASE("program: what no handle names any more is released with the next batc
 TEST_CASE("program: a read that is given up lets later writers go on") {
   Bench bench;
   {
-    Read<float> read(bench.orchestrator(), bench.x);
+    Read<float> read(bench.core->itself(), bench.x);
     read.await_suspend(std::noop_coroutine());
     CHECK(bench.port->reads_done.empty());
   }
@@ -183,15 +183,15 @@ TEST_CASE("program: a domain is asked for, met in, and released with its last co
   info->id = info->epoch = 4;
   info->ranks.resize(2);
   {
-    Domain domain(bench.orchestrator(), info);
-    DomainBarrier barrier(bench.orchestrator(), domain, 1);
+    Domain domain(bench.core->itself(), info);
+    DomainBarrier barrier(bench.core->itself(), domain, 1);
     barrier.await_suspend(std::noop_coroutine());
     REQUIRE(bench.port->entered.size() == 1);
     CHECK(bench.port->entered[0].domain == 4);
     CHECK(bench.port->entered[0].rank == 1);
     bench.wake(bench.port->entered[0].token);
     CHECK(bench.core->take_resumable());
-    CHECK_THROWS_AS(DomainBarrier(bench.orchestrator(), domain, 2).await_suspend(std::noop_coroutine()),
+    CHECK_THROWS_AS(DomainBarrier(bench.core->itself(), domain, 2).await_suspend(std::noop_coroutine()),
                     Error);
     CHECK(bench.port->released.empty());
   }

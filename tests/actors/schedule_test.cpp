@@ -96,16 +96,22 @@ std::vector<float> expected(const Plan& plan) {
 
 void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
   auto at = [&](int i) -> const Tensor& { return x[static_cast<std::size_t>(i)]; };
-  const auto where = actors::OnExecutor{line.chip};
+  const auto submit = [&](int chip, auto&&... what) {
+    if (chip < 0) {
+      n.submit(std::forward<decltype(what)>(what)...);
+    } else {
+      n.submit(std::forward<decltype(what)>(what)..., on_chip(chip));
+    }
+  };
   switch (line.what) {
     case Line::What::add: {
       // An argument that is read and written is one inout, or the same as in and out: both are fine here.
-      n.submit("add", in(at(line.a)), in(at(line.b)), out_existing(at(line.c)), where,
-               retry(line.a == line.c || line.b == line.c ? 0U : line.retries));
+      submit(line.chip, "add", in(at(line.a)), in(at(line.b)), out_existing(at(line.c)),
+             retry(line.a == line.c || line.b == line.c ? 0U : line.retries));
       break;
     }
     case Line::What::set:
-      n.submit("set", out_existing(at(line.c)), scalar(line.value), where, retry(line.retries));
+      submit(line.chip, "set", out_existing(at(line.c)), scalar(line.value), retry(line.retries));
       break;
     case Line::What::group: {
       std::vector<Args> members;
@@ -124,18 +130,18 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
       auto more = n.alloc<float>({1});
       n.submit("add", in(at(line.a)), in(at(line.b)), out(sum));
       n.submit("set", out(more), scalar(line.value));
-      n.submit("add", in(sum), in(more), out_existing(at(line.c)), where);
+      submit(line.chip, "add", in(sum), in(more), out_existing(at(line.c)));
       break;
     }
     // A tensor on a chip decides where its task runs, said or not, whatever lies where the task's producers
     // have been sent.
     case Line::What::from_device:
-      n.submit("add", in(at(line.a)), in(at(line.home())), out_existing(at(line.c)),
-               actors::OnExecutor{line.chip < 0 ? -1 : line.resident});
+      submit(line.chip < 0 ? -1 : line.resident, "add", in(at(line.a)), in(at(line.home())),
+             out_existing(at(line.c)));
       break;
     case Line::What::to_device:
-      n.submit("add", in(at(line.a)), in(at(line.b)), out_existing(at(line.home())),
-               actors::OnExecutor{line.chip < 0 ? -1 : line.resident});
+      submit(line.chip < 0 ? -1 : line.resident, "add", in(at(line.a)), in(at(line.b)),
+             out_existing(at(line.home())));
       break;
   }
 }

@@ -222,8 +222,8 @@ std::set<std::string> public_functions(const std::string& header, const std::str
            (std::isalnum(static_cast<unsigned char>(line[first - 1])) != 0 || line[first - 1] == '_'))
       --first;
     const std::string function = line.substr(first, call - first);
-    const bool special =
-        function.empty() || function == name || function == "operator" || function == "is_invocable_v";
+    const bool special = function.empty() || function == name || function == "operator" ||
+                         function == "is_invocable_v" || function == "requires";
     if (!special) found.insert(function);
   }
   return found;

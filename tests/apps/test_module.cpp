@@ -1,13 +1,17 @@
 // A user's module for the tests of the command.
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <troupe/platform/chip_program.hpp>
 #include <troupe/troupe.hpp>
 #include <vector>
 
 using namespace troupe;
+using platform::ChipArgs, platform::ChipOrchestrator;
 
 TROUPE_HOST_FUNCTION(say)(HostArgs& args) {
   std::printf("the answer is %d\n", args.scalar<std::int32_t>(0));
@@ -108,5 +112,53 @@ void breaks(Orchestrator& node) {
   for (int i = 0; i < 30; ++i) node.submit("fill", inout(x), inout(y), name("step " + std::to_string(i)));
 }
 TROUPE_PROGRAM(breaks);
+
+// Kernels and a host function that take the process with them, in several ways.
+enum Ruin : std::int32_t { no_memory, aborts, no_stack, no_number, past_the_guard };
+
+[[gnu::noinline]] int deeper(volatile int* at) {
+  volatile int here[1024];
+  here[0] = *at + 1;
+  return *at < 0 ? 0 : deeper(&here[0]) + here[0];
+}
+[[gnu::noinline, gnu::no_sanitize("undefined")]] int divided(volatile int* by) { return 100 / *by; }
+
+void ruin(std::int32_t how, volatile float* x) {
+  volatile int zero = 0;
+  volatile std::uintptr_t low = 16;
+  switch (how) {
+    case no_memory:
+      *reinterpret_cast<volatile int*>(low) = 1;
+      break;
+    case aborts:
+      std::abort();
+    case no_stack:
+      zero = deeper(&zero);
+      break;
+    case no_number:
+      zero = divided(&zero);
+      break;
+    default:
+      for (std::size_t i = 0;; ++i) x[i] = 1;
+  }
+}
+
+TROUPE_KERNEL(crashes)(KernelArgs& k) { ruin(k.scalar<std::int32_t>(0), k.tensor<float>(0).data()); }
+TROUPE_HOST_FUNCTION(crashes_on_host)(HostArgs& args) { ruin(args.scalar<std::int32_t>(0), nullptr); }
+TROUPE_CHIP_PROGRAM(crashes_on_chip)(ChipOrchestrator& chip, ChipArgs args) {
+  chip.aiv("crashes", inout(args.tensor(0)), scalar(args.scalar<std::int32_t>(0)));
+}
+// `where`: 0 a kernel, 1 a kernel of a chip program, 2 a host function.
+void crash(Orchestrator& node, std::int32_t where, std::int32_t how) {
+  auto x = node.tensor<float>({16}, 0.0f);
+  node.submit("fill", out(x), name("before the end"));
+  node.drain();
+  if (where == 2) {
+    node.submit_sub("crashes_on_host", scalar(how), name("the fatal step"));
+  } else {
+    node.submit(where == 0 ? "crashes" : "crashes_on_chip", inout(x), scalar(how), name("the fatal step"));
+  }
+}
+TROUPE_PROGRAM(crash);
 
 TROUPE_MODULE("tests");

@@ -22,7 +22,7 @@ namespace {
 
 /// The scripted chip's own; a table of C functions has no other place for it.
 decltype(&::destroy_device_context) original = nullptr;
-std::latch inside(1), closing(1), may_close(1);
+std::latch running(1), closing(1), may_close(1);
 
 std::int32_t slow_to_close(troupe_device_context* context) {
   closing.count_down();
@@ -35,7 +35,7 @@ std::int32_t slow_to_close(troupe_device_context* context) {
 TEST_CASE("a chip that dies while it is reset says its last word when the old device is closed") {
   platform::ScriptedChip script;
   script.on("wait", [](auto& call) {
-    inside.count_down();
+    running.count_down();
     call.waits();
   });
   SystemConfig quiet;
@@ -60,7 +60,7 @@ TEST_CASE("a chip that dies while it is reset says its last word when the old de
       .receive([&](Result<ChipAccess>& found) { chip = found.value().chip; }, [](const caf::error&) {});
   REQUIRE(chip);
   self->monitor(chip);
-  inside.wait();  // or the task would come after the reset, and wait for ever
+  running.wait();  // a task that comes later would belong to the next life
   auto reset = self->request(top, caf::infinite, ResetExecutor{0});
   closing.wait();
   self->send_exit(chip, caf::exit_reason::kill);

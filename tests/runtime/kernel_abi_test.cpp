@@ -81,8 +81,10 @@ TEST_CASE("a descriptor becomes the tensor again, and a bad one is refused") {
 TEST_CASE("kernel words are descriptors, scalars and the two contexts, in the ABI's places") {
   std::vector<TensorDescriptor> descriptors(3);
   const std::uint64_t scalars[] = {7, ~0ULL};
-  const LocalContext local{5, 8};
-  const GlobalContext global{1};
+  LocalContext local{5, 8};
+  GlobalContext global{1};
+  local.async.task_token = 9;
+  global.dma_workspace[1] = 10;
   const KernelWords words = kernel_words(descriptors, scalars, local, global).value();
   CHECK(sizeof words == 50 * 8);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -93,7 +95,10 @@ TEST_CASE("kernel words are descriptors, scalars and the two contexts, in the AB
   CHECK(words.words[5] == 0);
   CHECK(at<std::int32_t>(reinterpret_cast<const void*>(words.words[48]), 0) == 5);
   CHECK(at<std::int32_t>(reinterpret_cast<const void*>(words.words[48]), 4) == 8);
+  CHECK(at<std::uint64_t>(reinterpret_cast<const void*>(words.words[48]), 8) == 0);
+  CHECK(at<std::uint64_t>(reinterpret_cast<const void*>(words.words[48]), 40) == 9);
   CHECK(at<std::int32_t>(reinterpret_cast<const void*>(words.words[49]), 0) == 1);
+  CHECK(at<std::uint64_t>(reinterpret_cast<const void*>(words.words[49]), 16) == 10);
 }
 
 TEST_CASE("32 tensors and 16 scalars fill a kernel's words, one more is refused") {

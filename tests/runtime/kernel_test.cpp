@@ -68,7 +68,8 @@ struct Call {
                                      ops,
                                      self,
                                      text,
-                                     sizeof text};
+                                     sizeof text,
+                                     nullptr};
     const std::int32_t outcome = callable.descriptor->invoke.kernel(&call);
     error = text;
     return outcome;
@@ -205,7 +206,7 @@ TEST_CASE("a host function gets its tensors and scalars") {
   const void* pointers[] = {&descriptors[0], &descriptors[1]};
   const std::uint64_t scalars[] = {to_u64(10.0F)};
   char text[64] = "";
-  troupe_host_call_v1 call{sizeof call, 2, 1, 0, pointers, scalars, text, sizeof text};
+  troupe_host_call_v1 call{sizeof call, 2, 1, 0, pointers, scalars, text, sizeof text, nullptr};
   const auto invoke = this_module().find("sum").value().descriptor->invoke.host_function;
   CHECK(invoke(&call) == TROUPE_DONE);
   CHECK(total[0] == 60.0F);

@@ -59,7 +59,7 @@ TEST_CASE("the running program reads its own module, with callables of several f
   CHECK(program.kind() == CallableKind::program);
   CHECK(program.signature() == "i32,i32");
   int arguments[] = {2, 3}, result = 0;
-  const troupe_program_call_v1 call{sizeof call, 0, &result, arguments, nullptr, 0};
+  const troupe_program_call_v1 call{sizeof call, 0, &result, arguments, nullptr, 0, nullptr};
   CHECK(program.descriptor->invoke.program(&call) == TROUPE_DONE);
   CHECK(result == 5);
 }

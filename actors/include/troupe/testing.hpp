@@ -30,13 +30,18 @@ class Fault {
  public:
   explicit Fault(platform::ScriptedFault::Kind kind) { fault_.kind = kind; }
 
-  Fault& on_chip(int chip) { return fault_.device = chip, *this; }
+  /// Device number: chips of a pod's nodes count on.
+  Fault& on_chip(int chip) {
+    if (chip < 0) throw Error(actors::Errc::no_such_chip, "a fault on chip " + std::to_string(chip));
+    return fault_.device = chip, *this;
+  }
   Fault& of(std::string kernel) { return fault_.callable = std::move(kernel), *this; }
   /// Its k-th matching task.
   Fault& at(std::uint64_t k) { return fault_.at = k, *this; }
   Fault& times(std::uint64_t n) { return fault_.times = n, *this; }
   Fault& with(std::string text) { return fault_.text = std::move(text), *this; }
   Fault& by(std::chrono::nanoseconds delay) {
+    if (delay.count() < 0) throw Error(actors::Errc::bad_argument, "a delay by a negative time");
     fault_.delay_ns = static_cast<std::uint64_t>(delay.count());
     return *this;
   }
@@ -63,12 +68,15 @@ inline Fault drop(std::string kernel = {}) {
 inline Fault hang(std::string kernel = {}) {
   return Fault(platform::ScriptedFault::Kind::hang).of(std::move(kernel));
 }
-/// Bring-up (or another call of the device ABI) fails.
+/// Bring-up (or another call of the device ABI) fails; chip -1: of any.
 inline Fault fail_call(std::string call, int chip) {
-  return Fault(platform::ScriptedFault::Kind::fail_call).on_chip(chip).call(std::move(call));
+  Fault fault(platform::ScriptedFault::Kind::fail_call);
+  if (chip != -1) fault.on_chip(chip);
+  return fault.call(std::move(call));
 }
 
 /// The actor of a node's chip dies at once, as of a bug in it; on any system. Its supervisor restarts it.
+/// Throws `no_such_chip`, or `chip_lost` when it is dead already.
 TROUPE_API void kill(const Node& node, int chip);
 
 struct SimulationOptions {
@@ -104,6 +112,8 @@ class TROUPE_API Simulation {
 
   /// What a kernel does, and that programs may name it.
   Simulation& kernel(const std::string& name, platform::ScriptedKernel body);
+  /// Throws for one that could never fire: a kernel that nothing is called, a chip that there is not. Kernels
+  /// come first.
   Simulation& fault(const Fault& fault);
 
   /// The node (or pod) under test, brought up at first use.
@@ -127,7 +137,8 @@ class TROUPE_API Simulation {
 
   /// Every attempt, in order, also those that failed.
   std::vector<Ran> ran() const;
-  /// How many tasks the chip finished well; how often the kernel did.
+  /// How many tasks the chip finished well; how often the kernel did. Throws for a chip or a kernel that the
+  /// simulation does not have, as `tried` does.
   std::size_t ran_on(int chip) const;
   std::size_t ran(std::string_view kernel) const;
   /// How often the kernel was started, also when it failed.
@@ -140,6 +151,7 @@ class TROUPE_API Simulation {
   std::string replay() const;
 
  private:
+  void check_kernel(std::string_view kernel) const;
   struct State;
   std::unique_ptr<State> state_;
 };

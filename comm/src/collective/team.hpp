@@ -26,14 +26,16 @@ inline constexpr int disagreement = -1;  ///< a peer is in another call than thi
 inline constexpr int gave_up = -2;       ///< a peer left the call; its reason is in Team::peer_reason
 inline constexpr int broken = -3;        ///< an earlier call on this workspace failed half-way
 
-/// Written by the peer (progress, digest) — or, in a rank's own line, by the rank (the other three).
+/// Written by the peer (progress, digest) — or, in a rank's own line, by the rank (the others).
 struct Line {
   std::uint64_t progress;
   std::uint64_t digest;
   std::uint64_t calls;    ///< collective calls begun
   std::uint64_t halves;   ///< scratch halves used
   std::uint64_t failure;  ///< not 0: this workspace is out of step
-  std::uint64_t unused[3];
+  std::uint64_t awaits;   ///< the rank that was waited for last, plus one
+  std::uint64_t awaited;  ///< and its progress that was
+  std::uint64_t unused;
 };
 static_assert(sizeof(Line) == line_bytes);
 
@@ -108,6 +110,11 @@ class Team {
 
   /// Waits until `rank` has told this rank `step` or more.
   int await(std::uint32_t rank, std::uint64_t step) noexcept {
+    if (load(line(rank_, rank).progress) < progress(step)) {
+      Line& own = line(rank_, rank_);
+      store(own.awaits, rank + 1);
+      store(own.awaited, progress(step));
+    }
     if (const int status = signals_.wait_at_least(line_offset(rank), progress(step)); status != ok) {
       return status;
     }
@@ -127,26 +134,48 @@ class Team {
     return ok;
   }
 
+  /// After a wait for `rank` that did not end in time: whom it waits for in the end. Peers that wait for
+  /// others in turn, or have given up because of others, are not to blame.
+  std::uint32_t late(std::uint32_t rank) const noexcept {
+    for (std::uint32_t hops = 0; hops < ranks_; ++hops) {
+      const Line& its = line(rank, rank);
+      if (load(its.calls) < call_) return rank;  // it has not come
+      const std::uint64_t awaits = load(its.awaits);
+      if (awaits == 0 || awaits > ranks_ || awaits == rank + 1) return rank;
+      const auto next = static_cast<std::uint32_t>(awaits - 1);
+      const std::uint64_t seen = load(line(rank, next).progress);
+      if (seen >= left) return blamed_in(seen) < ranks_ ? blamed_in(seen) : next;
+      if (next == rank_ || seen >= load(its.awaited)) return rank;  // it has what it needs
+      rank = next;
+    }
+    return rank;
+  }
+
+  static constexpr std::uint32_t nobody = ~std::uint32_t{0};
+
   /// After a failure: this workspace is out of step, here and everywhere. Peers that wait for this rank, now
-  /// or later, end with `gave_up` and `reason`.
-  void leave(std::uint32_t reason) noexcept {
+  /// or later, end with `gave_up`, `reason` and whom this rank has waited for in vain.
+  void leave(std::uint32_t reason, std::uint32_t blamed = nobody) noexcept {
     Line& own = line(rank_, rank_);
     if (load(own.failure) != 0) return;
     store(own.failure, reason | 1u << 31);
     for (std::uint32_t i = 1; i < ranks_; ++i) {
-      (void)signals_.notify((rank_ + i) % ranks_, line_offset(rank_), left | reason);
+      (void)signals_.notify((rank_ + i) % ranks_, line_offset(rank_),
+                            left | std::uint64_t{(blamed + 1) & 0x7f} << 32 | reason);
     }
   }
 
-  /// After `gave_up` or `disagreement`: who, and why it left.
+  /// After `gave_up` or `disagreement`: who, and why it left; whom it had waited for, or `nobody`.
   std::uint32_t peer() const noexcept { return peer_; }
   std::uint32_t peer_reason() const noexcept { return peer_reason_; }
+  std::uint32_t peer_blamed() const noexcept { return peer_blamed_; }
 
   /// Back to the state of a zeroed window; only while no rank is in a collective.
   void clear() noexcept {
     for (std::uint32_t r = 0; r < max_team; ++r) {
       Line& each = line(rank_, r);
-      for (std::uint64_t* word : {&each.progress, &each.digest, &each.calls, &each.halves, &each.failure}) {
+      for (std::uint64_t* word : {&each.progress, &each.digest, &each.calls, &each.halves, &each.failure,
+                                  &each.awaits, &each.awaited}) {
         store(*word, 0);
       }
     }
@@ -157,6 +186,10 @@ class Team {
  private:
   static constexpr std::uint64_t call_mask = 0xffffff;
   static constexpr std::uint64_t left = std::uint64_t{1} << 63;
+
+  static std::uint32_t blamed_in(std::uint64_t last_word) noexcept {
+    return static_cast<std::uint32_t>(last_word >> 32 & 0x7f) - 1;
+  }
 
   std::uint64_t progress(std::uint64_t step) const noexcept { return call_ << 24 | step; }
   std::byte* address(std::uint32_t rank, std::uint64_t offset) const noexcept {
@@ -171,6 +204,7 @@ class Team {
     if (const std::uint64_t seen = load(theirs.progress); seen >= left) {
       peer_ = rank;
       peer_reason_ = static_cast<std::uint32_t>(seen);
+      peer_blamed_ = blamed_in(seen) < ranks_ ? blamed_in(seen) : nobody;
       return gave_up;
     }
     const std::uint64_t digest = load(theirs.digest);
@@ -186,7 +220,7 @@ class Team {
   std::uint64_t workspace_, scratch_bytes_;
   std::uint64_t call_ = 0, digest_ = 0, told_ = 0, checked_ = 0;
   std::uint32_t rank_, ranks_;
-  std::uint32_t peer_ = 0, peer_reason_ = 0;
+  std::uint32_t peer_ = 0, peer_reason_ = 0, peer_blamed_ = nobody;
 };
 
 }  // namespace troupe::comm::collective

@@ -15,7 +15,7 @@ using runtime::Tensor;
 std::uint64_t ChipEngine::address_of(const Tensor& tensor) {
   if (tensor.buffer().arena == 0) return known_address(tensor) ? tensor.buffer().offset : 0;
   const auto placed = graph_->placement(tensor.buffer());
-  return placed ? arena(placed->arena) + placed->offset : 0;
+  return placed ? address_in_arena(*placed) : 0;
 }
 
 std::uint64_t ChipEngine::get(const Tensor& tensor, std::uint64_t element) {

@@ -98,7 +98,7 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   unordered_.clear();
   live_ = nullptr;
   waits_ = Waits::nothing;
-  others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = solo_ = abort_wanted_ = false;
+  others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = main_inside_ = solo_ = abort_wanted_ = false;
   profile_ = run.wants(TROUPE_RUN_PROFILE) && parts_.host.traces();
   dump_ = run.wants(TROUPE_RUN_DUMP) && parts_.host.dumps();
   active_ = program_runs_ = true;
@@ -140,11 +140,22 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
                                     const_cast<troupe_chip_v1*>(&chip),
                                     const_cast<troupe_chip_arguments_v1*>(&arguments),
                                     text,
-                                    sizeof text};
+                                    sizeof text,
+                                    run.scalar_kinds.data()};
   CoreSlot& slot = parts_.board.program();
   slot.enter(run.callable->name.c_str(), 0, ticks());
   const std::uint64_t begin = profile_ ? parts_.host.now() : 0;
-  const std::int32_t outcome = run.callable->descriptor->invoke.program(&call);
+  const std::int32_t outcome = [&] {
+    const Telling telling(parts_.host, [&](troupe_running& what) {
+      what.what = "chip program";
+      what.name = run.callable->name.c_str();
+      what.task = run.name.c_str();
+      what.core = TROUPE_NO_CORE;
+      what.core_kind = TROUPE_CORE_CONTROL;
+      what.correlation = run.correlation;
+    });
+    return run.callable->descriptor->invoke.program(&call);
+  }();
   if (outcome != TROUPE_DONE && fatal() == 0) {
     fail(Error(Errc::kernel_failed, "chip program '" + run.callable->name +
                                         "' failed: " + (text[0] != '\0' ? text : "it gave no reason")));
@@ -182,6 +193,7 @@ void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> 
   task.argument_count = static_cast<std::uint32_t>(arguments.size());
   task.scalars = run.scalars.data();
   task.scalar_count = static_cast<std::uint32_t>(run.scalars.size());
+  task.scalar_kinds = run.scalar_kinds.data();
   task.blocks = run.blocks;
   submit(task);
 }
@@ -205,6 +217,11 @@ void ChipEngine::finish(Run& run) {
   }
   kept_.clear();
   if (profile_) deliver_trace(run.correlation);
+}
+
+void ChipEngine::look_at_deferred(const std::function<void(const CoreSlot&)>& look) const {
+  const Lock lock(baton_);
+  for (const auto& deferral : deferrals_) look(deferral.slot);
 }
 
 void ChipEngine::memory_written() noexcept {

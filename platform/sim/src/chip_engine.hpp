@@ -58,6 +58,8 @@ class ChipEngine {
   Result<void> run(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue);
   /// Ends `run` if it is the one that runs here. Any thread.
   void interrupt(const Run& run) noexcept;
+  /// What tasks that hold no core any more wait for. Any thread.
+  void look_at_deferred(const std::function<void(const CoreSlot&)>& look) const;
   /// The host has copied something to the chip, for which a kernel may wait. Any thread.
   void memory_written() noexcept;
 
@@ -77,6 +79,7 @@ class ChipEngine {
   class Host;
   struct Helper;
   struct Lane;
+  struct Deferral;
   /// One kernel call to be made: a block of a task on a core.
   struct Piece {
     TaskRecord* task = nullptr;
@@ -169,10 +172,14 @@ class ChipEngine {
   Error stuck_for_element() const;
   std::string stuck_flags() const;
 
-  // chip_watch.cpp: on a checked chip, what kernels may only read; with the baton
-  void note_inputs(TaskRecord& task);
-  void check_inputs(TaskRecord& task);
+  // chip_check.cpp: on a checked chip, what kernels may only read, and may not touch at all; with the baton
+  void begin_check(TaskRecord& task);
+  void end_check(TaskRecord& task);
   bool others_may_write(const TaskRecord& task, std::uint32_t tensor) const;
+  void guard(std::uint64_t address, std::uint64_t bytes, const runtime::Placement& placed);
+  std::optional<Overstep> overstep(const TaskRecord& task, std::uint32_t tensor);
+  std::string suspects(const TaskRecord& task, std::uint32_t tensor) const;
+  std::uint64_t address_in_arena(const runtime::Placement& placed);
 
   // chip_schedule.cpp: with the baton
   bool take(Batch& batch, Appetite appetite, bool may_quick);
@@ -184,6 +191,7 @@ class ChipEngine {
   bool start_blocks(TaskRecord& task, Piece& own);
   void place(TaskRecord& task);
   void end(TaskRecord* task);
+  bool defer(TaskRecord& task);
   void end_batch(Batch& batch, bool go_on);
   void end_piece(const Piece& piece);
   void drop_set(TaskRecord& task);
@@ -195,6 +203,9 @@ class ChipEngine {
   void join();
   bool can_take(bool quick) const noexcept;
   void want_helper();
+  void do_without_helper();
+  void fail_for_threads(const std::string& what);
+  void main_is_back() noexcept;
   bool finished() const noexcept;
   void signal() noexcept;
   void signal_if_of_use() noexcept;
@@ -211,6 +222,7 @@ class ChipEngine {
   void run_own_task(TaskRecord& task, std::uint32_t core);
   void serve_helper(Helper& helper) noexcept;
   void run_lane(Lane& lane) noexcept;
+  void run_deferral(Deferral& deferral) noexcept;
   void run_taken(Batch& batch, Words& words, Lock& lock);
   void run_batch(Batch& batch, Words& words);
   void run_piece(const Piece& piece, Words& words);
@@ -226,7 +238,7 @@ class ChipEngine {
   const std::uint32_t workers_;
   const bool checked_;
   const GraphLimits limits_;
-  Baton baton_;
+  mutable Baton baton_;
 
   // Learnt, kept between runs.
   std::map<const void*, std::unique_ptr<KernelEntry>> entries_;
@@ -269,7 +281,8 @@ class ChipEngine {
   bool helping_ = false;          ///< or runs a kernel between two submits
   bool stuck_ = false;            ///< what the program waits for cannot come
   bool helpless_ = false;         ///< the host gave no thread
-  bool main_busy_ = false;        ///< the main thread is inside a kernel that may be long
+  bool main_inside_ = false;      ///< the main thread is inside a kernel,
+  bool main_busy_ = false;        ///< which may be long
   bool others_end_ = false;       ///< tasks may have ended by themselves
   std::uint32_t executing_ = 0;   ///< threads inside kernels,
   std::uint32_t working_ = 0;     ///< of these in kernels that never waited: they end by themselves
@@ -280,6 +293,7 @@ class ChipEngine {
   /// By intermediate: the task it was made for, and whether nobody has used its memory yet.
   struct Made {
     std::uint64_t owner = runtime::no_owner;
+    std::uint64_t bytes = 0;
     bool fresh = true;
   };
   std::vector<Made> made_;
@@ -289,8 +303,11 @@ class ChipEngine {
   std::vector<Helper*> idle_helpers_;
   std::deque<Lane> lanes_;
   std::vector<Lane*> idle_lanes_;
+  std::deque<Deferral> deferrals_;
+  std::vector<Deferral*> idle_deferrals_;
   std::atomic<std::uint32_t> signal_{0};
-  /// Checked chips: what running tasks may only read, and the buffers that some task uses without ordering.
+  /// Checked chips: the running tasks and what they may only read, and the buffers that some task uses
+  /// without ordering.
   std::map<const TaskRecord*, InputCheck> inputs_;
   std::set<std::pair<std::uint32_t, std::uint64_t>> unordered_;
   bool profile_ = false, dump_ = false;

@@ -8,6 +8,7 @@
 #include "addresses.hpp"
 #include "chip_engine.hpp"
 #include "engine_jobs.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -19,22 +20,14 @@ TaskRecord* record_of(std::uint64_t cookie) noexcept { return pointer<TaskRecord
 bool uses_clusters(const TaskRecord& task) noexcept { return task.lane_count > 1; }
 
 constexpr std::uint32_t batch_microseconds = 4;
-constexpr int poison_byte = 0xFF;  // a NaN in every float type
-
-// Memory that was just given is not to be mistaken for zeros by a kernel that forgets to write it.
-void poison_fresh(auto& made, const runtime::BufferRef& buffer, void* memory,
-                  const runtime::Placement& placed) {
-  if (buffer.offset >= made.size() || !made[buffer.offset].fresh) return;
-  made[buffer.offset].fresh = false;
-  std::memset(memory, poison_byte, placed.bytes);
-}
 
 }  // namespace
 
 std::uint64_t ChipEngine::arena(std::uint32_t number) {
   std::uint64_t& base = arenas_[number];
   if (base == 0) {
-    auto memory = parts_.memory.allocate_internal(limits_.arena_bytes, "intermediates");
+    auto memory = parts_.memory.allocate_internal(limits_.arena_bytes, "intermediates",
+                                                  {.shift = 0, .room = checked_ ? limits_.arena_bytes : 0});
     if (!memory) {
       latch(memory.error());
       return 0;
@@ -49,16 +42,18 @@ void ChipEngine::place(TaskRecord& task) {
   for (std::uint32_t i = 0; i < task.tensor_count + task.extra_tensors; ++i) {
     if (task.buffers[i].arena == 0) continue;
     const auto placed = graph_->placement(task.buffers[i]);
-    const std::uint64_t base = placed ? arena(placed->arena) : 0;
-    task.tensors[i].address = base + (placed ? placed->offset : 0);
-    task.skipped = task.skipped || base == 0;  // the run has failed for want of memory
-    if (checked_ && base != 0)
-      poison_fresh(made_, task.buffers[i], pointer(task.tensors[i].address), *placed);
+    task.tensors[i].address = placed ? address_in_arena(*placed) : 0;
+    task.skipped = task.skipped || task.tensors[i].address == 0;  // the run has failed for want of memory
+    Made* made = checked_ && !task.skipped ? &made_[task.buffers[i].offset] : nullptr;
+    if (made != nullptr && std::exchange(made->fresh, false)) {
+      guard(task.tensors[i].address, made->bytes, *placed);
+    }
   }
 }
 
 // Several short tasks at once spare the baton; long ones go one by one, so that they spread.
 std::uint32_t ChipEngine::batch_limit(const TaskRecord& task, std::uint32_t ready) const noexcept {
+  if (checked_) return 1;  // what is found at the end of a kernel is its doing, not that of the next
   if (task.kind <= quick_aiv) return Batch::most;
   if (task.kind >= lone_aic) return 1;
   const std::uint32_t usual = task.entry->usual_ticks.load(std::memory_order_relaxed);
@@ -82,7 +77,7 @@ void ChipEngine::refill(Batch& batch, runtime::Work next) {
     TaskRecord* task = record_of(next.cookie);
     if (profile_) task->dispatched_ns = parts_.host.now();
     place(*task);
-    if (checked_) note_inputs(*task);
+    if (checked_) begin_check(*task);
     batch.tasks[batch.count++] = task;
     if (batch.count >= limit) return;
     next = graph_->pop_ready(kind);
@@ -125,7 +120,7 @@ bool ChipEngine::take_set(Piece& piece) {
     const auto work = graph_->pop_ready(set_kind);
     if (!work) return false;
     place(*record_of(work.cookie));
-    if (checked_) note_inputs(*record_of(work.cookie));
+    if (checked_) begin_check(*record_of(work.cookie));
     sets_.push_back(record_of(work.cookie));
   }
   return start_blocks(*sets_.front(), piece);
@@ -138,8 +133,8 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
   const std::uint32_t blocks = task.sync_start ? task.blocks : 1;
   const std::size_t others = std::size_t{blocks} * task.lane_count - 1;
   if (others != 0 && !parts_.threads.provide(others)) {
-    latch(Error(Errc::system, "the host gives no " + std::to_string(others + 1) + " threads for '" +
-                                  task.entry->name + "', whose parts have to run together"));
+    fail_for_threads("no " + std::to_string(others + 1) + " threads for '" + task.entry->name +
+                     "', whose parts have to run together");
     return false;
   }
   if (task.next_block == 0 && (task.has_fills || task.has_predicate) && !task.skipped) prepare(task);
@@ -173,7 +168,8 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
       ++executing_;
       if (parts_.threads.start(*job)) continue;
       --executing_;
-      task.failure = std::make_unique<Error>(Errc::system, "the host gave a thread and took it back");
+      task.failure = std::make_unique<Error>(
+          Errc::system, "no thread for a part of '" + task.entry->name + "'", comm::threads_hint());
       end_piece(piece);
     }
   }
@@ -181,8 +177,33 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
   return true;
 }
 
+// Whether it is not over yet, because something that it started is not. Then a thread sees to its end.
+bool ChipEngine::defer(TaskRecord& task) {
+  std::erase_if(*task.deferred, [](const FlagCondition& condition) { return condition.holds(); });
+  if (task.deferred->empty()) return false;
+  const auto fail = [&task](Errc code, const std::string& why) {
+    task.failure = std::make_unique<Error>(
+        code, "'" + task.entry->name + "' left something to be completed later, " + why);
+    return false;
+  };
+  if (deferrals_.size() - idle_deferrals_.size() >= runtime::limits::deferred_tasks)
+    return fail(Errc::capacity_exceeded, "as " + std::to_string(runtime::limits::deferred_tasks) +
+                                             " tasks before it that wait for theirs");
+  if (idle_deferrals_.empty()) idle_deferrals_.push_back(&deferrals_.emplace_back(*this));
+  Deferral* job = idle_deferrals_.back();
+  job->task = &task;
+  ++executing_;
+  if (parts_.threads.start(*job)) {
+    idle_deferrals_.pop_back();
+    return true;
+  }
+  --executing_;
+  return fail(Errc::system, "and the host gives no thread to wait for it");
+}
+
 void ChipEngine::end(TaskRecord* task) {
-  if (checked_) check_inputs(*task);
+  if (task->deferred != nullptr && task->failure == nullptr && defer(*task)) return;
+  if (checked_) end_check(*task);
   if (task->failure != nullptr) [[unlikely]] {
     const Error error = *task->failure;
     graph_->fail(task->id, error);
@@ -228,8 +249,9 @@ void ChipEngine::end_batch(Batch& batch, bool go_on) {
   kernels_run_ += count;
   for (std::uint32_t i = 0; i + 1 < count; ++i) end(batch.tasks[i]);
   TaskRecord* last = batch.tasks[count - 1];
-  if (checked_) check_inputs(*last);
-  if (!go_on || last->failure != nullptr) [[unlikely]] {
+  const bool deferred = last->deferred != nullptr;
+  if (checked_ && !deferred) end_check(*last);
+  if (!go_on || deferred || last->failure != nullptr) [[unlikely]] {
     end(last);
     batch.count = 0;
   } else {
@@ -271,6 +293,7 @@ void ChipEngine::latch(const Error& error) {
   fatal_code_.store(error.code().value, std::memory_order_relaxed);
   others_end_ = true;
   graph_->cancel_all(error);
+  kernels_->flags().end_deferred();
   while (!sets_.empty()) {
     TaskRecord* task = sets_.front();
     sets_.pop_front();
@@ -324,8 +347,30 @@ void ChipEngine::want_helper() {
     ++looking_;
   } else {
     idle_helpers_.push_back(helper);
-    helpless_ = true;
+    do_without_helper();
   }
+}
+
+// There is work and no thread for it. Whoever ends a kernel, the program or its wait takes it up; but when
+// all of them are inside kernels that wait, it may be what they wait for, and nobody would ever come.
+void ChipEngine::do_without_helper() {
+  helpless_ = true;
+  if (!main_inside_) return;
+  const auto waiting = parts_.board.waiting();
+  if (waiting.size() < executing_) return;
+  std::string who;
+  for (const std::uint32_t core : waiting) {
+    const char* name = parts_.board.core(core).name.load(std::memory_order_acquire);
+    who += (who.empty() ? "" : ", ") + core_name(core) +
+           (name != nullptr ? ": '" + std::string(name) + "'" : "");
+  }
+  fail_for_threads("no thread for a kernel that is ready, while those that run wait (" + who + ")");
+}
+
+// What runs and waits would not end by itself: perhaps for what now will not run.
+void ChipEngine::fail_for_threads(const std::string& what) {
+  latch(Error(Errc::system, what, comm::threads_hint()));
+  kernels_->interrupt();
 }
 
 bool ChipEngine::finished() const noexcept {

@@ -114,19 +114,22 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
   }
   for (std::uint32_t i = next; i < words.used; ++i) words.words[i] = 0;
   words.used = next;
-  // A single task runs on whatever core of its kind was free.
-  std::uint32_t lane = piece.lane;
-  while (task.lanes[lane] == nullptr) lane = (lane + 1) % 3;
   KernelCall arguments;
-  arguments.code = task.lanes[lane]->code;
+  arguments.code = task.kernel_on(piece.lane).code;
   arguments.words = words.words;
   arguments.tensors = task.tensor_count;
   arguments.scalars = task.scalar_count;
+  arguments.scalar_kinds = task.scalar_kinds;
   arguments.block = piece.block;
   arguments.blocks = task.blocks;
   arguments.sub_block = task.lane_count > 1 && piece.lane == TROUPE_CHIP_AIV1 ? 1 : 0;
   arguments.core = core_number(piece.cluster, piece.lane);
   arguments.cluster = piece.cluster;
+  std::vector<FlagCondition> deferred;
+  if (arguments.code.foreign != nullptr) {
+    arguments.deferred = &deferred;
+    arguments.task = std::uint64_t{task.id.generation} << 32 | task.id.slot;
+  }
   const bool watched = profile_ || dump_;
   if (watched && dump_ && piece.block == 0) dump(task, false);
   const std::uint64_t begin = watched ? parts_.host.now() : 0;
@@ -137,9 +140,14 @@ void ChipEngine::call(TaskRecord& task, const Piece& piece, CoreSlot& core, Word
     trace(task, piece, begin, parts_.host.now(), failure.has_value());
     if (dump_ && piece.block == 0) dump(task, true);
   }
-  if (!failure) [[likely]]
+  if (!failure && deferred.empty()) [[likely]]
     return;
   const std::lock_guard lock(baton_);
+  if (!failure) {  // those of all its blocks together
+    if (task.deferred == nullptr) task.deferred = std::make_unique<std::vector<FlagCondition>>();
+    task.deferred->insert(task.deferred->end(), deferred.begin(), deferred.end());
+    return;
+  }
   if (task.failure == nullptr) task.failure = std::make_unique<Error>(*std::move(failure));
 }
 
@@ -174,7 +182,7 @@ void ChipEngine::run_batch(Batch& batch, Words& words) {
 
 void ChipEngine::run_piece(const Piece& piece, Words& words) {
   CoreSlot& core = parts_.board.core(core_number(piece.cluster, piece.lane));
-  core.enter(piece.task->entry->code.name, piece.block, ticks());
+  core.enter(piece.task->kernel_on(piece.lane).code.name, piece.block, ticks());
   call(*piece.task, piece, core, words);
   core.has_waited = false;
   core.leave();
@@ -183,7 +191,10 @@ void ChipEngine::run_piece(const Piece& piece, Words& words) {
 // With the baton before and after, without in between.
 void ChipEngine::run_taken(Batch& batch, Words& words, Lock& lock) {
   const std::uint8_t kind = batch.tasks[0]->kind;
-  if (batch.of_main) main_busy_ = kind > quick_aiv;
+  if (batch.of_main) {
+    main_busy_ = kind > quick_aiv;
+    main_inside_ = true;
+  }
   batch.works = kind < lone_aic;
   if (batch.works) ++working_;
   want_helper();
@@ -215,12 +226,12 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
     if (takes_all && take_set(piece)) {
       --looking_;
       ++executing_;
-      main_busy_ = main_busy_ || role != Role::helper;
+      if (role != Role::helper) main_busy_ = main_inside_ = true;
       want_helper();
       lock.unlock();
       run_piece(piece, words);
       lock.lock();
-      if (role != Role::helper) main_busy_ = false;
+      if (role != Role::helper) main_is_back();
       --executing_;
       ++looking_;
       end_piece(piece);
@@ -233,7 +244,7 @@ void ChipEngine::serve(Lock& lock, Role role, const Done& done) {
         signal_if_of_use();
       } while (batch.count != 0);
       cores_.give_back(batch.cluster, batch.lane);
-      if (role != Role::helper) main_busy_ = false;
+      if (role != Role::helper) main_is_back();
       --executing_;
       if (takes_all) ++looking_;
       signal_if_of_use();
@@ -280,22 +291,25 @@ void ChipEngine::run_own(Lock& lock, std::uint32_t& budget) {
     end_batch(own_batch_, budget != 0);
   }
   cores_.give_back(own_batch_.cluster, own_batch_.lane);
-  helping_ = main_busy_ = false;
+  helping_ = false;
+  main_is_back();
   --executing_;
   want_helper();
 }
+
+void ChipEngine::main_is_back() noexcept { main_busy_ = main_inside_ = false; }
 
 // A task that the graph does not know, and nobody else; without the baton.
 void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
   const std::uint32_t cluster = at / 4, lane = at % 4;
   KernelEntry& entry = *task.entry;
-  if (checked_) note_inputs(task);
+  if (checked_) begin_check(task);
   own_batch_.tasks[0] = &task;
   own_batch_.count = 1;
   own_batch_.at = 0;
   own_batch_.of_main = true;
   ++executing_;
-  helping_ = true;
+  helping_ = main_inside_ = true;
   CoreSlot& core = parts_.board.core(core_number(cluster, lane));
   core.batch = &own_batch_;
   core.enter(entry.code.name, 0, ticks());
@@ -315,7 +329,7 @@ void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
     if (own_words_.taken < ticks_per_microsecond() / 4) entry.unmeasured = 7;
   }
   Lock lock(baton_, std::defer_lock);
-  if (checked_) check_inputs(task);
+  if (checked_) end_check(task);
   // Its module says that it cannot wait; if it did all the same, others may have come.
   if (!solo_ || task.failure != nullptr) [[unlikely]] {
     lock.lock();
@@ -323,7 +337,8 @@ void ChipEngine::run_own_task(TaskRecord& task, std::uint32_t at) {
     if (task.failure != nullptr) latch(*task.failure);
   }
   cores_.give_back(cluster, lane);
-  helping_ = main_busy_ = false;
+  helping_ = false;
+  main_is_back();
   --executing_;
   ++kernels_run_;
   records_.give_back(&task);
@@ -362,6 +377,31 @@ void ChipEngine::run_lane(Lane& lane) noexcept {
   --executing_;
   end_piece(lane.piece);
   idle_lanes_.push_back(&lane);
+  want_helper();
+  look_for_deadlock();
+  signal();
+}
+
+void ChipEngine::run_deferral(Deferral& deferral) noexcept {
+  TaskRecord& task = *deferral.task;
+  Words words;
+  KernelCall call;
+  call.code = task.entry->code;
+  call.words = words.words;
+  call.tensors = task.tensor_count;
+  for (std::uint32_t i = 0; i < task.tensor_count; ++i) {
+    words.words[i] = reinterpret_cast<std::int64_t>(&task.tensors[i]);
+  }
+  deferral.slot.enter(call.code.name, 0, ticks());
+  auto failure = await_deferred(*kernels_, deferral.slot, call, *task.deferred);
+  deferral.slot.leave();
+  const Lock lock(baton_);
+  --executing_;
+  idle_deferrals_.push_back(&deferral);
+  if (failure) task.failure = std::make_unique<Error>(*std::move(failure));
+  task.deferred.reset();
+  end(&task);
+  drain_ended();
   want_helper();
   look_for_deadlock();
   signal();

@@ -24,6 +24,17 @@ runtime::TaskId to_task(std::uint64_t number) noexcept {
   return {static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(number >> 32)};
 }
 
+/// A caller that says nothing of the kinds, or was built before there were any, is taken at its word.
+void copy_scalars(const troupe_chip_task_v1& task, TaskRecord& record) noexcept {
+  std::copy_n(task.scalars, task.scalar_count, record.scalars);
+  const std::uint8_t* kinds = TROUPE_SCALAR_KINDS_OF(&task);
+  if (kinds != nullptr) {
+    std::copy_n(kinds, task.scalar_count, record.scalar_kinds);
+  } else {
+    std::fill_n(record.scalar_kinds, task.scalar_count, std::uint8_t{TROUPE_SCALAR_ANY});
+  }
+}
+
 Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
 
 Error impossible(const troupe_chip_task_v1& task, bool dummy) {
@@ -54,11 +65,11 @@ KernelEntry* ChipEngine::entry_of(const Callable& callable) {
                                                    : static_cast<const void*>(callable.foreign.get());
   auto& entry = entries_[key];
   // Foreign code that was unregistered may have left its place to another one: numbers do not come again.
-  if (entry == nullptr || entry->name != callable.name ||
-      (callable.foreign != nullptr && entry->callable_id != callable.id)) {
+  if (entry == nullptr || (callable.foreign != nullptr && entry->callable != callable.id)) {
     entry = std::make_unique<KernelEntry>();
+    entry->callable = callable.id;
     entry->name = callable.name;
-    entry->callable_id = callable.id;
+    entry->signature = callable.signature;
     entry->code = {callable.descriptor, callable.foreign.get(), entry->name.c_str()};
     entry->waits.store(callable.may_wait(), std::memory_order_relaxed);
     entry->never_waits = !callable.may_wait() && !runtime::has_waits(*callable.module);
@@ -148,7 +159,7 @@ TaskRecord* ChipEngine::make_record(troupe_chip_task_v1& task) {
   record->tensor_count = task.argument_count;
   record->extra_tensors = predicated ? 1 : 0;
   record->scalar_count = task.scalar_count;
-  std::copy_n(task.scalars, task.scalar_count, record->scalars);
+  copy_scalars(task, *record);
   return record;
 }
 
@@ -204,7 +215,7 @@ bool ChipEngine::run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry
   record->tensor_count = task.argument_count;
   record->extra_tensors = 0;
   record->scalar_count = task.scalar_count;
-  std::copy_n(task.scalars, task.scalar_count, record->scalars);
+  copy_scalars(task, *record);
   if (++submits_ % forget_interval == 0) hand_over_ticks_ -= hand_over_ticks_ / 4;
   run_own_task(*record, core);
   return true;

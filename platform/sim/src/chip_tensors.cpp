@@ -125,7 +125,7 @@ bool ChipEngine::give_memory(troupe_chip_argument_v1& argument) {
   }
   if (buffer->offset >= made_.size())
     made_.resize(std::max<std::size_t>(buffer->offset + 1, made_.size() * 2));
-  made_[buffer->offset] = {};
+  made_[buffer->offset] = {.bytes = wanted.buffer_bytes()};
   const Tensor made = wanted.in_buffer(*buffer);
   pack(made, argument.tensor);
   return true;

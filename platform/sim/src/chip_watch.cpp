@@ -15,7 +15,7 @@ void ChipEngine::trace(const TaskRecord& task, const Piece& piece, std::uint64_t
                        bool failed) {
   if (!profile_) return;
   troupe_trace_event event{};
-  event.name = task.entry->code.name;
+  event.name = task.kernel_on(piece.lane).code.name;
   event.task = task.number;
   event.submitted_ns = task.submitted_ns;
   event.dispatched_ns = task.dispatched_ns;
@@ -83,28 +83,6 @@ void ChipEngine::deliver_trace(std::uint64_t correlation) {
     event.producer_count = static_cast<std::uint32_t>(known->second.size());
   }
   if (!events.empty()) parts_.host.trace(events.data(), events.size());
-}
-
-// Edges by hand need not follow the tags, so there is nothing to hold a kernel to.
-void ChipEngine::note_inputs(TaskRecord& task) {
-  if (runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP) return;
-  inputs_[&task].begin(task.tensors, task.tags, task.tensor_count,
-                       [&](std::uint32_t i) { return others_may_write(task, i); });
-}
-
-void ChipEngine::check_inputs(TaskRecord& task) {
-  const auto noted = inputs_.extract(&task);
-  if (noted.empty() || task.failure != nullptr) return;
-  auto wrong =
-      noted.mapped().end(task.entry->code.name, [&](std::uint32_t i) { return others_may_write(task, i); });
-  if (wrong) task.failure = std::make_unique<Error>(*std::move(wrong));
-}
-
-// Peers and the host reach what is not the chip's own; within the run, whoever asked for no ordering.
-bool ChipEngine::others_may_write(const TaskRecord& task, std::uint32_t tensor) const {
-  const auto& buffer = task.buffers[tensor];
-  return unordered_.contains({buffer.arena, buffer.offset}) ||
-         parts_.memory.check(task.tensors[tensor].address, 1, "an input").has_value();
 }
 
 void ChipEngine::dump(const TaskRecord& task, bool after) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "arch.hpp"
 
@@ -61,6 +62,15 @@ class CoreBoard {
   CoreBoard() : slots_(new CoreSlot[architecture.cores() + 1]) {}
   CoreSlot& core(std::uint32_t number) noexcept { return slots_[number]; }
   CoreSlot& program() noexcept { return slots_[architecture.cores()]; }
+  /// Cores whose kernels wait.
+  std::vector<std::uint32_t> waiting() const {
+    std::vector<std::uint32_t> numbers;
+    for (std::uint32_t number = 0; number < architecture.cores(); ++number) {
+      if (slots_[number].name.load(std::memory_order_acquire) != nullptr && slots_[number].waiting.load())
+        numbers.push_back(number);
+    }
+    return numbers;
+  }
 
   static std::uint32_t aic(std::uint32_t cluster) noexcept { return cluster; }
   static std::uint32_t aiv(std::uint32_t index) noexcept { return architecture.clusters + index; }

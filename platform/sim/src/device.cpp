@@ -46,7 +46,7 @@ Device::Device(HostServices& host, const Options& options, std::int32_t number)
       number_(number),
       created_ns_(host.now()),
       created_ticks_(ticks()),
-      memory_(options.memory_bytes),
+      memory_(options.memory_bytes, options.checked),
       windows_(memory_, options.several_communicators),
       staging_(memory_, options.checked),
       threads_(host),
@@ -172,14 +172,20 @@ Result<void> Device::run_one_kernel(Run& run) {
   call.words = words.words;
   call.tensors = static_cast<std::uint32_t>(tensors.size());
   call.scalars = static_cast<std::uint32_t>(run.scalars.size());
+  call.scalar_kinds = run.scalar_kinds.data();
   call.core = number;
   InputCheck inputs;
   const auto resident = [&](std::uint32_t i) { return run.tensors[i].address_space == TROUPE_SPACE_DEVICE; };
   if (options_.checked) inputs.begin(descriptors, tags, call.tensors, resident);
+  std::vector<FlagCondition> deferred;
+  call.deferred = &deferred;
+  call.task = run.correlation;
   core.enter(call.code.name, 0, ticks());
   auto failure = call_kernel(host, core, pipes_, call);
+  if (!failure && !deferred.empty()) failure = await_deferred(host, core, call, deferred);
   core.leave();
   if (!failure && options_.checked) failure = inputs.end(call.code.name, resident);
+  if (!failure && options_.checked) failure = overstep_of(call, descriptors, tags);
   {
     const std::lock_guard lock(current_mutex_);
     current_ = nullptr;
@@ -187,6 +193,18 @@ Result<void> Device::run_one_kernel(Run& run) {
   run.chip_tasks = 1;
   if (failure) return *failure;
   return {};
+}
+
+// On a checked chip: the kernel wrote next to what it was given.
+std::optional<Error> Device::overstep_of(const KernelCall& call, const runtime::TensorDescriptor* tensors,
+                                         const runtime::Tag* tags) {
+  const auto found = first_overstep(tags, call.tensors, [&](std::uint32_t i) {
+    return tensors[i].extent != 0 ? memory_.take_overstep(tensors[i].address, tensors[i].size) : std::nullopt;
+  });
+  if (!found) return std::nullopt;
+  std::string who = "kernel '" + std::string(call.code.name) + "'";
+  if (memory_.is_window(tensors[found->first].address)) who += ", or one of a peer,";
+  return overstepped(who, found->first, found->second);
 }
 
 Result<void> Device::write(std::uint64_t address, const void* data, std::uint64_t size) {
@@ -219,26 +237,27 @@ std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity
   std::size_t count = 0;
   queue_.for_each_unfinished([&](const Run& run, bool executing) {
     if (!executing) return;
-    for (std::uint32_t number = 0; number <= architecture.cores(); ++number) {
-      CoreSlot& slot = number == architecture.cores() ? board_.program() : board_.core(number);
+    const auto report = [&](const CoreSlot& slot, std::uint32_t number, std::uint32_t kind) {
       const char* name = slot.name.load(std::memory_order_acquire);
-      if (name == nullptr || count++ >= capacity) continue;
+      if (name == nullptr || count++ >= capacity) return;
       troupe_core_status& core = cores[count - 1];
       core = {};
-      core.core = number == architecture.cores() ? TROUPE_NO_CORE : number;
-      core.core_kind = number == architecture.cores()   ? TROUPE_CORE_CONTROL
-                       : number < architecture.clusters ? TROUPE_CORE_AIC
-                                                        : TROUPE_CORE_AIV;
+      core.core = number;
+      core.core_kind = kind;
       core.block = slot.block.load(std::memory_order_relaxed);
       core.correlation = run.correlation;
       core.since_ns = host_time(slot.since.load(std::memory_order_relaxed));
       copy_text(core.name, sizeof core.name, name);
-      if (slot.waiting.load(std::memory_order_acquire)) {
-        core.activity = TROUPE_ACTIVITY_WAITING;
-        const auto place = FlagPlace::from_word(slot.flag.load(std::memory_order_relaxed));
-        copy_text(core.detail, sizeof core.detail, ("flag at " + to_string(place)).c_str());
-      }
+      if (!slot.waiting.load(std::memory_order_acquire)) return;
+      core.activity = TROUPE_ACTIVITY_WAITING;
+      const auto place = FlagPlace::from_word(slot.flag.load(std::memory_order_relaxed));
+      copy_text(core.detail, sizeof core.detail, ("flag at " + to_string(place)).c_str());
+    };
+    for (std::uint32_t number = 0; number < architecture.cores(); ++number) {
+      report(board_.core(number), number, number < architecture.clusters ? TROUPE_CORE_AIC : TROUPE_CORE_AIV);
     }
+    engine_.look_at_deferred([&](const CoreSlot& slot) { report(slot, TROUPE_NO_CORE, TROUPE_CORE_AIV); });
+    report(board_.program(), TROUPE_NO_CORE, TROUPE_CORE_CONTROL);
   });
   return count;
 }

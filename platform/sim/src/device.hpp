@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "callables.hpp"
@@ -51,6 +52,8 @@ class Device final : RunExecutor {
   Outcome execute_checked(Run& run);
   static Result<void> check_arguments(const Run& run);
   Result<void> run_one_kernel(Run& run);
+  std::optional<Error> overstep_of(const KernelCall& call, const runtime::TensorDescriptor* tensors,
+                                   const runtime::Tag* tags);
   std::uint64_t host_time(std::uint64_t at_ticks) const noexcept;
   Error busy() const;
   void report_leaks() const;

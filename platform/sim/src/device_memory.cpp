@@ -8,6 +8,7 @@
 
 #include "addresses.hpp"
 #include "troupe/comm/memory_left.hpp"
+#include "troupe/comm/window.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -15,7 +16,6 @@ namespace troupe::platform::sim {
 namespace {
 
 constexpr std::size_t remembered_frees = 4096;
-constexpr unsigned char tail_byte = 0xCA;
 // Large enough that freed addresses rest for a while before they are given away again.
 constexpr std::size_t smallest_range = std::size_t{1} << 30;
 
@@ -71,7 +71,8 @@ Result<void> DeviceMemory::host_has(std::size_t size, std::string_view label) {
   return {};
 }
 
-Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view label, Owner owner) {
+Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view label, Owner owner,
+                                             MemoryForm form) {
   if (size == 0) {
     return Error(Errc::invalid_argument, "device allocation of 0 bytes for " + std::string(label));
   }
@@ -84,39 +85,102 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
                  "free device tensors, or split the work");
   }
   if (auto room = host_has(size, label); !room) return room.error();
-  const std::size_t whole = round_up(size, page_size);
-  const std::uint64_t address = find_space(whole + page_size);
-  if (address == 0 || !AddressRange::commit(address, whole)) {
+  const std::size_t lead = form.shift + (checked_ ? page_size : 0);
+  const std::size_t whole = round_up(lead + size + form.room + (checked_ ? guard_bytes : 0), page_size);
+  const std::uint64_t begin = find_space(whole + page_size);
+  if (begin == 0 || !AddressRange::commit(begin, whole)) {
     return Error(Errc::out_of_memory, "the host has no memory for " + amount(size) +
                                           " of device memory for " + std::string(label) + "\n" +
                                           map_locked(16));
   }
-  std::memset(pointer(address + size), tail_byte, whole - size);
-  live_.emplace(address, Piece{size, std::string(label), owner});
+  const auto piece = live_.emplace(begin + lead, Piece{size, std::string(label), owner, lead, whole}).first;
+  if (form.room == 0) zone_behind(*piece).fill();  // what lies in between is not ours
+  zone_before(*piece).fill();
   account(owner) += size;
-  if (owner != Owner::user) return address;
+  if (owner != Owner::user) return piece->first;
   statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
   ++statistics_.live_allocations;
   ++statistics_.total_allocations;
-  return address;
+  return piece->first;
+}
+
+GuardZone DeviceMemory::zone_before(const Pieces::value_type& piece) const {
+  const std::size_t bytes = piece.second.owner == Owner::window ? comm::window_slack : guard_bytes;
+  return {piece.first - (checked_ ? bytes : 0), piece.first};
+}
+
+// To the end of the last page, beyond which it faults.
+GuardZone DeviceMemory::zone_behind(const Pieces::value_type& piece) {
+  const std::uint64_t end = piece.first + piece.second.size;
+  if (piece.second.owner == Owner::window) return {end, end + comm::window_slack};
+  return {end, piece.first - piece.second.lead + piece.second.whole};
+}
+
+std::optional<Overstep> DeviceMemory::take_overstep(std::uint64_t address, std::uint64_t size) {
+  if (!checked_) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  const auto* piece = piece_at(live_, address);
+  if (piece == nullptr) return std::nullopt;
+  // From the tensor on, which may be a part.
+  const auto farther = [](std::optional<Overstep> found, std::uint64_t by) {
+    if (found) *found = {found->where, found->nearest + by, found->farthest + by};
+    return found;
+  };
+  const std::uint64_t rest =
+      piece->first + piece->second.size - std::min(address + size, piece->first + piece->second.size);
+  if (auto found = farther(damage_behind(zone_behind(*piece)), rest)) return found;
+  if (auto found = farther(damage_before(zone_before(*piece)), address - piece->first)) return found;
+  const bool is_window = piece->second.owner == Owner::window;
+  for (const GuardZone& gap : piece->second.gaps) {
+    if (!is_window) {
+      const auto damage = gap.take_damage();
+      if (!damage) continue;
+      return Overstep{Overstep::Where::between, damage->begin - piece->first, damage->end - 1 - piece->first};
+    }
+    // Its buffers are memory of their own; what lies next to the others is theirs to find.
+    std::optional<Overstep> found;
+    if (gap.begin == address + size) found = damage_behind(gap);
+    if (gap.end == address) found = damage_before(gap);
+    if (found) return found;
+  }
+  return std::nullopt;
+}
+
+void DeviceMemory::set_gaps(std::uint64_t address, std::vector<GuardZone> gaps) {
+  for (const GuardZone& gap : gaps) gap.fill();
+  const std::lock_guard lock(mutex_);
+  if (auto piece = live_.find(address); piece != live_.end()) piece->second.gaps = std::move(gaps);
+}
+
+bool DeviceMemory::same_piece(std::uint64_t address, std::uint64_t other) const {
+  const std::lock_guard lock(mutex_);
+  const auto* piece = piece_at(live_, address);
+  return piece != nullptr && piece == piece_at(live_, other);
+}
+
+bool DeviceMemory::is_window(std::uint64_t address) const {
+  const std::lock_guard lock(mutex_);
+  const auto* piece = piece_at(live_, address);
+  return piece != nullptr && piece->second.owner == Owner::window;
 }
 
 Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
   const std::uint64_t address = piece->first;
   const std::size_t size = piece->second.size;
-  const std::size_t whole = round_up(size, page_size);
-  const bool overrun =
-      std::any_of(pointer<unsigned char>(address + size), pointer<unsigned char>(address + whole),
-                  [](unsigned char byte) { return byte != tail_byte; });
-  AddressRange::decommit(address, whole);
-  auto gap = gaps_.emplace(address, whole + page_size).first;
+  const std::size_t whole = piece->second.whole;
+  const std::uint64_t begin = address - piece->second.lead;
+  const bool of_user = piece->second.owner == Owner::user;  // of ours it was asked when it was used
+  const bool behind = of_user && zone_behind(*piece).take_damage().has_value();
+  const bool before = of_user && zone_before(*piece).take_damage().has_value();
+  AddressRange::decommit(begin, whole);
+  auto gap = gaps_.emplace(begin, whole + page_size).first;
   if (auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {
     gap->second += next->second;
     gaps_.erase(next);
   }
   if (gap != gaps_.begin()) {
-    if (auto before = std::prev(gap); before->first + before->second == gap->first) {
-      before->second += gap->second;
+    if (auto previous = std::prev(gap); previous->first + previous->second == gap->first) {
+      previous->second += gap->second;
       gaps_.erase(gap);
     }
   }
@@ -130,9 +194,10 @@ Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
     freed_order_.pop_front();
   }
   live_.erase(piece);
-  if (overrun) {
-    return Error(Errc::out_of_range, "something wrote past the end of " + hex(address) + " (" + amount(size) +
-                                         ", " + label + "); found when it was freed");
+  if (behind || before) {
+    const std::string where = behind ? "past the end of " : "before the beginning of ";
+    return Error(Errc::out_of_range, "something wrote " + where + hex(address) + " (" + amount(size) + ", " +
+                                         label + "); found when it was freed");
   }
   return {};
 }
@@ -206,11 +271,17 @@ bool DeviceMemory::same_allocation(std::uint64_t start, std::uint64_t address) c
   return piece != nullptr && piece->first == start;
 }
 
-void DeviceMemory::add_window(std::uint64_t address, std::size_t size, std::string_view name) {
+void DeviceMemory::add_window(std::uint64_t address, std::size_t size, std::string_view name,
+                              std::vector<GuardZone> gaps) {
   const std::lock_guard lock(mutex_);
-  if (live_.insert_or_assign(address, Piece{size, std::string(name), Owner::window}).second) {
-    statistics_.window_bytes += size;
-  }
+  Piece window{size, std::string(name), Owner::window};
+  window.gaps = std::move(gaps);
+  const auto [piece, fresh] = live_.insert_or_assign(address, std::move(window));
+  if (fresh) statistics_.window_bytes += size;
+  if (!checked_) return;
+  zone_before(*piece).fill();
+  zone_behind(*piece).fill();
+  for (const GuardZone& gap : piece->second.gaps) gap.fill();
 }
 
 void DeviceMemory::remove_window(std::uint64_t address) {

@@ -34,4 +34,13 @@ struct ChipEngine::Lane final : Job {
   Piece piece;
 };
 
+/// A thread for what a task has left to be completed later; its core is free meanwhile.
+struct ChipEngine::Deferral final : Job {
+  explicit Deferral(ChipEngine& of) : engine(of) {}
+  void run() noexcept override { engine.run_deferral(*this); }
+  ChipEngine& engine;
+  TaskRecord* task = nullptr;
+  CoreSlot slot;  ///< of no core
+};
+
 }  // namespace troupe::platform::sim

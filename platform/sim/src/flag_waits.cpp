@@ -55,6 +55,9 @@ bool FlagCondition::holds() const noexcept {
   if (type == TROUPE_FLAG_I32) {
     return compares(atomic<std::int32_t>(flag).load(), static_cast<std::int32_t>(value), compare);
   }
+  if (type == flag_u32) {
+    return compares(atomic<std::uint32_t>(flag).load(), static_cast<std::uint32_t>(value), compare);
+  }
   return compares(atomic<std::uint64_t>(flag).load(), value, compare);
 }
 
@@ -117,8 +120,9 @@ bool FlagWaits::spin(const FlagCondition& condition) noexcept {
 
 bool FlagWaits::enter(Waiter& waiter) {
   const std::lock_guard lock(mutex_);
-  if (ended_ != End::waiting) {
-    waiter.state.store(static_cast<std::uint32_t>(ended_));
+  const bool given_up = waiter.condition.deferred && deferred_ended();
+  if (const End end = given_up ? End::aborted : ended_; end != End::waiting) {
+    waiter.state.store(static_cast<std::uint32_t>(end));
     return false;
   }
   waiters_.push_back(&waiter);
@@ -139,7 +143,14 @@ void FlagWaits::leave(Waiter& waiter, End how) noexcept {
 
 void FlagWaits::park(Waiter& waiter) noexcept {
   constexpr auto waiting = static_cast<std::uint32_t>(End::waiting);
-  while (waiter.state.load() == waiting) futex_wait(waiter.state, waiting);
+  while (waiter.state.load() == waiting) {
+    if (!waiter.condition.deferred) {
+      futex_wait(waiter.state, waiting);
+      continue;
+    }
+    futex_wait(waiter.state, waiting, look_microseconds);
+    if (waiter.condition.holds()) look_again();
+  }
 }
 
 void FlagWaits::notify(void* flag, std::uint32_t type, std::uint32_t operation,
@@ -165,8 +176,18 @@ void FlagWaits::end_all(End how) noexcept {
   waiters_.clear();
 }
 
+void FlagWaits::end_deferred() noexcept {
+  const std::lock_guard lock(mutex_);
+  deferred_ended_.store(true);
+  std::erase_if(waiters_, [this](Waiter* waiter) {
+    if (waiter->condition.deferred) leave(*waiter, End::aborted);
+    return waiter->condition.deferred;
+  });
+}
+
 void FlagWaits::reset() noexcept {
   const std::lock_guard lock(mutex_);
+  deferred_ended_.store(false);
   ended_ = End::waiting;
 }
 

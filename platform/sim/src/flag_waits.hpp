@@ -45,13 +45,19 @@ class FlagPlace {
 /// "element 0 of tensor argument 1", "byte 64 of the window of rank 2", "0x7f…".
 std::string to_string(FlagPlace place);
 
+/// A flag type beside those that kernels wait for: what foreign kernels count with.
+inline constexpr std::uint32_t flag_u32 = 0x100;
+/// Foreign code raises flags by plain stores, which nobody hears of: who waits for them looks so often.
+inline constexpr std::uint32_t look_microseconds = 1'000;
+
 /// What a kernel waits for: `*flag compare value`.
 struct FlagCondition {
   const void* flag = nullptr;
   std::uint32_t type = TROUPE_FLAG_I32;
   std::uint32_t compare = TROUPE_EQUAL;
   std::uint64_t value = 0;
-  FlagPlace place = {};  ///< for people
+  FlagPlace place = {};   ///< for people
+  bool deferred = false;  ///< by foreign code, so that a plain store may raise it
 
   bool holds() const noexcept;
 };
@@ -90,6 +96,9 @@ class FlagWaits {
 
   /// Ends every wait, now and later, until reset.
   void end_all(End how) noexcept;
+  /// The same for those that no kernel is inside of: what was deferred, when nobody needs it any more.
+  void end_deferred() noexcept;
+  bool deferred_ended() const noexcept { return deferred_ended_.load(); }
   void reset() noexcept;
   /// Closed waits that nothing has satisfied yet.
   std::uint32_t closed() const noexcept { return closed_.load(); }
@@ -104,12 +113,13 @@ class FlagWaits {
     std::atomic<std::uint32_t> state{0};  ///< an End; the word it sleeps on
   };
   bool enter(Waiter& waiter);
-  static void park(Waiter& waiter) noexcept;
+  void park(Waiter& waiter) noexcept;
   void leave(Waiter& waiter, End how) noexcept;  // with the mutex held
 
   mutable std::mutex mutex_;
   std::vector<Waiter*> waiters_;
   std::atomic<std::uint32_t> parked_{0}, closed_{0};
+  std::atomic<bool> deferred_ended_{false};
   End ended_ = End::waiting;
 };
 

@@ -7,6 +7,9 @@ namespace troupe::platform::sim {
 
 /// Sleeps until `word` is woken, unless it no longer holds `expected`. May return early; the caller checks.
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept;
+/// The same, for `microseconds` at most.
+void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                std::uint32_t microseconds) noexcept;
 /// Wakes up to `count` sleepers of `word`.
 void futex_wake(std::atomic<std::uint32_t>& word, int count) noexcept;
 

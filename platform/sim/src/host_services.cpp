@@ -48,7 +48,11 @@ void* HostServices::run_own_thread(void* thread) {
 }
 
 bool HostServices::start_thread(const char* name, void (*body)(void*), void* argument) noexcept {
-  if (table_.start_thread != nullptr) return table_.start_thread(table_.data, name, body, argument) == 0;
+  if (table_.start_thread != nullptr) {
+    const std::int32_t answer = table_.start_thread(table_.data, name, body, argument);
+    if (answer != 0 && answer != TROUPE_DEVICE_SYSTEM) threadless_.store(true, std::memory_order_relaxed);
+    return answer == 0;
+  }
   auto* own = new (std::nothrow) OwnThread{this, body, argument};
   if (own == nullptr) return false;
   {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -23,12 +24,16 @@ class HostServices {
 
   void log(troupe_log_level level, std::int32_t code, const std::string& text) const noexcept;
   std::uint64_t now() const noexcept;
-  /// False: the host has no threads to give.
+  /// False: there is no thread for it.
   bool start_thread(const char* name, void (*body)(void*), void* argument) noexcept;
+  /// Whether the host has refused one because it never gives any.
+  bool is_threadless() const noexcept { return threadless_.load(std::memory_order_relaxed); }
   bool post(void (*task)(void*, std::int32_t), void* argument) noexcept;
 
   bool traces() const noexcept { return table_.trace != nullptr; }
   bool dumps() const noexcept { return table_.dump != nullptr; }
+  bool tells() const noexcept { return table_.running != nullptr; }
+  troupe_running* running(troupe_running* what) const noexcept { return table_.running(table_.data, what); }
   bool completes() const noexcept { return table_.complete != nullptr; }
   bool posts() const noexcept { return table_.post != nullptr; }
   void trace(const troupe_trace_event* events, std::size_t count) const {
@@ -47,6 +52,30 @@ class HostServices {
   std::mutex mutex_;
   std::condition_variable all_returned_;
   std::size_t own_threads_ = 0;
+  std::atomic<bool> threadless_{false};
+};
+
+/// While it lives, the host knows what this thread is inside of, should it crash there.
+class Telling {
+ public:
+  /// `fill(what)` is called if the host wants to know.
+  template <class Fill>
+  Telling(const HostServices& host, Fill fill) : host_(host.tells() ? &host : nullptr) {
+    if (host_ == nullptr) return;
+    what_ = {};
+    fill(what_);
+    before_ = host_->running(&what_);
+  }
+  ~Telling() {
+    if (host_ != nullptr) host_->running(before_);
+  }
+  Telling(const Telling&) = delete;
+  Telling& operator=(const Telling&) = delete;
+
+ private:
+  const HostServices* host_;
+  troupe_running* before_ = nullptr;
+  troupe_running what_;
 };
 
 }  // namespace troupe::platform::sim

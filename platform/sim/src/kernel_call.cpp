@@ -2,9 +2,11 @@
 
 #include <cxxabi.h>
 #include <algorithm>
+#include <chrono>
 #include <exception>
 
 #include "addresses.hpp"
+#include "deferred.hpp"
 #include "sim_hooks.hpp"
 #include "troupe/comm/errc.hpp"
 #include "troupe/comm/one_sided.hpp"
@@ -98,7 +100,11 @@ struct ForeignCall {
   }
 };
 
-std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call) {
+std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call, runtime::LocalContext& local) {
+  runtime::DeferredCompletions started;
+  local.async = {
+      &started.count, &started.error_code, started.entries, runtime::limits::deferred_completions, 0,
+      call.task};
   ForeignCall self{&pipes, call.cluster};
   const troupe_sim_core_binding binding{call.sub_block, &self, &ForeignCall::storage};
   const auto* outer = troupe_sim_bind_core(&binding);
@@ -113,7 +119,11 @@ std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call) {
     failure = kernel_error(call, "it threw something that is no std::exception");
   }
   troupe_sim_bind_core(outer);
-  return failure;
+  if (failure) return failure;
+  std::string wrong;
+  if (started.count != 0 || started.error_code != 0) wrong = take_deferred(started, *call.deferred);
+  if (wrong.empty()) return std::nullopt;
+  return kernel_error(call, "what it left to be completed later cannot be: " + wrong);
 }
 
 }  // namespace
@@ -162,8 +172,16 @@ std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCo
                                         std::optional<Error>& why) {
   const auto place = domain.locate(condition.flag);
   const comm::OneSided window(domain);
-  auto result = window.wait_until<T>(place->rank, place->offset, compare_of(condition.compare),
-                                     static_cast<T>(condition.value));
+  const auto look = [&]() -> Result<void> {
+    const auto until = condition.deferred
+                           ? std::chrono::steady_clock::now() + std::chrono::microseconds(look_microseconds)
+                           : comm::never;
+    return window.wait_until<T>(place->rank, place->offset, compare_of(condition.compare),
+                                static_cast<T>(condition.value), until);
+  };
+  auto result = look();
+  while (!result && condition.deferred && !flags_.deferred_ended() && result.error() == comm::Errc::deadline)
+    result = look();
   if (result) return TROUPE_DONE;
   why = result.error();
   return result.error() == comm::Errc::aborted ? TROUPE_ABORTED : TROUPE_PEER_LOST;
@@ -194,6 +212,7 @@ std::int32_t KernelHost::wait(CoreSlot& core, const KernelCall& call, FlagCondit
       outcome = TROUPE_ABORTED;
     } else {
       outcome = condition.type == TROUPE_FLAG_I32 ? wait_in_window<std::int32_t>(*domain, condition, why)
+                : condition.type == flag_u32      ? wait_in_window<std::uint32_t>(*domain, condition, why)
                                                   : wait_in_window<std::uint64_t>(*domain, condition, why);
     }
     const std::lock_guard lock(mutex_);
@@ -230,15 +249,38 @@ void KernelHost::notify(void* flag, std::uint32_t type, std::uint32_t operation,
   }
 }
 
+std::optional<Error> await_deferred(KernelHost& host, CoreSlot& core, const KernelCall& call,
+                                    const std::vector<FlagCondition>& conditions) noexcept {
+  for (const auto& condition : conditions) {
+    std::optional<Error> why;
+    const auto outcome = host.wait(core, call, condition, why);
+    if (outcome != TROUPE_DONE) return outcome_of(call, outcome, "", why);
+  }
+  return std::nullopt;
+}
+
 std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
                                  const KernelCall& call) noexcept {
   runtime::LocalContext local{static_cast<std::int32_t>(call.block), static_cast<std::int32_t>(call.blocks)};
   runtime::GlobalContext global{static_cast<std::int32_t>(call.sub_block)};
   call.words[runtime::limits::local_context_word] = reinterpret_cast<std::int64_t>(&local);
   call.words[runtime::limits::global_context_word] = reinterpret_cast<std::int64_t>(&global);
+  const Telling telling(host.host(), [&](troupe_running& what) {
+    what.what = "kernel";
+    what.name = call.code.name;
+    what.task = host.run().name.c_str();
+    what.words = call.words;
+    what.tensor_count = call.tensors;
+    what.core = call.core;
+    what.core_kind = call.core < architecture.clusters ? TROUPE_CORE_AIC : TROUPE_CORE_AIV;
+    what.block = call.block;
+    what.block_count = call.blocks;
+    what.correlation = host.run().correlation;
+  });
   std::optional<Error> failure;
   if (call.code.foreign != nullptr) {
-    failure = call_foreign(pipes, call);
+    failure = call_foreign(pipes, call, local);
+    host.flags().look_again();  // it may have raised some, in ways of its own
     if (!failure && host.run().aborted.load(std::memory_order_relaxed)) {
       failure = Error(Errc::aborted, "kernel '" + std::string(call.code.name) + "' was aborted");
     }
@@ -255,7 +297,8 @@ std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
                                         &kernel_ops,
                                         &self,
                                         text,
-                                        sizeof text};
+                                        sizeof text,
+                                        call.scalar_kinds};
   const std::int32_t outcome = call.code.descriptor->invoke.kernel(&arguments);
   if (outcome == TROUPE_DONE) [[likely]]
     return std::nullopt;

@@ -30,9 +30,13 @@ struct KernelCall {
   KernelCode code;
   std::int64_t* words = nullptr;  ///< 50; the two context words are filled in
   std::uint32_t tensors = 0, scalars = 0;
+  const std::uint8_t* scalar_kinds = nullptr;  ///< one for each, enum troupe_scalar_kind
   std::uint32_t block = 0, blocks = 1;
   std::uint32_t sub_block = 0;
   std::uint32_t core = 0, cluster = 0;
+  std::uint64_t task = 0;  ///< its number, for foreign kernels
+  /// What a foreign kernel started and did not wait for is added here; its task has ended when all holds.
+  std::vector<FlagCondition>* deferred = nullptr;
 };
 
 /// What all kernels of one run share: how they wait, and what ends them.
@@ -81,6 +85,10 @@ class KernelHost {
   std::vector<std::shared_ptr<comm::DomainMember>>
       waiting_in_;  ///< domains that a kernel of this run waits in
 };
+
+/// Waits until all of `conditions` hold, which `call` has deferred. Nothing: they do.
+std::optional<Error> await_deferred(KernelHost& host, CoreSlot& core, const KernelCall& call,
+                                    const std::vector<FlagCondition>& conditions) noexcept;
 
 /// Runs it on the calling thread. Nothing: it succeeded. An error names the kernel.
 std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,

@@ -14,7 +14,12 @@ void Run::assign(const troupe_run& description) {
   callable_id = description.callable;
   tensors.assign(description.tensors, description.tensors + description.tensor_count);
   scalars.assign(description.scalars, description.scalars + description.scalar_count);
+  scalar_kinds.assign(description.scalar_count, TROUPE_SCALAR_ANY);
+  if (description.scalar_kinds != nullptr) {
+    scalar_kinds.assign(description.scalar_kinds, description.scalar_kinds + description.scalar_count);
+  }
   depends_on.assign(description.depends_on, description.depends_on + description.depends_count);
+  name.assign(description.name != nullptr ? description.name : "");
   flags = description.flags;
   blocks = description.blocks == 0 ? 1 : description.blocks;
   block_dim = description.block_dim;

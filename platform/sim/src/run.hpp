@@ -34,7 +34,9 @@ struct Run {
   std::shared_ptr<const Callable> callable;  ///< null: the id was unknown at launch
   std::vector<troupe_tensor_arg> tensors;
   std::vector<std::uint64_t> scalars;
+  std::vector<std::uint8_t> scalar_kinds;  ///< one for each
   std::vector<std::uint64_t> depends_on;
+  std::string name;  ///< the host's, for people; empty: none
   std::uint32_t flags = 0;
   std::uint32_t blocks = 1;
   std::uint32_t block_dim = 0;

@@ -7,6 +7,7 @@
 
 #include "futex.hpp"
 #include "run_ticket.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/limits.hpp"
 
@@ -79,9 +80,15 @@ Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t se
   }
   failed_.erase(failed_.begin(), failed_.lower_bound(settled));
   if (runs.empty()) return {};
-  for (const auto& run : runs) queued_.push_back(fresh(run));
+  std::size_t queued = 0;
+  try {
+    for (; queued < runs.size(); ++queued) queued_.push_back(fresh(runs[queued]));
+  } catch (...) {
+    take_back(queued);
+    throw;
+  }
+  if (!wake_runner()) return take_back(queued);
   last_correlation_ = runs.back().correlation;
-  wake_runner(lock);
   return {};
 }
 
@@ -97,7 +104,7 @@ Outcome RunQueue::run_and_wait(const troupe_run& description, troupe_completion*
   queued->awaited = true;
   const Run* mine = queued.get();
   queued_.push_back(std::move(queued));
-  wake_runner(lock);
+  if (!wake_runner()) return take_back(1);
   auto is_mine = [mine](const auto& run) { return run.get() == mine; };
   ended_.wait(lock, [&] { return abandoned_ || std::any_of(awaited_.begin(), awaited_.end(), is_mine); });
   auto place = std::find_if(awaited_.begin(), awaited_.end(), is_mine);
@@ -141,32 +148,32 @@ Result<void> RunQueue::abort(std::uint64_t correlation) {
   return {};
 }
 
-void RunQueue::wake_runner(std::unique_lock<std::mutex>& lock) {
+/// False: nobody is there to serve the queue, which held nothing before.
+bool RunQueue::wake_runner() {
   arrivals_.fetch_add(1, std::memory_order_release);
-  if (serving_) return;
+  if (serving_) return true;
   serving_ = true;
-  if (threads_.start(*this)) return;
+  if (threads_.start(*this)) return true;
   // A host without threads: work in a task of its own.
-  if (host_.posts()) {
+  if (host_.is_threadless() && host_.posts()) {
     ticket_ = std::make_shared<Ticket>();
     ticket_->queue = this;
     auto held = std::make_unique<std::shared_ptr<Ticket>>(ticket_);
     if (host_.post(&RunQueue::run_posted, held.get())) {
       static_cast<void>(held.release());
-      return;
+      return true;
     }
     ticket_.reset();
   }
-  while (!queued_.empty()) {
-    auto run = std::move(queued_.front());
-    queued_.pop_front();
-    run->outcome = Error(Errc::system, "the host gives this chip no thread to work on");
-    lock.unlock();
-    finish(std::move(run));
-    lock.lock();
-  }
   serving_ = false;
   ended_.notify_all();
+  return false;
+}
+
+/// The latest ones in the queue never were there. Answers why, if it is for want of a thread.
+Error RunQueue::take_back(std::size_t count) {
+  queued_.resize(queued_.size() - count);
+  return {Errc::system, "no thread for this chip's runs", comm::threads_hint()};
 }
 
 void RunQueue::run_posted(void* argument, std::int32_t cancelled) {

@@ -70,7 +70,8 @@ class RunQueue final : Job {
   void run() noexcept override;
   static void run_posted(void* ticket, std::int32_t cancelled);
   Result<void> check(std::span<const troupe_run> runs) const;
-  void wake_runner(std::unique_lock<std::mutex>& lock);
+  bool wake_runner();  // with the mutex held
+  Error take_back(std::size_t count);
   void serve() noexcept;
   bool wait_for_more() const;
   std::unique_ptr<Run> next();

@@ -97,9 +97,8 @@ Result<void> Staging::look_at(const Run& run) {
                                   "tensor " + std::to_string(i) + " of '" + run.callable->name + "'");
       if (!inside) return inside;
     } else {
-      // Whole words, so that overlapping views of different element types stay aligned to each other.
       const std::uint64_t begin = first_byte(*tensor);
-      extents_.push_back({begin - begin % sizeof(std::uint64_t), begin + tensor->byte_extent(), 0});
+      extents_.push_back({begin, begin + tensor->byte_extent(), 0});
     }
   }
   return {};
@@ -128,11 +127,11 @@ Result<void> Staging::place() {
     // Together: none of them is used before all are there, so one by one each would find room.
     if (auto room = DeviceMemory::host_has(total, "copies of arguments"); !room) return room.error();
     for (Extent& extent : extents_) {
-      const std::size_t shift = extent.begin % copy_alignment;
-      auto address = memory_.allocate_internal(shift + extent.end - extent.begin, "copy of an argument");
+      auto address = memory_.allocate_internal(extent.end - extent.begin, "copy of an argument",
+                                               {.shift = extent.begin % copy_alignment, .room = 0});
       if (!address) return address.error();
       pieces_.push_back(*address);
-      extent.device = *address + shift;
+      extent.device = *address;
     }
     return {};
   }
@@ -152,6 +151,33 @@ const Staging::Extent& Staging::extent_of(std::uint64_t address) const noexcept 
   auto after = std::upper_bound(extents_.begin(), extents_.end(), address,
                                 [](std::uint64_t at, const Extent& extent) { return at < extent.begin; });
   return *std::prev(after);
+}
+
+// Nothing of a run lies there, neither read nor written.
+void Staging::guard_gaps() {
+  std::vector<GuardZone> used;
+  for (std::size_t i = 0; i < host_.size(); ++i) {
+    if (resident_[i] || host_[i].empty()) continue;
+    const std::uint64_t first = first_byte(device_[i]);
+    for_each_stretch(host_[i], [&](std::uint64_t offset, std::uint64_t size) {
+      used.push_back({first + offset, first + offset + size});
+    });
+  }
+  std::sort(used.begin(), used.end(),
+            [](const GuardZone& a, const GuardZone& b) { return a.begin < b.begin; });
+  for (const Extent& extent : extents_) {
+    const std::uint64_t end = extent.device + (extent.end - extent.begin);
+    std::vector<GuardZone> gaps;
+    std::uint64_t at = extent.device;
+    auto next =
+        std::lower_bound(used.begin(), used.end(), at,
+                         [](const GuardZone& stretch, std::uint64_t begin) { return stretch.begin < begin; });
+    for (; next != used.end() && next->begin < end; ++next) {
+      if (next->begin > at) gaps.push_back({at, next->begin});
+      at = std::max(at, next->end);
+    }
+    if (!gaps.empty()) memory_.set_gaps(extent.device, std::move(gaps));
+  }
 }
 
 Result<void> Staging::copy_in(const Run& run) {
@@ -176,6 +202,7 @@ Result<void> Staging::copy_in(const Run& run) {
       });
     }
   }
+  if (checked_) guard_gaps();
   // After all poisoning, so that an alias that is read keeps its contents.
   for (std::size_t i = 0; i < host_.size(); ++i) {
     if (resident_[i] || host_[i].empty() || tags_[i] == runtime::Tag::out) continue;

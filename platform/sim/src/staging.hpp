@@ -17,8 +17,9 @@ namespace troupe::platform::sim {
 /// passed through. The memory is kept for the next run. One run at a time, one thread.
 class Staging {
  public:
-  /// `checked`: every copy gets an allocation with guards of its own, and memory that is only written starts
-  /// out poisoned, so that a kernel that does not write every byte is seen.
+  /// `checked`: every copy gets an allocation with guards of its own, what lies between the elements of views
+  /// is a guard too, and memory that is only written starts out poisoned, so that a kernel that does not
+  /// write every byte is seen.
   Staging(DeviceMemory& memory, bool checked) : memory_(memory), checked_(checked) {}
   ~Staging() { release(); }
   Staging(const Staging&) = delete;
@@ -40,6 +41,7 @@ class Staging {
   Result<void> look_at(const Run& run);
   Result<void> place();
   const Extent& extent_of(std::uint64_t address) const noexcept;
+  void guard_gaps();
   void release() noexcept;
 
   DeviceMemory& memory_;

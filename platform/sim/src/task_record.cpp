@@ -64,6 +64,7 @@ void TaskRecords::prefetch(std::uint32_t tensors) const noexcept {
 
 void TaskRecords::give_back(TaskRecord* record) noexcept {
   if (record->failure != nullptr) record->failure.reset();
+  if (record->deferred != nullptr) record->deferred.reset();
   free_[record->capacity].push_back(record);
 }
 

@@ -20,7 +20,7 @@ namespace troupe::platform::sim {
 struct KernelEntry {
   KernelCode code;
   std::string name;
-  std::uint64_t callable_id = 0;  ///< as it was when this was made
+  std::uint64_t callable = 0;                 ///< the number it is registered under, of foreign code
   std::atomic<std::uint32_t> usual_ticks{0};  ///< 0: never measured
   /// It may wait inside, for a flag or (foreign code) for anything: it never shares a thread with other
   /// tasks.
@@ -48,11 +48,19 @@ struct alignas(64) TaskRecord {
     __builtin_prefetch(bytes + sizeof(TaskRecord));  // the first tensor's descriptor
   }
 
+  /// What runs on that lane. A single task runs on whatever core of its kind was free.
+  const KernelEntry& kernel_on(std::uint32_t lane) const noexcept {
+    if (lane_count == 1 || lanes[lane] == nullptr) return *entry;
+    return *lanes[lane];
+  }
+
   // What running it takes: two cache lines, which go from the thread that submits to the one that runs it.
   runtime::TaskId id;
   KernelEntry* entry = nullptr;  ///< the first used lane
   runtime::TensorDescriptor* tensors = nullptr;
   std::unique_ptr<Error> failure;
+  /// What its kernels have started and left to be completed later: it has ended when this holds, too.
+  std::unique_ptr<std::vector<FlagCondition>> deferred;
   std::uint8_t kind = 0;
   bool sync_start = false;
   bool has_predicate = false;
@@ -69,6 +77,7 @@ struct alignas(64) TaskRecord {
   std::uint32_t next_block = 0;
   std::uint32_t pieces_left = 1;  ///< kernel calls that have not ended
   std::uint64_t scalars[runtime::limits::core_scalars];
+  std::uint8_t scalar_kinds[runtime::limits::core_scalars];
 
   TaskRecord *newer = nullptr, *older = nullptr;  ///< of the live tasks, with edges by hand
   std::uint32_t capacity = 0;

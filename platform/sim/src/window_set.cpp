@@ -39,6 +39,12 @@ Result<std::uint64_t> WindowSet::create(const troupe_window_spec& spec, troupe_w
                           .rank = spec.rank,
                           .ranks = spec.rank_count,
                           .bytes = spec.bytes};
+  std::vector<troupe_window_gap> gaps;
+  if (spec.gaps != nullptr) gaps.assign(spec.gaps, spec.gaps + spec.gap_count);
+  for (const auto& gap : gaps) {
+    if (gap.offset <= spec.bytes && gap.bytes <= spec.bytes - gap.offset) continue;
+    return Error(Errc::invalid_argument, "a gap of a window reaches past its end");
+  }
   auto member = comm::DomainMember::create(wanted);
   if (!member) return member.error();
   auto bytes = member->blob();
@@ -50,6 +56,7 @@ Result<std::uint64_t> WindowSet::create(const troupe_window_spec& spec, troupe_w
   const std::lock_guard lock(mutex_);
   const std::uint64_t id = next_++;
   windows_.emplace(id, std::make_shared<comm::DomainMember>(*std::move(member)));
+  gaps_.emplace(id, std::move(gaps));
   return id;
 }
 
@@ -83,9 +90,18 @@ Result<troupe_window_view> WindowSet::commit(std::uint64_t window) {
   if (auto done = (*member)->commit(); !done) return done.error();
   const auto& spec = (*member)->spec();
   const auto own = (*member)->window(spec.rank);
-  if (!own.empty()) {
-    memory_.add_window(address_of(own.data()), own.size(), "window of rank " + std::to_string(spec.rank));
+  if (own.empty()) return view(window);
+  std::vector<GuardZone> gaps;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& gap : gaps_[window]) {
+      const std::uint64_t begin = address_of(own.data()) + gap.offset;
+      gaps.push_back({begin, begin + gap.bytes});
+    }
+    gaps_.erase(window);
   }
+  memory_.add_window(address_of(own.data()), own.size(), "window of rank " + std::to_string(spec.rank),
+                     std::move(gaps));
   return view(window);
 }
 
@@ -121,6 +137,7 @@ Result<void> WindowSet::release(std::uint64_t window) {
   if (!own.empty()) memory_.remove_window(address_of(own.data()));
   const std::lock_guard lock(mutex_);
   windows_.erase(window);
+  gaps_.erase(window);
   return {};
 }
 

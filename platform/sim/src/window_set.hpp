@@ -60,6 +60,7 @@ class WindowSet {
   comm::CommSessions sessions_;
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<comm::DomainMember>> windows_;
+  std::map<std::uint64_t, std::vector<troupe_window_gap>> gaps_;  ///< of windows that are not committed
   std::vector<Communicator> communicators_;
   std::uint64_t next_ = 1;
 };

@@ -47,8 +47,8 @@ std::span<std::byte> SceneArgs::add_tensor(const std::string& name, const runtim
   return tensor.given;
 }
 
-void SceneArgs::add_scalar(const std::string& name, std::uint64_t word) {
-  state_->scalars.push_back({name, word});
+void SceneArgs::add_scalar(const std::string& name, runtime::ScalarArg value) {
+  state_->scalars.push_back({name, value});
 }
 
 std::span<const std::byte> SceneArgs::given(const std::string& name, runtime::DType dtype) const {
@@ -63,9 +63,9 @@ std::span<std::byte> SceneArgs::wanted(const std::string& name, runtime::DType d
   return tensor.expected;
 }
 
-std::uint64_t SceneArgs::scalar_word(const std::string& name) const {
+runtime::ScalarArg SceneArgs::scalar_of(const std::string& name) const {
   for (const auto& scalar : state_->scalars) {
-    if (scalar.name == name) return scalar.word;
+    if (scalar.name == name) return scalar.value;
   }
   throw Error{Errc::invalid_argument, "the scene has no scalar '" + name + "'"};
 }

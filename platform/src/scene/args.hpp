@@ -18,7 +18,7 @@ struct SceneTensor {
 };
 struct SceneScalar {
   std::string name;
-  std::uint64_t word = 0;
+  runtime::ScalarArg value;
 };
 
 struct SceneArgs::State {

@@ -41,7 +41,7 @@ class Round {
       context_.copy_to(one.device, one.memory.data(), one.memory.size()).value();
       run_args_.add(tensor_arg(described, t.tag, one.device, TROUPE_SPACE_DEVICE));
     }
-    for (const auto& scalar : SceneStage::scalars(args)) run_args_.add(runtime::ScalarArg{scalar.word});
+    for (const auto& scalar : SceneStage::scalars(args)) run_args_.add(scalar.value);
   }
 
   Result<troupe_completion> run(const SceneCase& how, std::uint64_t callable) {

@@ -12,9 +12,14 @@ std::shared_ptr<ScriptedRun> ScriptedContext::make_run(const troupe_run& request
   run->correlation = request.correlation;
   run->tensors.assign(request.tensors, request.tensors + request.tensor_count);
   run->scalars.assign(request.scalars, request.scalars + request.scalar_count);
+  run->scalar_kinds.resize(request.scalar_count);
+  if (request.scalar_kinds != nullptr) {
+    run->scalar_kinds.assign(request.scalar_kinds, request.scalar_kinds + request.scalar_count);
+  }
   run->depends_on.assign(request.depends_on, request.depends_on + request.depends_count);
   run->request.tensors = run->tensors.data();
   run->request.scalars = run->scalars.data();
+  run->request.scalar_kinds = run->scalar_kinds.data();
   run->request.depends_on = run->depends_on.data();
   const auto found = callables_.find(request.callable);
   if (found != callables_.end()) run->callable = found->second;

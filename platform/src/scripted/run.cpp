@@ -256,7 +256,8 @@ Result<void> execute_module_kernel(ScriptedRun& run) {
                                      &ops,
                                      &self,
                                      text.data(),
-                                     text.size()};
+                                     text.size(),
+                                     run.scalar_kinds.data()};
     const auto outcome = run.callable->descriptor->invoke.kernel(&call);
     ++run.end.chip_tasks;
     text.back() = '\0';
@@ -319,13 +320,13 @@ const runtime::TensorDescriptor& ScriptedCall::descriptor(std::size_t i, std::ui
   return all[i];
 }
 
-std::uint64_t ScriptedCall::scalar_word(std::size_t i) const {
+runtime::ScalarArg ScriptedCall::scalar_given(std::size_t i) const {
   const auto& scalars = state_->run->scalars;
   if (i >= scalars.size()) {
     throw Error{Errc::bad_task_arguments, "'" + std::string{name()} + "' has no scalar argument " +
                                               std::to_string(i) + ", only " + std::to_string(scalars.size())};
   }
-  return scalars[i];
+  return {scalars[i], static_cast<runtime::ScalarKind>(state_->run->scalar_kinds[i])};
 }
 
 }  // namespace troupe::platform

@@ -48,6 +48,7 @@ struct ScriptedRun {
   std::shared_ptr<const ScriptedCallable> callable;  // null: unknown
   std::vector<troupe_tensor_arg> tensors;
   std::vector<std::uint64_t> scalars, depends_on;
+  std::vector<std::uint8_t> scalar_kinds;  ///< one for each
   Staging staging;
 
   Phase phase = Phase::queued;

@@ -81,7 +81,52 @@ ScriptedChip& ScriptedChip::on(const std::string& callable, ScriptedKernel kerne
   return *this;
 }
 
+namespace {
+
+constexpr std::string_view abi_calls[] = {"create_device_context",
+                                          "destroy_device_context",
+                                          "set_device_option",
+                                          "set_device",
+                                          "reset_device",
+                                          "finalize_device",
+                                          "device_malloc_ctx",
+                                          "device_free_ctx",
+                                          "copy_to_device_ctx",
+                                          "copy_from_device_ctx",
+                                          "register_callable",
+                                          "unregister_callable",
+                                          "launch_runs",
+                                          "run_runtime",
+                                          "abort_runs",
+                                          "device_properties",
+                                          "device_status",
+                                          "window_create",
+                                          "window_import",
+                                          "window_commit",
+                                          "window_abort",
+                                          "window_release"};
+
+void check(const ScriptedFault& fault) {
+  const auto refuse = [](const std::string& what, const std::string& hint) {
+    throw Error{Errc::invalid_argument, "a fault " + what + " never fires", hint};
+  };
+  if (fault.at == 0) refuse("at 0", "tasks and calls are counted from 1");
+  if (fault.times == 0) refuse("that happens 0 times", "leave it out for once");
+  if (fault.kind != ScriptedFault::Kind::fail_call) return;
+  if (std::find(std::begin(abi_calls), std::end(abi_calls), fault.call) == std::end(abi_calls)) {
+    std::string all;
+    for (const auto name : abi_calls) all += (all.empty() ? "" : ", ") + std::string(name);
+    refuse("of the call \"" + fault.call + "\"", "the device ABI has: " + all);
+  }
+  if (fault.call == abi_calls[0] && fault.device != -1) {
+    refuse("of create_device_context on one device", "a context has no device yet: use -1, or set_device");
+  }
+}
+
+}  // namespace
+
 ScriptedChip& ScriptedChip::inject(ScriptedFault fault) {
+  check(fault);
   std::lock_guard lock{script_->mutex};
   script_->faults.push_back({std::move(fault)});
   return *this;

@@ -78,6 +78,13 @@ TROUPE_CHIP_PROGRAM(predicates)(ChipOrchestrator& chip, ChipArgs args) {
   chip.aiv("count_one", inout(x.slice(0, 3, 4)), when(flag, Compare::less, 2), blocks(3));
 }
 
+TROUPE_KERNEL(for_the_aic)(runtime::KernelArgs& k) { ++k.tensor<std::int32_t>(0)[0]; }
+TROUPE_KERNEL(for_the_first_aiv)(runtime::KernelArgs& k) { ++k.tensor<std::int32_t>(0)[1]; }
+TROUPE_KERNEL(for_the_second_aiv)(runtime::KernelArgs& k) { ++k.tensor<std::int32_t>(0)[2]; }
+TROUPE_CHIP_PROGRAM(three_kernels)(ChipOrchestrator& chip, ChipArgs args) {
+  chip.mixed({"for_the_aic", "for_the_first_aiv", "for_the_second_aiv"}, inout(args.tensor(0)));
+}
+
 TEST_CASE(
     "the five shapes of a cluster task run their cores at the same time, with the lanes they were given") {
   for (const char* platform : platforms) {
@@ -195,4 +202,20 @@ TEST_CASE("foreign kernels of one cluster share storage by key, zeroed for each 
     REQUIRE(chip.run(id, RunArgs::of(inout(of(seen)))));
     CHECK(seen == std::vector<std::int32_t>{10, 0, 1, 1});
   }
+}
+
+TEST_CASE("a trace names each lane of a mixed task after its own kernel") {
+  Chip chip("a2a3sim");
+  auto seen = zeros(3);
+  const auto args = RunArgs::of(inout(of(seen)));
+  auto run = args.run(0, chip.add("three_kernels"));
+  run.flags = TROUPE_RUN_PROFILE;
+  REQUIRE(chip.context.run(run));
+  CHECK(seen == std::vector<std::int32_t>{1, 1, 1});
+  std::map<std::string, std::uint32_t> kinds;
+  for (std::size_t i = 0; i < chip.trace.size(); ++i) kinds[chip.trace_names[i]] = chip.trace[i].core_kind;
+  CHECK(kinds == std::map<std::string, std::uint32_t>{{"for_the_aic", TROUPE_CORE_AIC},
+                                                      {"for_the_first_aiv", TROUPE_CORE_AIV},
+                                                      {"for_the_second_aiv", TROUPE_CORE_AIV},
+                                                      {"three_kernels", TROUPE_CORE_CONTROL}});
 }

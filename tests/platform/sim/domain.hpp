@@ -11,19 +11,22 @@ namespace troupe::test {
 
 /// Chips whose windows form one domain.
 struct Domain {
-  Domain(const std::string& platform, std::uint32_t ranks, std::uint64_t id, std::uint64_t bytes = 4096) {
+  Domain(const std::string& platform, std::uint32_t ranks, std::uint64_t id, std::uint64_t bytes = 4096,
+         const std::map<std::string, std::string>& options = {},
+         const std::vector<troupe_window_gap>& gaps = {}) {
     std::vector<troupe_window_blob> blobs(ranks);
     windows.resize(ranks);
     views.resize(ranks);
     for (std::uint32_t rank = 0; rank < ranks; ++rank) {
-      chips.push_back(
-          std::make_unique<Chip>(platform, std::map<std::string, std::string>{}, static_cast<int>(rank)));
+      chips.push_back(std::make_unique<Chip>(platform, options, static_cast<int>(rank)));
       troupe_window_spec spec{};
       spec.domain[0] = id;
       spec.epoch = 1;
       spec.bytes = bytes;
       spec.rank = rank;
       spec.rank_count = ranks;
+      spec.gaps = gaps.data();
+      spec.gap_count = gaps.size();
       windows[rank] = chips[rank]->context.window_create(spec, blobs[rank]).value();
     }
     for (std::uint32_t rank = 0; rank < ranks; ++rank) {

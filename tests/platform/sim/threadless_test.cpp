@@ -1,7 +1,9 @@
-// A host that has no threads to give: everything happens in its posted tasks, on one thread.
+// A host that never has threads to give: everything happens in its posted tasks, on one thread. And one that
+// has none left: what needs them fails.
 #include <doctest/doctest.h>
 
 #include "fixture.hpp"
+#include "support/few_threads.hpp"
 #include "troupe/platform/manual_host.hpp"
 
 using namespace troupe;
@@ -74,7 +76,9 @@ TEST_CASE("what needs two threads at once fails by name on a host that has none,
     CHECK(cluster.completion.code == TROUPE_DEVICE_SYSTEM);
     CHECK(cluster.message.find("threads") != std::string::npos);
     CHECK(chip.run("wait_forever", flag).completion.code == TROUPE_DEVICE_DEADLOCK);
-    CHECK(chip.run("waits_for_a_later_task", flag).completion.code == TROUPE_DEVICE_DEADLOCK);
+    const auto later = chip.run("waits_for_a_later_task", flag);
+    CHECK(later.completion.code == TROUPE_DEVICE_SYSTEM);
+    CHECK(later.message.find("no thread for a kernel that is ready") != std::string::npos);
     CHECK(chip.run("nothing", {}).completion.code == 0);
   }
 }
@@ -88,4 +92,68 @@ TEST_CASE("a host without threads may close a chip that has not begun yet") {
   CHECK(chip.completions.wait_for(1).completion.code == TROUPE_DEVICE_ABORTED);
   chip.host->run();
   CHECK(chip.completions.count() == 1);
+}
+
+TEST_CASE(
+    "on a host that has no threads left a launch is refused by name, and works when it has some again") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    auto host = std::make_shared<tests::FewThreads>();
+    Completions completions;
+    ContextEvents events;
+    events.complete = [&](std::span<const troupe_completion> batch) { completions.add(batch); };
+    auto context = DeviceContext::create(Chip::api(platform), host, events).value();
+    context.set_device(0).value();
+    const auto id = context.register_callable("increment", troupe_this_module).value();
+    float x = 0;
+    const auto args = RunArgs::of(inout(Tensor::host(&x, {1})));
+    const troupe_run runs[] = {args.run(1, id), args.run(2, id)};
+    host->leave(0);
+    const auto refused = context.launch(runs);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error() == Errc::system);
+    CHECK(refused.error().message().find("no thread for this chip's runs") != std::string::npos);
+    CHECK(refused.error().message().find("ulimit -u") != std::string::npos);
+    CHECK_FALSE(context.run(args.run(0, id)));
+    host->refuse_nothing();
+    REQUIRE(context.launch(runs));  // nothing of the refused launch is left, its numbers included
+    CHECK(completions.wait_for(2).completion.code == 0);
+    CHECK(x == 2);
+    REQUIRE(context.run(args.run(0, id)));
+    CHECK(x == 3);
+  }
+}
+
+TEST_CASE("a chip that gets no helpers runs what computes, and fails what waits for what nobody can run") {
+  for (const char* platform : platforms) {
+    CAPTURE(platform);
+    auto host = std::make_shared<tests::FewThreads>();
+    auto context = DeviceContext::create(Chip::api(platform), host, {}).value();
+    context.set_device(0).value();
+    host->leave(1);
+    std::vector<float> y(4, 1), sum(4, 0);
+    const auto elements = context.register_callable("elements", troupe_this_module).value();
+    REQUIRE(context.run(RunArgs::of(inout(Tensor::host(y.data(), {4})), out(Tensor::host(sum.data(), {4})))
+                            .run(0, elements)));
+    CHECK(sum == std::vector<float>{10, 28, 73, 10});
+    std::int32_t word = 0;
+    const auto flag = RunArgs::of(inout(Tensor::host(&word, {1})));
+    for (const char* program : {"waits_for_a_later_task", "one_cluster"}) {
+      CAPTURE(program);
+      const auto id = context.register_callable(program, troupe_this_module).value();
+      const auto ended = context.run(flag.run(0, id));
+      REQUIRE_FALSE(ended);
+      CHECK(ended.error() == Errc::system);
+      CHECK(ended.error().message().find("thread") != std::string::npos);
+      CHECK(ended.error().message().find("ulimit -u") != std::string::npos);
+      host->refuse_nothing();
+      word = 0;
+      CHECK(context.run(flag.run(0, id)));
+      word = 0;
+      context.close().value();
+      context = DeviceContext::create(Chip::api(platform), host, {}).value();
+      context.set_device(0).value();
+      host->leave(1);
+    }
+  }
 }

@@ -38,26 +38,85 @@ struct BoundProgram {
 template <class T>
 concept ProgramParameter = std::is_same_v<std::decay_t<T>, Tensor> || runtime::Scalar<std::decay_t<T>>;
 
-/// Binds a function (plain or coroutine) to its arguments.
-template <class F, class... Args>
-BoundProgram bind_program(std::string name, F function, Args... args) {
-  static_assert(
-      (ProgramParameter<Args> && ...),
-      "parameters of a program are Orchestrator&, Tensor, and trivially copyable values of up to 8 bytes");
-  static_assert(std::is_invocable_v<F&, Orchestrator&, Args&...>,
-                "a program is called with (Orchestrator&, the arguments given to run or submit)");
+namespace detail {
+
+/// The parameters behind the orchestrator of a function, or of an object with one call operator.
+template <class F>
+struct ParametersOf {
+  using Given = void;  ///< a generic lambda takes what comes
+};
+template <class... Params>
+struct ParameterList {};
+template <class R, class... Params>
+struct ParametersOf<R (*)(Orchestrator&, Params...)> {
+  using Given = ParameterList<std::decay_t<Params>...>;
+};
+template <class R, class C, class... Params>
+struct ParametersOf<R (C::*)(Orchestrator&, Params...)> {
+  using Given = ParameterList<std::decay_t<Params>...>;
+};
+template <class R, class C, class... Params>
+struct ParametersOf<R (C::*)(Orchestrator&, Params...) const> {
+  using Given = ParameterList<std::decay_t<Params>...>;
+};
+template <class F>
+requires requires { &F::operator(); }
+struct ParametersOf<F> : ParametersOf<decltype(&F::operator())> {};
+
+/// An argument as its parameter wants it: a number becomes another type only where that holds it exactly.
+template <class Param, class Arg>
+auto for_parameter(Arg arg, std::size_t index) {
+  if constexpr (std::is_same_v<Param, Arg> || !std::is_arithmetic_v<Param> || !std::is_arithmetic_v<Arg>) {
+    return arg;
+  } else {
+    return runtime::convert_scalar<Param>(runtime::scalar(arg), index);
+  }
+}
+template <class... Params, class... Args>
+auto for_parameters(ParameterList<Params...>, Args... args) {
+  return [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+    return std::make_tuple(for_parameter<Params>(std::move(args), Index)...);
+  }
+  (std::index_sequence_for<Params...>{});
+}
+
+template <class F, class Held>
+BoundProgram bind_held(std::string name, F function, Held held) {
   BoundProgram bound;
   bound.name = std::move(name);
   auto call = [function = std::move(function),
-               held = std::make_tuple(std::move(args)...)](Orchestrator& node) mutable -> decltype(auto) {
+               held = std::move(held)](Orchestrator& node) mutable -> decltype(auto) {
     return std::apply([&](auto&... unpacked) -> decltype(auto) { return function(node, unpacked...); }, held);
   };
-  if constexpr (std::is_same_v<std::invoke_result_t<F&, Orchestrator&, Args&...>, Program>) {
+  if constexpr (std::is_same_v<std::invoke_result_t<decltype(call)&, Orchestrator&>, Program>) {
     bound.coroutine = std::move(call);
   } else {
     bound.plain = std::move(call);
   }
   return bound;
+}
+
+}  // namespace detail
+
+/// Binds a function (plain or coroutine) to its arguments. A number that its parameter does not hold exactly
+/// is refused with `dtype_mismatch`.
+template <class F, class... Args>
+BoundProgram bind_program(std::string name, F function, Args... args) {
+  constexpr bool parameters = (ProgramParameter<Args> && ...);
+  constexpr bool callable = std::is_invocable_v<F&, Orchestrator&, Args&...>;
+  static_assert(
+      parameters,
+      "parameters of a program are Orchestrator&, Tensor, and trivially copyable values of up to 8 bytes");
+  static_assert(!parameters || callable,
+                "a program is called with (Orchestrator&, the arguments given to run or submit)");
+  if constexpr (!parameters || !callable) {
+    return {};
+  } else if constexpr (std::is_void_v<typename detail::ParametersOf<F>::Given>) {
+    return detail::bind_held(std::move(name), std::move(function), std::make_tuple(std::move(args)...));
+  } else {
+    auto held = detail::for_parameters(typename detail::ParametersOf<F>::Given{}, std::move(args)...);
+    return detail::bind_held(std::move(name), std::move(function), std::move(held));
+  }
 }
 
 /// A function for a sub-worker: typed access to its tensors (in host memory) and scalars.
@@ -119,6 +178,7 @@ namespace detail {
 struct ArgReader {
   std::span<const runtime::TensorArg> tensors;
   std::span<const std::uint64_t> scalars;
+  const std::uint8_t* kinds = nullptr;  ///< of the scalars
   std::size_t tensor = 0, scalar = 0;
 
   template <class T>
@@ -128,7 +188,10 @@ struct ArgReader {
       return Tensor(tensors[tensor++].tensor);
     } else {
       if (scalar >= scalars.size()) missing(program, "scalar", scalar);
-      return runtime::from_u64<std::decay_t<T>>(scalars[scalar++]);
+      const auto index = scalar++;
+      const auto kind =
+          kinds == nullptr ? runtime::ScalarKind::any : static_cast<runtime::ScalarKind>(kinds[index]);
+      return runtime::convert_scalar<std::decay_t<T>>({scalars[index], kind}, index);
     }
   }
   [[noreturn]] static void missing(const std::string& program, const char* kind, std::size_t index) {
@@ -216,9 +279,13 @@ struct SignatureText {
 };
 
 template <class F>
-struct ProgramShape;
+struct ProgramShape {
+  static constexpr bool is_program = false;
+  using Signature = SignatureText<>;
+};
 template <class R, class... Params>
 struct ProgramShape<R (*)(Orchestrator&, Params...)> {
+  static constexpr bool is_program = true;
   using Signature = SignatureText<Params...>;
 };
 
@@ -229,13 +296,16 @@ struct ProgramShape<R (*)(Orchestrator&, Params...)> {
 /// actors::BoundProgram: invoking a program descriptor binds it, a run starts it.
 template <auto Function>
 struct troupe::runtime::CallableTraits<troupe::runtime::CallableKind::program, Function> {
-  static constexpr const char* signature =
-      troupe::actors::detail::ProgramShape<decltype(Function)>::Signature::text.data();
+  using Shape = troupe::actors::detail::ProgramShape<decltype(Function)>;
+  static_assert(Shape::is_program, "a program is void or Program f(Orchestrator&, its parameters)");
+  static constexpr const char* signature = Shape::Signature::text.data();
   static std::int32_t invoke(const troupe_program_call_v1* call) noexcept {
     try {
-      *static_cast<troupe::actors::BoundProgram*>(call->orchestrator) = troupe::actors::bind_task(
-          "program", *Function,
-          troupe::actors::detail::reader(*static_cast<const troupe::actors::Arguments*>(call->arguments)));
+      if constexpr (Shape::is_program) {
+        *static_cast<troupe::actors::BoundProgram*>(call->orchestrator) = troupe::actors::bind_task(
+            "program", *Function,
+            troupe::actors::detail::reader(*static_cast<const troupe::actors::Arguments*>(call->arguments)));
+      }
       return TROUPE_DONE;
     } catch (...) {
       troupe::runtime::detail::put_current_exception(call->error_text, call->error_text_size);

@@ -38,6 +38,12 @@ struct SystemConfig {
   /// Write the trace there when the system ends, in Chrome / Perfetto format; empty: do not. Cannot be
   /// written: the constructor throws `cannot_write`, or at the end a line in the log.
   std::string trace_file = {};
+  /// Tell on standard error (and in the log, if that is elsewhere) what a thread was inside of when the
+  /// process crashes there, and write the trace file, before it dies as it would have. Installs signal
+  /// handlers, which belong to the process: see platform/crash_report.hpp.
+  bool report_crashes = false;
+  /// Called then, on a thread of its own, when all that has been written: for files of a user's own.
+  std::function<void()> at_crash = {};
   /// Where to write the tensors of every kernel; null: nowhere. Needs a trace too, whose numbers it uses.
   std::shared_ptr<TensorDump> dump = {};
   /// Where devices get time and threads from; default: threads of the system's own.
@@ -77,7 +83,7 @@ struct WorkerConfig {
   std::string name = "node0";
   std::string path = {};  ///< of the level above; set by it
   std::vector<ExecutorConfig> executors = {};
-  std::uint32_t max_runs = 64;  ///< admitted at once, a thread each for plain functions; further ones wait
+  std::uint32_t max_runs = 64;  ///< under way at once, a thread each for plain functions; further ones wait
   RestartLimit restart = {};
   std::uint64_t arena_bytes = 256ULL << 20U;  ///< intermediates of one run, per scope depth
   std::uint32_t soft_limit = 8192;            ///< unfinished tasks of one program before it has to wait

@@ -43,10 +43,14 @@ class TROUPE_API Domain {
   Domain() = default;
   /// One that belongs to somebody else.
   explicit Domain(std::shared_ptr<const DomainInfo> info) : info_(std::move(info)) {}
-  Domain(Orchestrator& node, std::shared_ptr<const DomainInfo> info);
+  Domain(ProgramLife program, std::shared_ptr<const DomainInfo> info);
 
-  int size() const noexcept { return static_cast<int>(info_->ranks.size()); }
-  DomainRank rank(int index) const { return {*info_, static_cast<std::size_t>(index)}; }
+  int size() const noexcept { return info_ ? static_cast<int>(info_->ranks.size()) : 0; }
+  /// Throws `bad_argument` when it has no such rank.
+  DomainRank rank(int index) const {
+    if (index < 0 || index >= size()) refuse_rank(index);
+    return {*info_, static_cast<std::size_t>(index)};
+  }
   const DomainInfo& info() const noexcept { return *info_; }
 
   /// The members of a group with one member per rank, each on its rank's chip:
@@ -63,6 +67,7 @@ class TROUPE_API Domain {
   }
 
  private:
+  [[noreturn]] void refuse_rank(int index) const;
   std::shared_ptr<const DomainInfo> info_;
   std::shared_ptr<void> lease_;
 };
@@ -71,8 +76,8 @@ class TROUPE_API Domain {
 /// one never will.
 class TROUPE_API DomainBarrier : public Waiter {
  public:
-  DomainBarrier(Orchestrator& node, Domain of, int rank)
-      : Waiter(node), domain_(std::move(of)), rank_(rank) {}
+  DomainBarrier(ProgramLife program, Domain of, int rank)
+      : Waiter(std::move(program)), domain_(std::move(of)), rank_(rank) {}
   using Waiter::await_ready;
   void await_suspend(std::coroutine_handle<> self);
   void await_resume() const { rethrow(); }
@@ -87,7 +92,7 @@ class TROUPE_API DomainBarrier : public Waiter {
 /// `node.allocate_domain(spec)`: all windows or none.
 class TROUPE_API DomainRequest : public Waiter {
  public:
-  DomainRequest(Orchestrator& node, DomainSpec spec) : Waiter(node), spec_(std::move(spec)) {}
+  DomainRequest(ProgramLife program, DomainSpec spec) : Waiter(std::move(program)), spec_(std::move(spec)) {}
   using Waiter::await_ready;
   void await_suspend(std::coroutine_handle<> self);
   Domain await_resume();

@@ -35,6 +35,7 @@ enum class Errc : std::int32_t {
   wrong_state = 3047,            ///< the object's life cycle does not allow this call now
   wrong_program = 3048,          ///< an object of one program used in another, or after its program ended
   out_of_memory = 3049,          ///< no host memory for a buffer
+  out_of_threads = 3050,         ///< the machine gives no thread for something; the hint names the limit
   // The world outside.
   cannot_write = 3060,  ///< a file or folder that cannot be made or filled; the message says why
 };

@@ -38,8 +38,11 @@ namespace detail {
 struct SubmitCall {
   Args args;
   std::shared_ptr<SubmitExtras> extras;
-  std::int32_t target = -1;
-  std::int8_t priority = 0;
+  std::vector<After> after;
+  std::optional<OnExecutor> target;  ///< none: anywhere
+  Priority priority{0};
+  std::optional<Deadline> deadline;
+  std::optional<Retry> retry;
 
   SubmitExtras& more() {
     if (!extras) extras = std::make_shared<SubmitExtras>();
@@ -49,35 +52,44 @@ struct SubmitCall {
   void take(Item&& item) {
     using T = std::decay_t<Item>;
     if constexpr (std::is_same_v<T, OnExecutor>)
-      target = item.index;
+      target = item;
     else if constexpr (std::is_same_v<T, Anywhere>)
-      target = -1;
+      target.reset();
     else if constexpr (std::is_same_v<T, Priority>)
-      priority = item.value;
+      priority = item;
     else if constexpr (std::is_same_v<T, After>)
-      more().after.push_back(item.number);
+      after.push_back(std::forward<Item>(item));
     else if constexpr (std::is_same_v<T, Deadline>)
-      more().deadline = item.value;
+      deadline = item;
     else if constexpr (std::is_same_v<T, Retry>)
-      more().retries = item.attempts;
+      retry = item;
     else if constexpr (std::is_same_v<T, Idempotent>)
       more().idempotent = true;
     else if constexpr (std::is_same_v<T, Named>)
       more().name = std::forward<Item>(item).value;
     else if constexpr (std::is_same_v<T, Blocks>)
-      more().blocks = item.value;
+      more().blocks = item.count;
     else if constexpr (std::is_same_v<T, runtime::CallConfig>)
       more().config = item;
-    else
+    else if constexpr (check_argument<T>())
       args.add(item);
+  }
+  /// Of a group, whose members have arguments of their own.
+  template <class Item>
+  void take_option(Item&& item) {
+    constexpr bool option = TaskOption<std::decay_t<Item>>;
+    static_assert(option,
+                  "a group has its arguments in its members: args(in(x), …); behind them stand options");
+    if constexpr (option) take(std::forward<Item>(item));
   }
 };
 
+template <class T>
+concept NamesCallable = std::is_convertible_v<T, std::string_view> || std::is_same_v<T, Callable> ||
+    std::is_convertible_v<T, CallableRef>;
+
 template <class F>
-concept ProgramFunctionPointer =
-    std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>> && requires {
-  typename ProgramShape<F>::Signature;
-};
+concept ProgramFunctionPointer = ProgramShape<F>::is_program;
 
 }  // namespace detail
 
@@ -138,9 +150,18 @@ class TROUPE_API Orchestrator {
     return submit_call(callable.get(), std::move(call));
   }
   /// At a pod and above: a program of the level below, run by one of its nodes.
-  template <detail::ProgramFunctionPointer F, class... Items>
-  Task submit(F program, Items&&... items) {
-    return submit(program_callable("program", program), std::forward<Items>(items)...);
+  template <class F, class... Items>
+  requires(!detail::NamesCallable<F>) Task submit(F program, Items&&... items) {
+    constexpr bool program_pointer = detail::ProgramFunctionPointer<F>;
+    static_assert(
+        program_pointer,
+        "submit takes the name of a callable, or a pointer to a program, void or Program f(Orchestrator&, "
+        "…); put + before a lambda without captures");
+    if constexpr (program_pointer) {
+      return submit(program_callable("program", program), std::forward<Items>(items)...);
+    } else {
+      return {};
+    }
   }
 
   /// A host function on a sub-worker: by name, or a function object called with `HostArgs&`.
@@ -149,8 +170,14 @@ class TROUPE_API Orchestrator {
     return submit(callable(name), std::forward<Items>(items)...);
   }
   template <class F, class... Items>
-  requires std::is_invocable_v<F&, runtime::HostArgs&> Task submit_sub(F function, Items&&... items) {
-    return submit(host_callable("function", std::move(function)), std::forward<Items>(items)...);
+  requires(!std::is_convertible_v<F, std::string_view>) Task submit_sub(F function, Items&&... items) {
+    constexpr bool called = std::is_invocable_v<F&, runtime::HostArgs&>;
+    static_assert(called, "a host function is called with (HostArgs&)");
+    if constexpr (called) {
+      return submit(host_callable("function", std::move(function)), std::forward<Items>(items)...);
+    } else {
+      return {};
+    }
   }
 
   /// ONE task with a member on each of several distinct chips, started all or none. `chips` empty: the node
@@ -159,7 +186,7 @@ class TROUPE_API Orchestrator {
   Task submit_group(std::string_view name, std::vector<Args> members, std::vector<int> chips,
                     Options&&... options) {
     detail::SubmitCall call;
-    (call.take(std::forward<Options>(options)), ...);
+    (call.take_option(std::forward<Options>(options)), ...);
     return group_call(&callable(name), std::move(members), std::move(chips), std::move(call));
   }
   template <class... Options>
@@ -184,14 +211,14 @@ class TROUPE_API Orchestrator {
 
   template <runtime::Element T>
   Read<T> read(const Tensor& tensor) {
-    return {*this, tensor};
+    return {life(), tensor};
   }
   template <runtime::Element T>
   ReadAll<T> read_all(const Tensor& tensor) {
-    return {*this, tensor};
+    return {life(), tensor};
   }
-  [[nodiscard]] Drained drained() { return Drained(*this); }
-  [[nodiscard]] Room room() { return Room(*this); }
+  [[nodiscard]] Drained drained() { return Drained(life()); }
+  [[nodiscard]] Room room() { return Room(life()); }
   /// Blocks a plain function until everything submitted so far has ended; throws the first failure.
   void drain() { drained().wait(); }
   /// Sends what has been submitted so far on its way. Needed only by a plain function that computes for long
@@ -201,10 +228,10 @@ class TROUPE_API Orchestrator {
   // --- communication -------------------------------------------------------------------------------------
 
   /// A domain over chips of this node: `auto domain = co_await node.allocate_domain(spec);`
-  [[nodiscard]] DomainRequest allocate_domain(const DomainSpec& spec) { return {*this, spec}; }
+  [[nodiscard]] DomainRequest allocate_domain(const DomainSpec& spec) { return {life(), spec}; }
   /// For programs that share a domain, each speaking for some of its ranks: goes on when all ranks have come
   /// here. Tasks are not waited for: await those first that the others rely on.
-  [[nodiscard]] DomainBarrier barrier(const Domain& domain, int rank) { return {*this, domain, rank}; }
+  [[nodiscard]] DomainBarrier barrier(const Domain& domain, int rank) { return {life(), domain, rank}; }
   /// The communicator that chip `chip` came up with (`chip_bootstrap_configs`); belongs to the node. Named
   /// are the buffers that all its ranks have alike. Throws `wrong_state` when there is none (now).
   Domain configured_domain(int chip = 0) const;
@@ -219,15 +246,8 @@ class TROUPE_API Orchestrator {
   std::size_t unfinished() const;
 
  private:
-  friend class Waiter;
   friend class Scope;
-  friend class Drained;
-  friend class Room;
-  friend class ReadBytes;
-  friend class Domain;
-  friend class DomainBarrier;
-  friend class DomainRequest;
-  friend class Task::Await;
+  ProgramLife life() const;
   Task submit_call(const Callable* callable, detail::SubmitCall call);
   Task group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                   detail::SubmitCall call);

@@ -76,6 +76,7 @@ struct TaskResult {
   std::int32_t executor = -1;  ///< set by the worker
   Outcome outcome = Outcome::done;
   std::optional<Error> error;
+  std::uint64_t inside = 0;  ///< of a program: tasks that it, and programs below it, submitted
 };
 
 // --- executor: what chip, sub-worker and worker have in common -----------------------------------
@@ -86,7 +87,7 @@ struct Results {
   std::int32_t executor = -1;
   std::uint32_t incarnation = 0;
   std::vector<TaskResult> results;
-  bool gone = false;
+  std::uint64_t gone = 0;  ///< the actor, by its number, that has ended; 0: none
 };
 /// Takes what executors answer.
 using ResultSink = caf::typed_actor<caf::reacts_to<Results>>;
@@ -201,6 +202,7 @@ struct StageBuffer {
 struct WindowCreate {
   troupe_window_spec spec{};
   std::uint32_t incarnation = 0;
+  std::shared_ptr<const std::vector<troupe_window_gap>> gaps = nullptr;  ///< what the spec points at
 };
 /// `memory` keeps the blob's descriptor open, whatever becomes of the chip.
 struct WindowOffer {

@@ -17,7 +17,8 @@ namespace troupe::actors {
 struct RunReport {
   std::optional<Error> error;
   std::vector<std::string> poisoned;  ///< names of tasks that were not run because of a failure; the first 64
-  std::uint64_t tasks = 0;            ///< submitted
+  std::uint64_t tasks = 0;            ///< that the program submitted; what it reads is none
+  std::uint64_t inside = 0;           ///< that programs below submitted, of those that were tasks of this one
   std::uint64_t completed = 0;
   std::uint64_t retried = 0;
   std::uint64_t all_poisoned = 0;  ///< how many there were

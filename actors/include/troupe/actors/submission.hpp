@@ -1,11 +1,13 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "troupe/actors/callable.hpp"
@@ -35,6 +37,18 @@ inline DomainContext no_dep(DomainContext context) {
 struct Arguments {
   std::vector<runtime::TensorArg> tensors;
   std::vector<std::uint64_t> scalars;
+  std::string scalar_kinds = {};  ///< a ScalarKind for each, or empty; a string: up to 15 take no memory
+
+  void add(const runtime::ScalarArg& arg) {
+    scalars.push_back(arg.word);
+    scalar_kinds.push_back(static_cast<char>(arg.kind));
+  }
+  /// One for each; null: nothing is known.
+  const std::uint8_t* kinds() const noexcept {
+    return scalar_kinds.size() == scalars.size() && !scalars.empty()
+               ? reinterpret_cast<const std::uint8_t*>(scalar_kinds.data())
+               : nullptr;
+  }
 };
 
 /// Arguments while a submit gathers them, with what keeps their buffers. Throws when there are more than a
@@ -55,11 +69,11 @@ class TROUPE_API Args {
   }
   Args& add(const runtime::ScalarArg& arg) {
     if (values.scalars.size() == runtime::limits::chip_scalars) refuse_scalar();
-    values.scalars.push_back(arg.word);
+    values.add(arg);
     return *this;
   }
   Args& add(const DomainContext& context) {
-    add(runtime::ScalarArg{context.address});
+    add(runtime::ScalarArg{context.address, runtime::ScalarKind::any});
     domains.push_back(context);
     return *this;
   }
@@ -74,14 +88,6 @@ class TROUPE_API Args {
   [[noreturn]] void refuse_tensor(const runtime::TensorArg& arg) const;
   [[noreturn]] void refuse_scalar() const;
 };
-
-/// `args(in(a), out(c), scalar(2.0f))`: the arguments of one member of a group.
-template <class... Items>
-Args args(const Items&... items) {
-  Args result;
-  (result.add(items), ...);
-  return result;
-}
 
 /// What a submit may say besides its arguments. Absent for most tasks.
 struct SubmitExtras {
@@ -135,39 +141,92 @@ struct Submission {
 };
 
 // Options of a submit, in any order between and after the arguments.
+// They keep what was said, as wide as it was said; the submit refuses what makes no sense.
 struct OnExecutor {
-  std::int32_t index;
+  std::int64_t index;
 };
 struct Anywhere {};
 struct Priority {
-  std::int8_t value;
+  std::int64_t value;
 };
 struct Deadline {
   std::chrono::nanoseconds value;
 };
 struct Retry {
-  std::uint32_t attempts;
+  std::int64_t attempts;
 };
 struct Idempotent {};
 struct Named {
   std::string value;
 };
-struct Blocks {
-  std::uint32_t value;
-};
+using runtime::Blocks;
+using runtime::blocks;
+
+/// An edge that the data does not show; `after(task)` in waiting.hpp makes it.
+struct After;
+
+namespace detail {
+
+template <class T, class... Ts>
+concept OneOf = (std::is_same_v<T, Ts> || ...);
+/// What is an argument of a task.
+template <class T>
+concept TaskArgument = OneOf<T, TensorUse, runtime::TensorArg, runtime::ScalarArg, DomainContext>;
+/// What says how a task is to run.
+template <class T>
+concept TaskOption = OneOf<T, OnExecutor, Anywhere, Priority, After, Deadline, Retry, Idempotent, Named,
+                           Blocks, runtime::CallConfig>;
+
+/// The one place that says what is wrong with an item of a submit: in a sentence.
+template <class T>
+consteval bool check_argument() {
+  static_assert(
+      !OneOf<T, Tensor, runtime::Tensor>,
+      "a tensor argument says what the task does with it: in(x), out(x), inout(x), out_existing(x), "
+      "no_dep(x)");
+  static_assert(!std::is_arithmetic_v<T>, "a number argument is given as scalar(x)");
+  static_assert(OneOf<T, Tensor, runtime::Tensor> || std::is_arithmetic_v<T> || TaskArgument<T>,
+                "this is no argument of a task: those are tensors with a tag, as in(x), and scalar(x)");
+  return TaskArgument<T>;
+}
+
+template <std::integral T>
+constexpr std::int64_t wide(T value) {
+  return std::in_range<std::int64_t>(value) ? static_cast<std::int64_t>(value) : INT64_MAX;
+}
+}  // namespace detail
 
 /// On chip number `index` of the node (at a pod: on its node number `index`).
-inline OnExecutor on_chip(int index) { return {index}; }
-inline OnExecutor on(int executor) { return {executor}; }
+template <std::integral T>
+OnExecutor on_chip(T index) {
+  return {detail::wide(index)};
+}
+template <std::integral T>
+OnExecutor on(T executor) {
+  return {detail::wide(executor)};
+}
 inline constexpr Anywhere anywhere{};
 /// Higher goes first among tasks that are ready; -128 … 127, 0 by default.
-inline Priority priority(int value) { return {static_cast<std::int8_t>(value)}; }
-/// Given up (with `deadline_exceeded`) when not done in time, counted from the submit.
+template <std::integral T>
+Priority priority(T value) {
+  return {detail::wide(value)};
+}
+/// Given up (with `deadline_exceeded`) when not done in time, counted from the submit. More than zero.
 inline Deadline deadline(std::chrono::nanoseconds value) { return {value}; }
 /// Up to `attempts` further attempts after a failure or after the loss of the chip.
-inline Retry retry(unsigned attempts) { return {attempts}; }
+template <std::integral T>
+Retry retry(T attempts) {
+  return {detail::wide(attempts)};
+}
 inline constexpr Idempotent idempotent{};
 inline Named name(std::string value) { return {std::move(value)}; }
-inline Blocks blocks(unsigned value) { return {value}; }
+
+/// `args(in(a), out(c), scalar(2.0f))`: the arguments of one member of a group.
+template <class... Items>
+Args args(const Items&... items) {
+  Args result;
+  if constexpr ((detail::check_argument<Items>() && ...)) (result.add(items), ...);
+  return result;
+}
 
 }  // namespace troupe::actors

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,7 +55,7 @@ class TROUPE_API Handle {
 struct RunOptions {
   std::string name = "program";
   int priority = 0;
-  std::chrono::nanoseconds deadline{0};  ///< 0: none
+  std::chrono::nanoseconds deadline{0};  ///< from the submit on; 0: none
 };
 
 /// Direct use of one chip, without a graph. Blocking; for the caller's thread. Calls are not ordered with
@@ -107,7 +108,7 @@ class TROUPE_API Node {
 
   /// Runs a program to its end, helping with it on this thread. Throws the run's error.
   template <class F, class... Args>
-  void run(F program, Args... args) const {
+  requires(!std::is_convertible_v<F, std::string_view>) void run(F program, Args... args) const {
     run_bound({}, bind_program("program", std::move(program), std::move(args)...));
   }
   template <class F, class... Args>
@@ -118,16 +119,16 @@ class TROUPE_API Node {
   /// A program of a loaded module, by name.
   void run(std::string_view program, const Args& args = {}, RunOptions options = {}) const;
 
-  /// Starts a program and returns.
+  /// Starts a program and returns, also when it has to wait until others have ended (`max_runs`).
   template <class F, class... Args>
-  Handle submit(F program, Args... args) const {
-    return submit_bound({}, bind_program("program", std::move(program), std::move(args)...));
-  }
+  requires(!std::is_convertible_v<F, std::string_view>) Handle submit(F program, Args... args)
+  const { return submit_bound({}, bind_program("program", std::move(program), std::move(args)...)); }
   template <class F, class... Args>
   Handle submit(RunOptions options, F program, Args... args) const {
     auto bound = bind_program(options.name, std::move(program), std::move(args)...);
     return submit_bound(std::move(options), std::move(bound));
   }
+  Handle submit(std::string_view program, const Args& args = {}, RunOptions options = {}) const;
 
   // --- buffers and chips ---------------------------------------------------------------------------------
 
@@ -182,9 +183,10 @@ class TROUPE_API System {
   explicit System(SystemConfig config = {});
   /// As the command line says: `--platform P`, `--chips N`, `--trace FILE`, `--log-level L`, … (also
   /// `--x=v`), and `--config FILE` with lines `name = value` of the same names, which the command line
-  /// overrides; docs/writing-programs.md lists them. Other arguments are left alone. What is about chips goes
-  /// for `node()`. Throws `bad_argument`.
-  System(int argc, char** argv);
+  /// overrides; docs/writing-programs.md lists them. What is about chips goes for `node()`. Options of the
+  /// program's own are named in `own` ("size" for `--size`); other arguments without `--`, and all behind a
+  /// lone `--`, are left alone. Throws `bad_argument`, also for an option that nobody knows.
+  System(int argc, char** argv, std::initializer_list<std::string_view> own = {});
   System(const System&) = delete;
   System& operator=(const System&) = delete;
   ~System();
@@ -206,9 +208,11 @@ class TROUPE_API System {
 
 template <class... Items>
 void ChipDevice::run(std::string_view name, Items&&... items) const {
+  static_assert((!detail::OneOf<std::decay_t<Items>, OnExecutor, Anywhere> && ...),
+                "a chip runs it itself: submit it to a program where it is to go elsewhere");
   detail::SubmitCall call;
   (call.take(std::forward<Items>(items)), ...);
-  call.target = index_;
+  call.target = OnExecutor{index_};
   BoundProgram one;
   one.name = std::string(name);
   one.plain = [&](Orchestrator& node) { node.submit_gathered(node.callable(name), std::move(call)); };

@@ -57,16 +57,21 @@ class Tensor {
   Tensor reshape(const runtime::Shape& shape) const { return {view_.reshape(shape), hold_}; }
   Tensor transpose() const { return {view_.transpose(), hold_}; }
 
-  /// The elements of a contiguous host tensor of this type; empty for anything else (an intermediate has no
-  /// address before it is dispatched: read it through its program). Not synchronised with running tasks.
+  /// The elements of a contiguous host tensor of this type. Throws `dtype_mismatch`, `not_contiguous`, or
+  /// `bad_argument` for one that is not in host memory (an intermediate has no address before it is
+  /// dispatched: read it through its program). Not synchronised with running tasks.
   template <runtime::Element T>
-  std::span<T> host() const noexcept {
+  std::span<T> host() const {
     auto* address = view_.host_address();
-    if (address == nullptr || view_.dtype() != runtime::dtype_of<T> || !view_.is_contiguous()) return {};
+    if (address == nullptr || view_.dtype() != runtime::dtype_of<T> || !view_.is_contiguous()) {
+      check_host(runtime::dtype_of<T>);
+    }
     return {static_cast<T*>(address), static_cast<std::size_t>(view_.elements())};
   }
 
  private:
+  /// Why `host` has nothing to give; returns for a tensor without elements, which needs no memory.
+  TROUPE_API void check_host(runtime::DType wanted) const;
   runtime::Tensor view_;
   std::shared_ptr<BufferHold> hold_;
 };

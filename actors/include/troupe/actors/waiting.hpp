@@ -16,13 +16,16 @@ namespace troupe::actors {
 
 class Orchestrator;
 class ProgramCore;
+/// Names a program and keeps nothing of it: expired when it is over.
+using ProgramLife = std::weak_ptr<ProgramCore*>;
 
 /// Something a program waits for. The base of everything that can be awaited; a plain function calls `get` or
 /// `wait` on the same objects. An object that goes away before its answer came is forgotten by the program.
+/// It may outlive its program; a wait then throws `wrong_program`.
 class TROUPE_API Waiter {
  public:
-  explicit Waiter(Orchestrator& node) : node_(&node) {}
-  Waiter(Waiter&& other) noexcept : node_(other.node_) {}  ///< only before the wait begins
+  explicit Waiter(ProgramLife program) : program_(std::move(program)) {}
+  Waiter(Waiter&& other) noexcept : program_(std::move(other.program_)) {}  ///< only before the wait begins
   Waiter& operator=(Waiter&&) = delete;
   ~Waiter();
 
@@ -35,22 +38,30 @@ class TROUPE_API Waiter {
     if (error) throw *error;
   }
 
-  Orchestrator* node_;
+  /// Throws `wrong_program` when it has returned.
+  ProgramCore& core() const;
+  const ProgramLife& program() const noexcept { return program_; }
+
   std::uint64_t token = 0;  ///< 0: not registered
   bool answered = false;
   std::optional<Error> error;
   std::uint64_t value = 0;
   std::shared_ptr<const DomainInfo> domain;
   std::coroutine_handle<> continuation;
+
+ private:
+  ProgramLife program_;
 };
 
-/// The name of a submitted task. Valid in its program; cheap to copy; keeps nothing alive.
+/// The name of a submitted task. Valid in its program (elsewhere its use throws `wrong_program`); cheap to
+/// copy; keeps nothing alive.
 class TROUPE_API Task {
  public:
   Task() = default;
-  Task(Orchestrator& node, TaskNumber number) : node_(&node), number_(number) {}
+  Task(ProgramLife program, TaskNumber number) : program_(std::move(program)), number_(number) {}
 
   TaskNumber number() const noexcept { return number_; }
+  const ProgramLife& program() const noexcept { return program_; }
   explicit operator bool() const noexcept { return number_ != 0; }
 
   /// Waits for its end; throws its error, which then does not fail the run any more. Plain functions only.
@@ -58,27 +69,29 @@ class TROUPE_API Task {
 
   class TROUPE_API Await : public Waiter {
    public:
-    Await(Orchestrator& node, TaskNumber number) : Waiter(node), number_(number) {}
+    Await(ProgramLife program, TaskNumber number) : Waiter(std::move(program)), number_(number) {}
     using Waiter::await_ready;
     void await_suspend(std::coroutine_handle<> self);
     void await_resume() const { rethrow(); }
     void wait();
 
    private:
+    void begin();
     TaskNumber number_;
   };
-  Await operator co_await() const { return {*node_, number_}; }
+  Await operator co_await() const { return {program_, number_}; }
 
  private:
-  Orchestrator* node_ = nullptr;
+  ProgramLife program_;
   TaskNumber number_ = 0;
 };
 
 /// `after(task)`: an edge that the data does not show.
 struct After {
+  ProgramLife program;
   TaskNumber number;
 };
-inline After after(const Task& task) { return {task.number()}; }
+inline After after(const Task& task) { return {task.program(), task.number()}; }
 
 /// `node.drained()`: everything submitted so far has ended. Throws the first failure nobody has awaited.
 class TROUPE_API Drained : public Waiter {
@@ -107,7 +120,8 @@ class TROUPE_API Room : public Waiter {
 /// are copied.
 class TROUPE_API ReadBytes : public Waiter {
  public:
-  ReadBytes(Orchestrator& node, const Tensor& tensor);
+  /// Throws `dtype_mismatch` when the elements are of another type than `wanted`.
+  ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType wanted);
   ReadBytes(ReadBytes&&) = default;
   ~ReadBytes();
   using Waiter::await_ready;
@@ -125,15 +139,16 @@ class TROUPE_API ReadBytes : public Waiter {
   bool finished_ = false;
 };
 
-/// The first element.
+/// The first element; throws `out_of_range` when there is none.
 template <runtime::Element T>
 class [[nodiscard]] Read : public ReadBytes {
  public:
-  using ReadBytes::ReadBytes;
+  Read(ProgramLife program, const Tensor& tensor)
+      : ReadBytes(std::move(program), tensor, runtime::dtype_of<T>) {}
   T await_resume() {
     rethrow();
     T first{};
-    if (tensor_.elements() > 0) finish(&first, 1);
+    finish(&first, 1);
     return first;
   }
   T get() {
@@ -147,7 +162,8 @@ class [[nodiscard]] Read : public ReadBytes {
 template <runtime::Element T>
 class [[nodiscard]] ReadAll : public ReadBytes {
  public:
-  using ReadBytes::ReadBytes;
+  ReadAll(ProgramLife program, const Tensor& tensor)
+      : ReadBytes(std::move(program), tensor, runtime::dtype_of<T>) {}
   std::vector<T> await_resume() {
     rethrow();
     std::vector<T> values(static_cast<std::size_t>(tensor_.elements()));

@@ -62,7 +62,8 @@ class TROUPE_API Communicator {
   /// Ends every wait of every rank with `aborted`. Any thread.
   void abort() noexcept;
   /// Collective teardown; everything of this rank is freed whatever it returns. Idempotent: a second call
-  /// does nothing. Errors: deadline, peer_lost, aborted.
+  /// does nothing. Whom this rank has waited for until a deadline, it does not wait for again. Errors:
+  /// deadline, peer_lost, aborted.
   Result<void> destroy();
 
   /// The split-phase member behind it: one-sided operations, contexts. Valid from alloc_windows to destroy.

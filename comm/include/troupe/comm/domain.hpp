@@ -116,6 +116,9 @@ class TROUPE_API DomainMember {
   /// Errors: deadline, peer_lost, aborted, wrong_state.
   Result<void> barrier(Deadline until = never);
 
+  /// Whom the last blocking call of this member waited for until its deadline; 0: whoever it waited for came.
+  RankSet waited_in_vain() const noexcept;
+
   /// commit() chooses one; call before other threads wait.
   void set_wait_policy(WaitPolicy policy) noexcept;
 

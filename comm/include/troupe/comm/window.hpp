@@ -17,6 +17,9 @@ inline constexpr std::uint32_t max_ranks = 64;
 inline constexpr std::size_t window_blob_bytes = 96;
 /// The largest window one rank can ask for; larger requests are `too_large`.
 inline constexpr std::uint64_t max_window_bytes = std::uint64_t{1} << 44;
+/// So many bytes before and behind every window that is not empty are mapped, zero, and nobody's: who writes
+/// past a window can be seen.
+inline constexpr std::size_t window_slack = 64;
 
 /// Names one communication domain on this machine. Never reused: made from 128 random bits, so a window of
 /// an earlier or another domain is always told apart.

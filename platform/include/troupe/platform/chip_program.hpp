@@ -29,6 +29,8 @@
 /// registered on the chip. Header-only: a module links the runtime floor and no platform.
 namespace troupe::platform {
 
+using runtime::Blocks;
+using runtime::blocks;
 using runtime::in;
 using runtime::inout;
 using runtime::no_dep;
@@ -76,11 +78,6 @@ template <runtime::Element T>
   return {Tensor::unallocated(shape, runtime::dtype_of<T>)};
 }
 
-/// SPMD width: the task runs `count` times, each call with its own block_idx().
-struct Blocks {
-  std::uint32_t count;
-};
-[[nodiscard]] constexpr Blocks blocks(std::uint32_t count) noexcept { return {count}; }
 /// All blocks run at the same time, so they may wait for each other. Fatal 7 when they exceed the chip.
 struct SyncStart {};
 inline constexpr SyncStart sync_start{};
@@ -131,7 +128,9 @@ class ChipScope {
 /// which ends the run with that code.
 class ChipArgs {
  public:
-  explicit ChipArgs(const troupe_chip_arguments_v1& arguments) noexcept : arguments_(&arguments) {}
+  /// `kinds`: an enum troupe_scalar_kind for each scalar; null: nothing is known.
+  explicit ChipArgs(const troupe_chip_arguments_v1& arguments, const std::uint8_t* kinds = nullptr) noexcept
+      : arguments_(&arguments), kinds_(kinds) {}
 
   /// As the run was launched: tensors and scalars are counted on their own.
   std::size_t tensor_count() const noexcept { return arguments_->tensor_count; }
@@ -155,11 +154,13 @@ class ChipArgs {
     need(i < tensor_count(), "tensor", i, tensor_count());
     return static_cast<runtime::Tag>(arguments_->tags[i]);
   }
-  /// The low bytes of scalar `i`, as a T; the ABI does not carry its type.
+  /// Scalar `i`, read as what it was given as; integers as any integer type that holds the value.
   template <runtime::Scalar T>
   T scalar(std::size_t i) const {
     need(i < scalar_count(), "scalar", i, scalar_count());
-    return runtime::from_u64<T>(arguments_->scalars[i]);
+    const auto kind =
+        kinds_ == nullptr ? runtime::ScalarKind::any : static_cast<runtime::ScalarKind>(kinds_[i]);
+    return runtime::read_scalar<T>({arguments_->scalars[i], kind}, i);
   }
 
  private:
@@ -170,6 +171,7 @@ class ChipArgs {
                                                  std::to_string(count));
   }
   const troupe_chip_arguments_v1* arguments_;
+  const std::uint8_t* kinds_;
 };
 
 /// The chip, as its program sees it. One thread: the program's. The first failure (of a call here, or of a
@@ -283,6 +285,7 @@ class ChipOrchestrator {
   struct Packed {
     std::array<troupe_chip_argument_v1, Tensors + 1> arguments;
     std::array<std::uint64_t, Scalars + 1> scalars;
+    std::array<std::uint8_t, Scalars + 1> kinds;
     std::array<std::uint64_t, Producers + 1> after;
     troupe_chip_predicate_v1 predicate;
     troupe_chip_tensor_v1 predicate_tensor;
@@ -292,7 +295,10 @@ class ChipOrchestrator {
       arguments[task.argument_count++] = {pack(arg.tensor), static_cast<std::uint32_t>(arg.tag), 0, 0};
     }
     void add(const NewTensor& arg) noexcept { arguments[task.argument_count++] = pack(arg); }
-    void add(const runtime::ScalarArg& arg) noexcept { scalars[task.scalar_count++] = arg.word; }
+    void add(const runtime::ScalarArg& arg) noexcept {
+      kinds[task.scalar_count] = static_cast<std::uint8_t>(arg.kind);
+      scalars[task.scalar_count++] = arg.word;
+    }
     void add(Blocks arg) noexcept { task.blocks = arg.count; }
     void add(SyncStart) noexcept { task.flags |= TROUPE_CHIP_SYNC_START; }
     void add(After arg) noexcept {
@@ -304,6 +310,20 @@ class ChipOrchestrator {
       task.predicate = &predicate;
     }
   };
+
+  /// Says what is wrong with an item of a submit, in a sentence.
+  template <class T>
+  static consteval bool check_item() {
+    constexpr bool tensor = std::is_convertible_v<const T&, const Tensor&>;
+    constexpr bool known = requires(Packed<1, 1, 1> packed, const T& item) { packed.add(item); };
+    static_assert(!tensor,
+                  "a tensor argument says what the task does with it: in(x), out(x), inout(x), "
+                  "out_existing(x), no_dep(x)");
+    static_assert(!std::is_arithmetic_v<T>, "a number argument is given as scalar(x)");
+    static_assert(tensor || std::is_arithmetic_v<T> || known,
+                  "this is neither an argument nor an option of a chip's task");
+    return known && !tensor && !std::is_arithmetic_v<T>;
+  }
 
   template <class T, class... Args>
   static constexpr std::size_t count_of = (std::size_t{0} + ... + (std::is_same_v<T, Args> ? 1 : 0));
@@ -323,9 +343,10 @@ class ChipOrchestrator {
       packed.task.kernels[lane] = names[lane].empty() ? nullptr : names[lane].data();
       packed.task.kernel_name_sizes[lane] = names[lane].size();
     }
-    (packed.add(args), ...);
+    if constexpr ((check_item<Args>() && ...)) (packed.add(args), ...);
     packed.task.arguments = packed.arguments.data();
     packed.task.scalars = packed.scalars.data();
+    packed.task.scalar_kinds = packed.kinds.data();
     packed.task.after = packed.after.data();
     ChipTask<outputs> made;
     made.number = chip_->ops->submit(chip_->self, &packed.task);
@@ -367,7 +388,8 @@ struct troupe::runtime::CallableTraits<troupe::runtime::CallableKind::chip_progr
   static std::int32_t invoke(const troupe_program_call_v1* call) noexcept {
     platform::ChipOrchestrator chip(*static_cast<const troupe_chip_v1*>(call->orchestrator));
     try {
-      Function(chip, platform::ChipArgs(*static_cast<const troupe_chip_arguments_v1*>(call->arguments)));
+      Function(chip, platform::ChipArgs(*static_cast<const troupe_chip_arguments_v1*>(call->arguments),
+                                        TROUPE_SCALAR_KINDS_OF(call)));
       return TROUPE_DONE;
     } catch (const Error& error) {
       chip.report_fatal(error.code().value, error.message());

@@ -58,7 +58,8 @@ typedef struct troupe_chip_task_v1 {
   const uint64_t* after; /* explicit producers */
   const troupe_chip_predicate_v1* predicate;
   uint32_t argument_count, scalar_count, after_count;
-  uint32_t blocks; /* SPMD width, at least 1 */
+  uint32_t blocks;             /* SPMD width, at least 1 */
+  const uint8_t* scalar_kinds; /* enum troupe_scalar_kind for each scalar; null: nothing is known */
 } troupe_chip_task_v1;
 
 typedef struct troupe_chip_ops_v1 {

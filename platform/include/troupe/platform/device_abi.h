@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 #define TROUPE_DEVICE_ABI_MAJOR 1u
-#define TROUPE_DEVICE_ABI_MINOR 1u
+#define TROUPE_DEVICE_ABI_MINOR 2u
 #define TROUPE_DEVICE_ABI_VERSION ((TROUPE_DEVICE_ABI_MAJOR << 16) | TROUPE_DEVICE_ABI_MINOR)
 
 #if defined(__GNUC__)
@@ -112,6 +112,25 @@ typedef struct troupe_dump_record {
   uint64_t reserved[2];
 } troupe_dump_record;
 
+/* What a thread is inside of, for a host that tells what ran when the process crashed there: plain memory,
+ * readable from a signal handler. Since 1.2. */
+typedef struct troupe_running {
+  const char* what; /* a word for people: "kernel", "chip program" */
+  const char* name; /* of the kernel or chip program */
+  const char* task; /* troupe_run::name; null: none was given */
+  /* The argument words of a kernel: the first `tensor_count` are addresses of descriptors (those of the
+   * kernel ABI, whose first two fields are address and bytes). Null: unknown. */
+  const int64_t* words;
+  uint32_t tensor_count;
+  uint32_t core;      /* TROUPE_NO_CORE for a chip program */
+  uint32_t core_kind; /* enum troupe_core_kind */
+  uint32_t block, block_count;
+  uint32_t reserved0;
+  uint64_t correlation; /* of the run */
+  const char* where;    /* the host's: whose chip that is. Null until the host has filled it in */
+  uint64_t reserved[3];
+} troupe_running;
+
 /* What the host lends to a context: threads, time and sinks. The host owns them, so that a deterministic host
  * can run everything on one thread with a virtual clock. A null table, or a null entry, means the default
  * written beside it. The table is copied at create; what `data` points to outlives the context (and, for a
@@ -130,9 +149,10 @@ typedef struct troupe_host {
    * accepted. An accepted task is called exactly once: a host that ends first calls task(arg, 1) and the
    * task then only lets go of what it owns. Default: a thread of the context's own. */
   int32_t (*post)(void* data, uint64_t delay_ns, void (*task)(void* arg, int32_t cancelled), void* arg);
-  /* Calls body(arg) on a thread that belongs to it until it returns. Returns 0 when accepted; a host without
-   * threads refuses, and the platform then works through `post` or fails with SYSTEM. Every body has
-   * returned before destroy answers 0. Default: std::thread or the like. */
+  /* Calls body(arg) on a thread that belongs to it until it returns. Returns 0 when accepted; SYSTEM when no
+   * thread can be had now, and what needs it fails with SYSTEM; another code when this host never gives any,
+   * and the platform then works through `post`, or fails with SYSTEM. Every body has returned before destroy
+   * answers 0. Default: std::thread or the like. */
   int32_t (*start_thread)(void* data, const char* name, void (*body)(void* arg), void* arg);
   /* Sinks. Default: nothing is recorded. */
   void (*trace)(void* data, const troupe_trace_event* events, size_t count);
@@ -143,7 +163,11 @@ typedef struct troupe_host {
    * call answers REENTRANT_CALL); none comes after destroy returned, whatever destroy answered. Default:
    * launch_runs answers INVALID_STATE; run_runtime needs no callback. */
   void (*complete)(void* data, const troupe_completion* completions, size_t count);
-  void* reserved[4];
+  /* Since 1.2. The calling thread goes into `what`, or back to what an earlier call answered (null: out of
+   * everything). Answers what it was in before. Called around every kernel and chip program; `what` stays
+   * unchanged, and where it is, until the thread has gone back. Default: nobody is told. */
+  troupe_running* (*running)(void* data, troupe_running* what);
+  void* reserved[3];
 } troupe_host;
 
 /* -------------------------------------------------------------------------------------- what a device is --
@@ -303,7 +327,9 @@ typedef struct troupe_run {
   uint32_t block_dim;       /* clusters a chip program may use; 0: all */
   uint32_t control_threads; /* 0: the platform's default */
   uint32_t chip_runtime;    /* enum troupe_chip_runtime */
-  uint64_t reserved[4];
+  const char* name;         /* since 1.2: what the host calls the task, for people; null: nothing. Copied */
+  const uint8_t* scalar_kinds; /* enum troupe_scalar_kind for each scalar; null: nothing is known */
+  uint64_t reserved[2];
 } troupe_run;
 
 #define TROUPE_ALL_RUNS UINT64_MAX
@@ -313,6 +339,11 @@ typedef struct troupe_run {
 
 #define TROUPE_WINDOW_BLOB_BYTES 256u
 
+/* A stretch of a window that belongs to no buffer. */
+typedef struct troupe_window_gap {
+  uint64_t offset, bytes;
+} troupe_window_gap;
+
 /* One rank's part of a communication domain. All ranks of a domain pass the same id, epoch, count and bytes.
  */
 typedef struct troupe_window_spec {
@@ -320,7 +351,11 @@ typedef struct troupe_window_spec {
   uint64_t epoch;     /* which incarnation of it */
   uint64_t bytes;     /* of each rank's window */
   uint32_t rank, rank_count;
-  uint64_t reserved[4];
+  /* Since 1.2. Memory that nobody is to use: a platform may put something there and look whether it stays.
+   * Null: the whole window is used. */
+  const troupe_window_gap* gaps;
+  uint64_t gap_count;
+  uint64_t reserved[2];
 } troupe_window_spec;
 
 /* What one rank tells the others about its window. */

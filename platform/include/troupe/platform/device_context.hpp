@@ -24,6 +24,8 @@ struct ContextEvents {
   std::function<void(std::int32_t level, std::int32_t code, std::string_view text)> log;
   std::function<void(std::span<const troupe_trace_event>)> trace;
   std::function<void(const troupe_dump_record&)> dump;
+  /// Whose chip it is, for crash reports (crash_report.hpp); empty: they say nothing of it.
+  std::string where;
 };
 
 struct DeviceStatus {

@@ -34,6 +34,9 @@ class TROUPE_API Host {
   virtual bool post(std::uint64_t delay_ns, Task task, void* arg) noexcept = 0;
   /// Calls `body(arg)` on a thread that is its own until it returns. False: not accepted.
   virtual bool start_thread(const char* name, Body body, void* arg) noexcept = 0;
+  /// Whether it gives any. If not, devices do their work in deferred calls; if so, what gets none fails: on
+  /// the threads of those who defer, it would hold them up.
+  virtual bool has_threads() const noexcept { return true; }
 
   /// Takes over a context that could not be destroyed. `retry` tries again and tells whether it is gone.
   void quarantine(std::function<bool()> retry);

@@ -21,6 +21,7 @@ class TROUPE_API ManualHost final : public Host {
   bool post(std::uint64_t delay_ns, Task task, void* arg) noexcept override;
   /// Always refuses: there are no threads.
   bool start_thread(const char* name, Body body, void* arg) noexcept override;
+  bool has_threads() const noexcept override { return false; }
 
   /// Runs the next task, moving the clock to its due time. False: nothing is posted.
   bool step();

@@ -53,6 +53,7 @@ class RunArgs {
   /// Scalars keep their order among themselves; kernels see them behind all tensors.
   RunArgs& add(const runtime::ScalarArg& arg) {
     scalars_.push_back(arg.word);
+    kinds_.push_back(static_cast<std::uint8_t>(arg.kind));
     return *this;
   }
   /// One that was made elsewhere, as it is.
@@ -89,6 +90,7 @@ class RunArgs {
     run.tensor_count = static_cast<std::uint32_t>(tensors_.size());
     run.scalars = scalars_.data();
     run.scalar_count = static_cast<std::uint32_t>(scalars_.size());
+    run.scalar_kinds = kinds_.data();
     run.depends_on = depends_on_.data();
     run.depends_count = static_cast<std::uint32_t>(depends_on_.size());
     return run;
@@ -97,6 +99,7 @@ class RunArgs {
  private:
   std::vector<troupe_tensor_arg> tensors_;
   std::vector<std::uint64_t> scalars_, depends_on_;
+  std::vector<std::uint8_t> kinds_;  ///< of the scalars
 };
 
 // The C names and the runtime floor's enums are one set of numbers.

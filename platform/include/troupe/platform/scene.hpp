@@ -69,7 +69,7 @@ class TROUPE_API SceneArgs {
   }
   template <runtime::Scalar T>
   void scalar(const std::string& name, T value) {
-    add_scalar(name, runtime::to_u64(value));
+    add_scalar(name, runtime::scalar(value));
   }
 
   /// What `make` filled in. Throws for an unknown name or another type.
@@ -86,7 +86,7 @@ class TROUPE_API SceneArgs {
   }
   template <runtime::Scalar T>
   [[nodiscard]] T scalar_value(const std::string& name) const {
-    return runtime::from_u64<T>(scalar_word(name));
+    return runtime::read_scalar<T>(scalar_of(name), 0);
   }
 
  private:
@@ -98,10 +98,10 @@ class TROUPE_API SceneArgs {
   }
   std::span<std::byte> add_tensor(const std::string& name, const runtime::Shape& shape, runtime::DType dtype,
                                   runtime::Tag tag, bool resident);
-  void add_scalar(const std::string& name, std::uint64_t word);
+  void add_scalar(const std::string& name, runtime::ScalarArg value);
   std::span<const std::byte> given(const std::string& name, runtime::DType dtype) const;
   std::span<std::byte> wanted(const std::string& name, runtime::DType dtype);
-  std::uint64_t scalar_word(const std::string& name) const;
+  runtime::ScalarArg scalar_of(const std::string& name) const;
 
   struct State;
   std::unique_ptr<State> state_;

@@ -42,7 +42,7 @@ class TROUPE_API ScriptedCall {
   }
   template <runtime::Scalar T>
   [[nodiscard]] T scalar(std::size_t i) const {
-    return runtime::from_u64<T>(scalar_word(i));
+    return runtime::read_scalar<T>(scalar_given(i), i);
   }
 
   /// The run ends this much later (virtual busy time); effects of the lambda are in place at once.
@@ -58,7 +58,7 @@ class TROUPE_API ScriptedCall {
   struct State;
   explicit ScriptedCall(State& state) noexcept : state_(&state) {}
   const runtime::TensorDescriptor& descriptor(std::size_t i, std::uint32_t dtype) const;
-  std::uint64_t scalar_word(std::size_t i) const;
+  runtime::ScalarArg scalar_given(std::size_t i) const;
   State* state_;
 };
 
@@ -119,6 +119,7 @@ class TROUPE_API ScriptedChip {
   /// run as they are, on the thread that steps, block after block; in them an unsatisfied wait is a DEADLOCK,
   /// since nobody else can run.
   ScriptedChip& on(const std::string& callable, ScriptedKernel kernel);
+  /// Throws `invalid_argument` for a fault that could never fire: at or for none, a call that there is not.
   ScriptedChip& inject(ScriptedFault fault);
 
   /// The platform. `api().name` is the architecture's.

@@ -14,11 +14,25 @@
 /// What the author of a kernel or of a host function sees: typed access to the argument words.
 namespace troupe::runtime {
 
-/// Elements of a tensor at their place in memory. Borrowed from the call; copying it copies no element.
+namespace detail {
+// What an index outside a tensor throws; away from the loops that ask.
+[[noreturn]] TROUPE_API void refuse_indices(std::size_t given, std::size_t dims);
+[[noreturn]] TROUPE_API void refuse_index(std::int64_t index, std::size_t dim, std::size_t extent);
+[[noreturn]] TROUPE_API void refuse_element(std::size_t element, const TensorDescriptor& descriptor,
+                                            std::size_t count);
+[[noreturn]] TROUPE_API void refuse_gaps();
+}  // namespace detail
+
+/// Elements of a tensor at their place in memory. Borrowed from the call; copying it copies no element. An
+/// index outside throws; a loop that must not ask takes `span()` or `data()`.
 template <Element T>
 class TensorView {
  public:
-  TensorView(T* data, const TensorDescriptor& descriptor) noexcept : data_(data), descriptor_(&descriptor) {}
+  TensorView(T* data, const TensorDescriptor& descriptor) noexcept : data_(data), descriptor_(&descriptor) {
+    count_ = 1;
+    for (std::size_t dim = 0; dim < dims(); ++dim) count_ *= extent(dim);
+    in_order_ = is_contiguous() ? count_ : 0;
+  }
 
   /// The first element.
   T* data() const noexcept { return data_; }
@@ -26,37 +40,43 @@ class TensorView {
   std::size_t extent(std::size_t dim) const noexcept { return descriptor_->shapes[dim]; }
   std::size_t stride(std::size_t dim) const noexcept { return descriptor_->strides[dim]; }
   bool is_contiguous() const noexcept { return descriptor_->is_contiguous != 0; }
-  std::size_t size() const noexcept {
-    std::size_t count = 1;
-    for (std::size_t dim = 0; dim < dims(); ++dim) count *= extent(dim);
-    return count;
-  }
+  std::size_t size() const noexcept { return count_; }
   const TensorDescriptor& descriptor() const noexcept { return *descriptor_; }
 
-  /// One index per dimension, unchecked: this is the inner loop.
+  /// One index per dimension.
   template <std::integral... Index>
-  T& operator()(Index... index) const noexcept {
+  T& operator()(Index... index) const {
+    if (sizeof...(Index) != dims()) detail::refuse_indices(sizeof...(Index), dims());
     std::size_t dim = 0;
     std::size_t offset = 0;
-    ((offset += static_cast<std::size_t>(index) * descriptor_->strides[dim++]), ...);
+    const auto add = [&](auto at) {
+      // A negative one is a large one.
+      if (static_cast<std::uint64_t>(at) >= extent(dim)) {
+        detail::refuse_index(static_cast<std::int64_t>(at), dim, extent(dim));
+      }
+      offset += static_cast<std::size_t>(at) * stride(dim++);
+    };
+    (add(index), ...);
     return data_[offset];
   }
   /// All elements in order; throws `not_contiguous` for a tensor with gaps.
   std::span<T> span() const {
-    if (!is_contiguous()) throw_gaps();
-    return {data_, size()};
+    if (!is_contiguous()) detail::refuse_gaps();
+    return {data_, count_};
   }
   T* begin() const { return span().data(); }
-  T* end() const { return span().data() + size(); }
-  T& operator[](std::size_t i) const noexcept { return data_[i]; }  ///< of a contiguous tensor, unchecked
+  T* end() const { return span().data() + count_; }
+  /// Of all elements in order; of a tensor without gaps.
+  T& operator[](std::size_t i) const {
+    if (i >= in_order_) detail::refuse_element(i, *descriptor_, count_);
+    return data_[i];
+  }
 
  private:
-  [[noreturn]] static void throw_gaps() {
-    throw Error(Errc::not_contiguous, "this tensor has gaps between its elements",
-                "index it with (i, j, …), or pass a contiguous tensor");
-  }
   T* data_;
   const TensorDescriptor* descriptor_;
+  std::size_t count_;     ///< elements
+  std::size_t in_order_;  ///< those that lie one behind the other; 0 where there are gaps
 };
 
 /// How a wait inside a kernel ended.
@@ -99,9 +119,10 @@ class TROUPE_API KernelArgs {
   }
   const TensorDescriptor& descriptor(std::size_t i) const;
   /// Scalar argument `i`, counted without the tensors.
+  /// Read as what it was given as; integers as any integer type that holds the value.
   template <Scalar T>
   T scalar(std::size_t i) const {
-    return from_u64<T>(scalar_word(i));
+    return read_scalar<T>(scalar_given(i), i);
   }
   /// All 50 words as the foreign ABI has them.
   std::span<const std::int64_t> words() const noexcept { return {call_->words, limits::kernel_words}; }
@@ -147,7 +168,7 @@ class TROUPE_API KernelArgs {
     return reinterpret_cast<void*>(  // NOLINT(performance-no-int-to-ptr): the ABI carries addresses as words
         static_cast<std::uintptr_t>(descriptor.address + descriptor.start_offset * element_bytes));
   }
-  std::uint64_t scalar_word(std::size_t i) const;
+  ScalarArg scalar_given(std::size_t i) const;
   const LocalContext& local() const noexcept;
   const GlobalContext& global() const noexcept;
   WaitStatus wait(const void* flag, std::uint32_t type, Compare compare, std::uint64_t value);
@@ -175,12 +196,12 @@ class TROUPE_API HostArgs {
   const TensorDescriptor& descriptor(std::size_t i) const;
   template <Scalar T>
   T scalar(std::size_t i) const {
-    return from_u64<T>(scalar_word(i));
+    return read_scalar<T>(scalar_given(i), i);
   }
 
  private:
   const TensorDescriptor& descriptor_of(std::size_t i, DType dtype) const;
-  std::uint64_t scalar_word(std::size_t i) const;
+  ScalarArg scalar_given(std::size_t i) const;
   const troupe_host_call_v1* call_;
 };
 

@@ -49,18 +49,66 @@ static_assert(offsetof(TensorDescriptor, is_contiguous) == 42 &&
 static_assert(offsetof(TensorDescriptor, shapes) == 44 && offsetof(TensorDescriptor, extent) == 64);
 static_assert(offsetof(TensorDescriptor, strides) == 72);
 
+/// Something that a kernel started and that ends after it has returned: its task has ended when this has,
+/// too.
+struct DeferredCompletion {
+  enum Type : std::int32_t {
+    counter = 0,       ///< the u32 at `address` is at least `expected`
+    event_record = 1,  ///< the u64 at `address` is at least `cookie`
+    event_handle = 2,  ///< `cookie` names an event of a remote memory engine
+  };
+  static constexpr std::uint32_t engines = 4;  ///< who was asked: system DMA, RoCE, URMA, collectives
+
+  std::uint64_t address = 0;
+  std::uint64_t cookie = 0;
+  std::uint32_t expected = 0;
+  std::uint32_t engine = 0;
+  std::int32_t type = counter;
+  std::uint32_t padding = 0;
+};
+static_assert(sizeof(DeferredCompletion) == 32);
+static_assert(offsetof(DeferredCompletion, cookie) == 8 && offsetof(DeferredCompletion, expected) == 16);
+static_assert(offsetof(DeferredCompletion, engine) == 20 && offsetof(DeferredCompletion, type) == 24);
+
+/// Where a kernel call writes down what it started: how many there are, each of them, and what went wrong.
+struct alignas(limits::descriptor_alignment) DeferredCompletions {
+  std::uint32_t count = 0;
+  std::int32_t error_code = 0;
+  DeferredCompletion entries[limits::deferred_completions] = {};
+};
+static_assert(sizeof(DeferredCompletions) == 2112 && alignof(DeferredCompletions) == 64);
+static_assert(offsetof(DeferredCompletions, error_code) == 4 && offsetof(DeferredCompletions, entries) == 8);
+
+/// The way from a kernel to its DeferredCompletions; all zero where nothing can be deferred.
+struct AsyncContext {
+  std::uint32_t* completion_count = nullptr;
+  std::int32_t* error_code = nullptr;
+  DeferredCompletion* entries = nullptr;
+  std::uint32_t capacity = 0;
+  std::uint32_t padding = 0;
+  std::uint64_t task_token = 0;  ///< the task's number
+};
+static_assert(sizeof(AsyncContext) == 40 && offsetof(AsyncContext, error_code) == 8);
+static_assert(offsetof(AsyncContext, entries) == 16 && offsetof(AsyncContext, capacity) == 24);
+static_assert(offsetof(AsyncContext, task_token) == 32);
+
 /// Which block of its task this kernel call is.
 struct LocalContext {
   std::int32_t block_idx = 0;
   std::int32_t block_num = 1;
+  AsyncContext async = {};
 };
-static_assert(sizeof(LocalContext) == 8 && offsetof(LocalContext, block_num) == 4);
+static_assert(sizeof(LocalContext) == 48 && offsetof(LocalContext, block_num) == 4);
+static_assert(offsetof(LocalContext, async) == 8);
 
-/// Which vector core of its cluster: 0 for AIC and AIV0, 1 for AIV1.
+/// Which vector core of its cluster: 0 for AIC and AIV0, 1 for AIV1. No simulated chip has DMA engines that a
+/// kernel could drive, so their workspaces are 0.
 struct GlobalContext {
   std::int32_t sub_block_id = 0;
+  std::uint32_t padding = 0;
+  std::uint64_t dma_workspace[2] = {};  ///< system DMA, URMA
 };
-static_assert(sizeof(GlobalContext) == 4);
+static_assert(sizeof(GlobalContext) == 24 && offsetof(GlobalContext, dma_workspace) == 8);
 
 /// The argument words of one kernel call. Uninitialised words are zero.
 struct KernelWords {

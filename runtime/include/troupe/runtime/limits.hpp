@@ -21,6 +21,8 @@ inline constexpr std::size_t kernel_words = 50;          ///< 64-bit words hande
 inline constexpr std::size_t local_context_word = 48;    ///< word that points to the LocalContext
 inline constexpr std::size_t global_context_word = 49;   ///< word that points to the GlobalContext
 inline constexpr std::size_t descriptor_alignment = 64;  ///< alignment of a tensor descriptor
+inline constexpr std::size_t deferred_completions = 64;  ///< that one kernel call can wait for
+inline constexpr std::size_t deferred_tasks = 64;        ///< that wait for such on one chip
 
 // Communication.
 inline constexpr std::size_t ranks = 64;  ///< members of one communication domain

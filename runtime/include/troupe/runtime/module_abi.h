@@ -28,6 +28,24 @@ enum troupe_callable_kind {
   TROUPE_CALLABLE_HOST_FUNCTION = 4 /* runs on a sub-worker of the host */
 };
 
+/* What a scalar word was made from; ANY where nobody said so. */
+enum troupe_scalar_kind {
+  TROUPE_SCALAR_ANY = 0,
+  TROUPE_SCALAR_I8 = 1,
+  TROUPE_SCALAR_U8 = 2,
+  TROUPE_SCALAR_I16 = 3,
+  TROUPE_SCALAR_U16 = 4,
+  TROUPE_SCALAR_I32 = 5,
+  TROUPE_SCALAR_U32 = 6,
+  TROUPE_SCALAR_I64 = 7,
+  TROUPE_SCALAR_U64 = 8,
+  TROUPE_SCALAR_BOOL = 9,
+  TROUPE_SCALAR_F32 = 10,
+  TROUPE_SCALAR_F64 = 11,
+  TROUPE_SCALAR_F16 = 12,
+  TROUPE_SCALAR_BF16 = 13
+};
+
 /* How an invoke function, or a wait inside it, ended. */
 enum troupe_outcome {
   TROUPE_DONE = 0,
@@ -73,6 +91,7 @@ typedef struct troupe_kernel_call_v1 {
   void* self;                      /* first argument of every op */
   char* error_text;                /* where to put the text of TROUPE_FAILED; may be null */
   size_t error_text_size;          /* bytes there, terminator included */
+  const uint8_t* scalar_kinds;     /* a troupe_scalar_kind for each scalar; null: nothing is known */
 } troupe_kernel_call_v1;
 
 /* One call of a host function: descriptors of host memory and scalars, without the 50-word limit. */
@@ -85,6 +104,7 @@ typedef struct troupe_host_call_v1 {
   const uint64_t* scalar_words;
   char* error_text;
   size_t error_text_size;
+  const uint8_t* scalar_kinds; /* a troupe_scalar_kind for each scalar; null: nothing is known */
 } troupe_host_call_v1;
 
 /* One call of a chip program or a program: the two pointers mean what the floor that owns the kind says. */
@@ -95,6 +115,7 @@ typedef struct troupe_program_call_v1 {
   void* arguments;
   char* error_text;
   size_t error_text_size;
+  const uint8_t* scalar_kinds; /* of a chip program: a troupe_scalar_kind for each scalar, or null */
 } troupe_program_call_v1;
 
 typedef union troupe_invoke_v1 {
@@ -126,6 +147,10 @@ typedef struct troupe_module_v1 {
   const uint8_t* waits_begin;
   const uint8_t* waits_end;
 } troupe_module_v1;
+
+/* Calls of callers that were built before it end before their member `scalar_kinds`. */
+#define TROUPE_SCALAR_KINDS_OF(call) \
+  ((call)->size >= offsetof(__typeof__(*(call)), scalar_kinds) + sizeof(void*) ? (call)->scalar_kinds : NULL)
 
 /* What a module of this version has at least. */
 #define TROUPE_MODULE_LEAST_SIZE offsetof(troupe_module_v1, waits_begin)

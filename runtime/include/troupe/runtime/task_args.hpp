@@ -1,14 +1,14 @@
 #pragma once
 
-#include <bit>
+#include <concepts>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "troupe/runtime/scalar.hpp"
 #include "troupe/runtime/tensor.hpp"
 
 namespace troupe::runtime {
@@ -34,35 +34,9 @@ inline constexpr std::size_t tag_count = 5;
   return index < tag_count ? names[index] : "?";
 }
 
-/// A value that fits one scalar word of the ABI.
-template <class T>
-concept Scalar = std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(std::uint64_t) && !std::is_array_v<T>;
-
-/// A copy of the value's bytes in the low bytes of a word; the rest is zero.
-template <Scalar T>
-[[nodiscard]] std::uint64_t to_u64(const T& value) noexcept {
-  std::uint64_t word = 0;
-  std::memcpy(&word, &value, sizeof(T));
-  return word;
-}
-
-/// The inverse of to_u64.
-template <Scalar T>
-requires std::is_default_constructible_v<T>
-[[nodiscard]] T from_u64(std::uint64_t word) noexcept {
-  T value{};
-  std::memcpy(&value, &word, sizeof(T));
-  return value;
-}
-
-static_assert(std::endian::native == std::endian::little, "scalar words and the wire form are little-endian");
-
 struct TensorArg {
   Tensor tensor;
   Tag tag = Tag::in;
-};
-struct ScalarArg {
-  std::uint64_t word = 0;
 };
 
 [[nodiscard]] inline TensorArg in(const Tensor& tensor) noexcept { return {tensor, Tag::in}; }
@@ -72,9 +46,21 @@ struct ScalarArg {
   return {tensor, Tag::out_existing};
 }
 [[nodiscard]] inline TensorArg no_dep(const Tensor& tensor) noexcept { return {tensor, Tag::no_dep}; }
-template <Scalar T>
-[[nodiscard]] ScalarArg scalar(const T& value) noexcept {
-  return {to_u64(value)};
+
+/// SPMD width: the task runs `count` times, each call with its own block_idx().
+struct Blocks {
+  std::uint32_t count = 1;
+};
+namespace detail {
+[[noreturn]] TROUPE_API void refuse_blocks(std::int64_t count);
+}
+/// Throws `invalid_args` for less than one.
+template <std::integral T>
+[[nodiscard]] constexpr Blocks blocks(T count) {
+  if (!std::in_range<std::uint32_t>(count) || count < T{1}) {
+    detail::refuse_blocks(std::in_range<std::int64_t>(count) ? static_cast<std::int64_t>(count) : INT64_MAX);
+  }
+  return {static_cast<std::uint32_t>(count)};
 }
 
 /// How many arguments a kind of task can carry.

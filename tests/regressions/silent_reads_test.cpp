@@ -1,0 +1,127 @@
+// `read<float>` of an i32 tensor gave its bits as floats; a read of an intermediate that no task had written
+// gave what lay in the arena; `x[i]` outside a view gave an element of somebody else. Promised now: each is
+// an error that names what was read and what is there, before anything of it is read.
+#include <doctest/doctest.h>
+
+#include "../actors/src/unwritten_buffers.hpp"
+#include "support/error_of.hpp"
+#include "troupe/testing.hpp"
+
+using namespace troupe;
+using actors::Errc;
+using test::error_of;
+using testing::Simulation;
+
+TEST_CASE("a read with another element type than the tensor's is refused") {
+  Simulation sim;
+  auto x = sim.node().tensor<std::int32_t>({4}, 7);
+  sim.node().run([&](Orchestrator& node) {
+    const auto error = error_of([&] { (void)node.read<float>(x).get(); });
+    REQUIRE(error);
+    CHECK(*error == runtime::Errc::dtype_mismatch);
+    CHECK(error->message().find("f32") != std::string::npos);
+    CHECK(error->hint().find("i32") != std::string::npos);
+    CHECK(error_of([&] { (void)node.read_all<std::uint32_t>(x).get(); }));
+    CHECK(error_of([&] { (void)node.read<float>(Tensor{}).get(); }).value() == Errc::bad_argument);
+    CHECK(node.read<std::int32_t>(x).get() == 7);
+  });
+}
+
+TEST_CASE("a look at the elements of a tensor as another type, or with gaps, is refused") {
+  Simulation sim;
+  auto x = sim.node().tensor<std::int32_t>({4, 4}, 7);
+  CHECK(x.host<std::int32_t>()[15] == 7);
+  CHECK(error_of([&] { (void)x.host<float>(); }).value() == runtime::Errc::dtype_mismatch);
+  const auto column = x.slice(1, 0, 1);
+  CHECK(error_of([&] { (void)column.host<std::int32_t>(); }).value() == runtime::Errc::not_contiguous);
+  CHECK(x.rows(2, 2).host<std::int32_t>().empty());
+  CHECK(error_of([&] { (void)Tensor{}.host<float>(); }).value() == Errc::bad_argument);
+  sim.node().run([](Orchestrator& node) {
+    auto made = node.alloc<float>({1});
+    CHECK(error_of([&] { (void)made.host<float>(); }).value() == Errc::bad_argument);
+  });
+}
+
+TEST_CASE("the first element of a tensor without elements is refused") {
+  Simulation sim;
+  auto x = sim.node().tensor<float>({4}).slice(0, 2, 2);
+  sim.node().run([&](Orchestrator& node) {
+    CHECK(error_of([&] { (void)node.read<float>(x).get(); }).value() == runtime::Errc::out_of_range);
+    CHECK(node.read_all<float>(x).get().empty());
+  });
+}
+
+TEST_CASE("an intermediate that no task writes cannot be read") {
+  Simulation sim;
+  sim.kernel("use", [](auto&) {});
+  sim.node().run([&](Orchestrator& node) {
+    auto made = node.alloc<float>({4});
+    const auto as_argument = error_of([&] { node.submit("use", in(made)); });
+    REQUIRE(as_argument);
+    CHECK(*as_argument == Errc::bad_argument);
+    CHECK(as_argument->message() ==
+          "task \"use\": tensor argument 0 is an intermediate that nothing has written");
+    const auto as_read = error_of([&] { (void)node.read<float>(made).get(); });
+    REQUIRE(as_read);
+    CHECK(as_read->message() == "the tensor to read is an intermediate that nothing has written");
+    std::vector<Args> members;
+    members.push_back(args(in(made)));
+    CHECK(error_of([&] { node.submit_group("use", members); }));
+
+    node.submit("use", inout(made.slice(0, 0, 1)));  // whoever writes a part says inout
+    node.submit("use", in(made));
+    auto another = node.alloc<float>({4});
+    node.submit("use", out(another));
+    (void)node.read<float>(another).get();
+  });
+  CHECK(sim.ran("use") == 3);
+}
+
+TEST_CASE("the book of unwritten intermediates keeps up with any order of writes") {
+  actors::UnwrittenBuffers book;
+  CHECK_FALSE(book.contains(1));
+  for (std::uint64_t i = 1; i <= 1000; ++i) book.made(i);
+  for (std::uint64_t i = 1000; i > 1; --i) book.written(i);
+  CHECK(book.contains(1));
+  CHECK_FALSE(book.contains(2));
+  book.written(1);
+  book.written(1);
+  CHECK_FALSE(book.contains(1));
+  book.made(1001);
+  CHECK(book.contains(1001));
+  CHECK_FALSE(book.contains(1000));
+  book.written(5000);
+  CHECK(book.contains(1001));
+}
+
+TEST_CASE("an index outside a view is an error of the kernel, not an element of somebody else") {
+  Simulation sim;
+  std::string message;
+  sim.kernel("look", [&](auto& call) {
+    const auto x = call.template tensor<float>(0);
+    const auto at = [&](auto look) {
+      const auto error = error_of([&] { look(); });
+      return error ? error->message() : std::string();
+    };
+    CHECK(at([&] { (void)x[3]; }).empty());
+    CHECK(at([&] { (void)x[4]; }) == "element 4 of a tensor with 4");
+    CHECK(at([&] { (void)x(1, 2); }) == "index 2 of dimension 1, which has 2");
+    CHECK(at([&] { (void)x(-1, 0); }) == "index -1 of dimension 0, which has 2");
+    CHECK(at([&] { (void)x(0); }) == "1 index for a tensor of 2 dimensions");
+    CHECK(at([&] { (void)x(0, 0, 0); }) == "3 indices for a tensor of 2 dimensions");
+    CHECK(at([&] { (void)x(1, 1); }).empty());
+    const auto gaps = call.template tensor<float>(1);
+    CHECK(at([&] { (void)gaps[0]; }).find("gaps") != std::string::npos);
+    CHECK(at([&] { (void)gaps(1, 0); }).empty());
+    x[4] = 1;
+  });
+  auto big = sim.node().tensor<float>({4, 4});
+  const auto error = error_of([&] {
+    sim.node().run([&](Orchestrator& node) {
+      node.submit("look", inout(big.rows(0, 1).reshape({2, 2})), in(big.view({0, 1}, {2, 2})));
+    });
+  });
+  REQUIRE(error);
+  CHECK(render(*error).find("element 4 of a tensor with 4") != std::string::npos);
+  CHECK(big.host<float>()[4] == 0.0F);
+}
