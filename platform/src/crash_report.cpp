@@ -154,7 +154,9 @@ void report(Process& all, int signal, const siginfo_t& info, const void* context
       say_tensor(line, *inside, reinterpret_cast<std::uint64_t>(info.si_addr));
       if (line.view().size() > 2) say(line.add("\n").view());
     }
-    say("  hint: --checked finds writes that miss their tensor; a debugger shows the line\n");
+    const bool may_have_missed = inside->words != nullptr && (signal == SIGSEGV || signal == SIGBUS);
+    say(may_have_missed ? "  hint: --checked finds writes that miss their tensor; a debugger shows the line\n"
+                        : "  hint: a debugger shows the line\n");
   }
   if (in_child || !all.is_watched.load()) return;
   all.wanted.set();

@@ -4,11 +4,13 @@
 // Promised now: what a node knows, its chips know, always.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 
 #include "support/built.hpp"
 #include "support/error_of.hpp"
+#include "troupe/actors/trace_sink.hpp"
 #include "troupe/platform/chip_program.hpp"
 #include "troupe/troupe.hpp"
 
@@ -58,4 +60,27 @@ TEST_CASE("an object that cannot be linked in does not keep chip programs from w
   node.add_kernel("regression_foreign", bytes_of(tests::built("tests/platform/sim/foreign/add.so")));
   node.load(tests::built("tests/regressions/second.so"));
   CHECK(answer(node) == 60.0F);
+}
+
+TEST_CASE("a foreign kernel runs on cores of the kind that it was added for") {
+  for (const auto cores : {CoreKind::vector, CoreKind::matrix}) {
+    const auto trace = std::make_shared<actors::TraceSink>(actors::TraceSink::Options{});
+    {
+      System system({.trace = trace});
+      auto node = system.node({.platform = tests::built("lib/libtroupe_a2a3sim.so"), .chips = 1});
+      node.add_kernel("regression_foreign", bytes_of(tests::built("tests/platform/sim/foreign/add.so")),
+                      cores);
+      auto a = node.tensor<float>({4}, 2.0F), b = node.tensor<float>({4}, 3.0F), c = node.tensor<float>({4});
+      node.run([&](Orchestrator& program) {
+        program.submit("regression_foreign", in(a), in(b), out(c), scalar(0.0F));
+      });
+      CHECK(c.host<const float>()[3] == 5.0F);
+    }
+    const auto spans = trace->snapshot().spans;
+    const auto on = [&](actors::SpanKind kind) {
+      return std::any_of(spans.begin(), spans.end(), [&](const auto& span) { return span.kind == kind; });
+    };
+    CHECK(on(actors::SpanKind::aic) == (cores == CoreKind::matrix));
+    CHECK(on(actors::SpanKind::aiv) == (cores == CoreKind::vector));
+  }
 }
