@@ -132,7 +132,7 @@ void ReadBytes::finish(void* to, std::uint64_t elements) {
       reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(value)) + view.byte_offset();
   auto* out = static_cast<std::byte*>(to);
   if (view.is_contiguous()) {
-    std::memcpy(out, base, elements * bytes);
+    if (elements != 0) std::memcpy(out, base, elements * bytes);
   } else {
     // Row-major order over the strides.
     std::array<std::uint32_t, runtime::limits::max_dims> at{};
