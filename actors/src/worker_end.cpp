@@ -1,4 +1,6 @@
 // A worker's children that come and go, and the end of all.
+#include <algorithm>
+
 #include "troupe/actors/errc.hpp"
 #include "worker_actor.hpp"
 
@@ -168,6 +170,11 @@ void WorkerActor::stopped() {
     route(
         placement_.down(static_cast<std::int32_t>(i), Error(Errc::shut_down, shared_->path + " went down")));
   }
+  // A coroutine uses what its caller lent it until its frame is gone: only then may its run, and with it the
+  // caller's wait, be over. Each has been told to end; the end of its run comes here again.
+  const bool coroutines =
+      std::any_of(runs_.begin(), runs_.end(), [](const auto& run) { return run.second.program != nullptr; });
+  if (coroutines) return;
   services_->inform(shared_->path, "down");
   stop_promise_.deliver(true);
   quit();

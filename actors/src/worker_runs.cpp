@@ -167,6 +167,7 @@ void WorkerActor::run_closed(RunId id) {
   move();
   admit();
   if (life_ == Life::stopping) stopped();
+  if (life_ == Life::stopping) stopped();
 }
 
 void WorkerActor::answer_above(const TaskRequest& request, const std::optional<Error>& error, Outcome outcome,
