@@ -39,19 +39,23 @@ TEST_CASE("the context words of a foreign kernel lead to all that its headers de
     const auto id = context.register_callable(callable).value();
     for (const std::uint32_t blocks : {1U, 2U}) {  // with a graph and without
       CAPTURE(blocks);
-      std::array<std::int32_t, 8> seen{};
-      auto args = RunArgs::of(runtime::inout(runtime::Tensor::host(seen.data(), {8})));
+      std::array<std::int32_t, 16> rows{};
+      auto args = RunArgs::of(runtime::inout(runtime::Tensor::host(rows.data(), {2, 8})));
       auto run = args.run(0, id);
       run.blocks = blocks;
       context.run(run).value();
-      CHECK(seen[0] < static_cast<std::int32_t>(blocks));
-      CHECK(seen[1] == static_cast<std::int32_t>(blocks));
-      CHECK(seen[2] == 0);
-      CHECK_MESSAGE(seen[3] == 1, "a DMA workspace that no simulated chip has");
-      CHECK_MESSAGE(seen[4] == 1, "the table of deferred completions does not begin empty");
-      CHECK_MESSAGE(seen[5] == 64, "its room");
-      CHECK_MESSAGE(seen[6] == 1, "the task's token says that there is none");
-      CHECK_MESSAGE(seen[7] == 1, "its entries are not zero");
+      for (std::uint32_t block = 0; block < blocks; ++block) {
+        CAPTURE(block);
+        const auto* seen = &rows[8 * block];
+        CHECK(seen[0] == static_cast<std::int32_t>(block));
+        CHECK(seen[1] == static_cast<std::int32_t>(blocks));
+        CHECK(seen[2] == 0);
+        CHECK_MESSAGE(seen[3] == 1, "a DMA workspace that no simulated chip has");
+        CHECK_MESSAGE(seen[4] == 1, "the table of deferred completions does not begin empty");
+        CHECK_MESSAGE(seen[5] == 64, "its room");
+        CHECK_MESSAGE(seen[6] == 1, "the task's token says that there is none");
+        CHECK_MESSAGE(seen[7] == 1, "its entries are not zero");
+      }
     }
   }
 }

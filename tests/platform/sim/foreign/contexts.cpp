@@ -27,6 +27,7 @@ extern "C" void kernel_entry(std::int64_t* args) {
   auto* out = *reinterpret_cast<std::int32_t**>(args[0]);
   const auto& local = *reinterpret_cast<const Local*>(args[48]);
   const auto& global = *reinterpret_cast<const Global*>(args[49]);
+  out += 8 * local.block_idx;  // each block has a row of its own
   out[0] = local.block_idx;
   out[1] = local.block_num;
   out[2] = global.sub_block_id;
