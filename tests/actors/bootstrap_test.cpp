@@ -151,7 +151,7 @@ TEST_CASE("a configuration that cannot be right fails before any chip is touched
   CHECK(error->message() == "chip_bootstrap_configs length (2) must equal the number of chips (3)");
 }
 
-TEST_CASE("a chip without communicator comes up with an empty context; a node without configs has none") {
+TEST_CASE("a chip without communicator comes up with an empty context, a node without configs has none") {
   SimulationOptions options{.chips = 1};
   options.chip_bootstrap_configs.resize(1);
   Simulation sim(options);

@@ -124,7 +124,7 @@ TEST_CASE("chip: no more than its credit is on the device, the rest follows in o
   CHECK(bench.state.status().completed == 5);
 }
 
-TEST_CASE("chip: what follows a failure is skipped, on the device, in the queue and on its way; others run") {
+TEST_CASE("chip: what follows a failure is skipped, on the device, in the queue and on its way, others run") {
   Bench bench(2);
   REQUIRE(bench.up());
   auto now =
@@ -191,7 +191,7 @@ TEST_CASE("chip: tensors of other chips and of earlier lives are refused with a 
   CHECK(outcomes(bench.turn()) == "3:done");
 }
 
-TEST_CASE("chip: a reset forgets everything; what the old context still says counts for nothing") {
+TEST_CASE("chip: a reset forgets everything, what the old context still says counts for nothing") {
   Bench bench;
   REQUIRE(bench.up());
   (void)bench.give({bench.task(1, stuck), bench.task(2)});
@@ -259,7 +259,7 @@ TEST_CASE("chip: memory that a run still uses is freed when the run has ended") 
   CHECK(bench.state.status().memory_used < used);
 }
 
-TEST_CASE("chip: what is queued behind a foreign object waits for it, in order; it is asked for once") {
+TEST_CASE("chip: what is queued behind a foreign object waits for it, in order, it is asked for once") {
   Bench bench;
   Callable foreign = named("look");
   foreign.bytes = {1, 2, 3};
@@ -282,7 +282,7 @@ TEST_CASE("chip: what is queued behind a foreign object waits for it, in order; 
   CHECK(outcomes(bench.turn()) == "4:done");
 }
 
-TEST_CASE("chip: an object that cannot be linked in fails those that wait for it; the next may try again") {
+TEST_CASE("chip: an object that cannot be linked in fails those that wait for it, the next may try again") {
   Bench bench;
   Callable foreign = named("look");
   foreign.bytes = {1, 2, 3};

@@ -155,7 +155,7 @@ TEST_CASE("communicator: no identity, no domain") {
   CHECK(effects.over);
 }
 
-TEST_CASE("communicator: a death on the way fails it once; the dead one's window is not released") {
+TEST_CASE("communicator: a death on the way fails it once, the dead one's window is not released") {
   Bench bench(3);
   bench.form();
   bench.created(0);
@@ -213,7 +213,7 @@ TEST_CASE("communicator: the offer of a member that has been reset meanwhile cou
   CHECK(released(bench.created(0)) == "0");
 }
 
-TEST_CASE("communicator: a death revokes a formed domain; windows stay until the last task has ended") {
+TEST_CASE("communicator: a death revokes a formed domain, windows stay until the last task has ended") {
   Bench bench(3);
   bench.all_formed();
   CHECK_FALSE(bench.hold(2).over);

@@ -219,7 +219,7 @@ TEST_CASE("programs that share a domain go on from its barrier together") {
   }
 }
 
-TEST_CASE("a plain function waits at the barrier, too; a rank that is none is refused at once") {
+TEST_CASE("a plain function waits at the barrier, too, a rank that is none is refused at once") {
   Simulation sim(pair_of_ranks(0));
   add_kernels(sim);
   auto& node = sim.node();

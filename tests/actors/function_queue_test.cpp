@@ -30,7 +30,7 @@ struct Bench {
 
 }  // namespace
 
-TEST_CASE("functions: in order; what follows a failure is skipped; any exception names its function") {
+TEST_CASE("functions: in order, what follows a failure is skipped, any exception names its function") {
   Bench bench;
   std::string ran;
   bench.push(1, [&](HostArgs&) { ran += "1"; });

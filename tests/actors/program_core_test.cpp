@@ -89,7 +89,7 @@ TEST_CASE("program: lines leave in batches of 64, and when the program waits") {
   CHECK(bench.port->early == 1);
 }
 
-TEST_CASE("program: an answer wakes whom it is for, once; who is gone is not woken") {
+TEST_CASE("program: an answer wakes whom it is for, once, who is gone is not woken") {
   Bench bench;
   const auto task = bench.submit();
   std::uint64_t forgotten = 0;

@@ -121,7 +121,7 @@ TEST_CASE("plain functions wait where they are called, also deep inside a pod") 
   CHECK(x.host<float>()[0] == 4.0F);
 }
 
-TEST_CASE("a pod runs programs on its nodes; errors carry the whole path") {
+TEST_CASE("a pod runs programs on its nodes, errors carry the whole path") {
   Simulation sim({.chips = 2, .nodes = 2});
   add_kernels(sim);
   auto& pod = sim.node();
@@ -219,7 +219,7 @@ TEST_CASE("direct use of a chip: memory, copies, device-resident arguments") {
   CHECK(typed);
 }
 
-TEST_CASE("a coroutine that never awaits is stopped at its hard limit; room() lets it breathe") {
+TEST_CASE("a coroutine that never awaits is stopped at its hard limit, room() lets it breathe") {
   Simulation sim({.chips = 1, .soft_limit = 100, .hard_limit = 500});
   add_kernels(sim);
   auto& node = sim.node();

@@ -81,7 +81,7 @@ TEST_CASE("run: with one chip a chain leaves at once, each task naming what it f
   CHECK(ready[2].executor == 0);
 }
 
-TEST_CASE("run: no more goes out than keeps the executors busy; the rest stays where it can be overtaken") {
+TEST_CASE("run: no more goes out than keeps the executors busy, the rest stays where it can be overtaken") {
   Bench bench;
   std::vector<float> each(300);
   for (auto& one : each) bench.submit({inout(runtime::Tensor::host(&one, {1}))});

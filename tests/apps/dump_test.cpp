@@ -85,7 +85,7 @@ TEST_CASE("past its bound a dump goes on without elements") {
   CHECK(apps::read_elements(folder / "d", entries[1]).value().empty());
 }
 
-TEST_CASE("a damaged dump is refused with its line; a last line cut short is left out") {
+TEST_CASE("a damaged dump is refused with its line, a last line cut short is left out") {
   const test::TemporaryFolder folder;
   const float data[] = {1, 2, 3, 4};
   {

@@ -113,7 +113,7 @@ TEST_CASE("buffers are carved in order, each 64-byte aligned, empty ones include
   CHECK(chip.log == Log{"set_device 0", "comm_init", "alloc_windows", "destroy", "leave"});
 }
 
-TEST_CASE("another alignment can be asked for; a window may be filled to its last byte") {
+TEST_CASE("another alignment can be asked for, a window may be filled to its last byte") {
   ChipBootstrapConfig config = config_with({buffer("a", 4), buffer("b", 4)});
   config.buffer_alignment = 1;
   CHECK(validate(config).value() == std::vector<std::uint64_t>{0, 4});

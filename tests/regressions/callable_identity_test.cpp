@@ -96,7 +96,7 @@ TEST_CASE("a callable where another one was is not taken for it") {
   CHECK(bench.ran == "first second");
 }
 
-TEST_CASE("another object of the same name, where one was, is linked in; the one before leaves the device") {
+TEST_CASE("another object of the same name, where one was, is linked in, the one before leaves the device") {
   Bench bench;
   Place place;
   bench.run(place.make("step", {1}));

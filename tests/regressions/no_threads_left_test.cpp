@@ -62,7 +62,7 @@ constexpr auto out_of_threads = static_cast<std::int32_t>(actors::Errc::out_of_t
 
 }  // namespace
 
-TEST_CASE("a host function that gets no thread fails by name; the next one, which gets one, runs") {
+TEST_CASE("a host function that gets no thread fails by name, the next one, which gets one, runs") {
   Bench bench;
   bench.host->refuse("troupe-sub");
   int calls = 0;

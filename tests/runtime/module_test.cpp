@@ -146,7 +146,7 @@ TEST_CASE("a module file that was cut anywhere in its loaded part is refused bef
   fs::remove(cut);
 }
 
-TEST_CASE("a module knows whether one of its kernels waits; one that does not tell may") {
+TEST_CASE("a module knows whether one of its kernels waits, one that does not tell may") {
   CHECK(has_waits(troupe_this_module));  // kernel_test.cpp has one
   const std::uint8_t waits[]{0, 0, 1};
   troupe_module_v1 module = troupe_this_module;

@@ -246,7 +246,7 @@ TEST_CASE("the end of an epoch is seen by every member, names who it was, and ke
   CHECK(members[0].window(3).size() == 64);
 }
 
-TEST_CASE("a member that is released early ends the epoch; after a common departure nobody minds") {
+TEST_CASE("a member that is released early ends the epoch, after a common departure nobody minds") {
   const NoLeaks leaks;
   {
     auto members = make_domain(3, 64);

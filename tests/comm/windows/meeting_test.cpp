@@ -238,7 +238,7 @@ TEST_CASE("ranks that disagree wait for each other, so that all of them hear it"
   }
 }
 
-TEST_CASE("a rank without memory fails all, when all are here to hear it; its leaving is no death") {
+TEST_CASE("a rank without memory fails all, when all are here to hear it, its leaving is no death") {
   const NoLeaks leaks;
   FakeEnvironment poor;
   poor.memory_left = 0;

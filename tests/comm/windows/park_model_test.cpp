@@ -133,7 +133,7 @@ Program barrier(std::uint32_t ranks, Deadline until) {
   };
 }
 
-TEST_CASE("a barrier opens for all or, with deadlines, for nobody; nobody sleeps through it") {
+TEST_CASE("a barrier opens for all or, with deadlines, for nobody, nobody sleeps through it") {
   check_all(Interleavings(), {barrier(2, never), barrier(2, never)}, 2, {ready});
   check_all(Interleavings(), {barrier(3, never), barrier(3, never), barrier(3, never)}, 3, {ready});
   Interleavings().explore({barrier(2, Machine::late()), barrier(2, Machine::late())}, [](const End& end) {
