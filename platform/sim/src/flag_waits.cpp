@@ -180,8 +180,9 @@ void FlagWaits::end_deferred() noexcept {
   const std::lock_guard lock(mutex_);
   deferred_ended_.store(true);
   std::erase_if(waiters_, [this](Waiter* waiter) {
-    if (waiter->condition.deferred) leave(*waiter, End::aborted);
-    return waiter->condition.deferred;
+    if (!waiter->condition.deferred) return false;
+    leave(*waiter, End::aborted);  // from here on it may be gone
+    return true;
   });
 }
 
