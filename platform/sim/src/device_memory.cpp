@@ -42,7 +42,10 @@ std::uint64_t DeviceMemory::find_space(std::size_t size) {
   auto fits = [size](const auto& gap) { return gap.second >= size; };
   auto start = gaps_.lower_bound(cursor_);
   auto gap = std::find_if(start, gaps_.end(), fits);
-  if (gap == gaps_.end()) gap = std::find_if(gaps_.begin(), start, fits);
+  if (gap == gaps_.end()) {
+    gap = std::find_if(gaps_.begin(), start, fits);
+    if (gap == start) gap = gaps_.end();  // none of those before it fits either
+  }
   if (gap == gaps_.end()) {
     if (!reserve(size)) return 0;
     gap = std::find_if(gaps_.begin(), gaps_.end(), fits);
