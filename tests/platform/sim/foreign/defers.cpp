@@ -1,5 +1,7 @@
 // Leaves its completion to a word: (out, word, type, engine, expected, entries, what the address is: 0 the
-// word's, 1 none, else itself). Writes its token and ends.
+// word's, 1 none, else itself). Writes its token and ends. Tasks and blocks that do so side by side all write
+// the same token to the same place: an atomic one, so that they do not race.
+#include <atomic>
 #include <cstdint>
 
 struct Descriptor {
@@ -23,7 +25,8 @@ extern "C" void kernel_entry(std::int64_t* args) {
   const auto* out = reinterpret_cast<const Descriptor*>(args[0]);
   const auto* word = reinterpret_cast<const Descriptor*>(args[1]);
   auto& local = *reinterpret_cast<Local*>(args[48]);
-  reinterpret_cast<std::int32_t*>(out->address)[out->start_offset] = 1;
+  std::atomic_ref(reinterpret_cast<std::int32_t*>(out->address)[out->start_offset])
+      .store(1, std::memory_order_relaxed);
   auto address = word->address + 4 * word->start_offset;
   if (args[6] != 0) address = args[6] == 1 ? 0 : static_cast<std::uint64_t>(args[6]);
   for (std::int64_t i = 0; i < args[5]; ++i) {
