@@ -178,12 +178,18 @@ ScalarArg HostArgs::scalar_given(std::size_t i) const {
 
 namespace detail {
 
-void refuse_indices(std::size_t given, std::size_t dims) {
-  throw Error(Errc::out_of_range, text(given, given == 1 ? " index" : " indices", " for a tensor of ", dims,
-                                       dims == 1 ? " dimension" : " dimensions"));
-}
-void refuse_index(std::int64_t index, std::size_t dim, std::size_t extent) {
-  throw Error(Errc::out_of_range, text("index ", index, " of dimension ", dim, ", which has ", extent));
+void refuse_access(const TensorDescriptor& descriptor, std::initializer_list<std::int64_t> indices) {
+  const std::size_t given = indices.size(), dims = descriptor.ndims;
+  if (given != dims) {
+    throw Error(Errc::out_of_range, text(given, given == 1 ? " index" : " indices", " for a tensor of ", dims,
+                                         dims == 1 ? " dimension" : " dimensions"));
+  }
+  const auto* const index = std::find_if(indices.begin(), indices.end(), [&](const std::int64_t& at) {
+    return static_cast<std::uint64_t>(at) >= descriptor.shapes[&at - indices.begin()];
+  });
+  const auto dim = index - indices.begin();
+  throw Error(Errc::out_of_range,
+              text("index ", *index, " of dimension ", dim, ", which has ", descriptor.shapes[dim]));
 }
 void refuse_element(std::size_t element, const TensorDescriptor& descriptor, std::size_t count) {
   if (descriptor.is_contiguous == 0) refuse_gaps();

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 
@@ -16,8 +17,8 @@ namespace troupe::runtime {
 
 namespace detail {
 // What an index outside a tensor throws; away from the loops that ask.
-[[noreturn]] TROUPE_API void refuse_indices(std::size_t given, std::size_t dims);
-[[noreturn]] TROUPE_API void refuse_index(std::int64_t index, std::size_t dim, std::size_t extent);
+[[noreturn, gnu::cold]] TROUPE_API void refuse_access(const TensorDescriptor& descriptor,
+                                                      std::initializer_list<std::int64_t> indices);
 [[noreturn]] TROUPE_API void refuse_element(std::size_t element, const TensorDescriptor& descriptor,
                                             std::size_t count);
 [[noreturn]] TROUPE_API void refuse_gaps();
@@ -46,17 +47,18 @@ class TensorView {
   /// One index per dimension.
   template <std::integral... Index>
   T& operator()(Index... index) const {
-    if (sizeof...(Index) != dims()) detail::refuse_indices(sizeof...(Index), dims());
+    static_assert(sizeof...(Index) <= limits::max_dims, "no tensor has so many dimensions");
+    // One branch for all there is to ask.
+    bool wrong = sizeof...(Index) != dims();
     std::size_t dim = 0;
     std::size_t offset = 0;
     const auto add = [&](auto at) {
-      // A negative one is a large one.
-      if (static_cast<std::uint64_t>(at) >= extent(dim)) {
-        detail::refuse_index(static_cast<std::int64_t>(at), dim, extent(dim));
-      }
+      wrong |= static_cast<std::uint64_t>(at) >= extent(dim);  // a negative one is a large one
       offset += static_cast<std::size_t>(at) * stride(dim++);
     };
     (add(index), ...);
+    if (wrong) [[unlikely]]
+      detail::refuse_access(*descriptor_, {static_cast<std::int64_t>(index)...});
     return data_[offset];
   }
   /// All elements in order; throws `not_contiguous` for a tensor with gaps.
