@@ -141,6 +141,13 @@ TEST_CASE("options that make no sense are refused with what is expected") {
     CAPTURE(value);
     CHECK(options.set("grace_ms", value).error() == Errc::unknown_option);
   }
+  // Sizes and counts: a negative one is not a large one.
+  for (const char* name : {"memory_bytes", "workers", "checked", "several_communicators"}) {
+    CAPTURE(name);
+    const auto refused = options.set(name, "-1");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message().find("'-1': expected ") != std::string::npos);
+  }
   CHECK(options.set("memory_bytes", "0").error() == Errc::unknown_option);
   CHECK(options.set("speed", "1").error() == Errc::unknown_option);
 }
