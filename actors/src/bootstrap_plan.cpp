@@ -5,15 +5,13 @@
 namespace troupe::actors {
 namespace {
 
-using comm::Errc;
-
 Result<std::shared_ptr<const comm::HostSegment>> attach(const Result<comm::HostBufferStaging>& staging,
                                                         const char* list) {
   if (!staging) return staging.error();
   if (staging->size == 0) return std::shared_ptr<const comm::HostSegment>();
   auto segment = comm::HostSegment::attach(staging->shm_name, staging->size);
   if (segment) return std::make_shared<const comm::HostSegment>(std::move(*segment));
-  const char* type = segment.error() == Errc::not_found ? "FileNotFoundError: " : "ValueError: ";
+  const char* type = segment.error() == comm::Errc::not_found ? "FileNotFoundError: " : "ValueError: ";
   return Error(segment.error().code(),
                type + std::string(list) + " '" + staging->name + "': " + segment.error().message(),
                segment.error().hint());
@@ -41,7 +39,7 @@ Result<std::vector<BootstrapPlan::Buffer>> buffers_of(const comm::ChipBootstrapC
   return buffers;
 }
 
-Error wrong(const std::string& text) { return {Errc::bad_config, "ValueError: " + text}; }
+Error wrong(const std::string& text) { return {comm::Errc::bad_config, "ValueError: " + text}; }
 
 }  // namespace
 

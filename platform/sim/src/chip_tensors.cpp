@@ -18,8 +18,6 @@ using runtime::Tensor;
 
 namespace {
 
-Error invalid(const std::string& what) { return Error(runtime::Errc::invalid_args, what); }
-
 bool is_sound(const Tensor& tensor, std::uint32_t tag) noexcept {
   return tensor.valid() && tensor.dims() <= runtime::limits::max_dims &&
          runtime::is_dtype(static_cast<std::uint8_t>(tensor.dtype())) && runtime::is_tag(tag);
@@ -81,8 +79,9 @@ bool ChipEngine::describe_argument(TaskRecord& record, std::uint32_t index,
 
 bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tensor& tensor, Tag tag) {
   if (!is_sound(tensor, static_cast<std::uint32_t>(tag))) {
-    latch(invalid("tensor argument " + std::to_string(index) + " of '" + record.entry->name +
-                  "' describes no tensor, or has an unknown tag"));
+    latch(Error(runtime::Errc::invalid_args, "tensor argument " + std::to_string(index) + " of '" +
+                                                 record.entry->name +
+                                                 "' describes no tensor, or has an unknown tag"));
     return false;
   }
   const bool symbolic = tensor.buffer().arena != 0;
@@ -115,7 +114,7 @@ bool ChipEngine::add_tensor(TaskRecord& record, std::uint32_t index, const Tenso
 bool ChipEngine::give_memory(troupe_chip_argument_v1& argument) {
   const Tensor wanted = unpack(argument.tensor);
   if (auto sound = Tensor::validate(wanted); !sound) {
-    latch(invalid("an output to be allocated: " + sound.error().message()));
+    latch(Error(runtime::Errc::invalid_args, "an output to be allocated: " + sound.error().message()));
     return false;
   }
   auto buffer = graph_->alloc(wanted.buffer_bytes());

@@ -9,7 +9,6 @@
 
 namespace troupe::platform::sim {
 
-using runtime::Errc;
 using runtime::Tag;
 using runtime::Tensor;
 
@@ -39,7 +38,7 @@ bool touches(const TaskRecord& task, const runtime::Access& wanted) noexcept {
 }
 
 bool is_fatal_code(const Error& error) noexcept {
-  return error.code().value <= static_cast<std::int32_t>(Errc::explicit_orch_fatal);
+  return error.code().value <= static_cast<std::int32_t>(runtime::Errc::explicit_orch_fatal);
 }
 
 }  // namespace
@@ -92,25 +91,26 @@ Error ChipEngine::stuck_for_room() const {
   const auto status = graph_->status();
   const std::string tasks = std::to_string(status.live) + " tasks are alive";
   if (limits_.dependency_pool != 0 && status.live < task_window_) {
-    return Error(Errc::dep_pool_overflow,
+    return Error(runtime::Errc::dep_pool_overflow,
                  "more dependencies than the pool holds, and none will end: " + tasks + stuck_flags(),
                  "raise PTO2_RING_DEP_POOL");
   }
   if (!held_.empty()) {
-    return Error(Errc::scope_deadlock,
+    return Error(runtime::Errc::scope_deadlock,
                  "the graph does not fit the task window: " + tasks + " and none may start yet",
                  "raise PTO2_RING_TASK_WINDOW, or build the graph while it runs");
   }
   if (auto reason = graph_->deadlock(); reason && is_fatal_code(*reason)) return *std::move(reason);
-  return Error(Errc::flow_control_deadlock,
+  return Error(runtime::Errc::flow_control_deadlock,
                "the task window is full and nothing in it can end: " + tasks + stuck_flags(),
                "raise PTO2_RING_TASK_WINDOW");
 }
 
 Error ChipEngine::stuck_for_element() const {
-  if (auto reason = graph_->deadlock(); reason && *reason == Errc::heap_ring_deadlock)
+  if (auto reason = graph_->deadlock(); reason && *reason == runtime::Errc::heap_ring_deadlock)
     return *std::move(reason);
-  return Error(Errc::tensor_wait_timeout, "an element is asked for whose tasks cannot end" + stuck_flags(),
+  return Error(runtime::Errc::tensor_wait_timeout,
+               "an element is asked for whose tasks cannot end" + stuck_flags(),
                held_.empty() ? "submit what they wait for before"
                              : "a graph that is built before launch has no values yet");
 }
@@ -134,7 +134,7 @@ void ChipEngine::look_for_deadlock() {
   if (status.live == 0) return;
   const auto reason = graph_->deadlock();
   if (reason && is_fatal_code(*reason)) return latch(*reason);
-  latch(Error(Errc::scheduler_timeout,
+  latch(Error(runtime::Errc::scheduler_timeout,
               reason ? reason->message() : std::to_string(status.live) + " tasks wait for what cannot come",
               reason ? reason->hint() : ""));
 }

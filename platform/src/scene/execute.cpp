@@ -26,9 +26,9 @@ struct Staged {
   }
 };
 
-class Round {
+class CaseRound {
  public:
-  Round(DeviceContext& context, SceneArgs& args) : context_(context) {
+  CaseRound(DeviceContext& context, SceneArgs& args) : context_(context) {
     for (const auto& tensor : SceneStage::tensors(args)) staged_.emplace_back(tensor);
     for (auto& one : staged_) {
       const auto& t = *one.tensor;
@@ -102,7 +102,7 @@ Result<void> play(const Scene& scene, const SceneCase& how, DeviceContext& conte
   for (auto& tensor : SceneStage::tensors(args)) tensor.expected = tensor.given;
   if (scene.golden) scene.golden(args, how.params);
   for (int i = 0; i < rounds; ++i) {
-    Round round{context, args};
+    CaseRound round{context, args};
     const auto ended = round.run(how, callable);
     if (how.fails_with == 0 && !ended) return ended.error();
     if (how.fails_with != 0) {
