@@ -8,7 +8,7 @@
 
 #include <new>
 
-#include "chip_state.hpp"
+#include "chip/state.hpp"
 #include "troupe/platform/manual_host.hpp"
 #include "troupe/platform/scripted_chip.hpp"
 

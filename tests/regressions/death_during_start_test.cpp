@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "support/error_of.hpp"
-#include "system_core.hpp"
+#include "system/core.hpp"
 #include "troupe/actors/own_actors.hpp"
 #include "troupe/testing.hpp"
 

@@ -5,8 +5,8 @@
 // the latest few thousand; of earlier ones it still knows that they failed.
 #include <doctest/doctest.h>
 
-#include "failures.hpp"
-#include "run_state.hpp"
+#include "run/failures.hpp"
+#include "run/state.hpp"
 #include "troupe/actors/errc.hpp"
 
 using namespace troupe;

@@ -3,12 +3,12 @@
 
 #include <cstring>
 
-#include "core_pool.hpp"
-#include "device_memory.hpp"
-#include "flag_waits.hpp"
-#include "graph_limits.hpp"
-#include "options.hpp"
-#include "pipes.hpp"
+#include "engine/core_pool.hpp"
+#include "memory/device_memory.hpp"
+#include "kernels/flag_waits.hpp"
+#include "engine/graph_limits.hpp"
+#include "border/options.hpp"
+#include "kernels/pipes.hpp"
 #include "troupe/platform/errc.hpp"
 
 using namespace troupe;

@@ -1,0 +1,195 @@
+// What goes to a chip's device: from requests to launches in batches.
+#include <algorithm>
+#include <utility>
+
+#include "chip/state.hpp"
+#include "troupe/actors/errc.hpp"
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+troupe_tensor_arg argument_of(const runtime::TensorArg& arg) {
+  const auto& tensor = arg.tensor;
+  troupe_tensor_arg slot{};
+  slot.buffer = tensor.buffer().offset;
+  slot.buffer_bytes = tensor.buffer_bytes();
+  // A tensor without an element type has no elements either.
+  slot.start_offset = tensor.byte_offset() / std::max<std::size_t>(tensor.element_bytes(), 1);
+  slot.ndims = static_cast<std::uint32_t>(tensor.dims());
+  for (std::size_t i = 0; i < tensor.dims(); ++i) {
+    slot.shape[i] = tensor.extent(i);
+    slot.strides[i] = tensor.stride(i);
+  }
+  slot.dtype = static_cast<std::uint8_t>(tensor.dtype());
+  slot.tag = static_cast<std::uint8_t>(arg.tag);
+  slot.address_space = tensor.buffer().arena == 0 ? TROUPE_SPACE_HOST : TROUPE_SPACE_DEVICE;
+  return slot;
+}
+
+}  // namespace
+
+std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
+  std::vector<TaskResult> out;
+  if (life_ != Life::ready) {
+    const auto error = wrong_state("run");
+    const auto outcome = life_ == Life::lost ? Outcome::lost : Outcome::failed;
+    for (const auto& request : requests) out.push_back(answer(request, outcome, error));
+    return out;
+  }
+  launch(requests, out);
+  return out;
+}
+
+/// What keeps a queued request from being launched at all.
+std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t& callable) {
+  if (!request.depends.empty() && follows_failure(request)) {
+    remember_failure(request.key);
+    return answer(request, Outcome::skipped);
+  }
+  auto refuse = [&](Error error) {
+    ++failed_;
+    remember_failure(request.key);
+    if (tracer_) tracer_->refused(*request.body, error);
+    return answer(request, Outcome::failed, std::move(error));
+  };
+  auto id = callable_id(*request.body);
+  if (!id) return refuse(id.error());
+  callable = *id;
+  for (const auto& arg : arguments_of(*request.body, request.key.member).tensors) {
+    const auto buffer = arg.tensor.buffer();
+    if (buffer.arena == 0) {
+      if (buffer.offset != 0 || arg.tensor.bytes() == 0) continue;
+      return refuse(
+          {Errc::bad_argument, "a tensor argument has no memory",
+           "a run's intermediates lie in an arena of 256 MiB: is that more than ulimit -v or -f allows?"});
+    }
+    if (buffer.arena != device_arena(identity_.node, identity_.index)) {
+      const auto other = chip_with_arena(identity_.node, buffer.arena);
+      return refuse(
+          {Errc::bad_argument,
+           "a tensor argument lives on " +
+               (other < 0 ? "a chip of another node" : "another chip, number " + std::to_string(other)),
+           "run the task where its data is, or copy the data first"});
+    }
+    if (!of_life(buffer.generation, identity_.incarnation)) {
+      return refuse({Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
+    }
+  }
+  return std::nullopt;
+}
+
+/// What can go now: first what is queued, then what has just come. The rest of that is queued.
+void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
+  batch_.clear();
+  batch_callables_.clear();
+  auto take = [&](TaskRequest& request) {
+    if (in_flight_ + batch_.size() >= config_.credit || must_link(*request.body)) return false;
+    std::uint64_t callable = 0;
+    if (auto refusal = prepare(request, callable)) {
+      out.push_back(*std::move(refusal));
+    } else {
+      batch_callables_.push_back(callable);
+      batch_.push_back(std::move(request));
+    }
+    return true;
+  };
+  while (!queued_.empty() && take(queued_.front())) queued_.pop_front();
+  auto next = fresh.begin();
+  while (queued_.empty() && next != fresh.end() && take(*next)) ++next;
+  queued_.insert(queued_.end(), std::make_move_iterator(next), std::make_move_iterator(fresh.end()));
+}
+
+/// Runs that have not ended and that the request follows: mostly the latest.
+std::uint32_t ChipState::add_depends(const TaskRequest& request) {
+  const auto before = depends_.size();
+  for (std::size_t i = flights_.size(); depends_.size() - before < request.depends.size() && i-- > 0;) {
+    const auto& flight = flights_[i];
+    if (flight.ended || flight.key.run != request.key.run) continue;
+    if (!std::binary_search(request.depends.begin(), request.depends.end(), flight.key.task)) continue;
+    depends_.push_back(first_ + i);
+  }
+  return static_cast<std::uint32_t>(depends_.size() - before);
+}
+
+/// What the task, and the trace, ask for beside its arguments.
+void ChipState::configure(troupe_run& run, const TaskBody& body) const {
+  if (tracer_) {
+    run.flags |= TROUPE_RUN_PROFILE;
+    if (tracer_->dumps()) run.flags |= TROUPE_RUN_DUMP;
+  }
+  if (!body.extras) return;
+  run.blocks = body.extras->blocks;
+  if (!body.extras->config) return;
+  const auto& config = *body.extras->config;
+  run.block_dim = static_cast<std::uint32_t>(config.block_dim);
+  run.control_threads = static_cast<std::uint32_t>(config.aicpu_thread_num);
+  if (config.enable_profiling) run.flags |= TROUPE_RUN_PROFILE;
+  if (config.enable_dump_tensor) run.flags |= TROUPE_RUN_DUMP;
+}
+
+/// The request as the device's next run; its arrays go behind those of the batch, which are large enough.
+void ChipState::add_run(TaskRequest& request, std::uint64_t callable) {
+  const auto& args = arguments_of(*request.body, request.key.member);
+  troupe_run run{};
+  run.correlation = first_ + flights_.size();
+  run.callable = callable;
+  run.tensors = tensors_.data() + tensors_.size();
+  run.tensor_count = static_cast<std::uint32_t>(args.tensors.size());
+  for (const auto& arg : args.tensors) tensors_.push_back(argument_of(arg));
+  run.scalars = args.scalars.data();
+  run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
+  run.scalar_kinds = args.kinds();
+  run.depends_on = depends_.data() + depends_.size();
+  run.depends_count = add_depends(request);
+  run.name = request.body->name().data();  // of a string, or a literal: it ends in a null
+  configure(run, *request.body);
+  if (tracer_) tracer_->launched(run.correlation, *request.body, request.key);
+  runs_.push_back(run);
+  flights_.push_back({request.key, request.ticket, std::move(request.body), false, false, first_});
+}
+
+void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
+  if (life_ != Life::ready) return;
+  gather(fresh, out);
+  if (batch_.empty()) return;
+  runs_.clear();
+  tensors_.clear();
+  depends_.clear();
+  // The argument arrays get their final size before pointers are taken.
+  const auto before = flights_.size();
+  std::size_t tensor_count = 0, depends_count = 0;
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    tensor_count += arguments_of(*batch_[i].body, batch_[i].key.member).tensors.size();
+    depends_count += std::min(batch_[i].depends.size(), before + i);
+  }
+  tensors_.reserve(tensor_count);
+  depends_.reserve(depends_count);
+  runs_.reserve(batch_.size());
+  for (std::size_t i = 0; i < batch_.size(); ++i) add_run(batch_[i], batch_callables_[i]);
+  // What the oldest unfinished run may name is not settled: it has not looked yet how that ended.
+  if (auto launched = context().launch(runs_, flights_.front().names_from); launched) {
+    in_flight_ += static_cast<std::uint32_t>(batch_.size());
+  } else {
+    take_back(launched.error(), out);
+  }
+  batch_.clear();
+}
+
+/// The device has refused the batch.
+void ChipState::take_back(const Error& reason, std::vector<TaskResult>& out) {
+  for (auto i = batch_.size(); i-- > 0; flights_.pop_back()) batch_[i].body = std::move(flights_.back().body);
+  if (reason == platform::Errc::queue_full && in_flight_ > 0) {
+    // The device is fuller than its credit says; completions will bring us back here.
+    for (auto i = batch_.size(); i-- > 0;) queued_.push_front(std::move(batch_[i]));
+    return;
+  }
+  if (reason == platform::Errc::lost) life_ = Life::lost;
+  for (const auto& request : batch_) {
+    remember_failure(request.key);
+    ++failed_;
+    out.push_back(answer(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, reason));
+  }
+}
+
+}  // namespace troupe::actors

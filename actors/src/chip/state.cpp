@@ -1,0 +1,260 @@
+// The life of a chip, and how what was launched comes back.
+#include "chip/state.hpp"
+
+#include <algorithm>
+
+#include "threads/replies.hpp"
+#include "troupe/actors/errc.hpp"
+#include "troupe/platform/device_library.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// The user's factory, or the platform's library.
+Result<platform::DeviceApi> load(const ChipConfig& config, std::uint32_t incarnation) {
+  if (config.device) {
+    try {
+      return config.device(incarnation);
+    } catch (const Error& error) {
+      return error;
+    } catch (...) {
+      return Error(Errc::bootstrap_failed,
+                   "the device's factory threw: " + text_of(std::current_exception()));
+    }
+  }
+  auto library = platform::DeviceLibrary::open(config.platform);
+  if (!library) return library.error();
+  return library->api();
+}
+
+}  // namespace
+
+ChipState::ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host,
+                     std::shared_ptr<ChipTracer> tracer, std::shared_ptr<const CallableRegistry> node)
+    : config_(std::move(config)),
+      identity_(std::move(identity)),
+      host_(std::move(host)),
+      tracer_(std::move(tracer)),
+      node_(std::move(node)) {}
+
+Error ChipState::wrong_state(std::string_view call) const {
+  const std::string what(call);
+  switch (life_) {
+    case Life::created:
+      return {Errc::wrong_state, identity_.name + ": " + what + ": device not set",
+              "bring the chip up first"};
+    case Life::ready:
+      return {Errc::wrong_state, identity_.name + ": " + what + ": device already set",
+              "reset the chip first"};
+    case Life::finalized:
+      return {Errc::wrong_state, identity_.name + ": " + what + ": already finalized",
+              "a finalized chip stays finalized; make a new one"};
+    case Life::lost:
+      break;
+  }
+  return {Errc::chip_lost, identity_.name + ": " + what + ": the device is lost"};
+}
+
+OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
+                         std::shared_ptr<platform::Host> host, platform::ContextEvents events) {
+  OpenedDevice opened;
+  auto failed = [&](const Error& error) {
+    opened.error = error;
+    opened.context.reset();
+    return std::move(opened);
+  };
+  auto api = load(config, incarnation);
+  if (!api) return failed(api.error());
+  auto made = platform::DeviceContext::create(*std::move(api), std::move(host), std::move(events));
+  if (!made) return failed(made.error());
+  opened.context.emplace(*std::move(made));
+  for (const auto& [name, value] : config.options) {
+    if (auto set = opened.context->set_option(name, value); !set) return failed(set.error());
+  }
+  if (auto set = opened.context->set_device(config.device_id); !set) return failed(set.error());
+  auto properties = opened.context->properties();
+  if (!properties) return failed(properties.error());
+  opened.properties = *properties;
+  return opened;
+}
+
+Result<std::uint64_t> register_object(platform::DeviceContext& context, const std::string& name,
+                                      std::span<const std::uint8_t> bytes, CoreKind core_kind) {
+  troupe_callable foreign{};
+  foreign.name = name.c_str();
+  foreign.bytes = bytes.data();
+  foreign.byte_count = bytes.size();
+  foreign.core_kind = static_cast<std::uint32_t>(core_kind);
+  return context.register_callable(foreign);
+}
+
+Result<bool> ChipState::may_bring_up() const {
+  if (life_ != Life::created) return wrong_state("bring_up");
+  return true;
+}
+
+Result<ExecutorInfo> ChipState::adopt(OpenedDevice& device) {
+  if (life_ != Life::created) return wrong_state("bring_up");
+  if (device.error) return *device.error;
+  device_ = std::make_shared<DeviceInUse>(*std::exchange(device.context, std::nullopt));
+  properties_ = device.properties;
+  life_ = Life::ready;
+  return describe();
+}
+
+void ChipState::forget() {
+  callables_.clear();
+  queued_.clear();
+  first_ += flights_.size();
+  flights_.clear();
+  failures_.clear();
+  busy_.clear();
+  large_.clear();
+  quick_windows_.clear();
+  links_.clear();
+  learned_ = 0;
+  to_unlink_.clear();
+  in_flight_ = 0;
+}
+
+std::shared_ptr<DeviceInUse> ChipState::reset(std::uint32_t incarnation) {
+  forget();
+  identity_.incarnation = incarnation;
+  if (life_ != Life::finalized) life_ = Life::created;
+  return std::exchange(device_, nullptr);
+}
+
+std::shared_ptr<DeviceInUse> ChipState::take_context() {
+  life_ = Life::finalized;
+  return std::exchange(device_, nullptr);
+}
+
+void ChipState::remember_failure(const TaskKey& key) {
+  // A dependent may be on its way while the failure travels the other way; the sender has at most `credit`
+  // requests unanswered, so twice as many failures cover every dependent that can still come.
+  failures_.push_back(key);
+  if (failures_.size() > 2 * std::size_t{config_.credit}) failures_.pop_front();
+}
+
+bool ChipState::follows_failure(const TaskRequest& request) const {
+  return std::any_of(failures_.begin(), failures_.end(), [&](const TaskKey& key) {
+    return key.run == request.key.run &&
+           std::binary_search(request.depends.begin(), request.depends.end(), key.task);
+  });
+}
+
+TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
+  TaskResult result{flight.key, flight.ticket, -1, Outcome::done, std::nullopt};
+  flight.ended = true;
+  const auto body = std::move(flight.body);
+  --in_flight_;
+  if (end.code != 0) result.error = platform::device_error(end.code, end.message);
+  if (tracer_) {
+    tracer_->ended(end.correlation, *body, flight.key, end.started, end.finished,
+                   result.error ? &*result.error : nullptr);
+  }
+  ++(end.code == 0 ? completed_ : failed_);
+  if (end.code == 0) return result;
+  remember_failure(flight.key);
+  result.error = platform::device_error(end.code, end.message);
+  switch (end.code) {
+    case TROUPE_DEVICE_POISONED:
+      result.outcome = Outcome::skipped;
+      result.error.reset();
+      break;
+    case TROUPE_DEVICE_ABORTED:
+      result.outcome = Outcome::cancelled;
+      break;
+    case TROUPE_DEVICE_LOST:
+      result.outcome = Outcome::lost;
+      life_ = Life::lost;
+      break;
+    default:
+      result.outcome = Outcome::failed;
+  }
+  return result;
+}
+
+std::vector<TaskResult> ChipState::ended(const DeviceDone& done) {
+  std::vector<TaskResult> out;
+  out.reserve(done.ends.size());
+  for (const auto& end : done.ends) {
+    if (end.correlation < first_ || end.correlation - first_ >= flights_.size()) continue;
+    auto& flight = flights_[end.correlation - first_];
+    if (!flight.ended) out.push_back(finish(flight, end));
+  }
+  while (!flights_.empty() && flights_.front().ended) {
+    flights_.pop_front();
+    ++first_;
+  }
+  launch_queued(out);
+  return out;
+}
+
+std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
+  std::vector<TaskResult> out;
+  auto meant = [&](const TaskKey& key) {
+    return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
+  };
+  std::erase_if(queued_, [&](const TaskRequest& request) {
+    if (!meant(request.key)) return false;
+    remember_failure(request.key);
+    out.push_back(answer(request, Outcome::cancelled));
+    return true;
+  });
+  for (std::size_t i = 0; i < flights_.size(); ++i) {
+    if (flights_[i].ended || !meant(flights_[i].key)) continue;
+    // An abort of a run that has just ended is fine; its completion is on the way.
+    if (device_) (void)context().abort(first_ + i);
+    flights_[i].asked = true;
+  }
+  return out;
+}
+
+std::uint64_t ChipState::asked_to_end() const {
+  for (std::size_t i = flights_.size(); i-- > 0;) {
+    if (flights_[i].asked && !flights_[i].ended) return first_ + i;
+  }
+  return 0;
+}
+
+std::optional<Error> ChipState::does_not_end(std::uint64_t number) const {
+  const auto device = device_ ? context().status() : Error(Errc::wrong_state, "no device");
+  const Flight* late = nullptr;
+  std::string where;
+  bool others = false;
+  for (std::size_t i = 0; i < flights_.size(); ++i) {
+    const auto& flight = flights_[i];
+    if (flight.ended) continue;
+    const bool overdue = flight.asked && first_ + i <= number;
+    if (overdue && late == nullptr) late = &flight;
+    if (!device) continue;
+    for (const auto& core : device->busy) {
+      if (core.correlation != first_ + i) continue;
+      if (!overdue) others = true;
+      if (overdue && where.empty()) {
+        late = &flight;
+        where = " (kernel " + std::string(core.name) + ")";
+      }
+    }
+  }
+  // Nothing overtakes on a device: what waits behind somebody else's kernel may have to wait on.
+  if (late == nullptr || (where.empty() && others)) return std::nullopt;
+  return Error(Errc::chip_lost,
+               "\"" + std::string(late->body->name()) + "\" was given up and does not return" + where,
+               "the chip is in quarantine: its threads and memory stay until the kernel returns");
+}
+
+std::vector<TaskResult> ChipState::abandon(const Error& reason) {
+  std::vector<TaskResult> out;
+  for (auto& flight : flights_) {
+    if (!flight.ended) out.push_back({flight.key, flight.ticket, -1, Outcome::lost, reason});
+  }
+  for (const auto& request : queued_) out.push_back(answer(request, Outcome::lost, reason));
+  flights_.clear();
+  queued_.clear();
+  in_flight_ = 0;
+  return out;
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,222 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "callable_registry.hpp"
+#include "chip/device_in_use.hpp"
+#include "trace/recorder.hpp"
+#include "troupe/actors/protocol.hpp"
+#include "troupe/platform/device_context.hpp"
+#include "troupe/platform/host.hpp"
+
+namespace troupe::actors {
+
+/// Who a chip is.
+struct ChipIdentity {
+  std::string name;  ///< "chip3"
+  std::int32_t index = 0;
+  std::uint32_t incarnation = 0;
+  std::uint32_t node = 0;  ///< the number of its node
+};
+
+/// A device that is set and ready, on its way to the chip that will own it. Closed when it gets lost on the
+/// way.
+struct OpenedDevice {
+  std::optional<platform::DeviceContext> context;
+  troupe_device_properties properties{};
+  std::optional<Error> error;  ///< why there is none
+};
+
+/// Opens and sets the device of a chip. Takes as long as the device does: for a thread that may block.
+TROUPE_API OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
+                                    std::shared_ptr<platform::Host> host, platform::ContextEvents events);
+
+/// Registers a foreign object, or (no bytes) what the platform knows by its name alone. Takes as long as its
+/// constructors do.
+TROUPE_API Result<std::uint64_t> register_object(platform::DeviceContext& context, const std::string& name,
+                                                 std::span<const std::uint8_t> bytes, CoreKind core_kind);
+
+/// A chip's life: created → (bring_up) ready ⇄ (reset) → finalized. Owns the device context and everything on
+/// it: allocations, registered callables, runs in flight. Plain state: the actor around it turns messages
+/// into calls and sends what they return; nothing here waits for the device. What takes long (`takes_long`,
+/// `to_link`) is made by the actor on another thread, which then tells how it went.
+class TROUPE_API ChipState {
+ public:
+  enum class Life : std::uint8_t { created, ready, finalized, lost };
+
+  /// A foreign object to link in under `name`; both are good until the next call.
+  struct LinkOrder {
+    CallableKey key;
+    std::string name;
+    const Callable* callable = nullptr;
+  };
+
+  /// `tracer`: null when no trace is taken. `node`: what its node knows, so that chip programs can name it;
+  /// null: nothing.
+  ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<platform::Host> host,
+            std::shared_ptr<ChipTracer> tracer = nullptr,
+            std::shared_ptr<const CallableRegistry> node = nullptr);
+
+  const ChipIdentity& identity() const { return identity_; }
+  const std::shared_ptr<ChipTracer>& tracer() const { return tracer_; }
+  const ChipConfig& config() const { return config_; }
+  Life life() const { return life_; }
+
+  /// Whether bring-up may begin.
+  Result<bool> may_bring_up() const;
+  /// created → ready, with a device that has been opened.
+  Result<ExecutorInfo> adopt(OpenedDevice& device);
+  /// → created: forgets everything on the device and gives its context away, to be closed where blocking does
+  /// not hurt. Nothing is answered.
+  std::shared_ptr<DeviceInUse> reset(std::uint32_t incarnation);
+  /// The same, → finalized.
+  std::shared_ptr<DeviceInUse> take_context();
+  /// What other threads may be inside of; null: no device is set.
+  const std::shared_ptr<DeviceInUse>& device() const { return device_; }
+
+  /// Launches what credit allows, queues the rest; returns what ended at once (could not be started,
+  /// skipped).
+  std::vector<TaskResult> execute(std::vector<TaskRequest>& requests);
+  /// Device runs have ended; launches what was queued.
+  std::vector<TaskResult> ended(const DeviceDone& done);
+  /// Queued ones end here, launched ones are asked to.
+  std::vector<TaskResult> cancel(const Cancel& cancel);
+  /// The device's highest number among tasks that were asked to end and have not; 0: none.
+  std::uint64_t asked_to_end() const;
+  /// Those up to `number` have had their time: what the chip has to be given up for, if one is still inside a
+  /// kernel, or if nothing else explains that its end is not heard of.
+  std::optional<Error> does_not_end(std::uint64_t number) const;
+  /// Everything in flight, as lost: for an actor that ends while the device runs.
+  std::vector<TaskResult> abandon(const Error& reason);
+
+  /// A foreign object that a task waits for and that nobody has been told of yet.
+  std::optional<LinkOrder> to_link();
+  void linked(const ObjectLinked& news, std::vector<TaskResult>& out);
+  /// The device's numbers of objects that came with submits and whose holders have all gone. Like linking,
+  /// taking them off the device runs their code.
+  std::vector<std::uint64_t> to_unlink() { return std::exchange(to_unlink_, {}); }
+
+  Result<std::uint64_t> malloc(const DeviceMalloc& request);
+  /// Why the call must not be made: what it means is not there (any more).
+  std::optional<Error> refuses(const MemoryCall& call) const;
+  /// Whether it is for a thread that may block.
+  bool takes_long(const MemoryCall& call) const;
+  /// The call has been made, with this result.
+  void settle(const MemoryCall& call, const Result<void>& made);
+  /// What its asker hears: what a run still uses is as good as freed, it goes when the run has ended.
+  static Result<bool> answer_of(const MemoryCall& call, const Result<void>& made);
+  /// All of it, here.
+  Result<bool> make(const MemoryCall& call);
+  /// Runs have ended: frees and releases that were too early.
+  std::vector<MemoryCall> due_again();
+  std::optional<Error> refuses(const WindowCreate& request) const;
+  bool takes_long(const WindowCreate& request) const;
+  Result<WindowOffer> create_window(const WindowCreate& request);
+  Result<troupe_window_view> import_window(const WindowImport& request);
+  void abort_window(const WindowAbort& request);
+
+  ExecutorInfo describe() const;
+  ExecutorStatus status() const;
+  std::string why(const Why& why) const;
+  /// The device said it is gone.
+  bool device_lost() const { return life_ == Life::lost; }
+
+ private:
+  struct Flight {
+    TaskKey key;
+    Ticket ticket = 0;
+    TaskBodyRef body;
+    bool ended = false;
+    bool asked = false;            ///< to end
+    std::uint64_t names_from = 0;  ///< no run before this one is in its depends_on
+  };
+
+  platform::DeviceContext& context() const { return device_->context; }
+  Error wrong_state(std::string_view call) const;
+  std::optional<Error> of_another_life(std::string_view call, std::uint32_t incarnation) const;
+  static CallableKey key_of(const TaskBody& body);
+  Result<std::uint64_t> callable_id(const TaskBody& body);
+  Result<std::uint64_t> register_at_once(const Callable& callable);
+  void add_callable(const CallableKey& key, std::uint64_t id, std::weak_ptr<const Callable> owner);
+  bool must_link(const TaskBody& body);
+  bool learned_all();
+  std::optional<TaskResult> prepare(TaskRequest& request, std::uint64_t& callable);
+  std::uint32_t add_depends(const TaskRequest& request);
+  void gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
+  void launch_queued(std::vector<TaskResult>& out) {
+    std::vector<TaskRequest> none;
+    launch(none, out);
+  }
+  void launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
+  void add_run(TaskRequest& request, std::uint64_t callable);
+  void configure(troupe_run& run, const TaskBody& body) const;
+  void take_back(const Error& reason, std::vector<TaskResult>& out);
+  TaskResult finish(Flight& flight, const DeviceDone::One& end);
+  void remember_failure(const TaskKey& key);
+  bool follows_failure(const TaskRequest& request) const;
+  void forget();
+
+  ChipConfig config_;
+  ChipIdentity identity_;
+  std::shared_ptr<platform::Host> host_;
+  std::shared_ptr<ChipTracer> tracer_;
+  std::shared_ptr<DeviceInUse> device_;
+  Life life_ = Life::created;
+  troupe_device_properties properties_{};
+
+  struct KeyHash {
+    std::size_t operator()(const CallableKey& key) const noexcept {
+      return runtime::DigestHash{}(key.digest) ^ std::size_t{key.own};
+    }
+  };
+  struct Registered {
+    std::uint64_t id = 0;
+    std::weak_ptr<const Callable> owner;  ///< of an own one: whose task used it last
+  };
+  struct Link {
+    const Callable* callable = nullptr;  ///< until it has begun
+    std::weak_ptr<const Callable> owner;
+    std::optional<Error> failed;
+  };
+  std::unordered_map<CallableKey, Registered, KeyHash> callables_;
+  std::unordered_map<CallableKey, Link, KeyHash> links_;  ///< objects on their way to the device
+  std::shared_ptr<const CallableRegistry> node_;
+  std::size_t learned_ = 0;       ///< so many of the node's callables
+  std::uint64_t own_linked_ = 0;  ///< each has a name of its own on the device
+  std::vector<std::uint64_t> to_unlink_;
+  std::deque<TaskRequest> queued_;
+  std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
+  std::uint64_t first_ = 1;
+  std::uint32_t in_flight_ = 0;
+  std::deque<TaskKey> failures_;                            ///< the latest; see remember_failure
+  std::vector<MemoryCall> busy_;                            ///< to be tried again when runs have ended
+  std::unordered_map<std::uint64_t, std::uint64_t> large_;  ///< allocations, by address: their bytes
+  std::unordered_set<std::uint64_t> quick_windows_;         ///< those that were made here
+  std::uint64_t completed_ = 0, failed_ = 0;
+
+  // Scratch of one launch.
+  std::vector<TaskRequest> batch_;
+  std::vector<std::uint64_t> batch_callables_;
+  std::vector<troupe_run> runs_;
+  std::vector<troupe_tensor_arg> tensors_;
+  std::vector<std::uint64_t> depends_;
+};
+
+/// What is answered to a request that has not been launched.
+inline TaskResult answer(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
+  return {request.key, request.ticket, -1, outcome, std::move(error)};
+}
+/// The arguments of a member of a task.
+inline const Arguments& arguments_of(const TaskBody& body, std::uint32_t member) {
+  return body.extras && !body.extras->members.empty() ? body.extras->members[member] : body.args;
+}
+
+}  // namespace troupe::actors

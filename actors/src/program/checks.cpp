@@ -1,0 +1,148 @@
+// What a program is refused at once: a submit that can never be met, or that says what makes no sense.
+#include <string>
+#include <utility>
+
+#include "program/core.hpp"
+#include "run/state.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+std::string range_of(int count) {
+  return count == 0   ? "has none"
+         : count == 1 ? "has number 0 only"
+                      : "has numbers 0 to " + std::to_string(count - 1);
+}
+
+/// As its program calls it.
+std::string task_title(const Callable& callable, const SubmitExtras* extras) {
+  const bool named = extras != nullptr && !extras->name.empty();
+  return "task \"" + (named ? extras->name : callable.name) + "\"";
+}
+
+}  // namespace
+
+/// Where it goes, as a number; -1: anywhere. Throws where it can never run.
+std::int32_t ProgramCore::check_target(const Callable& callable,
+                                       const std::optional<OnExecutor>& target) const {
+  const bool pod = node_->of_workers.load();
+  const int chips = node_->chips.load();
+  if (callable.kind == CallableKind::function) {
+    if (node_->sub_workers.load() == 0) {
+      throw Error(Errc::bad_argument,
+                  node_->name + " has no sub-worker to run function \"" + callable.name + "\"",
+                  "configure sub_workers = 1");
+    }
+    if (target) {
+      throw Error(Errc::bad_argument,
+                  "function \"" + callable.name + "\" runs on a sub-worker, not on a chip");
+    }
+    return -1;
+  }
+  if ((callable.kind == CallableKind::program) != pod) {
+    throw Error(
+        Errc::bad_argument,
+        pod ? "\"" + callable.name + "\" is not a program, and " + node_->name + " runs programs on its nodes"
+            : "\"" + callable.name + "\" is a program, and " + node_->name + " runs kernels on its chips",
+        pod ? "submit a program that submits it" : "submit it at the level above, or co_await it");
+  }
+  if (!target) return -1;
+  if (!std::in_range<int>(target->index) || !node_->takes_tasks(static_cast<int>(target->index))) {
+    throw Error(Errc::no_such_chip,
+                node_->name + " has no " + (pod ? "node" : "chip") + " number " +
+                    std::to_string(target->index) + ": it " + range_of(chips),
+                target->index < 0 ? "leave the number out where any will do" : "");
+  }
+  return static_cast<std::int32_t>(target->index);
+}
+
+/// Of a submit of `callable`; null: of a read.
+void ProgramCore::check_arguments(const Callable* callable, const Arguments& args,
+                                  const SubmitExtras* extras) const {
+  const auto which = [&](std::size_t i) {
+    if (callable == nullptr) return std::string("the tensor to read");
+    return task_title(*callable, extras) + ": tensor argument " + std::to_string(i);
+  };
+  const bool retried = extras != nullptr && extras->retries > 0 && !extras->idempotent;
+  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+    const auto& arg = args.tensors[i];
+    const auto buffer = arg.tensor.buffer();
+    if (retried && arg.tag == runtime::Tag::inout) {
+      throw Error(Errc::retry_refused,
+                  which(i) +
+                      " is inout: running the task again would start from what "
+                      "the failed attempt left behind",
+                  "add `idempotent` if that is harmless");
+    }
+    if (buffer.arena == program_arena && buffer.generation != static_cast<std::uint32_t>(run_)) {
+      throw Error(Errc::wrong_program, which(i) + " is an intermediate of another run");
+    }
+    if (is_device_arena(buffer.arena) && chip_with_arena(node_->number, buffer.arena) < 0) {
+      throw Error(Errc::bad_argument, which(i) + " lives on a chip of another node, not of " + node_->name,
+                  "copy it into host memory first (copy_from): no node reaches into another's chips");
+    }
+    if (arg.tag == runtime::Tag::in && buffer.arena == program_arena && unwritten_.contains(buffer.offset)) {
+      throw Error(Errc::bad_argument, which(i) + " is an intermediate that nothing has written",
+                  "submit the task that writes it first; what writes a part of it takes it as inout");
+    }
+    if (!arg.tensor.allocated() && arg.tensor.bytes() > 0) {
+      throw Error(Errc::bad_argument, which(i) + " has no buffer", "make it with tensor() or alloc()");
+    }
+  }
+}
+
+void ProgramCore::note_writes(const Arguments& args) {
+  for (const auto& arg : args.tensors) {
+    const auto buffer = arg.tensor.buffer();
+    // Whoever takes it without a word about dependencies may write it too.
+    if (buffer.arena == program_arena && arg.tag != runtime::Tag::in) unwritten_.written(buffer.offset);
+  }
+}
+
+/// The options of a submit, into what travels; refuses what was said and makes no sense.
+void ProgramCore::take_options(const Callable& callable, detail::SubmitCall& call) const {
+  const auto bad = [&](const std::string& what, const std::string& hint, Errc code = Errc::bad_argument) {
+    return Error(code, task_title(callable, call.extras.get()) + ": " + what, hint);
+  };
+  if (!std::in_range<std::int8_t>(call.priority.value)) {
+    throw bad("priority(" + std::to_string(call.priority.value) + ") is not from -128 to 127",
+              "the highest goes first; 0 is usual");
+  }
+  for (const auto& before : call.after) {
+    const auto program = before.program.lock();
+    if (before.number == 0) throw bad("after(…) of an empty Task", "keep what submit returns");
+    if (!program || *program != this) {
+      throw bad("after(…) names task " + std::to_string(before.number) + " of another program",
+                "wait for it there, or pass what it wrote as a tensor", Errc::wrong_program);
+    }
+    call.more().after.push_back(before.number);
+  }
+  if (call.deadline) {
+    if (call.deadline->value.count() <= 0) {
+      throw bad("deadline(" + std::to_string(call.deadline->value.count()) + " ns) is over before it begins",
+                "a deadline is a time from the submit on; leave it out for none");
+    }
+    call.more().deadline = call.deadline->value;
+  }
+  if (call.retry) {
+    if (!std::in_range<std::uint32_t>(call.retry->attempts)) {
+      throw bad("retry(" + std::to_string(call.retry->attempts) + ") is not from 0 to 4294967295",
+                "it is the number of further attempts");
+    }
+    call.more().retries = static_cast<std::uint32_t>(call.retry->attempts);
+  }
+  if (!call.extras) return;
+  if (call.extras->config) {
+    if (auto fine = runtime::validate(*call.extras->config); !fine) {
+      throw bad(fine.error().message(), fine.error().hint());
+    }
+  }
+  if (callable.kind != CallableKind::chip && (call.extras->blocks != 0 || call.extras->config)) {
+    throw bad(call.extras->blocks != 0 ? "blocks(…) is for kernels"
+                                       : "a CallConfig is for kernels and chip programs",
+              "leave it out");
+  }
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,327 @@
+#include "program/core.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "run/state.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+constexpr std::size_t batch_lines = 64;
+
+/// One handle on an intermediate of a program.
+class IntermediateHold final : public BufferHold {
+ public:
+  IntermediateHold(std::shared_ptr<ReleaseBox> box, std::uint64_t number)
+      : box_(std::move(box)), number_(number) {}
+  ~IntermediateHold() override {
+    std::lock_guard guard(box_->mutex);
+    box_->numbers.push_back(number_);
+    box_->any.store(true, std::memory_order_relaxed);
+  }
+  bool kept_by_runs() const noexcept override { return false; }
+
+ private:
+  std::shared_ptr<ReleaseBox> box_;
+  std::uint64_t number_;
+};
+
+}  // namespace
+
+ProgramCore::ProgramCore(std::shared_ptr<NodeShared> node, RunId run, std::unique_ptr<ProgramPort> port)
+    : node_(std::move(node)), run_(run), port_(std::move(port)) {}
+
+ProgramCore::~ProgramCore() = default;
+
+void ProgramCore::check_alive() const {
+  if (stopped_) throw *stopped_;
+}
+
+const Callable& ProgramCore::callable(std::string_view name) {
+  if (auto known = callables_.find(name); known != callables_.end()) return *known->second;
+  const auto* found = node_->callables->find(name).value();
+  callables_.emplace(name, found);
+  return *found;
+}
+
+void ProgramCore::keep(const std::vector<std::shared_ptr<BufferHold>>& holds) {
+  for (const auto& hold : holds) {
+    if (hold->kept_by.exchange(run_, std::memory_order_relaxed) != run_) holds_.push_back(hold);
+  }
+}
+
+TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call) {
+  check_alive();
+  const auto target = check_target(*callable, call.target);
+  take_options(*callable, call);
+  if (callable->program) (void)callable->program(call.args.values);  // says which arguments it takes
+  check_arguments(callable, call.args.values, call.extras.get());
+  note_writes(call.args.values);
+  keep(call.args.holds);
+  if (!call.args.domains.empty()) {
+    auto& extras = call.more();
+    extras.domains = std::move(call.args.domains);
+  }
+  Submission line;
+  line.kind = Submission::Kind::task;
+  line.priority = static_cast<std::int8_t>(call.priority.value);
+  line.target = target;
+  line.number = next_task_++;
+  line.body = new_body(callable, std::move(call.args.values), std::move(call.extras));
+  ++submitted_;
+  const auto number = line.number;
+  append(std::move(line));
+  return number;
+}
+
+TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args> members,
+                                     std::vector<int> chips, detail::SubmitCall call) {
+  check_alive();
+  const int available = node_->chips.load();
+  if (chips.empty() &&
+      std::all_of(members.begin(), members.end(), [](const Args& m) { return m.home >= 0; })) {
+    for (const auto& member : members) chips.push_back(member.home);
+  }
+  if (members.empty()) throw Error(Errc::bad_argument, "a group needs at least one member");
+  if (members.size() > static_cast<std::size_t>(available)) {
+    throw Error(Errc::group_too_large, "a group of " + std::to_string(members.size()) +
+                                           " can never run together: " + node_->name + " has " +
+                                           std::to_string(available) + " executors for it");
+  }
+  if (!chips.empty() &&
+      (chips.size() != members.size() || std::set<int>(chips.begin(), chips.end()).size() != chips.size())) {
+    throw Error(Errc::bad_argument, "a group of " + std::to_string(members.size()) +
+                                        " needs as many chips, each once, or none named");
+  }
+  for (int chip : chips) {
+    (void)check_target(*callable, OnExecutor{chip});
+  }
+  if (chips.empty()) (void)check_target(*callable, std::nullopt);
+  if (call.target) {
+    throw Error(Errc::bad_argument, "a group of \"" + callable->name + "\" runs on several chips, not on one",
+                "name its chips in the list behind the members");
+  }
+  take_options(*callable, call);
+  auto& extras = call.more();
+  extras.chips = std::move(chips);
+  for (auto& member : members) {
+    if (callable->program) (void)callable->program(member.values);
+    check_arguments(callable, member.values, &extras);
+  }
+  for (auto& member : members) {
+    note_writes(member.values);
+    keep(member.holds);
+    for (auto& domain : member.domains) extras.domains.push_back(domain);
+    extras.members.push_back(std::move(member.values));
+  }
+  Submission line;
+  line.kind = Submission::Kind::group;
+  line.priority = static_cast<std::int8_t>(call.priority.value);
+  line.number = next_task_++;
+  line.body = new_body(callable, {}, std::move(call.extras));
+  ++submitted_;
+  const auto number = line.number;
+  append(std::move(line));
+  return number;
+}
+
+Tensor ProgramCore::alloc(const runtime::Shape& shape, runtime::DType dtype) {
+  check_alive();
+  const auto like = runtime::Tensor::unallocated(shape, dtype);
+  if (like.bytes() == 0) throw Error(Errc::bad_argument, "an intermediate needs at least one element");
+  if (like.bytes() > node_->arena_bytes) {
+    throw Error(Errc::bad_argument,
+                "an intermediate of " + std::to_string(like.bytes()) + " bytes never fits: the arena has " +
+                    std::to_string(node_->arena_bytes),
+                "configure a larger arena_bytes");
+  }
+  const auto number = next_buffer_++;
+  const runtime::BufferRef ref{program_arena, static_cast<std::uint32_t>(run_), number};
+  auto view = runtime::Tensor::create(ref, like.bytes(), 0, shape, dtype).value();
+  Submission line;
+  line.kind = Submission::Kind::alloc;
+  line.number = number;
+  line.bytes = like.bytes();
+  unwritten_.made(number);
+  append(std::move(line));
+  return {view, std::make_shared<IntermediateHold>(releases_, number)};
+}
+
+TaskNumber ProgramCore::read(const Tensor& tensor) {
+  check_alive();
+  const auto arena = tensor.description().buffer().arena;
+  if (is_device_arena(arena)) {
+    throw Error(Errc::bad_argument, "a device-resident tensor cannot be read by a program",
+                "copy it with chip.copy_from, or let a task write it into host memory");
+  }
+  Submission line;
+  line.kind = Submission::Kind::read;
+  line.number = next_task_++;
+  line.body = std::make_shared<TaskBody>();
+  line.body->args.tensors.push_back({tensor.description(), runtime::Tag::in});
+  check_arguments(nullptr, line.body->args, nullptr);
+  if (tensor.hold() && tensor.hold()->kept_by_runs()) keep({tensor.hold()});
+  ++submitted_;
+  const auto number = line.number;
+  append(std::move(line));
+  return number;
+}
+
+void ProgramCore::read_done(TaskNumber task) { port_->send(ReadDone{task}); }
+
+void ProgramCore::begin_scope() {
+  check_alive();
+  if (depth_ == runtime::limits::scope_depth) {
+    throw Error(Errc::bad_argument, "scopes nest up to " + std::to_string(depth_) + " deep");
+  }
+  ++depth_;
+  Submission line;
+  line.kind = Submission::Kind::scope_begin;
+  append(std::move(line));
+}
+
+void ProgramCore::end_scope() noexcept {
+  if (depth_ == 0 || stopped_) return;
+  --depth_;
+  Submission line;
+  line.kind = Submission::Kind::scope_end;
+  lines_.push_back(std::move(line));
+}
+
+void ProgramCore::send_releases() {
+  if (!releases_->any.load(std::memory_order_relaxed)) return;
+  std::vector<std::uint64_t> numbers;
+  {
+    std::lock_guard guard(releases_->mutex);
+    numbers.swap(releases_->numbers);
+    releases_->any.store(false, std::memory_order_relaxed);
+  }
+  for (const auto number : numbers) {
+    Submission line;
+    line.kind = Submission::Kind::release;
+    line.number = number;
+    unwritten_.written(number);
+    lines_.push_back(std::move(line));
+  }
+}
+
+TaskBodyRef ProgramCore::new_body(const Callable* callable, Arguments args,
+                                  std::shared_ptr<SubmitExtras> extras) {
+  if (!bodies_ || bodies_used_ == bodies_->bodies.size()) {
+    bodies_ = std::make_shared<Bodies>();
+    bodies_used_ = 0;
+  }
+  auto& body = bodies_->bodies[bodies_used_++];
+  body.callable = callable;
+  body.args = std::move(args);
+  body.extras = std::move(extras);
+  return {bodies_, &body};
+}
+
+void ProgramCore::append(Submission line) {
+  lines_.push_back(std::move(line));
+  send_releases();
+  if (lines_.size() < batch_lines) return;
+  flush(true);
+  make_room();
+}
+
+void ProgramCore::make_room() {
+  if (port_->may_block()) {
+    Room(itself()).wait();
+  } else if (unfinished() > node_->hard_limit) {
+    throw Error(Errc::submit_overrun,
+                std::to_string(unfinished()) +
+                    " unfinished tasks: the program submits without "
+                    "ever awaiting",
+                "co_await node.room() in the loop");
+  }
+}
+
+void ProgramCore::flush(bool computing, std::optional<Await> await) {
+  send_releases();
+  if (lines_.empty() && holds_.empty() && !await) return;
+  Submit submit;
+  // The next batch will be about as large as this one.
+  submit.lines.reserve(std::min(batch_lines, lines_.size()));
+  submit.lines.swap(lines_);
+  submit.holds.swap(holds_);
+  submit.await = await;
+  port_->send(std::move(submit), computing);
+}
+
+// --- waiting -------------------------------------------------------------------------------------
+
+void ProgramCore::wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit) {
+  check_alive();
+  waiter.token = next_token_++;
+  waiters_.emplace(waiter.token, &waiter);
+  flush(false, Await{what, waiter.token, task, limit});
+}
+
+void ProgramCore::open_domain(Waiter& waiter, const DomainSpec& spec) {
+  check_alive();
+  waiter.token = next_token_++;
+  waiters_.emplace(waiter.token, &waiter);
+  flush();
+  port_->send(OpenDomain{waiter.token, spec});
+}
+
+void ProgramCore::release_domain(std::uint64_t id) noexcept {
+  if (stopped_) return;  // the run's end takes it
+  flush(true);
+  port_->send(ReleaseDomain{id});
+}
+
+void ProgramCore::enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank) {
+  check_alive();
+  waiter.token = next_token_++;
+  waiters_.emplace(waiter.token, &waiter);
+  flush();
+  port_->send(EnterBarrier{waiter.token, domain.id, domain.epoch, rank});
+}
+
+void ProgramCore::block_on(Waiter& waiter) {
+  if (!port_->may_block()) {
+    forget(waiter);
+    throw Error(Errc::blocking_in_coroutine,
+                "a blocking call inside a coroutine would hold up everything else", "use the co_await form");
+  }
+  while (!waiter.answered) {
+    port_->block();
+    if (stopped_ && !waiter.answered) {
+      forget(waiter);
+      throw *stopped_;
+    }
+  }
+}
+
+void ProgramCore::forget(Waiter& waiter) noexcept {
+  if (waiter.token == 0) return;
+  waiters_.erase(waiter.token);
+  waiter.token = 0;
+}
+
+void ProgramCore::on(Wake& wake) {
+  ended_ = std::max(ended_, wake.ended);
+  const auto known = waiters_.find(wake.token);
+  if (known == waiters_.end()) return;
+  auto& waiter = *known->second;
+  waiters_.erase(known);
+  waiter.token = 0;
+  waiter.answered = true;
+  waiter.error = std::move(wake.error);
+  waiter.value = wake.value;
+  waiter.domain = std::move(wake.domain);
+  resumable_ = waiter.continuation;
+}
+
+void ProgramCore::on(const StopProgram& order) { stop(order.reason); }
+
+void ProgramCore::stop(const Error& reason) {
+  if (!stopped_) stopped_ = reason;
+}
+
+}  // namespace troupe::actors

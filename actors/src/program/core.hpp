@@ -1,0 +1,137 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "program/node_shared.hpp"
+#include "troupe/actors/orchestrator.hpp"
+#include "troupe/actors/protocol.hpp"
+#include "program/unwritten_buffers.hpp"
+
+namespace troupe::actors {
+
+/// How a program reaches its run, and how it waits: a pump for plain functions, an actor for coroutines.
+class TROUPE_API ProgramPort {
+ public:
+  ProgramPort() = default;
+  ProgramPort(const ProgramPort&) = delete;
+  ProgramPort& operator=(const ProgramPort&) = delete;
+  virtual ~ProgramPort() = default;
+
+  /// `computing`: the program goes on; somebody else should take the batch up now.
+  virtual void send(Submit submit, bool computing) = 0;
+  virtual void send(ReadDone done) = 0;
+  virtual void send(OpenDomain open) = 0;
+  virtual void send(ReleaseDomain release) = 0;
+  virtual void send(EnterBarrier enter) = 0;
+  virtual bool may_block() const = 0;
+  /// Waits for one message and hands it to the core.
+  virtual void block() = 0;
+};
+
+/// Intermediates that no handle can name any more, until their program tells its run. Handles may go on any
+/// thread and after the program: then nobody listens.
+struct ReleaseBox {
+  std::mutex mutex;
+  std::vector<std::uint64_t> numbers;
+  std::atomic<bool> any{false};
+};
+
+/// The program's side of a run: numbers tasks and buffers, gathers submits into batches, keeps the limits,
+/// knows who waits for what. Plain state behind a port; used from the program's thread of control only.
+class TROUPE_API ProgramCore {
+ public:
+  ProgramCore(std::shared_ptr<NodeShared> node, RunId run, std::unique_ptr<ProgramPort> port);
+  ~ProgramCore();
+
+  NodeShared& node() const { return *node_; }
+  ProgramPort& port() const { return *port_; }
+  RunId run() const { return run_; }
+
+  /// For what a program may keep longer than it lives.
+  ProgramLife itself() const { return itself_; }
+
+  // For the orchestrator.
+  const Callable& callable(std::string_view name);
+  TaskNumber submit(const Callable* callable, detail::SubmitCall call);
+  TaskNumber submit_group(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
+                          detail::SubmitCall call);
+  Tensor alloc(const runtime::Shape& shape, runtime::DType dtype);
+  TaskNumber read(const Tensor& tensor);
+  void read_done(TaskNumber task);
+  void begin_scope();
+  void end_scope() noexcept;
+  void flush(bool computing = false, std::optional<Await> await = std::nullopt);
+  std::size_t unfinished() const { return static_cast<std::size_t>(submitted_ - ended_); }
+  bool below_soft_limit() const { return unfinished() < node_->soft_limit; }
+
+  // Waiting.
+  void wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit = 0);
+  void open_domain(Waiter& waiter, const DomainSpec& spec);
+  void release_domain(std::uint64_t id) noexcept;
+  void enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank);
+  void block_on(Waiter& waiter);
+  void forget(Waiter& waiter) noexcept;
+  std::size_t waiting() const { return waiters_.size(); }
+  TaskNumber last_task() const { return next_task_ - 1; }
+
+  // For whoever drives the program: messages of the run.
+  void on(const Credit& credit) { ended_ = std::max(ended_, credit.ended); }
+  void on(Wake& wake);
+  void on(const StopProgram& stop);
+  const std::optional<Error>& stopped() const { return stopped_; }
+  /// From now on every call but a destructor throws `reason`.
+  void stop(const Error& reason);
+  /// A coroutine to resume, if the last message brought an answer.
+  std::coroutine_handle<> take_resumable() { return std::exchange(resumable_, {}); }
+
+ private:
+  void check_alive() const;
+  std::int32_t check_target(const Callable& callable, const std::optional<OnExecutor>& target) const;
+  void check_arguments(const Callable* callable, const Arguments& args, const SubmitExtras* extras) const;
+  void take_options(const Callable& callable, detail::SubmitCall& call) const;
+  void note_writes(const Arguments& args);
+  void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
+  TaskBodyRef new_body(const Callable* callable, Arguments args, std::shared_ptr<SubmitExtras> extras);
+  void append(Submission line);
+  void make_room();
+  void send_releases();
+
+  std::shared_ptr<NodeShared> node_;
+  RunId run_;
+  std::unique_ptr<ProgramPort> port_;
+  std::shared_ptr<ReleaseBox> releases_ = std::make_shared<ReleaseBox>();
+  std::vector<Submission> lines_;
+  /// Bodies are made several at a time: they are freed on other threads, which costs more than making them.
+  /// Few, because the last one of a block keeps the others.
+  struct Bodies {
+    std::array<TaskBody, 16> bodies;
+  };
+  std::shared_ptr<Bodies> bodies_;
+  std::size_t bodies_used_ = 0;
+  std::vector<std::shared_ptr<BufferHold>> holds_;
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::unordered_map<std::string, const Callable*, Hash, std::equal_to<>> callables_;
+  std::unordered_map<std::uint64_t, Waiter*> waiters_;
+  std::coroutine_handle<> resumable_;
+  std::optional<Error> stopped_;
+  std::shared_ptr<ProgramCore*> itself_ = std::make_shared<ProgramCore*>(this);
+  TaskNumber next_task_ = 1;
+  std::uint64_t next_buffer_ = 1, next_token_ = 1, submitted_ = 0, ended_ = 0;
+  std::size_t depth_ = 0;
+  UnwrittenBuffers unwritten_;
+};
+
+/// The token of the run's last word to its program.
+constexpr std::uint64_t run_over_token = ~std::uint64_t{0};
+
+}  // namespace troupe::actors

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "callable_registry.hpp"
+#include "run/host_memory.hpp"
+#include "threads/services.hpp"
+#include "troupe/actors/config.hpp"
+#include "troupe/actors/domain_spec.hpp"
+#include "troupe/actors/status.hpp"
+
+namespace troupe::actors {
+
+/// What chips that came up from configuration were given: written by their worker, read by programs and
+/// users. Thread-safe.
+class ConfiguredChips {
+ public:
+  void set(std::int32_t chip, comm::ChipContext context, std::shared_ptr<const DomainInfo> domain = {}) {
+    std::lock_guard guard(mutex_);
+    chips_[chip] = {std::move(context), std::move(domain)};
+  }
+  /// Its device died (or a peer's): what it had is gone until it is back.
+  void forget(std::int32_t chip) {
+    std::lock_guard guard(mutex_);
+    if (auto known = chips_.find(chip); known != chips_.end()) known->second = {};
+  }
+  std::optional<comm::ChipContext> context(std::int32_t chip) const {
+    std::lock_guard guard(mutex_);
+    const auto known = chips_.find(chip);
+    return known == chips_.end() ? std::nullopt : known->second.context;
+  }
+  /// The communicator of a chip; null: none.
+  std::shared_ptr<const DomainInfo> domain(std::int32_t chip) const {
+    std::lock_guard guard(mutex_);
+    const auto known = chips_.find(chip);
+    return known == chips_.end() ? nullptr : known->second.domain;
+  }
+  std::vector<std::int32_t> chips() const {
+    std::lock_guard guard(mutex_);
+    std::vector<std::int32_t> numbers;
+    for (const auto& [chip, what] : chips_) numbers.push_back(chip);
+    return numbers;
+  }
+
+ private:
+  struct One {
+    std::optional<comm::ChipContext> context;
+    std::shared_ptr<const DomainInfo> domain;
+  };
+  mutable std::mutex mutex_;
+  std::map<std::int32_t, One> chips_;
+};
+
+class PumpPool;
+
+/// What the programs of a worker may look at from their own threads: names, limits, counts. Thread-safe.
+struct NodeShared {
+  std::string name;  ///< "node0"
+  std::string path;  ///< "pod0/node0"
+  /// No other node of the system ever has it: whose memory a device tensor is in.
+  std::uint32_t number = 0;
+  std::shared_ptr<Services> services;
+  std::shared_ptr<PumpPool> pumps;
+  std::shared_ptr<HostMemory> memory;
+  std::shared_ptr<CallableRegistry> callables;
+  std::uint32_t soft_limit = 8192;
+  std::uint32_t hard_limit = 65536;
+  std::uint64_t arena_bytes = 0;
+  std::atomic<int> chips{0};  ///< executors that are chips or workers, numbered from 0
+  std::atomic<int> sub_workers{0};
+  std::atomic<bool> of_workers{false};  ///< a pod: its executors take programs
+
+  /// Executor `index` is a sub-worker (or does not exist): tasks of chips and nodes cannot be sent there.
+  bool takes_tasks(int index) const {
+    std::lock_guard guard(kinds_mutex);
+    return index >= 0 && static_cast<std::size_t>(index) < kinds.size() &&
+           kinds[static_cast<std::size_t>(index)] != ExecutorKind::sub_worker;
+  }
+  ConfiguredChips configured;
+  mutable std::mutex kinds_mutex;
+  std::vector<ExecutorKind> kinds;  ///< by executor number
+};
+
+}  // namespace troupe::actors

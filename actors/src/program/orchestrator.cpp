@@ -1,0 +1,260 @@
+#include "troupe/actors/orchestrator.hpp"
+
+#include "program/core.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+
+detail::ArgReader detail::reader(const Arguments& args) { return {args.tensors, args.scalars, args.kinds()}; }
+
+void Args::refuse_tensor(const runtime::TensorArg& arg) const {
+  const auto index = std::to_string(values.tensors.size());
+  if (!arg.tensor.valid()) throw Error(Errc::bad_argument, "tensor argument " + index + " describes nothing");
+  throw Error(Errc::bad_argument, "a task carries at most " + index + " tensors");
+}
+void Args::refuse_scalar() const {
+  throw Error(Errc::bad_argument,
+              "a task carries at most " + std::to_string(values.scalars.size()) + " scalars");
+}
+
+void Tensor::check_host(runtime::DType wanted) const {
+  if (!valid()) throw Error(Errc::bad_argument, "a tensor that describes nothing has no elements");
+  if (dtype() != wanted) {
+    throw Error(runtime::Errc::dtype_mismatch,
+                "host<" + std::string(runtime::name_of(wanted)) + "> of " + to_string(view_),
+                "look at it as what it is: " + std::string(runtime::name_of(dtype())));
+  }
+  if (elements() == 0) return;
+  if (view_.host_address() == nullptr) {
+    throw Error(Errc::bad_argument, to_string(view_) + " is not in host memory",
+                "read it through a program: node.read_all");
+  }
+  throw Error(runtime::Errc::not_contiguous, to_string(view_) + " has gaps between its elements",
+              "look at the whole tensor, or read it through a program: node.read_all");
+}
+
+// --- waiters -------------------------------------------------------------------------------------
+
+Waiter::~Waiter() {
+  if (token == 0) return;
+  if (const auto alive = program_.lock()) (*alive)->forget(*this);
+}
+ProgramCore& Waiter::core() const {
+  if (const auto alive = program_.lock()) return **alive;
+  throw Error(Errc::wrong_program, "a wait for something of a program that has returned",
+              "wait inside the program; `Handle::wait` waits for a whole run");
+}
+void Waiter::block() { core().block_on(*this); }
+
+void Task::wait() const { Await(program_, number_).wait(); }
+void Task::Await::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  begin();
+}
+void Task::Await::wait() {
+  begin();
+  block();
+  rethrow();
+}
+void Task::Await::begin() {
+  if (number_ == 0)
+    throw Error(Errc::bad_argument, "an empty Task stands for no task", "keep what submit returns");
+  if (program().expired()) {
+    throw Error(Errc::wrong_program, "task " + std::to_string(number_) + " is of a program that has returned",
+                "wait inside the program; `Handle::wait` waits for a whole run");
+  }
+  core().wait(*this, actors::Await::What::task, number_);
+}
+
+void Drained::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  core().wait(*this, Await::What::drained, core().last_task());
+}
+void Drained::wait() {
+  core().wait(*this, Await::What::drained, core().last_task());
+  block();
+  rethrow();
+}
+
+bool Room::await_ready() const { return core().below_soft_limit(); }
+void Room::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  core().wait(*this, Await::What::room, 0, room_limit());
+}
+void Room::wait() {
+  if (await_ready()) return;
+  core().wait(*this, Await::What::room, 0, room_limit());
+  block();
+  rethrow();
+}
+std::uint64_t Room::room_limit() const {
+  // Below the limit by a quarter, so that the program gets going for a while.
+  return std::max<std::uint64_t>(1, core().node().soft_limit * std::uint64_t{3} / 4);
+}
+
+ReadBytes::ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType wanted)
+    : Waiter(std::move(program)), tensor_(tensor) {
+  if (!tensor.valid()) throw Error(Errc::bad_argument, "a read of a tensor that describes nothing");
+  if (tensor.dtype() == wanted) return;
+  const std::string given(runtime::name_of(tensor.dtype()));
+  throw Error(runtime::Errc::dtype_mismatch,
+              "a read of " + std::string(runtime::name_of(wanted)) + " elements from " +
+                  to_string(tensor.description()),
+              "read it as what it is: " + given);
+}
+void ReadBytes::begin() {
+  number_ = core().read(tensor_);
+  core().wait(*this, Await::What::data, number_);
+}
+void ReadBytes::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  begin();
+}
+void ReadBytes::block_for_data() {
+  begin();
+  block();
+}
+ReadBytes::~ReadBytes() {
+  // Given up (the frame was destroyed, or an exception passed by): writers must not wait for this reader.
+  if (number_ == 0 || finished_ || error) return;
+  if (const auto alive = program().lock()) (*alive)->read_done(number_);
+}
+
+void ReadBytes::finish(void* to, std::uint64_t elements) {
+  if (elements > tensor_.elements()) {
+    throw Error(runtime::Errc::out_of_range, "a read of the first element of a tensor that has none",
+                "read_all gives as many as there are");
+  }
+  const auto& view = tensor_.description();
+  const auto bytes = view.element_bytes();
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the address travelled as a number
+  const auto* base =
+      reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(value)) + view.byte_offset();
+  auto* out = static_cast<std::byte*>(to);
+  if (view.is_contiguous()) {
+    if (elements != 0) std::memcpy(out, base, elements * bytes);
+  } else {
+    // Row-major order over the strides.
+    std::array<std::uint32_t, runtime::limits::max_dims> at{};
+    for (std::uint64_t i = 0; i < elements; ++i) {
+      std::uint64_t offset = 0;
+      for (std::size_t d = 0; d < view.dims(); ++d) offset += std::uint64_t{at[d]} * view.stride(d);
+      std::memcpy(out + i * bytes, base + offset * bytes, bytes);
+      for (std::size_t d = view.dims(); d-- > 0;) {
+        if (++at[d] < view.extent(d)) break;
+        at[d] = 0;
+      }
+    }
+  }
+  finished_ = true;
+  core().read_done(number_);
+}
+
+Scope::Scope(Orchestrator& node) : node_(&node) { node.core_->begin_scope(); }
+Scope::~Scope() {
+  if (node_ != nullptr) node_->core_->end_scope();
+}
+
+// --- domains -------------------------------------------------------------------------------------
+
+Tensor DomainRank::bytes(std::string_view name, runtime::DType dtype) const {
+  const auto known = info_->buffers.find(name);
+  if (known == info_->buffers.end()) {
+    throw Error(Errc::bad_argument, "the domain has no buffer \"" + std::string(name) + "\"");
+  }
+  const auto& rank = info_->ranks[index_];
+  const auto [offset, size] = known->second;
+  const runtime::BufferRef ref{rank.arena, rank.generation, rank.base + offset};
+  return runtime::Tensor::create(ref, size, 0, runtime::Shape(size / runtime::size_of(dtype)), dtype).value();
+}
+runtime::ScalarArg DomainRank::address_of(std::string_view name) const {
+  return {bytes(name, runtime::DType::u8).description().buffer().offset, runtime::ScalarKind::any};
+}
+DomainContext DomainRank::context() const {
+  const auto& rank = info_->ranks[index_];
+  DomainContext context;
+  context.domain = info_->id;
+  context.address = rank.context;
+  if (rank.bytes == 0) return context;
+  // In words as large as they must be for the extent to fit 32 bits.
+  const auto dtype = rank.bytes % 8 == 0 ? runtime::DType::u64 : runtime::DType::u8;
+  const runtime::BufferRef ref{rank.arena, rank.generation, rank.base};
+  context.window =
+      runtime::Tensor::create(ref, rank.bytes, 0, runtime::Shape(rank.bytes / runtime::size_of(dtype)), dtype)
+          .value();
+  return context;
+}
+
+Domain::Domain(ProgramLife program, std::shared_ptr<const DomainInfo> info)
+    : info_(std::move(info)), lease_(nullptr, [program = std::move(program), id = info_->id](void*) {
+        // A domain that outlives its program was taken back with the run.
+        if (const auto alive = program.lock()) (*alive)->release_domain(id);
+      }) {}
+
+void Domain::refuse_rank(int index) const {
+  if (!info_)
+    throw Error(Errc::bad_argument, "an empty Domain has no ranks", "keep what allocate_domain gives");
+  throw Error(Errc::bad_argument,
+              "the domain has ranks 0 to " + std::to_string(size() - 1) + ", not " + std::to_string(index));
+}
+
+void DomainBarrier::enter() {
+  (void)domain_.rank(rank_);
+  core().enter_barrier(*this, domain_.info(), static_cast<std::uint32_t>(rank_));
+}
+void DomainBarrier::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  enter();
+}
+void DomainBarrier::wait() {
+  enter();
+  block();
+  rethrow();
+}
+
+void DomainRequest::await_suspend(std::coroutine_handle<> self) {
+  continuation = self;
+  core().open_domain(*this, spec_);
+}
+Domain DomainRequest::await_resume() {
+  rethrow();
+  return {program(), std::move(domain)};
+}
+Domain DomainRequest::get() {
+  core().open_domain(*this, spec_);
+  block();
+  return await_resume();
+}
+
+Domain Orchestrator::configured_domain(int chip) const {
+  auto info = core_->node().configured.domain(chip);
+  if (info) return Domain(std::move(info));
+  throw Error(Errc::wrong_state, "chip " + std::to_string(chip) + " of " + core_->node().name +
+                                     " has no communicator from its configuration");
+}
+
+// --- orchestrator --------------------------------------------------------------------------------
+
+Orchestrator::Orchestrator(ProgramCore& core) : core_(&core), run_(core.run()) {}
+
+Tensor Orchestrator::host_tensor(const runtime::Shape& shape, runtime::DType dtype) {
+  return core_->node().memory->tensor(shape, dtype).value();
+}
+Tensor Orchestrator::alloc(const runtime::Shape& shape, runtime::DType dtype) {
+  return core_->alloc(shape, dtype);
+}
+const Callable& Orchestrator::callable(std::string_view name) const { return core_->callable(name); }
+ProgramLife Orchestrator::life() const { return core_->itself(); }
+Task Orchestrator::submit_call(const Callable* callable, detail::SubmitCall call) {
+  return {life(), core_->submit(callable, std::move(call))};
+}
+Task Orchestrator::group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
+                              detail::SubmitCall call) {
+  return {life(), core_->submit_group(callable, std::move(members), std::move(chips), std::move(call))};
+}
+void Orchestrator::flush() { core_->flush(true); }
+int Orchestrator::chips() const { return core_->node().chips.load(); }
+const std::string& Orchestrator::path() const { return core_->node().path; }
+std::size_t Orchestrator::unfinished() const { return core_->unfinished(); }
+
+}  // namespace troupe::actors

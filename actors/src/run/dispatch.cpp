@@ -1,0 +1,335 @@
+// The running side of a run: what becomes ready goes out, results come in.
+#include <algorithm>
+
+#include "chip/state.hpp"
+#include "run/state.hpp"
+#include "troupe/actors/errc.hpp"
+#include "troupe/comm/errc.hpp"
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// In-order dispatch keeps an executor's queue full, not longer.
+constexpr std::uint32_t max_lane = 256;
+/// Requests a run keeps with its worker, whatever the number of executors.
+constexpr std::uint64_t max_in_flight = 4096;
+/// What a program submits at a time.
+constexpr std::size_t usual_batch = 64;
+
+}  // namespace
+
+/// As many as keep its executors busy: more would only make other runs, and what is more urgent, wait behind
+/// them.
+std::uint64_t RunState::in_flight_limit() const {
+  const auto executors = config_.executors ? config_.executors->size() : 1;
+  return std::clamp<std::uint64_t>(executors * max_lane, max_lane, max_in_flight);
+}
+
+RunEffects RunState::advance() {
+  reap();
+  const auto limit = in_flight_limit();
+  for (const auto kind : {chip_kind, function_kind, program_kind, read_kind}) {
+    while (in_flight_ < limit) {
+      const auto work = graph_.pop_ready(kind);
+      if (!work) break;
+      auto& record = *reinterpret_cast<Record*>(work.cookie);
+      if (kind == read_kind) {
+        record.in_flight = true;
+        ++reads_open_;
+        if (record.read_token != 0) serve_read(record);
+        continue;
+      }
+      dispatch(record, record.target, false);
+    }
+  }
+  follow();
+  reap();
+  serve_waiters();
+  check_stuck();
+  serve_waiters();
+  maybe_finish();
+  if (ended_ - told_ >= config_.credit_step) {
+    effects_.credit = ended_;
+    told_ = ended_;
+  }
+  effects_.seen = seen_;
+  effects_.report = graph_.status().pending > 0;
+  return std::exchange(effects_, {});
+}
+
+std::byte* RunState::arena_base(std::uint32_t arena) {
+  auto& place = memory_->arenas[arena];
+  if (!place) {
+    auto region = memory_->memory->take_arena(config_.arena_bytes);
+    if (!region) return nullptr;
+    place = *region;
+  }
+  return place->base();
+}
+
+/// Intermediates have their memory now: references become addresses.
+void RunState::place_arguments(Arguments& args) {
+  for (auto& arg : args.tensors) {
+    const auto buffer = arg.tensor.buffer();
+    if (buffer.arena < program_arena) continue;
+    const auto place = graph_.placement(buffer);
+    auto* base = place ? arena_base(place->arena) : nullptr;
+    // Without memory the reference becomes null, which the executor refuses with a sentence.
+    arg.tensor = arg.tensor.in_buffer(base != nullptr ? runtime::BufferRef::host(base + place->offset)
+                                                      : runtime::BufferRef{});
+  }
+}
+
+void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
+  auto& body = *record.body;
+  if (record.attempt == 0) {
+    if (body.extras && !body.extras->members.empty()) {
+      for (auto& member : body.extras->members) place_arguments(member);
+    } else {
+      place_arguments(body.args);
+    }
+  }
+  TaskRequest request;
+  request.key = {config_.id, record.number, 0, record.attempt};
+  request.body = record.body;
+  request.executor = bound;
+  request.priority = record.priority;
+  request.members = record.members;
+  if (record.kind == function_kind) request.memory = memory_;
+  if (bound >= 0) {
+    if (in_order) {
+      auto& lane = lanes_[static_cast<std::size_t>(bound)];
+      if (lane.torn) follow_all(bound);
+      // The graph says "everything it needs is queued there", not what: it follows all that is.
+      request.depends.assign(lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first),
+                             lane.follow.end());
+      std::sort(request.depends.begin(), request.depends.end());
+      if (may_be_followed(record)) {
+        lane.follow.clear();
+        lane.first = 0;
+      }
+    }
+    join_lane(record, bound);
+  }
+  record.in_flight = true;
+  record.answered = 0;
+  record.halting = false;
+  record.outcome = Outcome::done;
+  record.error.reset();
+  ++in_flight_;
+  if (tracer_) tracer_->dispatched(body, !in_order);
+  if (effects_.ready.empty()) effects_.ready.reserve(std::min<std::size_t>(live_, usual_batch));
+  effects_.ready.push_back(std::move(request));
+}
+
+/// What followed others has left the queue before them: nobody may rely on it to follow them.
+void RunState::follow_all(std::int32_t executor) {
+  auto& lane = lanes_[static_cast<std::size_t>(executor)];
+  lane.torn = false;
+  lane.follow.clear();
+  lane.first = 0;
+  for (const auto& record : records_) {
+    if (record && record->lane == executor) lane.follow.push_back(record->number);
+  }
+}
+
+/// Whether dependents may be sent after it before its end is known. Not to nodes, which run their programs
+/// side by side. And not after what may be tried again: when its executor dies, nobody knows whether the task
+/// and its followers have run; it would then read what they have written.
+bool RunState::may_be_followed(const Record& record) {
+  return record.kind != program_kind && record.retries == 0;
+}
+
+/// The task is queued on that executor: dependents may join it there.
+void RunState::join_lane(Record& record, std::int32_t executor) {
+  if (!may_be_followed(record)) return;
+  if (static_cast<std::size_t>(executor) >= lanes_.size())
+    lanes_.resize(static_cast<std::size_t>(executor) + 1);
+  auto& lane = lanes_[static_cast<std::size_t>(executor)];
+  record.lane = executor;
+  lane.follow.push_back(record.number);
+  ++lane.load;
+  // On a node with several chips each task takes one follower along: a chain stays where it is, a fan-out
+  // goes to all chips.
+  ++lane.budget;
+  graph_.dispatched(record.id, static_cast<runtime::ExecutorId>(executor));
+  if (!lane.listed) {
+    lane.listed = true;
+    moving_.push_back(executor);
+  }
+}
+
+/// In-order dispatch: dependents of what is queued on an executor join the same queue.
+void RunState::follow() {
+  for (std::size_t i = 0; i < moving_.size(); ++i) {
+    const auto executor = moving_[i];
+    auto& lane = lanes_[static_cast<std::size_t>(executor)];
+    lane.listed = true;
+    while (lane.load < max_lane && in_flight_ < max_in_flight &&
+           (executor == config_.only_chip || lane.budget > 0)) {
+      const auto work = graph_.pop_in_order(static_cast<runtime::ExecutorId>(executor));
+      if (!work) {
+        lane.budget = 0;
+        break;
+      }
+      if (lane.budget > 0) --lane.budget;
+      dispatch(*reinterpret_cast<Record*>(work.cookie), executor, true);
+    }
+    lane.listed = false;
+  }
+  moving_.clear();
+}
+
+void RunState::placed(const Placed& placed) {
+  for (const auto& [number, executor] : placed.tasks) {
+    auto* record = find(number);
+    if (record == nullptr || !record->in_flight || record->lane >= 0 || record->members > 1) continue;
+    if (executor >= 0) join_lane(*record, executor);
+  }
+}
+
+void RunState::leave_lane(const Record& record) {
+  if (record.lane < 0) return;
+  auto& lane = lanes_[static_cast<std::size_t>(record.lane)];
+  --lane.load;
+  lane.torn = lane.torn || record.outcome != Outcome::done;
+  if (lane.first < lane.follow.size() && lane.follow[lane.first] == record.number) {
+    if (++lane.first * 2 > lane.follow.size()) {
+      lane.follow.erase(lane.follow.begin(), lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first));
+      lane.first = 0;
+    }
+  } else {
+    const auto from = lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first);
+    lane.follow.erase(std::remove(from, lane.follow.end(), record.number), lane.follow.end());
+  }
+  if (!lane.listed) {
+    lane.listed = true;
+    moving_.push_back(record.lane);
+  }
+}
+
+void RunState::serve_read(Record& record) {
+  place_arguments(record.body->args);
+  const auto& tensor = record.body->args.tensors.front().tensor;
+  wake(std::exchange(record.read_token, 0), std::nullopt, tensor.buffer().offset);
+}
+
+void RunState::read_done(TaskNumber task) {
+  auto* record = find(task);
+  if (record == nullptr) return;
+  if (!record->in_flight) {
+    // Given up before the data came.
+    record->read_token = 0;
+    graph_.cancel(record->id, Error(Errc::cancelled, "the read was given up"));
+    return;
+  }
+  --reads_open_;
+  graph_.complete(record->id);
+  ended(*record, std::nullopt, false);
+}
+
+void RunState::results(RunResults& results) {
+  seen_ += results.results.size();
+  for (auto& result : results.results) one_result(result);
+}
+
+void RunState::one_result(TaskResult& result) {
+  auto* record = find(result.key.task);
+  if (record == nullptr || !record->in_flight || record->attempt != result.key.attempt) return;
+  if (tracer_ && record->kind == program_kind) {
+    tracer_->program_ran(*record->body, result.key, result.error ? &*result.error : nullptr);
+  }
+  report_.inside += result.inside;
+  if (result.outcome != Outcome::done) {
+    if (record->outcome == Outcome::done) record->outcome = result.outcome;
+    // A member that ended because of another (it was asked to, or lost its peer) is not the cause, even when
+    // it answers first.
+    const auto asked = [](const Error& error) { return error.root() == platform::Errc::aborted; };
+    const auto follows = [&](const Error& error) {
+      return asked(error) || error.root() == comm::Errc::peer_lost;
+    };
+    if (result.error && !(record->halting && asked(*result.error)) &&
+        (!record->error || (follows(*record->error) && !follows(*result.error)))) {
+      record->outcome = result.outcome;
+      record->error = located(*result.error, result.executor);
+    }
+  }
+  if (++record->answered == record->members) return attempt_over(*record);
+  // It is one task: its other members may wait for the one that has failed, and are of no use without it.
+  if (result.outcome != Outcome::done && !std::exchange(record->halting, true)) {
+    effects_.cancels.push_back(record->number);
+  }
+}
+
+/// An error with its executor's name in front; a level below has put its own there already.
+Error RunState::located(const Error& error, std::int32_t executor) const {
+  const auto index = static_cast<std::size_t>(executor);
+  if (executor < 0 || !config_.executors || index >= config_.executors->size()) return error;
+  const auto& name = (*config_.executors)[index];
+  return error.path().rfind(name, 0) == 0 ? error : error.inside(name);
+}
+
+Error RunState::task_error(const Record& record) const {
+  if (record.cancel_reason) return *record.cancel_reason;
+  if (cancelled_ && record.outcome == Outcome::cancelled) return *cancelled_;
+  const auto named = "task \"" + std::string(record.body->name()) + "\"";
+  if (!record.error) {
+    return {record.outcome == Outcome::cancelled ? Errc::cancelled : Errc::task_failed, named + " failed"};
+  }
+  const auto& cause = *record.error;
+  // A program of the level below has named its own task already; this level adds the path only.
+  if (record.kind == program_kind && record.outcome == Outcome::failed) return cause;
+  const bool typed = cause == Errc::chip_lost || cause == Errc::data_lost || cause == Errc::chip_retired ||
+                     cause == Errc::shut_down || cause == Errc::cancelled;
+  const auto plain = record.outcome == Outcome::lost ? Errc::chip_lost : Errc::task_failed;
+  const auto code = typed ? cause.code() : ErrorCode{static_cast<std::int32_t>(plain), error_name(plain)};
+  Error error(code, named + " failed: " + cause.message(), cause.hint());
+  if (!cause.path().empty()) error = error.inside(cause.path());
+  return error.caused_by(cause);
+}
+
+void RunState::requeue(Record& record) {
+  ++record.attempt;
+  record.in_flight = false;
+  record.lane = -1;
+  graph_.requeue(record.id);
+}
+
+void RunState::attempt_over(Record& record) {
+  --in_flight_;
+  leave_lane(record);
+  if (record.outcome == Outcome::done) {
+    for (std::uint32_t i = 0; i < record.members; ++i) graph_.complete(record.id);
+    return ended(record, std::nullopt, false);
+  }
+  const bool poisoned = graph_.is_poisoned(record.id);
+  if (!poisoned && !cancelled_ && !record.cancel_reason) {
+    // Skipped without being poisoned: it followed something in the queue that it does not depend on.
+    if (record.outcome == Outcome::skipped) return requeue(record);
+    if (record.retries > 0 && record.outcome != Outcome::cancelled) {
+      --record.retries;
+      ++report_.retried;
+      return requeue(record);
+    }
+  }
+  const auto error = task_error(record);
+  const auto id = record.id;
+  for (std::uint32_t i = 0; i < record.members; ++i) graph_.fail(id, error);
+  if (!poisoned) return ended(record, error, false);
+  // The graph tells the cause through pop_ended or error(); either way it is the producer's failure.
+  const auto cause = graph_.error(id);
+  ended(record, cause ? *cause : error, true);
+}
+
+/// Tasks that ended in the graph without running: poisoned or cancelled.
+void RunState::reap() {
+  while (auto over = graph_.pop_ended()) {
+    auto* record = find(reinterpret_cast<Record*>(over->cookie)->number);
+    if (record == nullptr || !(record->id == over->id)) continue;
+    const auto error = record->cancel_reason ? record->cancel_reason : over->error;
+    ended(*record, error, error.has_value() && !record->cancel_reason);
+  }
+}
+
+}  // namespace troupe::actors

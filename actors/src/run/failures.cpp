@@ -1,0 +1,81 @@
+#include "run/failures.hpp"
+
+#include <string>
+#include <utility>
+
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+
+void Failures::add(TaskNumber task, runtime::TaskId id, Error error, bool poisoned) {
+  const auto [failure, added] = failures_.try_emplace(task, Failure{std::move(error), id});
+  if (!added) return;
+  if (poisoned) return settle(task);
+  by_root_.emplace(root_of(failure->second.error), next_);
+  unknown_.emplace(next_++, task);
+}
+
+std::optional<Error> Failures::await(TaskNumber task) {
+  const auto known = failures_.find(task);
+  if (known == failures_.end()) {
+    if (!failed(task)) return std::nullopt;
+    return Error(
+        Errc::task_failed, "task " + std::to_string(task) + " failed",
+        "more than " + std::to_string(remembered) +
+            " others have failed since, so its error is not remembered any more; await tasks sooner");
+  }
+  auto error = known->second.error;
+  const auto* root = root_of(error);
+  for (auto it = by_root_.lower_bound({root, 0}); it != by_root_.end() && it->first == root;) {
+    const auto unknown = unknown_.find(it->second);
+    ++it;  // before know() erases it
+    know(unknown);
+  }
+  return error;
+}
+
+std::optional<Error> Failures::await_all(TaskNumber upto) {
+  std::optional<Error> first;
+  for (auto it = unknown_.begin(); it != unknown_.end();) {
+    const auto unknown = it++;
+    if (unknown->second > upto) continue;
+    if (!first) first = failures_.at(unknown->second).error;
+    know(unknown);
+  }
+  return first;
+}
+
+std::optional<Error> Failures::first_unknown() const {
+  if (unknown_.empty()) return std::nullopt;
+  return failures_.at(unknown_.begin()->second).error;
+}
+
+bool Failures::failed(TaskNumber task) const {
+  if (failures_.contains(task)) return true;
+  const auto known = forgotten_.find(task / block);
+  return known != forgotten_.end() && known->second[task % block];
+}
+
+std::optional<runtime::TaskId> Failures::id_of(TaskNumber task) const {
+  const auto known = failures_.find(task);
+  if (known == failures_.end()) return std::nullopt;
+  return known->second.id;
+}
+
+void Failures::know(std::map<Order, TaskNumber>::iterator unknown) {
+  const auto task = unknown->second;
+  by_root_.erase({root_of(failures_.at(task).error), unknown->first});
+  unknown_.erase(unknown);
+  settle(task);
+}
+
+void Failures::settle(TaskNumber task) {
+  settled_.push_back(task);
+  if (settled_.size() <= remembered) return;
+  const auto oldest = settled_.front();
+  settled_.pop_front();
+  failures_.erase(oldest);
+  forgotten_[oldest / block].set(oldest % block);
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,235 @@
+#include "run/host_memory.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <system_error>
+
+#include "troupe/actors/errc.hpp"
+#include "troupe/comm/memory_left.hpp"
+
+namespace troupe::actors {
+namespace {
+
+constexpr std::uint64_t first_slab = 16ULL << 20U;
+constexpr std::uint64_t largest_slab = 1ULL << 30U;  ///< but for a buffer that is larger
+/// What is freed together with so many bytes costs a call to the system; it is worth one from here on.
+constexpr std::uint64_t worth_a_call = 1ULL << 20U;
+constexpr std::uint64_t alignment = 64;
+constexpr std::uint64_t page = 4096;
+constexpr std::size_t kept_arenas = 8;
+
+Error no_memory(std::uint64_t bytes) {
+  return {Errc::out_of_memory, "no host memory for " + std::to_string(bytes) +
+                                   " bytes: " + std::generic_category().message(errno)};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<HostRegion>> HostRegion::map(std::uint64_t bytes) {
+  // Beyond the limit on files the kernel would send a signal.
+  if (rlimit limit{}; getrlimit(RLIMIT_FSIZE, &limit) == 0 && bytes > limit.rlim_cur) {
+    errno = EFBIG;
+    return no_memory(bytes);
+  }
+  const int fd = memfd_create("troupe", MFD_CLOEXEC);
+  if (fd < 0) return no_memory(bytes);
+  void* base = MAP_FAILED;
+  if (ftruncate(fd, static_cast<off_t>(bytes)) == 0) {
+    base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  }
+  if (base == MAP_FAILED) {
+    auto error = no_memory(bytes);
+    close(fd);
+    return error;
+  }
+  return std::shared_ptr<HostRegion>(new HostRegion(static_cast<std::byte*>(base), bytes, fd));
+}
+
+HostRegion::~HostRegion() {
+  munmap(base_, bytes_);
+  close(fd_);
+}
+
+void HostRegion::give_back(std::uint64_t offset, std::uint64_t bytes) const {
+  const auto from = (offset + page - 1) / page * page, to = (offset + bytes) / page * page;
+  if (from >= to) return;
+  // Fails on no file that we make; then the memory stays until the region goes.
+  (void)fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
+                  static_cast<off_t>(to - from));
+}
+
+// --- holes ---------------------------------------------------------------------------------------
+
+void HoleList::insert(Hole hole) {
+  by_offset_.emplace(hole.offset, Size{hole.bytes, hole.warm});
+  by_size_.emplace(hole.bytes, hole.offset);
+}
+
+void HoleList::erase(std::map<std::uint64_t, Size>::iterator hole) {
+  by_size_.erase({hole->second.bytes, hole->first});
+  by_offset_.erase(hole);
+}
+
+std::optional<std::uint64_t> HoleList::take(std::uint64_t bytes, std::uint64_t alignment_of) {
+  for (auto it = by_size_.lower_bound({bytes, 0}); it != by_size_.end(); ++it) {
+    const auto [size, offset] = *it;
+    const auto at = (offset + alignment_of - 1) / alignment_of * alignment_of;
+    const auto before = at - offset;
+    if (size < before + bytes) continue;
+    const auto hole = by_offset_.find(offset);
+    // What is warm is used up first: nobody counts which bytes it is.
+    const auto warm = hole->second.warm - std::min(hole->second.warm, bytes);
+    const auto after = size - before - bytes;
+    erase(hole);
+    if (before > 0) insert({offset, before, std::min(warm, before)});
+    if (after > 0) insert({at + bytes, after, std::min(warm - std::min(warm, before), after)});
+    return at;
+  }
+  return std::nullopt;
+}
+
+HoleList::Hole HoleList::add(Hole freed) {
+  auto next = by_offset_.lower_bound(freed.offset);
+  if (next != by_offset_.begin()) {
+    if (const auto before = std::prev(next); before->first + before->second.bytes == freed.offset) {
+      freed.offset = before->first;
+      freed.bytes += before->second.bytes;
+      freed.warm += before->second.warm;
+      erase(before);
+    }
+  }
+  if (next != by_offset_.end() && freed.offset + freed.bytes == next->first) {
+    freed.bytes += next->second.bytes;
+    freed.warm += next->second.warm;
+    erase(next);
+  }
+  insert(freed);
+  return freed;
+}
+
+void HoleList::cooled(std::uint64_t offset) { by_offset_.at(offset).warm = 0; }
+
+// --- buffers -------------------------------------------------------------------------------------
+
+/// A user's buffer: gives its block back when the last tensor of it goes.
+class HostHold final : public BufferHold {
+ public:
+  HostHold(std::weak_ptr<HostMemory> memory, HostMemory::Block block)
+      : memory_(std::move(memory)), block_(std::move(block)) {}
+  ~HostHold() override {
+    if (auto memory = memory_.lock()) memory->release(block_);
+  }
+
+ private:
+  std::weak_ptr<HostMemory> memory_;
+  HostMemory::Block block_;
+};
+
+Result<Tensor> HostMemory::tensor(const runtime::Shape& shape, runtime::DType dtype) {
+  auto like = runtime::Tensor::create_unallocated(shape, dtype);
+  if (!like) return like.error();
+  const auto bytes = std::max<std::uint64_t>(like->bytes(), 1);
+  auto block = allocate(bytes);
+  if (!block) return block.error();
+  auto* address = block->region->base() + block->offset;
+  std::memset(address, 0, bytes);
+  auto view = runtime::Tensor::create(runtime::BufferRef::host(address), bytes, 0, shape, dtype);
+  if (!view) {
+    release(*block);
+    return view.error();
+  }
+  return Tensor(*view, std::make_shared<HostHold>(weak_from_this(), *std::move(block)));
+}
+
+Result<HostMemory::Block> HostMemory::allocate(std::uint64_t bytes) {
+  if (bytes > (1ULL << 46U)) {
+    errno = ENOMEM;
+    return no_memory(bytes);
+  }
+  // The kernel promises more than there is, and kills somebody when it is used.
+  if (const auto left = bytes > comm::worth_asking ? comm::memory_left() : UINT64_MAX; bytes > left) {
+    return Error(Errc::out_of_memory,
+                 "no host memory for " + std::to_string(bytes) + " bytes: " + std::to_string(left >> 20U) +
+                     " MiB are left of the machine's, or of what its control group allows",
+                 "use smaller tensors, or make them one after the other");
+  }
+  // Whole pages for what is worth giving back by itself.
+  const auto unit = bytes >= worth_a_call ? page : alignment;
+  const auto rounded = (bytes + unit - 1) / unit * unit;
+  std::lock_guard guard(mutex_);
+  for (auto& slab : slabs_) {
+    if (const auto offset = slab.free.take(rounded, unit)) return Block{slab.region, *offset, rounded};
+  }
+  auto region = map_slab(rounded);
+  if (!region) return region.error();
+  auto& slab = slabs_.emplace_back(Slab{*region, HoleList((*region)->bytes())});
+  return Block{slab.region, *slab.free.take(rounded, unit), rounded};
+}
+
+/// As large as all slabs together, up to a limit; smaller where limits on address space do not allow that.
+Result<std::shared_ptr<HostRegion>> HostMemory::map_slab(std::uint64_t least) const {
+  std::uint64_t wanted = first_slab;
+  for (const auto& slab : slabs_) wanted += slab.region->bytes();
+  wanted = std::max(std::min(wanted, largest_slab), least);
+  for (;;) {
+    auto region = HostRegion::map(wanted);
+    if (region || wanted == least) return region;
+    wanted = std::max(wanted / 2, least);
+  }
+}
+
+void HostMemory::release(const Block& block) {
+  const bool large = block.bytes >= worth_a_call;
+  // Nobody else knows these bytes yet, so nobody waits meanwhile.
+  if (large) block.region->give_back(block.offset, block.bytes);
+  std::shared_ptr<HostRegion> unmapped;  // after the lock is gone
+  std::lock_guard guard(mutex_);
+  const auto slab =
+      std::find_if(slabs_.begin(), slabs_.end(), [&](const Slab& s) { return s.region == block.region; });
+  if (slab == slabs_.end()) return;
+  const auto hole = slab->free.add({block.offset, block.bytes, large ? 0 : block.bytes});
+  if (hole.warm >= worth_a_call) {
+    slab->free.cooled(hole.offset);
+    slab->region->give_back(hole.offset, hole.bytes);
+  }
+  if (!slab->free.all_free(slab->region->bytes())) return;
+  // One empty slab is kept for what comes next, unless it was made for something very large.
+  const bool spare = std::any_of(slabs_.begin(), slabs_.end(), [&](const Slab& other) {
+    return &other != &*slab && other.free.all_free(other.region->bytes());
+  });
+  if (!spare && slab->region->bytes() <= largest_slab) return;
+  unmapped = std::move(slab->region);
+  slabs_.erase(slab);
+}
+
+std::size_t HostMemory::slabs() const {
+  std::lock_guard guard(mutex_);
+  return slabs_.size();
+}
+
+Result<std::shared_ptr<HostRegion>> HostMemory::take_arena(std::uint64_t bytes) {
+  {
+    std::lock_guard guard(mutex_);
+    for (auto it = arenas_.begin(); it != arenas_.end(); ++it) {
+      if ((*it)->bytes() < bytes) continue;
+      auto region = std::move(*it);
+      arenas_.erase(it);
+      return region;
+    }
+  }
+  return HostRegion::map(bytes);
+}
+
+void HostMemory::give_back_arena(std::shared_ptr<HostRegion> region) {
+  std::lock_guard guard(mutex_);
+  if (arenas_.size() < kept_arenas) arenas_.push_back(std::move(region));
+}
+
+}  // namespace troupe::actors

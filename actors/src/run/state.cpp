@@ -1,0 +1,326 @@
+// What a program submitted: from lines to graph nodes, and back when they have ended.
+#include "run/state.hpp"
+
+#include <algorithm>
+
+#include "home.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// Records kept for tasks to come: as many as a program may have unfinished, by default.
+constexpr std::size_t most_spare = 8192;
+
+runtime::TaskGraphConfig graph_config(const RunConfig& config) {
+  runtime::TaskGraphConfig graph;
+  graph.arena_bytes.fill(config.arena_bytes);
+  return graph;
+}
+
+}  // namespace
+
+RunState::RunState(RunConfig config, std::shared_ptr<HostMemory> memory)
+    : config_(std::move(config)),
+      memory_(std::make_shared<RunMemory>(std::move(memory))),
+      graph_(graph_config(config_)) {
+  if (config_.recorder) tracer_.emplace(config_.recorder, config_.path, config_.name, config_.above);
+}
+
+void RunMemory::keep(std::shared_ptr<BufferHold> hold) {
+  if (kept_.insert(hold.get()).second) holds_.push_back(std::move(hold));
+}
+
+RunMemory::~RunMemory() {
+  for (auto& arena : arenas) {
+    if (arena) memory->give_back_arena(std::move(arena));
+  }
+}
+
+RunState::Record* RunState::find(TaskNumber number) {
+  if (number < oldest_ || number - oldest_ >= records_.size()) return nullptr;
+  return records_[number - oldest_].get();
+}
+const RunState::Record* RunState::find(TaskNumber number) const {
+  return const_cast<RunState*>(this)->find(number);
+}
+
+void RunState::submit(Submit& submit) {
+  for (auto& hold : submit.holds) memory_->keep(std::move(hold));
+  for (auto& line : submit.lines) apply(line);
+}
+
+void RunState::apply(Submission& line) {
+  switch (line.kind) {
+    case Submission::Kind::task:
+    case Submission::Kind::group:
+    case Submission::Kind::read:
+      apply_task(line);
+      break;
+    case Submission::Kind::alloc:
+      apply_alloc(line);
+      break;
+    case Submission::Kind::release:
+      if (auto known = intermediates_.find(line.number); known != intermediates_.end()) {
+        graph_.release(known->second);
+        intermediates_.erase(known);
+      }
+      break;
+    // Depth is checked by the program, so these do not fail.
+    case Submission::Kind::scope_begin:
+      (void)graph_.begin_scope();
+      break;
+    case Submission::Kind::scope_end:
+      (void)graph_.end_scope();
+      break;
+  }
+}
+
+void RunState::apply_alloc(const Submission& line) {
+  if (cancelled_) return;
+  auto made = graph_.alloc(line.bytes);
+  if (made) {
+    intermediates_.emplace(line.number, *made);
+    return;
+  }
+  // The program has gone on: what uses the intermediate will be refused; this is why.
+  if (!program_error_) program_error_ = made.error();
+}
+
+/// Names the graph's references instead of the program's, and collects the accesses. False: an intermediate
+/// that does not exist any more.
+bool RunState::add_accesses(Arguments& args) {
+  for (auto& arg : args.tensors) {
+    if (arg.tensor.buffer().arena == program_arena) {
+      const auto known = intermediates_.find(arg.tensor.buffer().offset);
+      if (known == intermediates_.end()) return false;
+      arg.tensor = arg.tensor.in_buffer(known->second);
+    }
+    accesses_.add(arg.tensor, arg.tag);
+  }
+  return true;
+}
+
+void RunState::apply_task(Submission& line) {
+  auto record = spare_.empty() ? std::make_unique<Record>() : std::move(spare_.back());
+  if (!spare_.empty()) spare_.pop_back();
+  record->number = line.number;
+  record->body = std::move(line.body);
+  record->priority = line.priority;
+  record->target = line.target;
+  const auto& callable = record->body->callable;
+  if (line.kind == Submission::Kind::read) {
+    record->kind = read_kind;
+  } else {
+    record->kind = static_cast<std::uint8_t>(callable->kind);
+  }
+  auto& body = *record->body;
+  if (body.extras) {
+    record->retries = body.extras->retries;
+    auto& members = body.extras->members;
+    if (members.size() == 1) {
+      // A group of one is a task.
+      body.args = std::move(members.front());
+      members.clear();
+      if (!body.extras->chips.empty()) record->target = body.extras->chips.front();
+    } else if (!members.empty()) {
+      record->members = static_cast<std::uint32_t>(members.size());
+      record->target = -1;
+    }
+  }
+  if (record->kind == chip_kind && record->members == 1 && record->target < 0) {
+    // Before the graph sees it: in-order dispatch would send it to where its producers are.
+    record->target = home_of(body.args, config_.node_number);
+    if (record->target < 0) record->target = config_.only_chip;
+  }
+  auto* raw = record.get();
+  // Numbers are dense, but a program's lines may skip some (refused before they left).
+  while (oldest_ + records_.size() < line.number) records_.emplace_back();
+  records_.push_back(std::move(record));
+  ++live_;
+  if (raw->kind != read_kind) ++report_.tasks;
+
+  accesses_.clear();
+  auto* members = body.extras && !body.extras->members.empty() ? &body.extras->members : nullptr;
+  bool known = members != nullptr || add_accesses(body.args);
+  if (members != nullptr) {
+    for (auto& member : *members) known = add_accesses(member) && known;
+  }
+  if (!known) {
+    return refuse(*raw, program_error_
+                            ? *program_error_
+                            : Error(Errc::bad_argument, "an intermediate is used after its scope ended"));
+  }
+  if (tracer_ && raw->kind != read_kind) {
+    std::vector<const Arguments*> arguments;
+    if (members == nullptr) arguments.push_back(&body.args);
+    if (members != nullptr) {
+      for (const auto& member : *members) arguments.push_back(&member);
+    }
+    tracer_->submitted(line.number, body, arguments);
+  }
+  std::vector<runtime::TaskId> after;
+  if (body.extras) {
+    for (const auto& domain : body.extras->domains) {
+      if (domain.ordered && domain.window.valid()) accesses_.add(domain.window, runtime::Tag::inout);
+    }
+    for (const auto number : body.extras->after) {
+      if (auto* before = find(number)) {
+        after.push_back(before->id);
+      } else if (const auto id = failures_.id_of(number)) {
+        after.push_back(*id);
+      } else if (failures_.failed(number)) {
+        return refuse(*raw, Error(Errc::poisoned, "it was to come after task " + std::to_string(number) +
+                                                      ", which failed long ago"));
+      }
+    }
+    if (body.extras->deadline.count() > 0)
+      effects_.deadlines.emplace_back(line.number, body.extras->deadline);
+    hold_domains(body, +1);
+  }
+  runtime::TaskSpec spec;
+  spec.name = body.name();
+  spec.cookie = reinterpret_cast<std::uintptr_t>(raw);
+  spec.kind = raw->kind;
+  spec.priority = static_cast<std::int32_t>(raw->priority);
+  spec.members = raw->members;
+  spec.executor = raw->target >= 0 ? static_cast<runtime::ExecutorId>(raw->target) : runtime::any_executor;
+  spec.accesses = accesses_.span();
+  spec.after = after;
+  auto id = graph_.submit(spec);
+  if (!id) {
+    if (body.extras) hold_domains(body, -1);
+    return refuse(*raw, cancelled_ ? *cancelled_ : id.error());
+  }
+  raw->id = *id;
+}
+
+/// A task that never got into the graph.
+void RunState::refuse(Record& record, const Error& error) {
+  auto named = cancelled_ ? *cancelled_
+                          : Error(error.code(),
+                                  "task \"" + std::string(record.body->name()) + "\": " + error.message(),
+                                  error.hint());
+  ended(record, named, cancelled_.has_value());
+}
+
+void RunState::hold_domains(const TaskBody& body, std::int32_t delta) {
+  if (!body.extras) return;
+  for (const auto& domain : body.extras->domains) {
+    if (domain.domain != 0) effects_.domain_holds.emplace_back(domain.domain, delta);
+  }
+}
+
+/// As its program hears of it.
+Error RunState::poison_error(const Record& record, const Error& cause) const {
+  if (record.cancel_reason) return *record.cancel_reason;
+  if (cancelled_) return *cancelled_;
+  return Error(Errc::poisoned, std::string(record.body->name()) + " was not run: what it needs failed")
+      .caused_by(cause);
+}
+
+/// A task is over, one way or the other: everything that remembers it learns so. `record` is gone afterwards.
+void RunState::ended(Record& record, const std::optional<Error>& error, bool poisoned) {
+  --live_;
+  ++ended_;
+  if (!error) {
+    if (record.kind != read_kind) ++report_.completed;
+  } else {
+    if (tracer_ && (poisoned || record.answered == 0)) tracer_->never_ran(*record.body, poisoned, *error);
+    failures_.add(record.number, record.id, poisoned || cancelled_ ? poison_error(record, *error) : *error,
+                  poisoned);
+    report_.all_poisoned += poisoned ? 1 : 0;
+    if (poisoned && report_.poisoned.size() < 64) report_.poisoned.emplace_back(record.body->name());
+  }
+  if (record.id) hold_domains(*record.body, -1);
+  for (const auto token : record.waiters) wake(token, failures_.await(record.number));
+  // A read that never came to its data.
+  if (record.read_token != 0) wake(record.read_token, failures_.await(record.number));
+  auto& slot = records_[record.number - oldest_];
+  auto spent = std::move(slot);
+  while (!records_.empty() && !records_.front()) {
+    records_.pop_front();
+    ++oldest_;
+  }
+  if (spare_.size() < most_spare) {
+    // Nobody reads a chip's task any more; its arguments need not wait for the rest of their block.
+    if (!error && spent->kind == chip_kind) spent->body->args = {};
+    spent->clear();
+    spare_.push_back(std::move(spent));
+  }
+}
+
+bool RunState::everything_ended(TaskNumber upto) { return records_.empty() || oldest_ > upto; }
+
+// --- the end -------------------------------------------------------------------------------------
+
+void RunState::program_ended(const ProgramEnded& over) {
+  program_over_ = true;
+  if (over.error && !program_error_) program_error_ = over.error;
+  graph_.close();
+}
+
+void RunState::program_lost(const Error& reason) {
+  if (program_over_) return;
+  program_ended({reason});
+  cancel(reason);
+  // What it was reading, it reads no more.
+  for (const auto number : unfinished(records_.size())) {
+    if (const auto* record = find(number); record->kind == read_kind && record->in_flight) read_done(number);
+  }
+}
+
+void RunState::cancel(const Error& reason) {
+  if (cancelled_ || finished_) return;
+  cancelled_ = reason;
+  report_.unfinished = live_;
+  for (const auto& record : records_) {
+    if (report_.waiting.size() == 16) break;
+    if (!record) continue;
+    report_.waiting.push_back(record->in_flight ? "\"" + std::string(record->body->name()) + "\" is under way"
+                                                : why_not_ready(*record));
+  }
+  graph_.cancel_all(reason);
+  effects_.cancel_all = true;
+  if (!program_over_) effects_.stop_program = reason;
+  for (auto& drain : drains_) wake(drain.token, reason);
+  for (auto& room : rooms_) wake(room.first, reason);
+  drains_.clear();
+  rooms_.clear();
+}
+
+void RunState::deadline_due(TaskNumber task) {
+  if (task == 0) {
+    return cancel({Errc::deadline_exceeded, "program \"" + config_.name + "\" did not end in time"});
+  }
+  auto* record = find(task);
+  if (record == nullptr) return;
+  record->cancel_reason = Error(Errc::deadline_exceeded,
+                                "task \"" + std::string(record->body->name()) + "\" did not end in time");
+  record->retries = 0;
+  if (!graph_.cancel(record->id, *record->cancel_reason)) effects_.cancels.push_back(task);
+}
+
+void RunState::maybe_finish() {
+  if (!program_over_ || live_ != 0 || finished_) return;
+  finished_ = true;
+  auto error = cancelled_ ? cancelled_ : failures_.first_unknown();
+  if (!error) error = program_error_;
+  if (error && error->path().rfind(config_.node, 0) != 0) error = error->inside(config_.node);
+  if (tracer_) tracer_->finished(error ? &*error : nullptr);
+  report_.error = std::move(error);
+  effects_.finished = report_;
+}
+
+void RunState::let_go() {
+  graph_ = runtime::TaskGraph(graph_config(config_));
+  memory_.reset();
+  records_.clear();
+  std::exchange(spare_, {}).clear();
+  intermediates_.clear();
+  failures_ = {};
+  std::exchange(lanes_, {}).clear();
+  tracer_.reset();
+}
+
+}  // namespace troupe::actors

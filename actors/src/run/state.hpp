@@ -1,0 +1,218 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "run/failures.hpp"
+#include "run/host_memory.hpp"
+#include "trace/recorder.hpp"
+#include "troupe/actors/protocol.hpp"
+#include "troupe/runtime/task_graph.hpp"
+
+namespace troupe::actors {
+
+/// Arena number of a program's own names for its intermediates; the offset is the number.
+constexpr std::uint32_t program_arena = 0xFFFF'FFFD;
+
+struct RunConfig {
+  RunId id = 0;
+  std::string name;  ///< of the program
+  std::string node;  ///< first segment of the path of its errors
+  std::uint64_t arena_bytes = 256ULL << 20U;
+  /// The executors' names, for errors; shared by the runs of a node.
+  std::shared_ptr<const std::vector<std::string>> executors = {};
+  std::uint32_t node_number = 0;
+  std::int32_t only_chip = -1;               ///< the node's chip when it has exactly one: no placement needed
+  std::string path;                          ///< of the node, for traces
+  std::shared_ptr<const Recorder> recorder;  ///< null: no trace is taken
+  std::uint64_t above = 0;                   ///< in the trace: the task of the level above that it is
+  std::uint32_t credit_step = 512;           ///< tell the program after so many ends
+};
+
+/// The memory of a run's tensors: buffers it keeps, arenas of its intermediates. Host functions share it, so
+/// that one that outlives its run finds what it works on.
+struct RunMemory {
+  explicit RunMemory(std::shared_ptr<HostMemory> of) : memory(std::move(of)) {}
+  RunMemory(const RunMemory&) = delete;
+  RunMemory& operator=(const RunMemory&) = delete;
+  ~RunMemory();
+
+  /// Keeps the buffer, once, however often the run is told to.
+  void keep(std::shared_ptr<BufferHold> hold);
+  std::size_t kept() const { return holds_.size(); }
+
+  std::shared_ptr<HostMemory> memory;
+  std::array<std::shared_ptr<HostRegion>, runtime::limits::arenas> arenas;
+
+ private:
+  std::vector<std::shared_ptr<BufferHold>> holds_;  ///< let go in this order
+  std::unordered_set<const BufferHold*> kept_;      ///< the same, to find them
+};
+
+/// What a run wants sent after a message was handled. Taken by the actor around it.
+struct RunEffects {
+  std::vector<TaskRequest> ready;
+  bool report = false;     ///< of `ready`: where tasks go matters to dependents
+  std::uint64_t seen = 0;  ///< results taken so far
+  std::vector<Wake> wakes;
+  std::uint64_t credit = 0;  ///< ended tasks in all, to tell the program; 0: nothing to tell
+  std::vector<TaskNumber> cancels;
+  std::vector<std::pair<TaskNumber, std::chrono::nanoseconds>> deadlines;
+  std::vector<std::pair<std::uint64_t, std::int32_t>> domain_holds;
+  std::optional<Error> stop_program;
+  bool cancel_all = false;
+  std::optional<RunReport> finished;
+};
+
+/// One program in flight: its dependency graph, what was submitted, what failed and who waits for what. Plain
+/// state; the actor around it turns messages into calls and sends the effects.
+class TROUPE_API RunState {
+ public:
+  RunState(RunConfig config, std::shared_ptr<HostMemory> memory);
+
+  void submit(Submit& submit);
+  void placed(const Placed& placed);
+  void results(RunResults& results);
+  void await(const Await& await);
+  void read_done(TaskNumber task);
+  void program_ended(const ProgramEnded& ended);
+  /// The program died without having ended: nobody will ask for anything of it.
+  void program_lost(const Error& reason);
+  void cancel(const Error& reason);
+  void deadline_due(TaskNumber task);
+  std::string why(TaskNumber task) const;
+  bool with_node(TaskNumber task) const;
+  /// The oldest tasks that have not ended, at most so many.
+  std::vector<TaskNumber> unfinished(std::size_t most) const;
+  /// "task 3 \"step\"": how a task is called when several are meant.
+  std::string title(TaskNumber task) const;
+
+  /// Dispatches what became ready and gathers what is to be sent. Call once after each message.
+  RunEffects advance();
+  bool finished() const { return finished_; }
+  /// After the end: what it had, down to the buffers it kept.
+  void let_go();
+  const RunConfig& config() const { return config_; }
+  /// Whether nothing is to be known of the task any more.
+  bool over(TaskNumber task) const { return find(task) == nullptr; }
+  const RunMemory& memory() const { return *memory_; }
+
+ private:
+  enum Kind : std::uint8_t { chip_kind = 0, function_kind = 1, program_kind = 2, read_kind = 3 };
+
+  struct Record {
+    TaskNumber number = 0;
+    runtime::TaskId id;
+    TaskBodyRef body;
+    std::uint8_t kind = chip_kind;
+    std::int8_t priority = 0;
+    std::int32_t target = -1;
+    std::int32_t lane = -1;  ///< executor it is queued on, when known
+    std::uint32_t members = 1;
+    std::uint32_t answered = 0;  ///< members of this attempt
+    std::uint32_t attempt = 0;
+    std::uint32_t retries = 0;  ///< left
+    bool in_flight = false;
+    bool halting = false;  ///< a member has failed, so the others of this attempt were asked to end
+    Outcome outcome = Outcome::done;  ///< worst so far of this attempt
+    std::optional<Error> error;       ///< first of this attempt
+    std::optional<Error> cancel_reason;
+    std::vector<std::uint64_t> waiters;  ///< tokens
+    std::uint64_t read_token = 0;
+
+    /// As new, with what memory it has: apply_task sets what is not reset here.
+    void clear() {
+      body.reset();
+      lane = -1;
+      members = 1;
+      answered = attempt = retries = 0;
+      in_flight = halting = false;
+      outcome = Outcome::done;
+      error.reset();
+      cancel_reason.reset();
+      waiters.clear();
+      read_token = 0;
+      id = {};
+    }
+  };
+  struct DrainWaiter {
+    std::uint64_t token = 0;
+    TaskNumber upto = 0;
+  };
+
+  void apply(Submission& line);
+  void apply_task(Submission& line);
+  void apply_alloc(const Submission& line);
+  bool add_accesses(Arguments& args);
+  void refuse(Record& record, const Error& error);
+  Record* find(TaskNumber number);
+  const Record* find(TaskNumber number) const;
+
+  std::uint64_t in_flight_limit() const;
+  void dispatch(Record& record, std::int32_t bound, bool in_order);
+  static bool may_be_followed(const Record& record);
+  void join_lane(Record& record, std::int32_t executor);
+  void follow();
+  void follow_all(std::int32_t executor);
+  void place_arguments(Arguments& args);
+  std::byte* arena_base(std::uint32_t arena);
+  void serve_read(Record& record);
+
+  void one_result(TaskResult& result);
+  void attempt_over(Record& record);
+  void requeue(Record& record);
+  Error located(const Error& error, std::int32_t executor) const;
+  Error task_error(const Record& record) const;
+  Error poison_error(const Record& record, const Error& cause) const;
+  void ended(Record& record, const std::optional<Error>& error, bool poisoned);
+  void reap();
+  void leave_lane(const Record& record);
+  void hold_domains(const TaskBody& body, std::int32_t delta);
+
+  void serve_waiters();
+  std::string why_not_ready(const Record& record) const;
+  void check_stuck();
+  void maybe_finish();
+  void wake(std::uint64_t token, std::optional<Error> error, std::uint64_t value = 0);
+  bool everything_ended(TaskNumber upto);
+
+  RunConfig config_;
+  std::optional<RunTracer> tracer_;
+  std::shared_ptr<RunMemory> memory_;
+  runtime::TaskGraph graph_;
+  runtime::AccessList accesses_;
+
+  std::deque<std::unique_ptr<Record>> records_;  ///< by number from `oldest_` on; null: ended
+  std::vector<std::unique_ptr<Record>> spare_;
+  TaskNumber oldest_ = 1;
+  std::unordered_map<std::uint64_t, runtime::BufferRef> intermediates_;
+  /// Per executor.
+  struct Lane {
+    /// What a task that is queued there next has to follow, from `first` on.
+    std::vector<TaskNumber> follow;
+    std::size_t first = 0;
+    std::uint32_t load = 0;    ///< tasks of this run there
+    std::uint32_t budget = 0;  ///< followers it may still take along
+    bool listed = false;       ///< in moving_
+    bool torn = false;         ///< `follow` may lack some: a task left without having run
+  };
+  std::vector<Lane> lanes_;
+  std::vector<std::int32_t> moving_;  ///< lanes where dependents may join
+  Failures failures_;
+  std::vector<DrainWaiter> drains_;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> rooms_;  ///< token, limit
+
+  std::uint64_t seen_ = 0, live_ = 0, ended_ = 0, told_ = 0, reads_open_ = 0, in_flight_ = 0;
+  bool program_over_ = false, finished_ = false;
+  std::optional<Error> program_error_, cancelled_;
+  RunReport report_;
+  RunEffects effects_;
+};
+
+}  // namespace troupe::actors

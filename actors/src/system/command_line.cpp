@@ -1,0 +1,188 @@
+#include "system/command_line.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <system_error>
+
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+constexpr std::string_view device_prefix = "device.";
+
+Error refused(const std::string& where, const std::string& what, const std::string& hint = {}) {
+  return Error(Errc::bad_argument, where + ": " + what, hint);
+}
+
+/// One value: what was written, and where, for whom it cannot be read.
+struct Value {
+  std::string where;
+  std::string text;
+
+  int number(int least, int most = 65536) const {
+    int value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stopped, problem] = std::from_chars(text.data(), end, value);
+    if (problem != std::errc{} || stopped != end || value < least || value > most) {
+      throw refused(where, "\"" + text + "\" is not a number from " + std::to_string(least) + " to " +
+                               std::to_string(most));
+    }
+    return value;
+  }
+
+  bool yes() const {
+    if (text == "1") return true;
+    if (text == "0") return false;
+    throw refused(where, "\"" + text + "\" is neither 0 nor 1");
+  }
+
+  int log_level() const {
+    constexpr std::array<std::string_view, 5> words{"none", "error", "warning", "info", "debug"};
+    for (std::size_t level = 0; level < words.size(); ++level) {
+      if (text == words[level] || text == std::to_string(level)) return static_cast<int>(level);
+    }
+    throw refused(where, "\"" + text + "\" is not a log level",
+                  "error, warning, info, debug, or none; or their numbers");
+  }
+};
+
+struct Setting {
+  std::string_view name;
+  void (*set)(CommandLine& to, const Value& value);
+  bool is_switch = false;  ///< --name alone turns it on; a value needs the form --name=value
+};
+
+constexpr Setting settings[] = {
+    {"platform", [](CommandLine& to, const Value& value) { to.node.platform = value.text; }},
+    {"chips", [](CommandLine& to, const Value& value) { to.node.chips = value.number(0); }},
+    {"first-device", [](CommandLine& to, const Value& value) { to.node.first_device = value.number(0); }},
+    {"checked",
+     [](CommandLine& to, const Value& value) {
+       to.node.device_options.emplace_back("checked", value.yes() ? "1" : "0");
+     },
+     true},
+    {"sub-workers", [](CommandLine& to, const Value& value) { to.node.sub_workers = value.number(0); }},
+    {"credit", [](CommandLine& to,
+                  const Value& value) { to.node.credit = static_cast<std::uint32_t>(value.number(1)); }},
+    {"max-runs", [](CommandLine& to,
+                    const Value& value) { to.node.max_runs = static_cast<std::uint32_t>(value.number(1)); }},
+    {"threads",
+     [](CommandLine& to, const Value& value) {
+       to.system.threads = static_cast<std::size_t>(value.number(0, 4096));
+     }},
+    {"log-level", [](CommandLine& to, const Value& value) { to.system.log_level = value.log_level(); }},
+    {"log-file", [](CommandLine& to, const Value& value) { to.system.log_file = value.text; }},
+    {"trace", [](CommandLine& to, const Value& value) { to.system.trace_file = value.text; }},
+};
+
+std::string names() {
+  std::string all;
+  for (const auto& setting : settings) all += std::string(setting.name) + ", ";
+  return all + "device.NAME (an option of the chips)";
+}
+
+bool is_setting(std::string_view name) {
+  return (name.starts_with(device_prefix) && name.size() > device_prefix.size()) ||
+         std::any_of(std::begin(settings), std::end(settings),
+                     [&](const Setting& setting) { return setting.name == name; });
+}
+
+bool is_switch(std::string_view name) {
+  return std::any_of(std::begin(settings), std::end(settings),
+                     [&](const Setting& setting) { return setting.is_switch && setting.name == name; });
+}
+
+/// `name` is a setting.
+void apply(CommandLine& to, std::string_view name, const Value& value) {
+  for (const auto& setting : settings) {
+    if (setting.name == name) return setting.set(to, value);
+  }
+  to.node.device_options.emplace_back(name.substr(device_prefix.size()), value.text);
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view blank = " \t\r";
+  const auto first = text.find_first_not_of(blank);
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(blank) + 1 - first);
+}
+
+void read_file(CommandLine& to, const std::string& path) {
+  errno = 0;
+  std::ifstream file(path);
+  std::string line;
+  for (int number = 1; std::getline(file, line); ++number) {
+    const auto text = trimmed(line);
+    if (text.empty() || text.front() == '#') continue;
+    const std::string where = path + ":" + std::to_string(number);
+    const auto equals = text.find('=');
+    if (equals == text.npos) throw refused(where, "not of the form name = value");
+    const std::string name(trimmed(text.substr(0, equals)));
+    if (!is_setting(name)) {
+      throw refused(where, "\"" + name + "\" is not a setting", "there are: " + names());
+    }
+    apply(to, name, {where, std::string(trimmed(text.substr(equals + 1)))});
+  }
+  if (file.eof()) return;
+  throw refused(
+      "configuration file " + path,
+      std::generic_category().message(errno != 0 ? errno : EIO));  // a folder fails at its first line
+}
+
+/// Calls `take(name, value)` for each argument that has the form of an option. A name whose value stands in
+/// the next argument takes that one only if `take` knows the name. A switch has no value but one behind `=`.
+template <class Take>
+void each_option(int argc, const char* const* argv, const Take& take) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--") return;  // what follows is not ours by agreement
+    if (!argument.starts_with("--")) continue;
+    const auto equals = argument.find('=');
+    const auto name = argument.substr(2, equals == argument.npos ? equals : equals - 2);
+    if (equals != argument.npos) {
+      (void)take(name, std::optional<std::string>(argument.substr(equals + 1)));
+    } else if (is_switch(name)) {
+      (void)take(name, std::optional<std::string>("1"));
+    } else if (take(name, i + 1 < argc ? std::optional<std::string>(argv[i + 1]) : std::nullopt)) {
+      ++i;
+    }
+  }
+}
+
+std::string required(std::string_view name, const std::optional<std::string>& value) {
+  if (!value) throw refused("--" + std::string(name), "a value is missing");
+  return *value;
+}
+
+}  // namespace
+
+CommandLine read_command_line(int argc, const char* const* argv, std::span<const std::string_view> own) {
+  CommandLine line;
+  each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
+    if (name != "config") return false;
+    read_file(line, required(name, value));
+    return true;
+  });
+  each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
+    if (name == "config") return true;
+    if (std::find(own.begin(), own.end(), name) != own.end()) return false;
+    if (!is_setting(name)) {
+      throw refused(
+          "--" + std::string(name), "troupe has no such setting",
+          "there are: " + names() + "; options of the program's own are named to System, or stand behind --");
+    }
+    apply(line, name, {"--" + std::string(name), required(name, value)});
+    return true;
+  });
+  return line;
+}
+
+}  // namespace troupe::actors

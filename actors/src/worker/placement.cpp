@@ -1,0 +1,311 @@
+#include "worker/placement.hpp"
+
+#include <algorithm>
+
+#include "chip/state.hpp"
+#include "home.hpp"
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+
+std::int32_t Placement::add(ExecutorKind kind, std::string name, std::uint32_t credit) {
+  auto& made = lanes_.emplace_back();
+  made.kind = kind;
+  made.name = std::move(name);
+  made.credit = credit;
+  return static_cast<std::int32_t>(lanes_.size()) - 1;
+}
+
+void Placement::touch(std::int32_t executor) {
+  auto& it = lane(executor);
+  if (it.listed) return;
+  it.listed = true;
+  touched_.push_back(executor);
+}
+
+void Placement::up(std::int32_t executor, std::uint32_t credit) {
+  auto& it = lane(executor);
+  it.up = true;
+  it.credit = std::max<std::uint32_t>(1, credit);
+  touch(executor);
+}
+
+bool Placement::any_left(ExecutorKind kind) const {
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [kind](const Lane& it) { return it.kind == kind && !it.retired && !it.closing; });
+}
+
+void Placement::open(RunId run, std::int8_t priority) { runs_[run].priority = priority; }
+
+void Placement::close(RunId run) {
+  const auto known = runs_.find(run);
+  if (known == runs_.end()) return;
+  for (int kind = 0; kind < 3; ++kind) waiting_count_[kind] -= known->second.waiting[kind].size();
+  runs_.erase(known);
+}
+
+ExecutorKind Placement::kind_for(const TaskRequest& request) {
+  switch (request.body->callable->kind) {
+    case CallableKind::function:
+      return ExecutorKind::sub_worker;
+    case CallableKind::program:
+      return ExecutorKind::worker;
+    default:
+      return ExecutorKind::chip;
+  }
+}
+
+void Placement::refuse(const TaskRequest& request, const Error& error) {
+  for (std::uint32_t member = 0; member < request.members; ++member) {
+    auto key = request.key;
+    key.member = member;
+    refused_.push_back({key, 0, request.executor, Outcome::failed, error});
+  }
+}
+
+void Placement::take(Ready& ready) {
+  const auto known = runs_.find(ready.run);
+  if (known == runs_.end()) return;
+  known->second.report = ready.report;
+  auto& unseen = known->second.unseen;
+  while (!unseen.empty() && unseen.front().first <= ready.seen) unseen.pop_front();
+  // Of one urgency they go in the order they have: those that can, straight out.
+  const bool alike = std::all_of(ready.requests.begin(), ready.requests.end(), [&](const TaskRequest& it) {
+    return it.priority == ready.requests.front().priority;
+  });
+  std::vector<TaskNumber> failed;
+  for (const auto& [number, task] : unseen) failed.push_back(task);
+  for (const auto& result : refused_) {
+    if (result.key.run == ready.run) failed.push_back(result.key.task);  // not even told yet
+  }
+  for (auto& request : ready.requests) {
+    const auto& depends = request.depends;
+    if (!depends.empty() && std::any_of(failed.begin(), failed.end(), [&](TaskNumber task) {
+          return std::binary_search(depends.begin(), depends.end(), task);
+        })) {
+      failed.push_back(request.key.task);  // what follows it in this batch is skipped likewise
+      refused_.push_back({request.key, 0, request.executor, Outcome::skipped, std::nullopt});
+      continue;
+    }
+    const bool group = request.body->extras && !request.body->extras->members.empty();
+    if (group) {
+      take_group(std::move(request));
+      continue;
+    }
+    if (request.executor < 0) request.executor = home_of(request.body->args, node_);
+    if (request.executor < 0) {
+      if (!any_left(kind_for(request))) {
+        refuse(request, {Errc::chip_retired, "no executor is left for it"});
+        continue;
+      }
+      const auto kind = static_cast<std::size_t>(kind_for(request));
+      ++waiting_count_[kind];
+      // Higher priority first, else as they came.
+      auto& waiting = known->second.waiting[kind];
+      auto at = waiting.end();
+      while (at != waiting.begin() && std::prev(at)->priority < request.priority) --at;
+      waiting.insert(at, std::move(request));
+      take_turn(known->first, known->second, kind);
+      continue;
+    }
+    const auto executor = request.executor;
+    if (static_cast<std::size_t>(executor) >= lanes_.size() || lane(executor).kind != kind_for(request)) {
+      refuse(request,
+             {Errc::no_such_chip, "there is no executor number " + std::to_string(executor) + " for it"});
+    } else if (lane(executor).retired || lane(executor).closing) {
+      refuse(request, {Errc::chip_retired, lane(executor).name + " is out of use"});
+    } else if (auto& it = lane(executor); alike && it.up && it.queue.empty() && it.used < it.credit) {
+      put(executor, std::move(request));
+    } else {
+      enqueue(executor, std::move(request), known->second.priority);
+    }
+  }
+}
+
+/// Into the queue of the executor it is bound to: higher priority first, else as they came. It passes nothing
+/// that it has to follow, and no group: that keeps its place in all its queues.
+void Placement::enqueue(std::int32_t executor, TaskRequest request, std::int8_t run_priority) {
+  const int priority = run_priority * 256 + request.priority;
+  auto& queue = lane(executor).queue;
+  auto follows = [&](const TaskRequest& other) {
+    return other.key.run == request.key.run &&
+           std::binary_search(request.depends.begin(), request.depends.end(), other.key.task);
+  };
+  auto at = queue.end();
+  while (at != queue.begin()) {
+    const auto& before = *std::prev(at);
+    if (before.group || before.priority >= priority || follows(before.request)) break;
+    --at;
+  }
+  queue.insert(at, {std::move(request), nullptr, priority});
+  touch(executor);
+}
+
+void Placement::told(RunId run, const std::vector<TaskResult>& results) {
+  const auto known = runs_.find(run);
+  if (known == runs_.end()) return;
+  auto& queue = known->second;
+  for (const auto& result : results) {
+    ++queue.told;
+    if (result.outcome != Outcome::done) queue.unseen.emplace_back(queue.told, result.key.task);
+  }
+}
+
+void Placement::take_group(TaskRequest request) {
+  auto group = std::make_shared<Group>();
+  const auto kind = kind_for(request);
+  const auto& extras = *request.body->extras;
+  const auto members = extras.members.size();
+  for (std::size_t i = 0; i < members; ++i) {
+    const auto wanted = extras.chips.empty() ? home_of(extras.members[i], node_) : extras.chips[i];
+    group->lanes.push_back(wanted);
+  }
+  auto taken = [&](std::int32_t candidate) {
+    return std::find(group->lanes.begin(), group->lanes.end(), candidate) != group->lanes.end();
+  };
+  for (auto& place : group->lanes) {
+    if (place >= 0) continue;
+    std::int32_t chosen = -1;
+    std::size_t least = ~std::size_t{0};
+    for (std::size_t i = 0; i < lanes_.size(); ++i) {
+      const auto& it = lanes_[i];
+      const auto load = it.used + it.queue.size() + (it.up ? 0 : 1000);
+      if (it.kind != kind || it.retired || it.closing || taken(static_cast<std::int32_t>(i)) || load >= least)
+        continue;
+      chosen = static_cast<std::int32_t>(i);
+      least = load;
+    }
+    place = chosen;
+  }
+  for (const auto place : group->lanes) {
+    const bool exists =
+        place >= 0 && static_cast<std::size_t>(place) < lanes_.size() && lane(place).kind == kind;
+    if (exists && !lane(place).retired) continue;
+    return refuse(request, {Errc::group_too_large, "there are not " + std::to_string(members) +
+                                                       " executors (any more) to run this group together"});
+  }
+  group->request = std::move(request);
+  for (const auto place : group->lanes) {
+    lane(place).queue.push_back({{}, group, 0});
+    touch(place);
+  }
+}
+
+void Placement::put(std::int32_t executor, TaskRequest request) {
+  auto& it = lane(executor);
+  request.ticket = it.first + it.flights.size();
+  request.executor = executor;
+  it.flights.push_back({request.key, false});
+  ++it.used;
+  if (it.outbox.empty()) {
+    outboxes_.push_back(executor);
+    it.outbox.reserve(8);
+  }
+  it.outbox.push_back(std::move(request));
+}
+
+bool Placement::start_group(const std::shared_ptr<Group>& group) {
+  for (const auto place : group->lanes) {
+    const auto& it = lane(place);
+    if (!it.up || it.used >= it.credit || it.queue.empty() || it.queue.front().group != group) return false;
+  }
+  for (std::uint32_t member = 0; member < group->lanes.size(); ++member) {
+    const auto place = group->lanes[member];
+    lane(place).queue.pop_front();
+    auto request = group->request;
+    request.key.member = member;
+    put(place, std::move(request));
+    touch(place);
+  }
+  return true;
+}
+
+void Placement::drain(std::int32_t executor) {
+  auto& it = lane(executor);
+  while (it.up && it.used < it.credit && !it.queue.empty()) {
+    if (const auto group = it.queue.front().group) {
+      if (!start_group(group)) return;
+      continue;
+    }
+    auto request = std::move(it.queue.front().request);
+    it.queue.pop_front();
+    put(executor, std::move(request));
+  }
+}
+
+/// The executor of a kind with most free credit; -1: none has any.
+std::int32_t Placement::best(ExecutorKind kind) const {
+  std::int32_t chosen = -1;
+  std::uint32_t most = 0;
+  for (std::size_t n = 0; n < lanes_.size(); ++n) {
+    const auto i = (cursor_ + n) % lanes_.size();
+    const auto& it = lanes_[i];
+    if (it.kind != kind || !it.up || it.closing || it.used >= it.credit || !it.queue.empty()) continue;
+    if (it.used == 0) {
+      cursor_ = i + 1;
+      return static_cast<std::int32_t>(i);
+    }
+    if (it.credit - it.used > most) {
+      most = it.credit - it.used;
+      chosen = static_cast<std::int32_t>(i);
+    }
+  }
+  return chosen;
+}
+
+/// Behind the other runs of its priority, unless it has its place among them.
+void Placement::take_turn(RunId id, RunQueue& run, std::size_t kind) {
+  if (std::exchange(run.in_turns[kind], true)) return;
+  turns_[kind][run.priority].push_back(id);
+}
+
+/// The next run in turn among those of the highest priority that have something waiting, taken out of the
+/// turns. What has been closed or cancelled since is passed over, so a step costs the same however many runs
+/// there are.
+std::map<RunId, Placement::RunQueue>::iterator Placement::next_in_turn(std::size_t kind) {
+  for (auto& [priority, ids] : turns_[kind]) {
+    while (!ids.empty()) {
+      const auto run = runs_.find(ids.front());
+      ids.pop_front();
+      if (run == runs_.end()) continue;
+      run->second.in_turns[kind] = false;
+      if (!run->second.waiting[kind].empty()) return run;
+    }
+  }
+  return runs_.end();
+}
+
+void Placement::place_waiting(Moves& moves) {
+  for (std::size_t kind = 0; kind < 3; ++kind) {
+    while (waiting_count_[kind] > 0) {
+      const auto executor = best(static_cast<ExecutorKind>(kind));
+      if (executor < 0) break;
+      const auto next = next_in_turn(kind);
+      auto& run = next->second;
+      auto request = std::move(run.waiting[kind].front());
+      run.waiting[kind].pop_front();
+      --waiting_count_[kind];
+      if (!run.waiting[kind].empty()) take_turn(next->first, run, kind);
+      if (run.report) moves.placed[next->first].emplace_back(request.key.task, executor);
+      put(executor, std::move(request));
+    }
+  }
+}
+
+Placement::Moves Placement::place() {
+  Moves moves;
+  for (std::size_t i = 0; i < touched_.size(); ++i) {  // grows while groups start
+    lane(touched_[i]).listed = false;
+    drain(touched_[i]);
+  }
+  touched_.clear();
+  place_waiting(moves);
+  for (const auto executor : outboxes_) {
+    moves.sends.push_back({executor, std::exchange(lane(executor).outbox, {})});
+  }
+  outboxes_.clear();
+  moves.refused = std::exchange(refused_, {});
+  return moves;
+}
+
+}  // namespace troupe::actors

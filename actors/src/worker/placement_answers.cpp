@@ -1,0 +1,167 @@
+// The way back through a placement: results, deaths, cancels, and what is where.
+#include <algorithm>
+
+#include "worker/placement.hpp"
+
+namespace troupe::actors {
+
+std::vector<TaskResult> Placement::down(std::int32_t executor, const Error& reason) {
+  auto& it = lane(executor);
+  std::vector<TaskResult> lost;
+  for (std::size_t i = 0; i < it.flights.size(); ++i) {
+    if (it.flights[i].ended) continue;
+    lost.push_back({it.flights[i].key, it.first + i, executor, Outcome::lost, reason});
+    skip_followers(executor, it.flights[i].key);
+  }
+  it.first += it.flights.size();
+  it.flights.clear();
+  it.used = 0;
+  it.up = false;
+  return lost;
+}
+
+std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& reason) {
+  auto lost = down(executor, reason);
+  auto& it = lane(executor);
+  it.retired = true;
+  for (auto& entry : std::exchange(it.queue, {})) {
+    if (!entry.group) {
+      lost.push_back({entry.request.key, 0, executor, Outcome::failed, reason});
+      continue;
+    }
+    // All its places go; the first one answers for every member.
+    for (const auto other : entry.group->lanes) {
+      if (other != executor)
+        std::erase_if(lane(other).queue, [&](const Entry& e) { return e.group == entry.group; });
+      touch(other);
+    }
+    for (std::uint32_t member = 0; member < entry.group->request.members; ++member) {
+      auto key = entry.group->request.key;
+      key.member = member;
+      lost.push_back({key, 0, executor, Outcome::failed, reason});
+    }
+  }
+  if (any_left(it.kind)) return lost;
+  // What could have gone anywhere can go nowhere now.
+  const auto kind = static_cast<std::size_t>(it.kind);
+  for (auto& [run, queue] : runs_) {
+    for (auto& request : std::exchange(queue.waiting[kind], {}))
+      lost.push_back({request.key, 0, executor, Outcome::failed, reason});
+  }
+  waiting_count_[kind] = 0;
+  return lost;
+}
+
+/// Dependents of a failed task that still wait here must not run: they are skipped as the executor would
+/// have.
+void Placement::skip_followers(std::int32_t executor, const TaskKey& key) {
+  auto& it = lane(executor);
+  std::vector<TaskNumber> failed{key.task};
+  std::erase_if(it.queue, [&](const Entry& entry) {
+    const auto& request = entry.request;
+    if (entry.group || request.key.run != key.run || request.depends.empty()) return false;
+    if (std::find_first_of(request.depends.begin(), request.depends.end(), failed.begin(), failed.end()) ==
+        request.depends.end()) {
+      return false;
+    }
+    failed.insert(std::upper_bound(failed.begin(), failed.end(), request.key.task), request.key.task);
+    refused_.push_back({request.key, 0, executor, Outcome::skipped, std::nullopt});
+    return true;
+  });
+}
+
+std::vector<TaskResult> Placement::results(Results& results) {
+  auto& all = results.results;
+  if (results.executor < 0 || static_cast<std::size_t>(results.executor) >= lanes_.size()) return {};
+  auto& it = lane(results.executor);
+  auto known = all.begin();
+  for (auto& result : all) {
+    if (result.ticket < it.first || result.ticket - it.first >= it.flights.size()) continue;
+    auto& flight = it.flights[result.ticket - it.first];
+    if (flight.ended || !(flight.key == result.key)) continue;
+    flight.ended = true;
+    --it.used;
+    result.executor = results.executor;
+    if (result.outcome != Outcome::done) skip_followers(results.executor, result.key);
+    if (&*known != &result) *known = std::move(result);
+    ++known;
+  }
+  all.erase(known, all.end());
+  while (!it.flights.empty() && it.flights.front().ended) {
+    it.flights.pop_front();
+    ++it.first;
+  }
+  touch(results.executor);
+  return std::move(all);
+}
+
+std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std::int32_t>& holders) {
+  std::vector<TaskResult> out;
+  auto meant = [&](const TaskKey& key) {
+    return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
+  };
+  auto answer = [&](const TaskRequest& request) {
+    for (std::uint32_t member = 0; member < request.members; ++member) {
+      auto key = request.key;
+      key.member = member;
+      out.push_back({key, 0, request.executor, Outcome::cancelled, std::nullopt});
+    }
+  };
+  if (auto known = runs_.find(cancel.run); known != runs_.end()) {
+    for (std::size_t kind = 0; kind < 3; ++kind) {
+      waiting_count_[kind] -= std::erase_if(known->second.waiting[kind], [&](const TaskRequest& request) {
+        if (meant(request.key)) answer(request);
+        return meant(request.key);
+      });
+    }
+  }
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    auto& it = lanes_[i];
+    const auto removed = std::erase_if(it.queue, [&](const Entry& entry) {
+      const auto& request = entry.group ? entry.group->request : entry.request;
+      if (!meant(request.key)) return false;
+      // A group answers once, from its first place.
+      if (!entry.group || entry.group->lanes.front() == static_cast<std::int32_t>(i)) answer(request);
+      return true;
+    });
+    if (removed > 0) touch(static_cast<std::int32_t>(i));
+    const bool holds = std::any_of(it.flights.begin(), it.flights.end(),
+                                   [&](const Flight& flight) { return !flight.ended && meant(flight.key); });
+    if (holds) holders.push_back(static_cast<std::int32_t>(i));
+  }
+  return out;
+}
+
+std::int32_t Placement::holder(RunId run, TaskNumber task) const {
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    for (const auto& flight : lanes_[i].flights) {
+      if (!flight.ended && flight.key.run == run && flight.key.task == task)
+        return static_cast<std::int32_t>(i);
+    }
+  }
+  return -1;
+}
+
+std::string Placement::why(RunId run, TaskNumber task) const {
+  for (const auto& it : lanes_) {
+    for (const auto& flight : it.flights) {
+      if (!flight.ended && flight.key.run == run && flight.key.task == task) return "with " + it.name;
+    }
+    for (const auto& entry : it.queue) {
+      const auto& request = entry.group ? entry.group->request : entry.request;
+      if (request.key.run != run || request.key.task != task) continue;
+      if (!it.up) return "waits for " + it.name + " to come back";
+      return entry.group ? "waits until its whole group can start" : "waits for credit of " + it.name;
+    }
+  }
+  if (auto known = runs_.find(run); known != runs_.end()) {
+    for (const auto& queue : known->second.waiting) {
+      for (const auto& request : queue) {
+        if (request.key.task == task) return "waits for any executor with credit";
+      }
+    }
+  }
+  return "not with the node";
+}
+
+}  // namespace troupe::actors
