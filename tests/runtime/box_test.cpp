@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "runtime/graph_program.hpp"
+#include "runtime/graph/program.hpp"
 #include "support/random.hpp"
 #include "troupe/runtime/tensor.hpp"
 

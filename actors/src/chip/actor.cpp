@@ -1,6 +1,6 @@
-#include "chip/actor.hpp"
+#include "chip/chip.hpp"
 
-#include "threads/replies.hpp"
+#include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
 
@@ -105,7 +105,7 @@ class ChipActor : public Chip::base {
                         state_.abandon(replies_.otherwise()), id()};
     last_word_->to = std::exchange(results_, nullptr);
     if (auto device = state_.take_context()) {
-      services_->close(std::move(device), path_, [last = last_word_](const Result<void>&) {});
+      close_device(*services_, std::move(device), path_, [last = last_word_](const Result<void>&) {});
     }
     last_word_ = nullptr;
     // What they hold would hold the actor.
@@ -220,7 +220,7 @@ class ChipActor : public Chip::base {
       caf::anon_send(self, std::move(news));
     };
     if (!device) return tell({});
-    services_->close(std::move(device), path_, std::move(tell));
+    close_device(*services_, std::move(device), path_, std::move(tell));
   }
   void closed(const DeviceClosed& news) {
     if (!closing_) return;

@@ -159,4 +159,26 @@ Result<void> perform(DeviceInUse& device, const MemoryCall& call) {
   }
 }
 
+void close_device(Services& services, std::shared_ptr<DeviceInUse> device, std::string path,
+                  std::function<void(Result<void>)> then) {
+  using Inside = DeviceInUse::Inside;
+  device->give_up();
+  auto close_it = [&services, device, path = std::move(path)] {
+    auto closed = device->context.close();
+    if (!closed) services.warn(path, "not closed, kept in quarantine: " + closed.error().message());
+    return closed;
+  };
+  device->when_left(Inside::memory, [&services, device, close_it, then = std::move(then)] {
+    services.run_blocking("troupe-close", [&services, device, close_it, then] {
+      if (!device->anybody(Inside::code)) return then(close_it());
+      // An object that is being linked in touches nobody's memory, and may take for ever: runs end now, the
+      // context goes when it can.
+      then(device->context.finalize());
+      device->when_left(Inside::code, [&services, close_it] {
+        services.run_blocking("troupe-close", [close_it] { (void)close_it(); });
+      });
+    });
+  });
+}
+
 }  // namespace troupe::actors

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "threads/threads.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/platform/device_context.hpp"
 
@@ -74,5 +75,10 @@ TROUPE_API Result<WindowOffer> create_window(DeviceInUse& device, const troupe_w
 
 /// Makes the call, here: in pieces, and no longer than until the device is given up.
 TROUPE_API Result<void> perform(DeviceInUse& device, const MemoryCall& call);
+
+/// Closes a device context where waiting for its kernels, and for who is inside, hurts nobody. `then` is
+/// called when it is gone (or in quarantine), and nothing of it touches anybody's memory any more.
+void close_device(Services& services, std::shared_ptr<DeviceInUse> device, std::string path,
+                  std::function<void(Result<void>)> then);
 
 }  // namespace troupe::actors

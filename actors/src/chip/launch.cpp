@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "chip/state.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/errc.hpp"
 
@@ -34,7 +35,7 @@ std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
   if (life_ != Life::ready) {
     const auto error = wrong_state("run");
     const auto outcome = life_ == Life::lost ? Outcome::lost : Outcome::failed;
-    for (const auto& request : requests) out.push_back(answer(request, outcome, error));
+    for (const auto& request : requests) out.push_back(unlaunched(request, outcome, error));
     return out;
   }
   launch(requests, out);
@@ -45,13 +46,13 @@ std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
 std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t& callable) {
   if (!request.depends.empty() && follows_failure(request)) {
     remember_failure(request.key);
-    return answer(request, Outcome::skipped);
+    return unlaunched(request, Outcome::skipped);
   }
   auto refuse = [&](Error error) {
     ++failed_;
     remember_failure(request.key);
     if (tracer_) tracer_->refused(*request.body, error);
-    return answer(request, Outcome::failed, std::move(error));
+    return unlaunched(request, Outcome::failed, std::move(error));
   };
   auto id = callable_id(*request.body);
   if (!id) return refuse(id.error());
@@ -188,7 +189,7 @@ void ChipState::take_back(const Error& reason, std::vector<TaskResult>& out) {
   for (const auto& request : batch_) {
     remember_failure(request.key);
     ++failed_;
-    out.push_back(answer(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, reason));
+    out.push_back(unlaunched(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, reason));
   }
 }
 

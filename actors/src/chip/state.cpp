@@ -1,9 +1,10 @@
 // The life of a chip, and how what was launched comes back.
 #include "chip/state.hpp"
+#include "tasks.hpp"
 
 #include <algorithm>
 
-#include "threads/replies.hpp"
+#include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/device_library.hpp"
 
@@ -199,7 +200,7 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
   std::erase_if(queued_, [&](const TaskRequest& request) {
     if (!meant(request.key)) return false;
     remember_failure(request.key);
-    out.push_back(answer(request, Outcome::cancelled));
+    out.push_back(unlaunched(request, Outcome::cancelled));
     return true;
   });
   for (std::size_t i = 0; i < flights_.size(); ++i) {
@@ -250,7 +251,7 @@ std::vector<TaskResult> ChipState::abandon(const Error& reason) {
   for (auto& flight : flights_) {
     if (!flight.ended) out.push_back({flight.key, flight.ticket, -1, Outcome::lost, reason});
   }
-  for (const auto& request : queued_) out.push_back(answer(request, Outcome::lost, reason));
+  for (const auto& request : queued_) out.push_back(unlaunched(request, Outcome::lost, reason));
   flights_.clear();
   queued_.clear();
   in_flight_ = 0;

@@ -12,7 +12,7 @@
 
 #include "callable_registry.hpp"
 #include "chip/device_in_use.hpp"
-#include "trace/recorder.hpp"
+#include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/host.hpp"
@@ -209,14 +209,5 @@ class TROUPE_API ChipState {
   std::vector<troupe_tensor_arg> tensors_;
   std::vector<std::uint64_t> depends_;
 };
-
-/// What is answered to a request that has not been launched.
-inline TaskResult answer(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
-  return {request.key, request.ticket, -1, outcome, std::move(error)};
-}
-/// The arguments of a member of a task.
-inline const Arguments& arguments_of(const TaskBody& body, std::uint32_t member) {
-  return body.extras && !body.extras->members.empty() ? body.extras->members[member] : body.args;
-}
 
 }  // namespace troupe::actors

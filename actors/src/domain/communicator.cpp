@@ -1,9 +1,9 @@
-#include "domain/communicator.hpp"
+#include "domain/domain.hpp"
 
 #include <map>
 
-#include "trace/recorder.hpp"
-#include "threads/replies.hpp"
+#include "threads/threads.hpp"
+#include "trace/trace.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {

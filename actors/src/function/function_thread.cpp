@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "chip/state.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/crash_report.hpp"
 #include "troupe/runtime/kernel.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "trace/recorder.hpp"
+#include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 
 namespace troupe::actors {

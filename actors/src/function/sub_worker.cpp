@@ -1,7 +1,7 @@
-#include "function/sub_worker.hpp"
+#include "function/function.hpp"
 
 #include "function/function_thread.hpp"
-#include "threads/replies.hpp"
+#include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
 

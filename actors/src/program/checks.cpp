@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "program/core.hpp"
-#include "run/state.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "run/state.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {

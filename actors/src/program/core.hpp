@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "program/node_shared.hpp"
+#include "program/unwritten_buffers.hpp"
 #include "troupe/actors/orchestrator.hpp"
 #include "troupe/actors/protocol.hpp"
-#include "program/unwritten_buffers.hpp"
 
 namespace troupe::actors {
 
@@ -130,8 +130,5 @@ class TROUPE_API ProgramCore {
   std::size_t depth_ = 0;
   UnwrittenBuffers unwritten_;
 };
-
-/// The token of the run's last word to its program.
-constexpr std::uint64_t run_over_token = ~std::uint64_t{0};
 
 }  // namespace troupe::actors

@@ -1,6 +1,6 @@
 #include <vector>
 
-#include "program/program_run.hpp"
+#include "program/program.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {

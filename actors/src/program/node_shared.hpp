@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "callable_registry.hpp"
-#include "run/host_memory.hpp"
-#include "threads/services.hpp"
+#include "run/run.hpp"
+#include "threads/threads.hpp"
 #include "troupe/actors/config.hpp"
 #include "troupe/actors/domain_spec.hpp"
 #include "troupe/actors/status.hpp"

@@ -1,4 +1,4 @@
-#include "program/program_run.hpp"
+#include "program/program.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {

@@ -1,10 +1,9 @@
-#include "run/actor.hpp"
+#include "run/run.hpp"
 
 #include <map>
 
-#include "threads/deadlines.hpp"
-#include "program/core.hpp"
-#include "threads/replies.hpp"
+#include "run/deadlines.hpp"
+#include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"

@@ -1,8 +1,8 @@
 // The running side of a run: what becomes ready goes out, results come in.
 #include <algorithm>
 
-#include "chip/state.hpp"
 #include "run/state.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/errc.hpp"
 #include "troupe/platform/errc.hpp"

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "home.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {

@@ -11,14 +11,11 @@
 
 #include "run/failures.hpp"
 #include "run/host_memory.hpp"
-#include "trace/recorder.hpp"
+#include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
 namespace troupe::actors {
-
-/// Arena number of a program's own names for its intermediates; the offset is the number.
-constexpr std::uint32_t program_arena = 0xFFFF'FFFD;
 
 struct RunConfig {
   RunId id = 0;

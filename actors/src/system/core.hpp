@@ -6,10 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "program/node_shared.hpp"
-#include "threads/pump.hpp"
-#include "threads/scheduling.hpp"
-#include "threads/services.hpp"
+#include "program/program.hpp"
+#include "threads/threads.hpp"
 #include "troupe/actors/messages.hpp"
 #include "troupe/actors/system.hpp"
 #include "troupe/platform/crash_report.hpp"

@@ -1,5 +1,5 @@
+#include "program/program.hpp"
 #include "system/config_check.hpp"
-#include "program/program_run.hpp"
 #include "system/core.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"

@@ -4,13 +4,13 @@
 
 #include "system/command_line.hpp"
 #include "system/config_check.hpp"
-#include "trace/recorder.hpp"
 #include "system/core.hpp"
+#include "trace/trace.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/own_actors.hpp"
 #include "troupe/actors/trace_sink.hpp"
 #include "troupe/comm/threads_hint.hpp"
-#include "worker/actor.hpp"
+#include "worker/worker.hpp"
 
 namespace troupe::actors {
 namespace {

@@ -7,9 +7,8 @@
 #include <system_error>
 
 #include "threads/actor_host.hpp"
-#include "chip/device_in_use.hpp"
-#include "trace/recorder.hpp"
 #include "threads/replies.hpp"
+#include "trace/trace.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/manual_host.hpp"
@@ -163,27 +162,6 @@ bool Services::try_apart(const char* name, std::function<void()>& work) {
 
 void Services::run_apart(const char* name, std::function<void()> work) {
   if (!try_apart(name, work)) run_blocking(name, std::move(work));
-}
-
-void Services::close(std::shared_ptr<DeviceInUse> device, std::string path,
-                     std::function<void(Result<void>)> then) {
-  using Inside = DeviceInUse::Inside;
-  device->give_up();
-  auto close_it = [this, device, path = std::move(path)] {
-    auto closed = device->context.close();
-    if (!closed) warn(path, "not closed, kept in quarantine: " + closed.error().message());
-    return closed;
-  };
-  device->when_left(Inside::memory, [this, device, close_it, then = std::move(then)] {
-    run_blocking("troupe-close", [this, device, close_it, then] {
-      if (!device->anybody(Inside::code)) return then(close_it());
-      // An object that is being linked in touches nobody's memory, and may take for ever: runs end now, the
-      // context goes when it can.
-      then(device->context.finalize());
-      device->when_left(Inside::code,
-                        [this, close_it] { run_blocking("troupe-close", [close_it] { (void)close_it(); }); });
-    });
-  });
 }
 
 bool Services::wait_until_idle(std::chrono::nanoseconds patience) {

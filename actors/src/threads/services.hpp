@@ -26,7 +26,6 @@ namespace troupe::actors {
 class Recorder;
 
 class ActorHost;
-class DeviceInUse;
 class Services;
 
 /// The system is not over while somebody has one of these: an actor, a thread of the host, a caller inside a
@@ -101,9 +100,6 @@ class Services : public std::enable_shared_from_this<Services> {
   /// Like the two above, and never from inside this call: a deterministic system makes a step of it.
   [[nodiscard]] bool try_apart(const char* name, std::function<void()>& work);
   void run_apart(const char* name, std::function<void()> work);
-  /// Closes a device context where waiting for its kernels, and for who is inside, hurts nobody. `then` is
-  /// called when it is gone (or in quarantine), and nothing of it touches anybody's memory any more.
-  void close(std::shared_ptr<DeviceInUse> device, std::string path, std::function<void(Result<void>)> then);
   /// Waits until all have left: what was given to run_blocking, actors, callers. False: somebody has not.
   bool wait_until_idle(std::chrono::nanoseconds patience);
 

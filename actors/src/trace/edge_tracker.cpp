@@ -4,7 +4,7 @@
 #include <iterator>
 #include <utility>
 
-#include "run/state.hpp"
+#include "tasks.hpp"
 
 namespace troupe::actors {
 

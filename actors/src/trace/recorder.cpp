@@ -1,4 +1,4 @@
-#include "trace/recorder.hpp"
+#include "trace/trace.hpp"
 
 #include <utility>
 

@@ -8,14 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "worker/bootstrap_plan.hpp"
-#include "chip/actor.hpp"
-#include "domain/communicator.hpp"
-#include "program/node_shared.hpp"
-#include "worker/placement.hpp"
-#include "threads/replies.hpp"
-#include "run/actor.hpp"
+#include "chip/chip.hpp"
+#include "domain/domain.hpp"
+#include "program/program.hpp"
+#include "run/run.hpp"
+#include "threads/threads.hpp"
 #include "troupe/actors/messages.hpp"
+#include "worker/bootstrap_plan.hpp"
+#include "worker/placement.hpp"
+#include "worker/worker.hpp"
 
 namespace troupe::actors {
 
@@ -185,13 +186,5 @@ class WorkerActor : public Worker::base {
   std::uint64_t next_domain_ = 1;
   std::uint64_t completed_ = 0, failed_ = 0;
 };
-
-Worker spawn_worker(caf::actor_system& system, std::shared_ptr<Services> services,
-                    std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
-                    std::int32_t index, ResultSink results);
-
-/// What programs of a worker may look at. Children share callables and host memory with the level above.
-std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config, std::shared_ptr<Services> services,
-                                           std::shared_ptr<PumpPool> pumps, const NodeShared* above);
 
 }  // namespace troupe::actors

@@ -1,7 +1,7 @@
 // A worker's children: bring-up, supervision, the end.
 #include <algorithm>
 
-#include "function/sub_worker.hpp"
+#include "function/function.hpp"
 #include "troupe/actors/errc.hpp"
 #include "worker/actor.hpp"
 

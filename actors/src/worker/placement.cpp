@@ -2,8 +2,7 @@
 
 #include <algorithm>
 
-#include "chip/state.hpp"
-#include "home.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {

@@ -1,5 +1,6 @@
 // A worker's runs: admission, and programs that the level above submits as tasks.
-#include "program/program_run.hpp"
+#include "program/program.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 #include "worker/actor.hpp"
 

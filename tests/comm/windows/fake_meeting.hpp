@@ -7,8 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "meeting_hub.hpp"
-#include "meeting_member.hpp"
+#include "meeting/hub.hpp"
+#include "meeting/member.hpp"
 
 namespace troupe::comm::test {
 

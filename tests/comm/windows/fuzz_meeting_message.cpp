@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "meeting_hub.hpp"
+#include "meeting/hub.hpp"
 
 namespace {
 

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "comm/windows/interleavings.hpp"
-#include "wait.hpp"
+#include "windows/wait.hpp"
 
 namespace {
 

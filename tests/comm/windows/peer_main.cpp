@@ -14,7 +14,7 @@
 #include <cstring>
 #include <string>
 
-#include "connection.hpp"
+#include "meeting/connection.hpp"
 #include "troupe/comm/communicator.hpp"
 #include "troupe/comm/one_sided.hpp"
 

@@ -7,7 +7,7 @@
 #include "memory/device_memory.hpp"
 #include "kernels/flag_waits.hpp"
 #include "engine/graph_limits.hpp"
-#include "border/options.hpp"
+#include "options.hpp"
 #include "kernels/pipes.hpp"
 #include "troupe/platform/errc.hpp"
 

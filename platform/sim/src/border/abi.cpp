@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "border/abi_guard.hpp"
-#include "memory/addresses.hpp"
+#include "memory/memory.hpp"
 
 using namespace troupe;
 using namespace troupe::platform;

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "device/device.hpp"
-#include "threads/host_services.hpp"
-#include "border/options.hpp"
-#include "runs/run.hpp"
+#include "threads/threads.hpp"
+#include "options.hpp"
+#include "runs/runs.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/result.hpp"
 

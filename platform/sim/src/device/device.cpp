@@ -5,8 +5,8 @@
 #include <exception>
 #include <utility>
 
-#include "memory/addresses.hpp"
-#include "kernels/input_check.hpp"
+#include "memory/memory.hpp"
+#include "kernels/kernels.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {

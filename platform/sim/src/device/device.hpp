@@ -7,18 +7,13 @@
 #include <optional>
 #include <string>
 
-#include "kernels/callables.hpp"
+#include "code/code.hpp"
 #include "engine/engine.hpp"
-#include "kernels/core_board.hpp"
-#include "threads/core_threads.hpp"
-#include "memory/device_memory.hpp"
-#include "threads/host_services.hpp"
-#include "kernels/kernel_call.hpp"
-#include "border/options.hpp"
-#include "kernels/pipes.hpp"
-#include "runs/run_queue.hpp"
-#include "runs/staging.hpp"
-#include "memory/window_set.hpp"
+#include "kernels/kernels.hpp"
+#include "threads/threads.hpp"
+#include "memory/memory.hpp"
+#include "options.hpp"
+#include "runs/runs.hpp"
 
 namespace troupe::platform::sim {
 

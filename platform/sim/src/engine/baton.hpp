@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "threads/futex.hpp"
+#include "threads/threads.hpp"
 
 namespace troupe::platform::sim {
 

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "memory/addresses.hpp"
+#include "memory/memory.hpp"
 #include "engine/engine.hpp"
 #include "engine/engine_jobs.hpp"
 

@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstdint>
 
-#include "device/arch.hpp"
+#include "arch.hpp"
 #include "troupe/platform/chip_program_abi.h"
 
 namespace troupe::platform::sim {

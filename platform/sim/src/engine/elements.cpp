@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "memory/addresses.hpp"
+#include "memory/memory.hpp"
 #include "engine/engine.hpp"
 #include "engine/engine_jobs.hpp"
 #include "troupe/runtime/dtype.hpp"

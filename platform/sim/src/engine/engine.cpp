@@ -7,9 +7,9 @@
 #include <string>
 #include <thread>
 
-#include "device/ops.hpp"
+#include "engine/ops.hpp"
 #include "engine/engine_jobs.hpp"
-#include "memory/packed_tensor.hpp"
+#include "memory/memory.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {

@@ -16,14 +16,12 @@
 #include <vector>
 
 #include "engine/baton.hpp"
-#include "kernels/core_board.hpp"
+#include "kernels/kernels.hpp"
 #include "engine/core_pool.hpp"
-#include "threads/core_threads.hpp"
+#include "threads/threads.hpp"
 #include "engine/graph_limits.hpp"
-#include "kernels/input_check.hpp"
-#include "kernels/kernel_call.hpp"
-#include "border/options.hpp"
-#include "runs/run_queue.hpp"
+#include "options.hpp"
+#include "runs/runs.hpp"
 #include "engine/task_record.hpp"
 #include "troupe/platform/chip_program_abi.h"
 #include "troupe/runtime/task_graph.hpp"

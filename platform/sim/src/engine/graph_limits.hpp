@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "threads/host_services.hpp"
+#include "threads/threads.hpp"
 #include "troupe/runtime/limits.hpp"
 
 namespace troupe::platform::sim {

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "memory/addresses.hpp"
+#include "memory/memory.hpp"
 #include "engine/engine.hpp"
 #include "engine/engine_jobs.hpp"
 #include "troupe/comm/threads_hint.hpp"

@@ -7,7 +7,7 @@
 
 #include "engine/engine.hpp"
 #include "engine/engine_jobs.hpp"
-#include "memory/packed_tensor.hpp"
+#include "memory/memory.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/access.hpp"
 #include "troupe/runtime/module.hpp"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <new>
 
-#include "memory/address_range.hpp"
+#include "memory/memory.hpp"
 
 namespace troupe::platform::sim {
 

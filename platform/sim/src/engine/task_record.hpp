@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/kernel_call.hpp"
+#include "kernels/kernels.hpp"
 #include "troupe/platform/chip_program_abi.h"
 #include "troupe/runtime/kernel_abi.hpp"
 #include "troupe/runtime/task_graph.hpp"

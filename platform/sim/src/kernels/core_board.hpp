@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "device/arch.hpp"
+#include "arch.hpp"
 
 namespace troupe::platform::sim {
 

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "memory/addresses.hpp"
+#include "memory/memory.hpp"
 
 namespace troupe::platform::sim {
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <thread>
 
-#include "threads/futex.hpp"
+#include "threads/threads.hpp"
 
 namespace troupe::platform::sim {
 

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <string>
 
-#include "memory/addresses.hpp"
+#include "memory/memory.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/dtype.hpp"
 

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <exception>
 
-#include "memory/addresses.hpp"
+#include "memory/memory.hpp"
 #include "kernels/deferred.hpp"
 #include "sim_hooks.hpp"
 #include "troupe/comm/errc.hpp"

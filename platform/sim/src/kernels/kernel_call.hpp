@@ -10,11 +10,11 @@
 
 #include "kernels/core_board.hpp"
 #include "kernels/flag_waits.hpp"
-#include "threads/host_services.hpp"
+#include "threads/threads.hpp"
 #include "kernels/pipes.hpp"
-#include "runs/run.hpp"
+#include "runs/runs.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
-#include "memory/window_set.hpp"
+#include "memory/memory.hpp"
 
 namespace troupe::platform::sim {
 

@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include "memory/addresses.hpp"
+#include "memory/memory.hpp"
 
 namespace troupe::platform::sim {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/callables.hpp"
+#include "code/code.hpp"
 #include "troupe/platform/device_abi.h"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/error.hpp"

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "threads/futex.hpp"
+#include "threads/threads.hpp"
 #include "runs/run_ticket.hpp"
 #include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/errc.hpp"

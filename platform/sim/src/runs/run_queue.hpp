@@ -12,8 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "threads/core_threads.hpp"
-#include "threads/host_services.hpp"
+#include "threads/threads.hpp"
 #include "runs/run.hpp"
 
 namespace troupe::platform::sim {

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "memory/device_memory.hpp"
+#include "memory/memory.hpp"
 #include "runs/run.hpp"
 #include "troupe/runtime/result.hpp"
 #include "troupe/runtime/task_args.hpp"

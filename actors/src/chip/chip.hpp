@@ -1,0 +1,17 @@
+#pragma once
+
+#include <memory>
+
+#include "chip/state.hpp"
+#include "threads/threads.hpp"
+#include "troupe/actors/messages.hpp"
+
+namespace troupe::actors {
+
+/// Starts a chip actor, supervised by who spawns it. `results` is where it answers; `path` names it in
+/// errors; `node`: what its chip programs may name.
+Chip spawn_chip(caf::local_actor* parent, std::shared_ptr<Services> services, ChipConfig config,
+                ChipIdentity identity, std::string path, std::shared_ptr<const CallableRegistry> node,
+                ResultSink results);
+
+}  // namespace troupe::actors

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include "troupe/actors/domain_spec.hpp"
+#include "troupe/actors/protocol.hpp"
+
+// What several rooms ask about a task and its arguments.
+namespace troupe::actors {
+
+/// Arena number of a program's own names for its intermediates; the offset is the number.
+constexpr std::uint32_t program_arena = 0xFFFF'FFFD;
+
+/// The arguments of a member of a task.
+inline const Arguments& arguments_of(const TaskBody& body, std::uint32_t member) {
+  return body.extras && !body.extras->members.empty() ? body.extras->members[member] : body.args;
+}
+
+/// What is answered to a request that has not been launched.
+inline TaskResult unlaunched(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
+  return {request.key, request.ticket, -1, outcome, std::move(error)};
+}
+
+/// The chip of a node that has a device-resident argument; -1: none of its chips has. Where it runs is then
+/// no choice any more.
+inline std::int32_t home_of(const Arguments& args, std::uint32_t node) {
+  for (const auto& arg : args.tensors) {
+    if (const auto chip = chip_with_arena(node, arg.tensor.buffer().arena); chip >= 0) return chip;
+  }
+  return -1;
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,7 @@
+#pragma once
+
+// The border of the room: one call of one kernel, what it may see and write, and how it waits.
+#include "kernels/core_board.hpp"
+#include "kernels/input_check.hpp"
+#include "kernels/kernel_call.hpp"
+#include "kernels/pipes.hpp"
