@@ -1,11 +1,26 @@
 #include "chip/chip.hpp"
 
+#include "give_up.hpp"
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
 
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeviceDone)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeviceOpened)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeviceClosed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::MemoryCalled)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::ObjectLinked)
+
 namespace troupe::actors {
 namespace {
+
+/// A chip, and what only its own threads say to it.
+using ChipSelf = Chip::extend<caf::reacts_to<DeviceDone>,    // hot
+                              caf::reacts_to<DeviceOpened>,  //
+                              caf::reacts_to<DeviceClosed>,  //
+                              caf::reacts_to<MemoryCalled>,  //
+                              caf::reacts_to<ObjectLinked>,  //
+                              caf::reacts_to<GiveUp>>;
 
 /// The news of a device, as messages to its chip actor. Called from the device's threads.
 platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Services> services,
@@ -17,7 +32,7 @@ platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Ser
     events.dump = [tracer](const troupe_dump_record& record) { tracer->dump(record); };
   }
   events.complete = [chip](std::span<const troupe_completion> completions) {
-    auto strong = caf::actor_cast<Chip>(chip);
+    auto strong = caf::actor_cast<ChipSelf>(chip);
     if (!strong) return;
     DeviceDone done;
     done.ends.reserve(completions.size());
@@ -47,12 +62,12 @@ struct LastWord {
   }
 };
 
-class ChipActor : public Chip::base {
+class ChipActor : public ChipSelf::base {
  public:
   ChipActor(caf::actor_config& config, std::shared_ptr<Services> services, ChipConfig chip,
             ChipIdentity identity, std::string path, std::shared_ptr<const CallableRegistry> node,
             ResultSink results)
-      : Chip::base(config),
+      : ChipSelf::base(config),
         stay_(services->stay()),
         services_(std::move(services)),
         path_(std::move(path)),
@@ -69,11 +84,11 @@ class ChipActor : public Chip::base {
     end_on_exception(this, replies_, Errc::chip_lost, path_);
     return {
         [this](Execute& execute) { answer(state_.execute(execute.requests)); },
+        [this](const DeviceDone& ends) { ended(ends); },  // hot
         [this](const Cancel& order) { cancel(order); },
         [this](const Describe&) { return state_.describe(); },
         [this](const GetStatus&) { return status(); },
         [this](const Why& why) { return state_.why(why); },
-        [this](const DeviceDone& ends) { ended(ends); },
         [this](const DeviceOpened& opened) { adopt(*opened.device); },
         [this](const DeviceClosed& closed) { this->closed(closed); },
         [this](const MemoryCalled& news) { memory_called(news); },
@@ -172,7 +187,8 @@ class ChipActor : public Chip::base {
                         incarnation = state_.identity().incarnation, events = std::move(events)] {
           auto device =
               std::make_shared<OpenedDevice>(open_device(config, incarnation, services->host(), events));
-          if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, DeviceOpened{std::move(device)});
+          if (auto chip = caf::actor_cast<ChipSelf>(self))
+            caf::anon_send(chip, DeviceOpened{std::move(device)});
         });
     return promise;
   }
@@ -214,7 +230,7 @@ class ChipActor : public Chip::base {
   }
   void close(std::shared_ptr<DeviceInUse> device, Reply<Result<bool>> promise, bool last) {
     closing_ = Closing{std::move(promise), last};
-    auto tell = [self = Chip(this), word = last_word_](const Result<void>& closed) {
+    auto tell = [self = ChipSelf(this), word = last_word_](const Result<void>& closed) {
       DeviceClosed news;
       if (!closed) news.error = closed.error();
       caf::anon_send(self, std::move(news));
@@ -276,7 +292,7 @@ class ChipActor : public Chip::base {
       MemoryCalled news{call, perform(*device, *call)};
       promise.deliver(ChipState::answer_of(*call, news.made));
       device->leave(DeviceInUse::Inside::memory);
-      if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
+      if (auto chip = caf::actor_cast<ChipSelf>(self)) caf::anon_send(chip, std::move(news));
     });
   }
   void memory_called(const MemoryCalled& news) {
@@ -325,7 +341,7 @@ class ChipActor : public Chip::base {
       ObjectLinked news{key, incarnation, Error(Errc::chip_lost, "the chip ended")};
       if (!device->given_up()) news.id = register_object(device->context, name, bytes, kind);
       device->leave(DeviceInUse::Inside::code);
-      if (auto chip = caf::actor_cast<Chip>(self)) caf::anon_send(chip, std::move(news));
+      if (auto chip = caf::actor_cast<ChipSelf>(self)) caf::anon_send(chip, std::move(news));
     };
     if (services_->try_apart("troupe-link", work)) return;
     // Its constructors may never return, which nobody here could wait for.

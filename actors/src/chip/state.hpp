@@ -12,6 +12,7 @@
 
 #include "callable_registry.hpp"
 #include "chip/device_in_use.hpp"
+#include "chip/news.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/platform/device_context.hpp"

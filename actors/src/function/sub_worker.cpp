@@ -1,14 +1,24 @@
 #include "function/function.hpp"
 
 #include "function/function_thread.hpp"
+#include "give_up.hpp"
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::actors {
+
+/// From the function thread: there are results to take, count and pass on.
+struct FunctionsEnded {};
+
+}  // namespace troupe::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::FunctionsEnded)
+
+namespace troupe::actors {
 namespace {
 
-/// From the function thread (`FunctionsEnded`): there are results to take, count and pass on.
+/// An executor, and what only it and its thread say to it.
 using SubWorkerSelf = Executor::extend<caf::reacts_to<FunctionsEnded>, caf::reacts_to<GiveUp>>;
 
 class SubWorker : public SubWorkerSelf::base {

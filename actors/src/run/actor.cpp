@@ -9,14 +9,26 @@
 #include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::actors {
+
+/// A deadline of the run, or of a task of it, may have come.
+struct DeadlineDue {};
+
+}  // namespace troupe::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeadlineDue)
+
+namespace troupe::actors {
 namespace {
 
-class RunActor : public Run::base {
+/// A run, and what only it says to itself.
+using RunSelf = Run::extend<caf::reacts_to<DeadlineDue>>;
+
+class RunActor : public RunSelf::base {
  public:
   RunActor(caf::actor_config& config, RunConfig run, std::shared_ptr<HostMemory> memory, Worker worker,
            ProgramActor asker, bool drives, std::shared_ptr<RunOutcome> outcome,
            std::chrono::nanoseconds deadline)
-      : Run::base(config),
+      : RunSelf::base(config),
         worker_(std::move(worker)),
         watcher_(asker),
         driver_(drives ? std::move(asker) : ProgramActor()),

@@ -8,13 +8,13 @@
 // clang-format off
 #define TROUPE_ACTORS_MESSAGES(X) \
   X(Results) X(Execute) X(Cancel) X(Describe) X(GetStatus) X(Why) X(ExecutorInfo) \
-  X(ExecutorStatus) X(DeviceDone) X(DeviceOpened) X(DeviceClosed) X(MemoryCalled) X(ObjectLinked) X(GiveUp) X(StageBuffer) X(BringUp) X(ResetChip) X(FinalizeChip) \
+  X(ExecutorStatus) X(StageBuffer) X(BringUp) X(ResetChip) X(FinalizeChip) \
   X(DeviceMalloc) X(DeviceFree) X(DeviceCopy) X(WindowCreate) X(WindowImport) X(WindowAbort) \
   X(WindowRelease) X(Credit) X(Wake) X(StopProgram) X(Submit) X(ReadDone) \
-  X(ProgramEnded) X(CancelRun) X(Placed) X(RunResults) X(DeadlineDue) X(Form) X(MemberReset) X(Dissolve) \
+  X(ProgramEnded) X(CancelRun) X(Placed) X(RunResults) X(Form) X(MemberReset) X(Dissolve) \
   X(Hold) X(OpenRun) X(Ready) X(RunClosed) X(StartWorker) X(AddExecutor) X(RemoveExecutor) \
   X(ResetExecutor) X(StoreBuffers) X(AllocateDomain) X(ReleaseDomain) X(HoldDomain) X(SetDriver) X(OpenDomain) X(ChipOf) \
-  X(Barrier) X(Withdraw) X(EnterBarrier) X(BarrierOf) X(FunctionsEnded) \
+  X(Barrier) X(Withdraw) X(EnterBarrier) X(BarrierOf) \
   X(StopWorker)
 // clang-format on
 

@@ -33,8 +33,6 @@ class HostSegment;
 }
 namespace troupe::actors {
 
-struct OpenedDevice;           // chip_state.hpp
-struct MemoryCall;             // device_in_use.hpp
 using RunId = std::uint64_t;   ///< unique within a system
 using Ticket = std::uint64_t;  ///< given by a worker to one request on one executor, rising
 
@@ -119,49 +117,6 @@ using Executor =
 
 // --- chip ----------------------------------------------------------------------------------------
 
-/// Ends of device runs, from the device's threads, in batches.
-struct DeviceDone {
-  struct One {
-    std::uint64_t correlation = 0;
-    std::int32_t code = 0;
-    std::string message;
-    std::uint64_t caused_by = 0;
-    std::uint64_t started = 0, finished = 0;  ///< the host's clock
-  };
-  std::vector<One> ends;
-};
-/// A device has been opened, on a thread that may block. Closed again when nobody takes it.
-struct DeviceOpened {
-  std::shared_ptr<OpenedDevice> device;
-};
-/// A device context has been closed, on a thread that may block.
-struct DeviceClosed {
-  std::optional<Error> error;
-};
-/// A call on the device's memory has returned, on a thread that may block: the next one may go.
-struct MemoryCalled {
-  std::shared_ptr<const MemoryCall> call;
-  Result<void> made;
-};
-/// A callable as a chip knows it. `own`: a foreign object that came with a submit; it goes when its last
-/// holder has let go of it, and no chip program can name it.
-struct CallableKey {
-  runtime::Digest digest;
-  bool own = false;
-  friend bool operator==(const CallableKey&, const CallableKey&) = default;
-};
-/// A foreign object has been linked in, on a thread that may block: the callable's number on the device.
-struct ObjectLinked {
-  CallableKey callable;
-  std::uint32_t incarnation = 0;
-  Result<std::uint64_t> id = std::uint64_t{0};
-};
-/// Host functions have ended, says the thread behind a sub-worker.
-struct FunctionsEnded {};
-/// What was asked to end when its run or task was given up: does it still run?
-struct GiveUp {
-  std::uint64_t task = 0;  ///< the executor's own number of it
-};
 /// created → ready: sets the device up and reports what it is.
 struct BringUp {};
 /// Any state but finalized → created: everything on the chip is given up; its memory has the next
@@ -231,12 +186,6 @@ struct WindowRelease {
 };
 
 using Chip = Executor::extend<
-    caf::reacts_to<DeviceDone>,                                       //
-    caf::reacts_to<DeviceOpened>,                                     //
-    caf::reacts_to<DeviceClosed>,                                     //
-    caf::reacts_to<MemoryCalled>,                                     //
-    caf::reacts_to<ObjectLinked>,                                     //
-    caf::reacts_to<GiveUp>,                                           //
     caf::replies_to<BringUp>::with<Result<ExecutorInfo>>,             //
     caf::replies_to<ResetChip>::with<Result<bool>>,                   //
     caf::replies_to<FinalizeChip>::with<Result<bool>>,                //
@@ -304,8 +253,6 @@ struct Placed {
 struct RunResults {
   std::vector<TaskResult> results;
 };
-/// A deadline of the run, or of a task of it, may have come.
-struct DeadlineDue {};
 
 /// The program wants a domain: answered by `Wake`.
 struct OpenDomain {
@@ -335,7 +282,6 @@ using Run = caf::typed_actor<caf::reacts_to<Submit>,                    // hot
                              caf::reacts_to<ReadDone>,                  //
                              caf::reacts_to<ProgramEnded>,              //
                              caf::reacts_to<CancelRun>,                 //
-                             caf::reacts_to<DeadlineDue>,               //
                              caf::replies_to<SetDriver>::with<bool>,    //
                              caf::reacts_to<OpenDomain>,                //
                              caf::reacts_to<ReleaseDomain>,             //
