@@ -66,10 +66,23 @@ endif()
 
 find_package(Threads REQUIRED)
 
+# With CMAKE_UNITY_BUILD, the sources of a folder are one: they know each other, and a new one elsewhere moves none
+# of them to another batch.
+function(troupe_compile_by_folder target)
+  get_target_property(sources ${target} SOURCES)
+  foreach(source IN LISTS sources)
+    get_filename_component(folder "${source}" DIRECTORY)
+    string(MAKE_C_IDENTIFIER "${folder}" folder)
+    set_source_files_properties("${source}" PROPERTIES UNITY_GROUP "${folder}")
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD_MODE GROUP)
+endfunction()
+
 function(troupe_floor name)
   cmake_parse_arguments(arg "HIDDEN_TWIN" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   set(target troupe_${name})
   add_library(${target} SHARED ${arg_SOURCES})
+  troupe_compile_by_folder(${target})
   add_library(troupe::${name} ALIAS ${target})
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}

@@ -6,7 +6,7 @@
 // for the clock is for ever.
 #include <doctest/doctest.h>
 
-#include "threads/deadlines.hpp"
+#include "run/deadlines.hpp"
 #include "troupe/actors/run_outcome.hpp"
 #include "troupe/platform/manual_host.hpp"
 #include "troupe/runtime/longest_wait.hpp"

@@ -3,7 +3,7 @@
 // an error that names what was read and what is there, before anything of it is read.
 #include <doctest/doctest.h>
 
-#include "../actors/src/unwritten_buffers.hpp"
+#include "program/unwritten_buffers.hpp"
 #include "support/error_of.hpp"
 #include "troupe/testing.hpp"
 

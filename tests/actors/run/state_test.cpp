@@ -1,4 +1,5 @@
 #include "run/state.hpp"
+#include "tasks.hpp"
 
 #include <doctest/doctest.h>
 

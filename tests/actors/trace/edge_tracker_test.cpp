@@ -5,6 +5,7 @@
 #include <string>
 
 #include "run/state.hpp"
+#include "tasks.hpp"
 
 namespace {
 

@@ -3,11 +3,11 @@
 
 #include <cstring>
 
-#include "worker/bootstrap_plan.hpp"
 #include "support/error_of.hpp"
 #include "support/shared_name.hpp"
 #include "troupe/comm/host_segment.hpp"
 #include "troupe/testing.hpp"
+#include "worker/bootstrap_plan.hpp"
 
 using namespace troupe;
 using actors::BootstrapPlan;
