@@ -40,6 +40,16 @@ struct QuietChip {
 
 }  // namespace
 
+// One task that is to be completed by a word that nobody sets, two that wait for what the last one would do.
+TROUPE_CHIP_PROGRAM(defers_and_waits_for_a_later_task)(ChipOrchestrator& chip, ChipArgs args) {
+  const auto [written, word, flag] = args.tensors<3>();
+  const std::int64_t counter = runtime::DeferredCompletion::counter;
+  chip.aiv("defers", out(written), runtime::no_dep(word), scalar(counter), scalar(std::int64_t{0}),
+           scalar(std::int64_t{1}), scalar(std::int64_t{1}), scalar(std::int64_t{0}));
+  chip.aiv("wait_forever", runtime::no_dep(flag));
+  chip.aiv("wait_forever", runtime::no_dep(flag));
+  chip.aiv("raise", runtime::no_dep(flag));
+}
 TROUPE_CHIP_PROGRAM(one_cluster)(ChipOrchestrator& chip, ChipArgs args) {
   chip.mixed({"count_one", "count_one", {}}, inout(args.tensor(0)));
 }
@@ -156,4 +166,60 @@ TEST_CASE("a chip that gets no helpers runs what computes, and fails what waits 
       host->leave(1);
     }
   }
+}
+
+namespace {
+
+/// A chip whose host gives as many threads as a test leaves it, and a foreign kernel that defers.
+struct PoorChip {
+  PoorChip() : context(DeviceContext::create(Chip::api("a2a3sim"), host, {}).value()) {
+    context.set_device(0).value();
+    const auto bytes = Chip::object_bytes("defers");
+    troupe_callable callable{};
+    callable.name = "defers";
+    callable.bytes = bytes.data();
+    callable.byte_count = bytes.size();
+    callable.core_kind = TROUPE_CORE_AIV;
+    defers = context.register_callable(callable).value();
+  }
+  std::shared_ptr<tests::FewThreads> host = std::make_shared<tests::FewThreads>();
+  DeviceContext context;
+  std::uint64_t defers = 0;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "a chip that gets no more threads fails what waits for what nobody can run, deferred tasks or not") {
+  PoorChip chip;
+  const auto program =
+      chip.context.register_callable("defers_and_waits_for_a_later_task", troupe_this_module).value();
+  std::int32_t written = 0, word = 0, flag = 0;
+  const auto args = RunArgs::of(inout(Tensor::host(&written, {1})), inout(Tensor::host(&word, {1})),
+                                inout(Tensor::host(&flag, {1})));
+  // For the run, for kernels beside the program, and for what was deferred.
+  chip.host->leave(3);
+  const auto ended = chip.context.run(args.run(0, program));
+  REQUIRE_FALSE(ended);
+  CHECK_MESSAGE(ended.error() == Errc::system, ended.error().message());
+  CHECK(ended.error().message().find("no thread for a kernel that is ready") != std::string::npos);
+  CHECK(ended.error().message().find("no core: 'defers'") != std::string::npos);
+  CHECK(ended.error().message().find("ulimit -u") != std::string::npos);
+}
+
+TEST_CASE("what was deferred and gets no thread to be waited for is an error that names the limits") {
+  PoorChip chip;
+  std::int32_t written = 0, word = 0;
+  auto args = RunArgs::of(out(Tensor::host(&written, {1})), inout(Tensor::host(&word, {1})));
+  for (const std::int64_t told : {std::int64_t{runtime::DeferredCompletion::counter}, std::int64_t{0},
+                                  std::int64_t{1}, std::int64_t{1}, std::int64_t{0}})
+    args.add(scalar(told));
+  auto run = args.run(0, chip.defers);
+  run.blocks = 2;  // of which a graph is made
+  chip.host->leave(1);
+  const auto ended = chip.context.run(run);
+  REQUIRE_FALSE(ended);
+  CHECK_MESSAGE(ended.error() == Errc::system, ended.error().message());
+  CHECK(ended.error().message().find("the host gives no thread to wait for it") != std::string::npos);
+  CHECK(ended.error().message().find("ulimit -u") != std::string::npos);
 }

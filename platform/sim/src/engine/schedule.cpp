@@ -181,9 +181,9 @@ bool ChipEngine::start_blocks(TaskRecord& task, Piece& own) {
 bool ChipEngine::defer(TaskRecord& task) {
   std::erase_if(*task.deferred, [](const FlagCondition& condition) { return condition.holds(); });
   if (task.deferred->empty()) return false;
-  const auto fail = [&task](Errc code, const std::string& why) {
+  const auto fail = [&task](Errc code, const std::string& why, const std::string& hint = "") {
     task.failure = std::make_unique<Error>(
-        code, "'" + task.entry->name + "' left something to be completed later, " + why);
+        code, "'" + task.entry->name + "' left something to be completed later, " + why, hint);
     return false;
   };
   if (deferrals_.size() - idle_deferrals_.size() >= runtime::limits::deferred_tasks)
@@ -198,7 +198,7 @@ bool ChipEngine::defer(TaskRecord& task) {
     return true;
   }
   --executing_;
-  return fail(Errc::system, "and the host gives no thread to wait for it");
+  return fail(Errc::system, "and the host gives no thread to wait for it", comm::threads_hint());
 }
 
 void ChipEngine::end(TaskRecord* task) {
@@ -356,14 +356,18 @@ void ChipEngine::want_helper() {
 void ChipEngine::do_without_helper() {
   helpless_ = true;
   if (!main_inside_) return;
-  const auto waiting = parts_.board.waiting();
-  if (waiting.size() < executing_) return;
+  std::size_t waiting = 0;
   std::string who;
-  for (const std::uint32_t core : waiting) {
-    const char* name = parts_.board.core(core).name.load(std::memory_order_acquire);
-    who += (who.empty() ? "" : ", ") + core_name(core) +
-           (name != nullptr ? ": '" + std::string(name) + "'" : "");
+  const auto add = [&](const std::string& where, const CoreSlot& slot) {
+    ++waiting;
+    const char* name = slot.name.load(std::memory_order_acquire);
+    who += (who.empty() ? "" : ", ") + where + (name != nullptr ? ": '" + std::string(name) + "'" : "");
+  };
+  for (const std::uint32_t core : parts_.board.waiting()) add(core_name(core), parts_.board.core(core));
+  for (const auto& deferral : deferrals_) {
+    if (deferral.slot.waits()) add("no core", deferral.slot);
   }
+  if (waiting < executing_) return;
   fail_for_threads("no thread for a kernel that is ready, while those that run wait (" + who + ")");
 }
 

@@ -53,6 +53,7 @@ struct alignas(64) CoreSlot {
     name.store(what, std::memory_order_release);
   }
   void leave() noexcept { name.store(nullptr, std::memory_order_release); }
+  bool waits() const noexcept { return name.load(std::memory_order_acquire) != nullptr && waiting.load(); }
 };
 
 /// The cores of a chip, and one more slot for the chip program. Core numbers as in the reference: AIC ids
@@ -66,8 +67,7 @@ class CoreBoard {
   std::vector<std::uint32_t> waiting() const {
     std::vector<std::uint32_t> numbers;
     for (std::uint32_t number = 0; number < architecture.cores(); ++number) {
-      if (slots_[number].name.load(std::memory_order_acquire) != nullptr && slots_[number].waiting.load())
-        numbers.push_back(number);
+      if (slots_[number].waits()) numbers.push_back(number);
     }
     return numbers;
   }
