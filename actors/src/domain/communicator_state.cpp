@@ -7,23 +7,10 @@
 #include "troupe/comm/errc.hpp"
 
 namespace troupe::actors {
+namespace {
 
-CommunicatorState::CommunicatorState(DomainInfo layout, std::uint64_t window_bytes,
-                                     std::vector<DomainMember> members, std::string path)
-    : info_(std::move(layout)),
-      window_bytes_(window_bytes),
-      path_(std::move(path)),
-      blobs_(members.size()),
-      memories_(members.size()) {
-  for (auto& member : members) {
-    members_.push_back({member.chip, member.incarnation, member.arena, std::move(member.name)});
-  }
-}
-
-/// What lies between the buffers.
-std::shared_ptr<const std::vector<troupe_window_gap>> CommunicatorState::gaps() const {
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> buffers;
-  for (const auto& [name, place] : info_.buffers) buffers.push_back(place);
+/// What lies between buffers.
+std::shared_ptr<const std::vector<troupe_window_gap>> gaps_of(BufferPlaces buffers) {
   std::sort(buffers.begin(), buffers.end());
   auto between = std::make_shared<std::vector<troupe_window_gap>>();
   std::uint64_t end = 0;
@@ -34,14 +21,31 @@ std::shared_ptr<const std::vector<troupe_window_gap>> CommunicatorState::gaps() 
   return between;
 }
 
+}  // namespace
+
+CommunicatorState::CommunicatorState(DomainInfo layout, std::uint64_t window_bytes,
+                                     std::vector<DomainMember> members, std::string path)
+    : info_(std::move(layout)),
+      window_bytes_(window_bytes),
+      path_(std::move(path)),
+      blobs_(members.size()),
+      memories_(members.size()) {
+  for (auto& member : members) {
+    members_.push_back(
+        {member.chip, member.incarnation, member.arena, std::move(member.name), std::move(member.buffers)});
+  }
+}
+
 // --- forming -------------------------------------------------------------------------------------
 
 void CommunicatorState::form(const Result<comm::DomainId>& id) {
   phase_ = Phase::creating;
   if (!id) return fail(id.error());
   open_ = members_.size();
-  const auto between = gaps();
+  BufferPlaces alike;
+  for (const auto& [name, place] : info_.buffers) alike.push_back(place);
   for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
+    const auto between = gaps_of(members_[rank].buffers.value_or(alike));
     WindowCreate create;
     create.spec.domain[0] = id->high;
     create.spec.domain[1] = id->low;

@@ -12,6 +12,9 @@
 
 namespace troupe::actors {
 
+/// Where the buffers of a window are: offsets and bytes.
+using BufferPlaces = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+
 /// One member of a domain: which chip, in which life.
 struct DomainMember {
   std::int32_t chip = -1;
@@ -19,6 +22,8 @@ struct DomainMember {
   std::uint32_t arena = 0;
   std::string name;
   Chip handle;
+  /// Of its window, if it has others than those that all have alike.
+  std::optional<BufferPlaces> buffers = {};
 };
 
 /// What a communicator wants sent after a message was handled; to members by rank.
@@ -68,12 +73,12 @@ class TROUPE_API CommunicatorState {
   std::size_t ranks() const { return members_.size(); }
 
  private:
-  std::shared_ptr<const std::vector<troupe_window_gap>> gaps() const;
   struct Member {
     std::int32_t chip = -1;
     std::uint32_t incarnation = 0;
     std::uint32_t arena = 0;
     std::string name;
+    std::optional<BufferPlaces> buffers = {};
     bool gone = false;
     std::uint64_t window = 0;  ///< 0: has none (any more)
     // At the barrier that is open.

@@ -45,7 +45,10 @@ void WorkerActor::form_if_ready(std::size_t number) {
   std::vector<DomainMember> members;
   for (const auto chip : plan.chips) {
     auto& it = child(chip);
-    members.push_back({chip, it.incarnation, device_arena(shared_->number, chip), it.name, it.chip});
+    BufferPlaces places;
+    for (const auto& buffer : plan_.chip(chip)->buffers) places.emplace_back(buffer.offset, buffer.bytes);
+    members.push_back(
+        {chip, it.incarnation, device_arena(shared_->number, chip), it.name, it.chip, std::move(places)});
   }
   const auto id = start_domain(std::move(layout), plan.window_bytes, std::move(members), configured_run);
   group.domain = id;
