@@ -28,6 +28,45 @@ std::int32_t run_changed(Handle h, const troupe_run* run, troupe_completion* end
   return good().run_runtime(h, &changed, end);
 }
 
+/// Contexts whose threads tell the host something else of what they are inside of.
+template <auto Change>
+Handle create_telling(const troupe_host* host) {
+  static decltype(troupe_host::running) real;  // one function of the suite's, for all contexts
+  real = host->running;
+  auto table = *host;
+  table.running = [](void* data, troupe_running* what) { return Change(real, data, what); };
+  return good().create_device_context(&table);
+}
+using Running = decltype(troupe_host::running);
+
+troupe_running* of_another_name(Running real, void* data, troupe_running* what) {
+  if (what != nullptr && what->task != nullptr) what->name = "another";
+  return real(data, what);
+}
+troupe_running* of_no_task(Running real, void* data, troupe_running* what) {
+  if (what != nullptr && what->task != nullptr) what->task = nullptr;
+  return real(data, what);
+}
+troupe_running* never_back(Running real, void* data, troupe_running* what) {
+  return what != nullptr && what->task != nullptr ? real(data, what) : nullptr;
+}
+troupe_running* out_of_everything(Running real, void* data, troupe_running* what) {
+  return real(data, what != nullptr && what->task != nullptr ? what : nullptr);
+}
+troupe_running* only_of_first_blocks(Running real, void* data, troupe_running* what) {
+  static troupe_running unheard;
+  if (what == &unheard) return nullptr;
+  if (what != nullptr && what->block != 0) return &unheard;
+  return real(data, what);
+}
+troupe_running* changed_meanwhile(Running real, void* data, troupe_running* what) {
+  static thread_local troupe_running* last = nullptr;
+  const bool enters = what != nullptr && what->task != nullptr;
+  if (!enters && last != nullptr) last->name = "another";
+  last = enters ? what : nullptr;
+  return real(data, what);
+}
+
 const std::multimap<std::string, Mutate>& mutants() {
   static const std::multimap<std::string, Mutate> all{
       {"null-context",
@@ -282,6 +321,12 @@ const std::multimap<std::string, Mutate>& mutants() {
            return hide(good().run_runtime(h, run, end), TROUPE_DEVICE_CAPACITY_EXCEEDED);
          };
        }},
+      {"running", [](DeviceApi& api) { api.create_device_context = create_telling<of_another_name>; }},
+      {"running", [](DeviceApi& api) { api.create_device_context = create_telling<of_no_task>; }},
+      {"running", [](DeviceApi& api) { api.create_device_context = create_telling<never_back>; }},
+      {"running", [](DeviceApi& api) { api.create_device_context = create_telling<out_of_everything>; }},
+      {"running", [](DeviceApi& api) { api.create_device_context = create_telling<only_of_first_blocks>; }},
+      {"running", [](DeviceApi& api) { api.create_device_context = create_telling<changed_meanwhile>; }},
       {"abort", [](DeviceApi& api) { api.abort_runs = [](Handle, std::uint64_t) { return 0; }; }},
       {"abort",
        [](DeviceApi& api) {

@@ -103,6 +103,14 @@ TEST_CASE("whatever is wrong with a completion is noticed, whichever rule runs")
   }
 }
 
+TEST_CASE("the simulated chips say what their threads are inside of") {
+  for (const char* name : {"a2a3sim", "a5sim"}) {
+    CAPTURE(name);
+    const auto finding = check("running", platform::DeviceLibrary::open(sim_library(name)).value().api());
+    CHECK_MESSAGE(finding.verdict == Verdict::pass, finding.reason);
+  }
+}
+
 TEST_CASE("the rule for kernels from bytes fails on a platform that does not look at their signature") {
   conformance::Materials materials;
   std::ifstream file(tests::built("tests/platform/sim/foreign/add.so"), std::ios::binary);

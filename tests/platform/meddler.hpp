@@ -80,6 +80,9 @@ Handle create_meddled(const troupe_host* host) {
     return Meddler::of(data).real.post(Meddler::of(data).real.data, delay, task, arg);
   };
   if (host->complete != nullptr) table.complete = Meddler::complete;
+  table.running = [](void* data, troupe_running* what) {
+    return Meddler::of(data).real.running(Meddler::of(data).real.data, what);
+  };
   const auto context = good().create_device_context(&table);
   meddlers().keep(context, meddler);
   return context;

@@ -128,7 +128,7 @@ bool ScriptedContext::begin(Lock& lock, const std::shared_ptr<ScriptedRun>& run)
   call.device = device_id_;
   call.now_ns = run->end.started_ns;
   lock.unlock();
-  const auto outcome = execute(*run, call);
+  const auto outcome = execute(*run, call, host_);
   lock.lock();
 
   if (run->completed) {  // given up on while it was inside

@@ -21,6 +21,8 @@ std::shared_ptr<ScriptedRun> ScriptedContext::make_run(const troupe_run& request
   run->request.scalars = run->scalars.data();
   run->request.scalar_kinds = run->scalar_kinds.data();
   run->request.depends_on = run->depends_on.data();
+  if (request.name != nullptr) run->task = request.name;
+  run->request.name = run->task.empty() ? nullptr : run->task.c_str();
   const auto found = callables_.find(request.callable);
   if (found != callables_.end()) run->callable = found->second;
   run->end.correlation = request.correlation;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "troupe/platform/device_context.hpp"
@@ -226,7 +227,37 @@ struct PlainOps {
   static std::int32_t aborted(void* self) { return static_cast<PlainOps*>(self)->run->aborted ? 1 : 0; }
 };
 
-Result<void> execute_module_kernel(ScriptedRun& run) {
+/// While it lives, the host knows what this thread is inside of.
+class Telling {
+ public:
+  Telling(const troupe_host& host, const ScriptedRun& run, std::uint32_t block, std::uint32_t blocks,
+          std::span<const std::int64_t> words = {})
+      : host_(host) {
+    if (host_.running == nullptr) return;
+    what_.what = "kernel";
+    what_.name = run.callable->name.c_str();
+    what_.task = run.request.name;
+    if (!words.empty()) what_.words = words.data();
+    if (!words.empty()) what_.tensor_count = static_cast<std::uint32_t>(run.tensors.size());
+    what_.core_kind = TROUPE_CORE_AIV;
+    what_.block = block;
+    what_.block_count = blocks;
+    what_.correlation = run.correlation;
+    before_ = host_.running(host_.data, &what_);
+  }
+  ~Telling() {
+    if (host_.running != nullptr) host_.running(host_.data, before_);
+  }
+  Telling(const Telling&) = delete;
+  Telling& operator=(const Telling&) = delete;
+
+ private:
+  const troupe_host& host_;
+  troupe_running* before_ = nullptr;
+  troupe_running what_{};
+};
+
+Result<void> execute_module_kernel(ScriptedRun& run, const troupe_host& host) {
   const auto& name = run.callable->name;
   auto descriptors = run.staging.descriptors();
   if (descriptors.size() > runtime::limits::core_tensors ||
@@ -258,7 +289,10 @@ Result<void> execute_module_kernel(ScriptedRun& run) {
                                      text.data(),
                                      text.size(),
                                      run.scalar_kinds.data()};
-    const auto outcome = run.callable->descriptor->invoke.kernel(&call);
+    const auto outcome = [&] {
+      const Telling telling(host, run, block, blocks, words);
+      return run.callable->descriptor->invoke.kernel(&call);
+    }();
     ++run.end.chip_tasks;
     text.back() = '\0';
     if (self.deadlock) {
@@ -276,12 +310,13 @@ Result<void> execute_module_kernel(ScriptedRun& run) {
 
 }  // namespace
 
-Result<void> execute(ScriptedRun& run, ScriptedCallAccess::State& state) {
-  if (!run.callable->script) return execute_module_kernel(run);
+Result<void> execute(ScriptedRun& run, ScriptedCallAccess::State& state, const troupe_host& host) {
+  if (!run.callable->script) return execute_module_kernel(run, host);
   const auto& name = run.callable->name;
   try {
     auto call = ScriptedCallAccess::make(state);
     ++run.end.chip_tasks;
+    const Telling telling(host, run, 0, 1);
     (*run.callable->script)(call);
     return {};
   } catch (const Error& error) {

@@ -49,6 +49,7 @@ struct ScriptedRun {
   std::vector<troupe_tensor_arg> tensors;
   std::vector<std::uint64_t> scalars, depends_on;
   std::vector<std::uint8_t> scalar_kinds;  ///< one for each
+  std::string task;                        ///< what the host calls it
   Staging staging;
 
   Phase phase = Phase::queued;
@@ -77,7 +78,7 @@ struct ScriptedCallAccess {
   using State = ScriptedCall::State;
 };
 
-/// Runs the kernel of `run` on this thread; the error says how it failed.
-Result<void> execute(ScriptedRun& run, ScriptedCallAccess::State& state);
+/// Runs the kernel of `run` on this thread and tells `host` of it; the error says how it failed.
+Result<void> execute(ScriptedRun& run, ScriptedCallAccess::State& state, const troupe_host& host);
 
 }  // namespace troupe::platform

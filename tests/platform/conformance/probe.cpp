@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 #include "troupe/platform/device_context.hpp"
@@ -47,6 +48,7 @@ Subject::Subject(const platform::DeviceApi& api, std::shared_ptr<platform::Host>
     return static_cast<Subject*>(data)->host_->start_thread(name, body, arg) ? 0 : 1;
   };
   if (with_completions) table_.complete = complete;
+  table_.running = running;
   handle_ = api_.create_device_context(&table_);
   require(handle_ != nullptr, "create_device_context answered null");
 }
@@ -100,6 +102,59 @@ void Subject::complete(void* data, const troupe_completion* completions, std::si
   self.in_callback_.fetch_sub(1);
   std::lock_guard lock{self.mutex_};
   self.heard_.notify_all();
+}
+
+troupe_running* Subject::running(void* data, troupe_running* what) {
+  auto& self = *static_cast<Subject*>(data);
+  const std::lock_guard lock{self.mutex_};
+  auto& stack = self.entered_[std::this_thread::get_id()];
+  auto* const now = stack.empty() ? &self.outside_ : stack.back().what;
+  if (!stack.empty() && what == stack.back().before) {
+    self.leave(what);
+  } else if (what == nullptr || what == &self.outside_) {
+    self.complaints_->add("a thread went out of '" + std::string{stack.empty() ? "" : now->name} +
+                          "' without going back to what it was in before");
+  } else {
+    self.enter(*what);
+  }
+  return now;
+}
+
+void Subject::enter(troupe_running& what) {
+  auto& stack = entered_[std::this_thread::get_id()];
+  const auto text = [](const char* words) { return std::string{words != nullptr ? words : ""}; };
+  Visit visit{text(what.what),
+              text(what.name),
+              text(what.task),
+              what.correlation,
+              what.block,
+              what.block_count,
+              {},
+              what.words != nullptr,
+              false};
+  for (std::uint32_t i = 0; visit.knows_words && i < what.tensor_count; ++i) {
+    std::uint64_t address_and_bytes[2];
+    std::memcpy(address_and_bytes, reinterpret_cast<const void*>(what.words[i]), sizeof address_and_bytes);
+    visit.tensor_bytes.push_back(address_and_bytes[1]);
+  }
+  what.where = "here";  // as a host may
+  stack.push_back({&what, what, stack.empty() ? &outside_ : stack.back().what, visits_.size()});
+  visits_.push_back(std::move(visit));
+}
+
+void Subject::leave(troupe_running* back) {
+  auto& stack = entered_[std::this_thread::get_id()];
+  const auto& last = stack.back();
+  if (std::memcmp(&last.as_told, last.what, sizeof last.as_told) != 0) {
+    complaints_->add("what was told of '" + visits_[last.visit].name + "' changed before the thread left it");
+  }
+  visits_[last.visit].left = back == last.before;
+  stack.pop_back();
+}
+
+std::vector<Subject::Visit> Subject::visits() const {
+  const std::lock_guard lock{mutex_};
+  return visits_;
 }
 
 std::string Subject::last_text() {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -91,6 +92,15 @@ class Subject {
   std::int32_t destroy();
   /// Destroys if the rule has not, whatever it takes.
   void end();
+  /// What a thread said that it went into, and whether it came back.
+  struct Visit {
+    std::string what, name, task;
+    std::uint64_t correlation = 0;
+    std::uint32_t block = 0, block_count = 0;
+    std::vector<std::uint64_t> tensor_bytes;  ///< as its argument words lead to them
+    bool knows_words = false, left = false;
+  };
+  std::vector<Visit> visits() const;
   /// Called inside the completion callback.
   void on_complete(std::function<void()> action) { action_ = std::move(action); }
 
@@ -104,6 +114,9 @@ class Subject {
     Subject& subject_;
   };
   static void complete(void* data, const troupe_completion* completions, std::size_t count);
+  static troupe_running* running(void* data, troupe_running* what);
+  void enter(troupe_running& what);
+  void leave(troupe_running* back);
 
   const platform::DeviceApi& api_;
   std::shared_ptr<platform::Host> host_;
@@ -115,6 +128,16 @@ class Subject {
   std::vector<End> ends_;
   std::set<std::uint64_t> seen_;
   std::vector<std::thread::id> inside_;
+  /// What a thread is inside of, as the host sees it: the record, as it was then, and what came before it.
+  struct Entered {
+    troupe_running* what;
+    troupe_running as_told;
+    troupe_running* before;
+    std::size_t visit;
+  };
+  std::map<std::thread::id, std::vector<Entered>> entered_;
+  std::vector<Visit> visits_;
+  troupe_running outside_{};  ///< what every thread of a context is inside of, before it says anything
   bool gone_ = false;
   std::atomic<int> in_callback_ = 0;
   std::shared_ptr<Complaints> complaints_;

@@ -1,5 +1,8 @@
 #include <atomic>
 #include <numeric>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "platform/conformance/rules.hpp"
 
@@ -327,6 +330,51 @@ void blocks(Probe& probe) {
   s.answered(TROUPE_DEVICE_CAPACITY_EXCEEDED, s.run(run), "a sync_start of more blocks than there are cores");
 }
 
+/// That this kernel was entered so often for a run, each time with what it is, and left before its end came.
+void require_told(const std::vector<Subject::Visit>& visits, const std::string& kernel, std::uint32_t blocks,
+                  std::uint64_t correlation) {
+  std::set<std::uint32_t> seen;
+  for (const auto& visit : visits) {
+    if (visit.correlation != correlation) continue;
+    require(visit.what == "kernel", "a kernel is called a '" + visit.what + "'");
+    require(visit.name == kernel, "a thread inside '" + kernel + "' said it was in '" + visit.name + "'");
+    require(visit.task == "the task",
+            "'" + kernel + "' of the run 'the task' was told as of '" + visit.task + "'");
+    require(visit.block_count == blocks && visit.block < blocks && seen.insert(visit.block).second,
+            "block " + std::to_string(visit.block) + " of " + std::to_string(visit.block_count) +
+                " was told, of a run with " + std::to_string(blocks));
+    require(!visit.knows_words || (!visit.tensor_bytes.empty() && visit.tensor_bytes[0] == 64),
+            "the argument words of '" + kernel + "' do not lead to its tensors");
+    require(visit.left,
+            "run " + std::to_string(correlation) + " has ended, and a thread is inside its '" + kernel + "'");
+  }
+  require(seen.size() == blocks, "of " + std::to_string(blocks) + " blocks of '" + kernel + "' " +
+                                     std::to_string(seen.size()) + " were told");
+}
+
+void says_what_runs(Probe& probe) {
+  const auto subject = probe.ready();
+  auto& s = *subject;
+  const auto copy = s.kernel("conformance_copy"), fail = s.kernel("conformance_fail"),
+             blocks = s.kernel("conformance_blocks");
+  std::vector<float> x(16, 1.0f), y(16);
+  std::vector<std::int32_t> z(16, 0);
+  const auto copies = RunArgs::of(in(Tensor::host(x.data(), {16})), out(Tensor::host(y.data(), {16})));
+  const auto fails = RunArgs::of(inout(Tensor::host(x.data(), {16})));
+  const auto counts = RunArgs::of(inout(Tensor::host(z.data(), {16})));
+  std::vector<troupe_run> runs{copies.run(7, copy), fails.run(8, fail), counts.run(9, blocks)};
+  runs[2].blocks = 3;
+  const std::string task = "the task";
+  for (auto& run : runs) run.name = task.c_str();
+  s.launch(runs);
+  s.wait_for(3);
+  const auto visits = s.visits();
+  probe.need(!visits.empty(), "word for what its threads are inside of");
+  require_told(visits, "conformance_copy", 1, 7);
+  require_told(visits, "conformance_fail", 1, 8);
+  require_told(visits, "conformance_blocks", 3, 9);
+}
+
 }  // namespace
 
 std::vector<Rule> run_rules() {
@@ -346,6 +394,8 @@ std::vector<Rule> run_rules() {
       {"poison", "dependents of a failed run are POISONED, independent ones are not", poison},
       {"blocks", "SPMD runs execute each block once; sync_start beyond the chip is CAPACITY_EXCEEDED",
        blocks},
+      {"running", "a thread that says what it is inside of says so of every kernel, and goes back",
+       says_what_runs},
   };
 }
 
