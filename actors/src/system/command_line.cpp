@@ -7,9 +7,11 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "troupe/actors/errc.hpp"
 
@@ -54,6 +56,13 @@ struct Value {
   }
 };
 
+/// The one of the command line instead of the file's.
+void set_device_option(CommandLine& to, std::string_view name, std::string value) {
+  auto& options = to.node.device_options;
+  std::erase_if(options, [&](const auto& known) { return known.first == name; });
+  options.emplace_back(name, std::move(value));
+}
+
 struct Setting {
   std::string_view name;
   void (*set)(CommandLine& to, const Value& value);
@@ -65,9 +74,7 @@ constexpr Setting settings[] = {
     {"chips", [](CommandLine& to, const Value& value) { to.node.chips = value.number(0); }},
     {"first-device", [](CommandLine& to, const Value& value) { to.node.first_device = value.number(0); }},
     {"checked",
-     [](CommandLine& to, const Value& value) {
-       to.node.device_options.emplace_back("checked", value.yes() ? "1" : "0");
-     },
+     [](CommandLine& to, const Value& value) { set_device_option(to, "checked", value.yes() ? "1" : "0"); },
      true},
     {"sub-workers", [](CommandLine& to, const Value& value) { to.node.sub_workers = value.number(0); }},
     {"credit", [](CommandLine& to,
@@ -105,8 +112,22 @@ void apply(CommandLine& to, std::string_view name, const Value& value) {
   for (const auto& setting : settings) {
     if (setting.name == name) return setting.set(to, value);
   }
-  to.node.device_options.emplace_back(name.substr(device_prefix.size()), value.text);
+  set_device_option(to, name.substr(device_prefix.size()), value.text);
 }
+
+constexpr auto once = "which one is meant? the command line overrides the configuration file";
+
+/// What one place (the command line, the file) has given so far. `checked` is an option of the chips by a
+/// shorter name.
+class Given {
+ public:
+  bool before(std::string_view name) {
+    return !names_.emplace(name == "checked" ? "device.checked" : name).second;
+  }
+
+ private:
+  std::set<std::string> names_;
+};
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blank = " \t\r";
@@ -119,6 +140,7 @@ void read_file(CommandLine& to, const std::string& path) {
   errno = 0;
   std::ifstream file(path);
   std::string line;
+  Given given;
   for (int number = 1; std::getline(file, line); ++number) {
     const auto text = trimmed(line);
     if (text.empty() || text.front() == '#') continue;
@@ -129,6 +151,7 @@ void read_file(CommandLine& to, const std::string& path) {
     if (!is_setting(name)) {
       throw refused(where, "\"" + name + "\" is not a setting", "there are: " + names());
     }
+    if (given.before(name)) throw refused(where, "\"" + name + "\" is given twice", once);
     apply(to, name, {where, std::string(trimmed(text.substr(equals + 1)))});
   }
   if (file.eof()) return;
@@ -166,8 +189,10 @@ std::string required(std::string_view name, const std::optional<std::string>& va
 
 CommandLine read_command_line(int argc, const char* const* argv, std::span<const std::string_view> own) {
   CommandLine line;
+  Given given;
   each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
     if (name != "config") return false;
+    if (given.before(name)) throw refused("--config", "given twice", once);
     read_file(line, required(name, value));
     return true;
   });
@@ -179,6 +204,7 @@ CommandLine read_command_line(int argc, const char* const* argv, std::span<const
           "--" + std::string(name), "troupe has no such setting",
           "there are: " + names() + "; options of the program's own are named to System, or stand behind --");
     }
+    if (given.before(name)) throw refused("--" + std::string(name), "given twice", once);
     apply(line, name, {"--" + std::string(name), required(name, value)});
     return true;
   });

@@ -69,6 +69,23 @@ TEST_CASE("a configuration file gives the same settings, and the command line ov
         std::vector<std::pair<std::string, std::string>>{{"memory_bytes", "1048576"}});
 }
 
+TEST_CASE("a setting that is given twice in one place is refused by name") {
+  CHECK(refusal({"--chips", "2", "--chips", "4"}) == "--chips: given twice");
+  CHECK(refusal({"--chips=2", "x", "--chips=2"}) == "--chips: given twice");
+  CHECK(refusal({"--checked", "--checked"}) == "--checked: given twice");
+  CHECK(refusal({"--checked", "--device.checked=0"}) == "--device.checked: given twice");
+  CHECK(refusal({"--device.workers=1", "--device.workers=2"}) == "--device.workers: given twice");
+  CHECK(read({"--rate", "1", "--rate", "2"}, {"rate"}).node.chips == 1);  // the program's own
+  const test::TemporaryFolder folder;
+  const auto file = folder / "node.conf";
+  write(file, "chips = 2\nchips = 3\n");
+  CHECK(refusal({"--config", file.c_str()}) == file + ":2: \"chips\" is given twice");
+  write(file, "device.checked = 1\n");
+  CHECK(refusal({"--config", file.c_str(), "--config", file.c_str()}) == "--config: given twice");
+  CHECK(read({"--config", file.c_str(), "--checked=0"}).node.device_options ==
+        std::vector<std::pair<std::string, std::string>>{{"checked", "0"}});
+}
+
 TEST_CASE("what cannot be meant is refused with the place where it stands") {
   CHECK(refusal({"--chips", "two"}) == "--chips: \"two\" is not a number from 0 to 65536");
   CHECK(refusal({"--chips", "-1"}) == "--chips: \"-1\" is not a number from 0 to 65536");
