@@ -3,8 +3,13 @@
 // an error that names what was read and what is there, before anything of it is read.
 #include <doctest/doctest.h>
 
+#include <random>
+#include <set>
+
 #include "program/unwritten_buffers.hpp"
+#include "program/written_parts.hpp"
 #include "support/error_of.hpp"
+#include "support/random.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
@@ -75,6 +80,72 @@ TEST_CASE("an intermediate that no task writes cannot be read") {
     (void)node.read<float>(another).get();
   });
   CHECK(sim.ran("use") == 3);
+}
+
+TEST_CASE("a part of an intermediate that no task writes cannot be read, whatever else of it is written") {
+  Simulation sim;
+  sim.kernel("use", [](auto&) {});
+  sim.node().run([&](Orchestrator& node) {
+    auto made = node.alloc<float>({4, 8});
+    node.submit("use", out(made.rows(0, 2)));
+    (void)node.read_all<float>(made.rows(0, 2)).get();
+    (void)node.read_all<float>(made.view({1, 3}, {1, 2})).get();
+    const auto whole = error_of([&] { (void)node.read_all<float>(made).get(); });
+    REQUIRE(whole);
+    CHECK(*whole == Errc::bad_argument);
+    CHECK(whole->message() ==
+          "the tensor to read, f32[4, 8], has a part that nothing has written: f32[2, 8] at byte 64 of a "
+          "buffer "
+          "of 128 bytes");
+    const auto part = error_of([&] { (void)node.read<float>(made.rows(3, 4)).get(); });
+    REQUIRE(part);
+    CHECK(part->message() ==
+          "the tensor to read, f32[1, 8] at byte 96 of a buffer of 128 bytes, is a part of an intermediate "
+          "that nothing has "
+          "written; other parts of it were");
+    // A task may know which part of its argument is there, but of this nothing is.
+    node.submit("use", in(made));
+    CHECK(error_of([&] { node.submit("use", in(made.rows(2, 4))); }));
+
+    for (const std::uint64_t column : {5U, 0U, 3U, 7U, 1U, 2U, 6U}) {
+      node.submit("use", out(made.slice(1, column, column + 1).rows(2, 4)));
+    }
+    const auto hole = error_of([&] { (void)node.read_all<float>(made).get(); });
+    REQUIRE(hole);
+    CHECK(hole->message().find("f32[1, 1] at byte 80") != std::string::npos);
+    node.submit("use", out(made.slice(1, 4, 5)));
+    (void)node.read_all<float>(made).get();
+    (void)node.read_all<float>(made.transpose()).get();
+  });
+}
+
+TEST_CASE("the parts of a buffer that were written are known, in any order and layout") {
+  std::mt19937_64 random(test::first_seed());
+  const auto between = [&](std::uint64_t least, std::uint64_t most) {
+    return std::uniform_int_distribution<std::uint64_t>(least, most)(random);
+  };
+  for (std::uint64_t round = 0; round < test::cases(300); ++round) {
+    const auto rows = between(1, 6), columns = between(1, 6);
+    float memory[36];
+    const auto whole = runtime::Tensor::host(memory, runtime::Shape(rows, columns));
+    std::set<std::pair<std::uint64_t, std::uint64_t>> written;
+    actors::WrittenParts parts;
+    for (int write = 0; write < 8; ++write) {
+      const auto r = between(0, rows - 1), c = between(0, columns - 1);
+      const auto h = between(1, rows - r), w = between(1, columns - c);
+      parts.add(whole.view(runtime::Shape(r, c), runtime::Shape(h, w)));
+      for (auto i = r; i < r + h; ++i) {
+        for (auto j = c; j < c + w; ++j) written.emplace(i, j);
+      }
+      const auto missing = parts.missing_in(whole);
+      CHECK(missing.has_value() == (written.size() < rows * columns));
+      if (missing) {
+        const auto first = missing->byte_offset() / sizeof(float);
+        CHECK_FALSE(written.contains({first / columns, first % columns}));
+        CHECK(parts.none_of(*missing));
+      }
+    }
+  }
 }
 
 TEST_CASE("the book of unwritten intermediates keeps up with any order of writes") {

@@ -21,6 +21,11 @@ std::string task_title(const Callable& callable, const SubmitExtras* extras) {
   return "task \"" + (named ? extras->name : callable.name) + "\"";
 }
 
+/// A view and where it lies.
+std::string place_in_buffer(const runtime::Tensor& view) {
+  return to_string(view) + " of a buffer of " + std::to_string(view.buffer_bytes()) + " bytes";
+}
+
 }  // namespace
 
 /// Where it goes, as a number; -1: anywhere. Throws where it can never run.
@@ -82,9 +87,8 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
       throw Error(Errc::bad_argument, which(i) + " lives on a chip of another node, not of " + node_->name,
                   "copy it into host memory first (copy_from): no node reaches into another's chips");
     }
-    if (arg.tag == runtime::Tag::in && buffer.arena == program_arena && unwritten_.contains(buffer.offset)) {
-      throw Error(Errc::bad_argument, which(i) + " is an intermediate that nothing has written",
-                  "submit the task that writes it first; what writes a part of it takes it as inout");
+    if (arg.tag == runtime::Tag::in && buffer.arena == program_arena) {
+      check_written(which(i), arg.tensor, callable == nullptr);
     }
     if (!arg.tensor.allocated() && arg.tensor.bytes() > 0) {
       throw Error(Errc::bad_argument, which(i) + " has no buffer", "make it with tensor() or alloc()");
@@ -92,11 +96,46 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
   }
 }
 
+/// Of an intermediate that is only read. A task may know which part of its argument is there; `all`: who asks
+/// takes every element.
+void ProgramCore::check_written(const std::string& which, const runtime::Tensor& view, bool all) const {
+  constexpr auto hint = "submit the task that writes it first; what writes a part of it takes it as inout";
+  const auto number = view.buffer().offset;
+  if (unwritten_.contains(number)) {
+    throw Error(Errc::bad_argument, which + " is an intermediate that nothing has written", hint);
+  }
+  const auto known = parts_.find(number);
+  if (known == parts_.end()) return;
+  if (known->second.none_of(view)) {
+    throw Error(Errc::bad_argument,
+                which + ", " + place_in_buffer(view) +
+                    ", is a part of an intermediate that nothing has written; other parts of it were",
+                hint);
+  }
+  if (!all) return;
+  if (const auto missing = known->second.missing_in(view)) {
+    throw Error(Errc::bad_argument,
+                which + ", " + to_string(view) +
+                    ", has a part that nothing has written: " + place_in_buffer(*missing),
+                "read the part that was written, or submit what writes the rest first");
+  }
+}
+
 void ProgramCore::note_writes(const Arguments& args) {
   for (const auto& arg : args.tensors) {
     const auto buffer = arg.tensor.buffer();
-    // Whoever takes it without a word about dependencies may write it too.
-    if (buffer.arena == program_arena && arg.tag != runtime::Tag::in) unwritten_.written(buffer.offset);
+    if (buffer.arena != program_arena || arg.tag == runtime::Tag::in) continue;
+    // Whoever takes it without a word about dependencies may write it too, and what is around it.
+    const bool whole = arg.tag == runtime::Tag::no_dep ||
+                       (arg.tensor.is_contiguous() && arg.tensor.bytes() == arg.tensor.buffer_bytes());
+    auto parts = parts_.find(buffer.offset);
+    if (!whole && parts == parts_.end() && unwritten_.contains(buffer.offset)) {
+      parts = parts_.try_emplace(buffer.offset).first;
+    }
+    unwritten_.written(buffer.offset);
+    if (parts == parts_.end()) continue;
+    if (!whole) parts->second.add(arg.tensor);
+    if (whole || parts->second.all(arg.tensor.buffer_bytes())) parts_.erase(parts);
   }
 }
 

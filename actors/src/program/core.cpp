@@ -203,6 +203,7 @@ void ProgramCore::send_releases() {
     line.kind = Submission::Kind::release;
     line.number = number;
     unwritten_.written(number);
+    parts_.erase(number);
     lines_.push_back(std::move(line));
   }
 }

@@ -12,6 +12,7 @@
 
 #include "program/node_shared.hpp"
 #include "program/unwritten_buffers.hpp"
+#include "program/written_parts.hpp"
 #include "troupe/actors/orchestrator.hpp"
 #include "troupe/actors/protocol.hpp"
 
@@ -97,6 +98,7 @@ class TROUPE_API ProgramCore {
   std::int32_t check_target(const Callable& callable, const std::optional<OnExecutor>& target) const;
   void check_arguments(const Callable* callable, const Arguments& args, const SubmitExtras* extras) const;
   void take_options(const Callable& callable, detail::SubmitCall& call) const;
+  void check_written(const std::string& which, const runtime::Tensor& view, bool all) const;
   void note_writes(const Arguments& args);
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
   TaskBodyRef new_body(const Callable* callable, Arguments args, std::shared_ptr<SubmitExtras> extras);
@@ -129,6 +131,7 @@ class TROUPE_API ProgramCore {
   std::uint64_t next_buffer_ = 1, next_token_ = 1, submitted_ = 0, ended_ = 0;
   std::size_t depth_ = 0;
   UnwrittenBuffers unwritten_;
+  std::unordered_map<std::uint64_t, WrittenParts> parts_;  ///< of intermediates that are written in part
 };
 
 }  // namespace troupe::actors
