@@ -1,6 +1,7 @@
 #include "chip/chip.hpp"
 
 #include "give_up.hpp"
+#include "last_word.hpp"
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
@@ -49,24 +50,11 @@ platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Ser
   return events;
 }
 
-/// What the end of a chip is told with: when the last device that it had has been closed, because until then
-/// the device may write what its tasks write. Kept by whoever closes one.
-struct LastWord {
-  ResultSink to;
-  Results word;
-  LastWord() = default;
-  LastWord(const LastWord&) = delete;
-  LastWord& operator=(const LastWord&) = delete;
-  ~LastWord() {
-    if (to) caf::anon_send(to, std::move(word));
-  }
-};
-
 class ChipActor : public ChipSelf::base {
  public:
   ChipActor(caf::actor_config& config, std::shared_ptr<Services> services, ChipConfig chip,
             ChipIdentity identity, std::string path, std::shared_ptr<const CallableRegistry> node,
-            ResultSink results)
+            ResultSink results, std::shared_ptr<const void> above)
       : ChipSelf::base(config),
         stay_(services->stay()),
         services_(std::move(services)),
@@ -76,7 +64,9 @@ class ChipActor : public ChipSelf::base {
         replies_(this, Error(Errc::chip_lost, path_ + ": the chip ended while it held the task")),
         state_(std::move(chip), std::move(identity), services_->host(),
                services_->recorder() ? std::make_shared<ChipTracer>(services_->recorder(), path_) : nullptr,
-               std::move(node)) {}
+               std::move(node)) {
+    last_word_->above = std::move(above);
+  }
 
   const char* name() const override { return "chip"; }
 
@@ -391,9 +381,9 @@ class ChipActor : public ChipSelf::base {
 
 Chip spawn_chip(caf::local_actor* parent, std::shared_ptr<Services> services, ChipConfig config,
                 ChipIdentity identity, std::string path, std::shared_ptr<const CallableRegistry> node,
-                ResultSink results) {
+                ResultSink results, std::shared_ptr<const void> above) {
   return parent->spawn<ChipActor>(std::move(services), std::move(config), std::move(identity),
-                                  std::move(path), std::move(node), std::move(results));
+                                  std::move(path), std::move(node), std::move(results), std::move(above));
 }
 
 }  // namespace troupe::actors

@@ -35,33 +35,34 @@ class RunActor : public RunSelf::base {
         begun_(drives),
         outcome_(std::move(outcome)),
         deadline_(deadline),
-        state_(std::move(run), std::move(memory)),
+        state_(std::make_unique<RunState>(std::move(run), std::move(memory))),
         replies_(this, Error(Errc::shut_down, "the run has ended")) {}
 
   const char* name() const override { return "run"; }
 
   behavior_type make_behavior() override {
-    end_on_exception(this, replies_, Errc::shut_down, "the run of \"" + state_.config().name + "\"");
+    end_on_exception(this, replies_, Errc::shut_down, "the run of \"" + state_->config().name + "\"");
     set_down_handler([this](const caf::down_msg& down) { driver_down(down); });
     if (driver_) monitor(driver_);
     if (deadline_.count() > 0) watch(0, deadline_);
     return {
         [this](Submit& lines) {
-          state_.submit(lines);
-          if (lines.await) state_.await(*lines.await);
+          state_->submit(lines);
+          if (lines.await) state_->await(*lines.await);
           flush();
         },
-        [this](RunResults& results) { state_.results(results), flush(); },
-        [this](const Placed& placed) { state_.placed(placed), flush(); },
-        [this](const ReadDone& read) { state_.read_done(read.task), flush(); },
-        [this](const ProgramEnded& over) { state_.program_ended(over), flush(); },
-        [this](const CancelRun& order) { state_.cancel(order.reason), not_begun(), flush(); },
+        [this](RunResults& results) { state_->results(results), flush(); },
+        [this](const Placed& placed) { state_->placed(placed), flush(); },
+        [this](const ReadDone& read) { state_->read_done(read.task), flush(); },
+        [this](const ProgramEnded& over) { state_->program_ended(over), flush(); },
+        [this](const CancelRun& order) { state_->cancel(order.reason), not_begun(), flush(); },
         [this](const DeadlineDue&) { deadline_due(); },
         [this](const SetDriver& set) {
           if (driver_) demonitor(driver_.address());
           driver_ = set.driver;
           monitor(driver_);
           begun_ = true;
+          send(driver_, Credit{0});
           return true;
         },
         [this](const OpenDomain& open) { open_domain(open); },
@@ -76,20 +77,22 @@ class RunActor : public RunSelf::base {
     // Without effect when the run ended as it should.
     RunReport report;
     report.error =
-        Error(Errc::shut_down, "the run of \"" + state_.config().name + "\" was ended from outside");
+        Error(Errc::shut_down, "the run of \"" + state_->config().name + "\" was ended from outside");
     outcome_->set(report);
     // Pumps outlive the runs that they drive.
     if (driver_) demonitor(driver_.address());
-    if (driver_ && !state_.finished()) send(driver_, StopProgram{*report.error});
+    if (driver_ && !state_->finished()) send(driver_, StopProgram{*report.error});
     if (driver_) send(driver_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
     if (watcher_ && watcher_ != driver_) send(watcher_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
     watcher_ = nullptr;
-    if (worker_) send(worker_, RunClosed{state_.config().id});
+    if (worker_) send(worker_, RunClosed{state_->config().id});
     worker_ = nullptr;
     driver_ = nullptr;
     // A timer that is still set keeps this object until it fires: what is left must be small.
     deadlines_.clear();
-    if (state_.finished()) state_.let_go();
+    at_barriers_.clear();
+    in_use_ = state_->memory_in_use();
+    state_ = nullptr;
   }
 
  private:
@@ -97,23 +100,23 @@ class RunActor : public RunSelf::base {
   void driver_down(const caf::down_msg& down) {
     if (!driver_ || driver_.address() != down.source) return;
     driver_ = nullptr;
-    const auto title = "program \"" + state_.config().name + "\"";
+    const auto title = "program \"" + state_->config().name + "\"";
     const Error ended(Errc::function_failed, title + " ended without a word: its actor has died");
     const auto reason = error_from(down.reason, ended);
-    state_.program_lost(reason.message().find(title) != std::string::npos
-                            ? reason
-                            : Error(reason.code(), title + " died: " + reason.message(), reason.hint()));
+    state_->program_lost(reason.message().find(title) != std::string::npos
+                             ? reason
+                             : Error(reason.code(), title + " died: " + reason.message(), reason.hint()));
     flush();
   }
 
   /// A program that has not begun when its run is given up never will.
   void not_begun() {
-    if (!begun_) state_.program_ended({});
+    if (!begun_) state_->program_ended({});
   }
   /// Sends what the message that was handled led to.
   void flush() {
-    auto effects = state_.advance();
-    const auto id = state_.config().id;
+    auto effects = state_->advance();
+    const auto id = state_->config().id;
     if (!effects.ready.empty())
       send(worker_, Ready{id, effects.report, std::move(effects.ready), effects.seen});
     for (auto& [domain, delta] : effects.domain_holds) send(worker_, HoldDomain{domain, delta});
@@ -136,16 +139,16 @@ class RunActor : public RunSelf::base {
     set_timer();
   }
   void set_timer() {
-    const auto next = deadlines_.timer([this](TaskNumber task) { return task != 0 && state_.over(task); });
+    const auto next = deadlines_.timer([this](TaskNumber task) { return task != 0 && state_->over(task); });
     if (next) delayed_send(this, *next - clock().now(), DeadlineDue{});
   }
   void deadline_due() {
     for (const auto task : deadlines_.due(clock().now())) {
-      state_.deadline_due(task);
+      state_->deadline_due(task);
       if (task == 0) not_begun();
     }
     flush();
-    if (!state_.finished()) set_timer();
+    if (!state_->finished()) set_timer();
   }
 
   /// Of one task, or (`task` 0) of the oldest ones: what each waits for, with whoever has it.
@@ -163,8 +166,9 @@ class RunActor : public RunSelf::base {
     };
     auto gather = std::make_shared<Gather>();
     gather->promise = replies_.owe<std::string>();
-    const auto tasks = task != 0 ? std::vector<TaskNumber>{task} : state_.unfinished(8);
-    for (const auto number : tasks) gather->lines.push_back(state_.title(number) + ": " + state_.why(number));
+    const auto tasks = task != 0 ? std::vector<TaskNumber>{task} : state_->unfinished(8);
+    for (const auto number : tasks)
+      gather->lines.push_back(state_->title(number) + ": " + state_->why(number));
     if (task == 0) {
       for (const auto& [token, text] : at_barriers_) gather->lines.push_back(text);
     }
@@ -173,12 +177,12 @@ class RunActor : public RunSelf::base {
                                         : "the program waits to begin: `max_runs` others are under way");
     }
     for (std::size_t i = 0; i < tasks.size(); ++i) {
-      if (!state_.with_node(tasks[i])) continue;
+      if (!state_->with_node(tasks[i])) continue;
       ++gather->open;
-      request(worker_, caf::infinite, Why{state_.config().id, tasks[i]})
+      request(worker_, caf::infinite, Why{state_->config().id, tasks[i]})
           .then(
               [this, gather, i, number = tasks[i]](const std::string& text) {
-                gather->lines[i] = state_.title(number) + ": " + text;
+                gather->lines[i] = state_->title(number) + ": " + text;
                 gather->one();
               },
               [gather](const caf::error&) { gather->one(); });
@@ -189,14 +193,14 @@ class RunActor : public RunSelf::base {
   }
 
   void open_domain(const OpenDomain& open) {
-    request(worker_, caf::infinite, AllocateDomain{state_.config().id, open.spec})
+    request(worker_, caf::infinite, AllocateDomain{state_->config().id, open.spec})
         .then(
             [this, token = open.token](Result<DomainInfo>& formed) {
               Wake wake{token, std::nullopt, 0, 0, nullptr};
               if (formed) {
                 wake.domain = std::make_shared<const DomainInfo>(*std::move(formed));
               } else {
-                wake.error = formed.error().inside(state_.config().node);
+                wake.error = formed.error().inside(state_->config().node);
               }
               if (driver_) send(driver_, std::move(wake));
             },
@@ -211,10 +215,10 @@ class RunActor : public RunSelf::base {
                                 " as rank " + std::to_string(enter.rank);
     auto answered = [this, token = enter.token](std::optional<Error> error) {
       at_barriers_.erase(token);
-      if (error) error = error->inside(state_.config().node);
+      if (error) error = error->inside(state_->config().node);
       if (driver_) send(driver_, Wake{token, std::move(error), 0, 0, nullptr});
     };
-    request(worker_, caf::infinite, BarrierOf{enter.domain, {enter.epoch, enter.rank, state_.config().id}})
+    request(worker_, caf::infinite, BarrierOf{enter.domain, {enter.epoch, enter.rank, state_->config().id}})
         .then(
             [answered](const Result<std::uint64_t>& met) mutable {
               answered(met ? std::nullopt : std::optional<Error>(met.error()));
@@ -231,7 +235,8 @@ class RunActor : public RunSelf::base {
   std::shared_ptr<RunOutcome> outcome_;
   std::chrono::nanoseconds deadline_;
   Deadlines<caf::actor_clock::time_point> deadlines_;
-  RunState state_;
+  std::unique_ptr<RunState> state_;          ///< null: the run has ended
+  std::shared_ptr<const RunMemory> in_use_;  ///< then, what tasks that nobody waits for any more may work on
   Replies replies_;
   std::map<std::uint64_t, std::string> at_barriers_;  ///< by token: what `why` says
 };

@@ -312,15 +312,4 @@ void RunState::maybe_finish() {
   effects_.finished = report_;
 }
 
-void RunState::let_go() {
-  graph_ = runtime::TaskGraph(graph_config(config_));
-  memory_.reset();
-  records_.clear();
-  std::exchange(spare_, {}).clear();
-  intermediates_.clear();
-  failures_ = {};
-  std::exchange(lanes_, {}).clear();
-  tracer_.reset();
-}
-
 }  // namespace troupe::actors

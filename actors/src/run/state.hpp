@@ -93,8 +93,10 @@ class TROUPE_API RunState {
   /// Dispatches what became ready and gathers what is to be sent. Call once after each message.
   RunEffects advance();
   bool finished() const { return finished_; }
-  /// After the end: what it had, down to the buffers it kept.
-  void let_go();
+  /// What tasks of it that have not been answered may be working on; null: there are none.
+  std::shared_ptr<const RunMemory> memory_in_use() const {
+    return in_flight_ != 0 || reads_open_ != 0 ? memory_ : nullptr;
+  }
   const RunConfig& config() const { return config_; }
   /// Whether nothing is to be known of the task any more.
   bool over(TaskNumber task) const { return find(task) == nullptr; }

@@ -9,7 +9,8 @@ namespace troupe::actors {
 
 WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> services,
                          std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
-                         std::int32_t index, std::uint32_t incarnation, ResultSink results)
+                         std::int32_t index, std::uint32_t incarnation, ResultSink results,
+                         std::shared_ptr<const void> above)
     : Worker::base(actor),
       stay_(services->stay()),
       services_(std::move(services)),
@@ -19,7 +20,9 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
       incarnation_(incarnation),
       above_(std::move(results)),
       replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")),
-      placement_(shared_->number) {}
+      placement_(shared_->number) {
+  last_word_->above = std::move(above);
+}
 
 WorkerActor::behavior_type WorkerActor::make_behavior() {
   set_down_handler([this](caf::down_msg& down) { child_down(down); });
@@ -141,7 +144,8 @@ caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
   constexpr std::string_view names[] = {"created", "starting", "up", "stopping"};
   status.state = names[static_cast<std::size_t>(life_)];
   status.runs = static_cast<std::uint32_t>(runs_.size());
-  status.queued = waiting_.size();
+  status.queued = static_cast<std::size_t>(
+      std::count_if(waiting_.begin(), waiting_.end(), [](const Waiting& it) { return !it.over(); }));
   status.completed = completed_;
   status.failed = failed_;
   for (const auto& [id, run] : runs_) status.busy.push_back("program " + run.name);
@@ -219,7 +223,7 @@ Worker spawn_worker(caf::actor_system& system, std::shared_ptr<Services> service
                     std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
                     std::int32_t index, ResultSink results) {
   return system.spawn<WorkerActor>(std::move(services), std::move(config), std::move(shared), index,
-                                   std::uint32_t{0}, std::move(results));
+                                   std::uint32_t{0}, std::move(results), nullptr);
 }
 
 std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config, std::shared_ptr<Services> services,

@@ -10,6 +10,7 @@
 
 #include "chip/chip.hpp"
 #include "domain/domain.hpp"
+#include "last_word.hpp"
 #include "program/program.hpp"
 #include "run/run.hpp"
 #include "threads/threads.hpp"
@@ -28,7 +29,8 @@ class WorkerActor : public Worker::base {
  public:
   WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> services,
               std::shared_ptr<const WorkerConfig> config, std::shared_ptr<NodeShared> shared,
-              std::int32_t index, std::uint32_t incarnation, ResultSink results);
+              std::int32_t index, std::uint32_t incarnation, ResultSink results,
+              std::shared_ptr<const void> above);
 
   const char* name() const override { return "worker"; }
   behavior_type make_behavior() override;
@@ -66,6 +68,8 @@ class WorkerActor : public Worker::base {
     std::optional<TaskRequest> request;
     RunId id = 0;
     Run run;  ///< when nobody waits for the admission: it can be asked, cancelled and be too late already
+    /// Given up while it waited; its run has ended, but has not said so here yet.
+    bool over() const { return open.outcome && open.outcome->done(); }
   };
   struct ActiveDomain {
     Communicator handle;
@@ -163,6 +167,7 @@ class WorkerActor : public Worker::base {
   std::int32_t index_;
   std::uint32_t incarnation_;
   ResultSink above_;
+  std::shared_ptr<LastWord> last_word_ = std::make_shared<LastWord>();
   Life life_ = Life::created;
   Replies replies_;
 

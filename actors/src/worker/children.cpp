@@ -43,7 +43,7 @@ void WorkerActor::spawn_child(std::int32_t index) {
   const ResultSink sink = caf::actor_cast<ResultSink>(Worker(this));
   if (const auto* chip = std::get_if<ChipConfig>(&it.config)) {
     it.chip = spawn_chip(this, services_, *chip, {it.name, index, it.incarnation, shared_->number}, path,
-                         shared_->callables, sink);
+                         shared_->callables, sink, last_word_);
     it.handle = it.chip;
   } else if (const auto* sub = std::get_if<SubWorkerConfig>(&it.config)) {
     it.handle = spawn_sub_worker(this, services_, *sub, it.name, index, it.incarnation, path, sink);
@@ -51,7 +51,7 @@ void WorkerActor::spawn_child(std::int32_t index) {
     const auto& below = std::get<std::shared_ptr<const WorkerConfig>>(it.config);
     it.worker =
         spawn<WorkerActor>(services_, below, make_shared_of(*below, services_, shared_->pumps, shared_.get()),
-                           index, it.incarnation, sink);
+                           index, it.incarnation, sink, last_word_);
     it.handle = it.worker;
   }
   monitor(it.handle);
@@ -194,15 +194,15 @@ void WorkerActor::child_down(const caf::down_msg& down) {
   }
 }
 
-/// It is restarted when nothing of it is left: a chip's device may still write what its tasks write, and its
-/// last word comes when it cannot.
+/// It is restarted when nothing of it is left: its devices may still write what its tasks write, and its last
+/// word comes when they cannot.
 void WorkerActor::child_lost(std::int32_t index, const Error& reason) {
   auto& it = child(index);
   it.died = reason;
   it.state = ExecutorState::lost;
   placement_.suspend(index);
   configured_lost(index);
-  if (it.kind != ExecutorKind::chip) it.gone = true;
+  if (it.kind == ExecutorKind::sub_worker) it.gone = true;
   buried(index);
 }
 

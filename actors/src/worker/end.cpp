@@ -142,18 +142,18 @@ void WorkerActor::stop_children() {
 }
 
 void WorkerActor::stop_child(Child& it, const std::function<void()>& then) {
+  if (it.kind == ExecutorKind::sub_worker) {
+    send_exit(it.handle, caf::exit_reason::user_shutdown);
+    return then();
+  }
+  // Over with its last word, which comes whether it ends as asked, dies on the way or was dead before.
+  if (it.gone) return then();
+  it.when_gone = then;
   if (it.kind == ExecutorKind::chip) {
-    // Over with its last word, which comes whether it finalizes, dies on the way or was dead before.
-    if (it.gone) return then();
-    it.when_gone = then;
     request(it.chip, caf::infinite, FinalizeChip{})
         .then([](const Result<bool>&) {}, [](const caf::error&) {});
-  } else if (it.kind == ExecutorKind::worker) {
-    request(it.worker, caf::infinite, StopWorker{})
-        .then([then](bool) { then(); }, [then](const caf::error&) { then(); });
   } else {
-    send_exit(it.handle, caf::exit_reason::user_shutdown);
-    then();
+    request(it.worker, caf::infinite, StopWorker{}).then([](bool) {}, [](const caf::error&) {});
   }
 }
 
@@ -182,6 +182,9 @@ void WorkerActor::stopped() {
 
 void WorkerActor::on_exit() {
   replies_.end();
+  last_word_->word = {index_, incarnation_, {}, id()};
+  last_word_->to = std::exchange(above_, nullptr);
+  last_word_ = nullptr;
   for (auto& waiting : waiting_) {
     if (waiting.open.outcome) waiting.open.outcome->set({replies_.otherwise(), {}, 0, 0, 0});
     if (waiting.run) send_exit(waiting.run, caf::exit_reason::user_shutdown);
@@ -197,7 +200,6 @@ void WorkerActor::on_exit() {
   waiting_domains_.clear();
   domains_.clear();
   children_.clear();
-  above_ = nullptr;
   stay_ = {};
 }
 

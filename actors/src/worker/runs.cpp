@@ -74,7 +74,7 @@ void WorkerActor::admit() {
     }
     auto waiting = std::move(*next);
     waiting_.erase(next);
-    start(std::move(waiting));
+    if (!waiting.over()) start(std::move(waiting));
   }
 }
 
@@ -122,8 +122,8 @@ void WorkerActor::start(Waiting waiting) {
   ActiveRun active{run, {}, request.outcome, request.name, std::move(waiting.request), {}};
   if (request.program && request.program->coroutine) {
     active.program = spawn_coroutine(this, shared_, id, run, request.program);
-    caf::anon_send(run, SetDriver{active.program});  // its answer is of no interest here
-    send(active.program, Credit{0});
+    // The run lets it begin; when that has just ended, the program ends without having begun.
+    caf::anon_send(run, SetDriver{active.program});
   } else if (request.program) {
     start_plain(system(), shared_, id, run, request.program);
   }
@@ -167,7 +167,6 @@ void WorkerActor::run_closed(RunId id) {
   }
   move();
   admit();
-  if (life_ == Life::stopping) stopped();
   if (life_ == Life::stopping) stopped();
 }
 
