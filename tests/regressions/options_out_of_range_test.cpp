@@ -110,6 +110,16 @@ TEST_CASE("a configuration with which nothing could run is refused before anythi
   wrong([](NodeConfig& c) { c.sub_workers = INT_MAX; }, "sub_workers = 2147483647");
   wrong([](NodeConfig& c) { c.first_device = -1; }, "first_device = -1");
   wrong([](NodeConfig& c) { c.first_device = INT_MAX; }, "first_device");
+  // As wide as they were written: none of these is what its last 32 bits say.
+  wrong([](NodeConfig& c) { c.chips = 1LL << 32; }, "chips = 4294967296");
+  wrong([](NodeConfig& c) { c.sub_workers = (1LL << 32) + 1; }, "sub_workers = 4294967297");
+  wrong([](NodeConfig& c) { c.first_device = 1LL << 32; }, "first_device = 4294967296");
+  wrong([](NodeConfig& c) { c.credit = (1LL << 32) + 64; }, "credit = 4294967360");
+  wrong([](NodeConfig& c) { c.credit = -1; }, "credit = -1");
+  wrong([](NodeConfig& c) { c.max_runs = (1LL << 32) + 1; }, "max_runs");
+  wrong([](NodeConfig& c) { c.soft_limit = -1; }, "soft_limit = -1");
+  wrong([](NodeConfig& c) { c.hard_limit = (1LL << 33) + 1; }, "hard_limit");
+  wrong([](NodeConfig& c) { c.restart.restarts = -1; }, "restarts = -1");
   wrong([](NodeConfig& c) { c.credit = 0; }, "credit = 0");
   wrong([](NodeConfig& c) { c.max_runs = 0; }, "max_runs = 0");
   wrong([](NodeConfig& c) { c.soft_limit = 0; }, "soft_limit = 0");
@@ -148,4 +158,16 @@ TEST_CASE("a chip that could never take a task is not added") {
   REQUIRE(error);
   says(*error, "credit = 0");
   CHECK(error_of([&] { (void)sim.node().add_chip({.device_id = -1}); }));
+  CHECK(error_of([&] { (void)sim.node().add_chip({.device_id = 1LL << 32}); }));
+}
+
+TEST_CASE("a chip's number is not cut to fit one that there is") {
+  Simulation sim({.chips = 2});
+  CHECK(error_of([&] { (void)sim.node().chip(1LL << 32); }).value() == Errc::no_such_chip);
+  CHECK(error_of([&] { (void)sim.node().chip(-1); }).value() == Errc::no_such_chip);
+  CHECK(error_of([&] { sim.node().remove_chip((1LL << 32) + 1); }).value() == Errc::no_such_chip);
+  CHECK(sim.node().chip(1).index() == 1);
+  CHECK(error_of([] { (void)chips(0, 1LL << 32); }).value().message() ==
+        "there is no chip number 4294967296");
+  CHECK(chips(0, 3U) == std::vector<int>{0, 3});
 }

@@ -32,6 +32,45 @@ TEST_CASE("a task of another program cannot be waited for with after()") {
   CHECK(sim.ran("step") == 4);
 }
 
+TEST_CASE("a coroutine does not wait for a task of another program that is running: that is an error there") {
+  Simulation sim;
+  sim.kernel("wait", [](auto& call) { call.waits(); });
+  sim.kernel("step", [](auto&) {});
+  auto& node = sim.node();
+  Task slow;
+  std::optional<Error> error;
+  auto x = node.tensor<float>({1});
+  auto owner = node.submit(
+      [&slow](Orchestrator& n, Tensor y) -> actors::Program {
+        slow = n.submit("wait", inout(y));
+        co_await slow;
+      },
+      x);
+  while (!slow) REQUIRE(sim.steps(1) == 1);
+  auto other = node.submit([&](Orchestrator& n) -> actors::Program {
+    try {
+      co_await slow;
+    } catch (const Error& given) {
+      error = given;
+    }
+    co_await n.submit("step");  // it goes on
+  });
+  while (!other.done()) REQUIRE(sim.steps(1) == 1);
+  CHECK(other.result());
+  REQUIRE(error);
+  CHECK(*error == Errc::wrong_program);
+  CHECK(error->message() == "task 1 is of another program, which is still running");
+  CHECK(error->hint().find("Handle::wait") != std::string::npos);
+  CHECK_FALSE(owner.done());
+  // Nor does a plain function, and nor does a thread that is no program's.
+  const auto plain = error_of([&] { node.run([&](Orchestrator&) { slow.wait(); }); });
+  REQUIRE(plain);
+  CHECK(plain->root() == Errc::wrong_program);
+  CHECK(error_of([&] { slow.wait(); }).value() == Errc::wrong_program);
+  owner.cancel();
+  CHECK(owner.result().error() == Errc::cancelled);
+}
+
 TEST_CASE("after() of an empty Task is refused: it would wait for nothing") {
   Simulation sim;
   sim.kernel("step", [](auto&) {});

@@ -80,14 +80,14 @@ inline Fault fail_call(std::string call, int chip) {
 TROUPE_API void kill(const Node& node, int chip);
 
 struct SimulationOptions {
-  std::uint64_t seed = 0;  ///< which interleaving; 0: first come, first served
-  int chips = 2;           ///< of each node
-  int nodes = 0;           ///< 0: one node; otherwise a pod of so many
-  int sub_workers = 1;
-  std::uint32_t credit = 64;
+  std::uint64_t seed = 0;   ///< which interleaving; 0: first come, first served
+  actors::Count chips = 2;  ///< of each node
+  actors::Count nodes = 0;  ///< 0: one node; otherwise a pod of so many
+  actors::Count sub_workers = 1;
+  actors::Count credit = 64;
   RestartLimit restart = {};
-  std::uint32_t soft_limit = 8192;
-  std::uint32_t hard_limit = 65536;
+  actors::Count soft_limit = 8192;
+  actors::Count hard_limit = 65536;
   std::uint64_t arena_bytes = 1ULL << 20U;
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
   actors::LogSink log = [](int, std::string_view, std::string_view) {};

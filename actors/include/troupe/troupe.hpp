@@ -11,6 +11,11 @@
 // Names of a floor that are not repeated here live in that floor's namespace (troupe::runtime, troupe::comm
 // …).
 
+#include <concepts>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/orchestrator.hpp"
 #include "troupe/actors/parameters.hpp"
@@ -79,10 +84,14 @@ using runtime::Shape;
 using runtime::this_module;
 using runtime::WaitStatus;
 
-/// `chips(0, 1, 2, 3)`, for a DomainSpec or a group.
-template <class... Numbers>
+/// `chips(0, 1, 2, 3)`, for a DomainSpec or a group. Throws `no_such_chip` for a number that none can have.
+template <std::integral... Numbers>
 std::vector<int> chips(Numbers... numbers) {
-  return {static_cast<int>(numbers)...};
+  const auto number = [](auto value) {
+    if (std::in_range<int>(value)) return static_cast<int>(value);
+    throw Error(actors::Errc::no_such_chip, "there is no chip number " + std::to_string(value));
+  };
+  return {number(numbers)...};
 }
 /// Chips 0 to count-1.
 inline std::vector<int> first_chips(int count) {

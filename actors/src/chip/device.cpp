@@ -128,7 +128,7 @@ ExecutorInfo ChipState::describe() const {
   info.kind = ExecutorKind::chip;
   info.name = identity_.name;
   info.architecture = properties_.architecture;
-  info.credit = config_.credit;
+  info.credit = static_cast<std::uint32_t>(config_.credit);
   info.memory_bytes = properties_.memory_bytes;
   return info;
 }

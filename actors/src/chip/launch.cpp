@@ -85,7 +85,8 @@ void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
   batch_.clear();
   batch_callables_.clear();
   auto take = [&](TaskRequest& request) {
-    if (in_flight_ + batch_.size() >= config_.credit || must_link(*request.body)) return false;
+    if (in_flight_ + batch_.size() >= static_cast<std::size_t>(config_.credit) || must_link(*request.body))
+      return false;
     std::uint64_t callable = 0;
     if (auto refusal = prepare(request, callable)) {
       out.push_back(*std::move(refusal));

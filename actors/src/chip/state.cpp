@@ -72,7 +72,8 @@ OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
   for (const auto& [name, value] : config.options) {
     if (auto set = opened.context->set_option(name, value); !set) return failed(set.error());
   }
-  if (auto set = opened.context->set_device(config.device_id); !set) return failed(set.error());
+  if (auto set = opened.context->set_device(static_cast<std::int32_t>(config.device_id)); !set)
+    return failed(set.error());
   auto properties = opened.context->properties();
   if (!properties) return failed(properties.error());
   opened.properties = *properties;
@@ -134,7 +135,7 @@ void ChipState::remember_failure(const TaskKey& key) {
   // A dependent may be on its way while the failure travels the other way; the sender has at most `credit`
   // requests unanswered, so twice as many failures cover every dependent that can still come.
   failures_.push_back(key);
-  if (failures_.size() > 2 * std::size_t{config_.credit}) failures_.pop_front();
+  if (failures_.size() > 2 * static_cast<std::size_t>(config_.credit)) failures_.pop_front();
 }
 
 bool ChipState::follows_failure(const TaskRequest& request) const {

@@ -121,6 +121,27 @@ void ProgramCore::check_written(const std::string& which, const runtime::Tensor&
   }
 }
 
+/// A tensor of another System has a number that means another buffer here.
+void ProgramCore::check_system(const Callable& callable, const Args& args, const SubmitExtras* extras) const {
+  const auto* here = node_->services.get();
+  const auto foreign = args.system == nullptr || args.system == here ? args.of_another : args.of_system;
+  if (foreign >= 0) {
+    throw Error(Errc::wrong_program,
+                task_title(callable, extras) + ": tensor argument " + std::to_string(foreign) +
+                    " is of another System",
+                of_another_system);
+  }
+  for (const auto& domain : args.domains) {
+    const auto arena = domain.window.buffer().arena;
+    if ((domain.system != nullptr && domain.system != here) ||
+        (is_device_arena(arena) && chip_with_arena(node_->number, arena) < 0)) {
+      throw Error(Errc::bad_argument,
+                  task_title(callable, extras) + ": its domain is one of another node, not of " + node_->name,
+                  "a domain is used on the node that formed it");
+    }
+  }
+}
+
 void ProgramCore::note_writes(const Arguments& args) {
   for (const auto& arg : args.tensors) {
     const auto buffer = arg.tensor.buffer();
@@ -151,7 +172,7 @@ void ProgramCore::take_options(const Callable& callable, detail::SubmitCall& cal
   for (const auto& before : call.after) {
     const auto program = before.program.lock();
     if (before.number == 0) throw bad("after(…) of an empty Task", "keep what submit returns");
-    if (!program || *program != this) {
+    if (!program || program->core != this) {
       throw bad("after(…) names task " + std::to_string(before.number) + " of another program",
                 "wait for it there, or pass what it wrote as a tensor", Errc::wrong_program);
     }

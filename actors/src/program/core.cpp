@@ -15,7 +15,7 @@ constexpr std::size_t batch_lines = 64;
 class IntermediateHold final : public BufferHold {
  public:
   IntermediateHold(std::shared_ptr<ReleaseBox> box, std::uint64_t number)
-      : box_(std::move(box)), number_(number) {}
+      : BufferHold(box->services.get()), box_(std::move(box)), number_(number) {}
   ~IntermediateHold() override {
     std::lock_guard guard(box_->mutex);
     box_->numbers.push_back(number_);
@@ -28,10 +28,28 @@ class IntermediateHold final : public BufferHold {
   std::uint64_t number_;
 };
 
+class Outside {
+ public:
+  explicit Outside(ProgramCore& core) : core_(&core) { core_->leave(); }
+  Outside(const Outside&) = delete;
+  Outside& operator=(const Outside&) = delete;
+  ~Outside() { core_->enter(); }
+
+ private:
+  ProgramCore* core_;
+};
+
 }  // namespace
 
 ProgramCore::ProgramCore(std::shared_ptr<NodeShared> node, RunId run, std::unique_ptr<ProgramPort> port)
-    : node_(std::move(node)), run_(run), port_(std::move(port)) {}
+    : node_(std::move(node)),
+      run_(run),
+      keeper_(run + (node_->services ? node_->services->identity() : 0)),
+      port_(std::move(port)),
+      releases_(std::make_shared<ReleaseBox>(node_->services)) {
+  place_->core = this;
+  enter();
+}
 
 ProgramCore::~ProgramCore() = default;
 
@@ -48,7 +66,7 @@ const Callable& ProgramCore::callable(std::string_view name) {
 
 void ProgramCore::keep(const std::vector<std::shared_ptr<BufferHold>>& holds) {
   for (const auto& hold : holds) {
-    if (hold->kept_by.exchange(run_, std::memory_order_relaxed) != run_) holds_.push_back(hold);
+    if (hold->kept_by.exchange(keeper_, std::memory_order_relaxed) != keeper_) holds_.push_back(hold);
   }
 }
 
@@ -57,6 +75,7 @@ TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call
   const auto target = check_target(*callable, call.target);
   take_options(*callable, call);
   if (callable->program) (void)callable->program(call.args.values);  // says which arguments it takes
+  check_system(*callable, call.args, call.extras.get());
   check_arguments(callable, call.args.values, call.extras.get());
   note_writes(call.args.values);
   keep(call.args.holds);
@@ -108,6 +127,7 @@ TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args>
   extras.chips = std::move(chips);
   for (auto& member : members) {
     if (callable->program) (void)callable->program(member.values);
+    check_system(*callable, member, &extras);
     check_arguments(callable, member.values, &extras);
   }
   for (auto& member : members) {
@@ -151,6 +171,9 @@ Tensor ProgramCore::alloc(const runtime::Shape& shape, runtime::DType dtype) {
 
 TaskNumber ProgramCore::read(const Tensor& tensor) {
   check_alive();
+  if (tensor.hold() && tensor.hold()->system != nullptr && tensor.hold()->system != node_->services.get()) {
+    throw Error(Errc::wrong_program, "the tensor to read is of another System", of_another_system);
+  }
   const auto arena = tensor.description().buffer().arena;
   if (is_device_arena(arena)) {
     throw Error(Errc::bad_argument, "a device-resident tensor cannot be read by a program",
@@ -278,6 +301,12 @@ void ProgramCore::release_domain(std::uint64_t id) noexcept {
 
 void ProgramCore::enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank) {
   check_alive();
+  const auto arena = domain.ranks[rank].arena;
+  if ((domain.system != nullptr && domain.system != node_->services) ||
+      (is_device_arena(arena) && chip_with_arena(node_->number, arena) < 0)) {
+    throw Error(Errc::bad_argument, "a barrier of a domain of another node, not of " + node_->name,
+                "a domain is used on the node that formed it");
+  }
   waiter.token = next_token_++;
   waiters_.emplace(waiter.token, &waiter);
   flush();
@@ -291,7 +320,11 @@ void ProgramCore::block_on(Waiter& waiter) {
                 "a blocking call inside a coroutine would hold up everything else", "use the co_await form");
   }
   while (!waiter.answered) {
-    port_->block();
+    {
+      // While it waits, others may run on this thread: in a deterministic system all do.
+      const Outside others(*this);
+      port_->block();
+    }
     if (stopped_ && !waiter.answered) {
       forget(waiter);
       throw *stopped_;

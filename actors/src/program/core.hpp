@@ -40,6 +40,8 @@ class TROUPE_API ProgramPort {
 /// Intermediates that no handle can name any more, until their program tells its run. Handles may go on any
 /// thread and after the program: then nobody listens.
 struct ReleaseBox {
+  explicit ReleaseBox(std::shared_ptr<Services> of) : services(std::move(of)) {}
+  const std::shared_ptr<Services> services;  ///< of the system whose intermediates they are
   std::mutex mutex;
   std::vector<std::uint64_t> numbers;
   std::atomic<bool> any{false};
@@ -55,9 +57,14 @@ class TROUPE_API ProgramCore {
   NodeShared& node() const { return *node_; }
   ProgramPort& port() const { return *port_; }
   RunId run() const { return run_; }
+  /// What tells the run from all others, also of other systems, when buffers are kept.
+  std::uint64_t keeper() const { return keeper_; }
 
   /// For what a program may keep longer than it lives.
-  ProgramLife itself() const { return itself_; }
+  ProgramLife itself() const { return place_; }
+  /// The program's code begins or goes on, on this thread; or it does not any more. A core begins inside.
+  void enter() { place_->inside = std::this_thread::get_id(); }
+  void leave() { place_->inside = std::thread::id(); }
 
   // For the orchestrator.
   const Callable& callable(std::string_view name);
@@ -98,6 +105,7 @@ class TROUPE_API ProgramCore {
   std::int32_t check_target(const Callable& callable, const std::optional<OnExecutor>& target) const;
   void check_arguments(const Callable* callable, const Arguments& args, const SubmitExtras* extras) const;
   void take_options(const Callable& callable, detail::SubmitCall& call) const;
+  void check_system(const Callable& callable, const Args& args, const SubmitExtras* extras) const;
   void check_written(const std::string& which, const runtime::Tensor& view, bool all) const;
   void note_writes(const Arguments& args);
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
@@ -108,8 +116,9 @@ class TROUPE_API ProgramCore {
 
   std::shared_ptr<NodeShared> node_;
   RunId run_;
+  std::uint64_t keeper_;
   std::unique_ptr<ProgramPort> port_;
-  std::shared_ptr<ReleaseBox> releases_ = std::make_shared<ReleaseBox>();
+  std::shared_ptr<ReleaseBox> releases_;
   std::vector<Submission> lines_;
   /// Bodies are made several at a time: they are freed on other threads, which costs more than making them.
   /// Few, because the last one of a block keeps the others.
@@ -126,12 +135,15 @@ class TROUPE_API ProgramCore {
   std::unordered_map<std::uint64_t, Waiter*> waiters_;
   std::coroutine_handle<> resumable_;
   std::optional<Error> stopped_;
-  std::shared_ptr<ProgramCore*> itself_ = std::make_shared<ProgramCore*>(this);
+  std::shared_ptr<ProgramPlace> place_ = std::make_shared<ProgramPlace>();
   TaskNumber next_task_ = 1;
   std::uint64_t next_buffer_ = 1, next_token_ = 1, submitted_ = 0, ended_ = 0;
   std::size_t depth_ = 0;
   UnwrittenBuffers unwritten_;
   std::unordered_map<std::uint64_t, WrittenParts> parts_;  ///< of intermediates that are written in part
 };
+
+/// What to do instead with a tensor of another System.
+constexpr auto of_another_system = "copy it into host memory first: systems do not reach into each other";
 
 }  // namespace troupe::actors

@@ -49,20 +49,23 @@ class ActorPort final : public ProgramPort {
   std::vector<ReadDone> reads_done_;  ///< not sent yet: those who write there later are behind them anyway
 };
 
-/// While user code runs, nobody counts on its thread.
+/// While user code runs, its program is here, and nobody counts on its thread.
 class UserCode {
  public:
-  explicit UserCode(WorkUnit* where) : where_(where) {
+  UserCode(WorkUnit* where, ProgramCore& core) : where_(where), core_(&core) {
+    core_->enter();
     if (where_ != nullptr) where_->begin_user_code();
   }
   UserCode(const UserCode&) = delete;
   UserCode& operator=(const UserCode&) = delete;
   ~UserCode() {
     if (where_ != nullptr) where_->end_user_code();
+    core_->leave();
   }
 
  private:
   WorkUnit* where_;
+  ProgramCore* core_;
 };
 
 class CoroutineProgram : public ProgramActor::base {
@@ -73,6 +76,7 @@ class CoroutineProgram : public ProgramActor::base {
     auto port = std::make_unique<ActorPort>(this, std::move(run));
     port_ = port.get();
     core_ = std::make_unique<ProgramCore>(std::move(node), id, std::move(port));
+    core_->leave();
     orchestrator_ = std::make_unique<Orchestrator>(*core_);
   }
 
@@ -94,14 +98,14 @@ class CoroutineProgram : public ProgramActor::base {
           if (!frame_) return;
           core_->on(wake);
           if (auto next = core_->take_resumable()) {
-            const UserCode here(where_);
+            const UserCode here(where_, *core_);
             next.resume();
             after_resume();
           }
         },
         [this](const StopProgram& stop) {
           core_->stop(stop.reason);
-          const UserCode here(where_);  // what the frame holds ends
+          const UserCode here(where_, *core_);  // what the frame holds ends
           end(stop.reason);
         },
     };
@@ -111,7 +115,7 @@ class CoroutineProgram : public ProgramActor::base {
     // The frame goes first: what it holds speaks to the core.
     core_->stop(Error(Errc::shut_down, "the program was ended"));
     if (frame_) {
-      const UserCode here(where_);
+      const UserCode here(where_, *core_);
       frame_ = {};
     }
     port_->send_reads(true);
@@ -122,7 +126,7 @@ class CoroutineProgram : public ProgramActor::base {
 
  private:
   void start() {
-    const UserCode here(where_);
+    const UserCode here(where_, *core_);
     try {
       frame_ = program_->coroutine(*orchestrator_);
       frame_.resume();

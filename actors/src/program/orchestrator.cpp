@@ -4,6 +4,22 @@
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
+namespace {
+
+constexpr auto wait_at_home = "wait for it in its own program; `Handle::wait` waits for a whole run";
+
+/// What names a place in a window; the domain's lease is what keeps it there.
+class WindowHold final : public BufferHold {
+ public:
+  explicit WindowHold(std::shared_ptr<const void> system)
+      : BufferHold(system.get()), system_(std::move(system)) {}
+  bool kept_by_runs() const noexcept override { return false; }
+
+ private:
+  std::shared_ptr<const void> system_;
+};
+
+}  // namespace
 
 detail::ArgReader detail::reader(const Arguments& args) { return {args.tensors, args.scalars, args.kinds()}; }
 
@@ -37,10 +53,14 @@ void Tensor::check_host(runtime::DType wanted) const {
 
 Waiter::~Waiter() {
   if (token == 0) return;
-  if (const auto alive = program_.lock()) (*alive)->forget(*this);
+  if (const auto alive = program_.lock()) alive->core->forget(*this);
 }
 ProgramCore& Waiter::core() const {
-  if (const auto alive = program_.lock()) return **alive;
+  if (const auto alive = program_.lock()) {
+    if (alive->is_here()) return *alive->core;
+    throw Error(Errc::wrong_program, "a wait for something of another program, which is still running",
+                wait_at_home);
+  }
   throw Error(Errc::wrong_program, "a wait for something of a program that has returned",
               "wait inside the program; `Handle::wait` waits for a whole run");
 }
@@ -57,11 +77,17 @@ void Task::Await::wait() {
   rethrow();
 }
 void Task::Await::begin() {
+  const auto there = program().lock();
   if (number_ == 0)
     throw Error(Errc::bad_argument, "an empty Task stands for no task", "keep what submit returns");
-  if (program().expired()) {
+  if (!there) {
     throw Error(Errc::wrong_program, "task " + std::to_string(number_) + " is of a program that has returned",
                 "wait inside the program; `Handle::wait` waits for a whole run");
+  }
+  if (!there->is_here()) {
+    throw Error(Errc::wrong_program,
+                "task " + std::to_string(number_) + " is of another program, which is still running",
+                wait_at_home);
   }
   core().wait(*this, actors::Await::What::task, number_);
 }
@@ -117,7 +143,7 @@ void ReadBytes::block_for_data() {
 ReadBytes::~ReadBytes() {
   // Given up (the frame was destroyed, or an exception passed by): writers must not wait for this reader.
   if (number_ == 0 || finished_ || error) return;
-  if (const auto alive = program().lock()) (*alive)->read_done(number_);
+  if (const auto alive = program().lock()) alive->core->read_done(number_);
 }
 
 void ReadBytes::finish(void* to, std::uint64_t elements) {
@@ -165,7 +191,9 @@ Tensor DomainRank::bytes(std::string_view name, runtime::DType dtype) const {
   const auto& rank = info_->ranks[index_];
   const auto [offset, size] = known->second;
   const runtime::BufferRef ref{rank.arena, rank.generation, rank.base + offset};
-  return runtime::Tensor::create(ref, size, 0, runtime::Shape(size / runtime::size_of(dtype)), dtype).value();
+  return {
+      runtime::Tensor::create(ref, size, 0, runtime::Shape(size / runtime::size_of(dtype)), dtype).value(),
+      info_->system ? std::make_shared<WindowHold>(info_->system) : nullptr};
 }
 runtime::ScalarArg DomainRank::address_of(std::string_view name) const {
   return {bytes(name, runtime::DType::u8).description().buffer().offset, runtime::ScalarKind::any};
@@ -175,6 +203,7 @@ DomainContext DomainRank::context() const {
   DomainContext context;
   context.domain = info_->id;
   context.address = rank.context;
+  context.system = info_->system.get();
   if (rank.bytes == 0) return context;
   // In words as large as they must be for the extent to fit 32 bits.
   const auto dtype = rank.bytes % 8 == 0 ? runtime::DType::u64 : runtime::DType::u8;
@@ -188,7 +217,7 @@ DomainContext DomainRank::context() const {
 Domain::Domain(ProgramLife program, std::shared_ptr<const DomainInfo> info)
     : info_(std::move(info)), lease_(nullptr, [program = std::move(program), id = info_->id](void*) {
         // A domain that outlives its program was taken back with the run.
-        if (const auto alive = program.lock()) (*alive)->release_domain(id);
+        if (const auto alive = program.lock()) alive->core->release_domain(id);
       }) {}
 
 void Domain::refuse_rank(int index) const {
@@ -235,7 +264,7 @@ Domain Orchestrator::configured_domain(int chip) const {
 
 // --- orchestrator --------------------------------------------------------------------------------
 
-Orchestrator::Orchestrator(ProgramCore& core) : core_(&core), run_(core.run()) {}
+Orchestrator::Orchestrator(ProgramCore& core) : core_(&core), keeper_(core.keeper()) {}
 
 Tensor Orchestrator::host_tensor(const runtime::Shape& shape, runtime::DType dtype) {
   return core_->node().memory->tensor(shape, dtype).value();

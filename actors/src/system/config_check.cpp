@@ -4,12 +4,14 @@
 #include <string>
 #include <utility>
 
+#include "troupe/actors/domain_spec.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
 namespace {
 
-constexpr int most_executors = 65536;  // more in one process come up in minutes, or not at all
+constexpr int most_executors =
+    arenas_of_a_node;  // each has an arena; and more come up in minutes, or not at all
 constexpr std::size_t most_threads = 4096;
 
 /// Collects the first thing that is wrong.
@@ -107,6 +109,8 @@ Result<void> validate(const WorkerConfig& config) {
               "unfinished tasks of a program before it has to wait")
       .number("hard_limit", config.hard_limit, 1, std::numeric_limits<std::uint32_t>::max(),
               "unfinished tasks of a coroutine before its submits fail")
+      .number("restart.restarts", config.restart.restarts, 0, std::numeric_limits<std::uint32_t>::max(),
+              "deaths of a child before it is given up")
       .time("restart.within", config.restart.within, "the time in which deaths are counted");
   for (const auto& executor : config.executors) check.part(validate(executor));
   return check.done();

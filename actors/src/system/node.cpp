@@ -56,7 +56,7 @@ class Call {
 class DeviceHold final : public BufferHold {
  public:
   DeviceHold(std::shared_ptr<Services> services, caf::weak_actor_ptr chip, DeviceFree free)
-      : services_(std::move(services)), chip_(std::move(chip)), free_(free) {}
+      : BufferHold(services.get()), services_(std::move(services)), chip_(std::move(chip)), free_(free) {}
   ~DeviceHold() override {
     const auto here = services_->enter();
     if (!here) return;
@@ -225,6 +225,16 @@ Handle Node::submit(std::string_view program, const Args& args, RunOptions optio
 
 // --- buffers and chips ---------------------------------------------------------------------------
 
+namespace {
+
+/// Who has it says whether there is such a one; a number that fits none is not cut to fit one.
+std::int32_t executor_number(const Node& node, Count index) {
+  if (std::in_range<std::int32_t>(index)) return static_cast<std::int32_t>(index);
+  throw Error(Errc::no_such_chip, node.name() + " has no executor number " + std::to_string(index));
+}
+
+}  // namespace
+
 Tensor Node::host_tensor(const runtime::Shape& shape, runtime::DType dtype) const {
   return core_->shared->memory->tensor(shape, dtype).value();
 }
@@ -235,11 +245,14 @@ int Node::add_executor(const ExecutorConfig& config) const {
   validate(config).value();
   return Call(*core_).demand<std::int32_t>(AddExecutor{config});
 }
-void Node::remove_executor(int index) const { (void)Call(*core_).demand<bool>(RemoveExecutor{index}); }
-ChipDevice Node::chip(int index) const {
+void Node::remove_executor(Count index) const {
+  (void)Call(*core_).demand<bool>(RemoveExecutor{executor_number(*this, index)});
+}
+ChipDevice Node::chip(Count index) const {
   const Call call(*core_);
-  (void)call.demand<ChipAccess>(ChipOf{index});
-  return {core_, index};
+  const auto number = executor_number(*this, index);
+  (void)call.demand<ChipAccess>(ChipOf{number});
+  return {core_, number};
 }
 
 std::vector<comm::ChipContext> Node::chip_contexts() const {
@@ -282,7 +295,9 @@ namespace {
 void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, bool to_device) {
   const auto& there = device.description();
   const auto& here = host.description();
-  if (there.buffer().arena != device_arena(core.shared->number, index)) {
+  const auto* system = device.hold() ? device.hold()->system : nullptr;
+  if (there.buffer().arena != device_arena(core.shared->number, index) ||
+      (system != nullptr && system != core.shared->services.get())) {
     throw Error(Errc::bad_argument, "the device tensor does not live on chip " + std::to_string(index) +
                                         " of " + core.shared->name);
   }

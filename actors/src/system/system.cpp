@@ -58,7 +58,7 @@ std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
     }
     worker->executors.emplace_back(std::move(chip));
   }
-  for (int i = 0; i < config.sub_workers; ++i)
+  for (Count i = 0; i < config.sub_workers; ++i)
     worker->executors.emplace_back(SubWorkerConfig{config.abort_grace});
   return worker;
 }
@@ -68,7 +68,7 @@ std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config) {
   worker->name = config.name;
   for (const auto& node : config.nodes) worker->executors.emplace_back(to_worker(node));
   for (const auto& below : config.workers) worker->executors.emplace_back(below);
-  for (int i = 0; i < config.sub_workers; ++i) worker->executors.emplace_back(SubWorkerConfig{});
+  for (Count i = 0; i < config.sub_workers; ++i) worker->executors.emplace_back(SubWorkerConfig{});
   return worker;
 }
 

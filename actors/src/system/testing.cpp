@@ -98,7 +98,7 @@ platform::ScriptedChip& Simulation::script() { return state_->script; }
 Node& Simulation::node() {
   if (state_->node) return *state_->node;
   const auto& options = state_->options;
-  auto config_of = [&](int first, std::string name) {
+  auto config_of = [&](actors::Count first, std::string name) {
     NodeConfig config;
     config.name = std::move(name);
     config.chips = options.chips;
@@ -119,7 +119,7 @@ Node& Simulation::node() {
     state_->node = std::make_unique<Node>(state_->system->node(config_of(0, "node0")));
   } else {
     PodConfig pod;
-    for (int i = 0; i < options.nodes; ++i)
+    for (actors::Count i = 0; i < options.nodes; ++i)
       pod.nodes.push_back(config_of(i * options.chips, "node" + std::to_string(i)));
     state_->node = std::make_unique<Node>(state_->system->pod(pod));
   }
@@ -137,7 +137,7 @@ Simulation& Simulation::kernel(const std::string& name, platform::ScriptedKernel
 Simulation& Simulation::fault(const Fault& fault) {
   const auto& value = fault.value();
   if (!value.callable.empty()) check_kernel(value.callable);
-  const int chips = state_->options.chips * std::max(1, state_->options.nodes);
+  const auto chips = state_->options.chips * std::max<actors::Count>(1, state_->options.nodes);
   if (value.device >= chips) {
     throw Error(actors::Errc::no_such_chip,
                 "a fault on chip " + std::to_string(value.device) + " never fires: the simulation has " +
@@ -219,7 +219,7 @@ std::vector<Ran> Simulation::ran() const {
   return list;
 }
 std::size_t Simulation::ran_on(int chip) const {
-  const int chips = state_->options.chips * std::max(1, state_->options.nodes);
+  const auto chips = state_->options.chips * std::max<actors::Count>(1, state_->options.nodes);
   std::size_t count = 0;
   for (const auto& one : ran()) count += one.chip == chip && one.code == 0 ? 1 : 0;
   // Others may have been added since, and have run something.

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 #include <memory>
+#include <random>
 #include <system_error>
 
 #include "threads/actor_host.hpp"
@@ -15,6 +16,15 @@
 
 namespace troupe::actors {
 
+namespace {
+
+std::uint64_t draw() {
+  std::random_device chance;
+  return std::uint64_t{chance()} << 32U | chance();
+}
+
+}  // namespace
+
 Error no_thread_for(const std::string& what) {
   return {Errc::out_of_threads, "no thread for " + what, comm::threads_hint()};
 }
@@ -24,7 +34,8 @@ Services::Services(const SystemConfig& config)
       deterministic_(config.deterministic),
       reports_crashes_(config.report_crashes),
       log_level_(config.log_level),
-      sink_(config.log) {
+      sink_(config.log),
+      identity_(draw()) {
   if (!host_ && deterministic_) host_ = std::make_shared<platform::ManualHost>();
   if (!host_) host_ = actor_host_ = std::make_shared<ActorHost>();
   if (!sink_ && !config.log_file.empty()) {

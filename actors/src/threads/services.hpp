@@ -77,6 +77,8 @@ class Services : public std::enable_shared_from_this<Services> {
   void close_gate();
   bool going() const { return going_.load(std::memory_order_relaxed); }
 
+  /// Drawn by chance: tells this system from others that there are or were.
+  std::uint64_t identity() const { return identity_; }
   /// A number that no other run of this system has.
   std::uint64_t next_run() { return ++runs_; }
   /// A number that no other node of this system has had.
@@ -121,6 +123,7 @@ class Services : public std::enable_shared_from_this<Services> {
   std::size_t staying_ = 0;
   std::atomic<bool> going_{false};           ///< changes with the mutex held
   std::deque<std::function<void()>> apart_;  ///< to be run in steps
+  const std::uint64_t identity_;
   std::atomic<std::uint64_t> runs_{0};
   std::atomic<std::uint32_t> nodes_{0};
 };

@@ -32,7 +32,8 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](Execute& request) { execute(request); },
       [this](const Cancel& order) { cancel(order); },
       [this](const Describe&) {
-        return ExecutorInfo{ExecutorKind::worker, config_->name, {}, config_->max_runs, 0};
+        return ExecutorInfo{
+            ExecutorKind::worker, config_->name, {}, static_cast<std::uint32_t>(config_->max_runs), 0};
       },
       [this](const GetStatus&) { return status(); },
       [this](const Why& question) { return why(question); },
@@ -236,8 +237,8 @@ std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config, std::shar
   shared->pumps = std::move(pumps);
   shared->memory = above != nullptr ? above->memory : std::make_shared<HostMemory>();
   shared->callables = above != nullptr ? above->callables : std::make_shared<CallableRegistry>();
-  shared->soft_limit = config.soft_limit;
-  shared->hard_limit = config.hard_limit;
+  shared->soft_limit = static_cast<std::uint32_t>(config.soft_limit);
+  shared->hard_limit = static_cast<std::uint32_t>(config.hard_limit);
   shared->arena_bytes = config.arena_bytes;
   return shared;
 }

@@ -12,7 +12,7 @@ std::optional<BootstrapPlan::Refusal> WorkerActor::plan_bring_up() {
   std::vector<std::pair<std::int32_t, std::int32_t>> chips;
   for (std::size_t i = 0; i < children_.size(); ++i) {
     if (const auto* chip = std::get_if<ChipConfig>(&children_[i].config))
-      chips.emplace_back(static_cast<std::int32_t>(i), chip->device_id);
+      chips.emplace_back(static_cast<std::int32_t>(i), static_cast<int>(chip->device_id));
   }
   auto refusal = BootstrapPlan::make(config_->chip_bootstrap_configs, chips, plan_);
   configured_.resize(plan_.groups().size());

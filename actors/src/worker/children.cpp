@@ -15,7 +15,7 @@ std::int32_t WorkerActor::add_child(const ExecutorConfig& config) {
   if (const auto* chip = std::get_if<ChipConfig>(&config)) {
     made.kind = ExecutorKind::chip;
     made.name = "chip" + std::to_string(index);
-    credit = chip->credit;
+    credit = static_cast<std::uint32_t>(chip->credit);
     ++shared_->chips;
   } else if (std::holds_alternative<SubWorkerConfig>(config)) {
     made.kind = ExecutorKind::sub_worker;
@@ -24,7 +24,7 @@ std::int32_t WorkerActor::add_child(const ExecutorConfig& config) {
     const auto& below = *std::get<std::shared_ptr<const WorkerConfig>>(config);
     made.kind = ExecutorKind::worker;
     made.name = below.name;
-    credit = below.max_runs;
+    credit = static_cast<std::uint32_t>(below.max_runs);
     ++shared_->chips;
     shared_->of_workers = true;
   }
@@ -82,7 +82,7 @@ void WorkerActor::bring_up(std::int32_t index) {
             [this, index, life](const Result<bool>& up) {
               if (!up) return child_failed(index, life, up.error());
               const auto& below = *std::get<std::shared_ptr<const WorkerConfig>>(child(index).config);
-              child_up(index, life, below.max_runs);
+              child_up(index, life, static_cast<std::uint32_t>(below.max_runs));
             },
             failed);
   }
@@ -221,7 +221,7 @@ void WorkerActor::restart(std::int32_t index, const Error& reason) {
   const auto now = clock().now();
   it.restarts.push_back(now);
   while (!it.restarts.empty() && now - it.restarts.front() > config_->restart.within) it.restarts.pop_front();
-  if (it.restarts.size() > config_->restart.restarts) {
+  if (std::cmp_greater(it.restarts.size(), config_->restart.restarts)) {
     return retire(index, Error(Errc::chip_retired, it.name + " died " + std::to_string(it.restarts.size()) +
                                                        " times in a short while and is out of use")
                              .caused_by(reason));

@@ -72,6 +72,7 @@ std::uint64_t WorkerActor::start_domain(DomainInfo layout, std::uint64_t window_
   const auto id = next_domain_++;
   layout.id = id;
   layout.epoch = id;
+  layout.system = services_;
   auto handle = spawn_communicator(this, services_, std::move(layout), window_bytes, std::move(members),
                                    shared_->path + "/domain" + std::to_string(id));
   monitor(handle);

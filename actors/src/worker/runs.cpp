@@ -66,7 +66,7 @@ void WorkerActor::execute(Execute& batch) {
 }
 
 void WorkerActor::admit() {
-  while (life_ == Life::up && !waiting_.empty() && runs_.size() < config_->max_runs) {
+  while (life_ == Life::up && !waiting_.empty() && std::cmp_less(runs_.size(), config_->max_runs)) {
     // First come, first served among the highest priority.
     auto next = waiting_.begin();
     for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {

@@ -50,16 +50,19 @@ struct SystemConfig {
   std::shared_ptr<platform::Host> host = {};
 };
 
+/// A number as wide as it was written: `chips = 1ULL << 32` is refused, not none. Negative ones, too.
+using Count = std::int64_t;
+
 /// How often a child may die before its supervisor gives up on it.
 struct RestartLimit {
-  std::uint32_t restarts = 5;
+  Count restarts = 5;
   std::chrono::nanoseconds within = std::chrono::seconds(10);
 };
 
 struct ChipConfig {
   std::string platform = "a2a3sim";  ///< a name or the path of a platform library
-  int device_id = 0;
-  std::uint32_t credit = 64;  ///< runs in flight on the device
+  Count device_id = 0;
+  Count credit = 64;  ///< runs in flight on the device
   /// How long a task that was given up (cancel, deadline) may go on before the chip is given up with it: a
   /// kernel cannot be stopped, only left behind.
   std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);
@@ -83,11 +86,11 @@ struct WorkerConfig {
   std::string name = "node0";
   std::string path = {};  ///< of the level above; set by it
   std::vector<ExecutorConfig> executors = {};
-  std::uint32_t max_runs = 64;  ///< under way at once, a thread each for plain functions; further ones wait
+  Count max_runs = 64;  ///< under way at once, a thread each for plain functions; further ones wait
   RestartLimit restart = {};
   std::uint64_t arena_bytes = 256ULL << 20U;  ///< intermediates of one run, per scope depth
-  std::uint32_t soft_limit = 8192;            ///< unfinished tasks of one program before it has to wait
-  std::uint32_t hard_limit = 65536;           ///< … before submit fails in a coroutine
+  Count soft_limit = 8192;                    ///< unfinished tasks of one program before it has to wait
+  Count hard_limit = 65536;                   ///< … before submit fails in a coroutine
   /// Bring-up of the chips with communicator and buffers, one entry per chip; empty: plain chips.
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
 };
@@ -96,19 +99,19 @@ struct WorkerConfig {
 struct NodeConfig {
   std::string name = "node0";
   std::string platform = "a2a3sim";
-  int chips = 1;
-  int first_device = 0;  ///< device number of chip 0
-  int sub_workers = 1;
-  std::uint32_t credit = 64;
+  Count chips = 1;
+  Count first_device = 0;  ///< device number of chip 0
+  Count sub_workers = 1;
+  Count credit = 64;
   std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);  ///< see ChipConfig
   std::vector<std::pair<std::string, std::string>> device_options = {};
   /// Instead of a platform library: the device table of chip `index`, incarnation `incarnation`.
   std::function<Result<platform::DeviceApi>(int index, std::uint32_t incarnation)> device = {};
-  std::uint32_t max_runs = 64;
+  Count max_runs = 64;
   RestartLimit restart = {};
   std::uint64_t arena_bytes = 256ULL << 20U;
-  std::uint32_t soft_limit = 8192;
-  std::uint32_t hard_limit = 65536;
+  Count soft_limit = 8192;
+  Count hard_limit = 65536;
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
 };
 
@@ -117,7 +120,7 @@ struct PodConfig {
   std::string name = "pod0";
   std::vector<NodeConfig> nodes = {};
   std::vector<std::shared_ptr<const WorkerConfig>> workers = {};  ///< further ones, of any level
-  int sub_workers = 0;
+  Count sub_workers = 0;
 };
 
 /// The worker a node or pod configuration describes.

@@ -60,6 +60,7 @@ struct DomainInfo {
   std::uint64_t id = 0;
   std::uint64_t epoch = 0;
   std::vector<RankInfo> ranks;
+  std::shared_ptr<const void> system = nullptr;  ///< whose numbers these are; keeps them from meaning others
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>, std::less<>> buffers;  ///< offset, bytes
 };
 

@@ -197,7 +197,7 @@ class TROUPE_API Orchestrator {
   /// Room for so many arguments of a submit that is gathered piece by piece.
   detail::SubmitCall new_call(std::size_t arguments) const {
     detail::SubmitCall call;
-    call.args.run = run_;
+    call.args.keeper = keeper_;
     call.args.values.tensors.reserve(arguments);
     return call;
   }
@@ -252,7 +252,7 @@ class TROUPE_API Orchestrator {
   Task group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                   detail::SubmitCall call);
   ProgramCore* core_;
-  std::uint64_t run_;
+  std::uint64_t keeper_;
 };
 
 }  // namespace troupe::actors

@@ -26,6 +26,7 @@ struct DomainContext {
   std::uint64_t address = 0;
   runtime::Tensor window;
   bool ordered = true;
+  const void* system = nullptr;  ///< whose domain it is; null: unknown
 };
 
 inline DomainContext no_dep(DomainContext context) {
@@ -57,7 +58,9 @@ class TROUPE_API Args {
  public:
   Args& add(const TensorUse& use) {
     add(use.arg);
-    if (use.hold && use.hold->kept_by_runs() && use.hold->kept_by.load(std::memory_order_relaxed) != run) {
+    if (!use.hold) return *this;
+    if (use.hold->system != nullptr && use.hold->system != system) note_system(use.hold->system);
+    if (use.hold->kept_by_runs() && use.hold->kept_by.load(std::memory_order_relaxed) != keeper) {
       holds.push_back(use.hold);
     }
     return *this;
@@ -81,10 +84,23 @@ class TROUPE_API Args {
   Arguments values;
   std::vector<std::shared_ptr<BufferHold>> holds;
   std::vector<DomainContext> domains;  ///< they live until the task is done
-  std::uint64_t run = 0;               ///< buffers that this run keeps already are not kept again; 0: unknown
-  std::int32_t home = -1;              ///< of a group's member: the chip it belongs on; -1: anywhere
+  /// The run's number among all that keep buffers: what it keeps already is not kept again. 0: unknown.
+  std::uint64_t keeper = 0;
+  const void* system = nullptr;  ///< of the first tensor that is of one, and which tensor that is
+  std::int32_t of_system = -1;
+  std::int32_t of_another = -1;  ///< the first tensor that is of another one
+  std::int32_t home = -1;        ///< of a group's member: the chip it belongs on; -1: anywhere
 
  private:
+  void note_system(const void* other) {
+    const auto index = static_cast<std::int32_t>(values.tensors.size()) - 1;
+    if (system == nullptr) {
+      system = other;
+      of_system = index;
+    } else if (of_another < 0) {
+      of_another = index;
+    }
+  }
   [[noreturn]] void refuse_tensor(const runtime::TensorArg& arg) const;
   [[noreturn]] void refuse_scalar() const;
 };

@@ -140,16 +140,16 @@ class TROUPE_API Node {
   }
   Tensor host_tensor(const runtime::Shape& shape, runtime::DType dtype) const;
   /// Direct use of a chip.
-  ChipDevice chip(int index) const;
+  ChipDevice chip(Count index) const;
   int chips() const;
 
   /// Children come and go while programs run: chips and sub-workers of a node, nodes of a pod. The number of
   /// the new one; removal waits for its last task. They are numbered together, as `status().children` has
   /// them.
   int add_executor(const ExecutorConfig& config) const;
-  void remove_executor(int index) const;
+  void remove_executor(Count index) const;
   int add_chip(const ChipConfig& config) const { return add_executor(config); }
-  void remove_chip(int index) const { remove_executor(index); }
+  void remove_chip(Count index) const { remove_executor(index); }
 
   // --- chips that came up from configuration (`chip_bootstrap_configs`) ------------------------------------
 

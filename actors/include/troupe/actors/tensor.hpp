@@ -17,6 +17,9 @@ namespace troupe::actors {
 class BufferHold {
  public:
   BufferHold() = default;
+  /// Of a buffer whose reference is numbers that only this system understands, and which keeps what they
+  /// name.
+  explicit BufferHold(const void* of_system) : system(of_system) {}
   BufferHold(const BufferHold&) = delete;
   BufferHold& operator=(const BufferHold&) = delete;
   virtual ~BufferHold() = default;
@@ -24,7 +27,9 @@ class BufferHold {
   /// Whether a run that uses the buffer must keep this object until it ends (host and device buffers), or the
   /// run's graph knows the last reader itself (intermediates).
   virtual bool kept_by_runs() const noexcept { return true; }
-  /// The run that was last told to keep it, so that each run is told once.
+  /// Null: an address, which means the same to all.
+  const void* const system = nullptr;
+  /// The run (by its keeper's number) that was last told to keep it, so that each run is told once.
   std::atomic<std::uint64_t> kept_by{0};
 };
 

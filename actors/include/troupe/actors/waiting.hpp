@@ -2,10 +2,12 @@
 
 // What a program can wait for: `co_await` it in a coroutine, call `wait` or `get` on it in a plain function.
 
+#include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "troupe/actors/domain_spec.hpp"
@@ -16,12 +18,21 @@ namespace troupe::actors {
 
 class Orchestrator;
 class ProgramCore;
+/// Where a program is. Others may look at it while the program runs; at the core only who finds itself
+/// inside.
+struct ProgramPlace {
+  ProgramCore* core = nullptr;
+  /// The thread that runs code of the program now; none while it waits.
+  std::atomic<std::thread::id> inside{};
+
+  bool is_here() const noexcept { return inside.load() == std::this_thread::get_id(); }
+};
 /// Names a program and keeps nothing of it: expired when it is over.
-using ProgramLife = std::weak_ptr<ProgramCore*>;
+using ProgramLife = std::weak_ptr<ProgramPlace>;
 
 /// Something a program waits for. The base of everything that can be awaited; a plain function calls `get` or
 /// `wait` on the same objects. An object that goes away before its answer came is forgotten by the program.
-/// It may outlive its program; a wait then throws `wrong_program`.
+/// It may outlive its program, or be in another one's hands; a wait then throws `wrong_program`.
 class TROUPE_API Waiter {
  public:
   explicit Waiter(ProgramLife program) : program_(std::move(program)) {}
@@ -38,7 +49,7 @@ class TROUPE_API Waiter {
     if (error) throw *error;
   }
 
-  /// Throws `wrong_program` when it has returned.
+  /// Throws `wrong_program` when the program has returned, and when the caller is not its code.
   ProgramCore& core() const;
   const ProgramLife& program() const noexcept { return program_; }
 
