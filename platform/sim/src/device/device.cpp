@@ -5,8 +5,8 @@
 #include <exception>
 #include <utility>
 
-#include "memory/memory.hpp"
 #include "kernels/kernels.hpp"
+#include "memory/memory.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -36,56 +36,12 @@ void copy_text(char* target, std::size_t size, const char* text) noexcept {
 
 }  // namespace
 
-std::shared_ptr<Device> Device::create(HostServices& host, const Options& options, std::int32_t number) {
-  return std::shared_ptr<Device>(new Device(host, options, number));
-}
-
 Device::Device(HostServices& host, const Options& options, std::int32_t number)
-    : host_(host),
-      options_(options),
-      number_(number),
+    : Chip(host, options, number, &ForeignKernel::load),
       created_ns_(host.now()),
       created_ticks_(ticks()),
-      memory_(options.memory_bytes, options.checked),
-      windows_(memory_, options.several_communicators),
-      staging_(memory_, options.checked),
-      threads_(host),
-      engine_({host, threads_, callables_, memory_, windows_, board_, pipes_}, options),
-      queue_(host, threads_, callables_, *this) {}
-
-Device::~Device() = default;
-
-Result<void> Device::release(std::uint64_t address) {
-  if (address == 0) return {};
-  std::string user;
-  queue_.for_each_unfinished([&](const Run& run, bool) {
-    for (const auto& tensor : run.tensors) {
-      const bool uses = tensor.address_space == TROUPE_SPACE_DEVICE && tensor.buffer >= address &&
-                        memory_.same_allocation(address, tensor.buffer);
-      if (uses && run.callable != nullptr) user = run.callable->name;
-    }
-  });
-  if (user.empty()) return memory_.release(address);
-  return Error(Errc::busy, "an unfinished run of '" + user + "' uses this memory",
-               "free it after the run's completion");
-}
-
-Result<void> Device::release_window(std::uint64_t window) {
-  auto view = windows_.view(window);
-  if (!view) return view.error();
-  auto inside = [&](std::uint64_t word) {
-    return (view->bytes != 0 && word - view->local_base < view->bytes) ||
-           (view->context_address != 0 && word == view->context_address);
-  };
-  bool used = false;
-  queue_.for_each_unfinished([&](const Run& run, bool) {
-    used = used || std::any_of(run.scalars.begin(), run.scalars.end(), inside) ||
-           std::any_of(run.tensors.begin(), run.tensors.end(),
-                       [&](const troupe_tensor_arg& tensor) { return inside(tensor.buffer); });
-  });
-  if (used) return Error(Errc::busy, "an unfinished run uses window " + std::to_string(window));
-  return windows_.release(window);
-}
+      staging_(memory(), options.checked),
+      engine_({host, threads(), callables(), memory(), windows(), board_, pipes_}, options) {}
 
 Outcome Device::execute(Run& run) noexcept {
   try {
@@ -103,7 +59,7 @@ Outcome Device::execute_checked(Run& run) {
                                               std::to_string(architecture.clusters) + " clusters");
   }
   Result<void> copied = Error(Errc::aborted, "the chip was given up before the run began");
-  queue_.with_host_memory([&] { copied = staging_.copy_in(run); });
+  queue().with_host_memory([&] { copied = staging_.copy_in(run); });
   if (!copied) {
     staging_.finish();
     return copied.error();
@@ -115,12 +71,12 @@ Outcome Device::execute_checked(Run& run) {
   if (auto fits = check_arguments(run); !fits) {
     done = fits;
   } else {
-    done = lone ? run_one_kernel(run) : engine_.run(run, staging_.tensors(), queue_);
+    done = lone ? run_one_kernel(run) : engine_.run(run, staging_.tensors(), queue());
   }
   pipes_.reset();
   // A kernel that noticed the abort and returned has written half of its outputs.
   if (done && run.aborted.load()) done = Error(Errc::aborted, "aborted while it ran");
-  if (done && !queue_.with_host_memory([&] { staging_.copy_back(); })) {
+  if (done && !queue().with_host_memory([&] { staging_.copy_back(); })) {
     done = Error(Errc::aborted, "the chip was given up while it ran");
   }
   staging_.finish();
@@ -148,10 +104,10 @@ Result<void> Device::check_arguments(const Run& run) {
 
 Result<void> Device::run_one_kernel(Run& run) {
   const auto tensors = staging_.tensors();
-  LoneKernel host(host_, memory_, windows_, run, queue_);
+  LoneKernel kernels(host(), memory(), windows(), run, queue());
   {
     const std::lock_guard lock(current_mutex_);
-    current_ = &host;
+    current_ = &kernels;
   }
   runtime::TensorDescriptor descriptors[runtime::limits::core_tensors];
   runtime::Tag tags[runtime::limits::core_tensors];
@@ -176,16 +132,16 @@ Result<void> Device::run_one_kernel(Run& run) {
   call.core = number;
   InputCheck inputs;
   const auto resident = [&](std::uint32_t i) { return run.tensors[i].address_space == TROUPE_SPACE_DEVICE; };
-  if (options_.checked) inputs.begin(descriptors, tags, call.tensors, resident);
+  if (checked()) inputs.begin(descriptors, tags, call.tensors, resident);
   std::vector<FlagCondition> deferred;
   call.deferred = &deferred;
   call.task = run.correlation;
   core.enter(call.code.name, 0, ticks());
-  auto failure = call_kernel(host, core, pipes_, call);
-  if (!failure && !deferred.empty()) failure = await_deferred(host, core, call, deferred);
+  auto failure = call_kernel(kernels, core, pipes_, call);
+  if (!failure && !deferred.empty()) failure = await_deferred(kernels, core, call, deferred);
   core.leave();
-  if (!failure && options_.checked) failure = inputs.end(call.code.name, resident);
-  if (!failure && options_.checked) failure = overstep_of(call, descriptors, tags);
+  if (!failure && checked()) failure = inputs.end(call.code.name, resident);
+  if (!failure && checked()) failure = overstep_of(call, descriptors, tags);
   {
     const std::lock_guard lock(current_mutex_);
     current_ = nullptr;
@@ -199,22 +155,20 @@ Result<void> Device::run_one_kernel(Run& run) {
 std::optional<Error> Device::overstep_of(const KernelCall& call, const runtime::TensorDescriptor* tensors,
                                          const runtime::Tag* tags) {
   const auto found = first_overstep(tags, call.tensors, [&](std::uint32_t i) {
-    return tensors[i].extent != 0 ? memory_.take_overstep(tensors[i].address, tensors[i].size) : std::nullopt;
+    return tensors[i].extent != 0 ? memory().take_overstep(tensors[i].address, tensors[i].size)
+                                  : std::nullopt;
   });
   if (!found) return std::nullopt;
   std::string who = "kernel '" + std::string(call.code.name) + "'";
-  if (memory_.is_window(tensors[found->first].address)) who += ", or one of a peer,";
+  if (memory().is_window(tensors[found->first].address)) who += ", or one of a peer,";
   return overstepped(who, found->first, found->second);
 }
 
-Result<void> Device::write(std::uint64_t address, const void* data, std::uint64_t size) {
-  auto inside = memory_.check(address, size, "destination");
-  if (!inside) return inside;
+void Device::store(std::uint64_t address, const void* data, std::uint64_t size) {
   store_visibly(pointer(address), data, size);
   engine_.memory_written();
   const std::lock_guard lock(current_mutex_);
   if (current_ != nullptr) current_->flags().look_again();
-  return {};
 }
 
 void Device::interrupt(Run& run) noexcept {
@@ -224,7 +178,7 @@ void Device::interrupt(Run& run) noexcept {
 }
 
 std::uint64_t Device::host_time(std::uint64_t at_ticks) const noexcept {
-  const std::uint64_t now = host_.now();
+  const std::uint64_t now = host().now();
   const std::uint64_t now_ticks = ticks();
   if (now_ticks <= created_ticks_ || at_ticks <= created_ticks_) return now;
   const double part =
@@ -235,7 +189,7 @@ std::uint64_t Device::host_time(std::uint64_t at_ticks) const noexcept {
 
 std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity) const {
   std::size_t count = 0;
-  queue_.for_each_unfinished([&](const Run& run, bool executing) {
+  queue().for_each_unfinished([&](const Run& run, bool executing) {
     if (!executing) return;
     const auto report = [&](const CoreSlot& slot, std::uint32_t number, std::uint32_t kind) {
       const char* name = slot.name.load(std::memory_order_acquire);
@@ -260,45 +214,6 @@ std::size_t Device::report_cores(troupe_core_status* cores, std::size_t capacity
     report(board_.program(), TROUPE_NO_CORE, TROUPE_CORE_CONTROL);
   });
   return count;
-}
-
-void Device::report(troupe_device_status& status) const {
-  queue_.report(status);
-  const auto memory = memory_.statistics();
-  status.allocations = memory.live_allocations;
-  status.memory_used = memory.in_use;
-  status.memory_peak = memory.peak;
-  status.callables = callables_.size();
-  status.windows = windows_.size();
-}
-
-Error Device::busy() const {
-  troupe_core_status core{};
-  if (report_cores(&core, 1) == 0) return Error(Errc::busy, "a thread of this chip has not returned yet");
-  return Error(Errc::busy,
-               "kernel '" + std::string(core.name) + "' does not return (" + core_name(core.core) + ")",
-               "the chip is quarantined; destroy it again once the kernel has returned");
-}
-
-// What the user left behind goes with the device; whoever looks for leaks wants to know.
-void Device::report_leaks() const {
-  const auto left = memory_.live();
-  if (left.empty()) return;
-  std::string text = "device " + std::to_string(number_) + " is closed with " + std::to_string(left.size()) +
-                     " live allocations:";
-  constexpr std::size_t most = 16;
-  for (std::size_t i = 0; i < std::min(most, left.size()); ++i) text += "\n  " + left[i];
-  if (left.size() > most) text += "\n  and " + std::to_string(left.size() - most) + " more";
-  host_.log(options_.checked ? TROUPE_LOG_WARNING : TROUPE_LOG_DEBUG, 0, text);
-}
-
-Result<void> Device::close() {
-  const auto deadline = RunQueue::Clock::now() + options_.grace;
-  windows_.abort_all();
-  const bool ended = queue_.close(deadline);
-  if (!ended || !threads_.close(deadline)) return busy();
-  report_leaks();
-  return {};
 }
 
 }  // namespace troupe::platform::sim

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "common.hpp"
 #include "threads/threads.hpp"
 
 namespace troupe::platform::sim {

@@ -7,8 +7,9 @@
 #include <string>
 #include <thread>
 
-#include "engine/ops.hpp"
 #include "engine/engine_jobs.hpp"
+#include "engine/ops.hpp"
+#include "engine/packed_tensor.hpp"
 #include "memory/memory.hpp"
 #include "troupe/platform/errc.hpp"
 

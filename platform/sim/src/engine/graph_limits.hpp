@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common.hpp"
 #include "threads/threads.hpp"
 #include "troupe/runtime/limits.hpp"
 

@@ -7,6 +7,7 @@
 
 #include "engine/engine.hpp"
 #include "engine/engine_jobs.hpp"
+#include "engine/packed_tensor.hpp"
 #include "memory/memory.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/access.hpp"

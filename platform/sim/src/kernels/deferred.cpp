@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "common.hpp"
 #include "memory/memory.hpp"
 
 namespace troupe::platform::sim {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <thread>
 
+#include "common.hpp"
 #include "threads/threads.hpp"
 
 namespace troupe::platform::sim {

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 
+#include "common.hpp"
 #include "memory/memory.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/dtype.hpp"

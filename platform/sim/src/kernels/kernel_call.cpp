@@ -5,8 +5,9 @@
 #include <chrono>
 #include <exception>
 
-#include "memory/memory.hpp"
 #include "kernels/deferred.hpp"
+#include "kernels/foreign_kernel.hpp"
+#include "memory/memory.hpp"
 #include "sim_hooks.hpp"
 #include "troupe/comm/errc.hpp"
 #include "troupe/comm/one_sided.hpp"
@@ -110,7 +111,7 @@ std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call, runtime:
   const auto* outer = troupe_sim_bind_core(&binding);
   std::optional<Error> failure;
   try {
-    call.code.foreign->entry()(call.words);
+    static_cast<const ForeignKernel&>(*call.code.foreign).entry()(call.words);
   } catch (const std::exception& thrown) {
     failure = kernel_error(call, thrown.what());
   } catch (const abi::__forced_unwind&) {

@@ -8,20 +8,21 @@
 #include <string>
 #include <vector>
 
+#include "common.hpp"
 #include "kernels/core_board.hpp"
 #include "kernels/flag_waits.hpp"
-#include "threads/threads.hpp"
 #include "kernels/pipes.hpp"
-#include "runs/runs.hpp"
-#include "troupe/runtime/kernel_abi.hpp"
 #include "memory/memory.hpp"
+#include "runs/runs.hpp"
+#include "threads/threads.hpp"
+#include "troupe/runtime/kernel_abi.hpp"
 
 namespace troupe::platform::sim {
 
 /// The code of one kernel, from a module or foreign. Borrowed from the callables that the run keeps.
 struct KernelCode {
   const troupe_callable_v1* descriptor = nullptr;
-  const ForeignKernel* foreign = nullptr;
+  const ForeignCode* foreign = nullptr;  ///< a ForeignKernel
   const char* name = "";
 };
 

@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "common.hpp"
 #include "memory/memory.hpp"
 
 namespace troupe::platform::sim {

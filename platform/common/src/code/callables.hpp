@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "troupe/platform/device_abi.h"
+#include "troupe/runtime/module_abi.h"
+#include "troupe/runtime/result.hpp"
+#include "troupe/runtime/task_args.hpp"
+#include "troupe/runtime/waiting_kernel.hpp"
+
+namespace troupe::platform::common {
+
+/// Code that came as bytes, in whatever form a platform runs it.
+class ForeignCode {
+ public:
+  virtual ~ForeignCode() = default;
+};
+/// Makes code of bytes; the error names it.
+using LoadCode = Result<std::unique_ptr<ForeignCode>> (*)(std::string_view name,
+                                                          std::span<const std::byte> bytes);
+
+/// Something a run or a chip program can name. Immutable once registered; shared by the runs that use it, so
+/// foreign code is unloaded when it is unregistered and its last run has ended.
+struct Callable {
+  std::uint64_t id = 0;
+  std::string name;
+  const troupe_callable_v1* descriptor = nullptr;  ///< of a module; null for foreign bytes
+  const troupe_module_v1* module = nullptr;
+  std::unique_ptr<ForeignCode> foreign;
+  std::uint32_t core_kind = TROUPE_CORE_AIV;
+  std::vector<std::uint8_t> signature;  ///< tags and TROUPE_SIGNATURE_SCALAR; empty: not checked
+
+  bool is_program() const noexcept {
+    return descriptor != nullptr && descriptor->kind == TROUPE_CALLABLE_CHIP_PROGRAM;
+  }
+  /// A kernel that may wait in a way that nobody sees: foreign code, and what says so of itself.
+  bool may_wait() const noexcept {
+    return foreign != nullptr || (!is_program() && descriptor->variant == TROUPE_KERNEL_WAITS);
+  }
+};
+
+/// What is registered on one chip. Safe from any thread.
+class CallableTable {
+ public:
+  explicit CallableTable(LoadCode load) : load_(load) {}
+
+  Result<std::uint64_t> add(const troupe_callable& callable);
+  Result<void> remove(std::uint64_t id);
+  Result<std::shared_ptr<const Callable>> find(std::uint64_t id) const;
+  /// Null when there is none.
+  std::shared_ptr<const Callable> find(std::string_view name) const;
+  std::size_t size() const;
+
+ private:
+  const LoadCode load_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const Callable>> by_id_;
+  std::map<std::string, std::uint64_t, std::less<>> by_name_;
+  std::uint64_t next_ = 1;
+};
+
+/// How the arguments of a call differ from a registered signature; empty: they fit. A tensor may be passed as
+/// more than is needed (inout for what is only read or only written), never as less.
+std::string signature_defect(const std::vector<std::uint8_t>& signature, std::span<const runtime::Tag> tags,
+                             std::size_t scalars);
+
+/// The kernel of that name in a module, or null.
+const troupe_callable_v1* find_kernel(const troupe_module_v1& module, std::string_view name) noexcept;
+
+}  // namespace troupe::platform::common

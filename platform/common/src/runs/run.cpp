@@ -1,0 +1,36 @@
+#include "runs/run.hpp"
+
+namespace troupe::platform::common {
+
+Outcome::Outcome(const Error& error) : code(error.code().value), message(error.message()) {
+  if (!error.hint().empty()) message.append("; ").append(error.hint());
+  for (const Error* cause = error.cause(); cause != nullptr; cause = cause->cause()) {
+    message.append(": ").append(cause->message());
+  }
+}
+
+void Run::assign(const troupe_run& description) {
+  correlation = description.correlation;
+  callable_id = description.callable;
+  tensors.assign(description.tensors, description.tensors + description.tensor_count);
+  scalars.assign(description.scalars, description.scalars + description.scalar_count);
+  scalar_kinds.assign(description.scalar_count, TROUPE_SCALAR_ANY);
+  if (description.scalar_kinds != nullptr) {
+    scalar_kinds.assign(description.scalar_kinds, description.scalar_kinds + description.scalar_count);
+  }
+  depends_on.assign(description.depends_on, description.depends_on + description.depends_count);
+  name.assign(description.name != nullptr ? description.name : "");
+  flags = description.flags;
+  blocks = description.blocks == 0 ? 1 : description.blocks;
+  block_dim = description.block_dim;
+  control_threads = description.control_threads;
+  chip_runtime = description.chip_runtime;
+  aborted.store(false, std::memory_order_relaxed);
+  queued_ns = started_ns = finished_ns = 0;
+  chip_tasks = 0;
+  outcome = {};
+  ended = false;
+  awaited = false;
+}
+
+}  // namespace troupe::platform::common

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "code/code.hpp"
+#include "common.hpp"
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::platform::sim {
+
+/// A kernel object loaded from bytes: one `extern "C" void kernel_entry(int64_t* args)`. Such kernels find
+/// the simulator's two hooks as global symbols, or take them from `pto_sim_register_hooks` when they export
+/// it.
+class ForeignKernel final : public ForeignCode {
+ public:
+  using Entry = void (*)(std::int64_t*);
+
+  static Result<std::unique_ptr<ForeignCode>> load(std::string_view name, std::span<const std::byte> object);
+  Entry entry() const noexcept { return entry_; }
+
+ private:
+  ForeignKernel(HostObject object, Entry entry) : object_(std::move(object)), entry_(entry) {}
+  HostObject object_;
+  Entry entry_;
+};
+
+}  // namespace troupe::platform::sim

@@ -1,6 +1,0 @@
-#pragma once
-
-// The border of the room: runs as they were launched, the queue that they go through, arguments in and outputs back.
-#include "runs/run.hpp"
-#include "runs/run_queue.hpp"
-#include "runs/staging.hpp"
