@@ -24,7 +24,7 @@ class ForeignKernel final : public ForeignCode {
   Entry entry() const noexcept { return entry_; }
 
  private:
-  ForeignKernel(HostObject object, Entry entry) : object_(std::move(object)), entry_(entry) {}
+  ForeignKernel(HostObject object, Entry code) : object_(std::move(object)), entry_(code) {}
   HostObject object_;
   Entry entry_;
 };
