@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "engine/core_pool.hpp"
-#include "engine/graph_limits.hpp"
 #include "kernels/flag_waits.hpp"
 #include "kernels/pipes.hpp"
 #include "options.hpp"
+#include "tasks/graph_limits.hpp"
 #include "troupe/platform/errc.hpp"
 
 using namespace troupe;

@@ -7,10 +7,7 @@
 #include <string>
 #include <thread>
 
-#include "engine/engine_jobs.hpp"
 #include "engine/ops.hpp"
-#include "engine/packed_tensor.hpp"
-#include "memory/memory.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -28,18 +25,51 @@ std::uint32_t worker_count(const Options& options) {
 
 }  // namespace
 
+/// How the kernels of the current run wait.
+class ChipEngine::Host final : public KernelHost {
+ public:
+  Host(Crew& crew, const Parts& parts, Run& run)
+      : KernelHost(parts.host, parts.memory, parts.windows, run), crew_(crew) {}
+
+ private:
+  void about_to_park(CoreSlot& core, bool /*local*/) override { crew_.about_to_park(core); }
+  Crew& crew_;
+};
+
 ChipEngine::ChipEngine(const Parts& parts, const Options& options)
     : parts_(parts),
-      workers_(worker_count(options)),
-      checked_(options.checked),
       limits_(GraphLimits::from_environment(parts.host, options.memory_bytes)),
-      baton_(std::thread::hardware_concurrency() > 1 ? baton_spins : 0) {
-  auto& built_in = entries_[nullptr];
-  built_in = std::make_unique<KernelEntry>();
-  built_in->name = "element store";
-  built_in->code.name = built_in->name.c_str();
-  built_in->never_waits = true;
-}
+      baton_(std::thread::hardware_concurrency() > 1 ? baton_spins : 0),
+      table_(parts.callables),
+      intermediates_(parts.memory, limits_.arena_bytes, options.checked),
+      checks_(parts.memory, intermediates_, options.checked),
+      traces_(parts.host),
+      builder_(records_, parts.memory, intermediates_, checks_),
+      deferrals_(parts.threads, whereabouts_,
+                 [this](Deferrals::Deferral& deferral) { crew_.end_deferral(deferral); }),
+      schedule_({.records = records_,
+                 .intermediates = intermediates_,
+                 .checks = checks_,
+                 .traces = traces_,
+                 .deferrals = deferrals_,
+                 .threads = whereabouts_,
+                 .bell = bell_},
+                worker_count(options)),
+      runner_(baton_, parts.board, parts.pipes, schedule_, traces_),
+      deadlock_(schedule_, whereabouts_, limits_.dependency_pool != 0),
+      crew_({.baton = baton_,
+             .bell = bell_,
+             .whereabouts = whereabouts_,
+             .schedule = schedule_,
+             .runner = runner_,
+             .deadlock = deadlock_,
+             .deferrals = deferrals_,
+             .pace = pace_,
+             .checks = checks_,
+             .records = records_,
+             .threads = parts.threads,
+             .board = parts.board}),
+      waits_(schedule_, whereabouts_, deadlock_, crew_) {}
 
 ChipEngine::~ChipEngine() = default;
 
@@ -60,7 +90,7 @@ Result<void> ChipEngine::check_config(const Run& run) const {
                "choose a multiple, or fewer control threads");
 }
 
-Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensors) {
+Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue) {
   runtime_ = run.chip_runtime;
   if (runtime_ == TROUPE_CHIP_RUNTIME_DEFAULT && run.callable->is_program())
     runtime_ = run.callable->descriptor->variant;
@@ -78,49 +108,38 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   if (runtime_ == TROUPE_CHIP_RUNTIME_HOST_GRAPH && config.task_window == runtime::limits::task_window) {
     config.task_window = host_graph_window;
   }
-  task_window_ = config.task_window;
-  graph_.emplace(config);
-  cores_.reset(run.block_dim != 0 ? run.block_dim : architecture.clusters);
-  kernels_ = std::make_unique<Host>(*this, parts_, run);
-  names_.fill({});
-  module_ = run.callable->module;
-  argument_ranges_.clear();
-  for (const auto& tensor : tensors) {
-    argument_ranges_.emplace_back(tensor.buffer().offset, tensor.buffer().offset + tensor.buffer_bytes());
-  }
-  failure_.reset();
-  fatal_code_.store(0, std::memory_order_relaxed);
-  submits_ = 0;
-  next_number_ = 0;
-  kernels_run_ = 0;
-  hand_over_ticks_ = 0;
-  made_.clear();
-  inputs_.clear();
-  unordered_.clear();
-  live_ = nullptr;
-  waits_ = Waits::nothing;
-  others_end_ = stuck_ = helping_ = helpless_ = main_busy_ = main_inside_ = solo_ = abort_wanted_ = false;
-  profile_ = run.wants(TROUPE_RUN_PROFILE) && parts_.host.traces();
-  dump_ = run.wants(TROUPE_RUN_DUMP) && parts_.host.dumps();
-  active_ = program_runs_ = true;
-  if (run.aborted.load()) latch(Error(Errc::aborted, "aborted before it started"));
+  kernels_ = std::make_unique<Host>(crew_, parts_, run);
+  table_.begin(run.callable->module);
+  traces_.begin(run);
+  pace_.begin();
+  whereabouts_.begin();
+  checks_.begin_run(has_edges_by_hand());
+  builder_.begin(tensors, has_edges_by_hand());
+  deferrals_.begin(*kernels_);
+  schedule_.begin(config, run.block_dim != 0 ? run.block_dim : architecture.clusters, kernels_->flags());
+  intermediates_.begin(schedule_.graph());
+  runner_.begin(*kernels_);
+  deadlock_.begin(kernels_->flags(), config.task_window);
+  crew_.begin(*kernels_, queue);
+  waits_.begin(has_edges_by_hand());
+  if (run.aborted.load()) schedule_.fail(aborted("aborted before it started"));
   return {};
 }
 
 Result<void> ChipEngine::run(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue) {
-  queue_ = &queue;
-  if (auto begun = begin(run, tensors); !begun) return begun;
+  if (auto begun = begin(run, tensors, queue); !begun) return begun;
   if (run.callable->is_program()) {
     run_program(run, tensors);
   } else {
     submit_blocks(run, tensors);
   }
   finish(run);
-  if (!failure_) return {};
-  if (!run.callable->is_program() && *failure_ == runtime::Errc::require_sync_start_invalid) {
-    return Error(Errc::capacity_exceeded, failure_->message());
+  const auto& failure = schedule_.failure();
+  if (!failure) return {};
+  if (!run.callable->is_program() && *failure == runtime::Errc::require_sync_start_invalid) {
+    return Error(Errc::capacity_exceeded, failure->message());
   }
-  return *failure_;
+  return *failure;
 }
 
 void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> tensors) {
@@ -145,7 +164,7 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
                                     run.scalar_kinds.data()};
   CoreSlot& slot = parts_.board.program();
   slot.enter(run.callable->name.c_str(), 0, ticks());
-  const std::uint64_t begin = profile_ ? parts_.host.now() : 0;
+  const std::uint64_t begin = traces_.traces() ? parts_.host.now() : 0;
   const std::int32_t outcome = [&] {
     const Telling telling(parts_.host, [&](troupe_running& what) {
       what.what = "chip program";
@@ -162,7 +181,7 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
                                         "' failed: " + (text[0] != '\0' ? text : "it gave no reason")));
   }
   slot.leave();
-  if (!profile_) return;
+  if (!traces_.traces()) return;
   troupe_trace_event event{};
   event.name = run.callable->name.c_str();
   event.begin_ns = begin;
@@ -172,7 +191,7 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
   event.block_count = 1;
   event.code = fatal();
   const Turn turn(*this);
-  trace_.push_back(event);
+  traces_.add(event);
 }
 
 void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> tensors) {
@@ -182,8 +201,7 @@ void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> 
     arguments[i].tag = run.tensors[i].tag;
   }
   const std::string& name = run.callable->name;
-  names_[(reinterpret_cast<std::uintptr_t>(name.data()) >> 3) % names_.size()] = {name.data(), name.size(),
-                                                                                  entry_of(*run.callable)};
+  table_.name(*run.callable);
   troupe_chip_task_v1 task{};
   task.size = sizeof task;
   task.flags = run.wants(TROUPE_RUN_SYNC_START) ? TROUPE_CHIP_SYNC_START : 0;
@@ -202,44 +220,36 @@ void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> 
 void ChipEngine::finish(Run& run) {
   {
     Lock lock(baton_);
-    join();
-    if (!failure_) {
-      release_held();
-      graph_->close();
+    schedule_.join();
+    if (!schedule_.failure()) {
+      schedule_.release_held();
+      schedule_.graph().close();
     }
-    program_runs_ = false;
-    serve(lock, Role::main, [this] { return finished(); });
-    run.chip_tasks = kernels_run_;
-    active_ = false;
-    signal();
-    if (graph_->status().live != 0) records_ = TaskRecords();  // those of a cycle were never given back
-    graph_.reset();
+    whereabouts_.program_runs = false;
+    crew_.serve(lock, Crew::Role::main, [this] { return crew_.is_finished(); });
+    run.chip_tasks = schedule_.kernels_run();
+    schedule_.end_run();
+    bell_.ring();
     kernels_.reset();
   }
-  kept_.clear();
-  if (profile_) deliver_trace(run.correlation);
+  table_.end();
+  if (traces_.traces()) traces_.deliver();  // without the baton: the host may ask for the status meanwhile
 }
 
 void ChipEngine::look_at_deferred(const std::function<void(const CoreSlot&)>& look) const {
   const Lock lock(baton_);
-  for (const auto& deferral : deferrals_) look(deferral.slot);
+  deferrals_.for_each_slot(look);
 }
 
 void ChipEngine::memory_written() noexcept {
   const Lock lock(baton_);
-  if (active_) kernels_->flags().look_again();
+  if (schedule_.is_active()) kernels_->flags().look_again();
 }
 
 void ChipEngine::interrupt(const Run& run) noexcept {
   const Lock lock(baton_);
-  if (!active_ || &kernels_->run() != &run) return;
-  if (solo_) {
-    // The graph is in other hands, which will see to the rest; but nothing starts any more.
-    abort_wanted_ = true;
-    fatal_code_.store(static_cast<std::int32_t>(Errc::aborted), std::memory_order_relaxed);
-  } else {
-    latch(aborted());
-  }
+  if (!schedule_.is_active() || &kernels_->run() != &run) return;
+  schedule_.abort();
   kernels_->interrupt();
 }
 

@@ -3,8 +3,7 @@
 #include <exception>
 
 #include "engine/engine.hpp"
-#include "engine/packed_tensor.hpp"
-#include "memory/memory.hpp"
+#include "tasks/tasks.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {

@@ -1,4 +1,4 @@
-#include "engine/task_record.hpp"
+#include "tasks/task_record.hpp"
 
 #include <algorithm>
 #include <new>
@@ -45,14 +45,6 @@ void TaskRecords::grow(std::size_t size_class) {
   free_[size_class].reserve(slabs_.size() * records_per_slab);
 }
 
-TaskRecord* TaskRecords::take(std::uint32_t tensors) {
-  const std::size_t size_class = class_of(tensors);
-  if (free_[size_class].empty()) grow(size_class);
-  TaskRecord* record = free_[size_class].back();
-  free_[size_class].pop_back();
-  return record;
-}
-
 void TaskRecords::prefetch(std::uint32_t tensors) const noexcept {
   constexpr std::size_t ahead = 2;
   const auto& free = free_[class_of(tensors)];
@@ -60,12 +52,6 @@ void TaskRecords::prefetch(std::uint32_t tensors) const noexcept {
   const auto* bytes = reinterpret_cast<const std::byte*>(free[free.size() - ahead]);
   const std::size_t used = sizeof(TaskRecord) + tensors * sizeof(runtime::TensorDescriptor);
   for (std::size_t at = 0; at < std::min(used, 16 * line); at += line) __builtin_prefetch(bytes + at, 1);
-}
-
-void TaskRecords::give_back(TaskRecord* record) noexcept {
-  if (record->failure != nullptr) record->failure.reset();
-  if (record->deferred != nullptr) record->deferred.reset();
-  free_[record->capacity].push_back(record);
 }
 
 }  // namespace troupe::platform::sim

@@ -36,6 +36,24 @@ struct Fill {
   std::uint64_t element = 0;
 };
 
+/// Ready queues of on-chip tasks; even ones are for matrix cores. Quick and short: by what their kernels took
+/// so far. Lone ones may wait for others, so each has a thread to itself.
+namespace kinds {
+enum Kind : std::uint8_t {
+  quick_aic,
+  quick_aiv,
+  short_aic,
+  short_aiv,
+  aic,
+  aiv,
+  lone_aic,
+  lone_aiv,
+  set,  ///< of several blocks or lanes
+  node  ///< nothing to run
+};
+}  // namespace kinds
+using kinds::Kind;
+
 /// One on-chip task: what it runs and on what. Made at submit, given back when the task has ended. The arrays
 /// lie behind it and hold `capacity` tensors.
 struct alignas(64) TaskRecord {
@@ -48,7 +66,7 @@ struct alignas(64) TaskRecord {
     __builtin_prefetch(bytes + sizeof(TaskRecord));  // the first tensor's descriptor
   }
 
-  /// What runs on that lane. A single task runs on whatever core of its kind was free.
+  /// What runs on that lane. A single task runs on any core of its kind.
   const KernelEntry& kernel_on(std::uint32_t lane) const noexcept {
     if (lane_count == 1 || lanes[lane] == nullptr) return *entry;
     return *lanes[lane];
@@ -61,7 +79,7 @@ struct alignas(64) TaskRecord {
   std::unique_ptr<Error> failure;
   /// What its kernels have started and left to be completed later: it has ended when this holds, too.
   std::unique_ptr<std::vector<FlagCondition>> deferred;
-  std::uint8_t kind = 0;
+  std::uint8_t kind = 0;  ///< enum Kind
   bool sync_start = false;
   bool has_predicate = false;
   bool has_fills = false;
@@ -91,14 +109,43 @@ struct alignas(64) TaskRecord {
   std::uint64_t number = 0, submitted_ns = 0, dispatched_ns = 0;
 };
 
+/// One kernel call to be made: a block of a task on a core.
+struct Piece {
+  TaskRecord* task = nullptr;
+  std::uint32_t block = 0, lane = 0, cluster = 0;
+
+  std::uint32_t core() const noexcept { return core_number(cluster, lane); }
+  static std::uint32_t core_number(std::uint32_t cluster, std::uint32_t lane) noexcept {
+    return lane == TROUPE_CHIP_AIC ? CoreBoard::aic(cluster) : CoreBoard::aiv(cluster * 2 + (lane - 1));
+  }
+};
+
+/// A task of the graph as a chip program knows it.
+constexpr std::uint64_t to_number(runtime::TaskId id) noexcept {
+  return std::uint64_t{id.generation} << 32 | id.slot;
+}
+constexpr runtime::TaskId to_task(std::uint64_t number) noexcept {
+  return {.slot = static_cast<std::uint32_t>(number), .generation = static_cast<std::uint32_t>(number >> 32)};
+}
+
 /// Memory for records, in a few sizes, reused in last-in-first-out order so that it stays in the cache. One
 /// owner at a time.
 class TaskRecords {
  public:
-  TaskRecord* take(std::uint32_t tensors);
+  TaskRecord* take(std::uint32_t tensors) {
+    const std::size_t size_class = class_of(tensors);
+    if (free_[size_class].empty()) grow(size_class);
+    TaskRecord* record = free_[size_class].back();
+    free_[size_class].pop_back();
+    return record;
+  }
   /// Starts to load the record that a later take() for as many tensors may give.
   void prefetch(std::uint32_t tensors) const noexcept;
-  void give_back(TaskRecord* record) noexcept;
+  void give_back(TaskRecord* record) noexcept {
+    if (record->failure != nullptr) record->failure.reset();
+    if (record->deferred != nullptr) record->deferred.reset();
+    free_[record->capacity].push_back(record);
+  }
 
  private:
   static constexpr std::array<std::uint32_t, 3> sizes{4, 12, 33};

@@ -1,4 +1,4 @@
-#include "engine/graph_limits.hpp"
+#include "tasks/graph_limits.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -1,19 +1,31 @@
 // Trace events and tensor dumps, for runs that ask for them.
 
+#include "tasks/task_traces.hpp"
+
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "memory/memory.hpp"
-#include "engine/engine.hpp"
-#include "engine/engine_jobs.hpp"
 #include "troupe/runtime/dtype.hpp"
 
 namespace troupe::platform::sim {
 
-void ChipEngine::trace(const TaskRecord& task, const Piece& piece, std::uint64_t begin, std::uint64_t end,
-                       bool failed) {
-  if (!profile_) return;
+void TaskTraces::begin(const Run& run) noexcept {
+  traces_ = run.wants(TROUPE_RUN_PROFILE) && host_.traces();
+  dumps_ = run.wants(TROUPE_RUN_DUMP) && host_.dumps();
+  correlation_ = run.correlation;
+  last_number_ = 0;
+}
+
+void TaskTraces::number(TaskRecord& task, std::uint32_t depth) {
+  task.number = ++last_number_;
+  task.submitted_ns = host_.now();
+  task.depth = depth;
+}
+
+troupe_trace_event TaskTraces::event_of(const Piece& piece, const CoreSlot& slot, std::uint64_t begin,
+                                        std::uint64_t end) {
+  const TaskRecord& task = *piece.task;
   troupe_trace_event event{};
   event.name = task.kernel_on(piece.lane).code.name;
   event.task = task.number;
@@ -21,25 +33,25 @@ void ChipEngine::trace(const TaskRecord& task, const Piece& piece, std::uint64_t
   event.dispatched_ns = task.dispatched_ns;
   event.begin_ns = begin;
   event.end_ns = end;
-  const bool on_aic = piece.lane == TROUPE_CHIP_AIC;
-  event.core = on_aic ? CoreBoard::aic(piece.cluster) : CoreBoard::aiv(piece.cluster * 2 + (piece.lane - 1));
-  event.core_kind = on_aic ? TROUPE_CORE_AIC : TROUPE_CORE_AIV;
-  event.waited_ns = parts_.board.core(event.core).waited_ns;
+  event.core = piece.core();
+  event.core_kind = piece.lane == TROUPE_CHIP_AIC ? TROUPE_CORE_AIC : TROUPE_CORE_AIV;
+  event.waited_ns = slot.waited_ns;
   event.block = piece.block;
   event.block_count = task.blocks;
   event.ring = task.depth;
-  event.code = failed ? TROUPE_DEVICE_KERNEL_FAILED : 0;
-  const std::lock_guard lock(baton_);
-  trace_.push_back(event);
+  return event;
 }
 
 // The graph keeps its edges to itself; a trace is worth finding them again.
-void ChipEngine::note_producers(std::uint64_t number, std::span<const std::uint64_t> after) {
+void TaskTraces::submitted(const TaskRecord& task, std::span<const runtime::Access> accesses,
+                           std::span<const std::uint64_t> after) {
+  const std::uint64_t number = task.number;
+  numbers_[to_number(task.id)] = number;
   auto& producers = producers_[number];
-  for (const std::uint64_t task : after) {
-    if (auto known = numbers_.find(task); known != numbers_.end()) producers.push_back(known->second);
+  for (const std::uint64_t before : after) {
+    if (auto known = numbers_.find(before); known != numbers_.end()) producers.push_back(known->second);
   }
-  for (const auto& access : accesses_) {
+  for (const auto& access : accesses) {
     if (access.tag == runtime::Tag::no_dep) continue;
     runtime::Box box;
     box.lo = access.lo;
@@ -53,26 +65,23 @@ void ChipEngine::note_producers(std::uint64_t number, std::span<const std::uint6
       producers.push_back(touch.number);
       return writes && runtime::covers(box, touch.box);
     });
-    touches.push_back({access, box, number});
+    touches.push_back({.access = access, .box = box, .number = number});
   }
   std::sort(producers.begin(), producers.end());
   producers.erase(std::unique(producers.begin(), producers.end()), producers.end());
 }
 
-void ChipEngine::deliver_trace(std::uint64_t correlation) {
+void TaskTraces::deliver() {
   std::vector<troupe_trace_event> events;
   std::map<std::uint64_t, std::vector<std::uint64_t>> producers;
-  {
-    const std::lock_guard lock(baton_);
-    events.swap(trace_);
-    producers.swap(producers_);
-    touches_.clear();
-    numbers_.clear();
-  }
+  events.swap(events_);
+  producers.swap(producers_);
+  touches_.clear();
+  numbers_.clear();
   std::map<std::uint64_t, std::uint64_t> ends;
   for (const auto& event : events) ends[event.task] = std::max(ends[event.task], event.end_ns);
   for (auto& event : events) {
-    event.correlation = correlation;
+    event.correlation = correlation_;
     auto known = producers.find(event.task);
     if (known == producers.end()) continue;
     event.ready_ns = event.submitted_ns;
@@ -82,10 +91,10 @@ void ChipEngine::deliver_trace(std::uint64_t correlation) {
     event.producers = known->second.data();
     event.producer_count = static_cast<std::uint32_t>(known->second.size());
   }
-  if (!events.empty()) parts_.host.trace(events.data(), events.size());
+  if (!events.empty()) host_.trace(events.data(), events.size());
 }
 
-void ChipEngine::dump(const TaskRecord& task, bool after) {
+void TaskTraces::dump(const TaskRecord& task, bool after) const {
   std::vector<std::byte> dense;
   for (std::uint32_t i = 0; i < task.tensor_count; ++i) {
     const auto tag = task.tags[i];
@@ -107,7 +116,7 @@ void ChipEngine::dump(const TaskRecord& task, bool after) {
       std::memcpy(dense.data() + k * size, first + offset * size, size);
     }
     troupe_dump_record record{};
-    record.correlation = kernels_->run().correlation;
+    record.correlation = correlation_;
     record.task = task.number;
     record.name = task.entry->code.name;
     record.argument = i;
@@ -118,7 +127,7 @@ void ChipEngine::dump(const TaskRecord& task, bool after) {
     std::memcpy(record.shape, tensor.shapes, sizeof record.shape);
     record.data = dense.data();
     record.bytes = dense.size();
-    parts_.host.dump(record);
+    host_.dump(record);
   }
 }
 

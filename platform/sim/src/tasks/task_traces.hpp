@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+#include "runs/runs.hpp"
+#include "tasks/task_record.hpp"
+#include "threads/threads.hpp"
+#include "troupe/runtime/access.hpp"
+
+namespace troupe::platform::sim {
+
+/// Trace events and tensor dumps of a run that asks for them. What is wanted is fixed at the run's begin and
+/// read by any thread; dumps are made by any thread; everything else is done with the baton, or when no
+/// thread but the program's is left.
+class TaskTraces {
+ public:
+  explicit TaskTraces(HostServices& host) : host_(host) {}
+
+  void begin(const Run& run) noexcept;
+  bool traces() const noexcept { return traces_; }
+  bool dumps() const noexcept { return dumps_; }
+  bool any() const noexcept { return traces_ || dumps_; }
+  std::uint64_t now() const noexcept { return host_.now(); }
+
+  /// Gives a task that is about to be submitted its number in the trace.
+  void number(TaskRecord& task, std::uint32_t depth);
+  /// It is in the graph. The graph keeps its edges to itself; a trace is worth finding them again.
+  void submitted(const TaskRecord& task, std::span<const runtime::Access> accesses,
+                 std::span<const std::uint64_t> after);
+  /// One call of a kernel, made on the core of `slot`.
+  static troupe_trace_event event_of(const Piece& piece, const CoreSlot& slot, std::uint64_t begin,
+                                     std::uint64_t end);
+  void add(const troupe_trace_event& event) { events_.push_back(event); }
+  /// Hands everything over to the host; the run is over.
+  void deliver();
+
+  /// The task's tensors, before or after its kernel.
+  void dump(const TaskRecord& task, bool after) const;
+
+ private:
+  /// Which task touched these bytes last.
+  struct Touch {
+    runtime::Access access;
+    runtime::Box box;
+    std::uint64_t number;
+  };
+
+  HostServices& host_;
+  bool traces_ = false, dumps_ = false;
+  std::uint64_t correlation_ = 0;
+  std::uint64_t last_number_ = 0;
+  std::vector<troupe_trace_event> events_;
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::vector<Touch>> touches_;  ///< by buffer
+  std::map<std::uint64_t, std::vector<std::uint64_t>> producers_;                  ///< numbers, by number
+  std::map<std::uint64_t, std::uint64_t> numbers_;  ///< a program's task → its number in the trace
+};
+
+}  // namespace troupe::platform::sim
