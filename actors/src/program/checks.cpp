@@ -31,10 +31,10 @@ std::string place_in_buffer(const runtime::Tensor& view) {
 /// Where it goes, as a number; -1: anywhere. Throws where it can never run.
 std::int32_t ProgramCore::check_target(const Callable& callable,
                                        const std::optional<OnExecutor>& target) const {
-  const bool pod = node_->of_workers.load();
-  const int chips = node_->chips.load();
+  const bool pod = node_->executors.of_workers();
+  const int chips = node_->executors.chips();
   if (callable.kind == CallableKind::function) {
-    if (node_->sub_workers.load() == 0) {
+    if (node_->executors.sub_workers() == 0) {
       throw Error(Errc::bad_argument,
                   node_->name + " has no sub-worker to run function \"" + callable.name + "\"",
                   "configure sub_workers = 1");
@@ -53,7 +53,7 @@ std::int32_t ProgramCore::check_target(const Callable& callable,
         pod ? "submit a program that submits it" : "submit it at the level above, or co_await it");
   }
   if (!target) return -1;
-  if (!std::in_range<int>(target->index) || !node_->takes_tasks(static_cast<int>(target->index))) {
+  if (!std::in_range<int>(target->index) || !node_->executors.takes_tasks(static_cast<int>(target->index))) {
     throw Error(Errc::no_such_chip,
                 node_->name + " has no " + (pod ? "node" : "chip") + " number " +
                     std::to_string(target->index) + ": it " + range_of(chips),

@@ -98,7 +98,7 @@ TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call
 TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args> members,
                                      std::vector<int> chips, detail::SubmitCall call) {
   check_alive();
-  const int available = node_->chips.load();
+  const int available = node_->executors.chips();
   if (chips.empty() &&
       std::all_of(members.begin(), members.end(), [](const Args& m) { return m.home >= 0; })) {
     for (const auto& member : members) chips.push_back(member.home);

@@ -56,6 +56,38 @@ class ConfiguredChips {
   std::map<std::int32_t, One> chips_;
 };
 
+/// What programs may know of a worker's executors, by number: shown to them by the worker, whose table it
+/// follows. Thread-safe.
+class ExecutorView {
+ public:
+  void show(ExecutorKind kind) {
+    if (kind == ExecutorKind::sub_worker) {
+      ++sub_workers_;
+    } else {
+      ++chips_;
+    }
+    if (kind == ExecutorKind::worker) of_workers_ = true;
+    std::lock_guard guard(mutex_);
+    kinds_.push_back(kind);
+  }
+  /// False: it is a sub-worker, or there is none. Tasks of chips and nodes cannot be sent there.
+  bool takes_tasks(int index) const {
+    std::lock_guard guard(mutex_);
+    return index >= 0 && static_cast<std::size_t>(index) < kinds_.size() &&
+           kinds_[static_cast<std::size_t>(index)] != ExecutorKind::sub_worker;
+  }
+  int chips() const { return chips_; }  ///< or workers, numbered from 0
+  int sub_workers() const { return sub_workers_; }
+  bool of_workers() const { return of_workers_; }  ///< a pod: its executors take programs
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<ExecutorKind> kinds_;
+  std::atomic<int> chips_{0};
+  std::atomic<int> sub_workers_{0};
+  std::atomic<bool> of_workers_{false};
+};
+
 class PumpPool;
 
 /// What the programs of a worker may look at from their own threads: names, limits, counts. Thread-safe.
@@ -71,19 +103,8 @@ struct NodeShared {
   std::uint32_t soft_limit = 8192;
   std::uint32_t hard_limit = 65536;
   std::uint64_t arena_bytes = 0;
-  std::atomic<int> chips{0};  ///< executors that are chips or workers, numbered from 0
-  std::atomic<int> sub_workers{0};
-  std::atomic<bool> of_workers{false};  ///< a pod: its executors take programs
-
-  /// Executor `index` is a sub-worker (or does not exist): tasks of chips and nodes cannot be sent there.
-  bool takes_tasks(int index) const {
-    std::lock_guard guard(kinds_mutex);
-    return index >= 0 && static_cast<std::size_t>(index) < kinds.size() &&
-           kinds[static_cast<std::size_t>(index)] != ExecutorKind::sub_worker;
-  }
+  ExecutorView executors;
   ConfiguredChips configured;
-  mutable std::mutex kinds_mutex;
-  std::vector<ExecutorKind> kinds;  ///< by executor number
 };
 
 }  // namespace troupe::actors

@@ -282,7 +282,7 @@ Task Orchestrator::group_call(const Callable* callable, std::vector<Args> member
   return {life(), core_->submit_group(callable, std::move(members), std::move(chips), std::move(call))};
 }
 void Orchestrator::flush() { core_->flush(true); }
-int Orchestrator::chips() const { return core_->node().chips.load(); }
+int Orchestrator::chips() const { return core_->node().executors.chips(); }
 const std::string& Orchestrator::path() const { return core_->node().path; }
 std::size_t Orchestrator::unfinished() const { return core_->unfinished(); }
 

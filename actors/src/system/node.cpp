@@ -238,7 +238,7 @@ std::int32_t executor_number(const Node& node, Count index) {
 Tensor Node::host_tensor(const runtime::Shape& shape, runtime::DType dtype) const {
   return core_->shared->memory->tensor(shape, dtype).value();
 }
-int Node::chips() const { return core_->shared->chips.load(); }
+int Node::chips() const { return core_->shared->executors.chips(); }
 const std::string& Node::name() const { return core_->shared->name; }
 ExecutorStatus Node::status() const { return Call(*core_).ask<ExecutorStatus>(GetStatus{}); }
 int Node::add_executor(const ExecutorConfig& config) const {

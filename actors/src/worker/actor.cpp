@@ -20,7 +20,10 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
       incarnation_(incarnation),
       above_(std::move(results)),
       replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")),
-      placement_(shared_->number) {
+      children_(config_->name, config_->restart),
+      placement_(shared_->number),
+      admission_(config_->max_runs),
+      bring_up_(shared_->number, shared_->configured) {
   last_word_->above = std::move(above);
 }
 
@@ -56,43 +59,39 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const HoldDomain& hold) { hold_domain(hold); },
       [this](const ReleaseDomain& release) { release_domain(release.domain); },
       [this](const BarrierOf& order) { return barrier(order); },
-      [this](const ChipOf& which) { return chip_of(which.index); },
+      [this](const ChipOf& which) { return children_.chip(which.index); },
       [this](const StopWorker&) { return stop_all(); },
   };
 }
 
 void WorkerActor::ready(Ready& tasks) {
   placement_.take(tasks);
-  move();
+  dispatch();
 }
 
 void WorkerActor::results(Results& ends) {
   const auto executor = ends.executor;
-  if (executor < 0 || static_cast<std::size_t>(executor) >= children_.size()) return;
-  auto& it = child(executor);
+  if (!children_.knows(executor)) return;
   // Those of an earlier life are answered for.
-  if (it.incarnation == ends.incarnation) route(placement_.results(ends));
-  // A last word is the actor's whose it is: not its successor's, and not of one life only, because a chip
-  // that dies while it is reset is on the way to the next.
-  if (ends.gone != 0 && it.handle && it.handle.id() == ends.gone) {
-    it.gone = true;
-    if (it.when_gone) std::exchange(it.when_gone, nullptr)();
+  if (children_[executor].incarnation == ends.incarnation) route(placement_.results(ends));
+  if (children_.gone(executor, ends.gone)) {
+    if (auto waiter = when_gone_.extract(executor)) waiter.mapped()();
     buried(executor);
   }
-  move();
+  dispatch();
   remove_if_idle(executor);
 }
 
 /// Sends whatever can go now.
-void WorkerActor::move() {
+void WorkerActor::dispatch() {
   auto moves = placement_.place();
-  for (auto& out : moves.sends) send(child(out.executor).handle, Execute{std::move(out.requests)});
+  for (auto& out : moves.sends) send(children_[out.executor].handle, Execute{std::move(out.requests)});
   for (auto& [run, tasks] : moves.placed) {
-    if (auto known = runs_.find(run); known != runs_.end()) send(known->second.run, Placed{std::move(tasks)});
+    if (const auto* known = admission_.find(run)) send(known->run, Placed{std::move(tasks)});
   }
   if (!moves.refused.empty()) {
     route(std::move(moves.refused));
-    move();
+    dispatch();
   }
 }
 
@@ -116,16 +115,16 @@ void WorkerActor::route(std::vector<TaskResult> results) {
       ++(result.outcome == Outcome::done ? completed_ : failed_);
     }
     placement_.told(run, batch.results);
-    if (auto known = runs_.find(run); known != runs_.end()) send(known->second.run, std::move(batch));
+    if (const auto* known = admission_.find(run)) send(known->run, std::move(batch));
   }
 }
 
 void WorkerActor::cancel(const Cancel& order) {
-  if (runs_.count(order.run) == 0) return cancel_request(order);
+  if (admission_.find(order.run) == nullptr) return cancel_request(order);
   std::vector<std::int32_t> holders;
   route(placement_.cancel(order, holders));
-  for (const auto executor : holders) send(child(executor).handle, order);
-  move();
+  for (const auto executor : holders) send(children_[executor].handle, order);
+  dispatch();
 }
 
 /// What the worker knows, and what its executors say of themselves.
@@ -144,21 +143,21 @@ caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
   status.name = config_->name;
   constexpr std::string_view names[] = {"created", "starting", "up", "stopping"};
   status.state = names[static_cast<std::size_t>(life_)];
-  status.runs = static_cast<std::uint32_t>(runs_.size());
-  status.queued = static_cast<std::size_t>(
-      std::count_if(waiting_.begin(), waiting_.end(), [](const Waiting& it) { return !it.over(); }));
+  status.runs = static_cast<std::uint32_t>(admission_.active().size());
+  status.queued = admission_.queued();
   status.completed = completed_;
   status.failed = failed_;
-  for (const auto& [id, run] : runs_) status.busy.push_back("program " + run.name);
-  status.children.resize(children_.size());
-  for (std::size_t i = 0; i < children_.size(); ++i) {
-    const auto& it = children_[i];
+  for (const auto& [id, run] : admission_.active()) status.busy.push_back("program " + run.name);
+  status.children.resize(static_cast<std::size_t>(children_.size()));
+  for (std::int32_t index = 0; index < children_.size(); ++index) {
+    const auto& it = children_[index];
+    const auto i = static_cast<std::size_t>(index);
     auto& one = status.children[i];
     one.name = it.name;
     one.state = name_of(it.state);
     one.restarts = it.incarnation;
-    one.queued = placement_.queued(static_cast<std::int32_t>(i));
-    one.running = placement_.out(static_cast<std::int32_t>(i));
+    one.queued = placement_.queued(index);
+    one.running = placement_.out(index);
     if (!it.handle) continue;
     ++gather->open;
     request(it.handle, caf::infinite, GetStatus{})
@@ -182,21 +181,16 @@ caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
 
 /// Of a program that the level above submitted: what its run waits for.
 void WorkerActor::why_above(const Why& question, const Reply<std::string>& promise) {
-  auto meant = [&](const std::optional<TaskRequest>& request) {
-    return request && request->key.run == question.run && request->key.task == question.task;
-  };
-  for (const auto& [id, active] : runs_) {
-    if (!meant(active.request)) continue;
-    const auto name = "program \"" + active.name + "\"";
-    request(active.run, caf::infinite, Why{id, 0})
+  if (const auto* active = admission_.active_for(question.run, question.task)) {
+    const auto name = "program \"" + active->second.name + "\"";
+    request(active->second.run, caf::infinite, Why{active->first, 0})
         .then([promise, name](const std::string& text) { promise.deliver(name + ": " + text); },
               [promise, name](const caf::error&) { promise.deliver(name + " has just ended"); });
     return;
   }
-  for (const auto& waiting : waiting_) {
-    if (!meant(waiting.request)) continue;
-    promise.deliver("waits until one of " + std::to_string(runs_.size()) + " programs has ended");
-    return;
+  if (admission_.waiting_for(question.run, question.task) != nullptr) {
+    return promise.deliver("waits until one of " + std::to_string(admission_.active().size()) +
+                           " programs has ended");
   }
   promise.deliver("not with " + config_->name);
 }
@@ -204,7 +198,7 @@ void WorkerActor::why_above(const Why& question, const Reply<std::string>& promi
 /// What the executor that has the task says of it, if one has it.
 caf::typed_response_promise<std::string> WorkerActor::why(const Why& question) {
   auto promise = replies_.owe<std::string>();
-  if (runs_.count(question.run) == 0) {
+  if (admission_.find(question.run) == nullptr) {
     why_above(question, promise);
     return promise;
   }
@@ -213,8 +207,8 @@ caf::typed_response_promise<std::string> WorkerActor::why(const Why& question) {
     promise.deliver(placement_.why(question.run, question.task));
     return promise;
   }
-  const auto with = "with " + child(holder).name;
-  request(child(holder).handle, caf::infinite, question)
+  const auto with = "with " + children_[holder].name;
+  request(children_[holder].handle, caf::infinite, question)
       .then([promise, with](const std::string& text) { promise.deliver(with + ": " + text); },
             [promise, with](const caf::error&) { promise.deliver(with); });
   return promise;

@@ -14,7 +14,7 @@ caf::typed_response_promise<Result<std::int32_t>> WorkerActor::add_executor(cons
     return promise;
   }
   const auto index = add_child(add.config);
-  adding_.emplace(index, promise);
+  adding_.add(index, promise);
   bring_up(index);
   return promise;
 }
@@ -25,24 +25,21 @@ caf::typed_response_promise<Result<bool>> WorkerActor::remove_executor(std::int3
     promise.deliver(going_down());
     return promise;
   }
-  if (index < 0 || static_cast<std::size_t>(index) >= children_.size() ||
-      child(index).state == ExecutorState::retired || child(index).removing) {
-    promise.deliver(
-        Result<bool>(Error(Errc::no_such_chip, "there is no executor number " + std::to_string(index))));
+  if (const auto leaves = children_.remove(index); !leaves) {
+    promise.deliver(leaves);
     return promise;
   }
-  child(index).removing = true;
-  child(index).removed = promise;
+  removing_.add(index, promise);
   placement_.close_lane(index);
   remove_if_idle(index);
   return promise;
 }
 
 void WorkerActor::remove_if_idle(std::int32_t index) {
-  auto& it = child(index);
-  if (!it.removing || it.state == ExecutorState::retired || !placement_.idle(index)) return;
+  if (!children_.is_leaving(index) || !placement_.idle(index)) return;
+  const auto& it = children_[index];
   demonitor(it.handle.address());
-  stop_child(it, [] {});
+  stop_child(index, [] {});
   retire(index, Error(Errc::chip_retired, it.name + " was removed"));
 }
 
@@ -53,49 +50,35 @@ caf::typed_response_promise<Result<bool>> WorkerActor::reset_executor(std::int32
     promise.deliver(going_down());
     return promise;
   }
-  if (auto access = chip_of(index); !access) {
+  if (auto access = children_.chip(index); !access) {
     promise.deliver(Result<bool>(access.error()));
     return promise;
   }
-  auto& it = child(index);
-  if (it.removing || resetting_.count(index) != 0) {
+  const auto& it = children_[index];
+  if (it.removing || resetting_.has(index)) {
     promise.deliver(Result<bool>(Error(Errc::wrong_state, it.name + " is being reset or removed already")));
     return promise;
   }
-  resetting_.emplace(index, promise);
-  it.state = ExecutorState::starting;
-  ++it.incarnation;
-  for (auto& [id, domain] : domains_) send(domain.handle, MemberReset{index});
+  resetting_.add(index, promise);
+  const auto life = children_.reset(index);
+  for (const auto& domain : domains_.all()) send(domain, MemberReset{index});
   configured_lost(index);
   placement_.suspend(index);
-  const auto life = it.incarnation;
   request(it.chip, caf::infinite, ResetChip{life})
       .then(
           [this, index, life](const Result<bool>& reset) {
-            if (child(index).incarnation != life || child(index).state != ExecutorState::starting ||
-                life_ == Life::stopping)
-              return;
+            if (!children_.is_starting(index, life) || life_ == Life::stopping) return;
             route(placement_.down(
-                index, Error(Errc::chip_lost, child(index).name + " was reset while it held the task")));
-            move();  // tells of those that waited here and followed what was lost
+                index, Error(Errc::chip_lost, children_[index].name + " was reset while it held the task")));
+            dispatch();  // tells of those that waited here and followed what was lost
             // What does not return stays behind in quarantine; the chip has a fresh context all the same.
-            if (!reset) services_->warn(shared_->path, child(index).name + ": " + reset.error().message());
+            if (!reset)
+              services_->warn(shared_->path, children_[index].name + ": " + reset.error().message());
             bring_up(index);
           },
           [](const caf::error&) {});  // its end is a restart
-  move();
+  dispatch();
   return promise;
-}
-
-Result<ChipAccess> WorkerActor::chip_of(std::int32_t index) const {
-  if (index < 0 || static_cast<std::size_t>(index) >= children_.size() ||
-      children_[static_cast<std::size_t>(index)].kind != ExecutorKind::chip) {
-    return Error(Errc::no_such_chip, config_->name + " has no chip number " + std::to_string(index));
-  }
-  const auto& it = children_[static_cast<std::size_t>(index)];
-  if (it.state != ExecutorState::up)
-    return Error(Errc::chip_lost, it.name + " is " + std::string(name_of(it.state)));
-  return ChipAccess{it.chip, it.incarnation};
 }
 
 // --- the end -------------------------------------------------------------------------------------
@@ -112,11 +95,9 @@ caf::typed_response_promise<bool> WorkerActor::stop_all() {
   stop_promise_ = promise;
   const Error reason = going_down();
   if (start_promise_.pending()) start_promise_.deliver(Result<bool>(reason));
-  for (auto& waiting : waiting_) drop(waiting, reason, Outcome::cancelled);
-  waiting_.clear();
-  for (auto& waiting : std::exchange(waiting_domains_, {}))
-    waiting.promise.deliver(Result<DomainInfo>(reason));
-  for (auto& [id, active] : runs_) send(active.run, CancelRun{reason});
+  drop_all(reason, Outcome::cancelled);
+  for (auto& waiting : domains_.take_waiting()) waiting.promise.deliver(Result<DomainInfo>(reason));
+  for (const auto& [id, active] : admission_.active()) send(active.run, CancelRun{reason});
   ++stopping_;
   store_buffers({}, [this](const std::optional<Error>& error) {
     if (error) services_->warn(shared_->path, "not stored to the host: " + error->message());
@@ -128,11 +109,12 @@ caf::typed_response_promise<bool> WorkerActor::stop_all() {
 
 void WorkerActor::stop_children() {
   ++stopping_;
-  for (auto& it : children_) {
+  for (std::int32_t index = 0; index < children_.size(); ++index) {
+    const auto& it = children_[index];
     if (it.state == ExecutorState::retired || !it.handle) continue;
     ++stopping_;
     demonitor(it.handle.address());
-    stop_child(it, [this] {
+    stop_child(index, [this] {
       --stopping_;
       stopped();
     });
@@ -141,14 +123,15 @@ void WorkerActor::stop_children() {
   stopped();
 }
 
-void WorkerActor::stop_child(Child& it, const std::function<void()>& then) {
+void WorkerActor::stop_child(std::int32_t index, const std::function<void()>& then) {
+  const auto& it = children_[index];
   if (it.kind == ExecutorKind::sub_worker) {
     send_exit(it.handle, caf::exit_reason::user_shutdown);
     return then();
   }
   // Over with its last word, which comes whether it ends as asked, dies on the way or was dead before.
   if (it.gone) return then();
-  it.when_gone = then;
+  when_gone_[index] = then;
   if (it.kind == ExecutorKind::chip) {
     request(it.chip, caf::infinite, FinalizeChip{})
         .then([](const Result<bool>&) {}, [](const caf::error&) {});
@@ -166,14 +149,13 @@ void WorkerActor::stopped() {
     return quit(exit_with(*start_error_));
   }
   if (!stop_promise_.pending()) return;
-  for (std::size_t i = 0; i < children_.size(); ++i) {
-    route(
-        placement_.down(static_cast<std::int32_t>(i), Error(Errc::shut_down, shared_->path + " went down")));
-  }
+  const Error down(Errc::shut_down, shared_->path + " went down");
+  for (std::int32_t index = 0; index < children_.size(); ++index) route(placement_.down(index, down));
   // A coroutine uses what its caller lent it until its frame is gone: only then may its run, and with it the
   // caller's wait, be over. Each has been told to end; the end of its run comes here again.
+  const auto& runs = admission_.active();
   const bool coroutines =
-      std::any_of(runs_.begin(), runs_.end(), [](const auto& run) { return run.second.program != nullptr; });
+      std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.second.program != nullptr; });
   if (coroutines) return;
   services_->inform(shared_->path, "down");
   stop_promise_.deliver(true);
@@ -185,20 +167,19 @@ void WorkerActor::on_exit() {
   last_word_->word = {index_, incarnation_, {}, id()};
   last_word_->to = std::exchange(above_, nullptr);
   last_word_ = nullptr;
-  for (auto& waiting : waiting_) {
+  for (auto& waiting : admission_.give_up()) {
     if (waiting.open.outcome) waiting.open.outcome->set({replies_.otherwise(), {}, 0, 0, 0});
     if (waiting.run) send_exit(waiting.run, caf::exit_reason::user_shutdown);
   }
-  for (auto& [id, active] : runs_) send_exit(active.run, caf::exit_reason::user_shutdown);
-  for (auto& [id, active] : domains_) send_exit(active.handle, caf::exit_reason::user_shutdown);
-  for (auto& it : children_) {
+  for (const auto& [id, active] : admission_.active()) send_exit(active.run, caf::exit_reason::user_shutdown);
+  for (const auto& domain : domains_.all()) send_exit(domain, caf::exit_reason::user_shutdown);
+  for (const auto& it : children_) {
     if (it.handle && it.state != ExecutorState::retired)
       send_exit(it.handle, caf::exit_reason::user_shutdown);
   }
-  runs_.clear();
-  waiting_.clear();
-  waiting_domains_.clear();
+  admission_.clear();
   domains_.clear();
+  when_gone_.clear();
   children_.clear();
   stay_ = {};
 }
