@@ -73,7 +73,7 @@ class ChipActor : public ChipSelf::base {
   behavior_type make_behavior() override {
     end_on_exception(this, replies_, Errc::chip_lost, path_);
     return {
-        [this](Execute& execute) { answer(state_.execute(execute.requests)); },
+        [this](Execute& execute) { proceed(state_.execute(execute.requests)); },
         [this](const DeviceDone& ends) { ended(ends); },  // hot
         [this](const Cancel& order) { cancel(order); },
         [this](const Describe&) { return state_.describe(); },
@@ -121,12 +121,13 @@ class ChipActor : public ChipSelf::base {
 
  private:
   void ended(const DeviceDone& ends) {
-    answer(state_.ended(ends));
+    proceed(state_.ended(ends));
     for (auto& call : state_.due_again()) calls_.push_back({std::move(call), {}});
     next_call();
   }
-  void answer(std::vector<TaskResult> results) {
-    answer_only(std::move(results));
+  /// Something has changed: reports what has ended, and does what the state wants done now.
+  void proceed(std::vector<TaskResult> results) {
+    report(std::move(results));
     while (const auto order = state_.to_link()) link(*order);
     if (auto ids = state_.to_unlink(); !ids.empty()) unlink(std::move(ids));
     if (state_.device_lost()) die(Error(Errc::chip_lost, path_ + ": the device is lost"));
@@ -135,7 +136,7 @@ class ChipActor : public ChipSelf::base {
     replies_.because(reason);
     quit(exit_with(reason));
   }
-  void answer_only(std::vector<TaskResult> results) {
+  void report(std::vector<TaskResult> results) {
     if (results.empty() || !results_) return;
     send(results_, Results{state_.identity().index, state_.identity().incarnation, std::move(results)});
   }
@@ -146,7 +147,7 @@ class ChipActor : public ChipSelf::base {
     return status;
   }
   void cancel(const Cancel& order) {
-    answer(state_.cancel(order));
+    proceed(state_.cancel(order));
     if (const auto last = state_.asked_to_end()) delayed_send(this, grace_, GiveUp{last});
   }
   void give_up(std::uint64_t upto) {
@@ -189,7 +190,7 @@ class ChipActor : public ChipSelf::base {
   }
 
   /// Waits for an opening or a closing that is on its way, then does it.
-  void when_settled(std::function<void()> what) {
+  void when_at_rest(std::function<void()> what) {
     later_.push_back(std::move(what));
     go_on();
   }
@@ -202,7 +203,7 @@ class ChipActor : public ChipSelf::base {
   }
   caf::typed_response_promise<Result<bool>> reset(std::uint32_t incarnation) {
     auto promise = replies_.owe<Result<bool>>();
-    when_settled([this, promise, incarnation] {
+    when_at_rest([this, promise, incarnation] {
       auto device = state_.reset(incarnation);
       refuse_calls(Error(Errc::data_lost, path_ + ": what is meant died when the chip was reset"));
       close(std::move(device), promise, false);
@@ -211,7 +212,7 @@ class ChipActor : public ChipSelf::base {
   }
   caf::typed_response_promise<Result<bool>> finalize() {
     auto promise = replies_.owe<Result<bool>>();
-    when_settled([this, promise] {
+    when_at_rest([this, promise] {
       auto device = state_.take_context();
       refuse_calls(Error(Errc::chip_lost, path_ + ": the chip was finalized"));
       close(std::move(device), promise, true);
@@ -231,7 +232,7 @@ class ChipActor : public ChipSelf::base {
   void closed(const DeviceClosed& news) {
     if (!closing_) return;
     const auto [promise, last] = *std::exchange(closing_, std::nullopt);
-    if (last) answer_only(state_.abandon(Error(Errc::chip_lost, path_ + ": the chip was finalized")));
+    if (last) report(state_.abandon(Error(Errc::chip_lost, path_ + ": the chip was finalized")));
     promise.deliver(news.error ? Result<bool>(*news.error) : Result<bool>(true));
     if (last) return quit();
     go_on();
@@ -287,7 +288,7 @@ class ChipActor : public ChipSelf::base {
   }
   void memory_called(const MemoryCalled& news) {
     calling_.reset();
-    state_.settle(*news.call, news.made);
+    state_.account_for(*news.call, news.made);
     if (!state_.refuses(*news.call)) warn_of(*news.call, ChipState::answer_of(*news.call, news.made));
     next_call();
   }
@@ -344,7 +345,7 @@ class ChipActor : public ChipSelf::base {
     if (!news.id && !news.callable.own) services_->warn(path_, news.id.error().message());
     std::vector<TaskResult> out;
     state_.linked(news, out);
-    answer(std::move(out));
+    proceed(std::move(out));
   }
   void unlink(std::vector<std::uint64_t> callables) {
     auto device = state_.device();

@@ -64,19 +64,21 @@ void ChipState::add_callable(const CallableKey& key, std::uint64_t id, std::weak
   callables_.emplace(key, Registered{id, std::move(owner)});
 }
 
-/// Something that the task needs is not on the device yet: it, and what is queued behind it, waits.
-bool ChipState::must_link(const TaskBody& body) {
+/// Orders what the task needs and the device does not have yet. True: the task, and what is queued behind it,
+/// waits for that.
+bool ChipState::order_links(const TaskBody& body) {
   const auto& callable = *body.callable;
   if (callable.kind != CallableKind::chip) return false;
-  if (is_chip_program(callable)) return !learned_all();
+  if (is_chip_program(callable)) return !learn_all();
   if (!is_foreign(callable)) return false;
   const auto key = key_of(body);
   if (callables_.contains(key)) return false;
   return !links_.try_emplace(key, Link{&callable, owner_of(body), {}}).first->second.failed;
 }
 
-/// A chip program may name whatever its node knows: all of that is on the device, or cannot come there.
-bool ChipState::learned_all() {
+/// A chip program may name whatever its node knows: orders what is new of that. True: all of it is on the
+/// device, or cannot come there.
+bool ChipState::learn_all() {
   if (!node_) return true;
   if (learned_ < node_->on_chips()) {
     for (const auto* callable : node_->on_chips_from(learned_)) {

@@ -73,7 +73,7 @@ Result<bool> ChipState::answer_of(const MemoryCall& call, const Result<void>& ma
   return made.error();
 }
 
-void ChipState::settle(const MemoryCall& call, const Result<void>& made) {
+void ChipState::account_for(const MemoryCall& call, const Result<void>& made) {
   if (call.moves_bytes() || of_another_life(call.name(), call.incarnation)) return;
   if (!made && made.error() == platform::Errc::busy) {
     busy_.push_back(call);
@@ -87,7 +87,7 @@ void ChipState::settle(const MemoryCall& call, const Result<void>& made) {
 Result<bool> ChipState::make(const MemoryCall& call) {
   if (auto error = refuses(call)) return *error;
   const auto made = perform(*device_, call);
-  settle(call, made);
+  account_for(call, made);
   return answer_of(call, made);
 }
 

@@ -85,7 +85,7 @@ void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
   batch_.clear();
   batch_callables_.clear();
   auto take = [&](TaskRequest& request) {
-    if (in_flight_ + batch_.size() >= static_cast<std::size_t>(config_.credit) || must_link(*request.body))
+    if (in_flight_ + batch_.size() >= static_cast<std::size_t>(config_.credit) || order_links(*request.body))
       return false;
     std::uint64_t callable = 0;
     if (auto refusal = prepare(request, callable)) {
@@ -169,7 +169,8 @@ void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
   depends_.reserve(depends_count);
   runs_.reserve(batch_.size());
   for (std::size_t i = 0; i < batch_.size(); ++i) add_run(batch_[i], batch_callables_[i]);
-  // What the oldest unfinished run may name is not settled: it has not looked yet how that ended.
+  // What the oldest unfinished run may name has to stay known to the device: it has not looked yet how that
+  // ended.
   if (auto launched = context().launch(runs_, flights_.front().names_from); launched) {
     in_flight_ += static_cast<std::uint32_t>(batch_.size());
   } else {

@@ -111,7 +111,7 @@ class TROUPE_API ChipState {
   /// Whether it is for a thread that may block.
   bool takes_long(const MemoryCall& call) const;
   /// The call has been made, with this result.
-  void settle(const MemoryCall& call, const Result<void>& made);
+  void account_for(const MemoryCall& call, const Result<void>& made);
   /// What its asker hears: what a run still uses is as good as freed, it goes when the run has ended.
   static Result<bool> answer_of(const MemoryCall& call, const Result<void>& made);
   /// All of it, here.
@@ -147,8 +147,8 @@ class TROUPE_API ChipState {
   Result<std::uint64_t> callable_id(const TaskBody& body);
   Result<std::uint64_t> register_at_once(const Callable& callable);
   void add_callable(const CallableKey& key, std::uint64_t id, std::weak_ptr<const Callable> owner);
-  bool must_link(const TaskBody& body);
-  bool learned_all();
+  bool order_links(const TaskBody& body);
+  bool learn_all();
   std::optional<TaskResult> prepare(TaskRequest& request, std::uint64_t& callable);
   std::uint32_t add_depends(const TaskRequest& request);
   void gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);

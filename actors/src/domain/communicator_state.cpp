@@ -165,7 +165,7 @@ void CommunicatorState::member_lost(std::uint32_t rank) {
   }
   effects_.warning = error.message() + "; the domain is revoked";
   if (!revoked_) revoked_ = error;
-  answer_all(error);
+  answer_barrier(error);
   if (phase_ == Phase::formed) {
     phase_ = Phase::revoked;
   } else if (phase_ != Phase::revoked && phase_ != Phase::failed && phase_ != Phase::idle) {
@@ -193,7 +193,7 @@ void CommunicatorState::release_if_unused() {
 void CommunicatorState::end() {
   const bool forming = phase_ == Phase::creating || phase_ == Phase::importing || phase_ == Phase::committing;
   if (forming) effects_.formed = Error(Errc::shut_down, path_ + " ended while it was formed");
-  answer_all(Error(comm::Errc::peer_lost, path_ + " was released while a rank waited at its barrier"));
+  answer_barrier(Error(comm::Errc::peer_lost, path_ + " was released while a rank waited at its barrier"));
   take_back();
   effects_.over = true;
 }
@@ -219,7 +219,7 @@ void CommunicatorState::arrive(const Barrier& barrier, std::uint64_t ticket) {
   member.here = true;
   member.ticket = ticket;
   member.run = barrier.run;
-  if (++here_ == members_.size()) answer_all(++barriers_);
+  if (++here_ == members_.size()) answer_barrier(++barriers_);
 }
 
 void CommunicatorState::withdraw(RunId run) {
@@ -232,7 +232,7 @@ void CommunicatorState::withdraw(RunId run) {
   }
 }
 
-void CommunicatorState::answer_all(const Result<std::uint64_t>& answer) {
+void CommunicatorState::answer_barrier(const Result<std::uint64_t>& answer) {
   for (auto& member : members_) {
     if (std::exchange(member.here, false)) effects_.barriers.emplace_back(member.ticket, answer);
   }

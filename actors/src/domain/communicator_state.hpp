@@ -92,7 +92,7 @@ class TROUPE_API CommunicatorState {
   void fail(const Error& error);
   void take_back();
   void release_if_unused();
-  void answer_all(const Result<std::uint64_t>& answer);
+  void answer_barrier(const Result<std::uint64_t>& answer);
 
   DomainInfo info_;
   std::uint64_t window_bytes_;

@@ -56,7 +56,7 @@ class SubWorker : public SubWorkerSelf::base {
         },
         [this](const GetStatus&) { return status(); },
         [this](const Why& question) { return why(question); },
-        [this](const FunctionsEnded&) { answer(queue_->take_results()); },
+        [this](const FunctionsEnded&) { report(queue_->take_results()); },
         [this](const GiveUp& order) { give_up(order.task); },
     };
   }
@@ -86,14 +86,14 @@ class SubWorker : public SubWorkerSelf::base {
         }
       };
       started_ = services_->try_blocking("troupe-sub", work);
-      if (!started_) return answer(queue_->refuse(execute.requests, no_thread_for("host functions")));
+      if (!started_) return report(queue_->refuse(execute.requests, no_thread_for("host functions")));
     }
     queue_->push(std::move(execute.requests));
     if (services_->deterministic()) queue_->drain();
   }
   void cancel(const Cancel& order) {
     std::uint64_t inside = 0;
-    answer(queue_->cancel(order, inside));
+    report(queue_->cancel(order, inside));
     if (inside != 0) delayed_send(this, runtime::bounded(config_.abort_grace), GiveUp{inside});
   }
   /// A function cannot be stopped, only left behind with its thread: another sub-worker takes its place.
@@ -104,7 +104,7 @@ class SubWorker : public SubWorkerSelf::base {
                          "its thread stays until it does")
                        .inside(path_)));
   }
-  void answer(std::vector<TaskResult> results) {
+  void report(std::vector<TaskResult> results) {
     if (results.empty() || !results_) return;
     for (const auto& result : results) ++(result.outcome == Outcome::done ? completed_ : failed_);
     send(results_, Results{index_, incarnation_, std::move(results)});

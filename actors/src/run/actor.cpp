@@ -213,18 +213,18 @@ class RunActor : public RunSelf::base {
   void enter_barrier(const EnterBarrier& enter) {
     at_barriers_[enter.token] = "the program waits at the barrier of domain " + std::to_string(enter.domain) +
                                 " as rank " + std::to_string(enter.rank);
-    auto answered = [this, token = enter.token](std::optional<Error> error) {
+    auto wake_driver = [this, token = enter.token](std::optional<Error> error) {
       at_barriers_.erase(token);
       if (error) error = error->inside(state_->config().node);
       if (driver_) send(driver_, Wake{token, std::move(error), 0, 0, nullptr});
     };
     request(worker_, caf::infinite, BarrierOf{enter.domain, {enter.epoch, enter.rank, state_->config().id}})
         .then(
-            [answered](const Result<std::uint64_t>& met) mutable {
-              answered(met ? std::nullopt : std::optional<Error>(met.error()));
+            [wake_driver](const Result<std::uint64_t>& met) mutable {
+              wake_driver(met ? std::nullopt : std::optional<Error>(met.error()));
             },
-            [answered, domain = enter.domain](const caf::error&) mutable {
-              answered(Error(comm::Errc::peer_lost, "domain " + std::to_string(domain) + " is over"));
+            [wake_driver, domain = enter.domain](const caf::error&) mutable {
+              wake_driver(Error(comm::Errc::peer_lost, "domain " + std::to_string(domain) + " is over"));
             });
   }
 

@@ -10,7 +10,7 @@ namespace troupe::actors {
 void Failures::add(TaskNumber task, runtime::TaskId id, Error error, bool poisoned) {
   const auto [failure, added] = failures_.try_emplace(task, Failure{std::move(error), id});
   if (!added) return;
-  if (poisoned) return settle(task);
+  if (poisoned) return may_forget(task);
   by_root_.emplace(root_of(failure->second.error), next_);
   unknown_.emplace(next_++, task);
 }
@@ -66,14 +66,14 @@ void Failures::know(std::map<Order, TaskNumber>::iterator unknown) {
   const auto task = unknown->second;
   by_root_.erase({root_of(failures_.at(task).error), unknown->first});
   unknown_.erase(unknown);
-  settle(task);
+  may_forget(task);
 }
 
-void Failures::settle(TaskNumber task) {
-  settled_.push_back(task);
-  if (settled_.size() <= remembered) return;
-  const auto oldest = settled_.front();
-  settled_.pop_front();
+void Failures::may_forget(TaskNumber task) {
+  forgettable_.push_back(task);
+  if (forgettable_.size() <= remembered) return;
+  const auto oldest = forgettable_.front();
+  forgettable_.pop_front();
   failures_.erase(oldest);
   forgotten_[oldest / block].set(oldest % block);
 }

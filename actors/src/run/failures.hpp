@@ -53,12 +53,12 @@ class TROUPE_API Failures {
   /// it where it is.
   static const void* root_of(const Error& error) { return &error.root().message(); }
   void know(std::map<Order, TaskNumber>::iterator unknown);
-  void settle(TaskNumber task);
+  void may_forget(TaskNumber task);
 
   std::unordered_map<TaskNumber, Failure> failures_;
   std::map<Order, TaskNumber> unknown_;              ///< failures the program does not know of, as they came
   std::set<std::pair<const void*, Order>> by_root_;  ///< the same
-  std::deque<TaskNumber> settled_;                   ///< the others of failures_, oldest first
+  std::deque<TaskNumber> forgettable_;               ///< the others of failures_, oldest first
   std::map<TaskNumber, std::bitset<block>> forgotten_;  ///< by task number / block
   Order next_ = 0;
 };

@@ -100,7 +100,7 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
   auto meant = [&](const TaskKey& key) {
     return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
   };
-  auto answer = [&](const TaskRequest& request) {
+  auto give_back = [&](const TaskRequest& request) {
     for (std::uint32_t member = 0; member < request.members; ++member) {
       auto key = request.key;
       key.member = member;
@@ -110,7 +110,7 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
   if (auto known = runs_.find(cancel.run); known != runs_.end()) {
     for (std::size_t kind = 0; kind < 3; ++kind) {
       waiting_count_[kind] -= std::erase_if(known->second.waiting[kind], [&](const TaskRequest& request) {
-        if (meant(request.key)) answer(request);
+        if (meant(request.key)) give_back(request);
         return meant(request.key);
       });
     }
@@ -120,8 +120,8 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
     const auto removed = std::erase_if(it.queue, [&](const Entry& entry) {
       const auto& request = entry.group ? entry.group->request : entry.request;
       if (!meant(request.key)) return false;
-      // A group answers once, from its first place.
-      if (!entry.group || entry.group->lanes.front() == static_cast<std::int32_t>(i)) answer(request);
+      // A group is given back once, from its first place.
+      if (!entry.group || entry.group->lanes.front() == static_cast<std::int32_t>(i)) give_back(request);
       return true;
     });
     if (removed > 0) touch(static_cast<std::int32_t>(i));

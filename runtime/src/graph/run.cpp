@@ -6,7 +6,7 @@ using graph::none;
 using graph::Slot;
 
 // All producers of a task have ended and all its events have come.
-void TaskGraph::State::settle(std::uint32_t task) {
+void TaskGraph::State::nothing_pending(std::uint32_t task) {
   Slot& slot = slots[task];
   if (slot.state == TaskState::running) {  // went ahead, in order
     if (slot.is(graph::answered)) end(task);
@@ -108,7 +108,7 @@ void TaskGraph::State::end_now(std::uint32_t task) {
     } else {
       for_successors(slot, [&](std::uint32_t word) {
         const std::uint32_t successor = word & ~Slot::order_only;
-        if (--slots[successor].pending == 0) settle(successor);
+        if (--slots[successor].pending == 0) nothing_pending(successor);
       });
     }
     if (slot.successor_tail != none) {
@@ -142,7 +142,7 @@ void TaskGraph::State::producer_ended(TaskId producer, std::uint32_t task, bool 
     count_dispatch(task, slots.info(producer.slot).executor, false);
   }
   if (--slots[task].pending == 0) {
-    settle(task);
+    nothing_pending(task);
   } else if (in_order) {
     offer(task);
   }
@@ -233,7 +233,7 @@ bool TaskGraph::State::requeue(TaskId id) {
   --counts.running;
   slot.state = TaskState::pending;
   if (slot.pending == 0) {
-    settle(id.slot);
+    nothing_pending(id.slot);
     drain_ending();
   }
   return true;

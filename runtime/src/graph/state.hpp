@@ -83,7 +83,7 @@ struct TaskGraph::State {
   }
 
   // run.cpp
-  void settle(std::uint32_t task);
+  void nothing_pending(std::uint32_t task);
   void make_ready(std::uint32_t task);
   Work start(std::uint32_t task);
   bool answer(TaskId id, const Error* error);

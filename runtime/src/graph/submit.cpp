@@ -175,7 +175,7 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
     if (producer.slot < slots.size()) edge(producer, task, false);
   }
   if (slots[task].pending == 0) {
-    settle(task);
+    nothing_pending(task);
     drain_ending();
   } else if (in_order) {
     offer(task);

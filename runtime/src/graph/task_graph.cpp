@@ -35,7 +35,7 @@ bool TaskGraph::signal(TaskId id) {
   if (!s.slots.alive(id) || s.slots.info(id.slot).events == 0) return false;
   --s.slots.info(id.slot).events;
   if (--s.slots[id.slot].pending == 0) {
-    s.settle(id.slot);
+    s.nothing_pending(id.slot);
     s.drain_ending();
   } else if (s.in_order) {
     s.offer(id.slot);
