@@ -1,7 +1,7 @@
 #include "callable_registry.hpp"
 
+#include "troupe/actors/arguments.hpp"
 #include "troupe/actors/errc.hpp"
-#include "troupe/actors/submission.hpp"
 
 namespace troupe::actors {
 namespace {

@@ -8,6 +8,11 @@
 //   sim.fault(testing::kill_chip(1).at(3));                 // chip 1 dies at its third task
 //   sim.node().run(my_program);
 //   CHECK(sim.ran_on(0) + sim.ran_on(1) == 10);
+//
+// A Simulation owns its system and everything in it. One thread.
+// Errors are thrown: those of the calls that are tested, deadlock when a caller waits and nothing can happen
+// any more, and no_such_chip, unknown_callable, bad_argument or invalid_argument for a fault that could never
+// come.
 
 #include <chrono>
 #include <cstdint>
@@ -24,8 +29,8 @@ namespace troupe::testing {
 
 using platform::ScriptedCall;
 
-/// What goes wrong, as a value: `fail("step").on_chip(0).at(2).times(3)`. Counts tasks from 1, over restarts
-/// of the chip, so that a fault happens once.
+/// A fault, as a value: `fail("step").on_chip(0).at(2).times(3)`. Counts tasks from 1, over restarts of the
+/// chip, so that a fault happens once.
 class Fault {
  public:
   explicit Fault(platform::ScriptedFault::Kind kind) { fault_.kind = kind; }
@@ -75,8 +80,8 @@ inline Fault fail_call(std::string call, int chip) {
   return fault.call(std::move(call));
 }
 
-/// The actor of a node's chip dies at once, as of a bug in it; on any system. Its supervisor restarts it.
-/// Throws `no_such_chip`, or `chip_lost` when it is dead already.
+/// Kills the actor of a node's chip at once, as a bug in it would; on any system. Its supervisor restarts it.
+/// Nothing happens to a chip that is dead already. Throws `no_such_chip` or `shut_down`.
 TROUPE_API void kill(const Node& node, int chip);
 
 struct SimulationOptions {
@@ -91,7 +96,7 @@ struct SimulationOptions {
   std::uint64_t arena_bytes = 1ULL << 20U;
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
   actors::LogSink log = [](int, std::string_view, std::string_view) {};
-  std::shared_ptr<actors::TraceSink> trace = {};  ///< what happens is recorded here, in virtual time
+  std::shared_ptr<actors::TraceSink> trace = {};  ///< records the events, in virtual time
 };
 
 /// One task that ran on a chip, in order of ending.
@@ -101,7 +106,7 @@ struct Ran {
   std::int32_t code = 0;  ///< 0: well
 };
 
-/// A system in which nothing happens by itself: whoever waits steps it, one message or device event at a
+/// A system in which nothing happens by itself: a call that waits steps it, one message or device event at a
 /// time, chosen by the seed; the clock jumps when nothing else is left to do. Same seed, same history.
 class TROUPE_API Simulation {
  public:
@@ -110,10 +115,9 @@ class TROUPE_API Simulation {
   Simulation& operator=(const Simulation&) = delete;
   ~Simulation();
 
-  /// What a kernel does, and that programs may name it.
+  /// Defines a kernel that programs may name.
   Simulation& kernel(const std::string& name, platform::ScriptedKernel body);
-  /// Throws for one that could never fire: a kernel that nothing is called, a chip that there is not. Kernels
-  /// come first.
+  /// Throws for a fault that could never fire: one of an unknown kernel or chip. Define kernels first.
   Simulation& fault(const Fault& fault);
 
   /// The node (or pod) under test, brought up at first use.
@@ -125,11 +129,11 @@ class TROUPE_API Simulation {
   bool step();
   /// Up to `most` steps, without jumping the clock; returns how many were made.
   std::size_t steps(std::size_t most);
-  /// Lets virtual time pass and runs what falls due.
+  /// Lets virtual time pass and runs the events that fall due.
   void advance(std::chrono::nanoseconds time);
   std::chrono::nanoseconds now() const;
 
-  /// The chip's actor dies, as of a bug in it.
+  /// Kills the chip's actor, as a bug in it would.
   void kill(int chip);
 
   /// Contexts whose kernel did not return when they were closed, tried again; how many are left.
@@ -147,7 +151,7 @@ class TROUPE_API Simulation {
   std::string order() const;
   /// Nodes, chips, runs, programs … that are alive.
   std::size_t actors() const;
-  /// What a line about a failed random case should say.
+  /// The text that a message about a failed random case should contain.
   std::string replay() const;
 
  private:

@@ -8,8 +8,10 @@
 //     system.node({.chips = 2}).run([](troupe::Orchestrator& node) { node.submit("hello"); });
 //   }
 //
-// Names of a floor that are not repeated here live in that floor's namespace (troupe::runtime, troupe::comm
-// …).
+// The System owns all the rest and is destroyed last. System, Node and Handle may be used from any thread, an
+// Orchestrator from its program only. Calls throw troupe::Error. The headers included below have the
+// contracts. Names of a floor that are not repeated here live in that floor's namespace (troupe::runtime,
+// troupe::comm …).
 
 #include <concepts>
 #include <string>
@@ -84,7 +86,8 @@ using runtime::Shape;
 using runtime::this_module;
 using runtime::WaitStatus;
 
-/// `chips(0, 1, 2, 3)`, for a DomainSpec or a group. Throws `no_such_chip` for a number that none can have.
+/// `chips(0, 1, 2, 3)`, for a DomainSpec or a group. Throws `no_such_chip` for a number that no chip can
+/// have.
 template <std::integral... Numbers>
 std::vector<int> chips(Numbers... numbers) {
   const auto number = [](auto value) {

@@ -1,5 +1,11 @@
 #pragma once
 
+// What a task can call, and how a program is bound to its arguments. A Callable is immutable once others have
+// it and shared by reference count; a BoundProgram owns copies of its arguments. Any thread may read a
+// Callable.
+// Errors: binding throws dtype_mismatch or bad_argument when the arguments do not fit the parameters; a
+// function with parameters that no task can carry is a compile error.
+
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -34,7 +40,7 @@ struct BoundProgram {
   std::function<void(Orchestrator&)> plain;
 };
 
-/// What may be a parameter of a program: everything that can travel as a task's argument.
+/// A type that may be a parameter of a program: everything that can travel as a task's argument.
 template <class T>
 concept ProgramParameter = std::is_same_v<std::decay_t<T>, Tensor> || runtime::Scalar<std::decay_t<T>>;
 
@@ -43,7 +49,7 @@ namespace detail {
 /// The parameters behind the orchestrator of a function, or of an object with one call operator.
 template <class F>
 struct ParametersOf {
-  using Given = void;  ///< a generic lambda takes what comes
+  using Given = void;  ///< a generic lambda takes any arguments
 };
 template <class... Params>
 struct ParameterList {};
@@ -119,7 +125,8 @@ BoundProgram bind_program(std::string name, F function, Args... args) {
   }
 }
 
-/// A function for a sub-worker: typed access to its tensors (in host memory) and scalars.
+/// A function for a sub-worker, with typed access to its tensors (in host memory) and scalars. It is called
+/// on the sub-worker's own thread and may block; an exception fails its task with function_failed.
 using HostFunction = std::function<void(runtime::HostArgs&)>;
 /// Makes a program from the arguments of a task; how a level above runs a program of this one.
 using ProgramFactory = std::function<BoundProgram(const Arguments&)>;
@@ -130,21 +137,21 @@ enum class CallableKind : std::uint8_t {
   program,   ///< an orchestration program; runs on a worker of the level below
 };
 
-/// The cores that a foreign kernel is for; what a module defines says so itself.
+/// The cores that a foreign kernel is for; a kernel of a module says so itself.
 enum class CoreKind : std::uint32_t {
   matrix = 0,  ///< AIC
   vector = 1,  ///< AIV
 };
 
-/// What a callable is, wherever it lies: known from the start, or worked out when it is first asked for. An
-/// address would not do: another callable may live there by and by. A copy works it out anew, its fields may
-/// have been changed since.
+/// The identity of a callable: known from the start, or computed at the first call of digest(). An address
+/// would not do, because another callable may live there later. A copy computes it anew, since its fields may
+/// have been changed.
 class CallableIdentity {
  public:
   CallableIdentity() = default;
   CallableIdentity(const CallableIdentity& other) : known_(other.known_) {}
   CallableIdentity& operator=(const CallableIdentity&) = delete;
-  /// Before anybody else has the callable.
+  /// Only before the callable is shared.
   void set(const runtime::Digest& known) { known_ = known; }
 
  private:
@@ -159,7 +166,7 @@ class CallableIdentity {
 struct Callable {
   std::string name;
   CallableKind kind = CallableKind::chip;
-  const troupe_callable_v1* descriptor = nullptr;  ///< what a module says about it; null: the fields below
+  const troupe_callable_v1* descriptor = nullptr;  ///< the module's description of it; null: the fields below
   const troupe_module_v1* module = nullptr;        ///< chip: the module of the descriptor, or
   std::vector<std::uint8_t> bytes;                 ///< chip: a foreign object with `kernel_entry`
   CoreKind core_kind = CoreKind::vector;           ///< of foreign bytes
@@ -167,7 +174,8 @@ struct Callable {
   ProgramFactory program;
   CallableIdentity identity = {};
 
-  /// Of what runs on a chip: the same for the same code under the same name.
+  /// For callables of a chip: the same for the same code under the same name. Computed at the first call,
+  /// which may come from any thread.
   TROUPE_API const runtime::Digest& digest() const;
 };
 using CallableRef = std::shared_ptr<const Callable>;
@@ -292,7 +300,7 @@ struct ProgramShape<R (*)(Orchestrator&, Params...)> {
 }  // namespace detail
 }  // namespace troupe::actors
 
-/// What TROUPE_PROGRAM emits. `arguments` is an actors::Arguments, `orchestrator` receives an
+/// The code behind TROUPE_PROGRAM. `arguments` is an actors::Arguments, `orchestrator` receives an
 /// actors::BoundProgram: invoking a program descriptor binds it, a run starts it.
 template <auto Function>
 struct troupe::runtime::CallableTraits<troupe::runtime::CallableKind::program, Function> {

@@ -1,5 +1,10 @@
 #pragma once
 
+// Configurations, as plain values with defaults. They are read when a System, a node or an executor is made,
+// and copied; later changes have no effect. The functions in them (`log`, `at_crash`, `device`) are kept and
+// called from any thread.
+// Errors: a value that cannot be used is refused with bad_argument by the call that gets it.
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -30,27 +35,28 @@ class TensorDump;  // tensor_dump.hpp
 struct SystemConfig {
   std::size_t threads = 0;     ///< for actors; 0: as many as the machine has cores
   bool deterministic = false;  ///< everything on the caller's thread, with a virtual clock; see testing.hpp
-  int log_level = 2;           ///< 1 errors, 2 warnings, 3 info, 4 debug
+  int log_level = 2;           ///< 0 nothing, 1 errors, 2 warnings, 3 info, 4 debug
   LogSink log = {};            ///< default: `log_file`, or standard error
   std::string log_file = {};   ///< lines are appended there, with the time; empty: standard error
-  /// Where to record what runs where and when; null: nowhere. Read it when the system has gone.
+  /// The sink that records which task ran where and when; null: none. Read it when the system has gone.
   std::shared_ptr<TraceSink> trace = {};
   /// Write the trace there when the system ends, in Chrome / Perfetto format; empty: do not. Cannot be
   /// written: the constructor throws `cannot_write`, or at the end a line in the log.
   std::string trace_file = {};
-  /// Tell on standard error (and in the log, if that is elsewhere) what a thread was inside of when the
-  /// process crashes there, and write the trace file, before it dies as it would have. Installs signal
-  /// handlers, which belong to the process: see platform/crash_report.hpp.
+  /// When a thread crashes, write to standard error (and to the log, if that is elsewhere) what it was inside
+  /// of, and write the trace file. Then the process dies as it would have. Installs signal handlers, which
+  /// belong to the process: see platform/crash_report.hpp.
   bool report_crashes = false;
-  /// Called then, on a thread of its own, when all that has been written: for files of a user's own.
+  /// Called after that, on a thread of its own, for files of a user's own.
   std::function<void()> at_crash = {};
-  /// Where to write the tensors of every kernel; null: nowhere. Needs a trace too, whose numbers it uses.
+  /// The dump that gets the tensors of every kernel; null: none. Needs a trace too, whose numbers it uses.
   std::shared_ptr<TensorDump> dump = {};
-  /// Where devices get time and threads from; default: threads of the system's own.
+  /// The host that lends time and threads to devices and actors; default: one of the system's own.
   std::shared_ptr<platform::Host> host = {};
 };
 
-/// A number as wide as it was written: `chips = 1ULL << 32` is refused, not none. Negative ones, too.
+/// A number as wide as it was written, so that `chips = 1ULL << 32` is refused instead of being cut. Negative
+/// numbers are refused, too.
 using Count = std::int64_t;
 
 /// How often a child may die before its supervisor gives up on it.
@@ -67,7 +73,7 @@ struct ChipConfig {
   /// kernel cannot be stopped, only left behind.
   std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);
   std::vector<std::pair<std::string, std::string>> options = {};  ///< of the device context
-  /// Fills the device table of each incarnation; default: the platform's library. Test kits put scripted or
+  /// Fills the device table of each incarnation; default: the platform's library. Tests put scripted or
   /// faulty chips here.
   std::function<Result<platform::DeviceApi>(std::uint32_t incarnation)> device = {};
 };

@@ -1,12 +1,17 @@
 #pragma once
 
-// Communication domains as programs hold them.
+// Communication domains as programs hold them. A Domain shares its lease: the domain is released when the
+// last copy has gone or the run has ended, and no task uses it any more. A DomainRank borrows its Domain.
+// Threads: the program's own.
+// Errors are thrown: bad_argument for a rank or buffer that the domain does not have; waits end with
+// peer_lost when a chip of the domain dies, and with wrong_program after the program has returned.
 
 #include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "troupe/actors/arguments.hpp"
 #include "troupe/actors/domain_spec.hpp"
 #include "troupe/actors/waiting.hpp"
 
@@ -41,7 +46,7 @@ class TROUPE_API DomainRank {
 class TROUPE_API Domain {
  public:
   Domain() = default;
-  /// One that belongs to somebody else.
+  /// A domain that another owner releases.
   explicit Domain(std::shared_ptr<const DomainInfo> info) : info_(std::move(info)) {}
   Domain(ProgramLife program, std::shared_ptr<const DomainInfo> info);
 
@@ -72,8 +77,8 @@ class TROUPE_API Domain {
   std::shared_ptr<void> lease_;
 };
 
-/// `node.barrier(domain, rank)`: every rank of the domain has come to its barrier. Throws `peer_lost` when
-/// one never will.
+/// `node.barrier(domain, rank)`: waits until every rank of the domain has come to its barrier. Throws
+/// `peer_lost` when one never will.
 class TROUPE_API DomainBarrier : public Waiter {
  public:
   DomainBarrier(ProgramLife program, Domain of, int rank)

@@ -1,7 +1,12 @@
 #pragma once
 
+// The specification of a domain, the facts of one that was formed, and the arena numbers of device memory.
+// Plain values and pure functions, safe on any thread, without errors. A DomainSpec is checked where it is
+// used.
+
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,7 +65,7 @@ struct DomainInfo {
   std::uint64_t id = 0;
   std::uint64_t epoch = 0;
   std::vector<RankInfo> ranks;
-  std::shared_ptr<const void> system = nullptr;  ///< whose numbers these are; keeps them from meaning others
+  std::shared_ptr<const void> system = nullptr;  ///< the System that these numbers belong to
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>, std::less<>> buffers;  ///< offset, bytes
 };
 

@@ -1,5 +1,8 @@
 #pragma once
 
+// The error codes of this floor (3000 to 3999) and their names. The numbers are stable. docs/contributing.md
+// says what else a new code touches.
+
 #include <cstdint>
 #include <string_view>
 
@@ -7,8 +10,8 @@
 
 namespace troupe::actors {
 
-/// What can go wrong in and above a node (range 3000–3999). Errors from below (a device, a window, a
-/// descriptor) keep their own code and appear as such or as the cause.
+/// The errors of nodes and of the levels above them. Errors from below (a device, a window, a descriptor)
+/// keep their own code and appear as such or as the cause.
 enum class Errc : std::int32_t {
   // A task or what it depends on.
   task_failed = 3001,        ///< a task ended with an error; the cause says which

@@ -1,5 +1,9 @@
 #pragma once
 
+// Makes the protocol's structs sendable. They never leave the process, so none is serialisable. A message
+// that is missing in the list below does not compile where it is sent. Included by actors only; no state, no
+// errors.
+
 // Makes the protocol's structs sendable. They never leave the process, so none is serialisable.
 #include <caf/all.hpp>
 
@@ -34,7 +38,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Result<troupe::actors::ChipAccess>)
 
 namespace troupe::actors {
 
-/// An actor ends because of this: what its supervisor and its `down` message see.
+/// The reason with which an actor ends, as its supervisor and its `down` message see it.
 inline caf::error exit_with(const Error& error) {
   return caf::error{1, caf::atom("troupe"), caf::make_message(error)};
 }

@@ -1,5 +1,11 @@
 #pragma once
 
+// The orchestrator: a program makes buffers, submits tasks and waits through it. It is lent to the program,
+// which must not keep it after it has returned. Threads: the program's own thread of control, no other.
+// Errors are thrown as troupe::Error where they happen: a submit that can never run throws at once
+// (bad_argument, no_such_chip, unknown_callable, wrong_program …); the failure of a task is thrown by the
+// wait for it. Blocking calls inside a coroutine throw blocking_in_coroutine.
+
 #include <chrono>
 #include <concepts>
 #include <coroutine>
@@ -13,8 +19,11 @@
 #include <utility>
 #include <vector>
 
+#include "troupe/actors/arguments.hpp"
+#include "troupe/actors/callable.hpp"
 #include "troupe/actors/domain.hpp"
 #include "troupe/actors/submission.hpp"
+#include "troupe/actors/submit_options.hpp"
 #include "troupe/actors/waiting.hpp"
 #include "troupe/runtime/result.hpp"
 
@@ -34,7 +43,7 @@ class TROUPE_API Scope {
 
 namespace detail {
 
-/// Gathers what a submit call was given.
+/// Gathers the arguments and options of a submit.
 struct SubmitCall {
   Args args;
   std::shared_ptr<SubmitExtras> extras;
@@ -93,9 +102,8 @@ concept ProgramFunctionPointer = ProgramShape<F>::is_program;
 
 }  // namespace detail
 
-/// What a program talks to: makes buffers, submits tasks, waits. Handed to the program by its run; valid
-/// until the program returns; used from the program's own thread of control only. Submits behave as if they
-/// ran one after the other in program order.
+/// Makes buffers, submits tasks, waits. Tasks behave as if they ran one after the other, in the order of
+/// their submits.
 class TROUPE_API Orchestrator {
  public:
   explicit Orchestrator(ProgramCore& core);
@@ -127,7 +135,7 @@ class TROUPE_API Orchestrator {
 
   // --- submits -------------------------------------------------------------------------------------------
 
-  /// What a name stands for; look it up once when a loop submits it often. Throws `unknown_callable`.
+  /// The callable of a name; look it up once when a loop submits it often. Throws `unknown_callable`.
   const Callable& callable(std::string_view name) const;
 
   /// A task: `submit("vector_add", in(a), in(b), out(c), on_chip(1))`. Throws when it can never run.
@@ -201,7 +209,7 @@ class TROUPE_API Orchestrator {
     call.args.values.tensors.reserve(arguments);
     return call;
   }
-  /// What every submit ends up as.
+  /// Every submit ends here.
   Task submit_gathered(const Callable& callable, detail::SubmitCall call) {
     return submit_call(&callable, std::move(call));
   }
@@ -219,7 +227,8 @@ class TROUPE_API Orchestrator {
   }
   [[nodiscard]] Drained drained() { return Drained(life()); }
   [[nodiscard]] Room room() { return Room(life()); }
-  /// Blocks a plain function until everything submitted so far has ended; throws the first failure.
+  /// Blocks a plain function until everything submitted so far has ended; throws the first failure that no
+  /// wait has thrown yet.
   void drain() { drained().wait(); }
   /// Sends what has been submitted so far on its way. Needed only by a plain function that computes for long
   /// between submits: they leave by themselves in batches, and whenever the program waits or returns.

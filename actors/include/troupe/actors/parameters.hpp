@@ -1,5 +1,9 @@
 #pragma once
 
+// Names for the parameters of a program, for the command line. Constant data of the module that defines it,
+// read by `troupe`; no code, no thread. A table that does not fit the program's signature is an error of the
+// command, when it looks at it.
+
 #include <cstdint>
 
 /// Names for the parameters of a program, so that a person can start it from the command line:
@@ -12,15 +16,15 @@
 /// each other by position; for them nothing changes, and a program without names is started by position too.
 namespace troupe::actors {
 
-/// What one parameter is. The texts are constants of the module.
+/// One parameter. The texts are constants of the module.
 struct ParameterText {
   const char* name;
   const char* value;    ///< its default as it would be given behind `name=`; null: it has to be given
   const char* meaning;  ///< a few words
 };
 
-/// What the macro exports under the name `troupe_parameters_PROGRAM`. The size tells a table of another
-/// version.
+/// The table that the macro exports under the name `troupe_parameters_PROGRAM`. The size tells a table of
+/// another version.
 struct ParameterTable {
   std::uint32_t size;
   std::uint32_t count;

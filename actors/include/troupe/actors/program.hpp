@@ -1,5 +1,10 @@
 #pragma once
 
+// The return type of programs that are coroutines. A Program owns its coroutine frame.
+// Threads: it is resumed on the program's own thread of control; only its owner destroys it.
+// Errors: an exception that leaves the coroutine is kept and rethrown at the `co_await`, or becomes the error
+// of the run.
+
 #include <coroutine>
 #include <exception>
 #include <utility>

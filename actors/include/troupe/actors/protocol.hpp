@@ -6,9 +6,10 @@
 //           ◀──Wake, Credit──     ◀─RunResults─      ◀─Results──
 //   worker ──Form, Dissolve──▶ communicator ──window messages──▶ chips
 //
-// Messages are plain structs, moved and never copied on the way (handlers take T& and move). Hot messages are
-// batches and carry their own correlation (`TaskKey`, tickets): nothing on the path of a task is a CAF
-// request. Tensor bytes never ride in messages. Requests of the control plane answer with `Result<T>`.
+// Messages are plain structs, moved and never copied on the way (handlers take T& and move): a message
+// belongs to the actor that handles it. Hot messages are batches and carry their own correlation (`TaskKey`,
+// tickets): nothing on the path of a task is a CAF request. Tensor bytes never ride in messages. Requests of
+// the control plane answer with `Result<T>`; a request is always answered, also by an actor that ends.
 
 #include <caf/replies_to.hpp>
 #include <caf/typed_actor.hpp>
@@ -79,22 +80,23 @@ struct TaskResult {
 
 // --- executor: what chip, sub-worker and worker have in common -----------------------------------
 
-/// Results of a batch of requests, to whoever sent them. `executor` is the number the worker gave. A request
-/// is answered when nothing of it touches memory any more; `gone`: so for all, of an executor that has ended.
+/// Results of a batch of requests, to the actor that sent them. `executor` is the number the worker gave. A
+/// request is answered when nothing of it touches memory any more. `gone` says the same for all requests of
+/// an executor that has ended.
 struct Results {
   std::int32_t executor = -1;
   std::uint32_t incarnation = 0;
   std::vector<TaskResult> results;
   std::uint64_t gone = 0;  ///< the actor, by its number, that has ended; 0: none
 };
-/// Takes what executors answer.
+/// Takes the answers of executors.
 using ResultSink = caf::typed_actor<caf::reacts_to<Results>>;
 
 /// Run these, in this order as far as they depend on each other; answers with `Results`, each request once.
 struct Execute {
   std::vector<TaskRequest> requests;
 };
-/// Give up on tasks of a run: those not started are answered `cancelled`, those inside are asked to end.
+/// Give up on tasks of a run: those not started are answered `cancelled`, running ones are asked to end.
 /// `task` 0: all of the run.
 struct Cancel {
   RunId run = 0;
@@ -102,7 +104,7 @@ struct Cancel {
 };
 struct Describe {};
 struct GetStatus {};
-/// What a task waits for, in words.
+/// Why a task waits, in words.
 struct Why {
   RunId run = 0;
   TaskNumber task = 0;
@@ -120,14 +122,15 @@ using Executor =
 /// created → ready: sets the device up and reports what it is.
 struct BringUp {};
 /// Any state but finalized → created: everything on the chip is given up; its memory has the next
-/// `incarnation` from now on. Tasks that were there are not answered: the asker knows.
+/// `incarnation` from now on. Tasks that were there are not answered: the sender accounts for them.
 struct ResetChip {
   std::uint32_t incarnation = 0;
 };
 /// Any state → finalized, for good; the actor ends.
 struct FinalizeChip {};
-// What is about device memory says in which life of the chip (`incarnation`): it may still be on its way when
-// the chip has been reset, and addresses and windows of another life mean nothing in this one.
+// Messages about device memory name the life of the chip (`incarnation`) they are meant for: they may still
+// be on their way when the chip has been reset, and addresses and windows of another life mean nothing in
+// this one.
 struct DeviceMalloc {
   std::uint64_t bytes = 0;
   std::uint32_t incarnation = 0;
@@ -136,8 +139,8 @@ struct DeviceFree {
   std::uint64_t address = 0;
   std::uint32_t incarnation = 0;
 };
-/// Bytes move by the device, many of them on a thread that may block, so that a large copy holds nobody up.
-/// The host memory belongs to the asker until the answer, which therefore may come after the chip's end.
+/// Bytes move by the device, many of them on a thread that may block, so that a large copy does not hold up
+/// other actors. The copy uses the host memory until the answer, which may come after the chip's end.
 struct DeviceCopy {
   bool to_device = true;
   std::uint64_t address = 0;
@@ -157,9 +160,9 @@ struct StageBuffer {
 struct WindowCreate {
   troupe_window_spec spec{};
   std::uint32_t incarnation = 0;
-  std::shared_ptr<const std::vector<troupe_window_gap>> gaps = nullptr;  ///< what the spec points at
+  std::shared_ptr<const std::vector<troupe_window_gap>> gaps = nullptr;  ///< keeps the gaps of the spec alive
 };
-/// `memory` keeps the blob's descriptor open, whatever becomes of the chip.
+/// `memory` keeps the blob's descriptor open, also when the chip has ended.
 struct WindowOffer {
   std::uint64_t window = 0;
   troupe_window_blob blob{};
@@ -204,7 +207,7 @@ using Chip = Executor::extend<
 struct Credit {
   std::uint64_t ended = 0;
 };
-/// To a program: what it waits for under `token` has come, or failed.
+/// To a program: the wait that it registered under `token` is over, or has failed.
 struct Wake {
   std::uint64_t token = 0;
   std::optional<Error> error;
@@ -227,7 +230,7 @@ struct Await {
   TaskNumber task = 0;      ///< task, data; drained: everything up to it
   std::uint64_t limit = 0;  ///< room: unfinished tasks below this
 };
-/// Lines of the program, in program order, and what it then waits for.
+/// Lines of the program, in program order, and the wait that follows them.
 struct Submit {
   std::vector<Submission> lines;
   std::vector<std::shared_ptr<BufferHold>> holds;  ///< buffers to keep until the run ends
@@ -241,7 +244,7 @@ struct ReadDone {
 struct ProgramEnded {
   std::optional<Error> error;
 };
-/// Give up: nothing more is started, what runs is asked to end, the run ends with `reason`.
+/// Give up: no task is started any more, running tasks are asked to end, the run ends with `reason`.
 struct CancelRun {
   Error reason;
 };
@@ -301,13 +304,13 @@ struct MemberReset {
   std::int32_t chip = -1;
 };
 /// A rank has come to the barrier of this epoch: answered with the barrier's number (from 1) when all ranks
-/// have, with `peer_lost` when one never will. `run`: whose program waits.
+/// have, with `peer_lost` when one never will. `run`: the run of the program that waits.
 struct Barrier {
   std::uint64_t epoch = 0;
   std::uint32_t rank = 0;
   RunId run = 0;
 };
-/// A run is over: where its program still waits, it has not arrived.
+/// A run is over: a barrier at which its program still waits does not count it as arrived.
 struct Withdraw {
   RunId run = 0;
 };
@@ -323,8 +326,8 @@ using Communicator = caf::typed_actor<caf::replies_to<Form>::with<Result<DomainI
 
 // --- worker --------------------------------------------------------------------------------------
 
-/// Admit a run. Answered once it may start: a program of the caller's own thread then drives it, any other is
-/// started by the worker.
+/// Admit a run. With a `driver` it is answered when the run may start; without one at once, and the worker
+/// starts the program when it may.
 struct OpenRun {
   std::shared_ptr<BoundProgram> program;  ///< null: the asker drives the run itself
   std::string name;

@@ -1,5 +1,9 @@
 #pragma once
 
+// How a run ended. A RunOutcome is shared by the run, which writes it once, and by the handles that read it:
+// any thread, at any time, also after the System has gone.
+// Errors: none; a run's failure is a field of its report.
+
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -13,17 +17,18 @@
 
 namespace troupe::actors {
 
-/// How a run ended. `error` is the first failure nobody awaited (or what ended the run: cancel, deadline).
+/// How a run ended. `error` is the first failure that the program did not await, or the reason why the run
+/// was ended (cancel, deadline).
 struct RunReport {
   std::optional<Error> error;
   std::vector<std::string> poisoned;  ///< names of tasks that were not run because of a failure; the first 64
-  std::uint64_t tasks = 0;            ///< that the program submitted; what it reads is none
+  std::uint64_t tasks = 0;            ///< that the program submitted; reads do not count
   std::uint64_t inside = 0;           ///< that programs below submitted, of those that were tasks of this one
   std::uint64_t completed = 0;
   std::uint64_t retried = 0;
   std::uint64_t all_poisoned = 0;  ///< how many there were
-  /// Of a run that was cancelled, by whom ever (a deadlock, a deadline, a user): what its unfinished tasks
-  /// waited for at that moment, a sentence each; the first 16 in the order of their submits.
+  /// Of a run that was cancelled (by a deadlock, a deadline or a user): why its unfinished tasks waited at
+  /// that moment, a sentence each; the first 16 in the order of their submits.
   std::vector<std::string> waiting = {};
   std::uint64_t unfinished = 0;  ///< how many there were
 };

@@ -1,5 +1,8 @@
 #pragma once
 
+// What executors are and what they are doing, as plain values: a snapshot, out of date when it is read. Safe
+// on any thread; no errors.
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -9,7 +12,7 @@ namespace troupe::actors {
 
 enum class ExecutorKind : std::uint8_t { chip, sub_worker, worker };
 
-/// What an executor is.
+/// The facts about an executor that do not change.
 struct ExecutorInfo {
   ExecutorKind kind = ExecutorKind::chip;
   std::string name;           ///< "chip3", "sub0", "node1"
@@ -38,7 +41,7 @@ constexpr std::string_view name_of(ExecutorState state) noexcept {
   return "?";
 }
 
-/// What an executor is doing. Workers list their executors.
+/// The current work of an executor. Workers list their executors.
 struct ExecutorStatus {
   std::string name;
   std::string state;         ///< in words

@@ -1,5 +1,11 @@
 #pragma once
 
+// The machine as its user holds it. The System owns everything and is destroyed last; Node, Handle and
+// ChipDevice are shared names that may outlive it. Every call may come from any thread, but not from inside
+// an actor, and may block that thread until the machine has answered; submit and cancel do not wait for the
+// run.
+// Errors are thrown as troupe::Error; calls after (or during) the System's end throw shut_down.
+
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
@@ -11,11 +17,13 @@
 #include <utility>
 #include <vector>
 
+#include "troupe/actors/arguments.hpp"
 #include "troupe/actors/callable.hpp"
 #include "troupe/actors/config.hpp"
 #include "troupe/actors/orchestrator.hpp"
 #include "troupe/actors/run_outcome.hpp"
 #include "troupe/actors/status.hpp"
+#include "troupe/actors/submit_options.hpp"
 #include "troupe/runtime/module.hpp"
 
 namespace troupe::actors {
@@ -36,14 +44,14 @@ class TROUPE_API Handle {
   void wait() const;
   /// Asks the run to end with `cancelled`. Fine when it has ended.
   void cancel() const;
-  /// What the run waits for now, in words: a line for each of its oldest unfinished tasks, or for one of them
+  /// Why the run is not done, in words: a line for each of its oldest unfinished tasks, or for one of them
   /// (`Task::number`).
   std::string why(std::uint64_t task = 0) const;
   /// Waits, then how it ended; an error carries its path and cause.
   Result<void> result() const;
   /// Waits, then throws the run's error if it has one.
   void get() const { result().value(); }
-  /// Waits, then everything that is known about the end.
+  /// Waits, then returns everything that is known about the end.
   RunReport report() const;
 
  private:
@@ -91,7 +99,7 @@ class TROUPE_API ChipDevice {
 /// system owns what it stands for. Thread-safe. Calls throw `troupe::Error`.
 class TROUPE_API Node {
  public:
-  // --- what programs may call ----------------------------------------------------------------------------
+  // --- callables for programs ----------------------------------------------------------------------------
 
   /// Everything in a module file, or in this program's own module (`load(this_module())`).
   void load(const std::string& path) const;
@@ -143,9 +151,9 @@ class TROUPE_API Node {
   ChipDevice chip(Count index) const;
   int chips() const;
 
-  /// Children come and go while programs run: chips and sub-workers of a node, nodes of a pod. The number of
-  /// the new one; removal waits for its last task. They are numbered together, as `status().children` has
-  /// them.
+  /// Adds or removes a child while programs run: chips and sub-workers of a node, nodes of a pod. Returns the
+  /// number of the new one; removal waits for its last task. They are numbered together, as
+  /// `status().children` has them.
   int add_executor(const ExecutorConfig& config) const;
   void remove_executor(Count index) const;
   int add_chip(const ChipConfig& config) const { return add_executor(config); }
@@ -153,7 +161,7 @@ class TROUPE_API Node {
 
   // --- chips that came up from configuration (`chip_bootstrap_configs`) ------------------------------------
 
-  /// What each chip was given: its rank, window, named buffers. Throws `wrong_state` when the node has no
+  /// The facts about each chip: its rank, window, named buffers. Throws `wrong_state` when the node has no
   /// such configuration, `chip_lost` while a chip is being brought up again.
   std::vector<comm::ChipContext> chip_contexts() const;
   /// Copies buffers with `store_to_host` to their staging now (it happens by itself when the node ends):
@@ -163,7 +171,7 @@ class TROUPE_API Node {
   ExecutorStatus status() const;
   const std::string& name() const;
 
-  /// The forms that `run` and `submit` are made of.
+  /// The calls behind `run` and `submit`.
   void run_bound(RunOptions options, BoundProgram program) const;
   Handle submit_bound(RunOptions options, BoundProgram program) const;
 
@@ -177,15 +185,15 @@ class TROUPE_API Node {
 
 /// Owns everything: threads, nodes, chips, buffers' memory. Made in `main`; two of them in one process do not
 /// notice each other. The destructor ends every run (`shut_down`), stops the nodes and returns in bounded
-/// time: what does not return (a kernel, a host function) is left behind in quarantine, never waited for.
+/// time: a kernel or host function that does not return is left behind in quarantine, never waited for.
 class TROUPE_API System {
  public:
   explicit System(SystemConfig config = {});
   /// As the command line says: `--platform P`, `--chips N`, `--trace FILE`, `--log-level L`, … (also
   /// `--x=v`), and `--config FILE` with lines `name = value` of the same names, which the command line
-  /// overrides; docs/writing-programs.md lists them. What is about chips goes for `node()`. Options of the
+  /// overrides; docs/writing-programs.md lists them. Options about chips are for `node()`. Options of the
   /// program's own are named in `own` ("size" for `--size`); other arguments without `--`, and all behind a
-  /// lone `--`, are left alone. Throws `bad_argument`, also for an option that nobody knows.
+  /// lone `--`, are left alone. Throws `bad_argument`, also for an unknown option.
   System(int argc, char** argv, std::initializer_list<std::string_view> own = {});
   System(const System&) = delete;
   System& operator=(const System&) = delete;

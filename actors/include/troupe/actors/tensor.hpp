@@ -1,5 +1,11 @@
 #pragma once
 
+// Tensors as programs hold them. A Tensor shares ownership of its buffer, unless it was made over memory of
+// the user's own, which must then outlive the run. Cheap to copy; one object has one user at a time, copies
+// may be on different threads. Nothing here waits for tasks: look at elements when the tasks that write them
+// have ended.
+// Errors are thrown: those of runtime::Tensor, and bad_argument for elements that are not in host memory.
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -11,14 +17,14 @@
 
 namespace troupe::actors {
 
-/// What stands behind the tensors of one buffer; the last handle to go lets go of it. For a host buffer that
-/// frees the memory; for an intermediate of a program it tells the program's run that nothing can name it any
-/// more. Made by the framework; users only hold it through a `Tensor`.
+/// Keeps the buffer behind its tensors; the last tensor to go releases it. For a host buffer that frees the
+/// memory; for an intermediate of a program it tells the program's run that nothing can name it any more.
+/// Made by the framework; users only hold it through a `Tensor`.
 class BufferHold {
  public:
   BufferHold() = default;
-  /// Of a buffer whose reference is numbers that only this system understands, and which keeps what they
-  /// name.
+  /// For a buffer whose reference has numbers that mean something in this System alone; the hold keeps the
+  /// memory that they name.
   explicit BufferHold(const void* of_system) : system(of_system) {}
   BufferHold(const BufferHold&) = delete;
   BufferHold& operator=(const BufferHold&) = delete;
@@ -27,7 +33,7 @@ class BufferHold {
   /// Whether a run that uses the buffer must keep this object until it ends (host and device buffers), or the
   /// run's graph knows the last reader itself (intermediates).
   virtual bool kept_by_runs() const noexcept { return true; }
-  /// Null: an address, which means the same to all.
+  /// Null: the reference is an address, the same for every System.
   const void* const system = nullptr;
   /// The run (by its keeper's number) that was last told to keep it, so that each run is told once.
   std::atomic<std::uint64_t> kept_by{0};
@@ -75,13 +81,13 @@ class Tensor {
   }
 
  private:
-  /// Why `host` has nothing to give; returns for a tensor without elements, which needs no memory.
+  /// Throws the reason why `host` fails; returns for a tensor without elements, which needs no memory.
   TROUPE_API void check_host(runtime::DType wanted) const;
   runtime::Tensor view_;
   std::shared_ptr<BufferHold> hold_;
 };
 
-/// A tensor argument of a submit, with what keeps its buffer.
+/// A tensor argument of a submit, with the hold that keeps its buffer.
 struct TensorUse {
   runtime::TensorArg arg;
   std::shared_ptr<BufferHold> hold;

@@ -1,5 +1,9 @@
 #pragma once
 
+// A folder of tensor contents. A TensorDump owns its two files. Any thread may record.
+// Errors: create() returns a Result (cannot_write, bad_argument for a folder that holds a dump); a write that
+// fails later never fails a run and is told by close().
+
 #include <cstdint>
 #include <fstream>
 #include <memory>
@@ -14,15 +18,15 @@
 
 namespace troupe::actors {
 
-/// Writes what tensors held before and after each kernel into a folder:
+/// Writes the elements of tensors before and after each kernel into a folder:
 ///
 /// - `tensors.jsonl`: a first line {"troupe_dump":1}, then one line per tensor: task, name, chip, stage
 ///   (before | after), role (in | out | inout | out_existing | no_dep), argument, dtype, shape, offset and
 ///   bytes in the other file, truncated.
 /// - `tensors.bin`: the elements, dense, row-major, in the machine's byte order.
 ///
-/// Lines are complete as soon as they are there, so that a run that crashed can be looked at. Any thread may
-/// record. Past `max_bytes` of elements only the lines go on (bytes 0, truncated true).
+/// Each line is written whole, so that the dump of a run that crashed can be read. Any thread may record.
+/// Past `max_bytes` of elements only the lines go on (bytes 0, truncated true).
 class TROUPE_API TensorDump {
  public:
   /// Makes the folder when it is missing; refuses one that holds a dump already. `names`: only kernels whose

@@ -1,5 +1,12 @@
 #pragma once
 
+// What a run looked like: the data model that the trace sink fills, that is written as a Chrome / Perfetto
+// file, and that `troupe trace` and tests read back. Plain values that own their texts; one user at a time,
+// or many readers. No errors, except that Trace::text() throws std::out_of_range for a number that it does
+// not have.
+//
+// All times are nanoseconds since the trace began, `unknown_time` where a time is not known.
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,17 +15,13 @@
 
 #include "troupe/runtime/export.hpp"
 
-/// What a run looked like: the data model that the trace sink fills, that is written as a Chrome / Perfetto
-/// file, and that `troupe trace` and tests read back. Plain values; nothing here has an owner or a thread.
-///
-/// All times are nanoseconds since the trace began, `unknown_time` where nobody knows.
 namespace troupe::actors {
 
 inline constexpr std::int64_t unknown_time = -1;
 /// Version of the file's `troupe` section; a reader refuses a newer one.
 inline constexpr int trace_version = 1;
 
-/// What a span stands for.
+/// The kinds of spans.
 enum class SpanKind : std::uint8_t {
   aic,      ///< a kernel on a cube core
   aiv,      ///< a kernel on a vector core
@@ -29,7 +32,7 @@ enum class SpanKind : std::uint8_t {
   mark      ///< a moment, not a duration: only `start` is set
 };
 
-/// What a task waited for longest before it started.
+/// The longest wait of a task before it started.
 enum class WaitReason : std::uint8_t {
   none,
   data,    ///< a producer had not finished
@@ -65,7 +68,7 @@ using TaskId = std::uint64_t;
 inline constexpr TaskId task_step = TaskId{1} << 32;
 inline constexpr TaskId member_step = TaskId{1} << 21;
 inline constexpr std::uint64_t most_members = task_step / member_step - 1;
-/// What member `member` of a group task launches; `chip_task` of it numbers its kernels.
+/// The number of the task that member `member` of a group launches; `chip_task` of it numbers its kernels.
 constexpr TaskId member_task(TaskId group, std::uint32_t member) noexcept {
   return group | (member % most_members + 1) * member_step;
 }

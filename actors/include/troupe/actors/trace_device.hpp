@@ -1,5 +1,9 @@
 #pragma once
 
+// From a device's trace events to spans of a trace. Borrows the sink, which must outlive it. Any thread may
+// call anything.
+// Errors: none; an event of an unknown run becomes a span without a parent.
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -13,9 +17,9 @@
 
 namespace troupe::actors {
 
-/// Brings what one device reports through the `trace` service of its host table into a sink: a span per
-/// kernel on the lane of its core, a child of the task that the host launched. One per device context; the
-/// sink outlives it. Any thread may call anything.
+/// Brings the events that one device reports through the `trace` service of its host table into a sink: a
+/// span per kernel on the lane of its core, a child of the task that the host launched. One per device
+/// context; the sink outlives it. Any thread may call anything.
 class TROUPE_API DeviceTrace {
  public:
   /// `path` is the chip's, e.g. "node0/chip3".
@@ -30,7 +34,7 @@ class TROUPE_API DeviceTrace {
   /// The task of a run that was launched and has not completed; 0 for others.
   TaskId task_of(std::uint64_t correlation);
 
-  /// What the `trace` entry of troupe_host forwards to.
+  /// Takes the events from the `trace` entry of troupe_host.
   void events(const troupe_trace_event* events, std::size_t count);
 
  private:

@@ -1,5 +1,9 @@
 #pragma once
 
+// Where a trace is collected. The System and its actors share the sink. Any thread may record, at any time.
+// Errors: recording never fails, events beyond the bounds are counted and dropped; writing a file returns
+// cannot_write.
+
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
@@ -13,13 +17,13 @@
 
 namespace troupe::actors {
 
-/// Collects what happens while it happens. Created by the System when a trace is asked for (nobody holds one
-/// otherwise: tracing off costs a null check), written out when the System ends.
+/// Collects events while they happen. Created by the System when a trace is asked for (otherwise there is
+/// none: tracing off costs a null check), written out when the System ends.
 ///
 /// Every member may be called from any thread at any time. Recording takes no lock and allocates only when a
 /// chunk of 4096 events is full (about 100 ns per event, mostly for fresh memory); `lane` and `text` look up
-/// a table under a shared lock, so keep their results. Memory is bounded by `Options`: what does not fit is
-/// counted and dropped. Times are whatever steady nanosecond clock the host uses; `epoch` is that clock's
+/// a table under a shared lock, so keep their results. Memory is bounded by `Options`: events that do not fit
+/// are counted and dropped. Times are readings of the host's steady nanosecond clock; `epoch` is that clock's
 /// reading at time 0.
 class TROUPE_API TraceSink {
  public:
@@ -40,8 +44,8 @@ class TROUPE_API TraceSink {
   /// The number of a text, the same for the same text. Texts past the bound share the text "(dropped)".
   TextId text(std::string_view text);
 
-  /// `count` host task numbers that nobody else in this trace has: the returned one, never 0, and those at
-  /// every `task_step` after it.
+  /// `count` host task numbers that are used nowhere else in this trace: the returned one, never 0, and those
+  /// at every `task_step` after it.
   TaskId reserve_tasks(std::uint32_t count = 1) noexcept;
 
   /// Times in the span are the host's clock readings; the sink takes `epoch` off every known one.

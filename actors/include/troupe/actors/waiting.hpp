@@ -1,6 +1,10 @@
 #pragma once
 
 // What a program can wait for: `co_await` it in a coroutine, call `wait` or `get` on it in a plain function.
+// A waiter keeps its answer and nothing of the program; it may outlive the program. Threads: the program's
+// own. Errors are thrown by the wait: the error of the task or read, blocking_in_coroutine for a blocking
+// call in a coroutine, wrong_program once the program has returned, and for a caller that is not code of the
+// program.
 
 #include <atomic>
 #include <coroutine>
@@ -12,14 +16,15 @@
 
 #include "troupe/actors/domain_spec.hpp"
 #include "troupe/actors/submission.hpp"
+#include "troupe/actors/tensor.hpp"
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::actors {
 
 class Orchestrator;
 class ProgramCore;
-/// Where a program is. Others may look at it while the program runs; at the core only who finds itself
-/// inside.
+/// The place of a program. Any thread may ask is_here() while the program runs; only the thread that runs the
+/// program may use `core`.
 struct ProgramPlace {
   ProgramCore* core = nullptr;
   /// The thread that runs code of the program now; none while it waits.
@@ -30,9 +35,8 @@ struct ProgramPlace {
 /// Names a program and keeps nothing of it: expired when it is over.
 using ProgramLife = std::weak_ptr<ProgramPlace>;
 
-/// Something a program waits for. The base of everything that can be awaited; a plain function calls `get` or
-/// `wait` on the same objects. An object that goes away before its answer came is forgotten by the program.
-/// It may outlive its program, or be in another one's hands; a wait then throws `wrong_program`.
+/// The base of everything that can be awaited. The program forgets an object that is destroyed before its
+/// answer has come.
 class TROUPE_API Waiter {
  public:
   explicit Waiter(ProgramLife program) : program_(std::move(program)) {}
@@ -104,7 +108,8 @@ struct After {
 };
 inline After after(const Task& task) { return {task.program(), task.number()}; }
 
-/// `node.drained()`: everything submitted so far has ended. Throws the first failure nobody has awaited.
+/// `node.drained()`: everything submitted so far has ended. Throws the first failure that the program has not
+/// awaited yet.
 class TROUPE_API Drained : public Waiter {
  public:
   using Waiter::await_ready;

@@ -1,5 +1,11 @@
 #pragma once
 
+// Bring-up of one chip: device, communicator, window, named buffers, in one call. A ChipBootstrap owns all
+// that it brought up and gives it back in reverse order; it borrows the device, which must outlive it. One
+// thread at a time. run() and shutdown() are collective and block until the other ranks come, fail or run out
+// of time.
+// Errors are Results with a message of the form "<Type>: <message>"; after one, nothing is left behind.
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,7 +19,8 @@
 
 namespace troupe::comm {
 
-/// A communicator as bring-up needs it. Destroying the object leaves at once, without waiting for anybody.
+/// A communicator as bring-up needs it. Destroying the object leaves at once, without waiting for other
+/// ranks.
 class TROUPE_API BootstrapCommunicator {
  public:
   virtual ~BootstrapCommunicator();
@@ -21,14 +28,14 @@ class TROUPE_API BootstrapCommunicator {
   /// Collective: makes the windows; the address of the chip's CommContext.
   virtual Result<std::uint64_t> alloc_windows(std::uint64_t bytes) = 0;
   virtual Result<std::uint64_t> local_window_base() = 0;
-  /// May be larger or smaller than what was asked for.
+  /// May be larger or smaller than the size that was asked for.
   virtual Result<std::uint64_t> window_size() = 0;
   /// Collective teardown.
   virtual Result<void> destroy() = 0;
 };
 
-/// What bring-up does to a chip: the few operations it needs, so that this floor need not know platforms. A
-/// platform, a chip actor or a test implements it. Calls come one at a time.
+/// The few operations that bring-up needs of a chip, so that this floor need not know platforms. A platform,
+/// a chip actor or a test implements it. Calls come one at a time.
 class TROUPE_API BootstrapDevice {
  public:
   virtual ~BootstrapDevice();
@@ -36,13 +43,13 @@ class TROUPE_API BootstrapDevice {
   virtual Result<void> set_device(int device_id) = 0;
   virtual Result<void> copy_to(std::uint64_t device, const void* host, std::size_t bytes) = 0;
   virtual Result<void> copy_from(void* host, std::uint64_t device, std::size_t bytes) = 0;
-  /// Joins nobody yet.
+  /// Makes the communicator; it joins no other rank yet.
   virtual Result<std::unique_ptr<BootstrapCommunicator>> communicator(
       const ChipCommBootstrapConfig& config) = 0;
 };
 
 /// A communicator over `Communicator`: ranks that are threads or processes of this machine, windows in host
-/// memory. What a device whose memory is host memory returns from `communicator`.
+/// memory. A device whose memory is host memory returns it from `communicator`.
 TROUPE_API Result<std::unique_ptr<BootstrapCommunicator>> make_bootstrap_communicator(
     const ChipCommBootstrapConfig& config, CommOptions options,
     const Environment& environment = Environment::machine());
@@ -53,9 +60,9 @@ TROUPE_API Result<std::unique_ptr<BootstrapCommunicator>> make_bootstrap_communi
 /// large enough — before its first collective step, so a rank with a bad config fails alone and at once, and
 /// its peers learn it from the communicator instead of waiting.
 ///
-/// Errors have the reference's form: the message is "<Type>: <message>" (ValueError and KeyError for what is
-/// wrong with the config, RuntimeError for what the device or the communicator said), and a channel gets code
-/// 1 and that message. A failure releases exactly what was acquired, in reverse order, without waiting for
+/// Errors have the reference's form: the message is "<Type>: <message>" (ValueError and KeyError for a wrong
+/// config, RuntimeError for an error of the device or the communicator), and a channel gets code 1 and that
+/// message. A failure releases exactly the things that were acquired, in reverse order, without waiting for
 /// peers.
 ///
 /// One thread at a time; the device must outlive it.
@@ -68,7 +75,7 @@ class TROUPE_API ChipBootstrap {
 
   ChipBootstrap(ChipBootstrap&&) noexcept;
   ChipBootstrap& operator=(ChipBootstrap&&) noexcept;
-  ~ChipBootstrap();  ///< leaves at once: nothing is stored to the host, nobody is waited for
+  ~ChipBootstrap();  ///< leaves at once: stores nothing to the host, waits for no other rank
 
   const ChipBootstrapResult& result() const noexcept;
   const ChipBootstrapConfig& config() const noexcept;

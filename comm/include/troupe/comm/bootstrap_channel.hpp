@@ -1,5 +1,13 @@
 #pragma once
 
+// How a chip that comes up in another process reports to its parent: 4096 bytes of shared memory and a
+// socket. Mailbox and writer own their descriptors and mappings; a ChipBootstrapChannel is a view of memory
+// that its caller keeps mapped. Each object has one user at a time; the two ends may be in different
+// processes.
+// Errors are Results: peer_lost for a writer that ended without a report, chip_failed with its words for one
+// that reported a failure, bad_blob for bytes that make no sense. A death is seen by the socket, never by a
+// timeout.
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -21,14 +29,14 @@ inline constexpr std::size_t bootstrap_max_message = 1023;
 
 enum class ChipBootstrapState : std::int32_t { idle = 0, success = 1, error = 2 };
 
-/// What a chip reported instead of a result.
+/// The report of a chip that failed to come up.
 struct ChipBootstrapFailure {
   std::int32_t code = 0;
   std::string message;  ///< "<Type>: <message>"
 };
 
 /// The 4096 bytes through which a chip that comes up in another process reports, in the reference's layout
-/// (docs/communication.md). A view: whoever owns the memory keeps it mapped.
+/// (docs/communication.md). A view: the owner of the memory keeps it mapped.
 ///
 /// One writer, any number of readers. Everything is written before the state is (release), and read after it
 /// (acquire). A reader trusts nothing: states and counts that cannot be are bad_blob, texts end with the
@@ -48,9 +56,9 @@ class TROUPE_API ChipBootstrapChannel {
 
   /// Errors: bad_blob.
   Result<ChipBootstrapState> state() const;
-  /// The result; nothing while idle. Errors: bad_blob, chip_failed (message: what the chip wrote).
+  /// The result; nothing while idle. Errors: bad_blob, chip_failed (with the chip's message).
   Result<std::optional<ChipBootstrapResult>> read() const;
-  /// What the chip wrote; nothing unless the state is error.
+  /// The chip's report of its failure; nothing unless the state is error.
   std::optional<ChipBootstrapFailure> failure() const;
 
  private:
@@ -78,7 +86,7 @@ class TROUPE_API BootstrapWriter {
   Result<void> success(const ChipBootstrapResult& result);
   Result<void> error(std::int32_t code, std::string_view message);
 
-  /// For who starts the child: what it must inherit (both are close-on-exec here).
+  /// The two descriptors that the child must inherit (both are close-on-exec here).
   int memory() const noexcept { return memory_.get(); }
   int doorbell() const noexcept { return doorbell_.get(); }
 
@@ -106,7 +114,7 @@ class TROUPE_API BootstrapMailbox {
   BootstrapMailbox& operator=(BootstrapMailbox&& other) noexcept;
   ~BootstrapMailbox();
 
-  /// `who` stands in errors: "chip 3". Errors: no_memory, system.
+  /// `who` names the chip in errors: "chip 3". Errors: no_memory, system.
   static Result<BootstrapMailbox> create(std::string who);
   /// Errors: as create, and HostSegment::create's.
   static Result<BootstrapMailbox> create_named(std::string who, std::string_view name);

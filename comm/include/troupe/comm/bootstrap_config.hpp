@@ -1,8 +1,9 @@
 #pragma once
 
 // The records of chip bring-up: what a chip is asked to set up (`ChipBootstrapConfig`) and what it reports
-// back (`ChipBootstrapResult`). Plain values without behaviour beyond look-ups and checks; field names and
+// back (`ChipBootstrapResult`). Plain values that own their texts, for one user at a time; field names and
 // defaults are those of the reference system, so that a port is a copy.
+// Errors are Results: bad_config with a message that begins "ValueError: " or "KeyError: ".
 
 #include <cstdint>
 #include <map>
@@ -16,7 +17,7 @@
 
 namespace troupe::comm {
 
-/// The communicator a chip joins: who it is, how many there are, where they meet, how large a window each
+/// The communicator a chip joins: its rank, the number of ranks, where they meet, how large a window each
 /// has.
 struct ChipCommBootstrapConfig {
   int rank = 0;
@@ -68,7 +69,8 @@ struct ChipBootstrapResult {
   friend bool operator==(const ChipBootstrapResult&, const ChipBootstrapResult&) = default;
 };
 
-/// What a level above keeps of a chip that came up: the result, with the buffers under their names.
+/// The record that a level above keeps of a chip that came up: the result, with the buffers under their
+/// names.
 struct ChipContext {
   int device_id = 0;
   int rank = 0;

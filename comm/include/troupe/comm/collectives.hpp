@@ -1,5 +1,11 @@
 #pragma once
 
+// Collective operations for host code: all_reduce, all_gather, reduce_scatter, broadcast, all_to_all,
+// barrier. A Collectives object borrows its domain member, which must be committed and outlive it, and the
+// callers' arrays during each call. One thread at a time. Every rank makes the same calls in the same order;
+// each call blocks.
+// Errors are Results; the class says which, and when reset() is due. A death ends every wait at once.
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -18,8 +24,8 @@ enum class ReduceOp : std::uint8_t { sum = 0, min = 1, max = 2 };
 
 /// How an all_reduce is done. All give the same answer up to rounding; for one algorithm and rank count the
 /// answer is always the same, bit by bit, on every rank.
-/// - one_phase: everybody reads everything. One wait; for small arrays.
-/// - two_phase: everybody reduces a part and hands it out. Two waits, each byte moved once.
+/// - one_phase: every rank reads everything. One wait; for small arrays.
+/// - two_phase: every rank reduces a part and hands it out. Two waits, each byte moved once.
 /// - ring, bidirectional_ring: 2(n-1) steps between neighbours, for machines on which only neighbours are
 ///   near. On shared memory two_phase moves less, so `automatic` never takes them.
 ///
@@ -36,9 +42,9 @@ enum class AllReduceAlgorithm : std::uint8_t {
 [[nodiscard]] TROUPE_API std::string_view name_of(AllReduceAlgorithm algorithm) noexcept;
 
 /// Bytes of the windows that the collectives use to keep step: the same place in every rank's window, 64-byte
-/// aligned, zeroed before the first use, nobody else's. The first 4096 are signals; the rest is scratch,
-/// which is needed for arrays outside the windows and for one_phase. `Collectives` and the device kernels may
-/// take turns on one workspace.
+/// aligned, zeroed before the first use, used for nothing else. The first 4096 are signals; the rest is
+/// scratch, which is needed for arrays outside the windows and for one_phase. `Collectives` and the device
+/// kernels may take turns on one workspace.
 struct CollectiveWorkspace {
   static constexpr std::uint64_t signals = 4096;
   static constexpr std::uint64_t comfortable = signals + (std::uint64_t{1} << 20);
@@ -53,7 +59,7 @@ struct CollectiveOptions {
 };
 
 /// Which elements of `count` belong to `rank`: near-equal contiguous parts, the first `count % ranks` one
-/// longer. What all_gather and reduce_scatter mean by a rank's part.
+/// longer. This is a rank's part in all_gather and reduce_scatter.
 struct CollectivePart {
   std::size_t first = 0, count = 0;
 };
@@ -101,11 +107,11 @@ class TROUPE_API Collectives {
   /// `in`: `count` elements; `out`: this rank's part of the reduction. In place: `out` is its part of `in`.
   Result<void> reduce_scatter(const void* in, void* out, std::size_t count, runtime::DType dtype,
                               ReduceOp op = ReduceOp::sum);
-  /// `data` of `root` to everybody.
+  /// `data` of `root` to every rank.
   Result<void> broadcast(void* data, std::size_t count, runtime::DType dtype, std::uint32_t root);
   /// Block p of `in` goes to block rank() of `out` on rank p; blocks have `count` elements.
   Result<void> all_to_all(const void* in, void* out, std::size_t count, runtime::DType dtype);
-  /// Nobody returns before everybody has called.
+  /// No rank returns before every rank has called.
   Result<void> barrier();
 
   template <runtime::Element T>
@@ -118,7 +124,7 @@ class TROUPE_API Collectives {
     return broadcast(data.data(), data.size(), runtime::dtype_of<T>, root);
   }
 
-  /// What `automatic` means for an array of `bytes` bytes.
+  /// The algorithm that `automatic` takes for an array of `bytes` bytes.
   AllReduceAlgorithm choose(std::size_t bytes, bool staged) const noexcept;
 
   /// Collective: back in step after a failure that did not end the domain. Errors: the domain's barrier's.

@@ -1,5 +1,11 @@
 #pragma once
 
+// Blocking sessions for rank programs. A Communicator owns its windows, sockets and the one thread that
+// watches for deaths; its destructor waits for no other rank. One thread at a time per communicator, except
+// abort(). alloc_windows, barrier and destroy are collective.
+// Errors are Results and name the rank they come from; those of CommSessions are codes, with the Error in
+// last_error().
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -35,7 +41,7 @@ struct CommOptions {
 /// Collective calls (alloc_windows, barrier, destroy) are made by every rank in the same order.
 class TROUPE_API Communicator {
  public:
-  /// Checks the arguments; meets nobody yet. Errors: bad_rank, bad_argument, bad_config.
+  /// Checks the arguments; meets no other rank yet. Errors: bad_rank, bad_argument, bad_config.
   static Result<Communicator> init(std::uint32_t rank, std::uint32_t ranks, std::string meeting,
                                    CommOptions options,
                                    const Environment& environment = Environment::machine());
@@ -44,14 +50,15 @@ class TROUPE_API Communicator {
 
   Communicator(Communicator&&) noexcept;
   Communicator& operator=(Communicator&&) noexcept;
-  ~Communicator();  ///< leaves without waiting for anybody; peers see peer_lost unless destroyed before
+  ~Communicator();  ///< leaves without waiting for other ranks; peers see peer_lost unless destroy() came
+                    ///< before
 
   std::uint32_t rank() const noexcept;
   std::uint32_t ranks() const noexcept;
 
   /// Collective: meets, creates and exchanges windows. All ranks succeed or all fail; a failure names the
-  /// rank it came from. Once per communicator. Errors: deadline (lists who is missing), mismatch, no_memory,
-  /// peer_lost, aborted, foreign_peer, too_large, system, wrong_state.
+  /// rank it came from. Once per communicator. Errors: deadline (lists the missing ranks), mismatch,
+  /// no_memory, peer_lost, aborted, foreign_peer, too_large, system, wrong_state.
   Result<const runtime::CommContext*> alloc_windows(std::uint64_t bytes);
   /// This rank's window; null before alloc_windows.
   std::byte* local_window_base() const noexcept;
@@ -61,9 +68,9 @@ class TROUPE_API Communicator {
   Result<void> barrier();
   /// Ends every wait of every rank with `aborted`. Any thread.
   void abort() noexcept;
-  /// Collective teardown; everything of this rank is freed whatever it returns. Idempotent: a second call
-  /// does nothing. Whom this rank has waited for until a deadline, it does not wait for again. Errors:
-  /// deadline, peer_lost, aborted.
+  /// Collective teardown; everything of this rank is freed, also when it returns an error. Idempotent: a
+  /// second call does nothing. It does not wait again for a rank that it has waited for until a deadline
+  /// before. Errors: deadline, peer_lost, aborted.
   Result<void> destroy();
 
   /// The split-phase member behind it: one-sided operations, contexts. Valid from alloc_windows to destroy.
@@ -86,7 +93,7 @@ class TROUPE_API CommSessions {
   using Handle = Communicator*;
 
   explicit CommSessions(const Environment& environment = Environment::machine());
-  ~CommSessions();  ///< destroys what is still live, without waiting
+  ~CommSessions();  ///< destroys the sessions that are still live, without waiting
   CommSessions(CommSessions&&) = delete;
 
   /// Fails with already_live when a communicator is live and the options do not allow several.

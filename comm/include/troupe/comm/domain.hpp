@@ -1,5 +1,11 @@
 #pragma once
 
+// One rank's part of a communication domain. A DomainMember owns its window and its mappings of the others'.
+// The owner exchanges the blobs and tells it of deaths: it has no thread and no socket of its own. Threads,
+// life cycle and order of the calls: see the class.
+// Errors are Results; a call at the wrong time is wrong_state, and once a member has died or given up every
+// wait ends with peer_lost or aborted.
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -31,7 +37,7 @@ struct WaitPolicy {
 /// Set of ranks, bit r = rank r.
 using RankSet = std::uint64_t;
 
-/// A barrier one has arrived at and not left: what `test` and `withdraw` take. 0 is none.
+/// A barrier that a member has arrived at and not left, for `test` and `withdraw`. 0 is none.
 using BarrierTicket = std::uint64_t;
 
 /// One rank's part of a communication domain, split-phase: nothing here but `barrier` and the one-sided
@@ -43,9 +49,9 @@ using BarrierTicket = std::uint64_t;
 ///
 /// - Before commit no peer can be hurt: `release` or the destructor takes everything back.
 /// - After commit the members share an epoch. It ends for all of them, once, by `mark_lost` (a member died;
-///   whoever notices calls it, on any one live member) or `abort` (a member gives up): every wait, in every
-///   process, ends with `peer_lost` or `aborted`, and so does every later one. A new domain has a new id and
-///   generation.
+///   the owner that notices it calls this, on any one live member) or `abort` (a member gives up): every
+///   wait, in every process, ends with `peer_lost` or `aborted`, and so does every later one. A new domain
+///   has a new id and generation.
 /// - Mappings live until `release`, so windows of dead or released peers stay readable.
 ///
 /// Thread-safety: create/import/commit/release by one owner at a time; after commit any thread may barrier
@@ -66,7 +72,7 @@ class TROUPE_API DomainMember {
   State state() const noexcept;
   const WindowSpec& spec() const noexcept;
 
-  /// What the peers import. Valid from create to commit.
+  /// The blob that the peers import. Valid from create to commit.
   Result<WindowBlob> blob() const;
   /// The memory behind the blob, for peers in other processes (SCM_RIGHTS). Open from create to commit.
   int memory() const noexcept;
@@ -79,7 +85,8 @@ class TROUPE_API DomainMember {
   /// Ranks not imported yet.
   RankSet missing() const noexcept;
 
-  /// All peers are imported: fills the context, closes the memory descriptors. wrong_state names who lacks.
+  /// All peers are imported: fills the context, closes the memory descriptors. wrong_state names the ranks
+  /// that are missing.
   Result<void> commit();
 
   /// The context for kernels: stable address from commit to release; its pointers are valid in this process
@@ -94,9 +101,9 @@ class TROUPE_API DomainMember {
   };
   std::optional<Location> locate(const void* address) const noexcept;
 
-  /// Ends the epoch for everybody: this member gives up. Before commit only this member is concerned.
+  /// Ends the epoch for every member: this one gives up. Before commit only this member is concerned.
   void abort() noexcept;
-  /// Ends the epoch for everybody: `rank` died. The first reason stays the reason; further dead ranks are
+  /// Ends the epoch for every member: `rank` died. The first reason stays the reason; further dead ranks are
   /// added to lost_ranks(). Ignored before commit.
   void mark_lost(std::uint32_t rank) noexcept;
   RankSet lost_ranks() const noexcept;
@@ -110,13 +117,13 @@ class TROUPE_API DomainMember {
   Result<bool> test(BarrierTicket ticket) const;
   /// Takes an arrival back: true when it was taken back, false when the barrier had completed already.
   Result<bool> withdraw(BarrierTicket ticket);
-  /// Who has not arrived at the barrier of `ticket`.
+  /// The ranks that have not arrived at the barrier of `ticket`.
   RankSet absent(BarrierTicket ticket) const noexcept;
   /// arrive, wait, and on the deadline withdraw: the error lists the absent ranks, the domain stays usable.
   /// Errors: deadline, peer_lost, aborted, wrong_state.
   Result<void> barrier(Deadline until = never);
 
-  /// Whom the last blocking call of this member waited for until its deadline; 0: whoever it waited for came.
+  /// The ranks that the last blocking call of this member waited for until its deadline; 0: all of them came.
   RankSet waited_in_vain() const noexcept;
 
   /// commit() chooses one; call before other threads wait.
@@ -125,8 +132,8 @@ class TROUPE_API DomainMember {
   /// Unmaps everything; idempotent. A member that leaves a committed domain on its own revokes it for the
   /// others (peer_lost) unless `depart` has been called by all.
   void release() noexcept;
-  /// Collective teardown, split: tells the others that this member is leaving; true from
-  /// `all_departed` means that release disturbs nobody.
+  /// Collective teardown, split: tells the others that this member is leaving; true from `all_departed` means
+  /// that release disturbs no other member.
   void depart() noexcept;
   bool all_departed() const noexcept;
   /// depart, then wait for the others. Errors: deadline, peer_lost, aborted. Release afterwards either way.

@@ -1,5 +1,9 @@
 #pragma once
 
+// What this floor needs from the machine. Calls come from any thread, also at once. Callers keep an
+// Environment alive as long as anything that was made with it; machine() lives for ever.
+// Errors: create_memory() returns a Result (no_memory, system), nothing else fails.
+
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -16,8 +20,8 @@ namespace troupe::comm {
 using Deadline = std::chrono::steady_clock::time_point;
 inline constexpr Deadline never = Deadline::max();
 
-/// What the comm floor needs from the machine: a clock, parking of threads, and shareable memory. Tests hand
-/// in a fake to script time, park and memory; everybody else takes `Environment::machine()`.
+/// The services of the machine that the comm floor uses: a clock, parking of threads, and shareable memory.
+/// Tests hand in a fake to script time, park and memory; all other code takes `Environment::machine()`.
 ///
 /// Implementations are stateless or thread-safe: every thread of a domain calls in.
 class TROUPE_API Environment {
@@ -29,7 +33,7 @@ class TROUPE_API Environment {
   /// Sleeps while `word == expected`, at most until `until`. May return early. The word may lie in memory
   /// shared between processes.
   virtual void park(const std::atomic<std::uint32_t>& word, std::uint32_t expected, Deadline until) const;
-  /// Wakes everyone who parks on `word`, in every process.
+  /// Wakes every thread that parks on `word`, in every process.
   virtual void wake_all(const std::atomic<std::uint32_t>& word) const;
   /// Lets other threads of this machine run.
   virtual void yield() const;

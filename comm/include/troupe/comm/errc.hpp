@@ -1,5 +1,8 @@
 #pragma once
 
+// The error codes of this floor (1000 to 1999) and their names. The numbers are stable: they cross the
+// platform border as bare integers. docs/contributing.md says what else a new code touches.
+
 #include <cstdint>
 #include <string_view>
 
@@ -7,7 +10,7 @@
 
 namespace troupe::comm {
 
-/// What can go wrong between ranks. Values are stable: they cross the platform border as bare integers.
+/// The errors of windows, ranks and their meetings.
 enum class Errc : std::int32_t {
   bad_argument = 1000,   ///< a null, empty or contradictory argument
   bad_rank = 1001,       ///< a rank outside [0, ranks), or more than 64 ranks
@@ -17,7 +20,7 @@ enum class Errc : std::int32_t {
   no_memory = 1005,      ///< the machine (or a limit) has no room for the window
   wrong_state = 1006,    ///< the call does not fit the state, e.g. commit before every import
   already_live = 1007,   ///< the context already has a live communicator
-  mismatch = 1008,       ///< ranks disagree about rank count, window size or who is who
+  mismatch = 1008,       ///< ranks disagree about rank count, window size or their numbers
   stale = 1009,          ///< a blob, a window or a peer of another domain or generation
   foreign_peer = 1010,   ///< the peer belongs to another user
   bad_blob = 1011,       ///< bytes that are no window blob, message or mailbox of this version
@@ -27,7 +30,7 @@ enum class Errc : std::int32_t {
   system = 1015,         ///< the operating system refused; the message has its words
   unsupported = 1016,    ///< an element type, operation or size that is not implemented
   bad_config = 1017,     ///< a configuration or environment value that cannot be used
-  name_taken = 1018,     ///< a shared-memory name chosen by the user belongs to somebody else
+  name_taken = 1018,     ///< a shared-memory name chosen by the user is in use by another owner
   not_found = 1019,      ///< no shared memory under that name
   chip_failed = 1020,    ///< a chip reported that it could not come up
 };

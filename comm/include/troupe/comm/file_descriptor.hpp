@@ -1,5 +1,8 @@
 #pragma once
 
+// An owned file descriptor. One user at a time. Nothing fails: errors of close() are dropped, as no caller
+// could act on them.
+
 #include <utility>
 
 #include "troupe/runtime/export.hpp"

@@ -1,5 +1,10 @@
 #pragma once
 
+// Shared memory under a name that a user chose. An owner's object owns mapping and name, a guest's the
+// mapping. One user at a time, except read() and write(), which any thread may call; what the bytes mean, and
+// who may write them when, is between the processes that share them.
+// Errors are Results that name the segment.
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -20,8 +25,8 @@ TROUPE_API Result<std::string> shared_memory_name(std::string_view name);
 ///
 /// An owner creates it exclusively, and complete: it appears under its name with its size, its memory
 /// reserved and its owner's lock, or not at all. The owner holds a lock that ends with its process, so a name
-/// whose owner died is recognised (a record behind the user's bytes says who made it) and taken over; names
-/// of live owners, of other users and of other programs never are. The user's bytes start at offset 0, so any
+/// whose owner died is recognised (a record behind the user's bytes names its maker) and taken over; names of
+/// live owners, of other users and of other programs never are. The user's bytes start at offset 0, so any
 /// program can open the name in the usual way.
 ///
 /// A guest attaches to a segment of its own user, of this library or of any other program, that is at least
@@ -47,14 +52,14 @@ class TROUPE_API HostSegment {
   /// A number that no other segment of this library has; 0 for a segment of another program.
   std::uint64_t nonce() const noexcept { return nonce_; }
 
-  /// The mapped bytes. For a guest: only as long as nobody shrinks the file; `read` and `write` are safe
-  /// then.
+  /// The mapped bytes. A guest may touch them only as long as no process shrinks the file; `read` and `write`
+  /// are safe even then.
   std::span<std::byte> bytes() const noexcept { return {static_cast<std::byte*>(mapping_), bytes_}; }
   /// Copies without touching the mapping: a file that has shrunk is an error (out_of_bounds), not a SIGBUS.
   Result<void> read(std::uint64_t offset, std::span<std::byte> to) const;
   Result<void> write(std::uint64_t offset, std::span<const std::byte> from) const;
 
-  /// What the destructor does, now. Idempotent.
+  /// Does at once what the destructor would do. Idempotent.
   void close() noexcept;
 
  private:

@@ -1,5 +1,9 @@
 #pragma once
 
+// How much memory may still be reserved. Reads files of the system during the call and keeps nothing; safe on
+// any thread.
+// Errors: check_room() returns no_memory; memory_left() takes what it cannot read as unlimited.
+
 #include <cstdint>
 #include <string>
 
@@ -8,23 +12,24 @@
 
 namespace troupe::comm {
 
-/// Bytes this process could still take before somebody is killed for it: what the machine has available, and
-/// what its control group allows. Without it a reservation that is too large would not fail, it would call
-/// the kernel's out-of-memory killer. An estimate: unreadable sources count as unlimited.
+/// Bytes this process could still take before the kernel kills some process for lack of memory: the smaller
+/// of the machine's available memory and the control group's limit. Without it a reservation that is too
+/// large would not fail, it would call the kernel's out-of-memory killer. An estimate: unreadable sources
+/// count as unlimited.
 ///
 /// `proc` and `cgroup` are the roots of the two file systems (tests pass their own).
 [[nodiscard]] TROUPE_API std::uint64_t memory_left(const std::string& proc = "/proc",
                                                    const std::string& cgroup = "/sys/fs/cgroup");
 
-/// Amounts up to this are not worth the question, which reads files: it takes half a millisecond, touching
-/// this much fresh memory about twenty.
+/// Amounts up to this are not worth the check, which reads files: the check takes half a millisecond,
+/// touching this much fresh memory about twenty.
 inline constexpr std::uint64_t worth_asking = std::uint64_t{64} << 20;
 
 inline constexpr const char* room_hint = "ask for less, or raise the limits (ulimit -f, cgroup memory)";
 
-/// Whether that much may be reserved at all. To be asked first, because the kernel answers an excess with
-/// more than a refusal: with SIGXFSZ beyond the file-size limit, by killing somebody when memory is out.
-/// `what` is what is being done. Errors: no_memory.
+/// Whether that much may be reserved at all. Call it before a reservation, because the kernel does more than
+/// refuse an excess: it sends SIGXFSZ beyond the file-size limit, and kills a process when memory is out.
+/// `what` names the action, for the error. Errors: no_memory.
 [[nodiscard]] Result<void> check_room(std::uint64_t bytes, const std::string& what);
 
 }  // namespace troupe::comm

@@ -1,5 +1,10 @@
 #pragma once
 
+// Put, get, notify and wait on the windows of a domain, for host code. A OneSided borrows the domain member,
+// which must be committed and outlive it. Any number of threads.
+// Errors are Results: bad_rank, out_of_bounds and misaligned before anything is touched; waits also deadline,
+// peer_lost and aborted.
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -16,8 +21,9 @@ enum class Compare : std::uint8_t { eq, ne, gt, ge, lt, le };
 /// One-sided operations of host code on the windows of a committed domain. A light, copyable view: the
 /// member must outlive it. Any thread, any number of threads.
 ///
-/// Ordering: everything a rank put before `notify` is visible to whoever saw the notified value through
-/// `wait_until` (release/acquire). `fence` orders plain puts of the caller against its later operations.
+/// Ordering: everything a rank put before `notify` is visible to each rank that saw the notified value
+/// through `wait_until` (release/acquire). `fence` orders plain puts of the caller against its later
+/// operations.
 ///
 /// Bounds: `offset` and size are checked against the window (overflow included); signal words must be
 /// naturally aligned. After the epoch ended, put and get still work on the mappings, waits return its error.
@@ -35,8 +41,8 @@ class TROUPE_API OneSided {
   /// Copies out of the window of `rank`. Errors as put.
   Result<void> get(std::uint32_t rank, std::uint64_t offset, std::span<std::byte> data) const;
 
-  /// Sets or adds to a signal word in the window of `rank` and wakes who waits for it there.
-  /// Errors: bad_rank, out_of_bounds, misaligned, wrong_state.
+  /// Sets or adds to a signal word in the window of `rank` and wakes the threads that wait for it. Errors:
+  /// bad_rank, out_of_bounds, misaligned, wrong_state.
   template <class T>
   Result<void> notify(std::uint32_t rank, std::uint64_t offset, NotifyOp op, T value) const;
 

@@ -1,5 +1,10 @@
 #pragma once
 
+// One mapped window, and the blob by which a rank offers it to its peers. A Window owns its mapping and,
+// until close_memory(), the descriptor. One owner at a time; the bytes are shared with other ranks, which may
+// write them at any moment. Blobs come from other processes: decode() and import() check everything.
+// Errors are Results, named at each function.
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -17,8 +22,8 @@ inline constexpr std::uint32_t max_ranks = 64;
 inline constexpr std::size_t window_blob_bytes = 96;
 /// The largest window one rank can ask for; larger requests are `too_large`.
 inline constexpr std::uint64_t max_window_bytes = std::uint64_t{1} << 44;
-/// So many bytes before and behind every window that is not empty are mapped, zero, and nobody's: who writes
-/// past a window can be seen.
+/// So many bytes before and behind every window that is not empty are mapped and zero, and belong to no
+/// window: a write past a window can be seen there.
 inline constexpr std::size_t window_slack = 64;
 
 /// Names one communication domain on this machine. Never reused: made from 128 random bits, so a window of
@@ -31,10 +36,10 @@ struct DomainId {
   TROUPE_API static Result<DomainId> fresh();
 };
 
-/// What all members of a domain agree on, and which of them this one is.
+/// The facts that all members of a domain agree on, and the rank of this one.
 struct WindowSpec {
   DomainId domain;
-  std::uint64_t generation = 0;  ///< the domain's epoch; counted by whoever creates domains
+  std::uint64_t generation = 0;  ///< the domain's epoch; counted by the creator of domains
   std::uint32_t rank = 0;
   std::uint32_t ranks = 1;
   std::uint64_t bytes = 0;  ///< the same for every rank; 0 is a domain that only meets
@@ -45,14 +50,14 @@ struct WindowSpec {
 /// Checks a spec alone: rank, rank count and size. Errors: bad_rank, too_large.
 TROUPE_API Result<void> validate(const WindowSpec& spec);
 
-/// What a rank tells its peers about its window: the spec, and where the memory is. Plain bytes that may
+/// A rank's description of its window for its peers: the spec, and where the memory is. Plain bytes that may
 /// travel in any message; the layout is in docs/communication.md.
 using WindowBlob = std::array<std::byte, window_blob_bytes>;
 
 /// The decoded form of a blob.
 struct WindowOffer {
   WindowSpec spec;
-  std::uint64_t process = 0;            ///< who made it (pid)
+  std::uint64_t process = 0;            ///< its maker (pid)
   std::int32_t descriptor = -1;         ///< its number in that process
   std::uint64_t device = 0, inode = 0;  ///< which memory object that is
 };

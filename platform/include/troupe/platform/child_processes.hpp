@@ -1,5 +1,9 @@
 #pragma once
 
+// Child processes with time limits, for test runners. The object owns its children: its destructor kills and
+// reaps them. One thread: start() and run() are called, and the callbacks come, on the caller's.
+// Errors: start() returns a Result (invalid_argument, system); how a child ended is told to its on_end.
+
 #include <chrono>
 #include <cstddef>
 #include <functional>

@@ -1,5 +1,9 @@
 #pragma once
 
+// A DeviceContext in the form that bring-up of the comm floor wants. It borrows the context.
+// Threads: one caller, who is also the context's; abort() from any thread.
+// Errors are Results with the platform's codes.
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -33,9 +37,9 @@ class TROUPE_API ContextBootstrapDevice final : public comm::BootstrapDevice {
   Result<std::unique_ptr<comm::BootstrapCommunicator>> communicator(
       const comm::ChipCommBootstrapConfig& config) override;
 
-  /// Gives bring-up, or what was brought up, up for every rank: nobody waits for this chip any longer. For
-  /// whoever brings several chips up and has seen one fail before it met the others. Any thread, any time; it
-  /// holds for this object from then on.
+  /// Gives up the bring-up, or the chip that came up, for every rank: no rank waits for this chip any longer.
+  /// For a caller that brings several chips up and has seen one fail before it met the others. Any thread,
+  /// any time; it holds for this object from then on.
   void abort() noexcept;
 
  private:

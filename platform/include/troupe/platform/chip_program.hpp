@@ -1,5 +1,11 @@
 #pragma once
 
+// What the author of an on-chip program writes. Nothing here owns memory: tensors and ids belong to the run
+// and end with it. One thread, that of the program; calls may block while the task window is full or an
+// element is not there yet.
+// Errors: no call fails by its result. The first failure is remembered as fatal(), ends the run, and turns
+// every later call into nothing; a wrong access to the arguments throws invalid_args.
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +22,7 @@
 #include "troupe/runtime/task_args.hpp"
 #include "troupe/runtime/tensor.hpp"
 
-/// What the author of an on-chip program writes:
+/// A program looks like this:
 ///
 ///   TROUPE_CHIP_PROGRAM(vector_chain)(ChipOrchestrator& chip, ChipArgs args) {
 ///     auto [a, b, f] = args.tensors<3>();
@@ -25,7 +31,7 @@
 ///   }
 ///
 /// The program runs on the chip, next to the cores; each call submits a task, whose dependencies follow from
-/// its tags. Kernels are named; they are looked for in the program's own module, then among what is
+/// its tags. Kernels are named; they are looked for in the program's own module, then among the callables
 /// registered on the chip. Header-only: a module links the runtime floor and no platform.
 namespace troupe::platform {
 
@@ -42,16 +48,16 @@ using runtime::Tensor;
 
 /// A task of this program; for `after` and `edge`.
 struct ChipTaskId {
-  std::uint64_t number = 0;  ///< 0: none (after a fatal)
+  std::uint64_t number = 0;  ///< 0: none (after the run has failed)
 };
 
-/// What a submit returns: the task, and the N tensors that it was to allocate. A task with outputs stands for
-/// its first one wherever a tensor is expected; `auto [x, y] = chip.aiv(…).outputs`.
+/// The result of a submit: the task, and the N tensors that it was to allocate. A task with outputs stands
+/// for its first one wherever a tensor is expected; `auto [x, y] = chip.aiv(…).outputs`.
 template <std::size_t N>
 struct ChipTask : ChipTaskId {
   std::array<Tensor, N> outputs{};
 
-  operator const Tensor&() const noexcept  // NOLINT(google-explicit-constructor): that is what it is for
+  operator const Tensor&() const noexcept  // NOLINT(google-explicit-constructor): this is its purpose
       requires(N >= 1) {
     return outputs[0];
   }
@@ -149,12 +155,13 @@ class ChipArgs {
     for (std::size_t i = 0; i < N; ++i) all[i] = tensor(i);
     return all;
   }
-  /// How the run passed tensor `i`; a program that writes what came as `in` writes to a copy that is dropped.
+  /// How the run passed tensor `i`; a program that writes a tensor which came as `in` writes to a copy that
+  /// is dropped.
   runtime::Tag tag(std::size_t i) const {
     need(i < tensor_count(), "tensor", i, tensor_count());
     return static_cast<runtime::Tag>(arguments_->tags[i]);
   }
-  /// Scalar `i`, read as what it was given as; integers as any integer type that holds the value.
+  /// Scalar `i`, read as the type it was given as; integers as any integer type that holds the value.
   template <runtime::Scalar T>
   T scalar(std::size_t i) const {
     need(i < scalar_count(), "scalar", i, scalar_count());
@@ -224,8 +231,8 @@ class ChipOrchestrator {
     return alloc(out_new<T>(shape));
   }
 
-  /// Waits until all earlier tasks that write this element are done, and reads it. 0 after a fatal. What
-  /// cannot be waited for is fatal 8: a graph that is built before launch has no values yet.
+  /// Waits until all earlier tasks that write this element are done, and reads it. 0 after a fatal. Where
+  /// waiting is impossible the run ends with code 8: a graph that is built before launch has no values yet.
   template <runtime::Element T, std::integral... Index>
   [[nodiscard]] T get(const Tensor& tensor, Index... index) {
     std::uint64_t value = 0;
@@ -280,7 +287,8 @@ class ChipOrchestrator {
     return {pack(wanted.tensor), TROUPE_TAG_OUT, TROUPE_CHIP_ALLOCATE | fill, wanted.initial};
   }
 
-  /// What a submit's arguments come to. Sized by what the caller passes, so that nothing is allocated.
+  /// The packed arguments of a submit. Sized by the arguments that the caller passes, so that nothing is
+  /// allocated.
   template <std::size_t Tensors, std::size_t Scalars, std::size_t Producers>
   struct Packed {
     std::array<troupe_chip_argument_v1, Tensors + 1> arguments;

@@ -1,5 +1,10 @@
 #pragma once
 
+// Says what a thread was inside of when the process crashes. Signal handlers belong to the process: they are
+// installed while a CrashReport lives, and at no other time. set_running() concerns the calling thread only
+// and borrows what it points to until the next call. Any thread may make reports. Errors: none are reported;
+// without a spare thread only the sentence is written.
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -9,12 +14,12 @@
 
 namespace troupe::platform {
 
-/// Sets what the calling thread is inside of (null: of nothing), for a crash report; answers what it was
-/// inside of before. What it points to stays as it is until it is replaced. A few nanoseconds; the first call
-/// of a thread gives it a stack for signal handlers.
+/// Records what the calling thread is inside of (null: nothing), for a crash report; returns the record from
+/// before. The record must stay unchanged until it is replaced. A few nanoseconds; the first call of a thread
+/// gives it a stack for signal handlers.
 TROUPE_API troupe_running* set_running(troupe_running* what) noexcept;
 
-/// What a crash report hands on.
+/// The facts that a crash report hands on.
 struct Crash {
   std::string
       sentence;  ///< "kernel 'k' of task 't' on node0/chip1 (aiv24) crashed: …"; empty: in none of them
@@ -26,15 +31,15 @@ struct Crash {
 /// trace can still be written. Then the process goes on to die as it would have: the handlers from before are
 /// back, so core dumps, debuggers, sanitizers and exit statuses are as without it.
 ///
-/// Whoever embeds troupe decides: signal handlers belong to the process, and nothing here installs them by
-/// itself. Any number of reports; the handlers go with the last.
+/// The embedding program decides about this: nothing here installs signal handlers by itself. Any number of
+/// reports; the handlers go with the last.
 ///
 /// `last_words` must not wait for the thread that has crashed. If it does not return within ten seconds, for
 /// example because the crash left the heap locked, the process dies without it.
 class TROUPE_API CrashReport {
  public:
   using LastWords = std::function<void(const Crash&)>;
-  /// When no thread can be had there are no last words, only the sentence.
+  /// When no thread can be started there are no last words, only the sentence.
   explicit CrashReport(LastWords last_words);
   ~CrashReport();
   CrashReport(const CrashReport&) = delete;

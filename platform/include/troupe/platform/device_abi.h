@@ -1,7 +1,7 @@
 #ifndef TROUPE_PLATFORM_DEVICE_ABI_H
 #define TROUPE_PLATFORM_DEVICE_ABI_H
 
-/* The device ABI: what a platform is.
+/* The device ABI: the interface of a platform.
  *
  * A platform is one shared library that exports the functions at the end of this file. Everything hangs on an
  * opaque context handle: a library keeps nothing outside its contexts, so any number of contexts of one
@@ -112,7 +112,7 @@ typedef struct troupe_dump_record {
   uint64_t reserved[2];
 } troupe_dump_record;
 
-/* What a thread is inside of, for a host that tells what ran when the process crashed there: plain memory,
+/* A record of what a thread is inside of, for a host that reports crashes: plain memory,
  * readable from a signal handler. Since 1.2. */
 typedef struct troupe_running {
   const char* what; /* a word for people: "kernel", "chip program" */
@@ -131,10 +131,11 @@ typedef struct troupe_running {
   uint64_t reserved[3];
 } troupe_running;
 
-/* What the host lends to a context: threads, time and sinks. The host owns them, so that a deterministic host
- * can run everything on one thread with a virtual clock. A null table, or a null entry, means the default
- * written beside it. The table is copied at create; what `data` points to outlives the context (and, for a
- * context whose destroy answered BUSY, the process). All entries may be called from any thread. */
+/* The services that a host lends to a context: threads, time and sinks. The host owns them, so that a
+ * deterministic host can run everything on one thread with a virtual clock. A null table, or a null entry,
+ * means the default written beside it. The table is copied at create; what `data` points to outlives the
+ * context (and, for a context whose destroy answered BUSY, the process). All entries may be called from any
+ * thread. */
 typedef struct troupe_host {
   uint32_t abi_version;      /* TROUPE_DEVICE_ABI_VERSION of the host */
   uint32_t size;             /* sizeof(troupe_host) */
@@ -165,7 +166,7 @@ typedef struct troupe_host {
   void (*complete)(void* data, const troupe_completion* completions, size_t count);
   /* Since 1.2. The calling thread goes into `what`, or back to what an earlier call answered (null: out of
    * everything). Answers what it was in before. Called around every kernel and chip program; `what` stays
-   * unchanged, and where it is, until the thread has gone back. Default: nobody is told. */
+   * unchanged, and where it is, until the thread has gone back. Default: no record is kept. */
   troupe_running* (*running)(void* data, troupe_running* what);
   void* reserved[3];
 } troupe_host;
@@ -351,14 +352,14 @@ typedef struct troupe_window_spec {
   uint64_t epoch;     /* which incarnation of it */
   uint64_t bytes;     /* of each rank's window */
   uint32_t rank, rank_count;
-  /* Since 1.2. Memory that nobody is to use: a platform may put something there and look whether it stays.
+  /* Since 1.2. Memory that no task uses: a platform may put a pattern there and check that it stays.
    * Null: the whole window is used. */
   const troupe_window_gap* gaps;
   uint64_t gap_count;
   uint64_t reserved[2];
 } troupe_window_spec;
 
-/* What one rank tells the others about its window. */
+/* One rank's description of its window, for the others. */
 typedef struct troupe_window_blob {
   uint8_t bytes[TROUPE_WINDOW_BLOB_BYTES]; /* the platform's own; validated on import */
   uint32_t byte_count;
@@ -422,7 +423,7 @@ TROUPE_DEVICE_EXPORT int32_t register_callable(troupe_device_context* context,
 TROUPE_DEVICE_EXPORT int32_t unregister_callable(troupe_device_context* context, uint64_t id);
 
 /* Queues runs and returns. All or nothing: QUEUE_FULL, INVALID_ARGUMENT (null arrays, correlations not
- * rising) or INVALID_STATE accept none. What is wrong with one run's own content (callable, arguments,
+ * rising) or INVALID_STATE accept none. An error in one run's own content (callable, arguments,
  * addresses, blocks) is that run's completion. Runs start in launch order, each when what it depends on
  * has ended; independent runs may overlap, none overtakes.
  * `settled`: the host has seen the completions of all runs with a lower correlation, and no unfinished run,
@@ -446,8 +447,9 @@ TROUPE_DEVICE_EXPORT int32_t device_properties(troupe_device_context* context,
 TROUPE_DEVICE_EXPORT int32_t device_status(troupe_device_context* context, troupe_device_status* status,
                                            troupe_core_status* cores, size_t capacity, size_t* count);
 /* Code and text (null-terminated, truncated to `capacity`; null with 0 when not wanted) of the context's
- * latest failed call, 0 and "" when none failed. Calls from other threads may come between: who needs the
- * pair keeps its calls apart. Works in every state and from inside a completion callback. */
+ * latest failed call, 0 and "" when none failed. Calls from other threads may come between: a caller that
+ * needs the pair makes no other call meanwhile. Works in every state and from inside a completion callback.
+ */
 TROUPE_DEVICE_EXPORT int32_t device_last_error(troupe_device_context* context, int32_t* code, char* text,
                                                size_t capacity);
 
@@ -483,7 +485,7 @@ TROUPE_DEVICE_EXPORT int32_t comm_get_window_size(troupe_device_context* context
 TROUPE_DEVICE_EXPORT int32_t comm_barrier(troupe_device_context* context, void* comm);
 TROUPE_DEVICE_EXPORT int32_t comm_destroy(troupe_device_context* context, void* comm);
 /* Since 1.1. Gives the context's session up, from any thread: every comm_* call on it, running or later, on
- * this and every other rank, ends with an error, except comm_destroy, which frees and waits for nobody. Fine
+ * this and every other rank, ends with an error, except comm_destroy, which frees and does not wait. Fine
  * without a session. */
 TROUPE_DEVICE_EXPORT int32_t comm_abort(troupe_device_context* context);
 

@@ -1,5 +1,9 @@
 #pragma once
 
+// A platform as a table of function pointers. The table owns nothing but `keep_alive`, which keeps the
+// functions callable. It is filled before it is shared; then any thread may call through it, under the rules
+// of device_abi.h. Errors: the functions answer codes (device_codes.h).
+
 #include <memory>
 #include <string>
 

@@ -9,7 +9,7 @@
 enum troupe_device_code {
   TROUPE_DEVICE_OK = 0,
 
-  /* What the caller passed. */
+  /* Wrong arguments, or a wrong state: the same call will fail again. */
   TROUPE_DEVICE_INVALID_ARGUMENT = 2001, /* null pointer, unknown enum value, absurd count, zero size */
   TROUPE_DEVICE_INVALID_STATE = 2002,    /* the call does not fit the context's state (no device set, ...) */
   TROUPE_DEVICE_BAD_ADDRESS = 2003,      /* foreign, freed or interior device address */
@@ -25,7 +25,7 @@ enum troupe_device_code {
   TROUPE_DEVICE_UNKNOWN_OPTION = 2013, /* option name or value that this platform does not know */
   TROUPE_DEVICE_REENTRANT_CALL = 2014, /* the ABI was called from inside a completion callback */
 
-  /* What the device has. */
+  /* Limits of the device: the call may succeed later, or on another device. */
   TROUPE_DEVICE_OUT_OF_MEMORY = 2020,     /* the device's memory limit is reached (text: a memory map) */
   TROUPE_DEVICE_QUEUE_FULL = 2021,        /* more unfinished runs than the context takes; launch later */
   TROUPE_DEVICE_CAPACITY_EXCEEDED = 2022, /* more blocks, clusters or threads than the chip has */

@@ -1,5 +1,11 @@
 #pragma once
 
+// One context on one device, owned: closing or destroying it ends everything on the device. It keeps its host
+// alive and borrows the host tensors and modules of its runs. One caller at a time, with the exceptions that
+// the class names.
+// Errors are Results with the platform's code and sentence; a call at the wrong time is invalid_state, one
+// after close is finalized, one that the platform lacks is unsupported.
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,9 +22,10 @@
 
 namespace troupe::platform {
 
-/// Where a context's news goes. Callbacks come from the platform's threads (under a deterministic host: from
-/// its step), must not block for long, must not throw and must not call the context. None comes after the
-/// context was closed. An empty one drops the news, except `complete`, without which nothing can be launched.
+/// The callbacks for a context's news. Callbacks come from the platform's threads (under a deterministic
+/// host: from its step), must not block for long, must not throw and must not call the context. None comes
+/// after the context was closed. An empty one drops the news, except `complete`, without which nothing can be
+/// launched.
 struct ContextEvents {
   std::function<void(std::span<const troupe_completion>)> complete;  ///< exactly once per launched run
   std::function<void(std::int32_t level, std::int32_t code, std::string_view text)> log;

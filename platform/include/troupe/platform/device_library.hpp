@@ -1,5 +1,10 @@
 #pragma once
 
+// Loads a platform's shared library. Libraries stay loaded for the life of the process, so copies of a
+// DeviceLibrary are plain values. Any thread; open() blocks while the file is loaded, and its constructors
+// run.
+// Errors are Results: load_failed, missing_symbol, version_mismatch, with the path.
+
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,5 +1,8 @@
 #pragma once
 
+// The error codes of this floor (2000 to 2999) under their C++ names; device_codes.h has them for C and says
+// what each means. The numbers are stable. docs/contributing.md says what else a new code touches.
+
 #include <cstdint>
 #include <string_view>
 
@@ -8,11 +11,11 @@
 
 namespace troupe::platform {
 
-/// What can go wrong at the platform border. The same numbers as the C codes that a device library answers
+/// The errors of the platform border. The same numbers as the C codes that a device library answers
 /// (`device_codes.h` says what each one means), so that a code crosses the border unchanged. A library may
 /// also answer codes of the floors below it: those keep their own names.
 enum class Errc : std::int32_t {
-  // What the caller passed: nothing has happened, and the same call will fail again.
+  // Wrong arguments or a wrong state: nothing has happened, and the same call will fail again.
   invalid_argument = TROUPE_DEVICE_INVALID_ARGUMENT,
   invalid_state = TROUPE_DEVICE_INVALID_STATE,
   bad_address = TROUPE_DEVICE_BAD_ADDRESS,
@@ -27,7 +30,7 @@ enum class Errc : std::int32_t {
   bad_window = TROUPE_DEVICE_BAD_WINDOW,
   unknown_option = TROUPE_DEVICE_UNKNOWN_OPTION,
   reentrant_call = TROUPE_DEVICE_REENTRANT_CALL,
-  // What the device has: may succeed later, or on another device.
+  // Limits of the device: the call may succeed later, or on another device.
   out_of_memory = TROUPE_DEVICE_OUT_OF_MEMORY,
   queue_full = TROUPE_DEVICE_QUEUE_FULL,
   capacity_exceeded = TROUPE_DEVICE_CAPACITY_EXCEEDED,
@@ -47,7 +50,7 @@ enum class Errc : std::int32_t {
   load_failed = TROUPE_DEVICE_LOAD_FAILED,
   missing_symbol = TROUPE_DEVICE_MISSING_SYMBOL,
   version_mismatch = TROUPE_DEVICE_VERSION_MISMATCH,
-  // Neither the caller's nor the user's doing.
+  // Defects of the platform, refusals of the operating system.
   internal = TROUPE_DEVICE_INTERNAL,
   system = TROUPE_DEVICE_SYSTEM,
 };

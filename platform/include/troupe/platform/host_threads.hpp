@@ -1,5 +1,8 @@
 #pragma once
 
+// The host of a real process: threads and a clock. It owns its threads. Any thread may call it.
+// Errors: `false` when the system gives no thread.
+
 #include <cstddef>
 #include <memory>
 
@@ -10,8 +13,8 @@ namespace troupe::platform {
 /// The real host: the steady clock, a pool of threads and one timer thread for deferred calls (started at the
 /// first one). Threads that have nothing to do are parked and used again; nothing polls.
 ///
-/// Create it with `std::make_shared`: contexts hold it. The destructor cancels what is still posted and joins
-/// every thread; contexts that are still alive keep it from running.
+/// Create it with `std::make_shared`: contexts hold it. The destructor cancels the calls that are still
+/// posted and joins every thread; contexts that are still alive keep it from running.
 class TROUPE_API HostThreads final : public Host {
  public:
   /// `idle_limit`: how many parked threads are kept for reuse; the others end.

@@ -1,5 +1,9 @@
 #pragma once
 
+// The host of a deterministic process: no threads, a clock that moves when told. It owns what was posted and
+// cancels it at its end. Any thread may post; one thread, the owner's, steps.
+// Errors: start_thread() always answers false, nothing else fails.
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -10,8 +14,8 @@
 
 namespace troupe::platform {
 
-/// A host without threads and with a virtual clock: what was posted runs when the owner says so, on the
-/// owner's thread, in order of due time, then of posting. The same calls give the same order every time.
+/// A host without threads and with a virtual clock: posted tasks run when the owner says so, on the owner's
+/// thread, in order of due time, then of posting. The same calls give the same order every time.
 class TROUPE_API ManualHost final : public Host {
  public:
   ManualHost() = default;
@@ -27,7 +31,7 @@ class TROUPE_API ManualHost final : public Host {
   bool step();
   /// Steps until nothing is posted; returns how many tasks ran.
   std::size_t run();
-  /// Runs what is due within `ns` from now, then moves the clock to there.
+  /// Runs the tasks that are due within `ns` from now, then moves the clock to there.
   std::size_t advance(std::uint64_t ns);
   /// Tasks that are waiting, and the due time of the first (UINT64_MAX: none).
   [[nodiscard]] std::size_t pending() const;

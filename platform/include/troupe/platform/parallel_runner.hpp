@@ -1,5 +1,9 @@
 #pragma once
 
+// Runs many jobs in child processes, some at a time. Blocks the calling thread until all have ended and owns
+// the children meanwhile. Callbacks (`command`, `print`) come on that thread.
+// Errors: a job that cannot be started counts as failed, with the reason in its lines; the summary tells all.
+
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -21,7 +25,7 @@ struct RunnerJob {
 struct RunnerOptions {
   std::vector<int> devices{0};                       ///< as many jobs run side by side
   std::chrono::milliseconds timeout{600'000};        ///< per job
-  int retries = 1;                                   ///< fresh tries for what failed or did not finish
+  int retries = 1;                                   ///< fresh tries for jobs that failed or did not finish
   bool fail_fast = false;                            ///< start nothing more after a failure
   std::function<void(std::string_view)> print = {};  ///< a line for people; empty: stdout
 };
@@ -30,7 +34,7 @@ struct RunnerSummary {
   std::size_t passed = 0;
   std::vector<std::string> flaky;      ///< passed, but not at once
   std::vector<std::string> failed;     ///< never passed
-  std::vector<std::string> timed_out;  ///< of those, what was killed for its time the last time
+  std::vector<std::string> timed_out;  ///< of those, the jobs whose last try ran out of time
   std::vector<std::string> not_run;    ///< after a failure, with fail_fast
 
   /// 0: all passed; 124: something ran out of time; 1: something failed.
@@ -40,8 +44,8 @@ struct RunnerSummary {
 /// Spreads jobs over devices, each job in a child process with a time limit: a job that hangs or crashes is
 /// killed with its process and disturbs no other. One line per end,
 ///   [dev3] [17/40] PASS: name (1.2s)
-/// then what a failed job said. What failed or did not finish is tried again in a fresh process; only its
-/// last try counts. Runs on the calling thread.
+/// then the output of a failed job. A job that failed or did not finish is tried again in a fresh process;
+/// only its last try counts. Runs on the calling thread.
 TROUPE_API RunnerSummary run_in_parallel(const std::vector<RunnerJob>& jobs, const RunnerOptions& options);
 
 }  // namespace troupe::platform

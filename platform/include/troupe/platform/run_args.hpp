@@ -1,5 +1,9 @@
 #pragma once
 
+// Arguments of one run in the form of the device ABI. RunArgs owns the lists that its troupe_run points to;
+// the tensors' memory belongs to the caller and has to stay until the run's completion. One user at a time.
+// Nothing is checked and nothing fails here: the platform refuses what does not fit.
+
 #include <cstdint>
 #include <vector>
 
@@ -9,8 +13,8 @@
 namespace troupe::platform {
 
 /// A tensor as the device ABI carries it: a view into a buffer, by value. Copies no element and checks
-/// nothing; whoever executes the run refuses what does not fit its buffer. `buffer_address` is where the
-/// tensor's buffer lies in `space`; for tensors in this process's memory see the overload.
+/// nothing; the platform that executes the run refuses a view that does not fit its buffer. `buffer_address`
+/// is where the tensor's buffer lies in `space`; for tensors in this process's memory see the overload.
 [[nodiscard]] inline troupe_tensor_arg tensor_arg(const runtime::Tensor& tensor, runtime::Tag tag,
                                                   std::uint64_t buffer_address,
                                                   troupe_address_space space) noexcept {
@@ -36,8 +40,8 @@ namespace troupe::platform {
   return tensor_arg(tensor, tag, tensor.buffer().offset, TROUPE_SPACE_HOST);
 }
 
-/// The arguments of one run while it is put together; owns what `troupe_run` points to. Valid as long as it
-/// lives and is not added to. Nothing is checked here: the platform does.
+/// The arguments of one run while it is put together; owns the lists that `troupe_run` points to. Valid as
+/// long as it lives and is not added to. Nothing is checked here: the platform does.
 ///
 ///   auto args = RunArgs::of(in(a), out(c), scalar(2.0f));
 ///   args.after(41);                                     // not before run 41 has ended well

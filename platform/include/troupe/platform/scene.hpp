@@ -1,5 +1,10 @@
 #pragma once
 
+// Scenes: whole chip programs on a chip, checked against golden values computed in plain C++. SceneArgs owns
+// the tensors of one case; a scene's functions borrow them during their call. One thread per case.
+// Errors: run_scene() returns what differs, or the platform's error; SceneArgs and SceneParams throw
+// invalid_argument for a name or type that the scene does not have; scene_main() answers an exit code.
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -16,8 +21,7 @@
 #include "troupe/runtime/result.hpp"
 #include "troupe/runtime/task_args.hpp"
 
-/// Scenes: whole chip programs on a chip, checked against golden values computed in plain C++. A program of
-/// scenes is a list of `Scene` values and a main:
+/// A program of scenes is a list of `Scene` values and a main:
 ///
 ///   int main(int argc, char** argv) {
 ///     return scene_main(argc, argv, troupe_this_module, {
@@ -72,13 +76,13 @@ class TROUPE_API SceneArgs {
     add_scalar(name, runtime::scalar(value));
   }
 
-  /// What `make` filled in. Throws for an unknown name or another type.
+  /// The elements that `make` filled in. Throws for an unknown name or another type.
   template <runtime::Element T>
   [[nodiscard]] std::span<const T> tensor(const std::string& name) const {
     const auto bytes = given(name, runtime::dtype_of<T>);
     return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
   }
-  /// What the chip has to answer for an output; starts as what was given.
+  /// The elements that the chip has to answer for an output; they start as those that were given.
   template <runtime::Element T>
   [[nodiscard]] std::span<T> expected(const std::string& name) {
     const auto bytes = wanted(name, runtime::dtype_of<T>);
@@ -132,7 +136,7 @@ struct Scene {
   double relative = 1e-5, absolute = 1e-5;
 };
 
-/// Runs one case in this process; the error says what differs, and where first.
+/// Runs one case in this process; the error names the first element that differs.
 TROUPE_API Result<void> run_scene(const Scene& scene, const SceneCase& scene_case,
                                   const std::string& platform, int device, const troupe_module_v1& module,
                                   int rounds = 1, bool compare = true);

@@ -1,5 +1,10 @@
 #pragma once
 
+// Scenes that live in a module. The module stays loaded for the life of the process. open_scene_module() runs
+// code of the module: it must be trusted, and built with these headers. One thread.
+// Errors are Results that name the file: load_failed, and those of runtime::Module::open();
+// scene_module_main() answers an exit code.
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,8 +23,8 @@
 /// same compiler, because a scene carries functions; a module that is only to be run needs neither.
 namespace troupe::platform {
 
-/// What the macro exports, under the name `troupe_scenes`. The sizes tell a module that was built against
-/// other headers before anything in it is called.
+/// The table that the macro exports, under the name `troupe_scenes`. The sizes tell a module that was built
+/// against other headers before anything in it is called.
 struct SceneTable {
   static constexpr std::uint32_t current = 1;
   std::uint32_t version;

@@ -1,5 +1,11 @@
 #pragma once
 
+// A chip without hardware, threads or time of its own, for tests: kernels are lambdas, failures are values,
+// and everything happens when the host (a ManualHost, say) takes the next step. It fills the same DeviceApi
+// as a platform library, checks arguments as strictly, and passes the conformance suite. A ScriptedChip
+// shares its script with its contexts. Any thread may use it; kernels are called on the thread that steps.
+// Errors: inject() throws invalid_argument; a kernel fails its run by throwing.
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,12 +20,9 @@
 #include "troupe/runtime/export.hpp"
 #include "troupe/runtime/kernel.hpp"
 
-/// A chip without hardware, threads or time of its own, for tests: kernels are lambdas, failures are values,
-/// and everything happens when the host (a ManualHost, say) takes the next step. It fills the same DeviceApi
-/// as a platform library, checks arguments as strictly, and passes the conformance suite.
 namespace troupe::platform {
 
-/// What a scripted kernel sees of its run. Valid during the call; the call's thread only.
+/// A scripted kernel's view of its run. Valid during the call; the call's thread only.
 class TROUPE_API ScriptedCall {
  public:
   [[nodiscard]] std::string_view name() const noexcept;
@@ -114,10 +117,10 @@ class TROUPE_API ScriptedChip {
  public:
   explicit ScriptedChip(ScriptedChipOptions options = {});
 
-  /// What a callable of this name does, and of "name@…", as of objects that came with a submit. It needs no
-  /// module then: `register_callable` with the name alone is enough. Kernels of modules that are not scripted
-  /// run as they are, on the thread that steps, block after block; in them an unsatisfied wait is a DEADLOCK,
-  /// since nobody else can run.
+  /// The body of a callable of this name, and of "name@…", the name of an object that came with a submit. It
+  /// needs no module then: `register_callable` with the name alone is enough. Kernels of modules that are not
+  /// scripted run as they are, on the thread that steps, block after block; in them an unsatisfied wait is a
+  /// DEADLOCK, since no other kernel can run.
   ScriptedChip& on(const std::string& callable, ScriptedKernel kernel);
   /// Throws `invalid_argument` for a fault that could never fire: at or for none, a call that there is not.
   ScriptedChip& inject(ScriptedFault fault);
@@ -132,7 +135,7 @@ class TROUPE_API ScriptedChip {
   /// Lets all hung kernels return: successfully, or aborted if their run was.
   void release_hung();
 
-  /// What ran, in order of ending.
+  /// The runs that ended, in order.
   [[nodiscard]] std::vector<ScriptedEvent> history() const;
   /// Contexts created and not destroyed.
   [[nodiscard]] std::size_t live_contexts() const;

@@ -1,5 +1,11 @@
 #pragma once
 
+// Which bytes a task touches: boxes of bytes, the questions that the dependency engine asks of them, and a
+// list of accesses for one submit. Values and pure functions, safe on any thread; an AccessList has one user
+// at a time and owns the boxes that its accesses point to. Nothing here reads or writes the memory that is
+// described.
+// Errors: none. A view must be a valid Tensor (what a checked function returned).
+
 #include <array>
 #include <cstdint>
 #include <span>

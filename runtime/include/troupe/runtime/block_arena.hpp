@@ -1,5 +1,10 @@
 #pragma once
 
+// An allocator that works in offsets. It never touches the memory that it divides, and does not own it.
+// Threads: one owner at a time; hand it to another thread with a happens-before edge, like any other value.
+// Errors: none. A request that fits no free block gets nothing, a handle that is not in use is answered
+// false.
+
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -31,7 +36,7 @@ class TROUPE_API BlockArena {
   std::uint64_t bytes() const noexcept { return bytes_; }
   std::uint64_t used() const noexcept { return used_; }
   std::uint64_t largest_free() const noexcept;
-  /// What a request of `bytes` takes; 2^64 - 1 when that overflows.
+  /// The bytes that a request of `bytes` takes; 2^64 - 1 when that overflows.
   std::uint64_t rounded(std::uint64_t bytes) const noexcept;
 
   struct Block {

@@ -1,5 +1,9 @@
 #pragma once
 
+// The name of a piece of memory, as it travels in tensors. It owns nothing and keeps nothing alive. A plain
+// 16-byte value, safe on any thread. It cannot fail; a reference that is out of date is refused by the owner
+// of its arena, when it is used.
+
 #include <cstddef>
 #include <cstdint>
 
@@ -7,9 +11,9 @@ namespace troupe::runtime {
 
 /// Names memory without owning it: arena 0 is the process's own address space (the offset is the address);
 /// every other arena number was given out by its owner (a host arena, a device's memory, a graph's
-/// intermediates), who alone turns the reference into an address, at dispatch. The generation tells a reused
-/// place from the one that was meant: an owner refuses a reference whose generation is not the current one.
-/// The all-zero reference means "not allocated (yet)".
+/// intermediates). Only the owner turns the reference into an address, at dispatch. The generation tells a
+/// reused place from the one that was meant: an owner refuses a reference whose generation is not the current
+/// one. The all-zero reference means "not allocated (yet)".
 struct BufferRef {
   std::uint32_t arena = 0;
   std::uint32_t generation = 0;

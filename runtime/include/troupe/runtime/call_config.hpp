@@ -1,5 +1,8 @@
 #pragma once
 
+// How a chip runs one callable. A plain 12-byte value that owns nothing, safe on any thread. A value from a
+// user is checked with validate() before it is used: invalid_call_config names the wrong field.
+
 #include <cstdint>
 #include <type_traits>
 

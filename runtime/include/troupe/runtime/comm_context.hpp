@@ -1,5 +1,10 @@
 #pragma once
 
+// What a kernel knows about its communication domain; part of the kernel ABI, so the layout never changes.
+// The domain (comm::DomainMember, or the platform) owns the context and the windows it points to, and keeps
+// both until the domain is released. Kernels on any core may read it.
+// Errors: none; an address without a counterpart is answered with 0 or null.
+
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -8,7 +13,7 @@
 
 namespace troupe::runtime {
 
-/// What a kernel knows of its communication domain: who it is and where each rank's window lies, in addresses
+/// A kernel's view of its communication domain: its own rank and where each rank's window lies, in addresses
 /// that are valid on *this* rank only (the same window has another address on each rank; never ship one).
 /// 1056 bytes, shared by host and kernels; the field order is the ABI.
 struct CommContext {

@@ -1,5 +1,10 @@
 #pragma once
 
+// SHA-256 identities of callables. A Digest is a plain value, the functions may be called from any thread, a
+// Hasher has one user at a time. Files are read during the call only.
+// Errors: digest_unavailable, as a Result where a file or an object is asked for; thrown by the others when
+// OpenSSL itself fails (no memory, or no provider for SHA-256).
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -58,7 +63,7 @@ class TROUPE_API Hasher {
 [[nodiscard]] TROUPE_API Digest sha256(std::span<const std::byte> bytes);
 [[nodiscard]] TROUPE_API Result<Digest> sha256_of_file(const std::string& path);
 
-/// What a callable is apart from its code.
+/// Everything that identifies a callable, apart from its code.
 struct CallableName {
   std::uint32_t kind = 0;
   std::string_view name;

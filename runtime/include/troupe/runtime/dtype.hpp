@@ -1,5 +1,9 @@
 #pragma once
 
+// Element types and their names. The numbers are part of the kernel ABI and of the wire form: none ever
+// changes. Constants and pure functions, safe on any thread. Nothing fails: an unknown number has size 0 and
+// the name "?", an unknown name gives no dtype. Check numbers from outside with is_dtype() first.
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>

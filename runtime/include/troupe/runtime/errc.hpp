@@ -1,5 +1,9 @@
 #pragma once
 
+// The error codes of this floor (1 to 999) and their names. A comment says when each one comes. The numbers
+// are stable: they cross C borders and appear in traces. docs/contributing.md says what else a new code
+// touches.
+
 #include <cstdint>
 #include <string_view>
 
@@ -13,7 +17,8 @@ namespace troupe::runtime {
 enum class Errc : std::int32_t {
   /// One scope holds so many tasks that the task window can never move on.
   scope_deadlock = 1,
-  /// An arena can never satisfy an allocation: what is alive fills it and nothing that runs will free any.
+  /// An arena can never satisfy an allocation: live intermediates fill it, and no task that runs will free
+  /// any.
   heap_ring_deadlock = 2,
   /// The task window is full and nothing in it can complete.
   flow_control_deadlock = 3,

@@ -1,5 +1,9 @@
 #pragma once
 
+// Errors as values, for all floors. An Error owns its texts and its causes through one shared pointer; it is
+// immutable, so copies may be read from any thread. Making one allocates; reading one never fails. Inside the
+// framework an Error travels in a Result (result.hpp); calls that a user makes throw it.
+
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -27,10 +31,10 @@ concept ErrorEnum = std::is_enum_v<E> && requires(E e) {
   { error_name(e) } -> std::convertible_to<std::string_view>;
 };
 
-/// What went wrong, as a value: a code, a sentence that names the user's thing (task, callable, chip, peer),
-/// a hint what to do about it, and the error that caused it. Cheap to copy (one shared pointer), immutable,
-/// safe to read from any thread. Inside the framework it travels in `Result<T>`; the blocking calls that a
-/// user makes throw it.
+/// A failure as a value: a code, a sentence that names the user's thing (task, callable, chip, peer), a hint
+/// what to do about it, and the error that caused it. Cheap to copy (one shared pointer), immutable, safe to
+/// read from any thread. Inside the framework it travels in `Result<T>`; the blocking calls that a user makes
+/// throw it.
 class TROUPE_API Error : public std::exception {
  public:
   Error(ErrorCode code, std::string message, std::string hint = {});

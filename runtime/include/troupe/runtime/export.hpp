@@ -8,5 +8,6 @@
 #define TROUPE_API __attribute__((visibility("default")))
 #endif
 
-// What is private to its library although it is nested in something exported: calls to it are direct.
+// Marks a type that is private to its library although it is nested in an exported one: calls to it are
+// direct.
 #define TROUPE_LOCAL __attribute__((visibility("hidden")))

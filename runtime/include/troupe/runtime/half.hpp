@@ -1,5 +1,7 @@
 #pragma once
 
+// 16-bit floating-point types, as they lie in memory. Plain values, safe on any thread; no conversion fails.
+
 #include <bit>
 #include <cstdint>
 

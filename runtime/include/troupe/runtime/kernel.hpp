@@ -1,5 +1,12 @@
 #pragma once
 
+// What the author of a kernel or of a host function sees: typed access to the arguments of one call. Nothing
+// here owns anything: tensors, scalars and contexts are borrowed from the call and end with it.
+// Threads: the thread of the call only. A kernel must not keep a view after it has returned.
+// Errors: an access that the arguments do not allow throws an Error that names the argument (out_of_range,
+// dtype_mismatch, not_contiguous, invalid_args). The call then fails with that text; so it does with any
+// other exception that leaves the function. A wait tells by its WaitStatus that the kernel is to return.
+
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -12,11 +19,10 @@
 #include "troupe/runtime/module_abi.h"
 #include "troupe/runtime/module_macros.hpp"
 
-/// What the author of a kernel or of a host function sees: typed access to the argument words.
 namespace troupe::runtime {
 
 namespace detail {
-// What an index outside a tensor throws; away from the loops that ask.
+// Throws for an index outside a tensor; out of line, to keep the loops that call it small.
 [[noreturn, gnu::cold]] TROUPE_API void refuse_access(const TensorDescriptor& descriptor,
                                                       std::initializer_list<std::int64_t> indices);
 [[noreturn]] TROUPE_API void refuse_element(std::size_t element, const TensorDescriptor& descriptor,
@@ -25,7 +31,7 @@ namespace detail {
 }  // namespace detail
 
 /// Elements of a tensor at their place in memory. Borrowed from the call; copying it copies no element. An
-/// index outside throws; a loop that must not ask takes `span()` or `data()`.
+/// index outside throws; a loop that must not pay for the check takes `span()` or `data()`.
 template <Element T>
 class TensorView {
  public:
@@ -48,7 +54,7 @@ class TensorView {
   template <std::integral... Index>
   T& operator()(Index... index) const {
     static_assert(sizeof...(Index) <= limits::max_dims, "no tensor has so many dimensions");
-    // One branch for all there is to ask.
+    // One branch for all checks.
     bool wrong = sizeof...(Index) != dims();
     std::size_t dim = 0;
     std::size_t offset = 0;
@@ -83,9 +89,10 @@ class TensorView {
 
 /// How a wait inside a kernel ended.
 enum class WaitStatus : std::int32_t {
-  ready = TROUPE_DONE,           ///< the condition was seen
-  aborted = TROUPE_ABORTED,      ///< the run is being given up: return from the kernel
-  peer_lost = TROUPE_PEER_LOST,  ///< who should have raised the flag cannot come: return from the kernel
+  ready = TROUPE_DONE,       ///< the condition was seen
+  aborted = TROUPE_ABORTED,  ///< the run is being given up: return from the kernel
+  peer_lost =
+      TROUPE_PEER_LOST,  ///< the kernel that should raise the flag cannot come: return from the kernel
 };
 
 /// A place in window or device memory through which kernels tell each other things. 32 bits is what hardware
@@ -133,16 +140,17 @@ class TROUPE_API KernelArgs {
   int block_num() const noexcept { return local().block_num; }
   int sub_block_id() const noexcept { return global().sub_block_id; }
 
-  /// Waits until another kernel made `*flag compare value` true; what that kernel wrote before its notify is
-  /// visible then. On sim the core parks; where the platform offers no wait it loads in a loop with a growing
-  /// pause, at most 1024 pause instructions, then yields its thread between loads. The first wait that is not
-  /// `ready` also decides how the call ends, so a kernel just returns.
+  /// Waits until another kernel made `*flag compare value` true; everything that kernel wrote before its
+  /// notify is visible then. On sim the core parks; where the platform offers no wait it loads in a loop with
+  /// a growing pause, at most 1024 pause instructions, then yields its thread between loads. The first wait
+  /// that is not `ready` also decides how the call ends, so a kernel just returns.
   template <Flag T>
   WaitStatus wait_until(const T& flag, Compare compare, T value) {
     TROUPE_DETAIL_MARK_WAIT();
     return wait(&flag, flag_type<T>(), compare, static_cast<std::uint64_t>(value));
   }
-  /// Sets a flag of this or of a peer's window; everything written before is visible to who sees it.
+  /// Sets a flag of this or of a peer's window; a kernel that sees the new value also sees everything that
+  /// was written before.
   template <Flag T>
   void notify(T& flag, T value) {
     notify(&flag, flag_type<T>(), TROUPE_NOTIFY_SET, static_cast<std::uint64_t>(value));
@@ -207,8 +215,9 @@ class TROUPE_API HostArgs {
   const troupe_host_call_v1* call_;
 };
 
-/// The plain-memory meaning of a wait and of a notify, for whoever implements the ops: whether `*flag compare
-/// value` holds now (acquire), and setting or adding (release). `type` and `operation` as in module_abi.h.
+/// The plain-memory meaning of a wait and of a notify, for platforms that implement the ops: whether `*flag
+/// compare value` holds now (acquire), and setting or adding (release). `type` and `operation` as in
+/// module_abi.h.
 [[nodiscard]] TROUPE_API bool flag_holds(const void* flag, std::uint32_t type, Compare compare,
                                          std::uint64_t value) noexcept;
 TROUPE_API void flag_update(void* flag, std::uint32_t type, std::uint32_t operation,

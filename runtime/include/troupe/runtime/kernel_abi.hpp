@@ -1,5 +1,12 @@
 #pragma once
 
+// The bytes that kernels see. A kernel is `void kernel_entry(int64_t* words)` with 50 words: the addresses of
+// the tensor descriptors first, the scalars next, word 48 the LocalContext, word 49 the GlobalContext.
+// Foreign kernels are compiled against these layouts: every offset is checked below, none may change. Plain
+// structs that own nothing; the functions are pure and safe on any thread. Descriptors, contexts and words
+// must outlive the kernel call that they are made for.
+// Errors: see kernel_words() and tensor_from().
+
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -9,9 +16,6 @@
 #include "troupe/runtime/limits.hpp"
 #include "troupe/runtime/task_args.hpp"
 
-/// The bytes that kernels see. A kernel is `void kernel_entry(int64_t* words)` with 50 words: the addresses
-/// of the tensor descriptors first, the scalars next, word 48 the LocalContext, word 49 the GlobalContext.
-/// Foreign kernels are compiled against these layouts: every offset is checked below, none may change.
 namespace troupe::runtime {
 
 enum class AddressSpace : std::uint8_t { host = 0, device = 1 };
@@ -57,7 +61,8 @@ struct DeferredCompletion {
     event_record = 1,  ///< the u64 at `address` is at least `cookie`
     event_handle = 2,  ///< `cookie` names an event of a remote memory engine
   };
-  static constexpr std::uint32_t engines = 4;  ///< who was asked: system DMA, RoCE, URMA, collectives
+  static constexpr std::uint32_t engines =
+      4;  ///< the engine that was asked: system DMA, RoCE, URMA, collectives
 
   std::uint64_t address = 0;
   std::uint64_t cookie = 0;
@@ -70,7 +75,7 @@ static_assert(sizeof(DeferredCompletion) == 32);
 static_assert(offsetof(DeferredCompletion, cookie) == 8 && offsetof(DeferredCompletion, expected) == 16);
 static_assert(offsetof(DeferredCompletion, engine) == 20 && offsetof(DeferredCompletion, type) == 24);
 
-/// Where a kernel call writes down what it started: how many there are, each of them, and what went wrong.
+/// The list of things that a kernel call has started: their number, each of them, and an error code.
 struct alignas(limits::descriptor_alignment) DeferredCompletions {
   std::uint32_t count = 0;
   std::int32_t error_code = 0;

@@ -1,10 +1,11 @@
 #pragma once
 
+// Every number that the ABI or the reference fixes, by name. What a user can set is a default here and says
+// so. Constants only.
+
 #include <cstddef>
 #include <cstdint>
 
-/// Every number that the ABI or the reference fixes, by name. What a user can set is a default here and says
-/// so.
 namespace troupe::runtime::limits {
 
 // Tensors and arguments.

@@ -1,5 +1,12 @@
 #pragma once
 
+// Modules: the callables of a shared library or of the running program. A Module is a shared handle to
+// immutable data, usable from any thread. Files stay loaded for the life of the process, so what a Module
+// gives out is valid for ever. open() loads code that must be trusted: its constructors run. It may be called
+// from any thread.
+// Errors are Results that name the file: module_unreadable, module_symbol_missing, module_version,
+// module_malformed, digest_unavailable; find(): callable_not_found. Only this_module() throws.
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -29,11 +36,12 @@ struct Callable {
 [[nodiscard]] TROUPE_API std::string_view name_of(CallableKind kind) noexcept;
 
 /// A validated module: every descriptor has been looked at before anything is called. A cheap shared handle,
-/// immutable, usable from any thread. Reading a module registers nothing anywhere: who loads it owns it.
+/// immutable, usable from any thread. Reading a module registers nothing anywhere; its callables are known
+/// only to the code that loaded it.
 class TROUPE_API Module {
  public:
   /// Loads the file privately (RTLD_LOCAL, all symbols resolved) and for good: functions of a program module
-  /// may be on any stack, so it is never unloaded. Errors name the file and what is wrong with it.
+  /// may be on any stack, so it is never unloaded. Errors name the file and the defect.
   [[nodiscard]] static Result<Module> open(const std::string& file);
   /// From a module structure that is already in memory; `origin` is its name in errors.
   [[nodiscard]] static Result<Module> from(const troupe_module_v1* module, std::string origin);
@@ -42,7 +50,7 @@ class TROUPE_API Module {
   /// The file it came from, or the `origin` it was given.
   std::string_view origin() const noexcept;
   const std::vector<Callable>& callables() const noexcept;
-  /// The structure itself, for those who hand it on across a C border.
+  /// The structure itself, to be handed on across a C border.
   const troupe_module_v1* raw() const noexcept;
   /// By name; with kind when two kinds share a name. `callable_not_found` lists what there is.
   [[nodiscard]] Result<Callable> find(std::string_view name) const;

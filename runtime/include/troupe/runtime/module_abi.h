@@ -1,14 +1,15 @@
 #ifndef TROUPE_RUNTIME_MODULE_ABI_H
 #define TROUPE_RUNTIME_MODULE_ABI_H
 
-/* What a module file exports, as plain C: the border between user code, the floors and the platform plugins,
- * which may each carry their own copy of troupe. A module is a shared library (or the program itself) with
- * one exported symbol, `troupe_module`, of type `const troupe_module_v1* const`. C++ users write the macros
- * of module.hpp and never see this file.
+/* The exports of a module file, as plain C: the border between user code, the floors and the platform
+ * plugins, which may each carry their own copy of troupe. A module is a shared library (or the program
+ * itself) with one exported symbol, `troupe_module`, of type `const troupe_module_v1* const`. C++ users write
+ * the macros of module.hpp and never see this file.
  *
  * Rules: everything a descriptor points to is constant and lives as long as the module is loaded. No
  * exception leaves an invoke function: it returns a troupe_outcome and, for troupe_failed, a text. Structs
- * only ever grow at their end; `size` says how much of it the module knew. */
+ * only ever grow at their end; `size` says how much of it the module knew. Invoke functions may be called
+ * from any thread, at the same time; what a call points to is borrowed and ends with the call. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +29,7 @@ enum troupe_callable_kind {
   TROUPE_CALLABLE_HOST_FUNCTION = 4 /* runs on a sub-worker of the host */
 };
 
-/* What a scalar word was made from; ANY where nobody said so. */
+/* The type that a scalar word was made from; ANY: unknown. */
 enum troupe_scalar_kind {
   TROUPE_SCALAR_ANY = 0,
   TROUPE_SCALAR_I8 = 1,
@@ -50,7 +51,7 @@ enum troupe_scalar_kind {
 enum troupe_outcome {
   TROUPE_DONE = 0,
   TROUPE_ABORTED = 1,   /* the run is being given up */
-  TROUPE_PEER_LOST = 2, /* who should have raised a flag cannot come any more */
+  TROUPE_PEER_LOST = 2, /* the kernel that should raise a flag cannot come any more */
   TROUPE_FAILED = 3     /* the user's code failed; see the text */
 };
 
@@ -65,8 +66,9 @@ enum troupe_compare {
 };
 enum troupe_notify { TROUPE_NOTIFY_SET = 0, TROUPE_NOTIFY_ADD = 1 };
 
-/* Services of whoever runs a kernel. A platform without a member (null) gets the plain-memory behaviour:
- * a bounded pause between loads for wait, an atomic store or add for notify. Thread: the kernel's own. */
+/* Services of the chip that runs a kernel. A platform without a member (null) gets the plain-memory
+ * behaviour: a bounded pause between loads for wait, an atomic store or add for notify. Thread: the kernel's
+ * own. */
 typedef struct troupe_kernel_ops_v1 {
   uint32_t size;
   uint32_t reserved;
@@ -152,7 +154,7 @@ typedef struct troupe_module_v1 {
 #define TROUPE_SCALAR_KINDS_OF(call) \
   ((call)->size >= offsetof(__typeof__(*(call)), scalar_kinds) + sizeof(void*) ? (call)->scalar_kinds : NULL)
 
-/* What a module of this version has at least. */
+/* The least size of a module of this version. */
 #define TROUPE_MODULE_LEAST_SIZE offsetof(troupe_module_v1, waits_begin)
 
 #ifdef __cplusplus

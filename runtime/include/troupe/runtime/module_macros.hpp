@@ -1,5 +1,9 @@
 #pragma once
 
+// The macros that put a callable into the module of its binary. They define constant data and nothing else:
+// no code runs when a binary is loaded, and no thread is involved. A mistake is a compile or link error: a
+// macro inside a function, a second TROUPE_MODULE, or none in a binary that asks for this_module().
+
 #include <cstdint>
 
 #include "troupe/runtime/module_abi.h"

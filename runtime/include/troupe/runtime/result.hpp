@@ -1,5 +1,9 @@
 #pragma once
 
+// A value or an Error. A Result owns what it holds; like any value it has one user at a time, or many
+// readers. Check it before `*` or error(): the wrong one of the two is undefined. value() throws the Error
+// instead.
+
 #include <optional>
 #include <utility>
 #include <variant>

@@ -1,5 +1,9 @@
 #pragma once
 
+// Scalars: a 64-bit word each, and beside it the type that the word was made from. A reader that asks for
+// another type is told so instead of getting other bits. Plain values and pure functions, safe on any thread.
+// Errors: read_scalar() and convert_scalar() throw dtype_mismatch, which names both types and the value.
+
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -13,14 +17,12 @@
 #include "troupe/runtime/half.hpp"
 #include "troupe/runtime/module_abi.h"
 
-/// Scalars: one 64-bit word each for whoever runs the task, and beside it what the word was made from, so
-/// that a reader who asks for something else is told instead of getting other bits.
 namespace troupe::runtime {
 
-/// What a scalar is. The numbers are part of the ABI.
+/// The type that a scalar was made from. The numbers are part of the ABI.
 enum class ScalarKind : std::uint8_t {
-  any = TROUPE_SCALAR_ANY,  ///< nobody said, or a struct, a pointer, an address: read as whatever the reader
-                            ///< says
+  any = TROUPE_SCALAR_ANY,  ///< unknown, or a struct, a pointer, an address: a reader may take it as any
+                            ///< type
   i8 = TROUPE_SCALAR_I8,
   u8 = TROUPE_SCALAR_U8,
   i16 = TROUPE_SCALAR_I16,
@@ -109,9 +111,9 @@ TROUPE_API bool number_fits(std::uint64_t& word, ScalarKind given, ScalarKind wa
                                            std::size_t index);
 }  // namespace detail
 
-/// What a kernel or a host function gets that reads scalar `index` as a T. Integers are read as any integer
-/// type that holds the value; everything else as exactly what it was given as. Throws `dtype_mismatch`, which
-/// names what was given and what was read.
+/// The value that a kernel or a host function gets when it reads scalar `index` as a T. Integers may be read
+/// as any integer type that holds the value; any other scalar only as the type it was given as. Throws
+/// `dtype_mismatch`, which names the type that was given and the type that was asked for.
 template <Scalar T>
 [[nodiscard]] T read_scalar(ScalarArg given, std::size_t index) {
   constexpr ScalarKind wanted = scalar_kind_of<T>;
@@ -125,7 +127,7 @@ template <Scalar T>
   return from_u64<T>(given.word);
 }
 
-/// What a program's parameter becomes, whose type is declared: any number that the type holds exactly.
+/// The value of a program's parameter, whose type is declared: any number that the type holds exactly.
 template <Scalar T>
 [[nodiscard]] T convert_scalar(ScalarArg given, std::size_t index) {
   constexpr ScalarKind wanted = scalar_kind_of<T>;

@@ -1,5 +1,9 @@
 #pragma once
 
+// A short list of numbers: the extents of a tensor, or the offsets of a view. A plain value, safe on any
+// thread.
+// Errors: invalid_shape and size_overflow, as Results. What a shape means is checked where it is used.
+
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -15,8 +19,8 @@ namespace troupe::runtime {
 
 /// Up to five numbers, one per dimension: the extents of a tensor, the offsets of a view. `Shape(128, 64)`; a
 /// call inside a `co_await` expression must not use a braced list (g++ 12), everywhere else `{128, 64}`
-/// works. Any value can be held; whether it makes sense is checked where it is used, so that the error can
-/// name the tensor.
+/// works. It holds any value; whether the value makes sense is checked where it is used, so that the error
+/// can name the tensor.
 class Shape {
  public:
   constexpr Shape() noexcept = default;
@@ -51,7 +55,7 @@ class Shape {
   std::size_t dims_ = 0;
 };
 
-/// "[128, 64]"; negative numbers print as what the user wrote.
+/// "[128, 64]"; negative numbers print as the user wrote them.
 [[nodiscard]] TROUPE_API std::string to_string(const Shape& shape);
 
 }  // namespace troupe::runtime

@@ -1,5 +1,10 @@
 #pragma once
 
+// The arguments of one task: tensors with tags, and scalars. TaskArgs owns its lists, never the tensors'
+// memory; a TaskArgsView borrows and must not outlive what it was taken from. One user at a time. Errors:
+// validate() and try_add() return a Result, add() and of() throw the same Error, which names the argument:
+// too_many_tensors, too_many_scalars, unknown_tag, or the defect of the tensor. blocks() throws.
+
 #include <concepts>
 #include <cstdint>
 #include <span>
@@ -13,7 +18,7 @@
 
 namespace troupe::runtime {
 
-/// What a task does with a tensor; the dependencies of a program are inferred from these.
+/// How a task uses a tensor; the dependencies of a program are inferred from these.
 enum class Tag : std::uint8_t {
   in = 0,            ///< reads
   out = 1,           ///< writes every byte; memory is allocated when the tensor has none

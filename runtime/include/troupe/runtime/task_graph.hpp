@@ -1,5 +1,10 @@
 #pragma once
 
+// The dependency engine: tasks go in, and come out in an order that keeps the meaning of the program. It owns
+// its own book-keeping alone: no thread, lock, clock or I/O, and no memory of tensors. One owner at a time.
+// Errors are values: submit() and the others that can refuse return a Result and change nothing then; late or
+// doubled answers are told by `false`. Each task that was popped is owed complete(), fail() or requeue().
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -30,11 +35,11 @@ struct TaskId {
 using ExecutorId = std::uint32_t;
 inline constexpr ExecutorId any_executor = 0xFFFF'FFFF;
 
-/// What to submit. Everything is read during the call, except that the characters of `name` must stay alive
+/// A task to submit. Everything is read during the call, except that the characters of `name` must stay alive
 /// until the task has ended.
 struct TaskSpec {
   std::string_view name{};    ///< for errors and why()
-  std::uint64_t cookie = 0;   ///< the owner's: an index or a pointer to what the task is
+  std::uint64_t cookie = 0;   ///< the owner's: an index of the task, or a pointer to it
   std::uint8_t kind = 0;      ///< which ready queue, < TaskGraph::max_kinds; kinds never block each other
   std::int32_t priority = 0;  ///< larger first; equal ones first come, first served
   std::uint32_t members = 1;  ///< a group: this many complete()/fail() calls end it
@@ -97,8 +102,9 @@ struct TaskGraphConfig {
   std::uint32_t intermediate_arena = 0xFFFF'FFFE;
 };
 
-/// The dependency engine: what may run now, given what was submitted in program order. The promise: *running
-/// the tasks in any order this class allows leaves the memory as running the submits one after the other.*
+/// The dependency engine: it says which tasks may run now, given the tasks submitted in program order. The
+/// promise: *running the tasks in any order this class allows leaves the memory as running the submits one
+/// after the other.*
 ///
 /// One owner at a time; no threads, locks, clocks or I/O inside; the same calls give the same answers. Hand
 /// it to another thread like any other value: with a happens-before edge.
@@ -106,9 +112,10 @@ struct TaskGraphConfig {
 /// Dependencies: a task waits for every earlier task whose accesses share a byte with its own unless both
 /// only read (RAW, WAR, WAW; see `overlaps` for exactness), and for `after`. There is no limit on producers.
 ///
-/// Failure: a failed task poisons who needs its *result*: whoever reads a byte it was to write last, and who
-/// named it in `after`; also when submitted later. Tasks that merely have to come after it (WAR, or a full
-/// overwrite with `out`) run. A poisoned task ends as soon as all its producers have ended.
+/// Failure: a failed task poisons the tasks that need its *result*: those that read a byte it was to write
+/// last, and those that named it in `after`; also when they are submitted later. Tasks that merely have to
+/// come after it (WAR, or a full overwrite with `out`) run. A poisoned task ends as soon as all its producers
+/// have ended.
 ///
 /// A task that cannot get memory for its intermediates is `blocked` — a state, never a wait inside a call.
 /// Memory is given in the program order of first use, so a graph gets stuck only where running the program
@@ -206,12 +213,13 @@ class TROUPE_API TaskGraph {
   /// Whether the bytes may be touched from outside now as the tag says: nothing unfinished conflicts.
   /// An error: a reader would be poisoned.
   Result<bool> settled(const Access& access) const;
-  /// What a task waits for, in words; `executors`: their names, by number. Costs a walk over the live tasks.
+  /// The reasons why a task waits, in words; `executors`: their names, by number. Costs a walk over the live
+  /// tasks.
   std::string why(TaskId task, std::span<const std::string> executors = {}) const;
-  /// When nothing runs and nothing is ready but something waits: what is stuck and on what (the cycle, the
-  /// event that did not come, the arena with its map). Nothing otherwise. The owner decides whether a submit,
-  /// signal or release can still come; if not, this is the program's error. Codes: `heap_ring_deadlock`,
-  /// `flow_control_deadlock` (also `window_full`), `deadlock`.
+  /// When nothing runs and nothing is ready but a task waits: the tasks that are stuck, and the reason (the
+  /// cycle, the event that did not come, the arena with its map). Nothing otherwise. The owner decides
+  /// whether a submit, signal or release can still come; if not, this is the program's error. Codes:
+  /// `heap_ring_deadlock`, `flow_control_deadlock` (also `window_full`), `deadlock`.
   std::optional<Error> deadlock() const;
   /// The blocks of the arenas, for people.
   std::string memory_map() const;

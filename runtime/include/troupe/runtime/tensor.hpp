@@ -1,5 +1,11 @@
 #pragma once
 
+// A description of elements in memory. It owns nothing: the memory behind its buffer must live as long as it
+// is used. A plain 80-byte value, safe on any thread.
+// Errors: each operation has a `try_` form that returns a Result and a plain form that throws the same Error
+// (invalid_shape, size_overflow, out_of_range, not_contiguous, misaligned, unknown_dtype). Tensors from
+// outside must pass Tensor::validate() first.
+
 #include <array>
 #include <cstddef>
 #include <cstdint>

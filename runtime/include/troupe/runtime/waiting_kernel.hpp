@@ -1,5 +1,9 @@
 #pragma once
 
+// The mark of a kernel that may wait without saying so to its chip. A macro; like those of module_macros.hpp
+// it defines constant data. A kernel that waits by a loop of its own and is not marked can hold up its own
+// program.
+
 #include "troupe/runtime/kernel.hpp"
 
 /// The variant (module_abi.h) of a kernel that may not return before another kernel, a peer chip or the host

@@ -1,5 +1,11 @@
 #pragma once
 
+// Arguments and configurations as bytes, for shared memory, sockets and files. Pure functions, safe on any
+// thread; a decoded view borrows the caller's bytes, a decoded TaskArgs owns a copy. Decoders may be fed
+// anything.
+// Errors, as Results: wire_truncated, wire_version, wire_malformed, misaligned, too_many_tensors,
+// too_many_scalars, or what is wrong with a tensor. encode() wants arguments that passed validate().
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -8,8 +14,7 @@
 #include "troupe/runtime/call_config.hpp"
 #include "troupe/runtime/task_args.hpp"
 
-/// Arguments and configurations as bytes, for shared memory, sockets and files. Little-endian, versioned,
-/// every length checked before it is used: the decoders may be fed anything. The forms:
+/// The forms, little-endian and versioned; every length is checked before it is used:
 ///
 ///   TaskArgs    WireHeader · Tensor[tensors] (80 bytes each) · u64[scalars] · u8 tag[tensors] · zeros to 8
 ///   CallConfig  u32 magic · u16 version · u16 zero · CallConfig (12 bytes) · u32 zero
