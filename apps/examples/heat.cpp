@@ -52,8 +52,8 @@ TROUPE_KERNEL(heat_steps)(KernelArgs& k) {
 
   for (std::uint64_t step = 1; step <= steps; ++step) {
     const std::uint32_t now = (step - 1) % 2, then = step % 2;
-    // My edge rows go into the neighbours' halo rows. Whoever is one step ahead has waited for my flag of
-    // this step, so what it overwrites has been used: two plates are enough.
+    // My edge rows go into the neighbours' halo rows. A neighbour that is one step ahead has waited for my
+    // flag of this step, so the rows that it overwrites have been used: two plates are enough.
     if (has_above) {
       auto& top = plates(now, 1, 0);
       float* halo = domain.on_peer(&plates(now, 0, 0), domain.rank - 1);
