@@ -50,25 +50,6 @@ void pause_once() noexcept {
 }
 
 template <class T>
-bool holds(T value, Compare compare, T wanted) noexcept {
-  switch (compare) {
-    case Compare::equal:
-      return value == wanted;
-    case Compare::not_equal:
-      return value != wanted;
-    case Compare::greater:
-      return value > wanted;
-    case Compare::greater_equal:
-      return value >= wanted;
-    case Compare::less:
-      return value < wanted;
-    case Compare::less_equal:
-      return value <= wanted;
-  }
-  return false;
-}
-
-template <class T>
 T& flag_at(const void* flag) noexcept {
   return *static_cast<T*>(
       const_cast<void*>(flag));  // NOLINT(cppcoreguidelines-pro-type-const-cast): atomic_ref
@@ -89,10 +70,10 @@ void update(void* flag, std::uint32_t operation, std::uint64_t value) noexcept {
 bool flag_holds(const void* flag, std::uint32_t type, Compare compare, std::uint64_t value) noexcept {
   if (type == TROUPE_FLAG_I32) {
     const std::atomic_ref<std::int32_t> source(flag_at<std::int32_t>(flag));
-    return holds(source.load(std::memory_order_acquire), compare, static_cast<std::int32_t>(value));
+    return compares(source.load(std::memory_order_acquire), compare, static_cast<std::int32_t>(value));
   }
   const std::atomic_ref<std::uint64_t> source(flag_at<std::uint64_t>(flag));
-  return holds(source.load(std::memory_order_acquire), compare, value);
+  return compares(source.load(std::memory_order_acquire), compare, value);
 }
 
 void flag_update(void* flag, std::uint32_t type, std::uint32_t operation, std::uint64_t value) noexcept {

@@ -15,25 +15,6 @@ Error out_of_bounds(std::uint32_t rank, std::uint64_t offset, std::uint64_t size
                                         ", which has " + std::to_string(window) + " bytes");
 }
 
-template <class T>
-bool holds(T found, Compare compare, T value) {
-  switch (compare) {
-    case Compare::eq:
-      return found == value;
-    case Compare::ne:
-      return found != value;
-    case Compare::gt:
-      return found > value;
-    case Compare::ge:
-      return found >= value;
-    case Compare::lt:
-      return found < value;
-    case Compare::le:
-      return found <= value;
-  }
-  return false;
-}
-
 }  // namespace
 
 Result<std::byte*> OneSided::reach(std::uint32_t rank, std::uint64_t offset, std::uint64_t size) const {
@@ -94,7 +75,7 @@ Result<void> OneSided::wait_until(std::uint32_t rank, std::uint64_t offset, Comp
   if (!word) return word.error();
   const Waited waited = wait_for(
       impl_->headers[rank]->inbox, impl_->patience, *impl_->environment, until,
-      [&] { return holds((*word)->load(std::memory_order_seq_cst), compare, value); },
+      [&] { return runtime::compares((*word)->load(std::memory_order_seq_cst), compare, value); },
       [&] { return impl_->ended(); });
   if (waited == Waited::ready) return {};
   if (waited == Waited::ended) return impl_->why_ended();
@@ -107,7 +88,7 @@ template <class T>
 Result<bool> OneSided::test(std::uint32_t rank, std::uint64_t offset, Compare compare, T value) const {
   auto word = signal<T>(rank, offset);
   if (!word) return word.error();
-  if (holds((*word)->load(std::memory_order_seq_cst), compare, value)) return true;
+  if (runtime::compares((*word)->load(std::memory_order_seq_cst), compare, value)) return true;
   if (impl_->ended()) return impl_->why_ended();
   return false;
 }

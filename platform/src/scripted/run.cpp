@@ -172,40 +172,20 @@ struct PlainOps {
   ScriptedRun* run;
   bool deadlock = false;
 
-  static bool holds(std::int64_t difference_sign, std::uint32_t compare) {
-    switch (compare) {
-      case TROUPE_EQUAL:
-        return difference_sign == 0;
-      case TROUPE_NOT_EQUAL:
-        return difference_sign != 0;
-      case TROUPE_GREATER:
-        return difference_sign > 0;
-      case TROUPE_GREATER_EQUAL:
-        return difference_sign >= 0;
-      case TROUPE_LESS:
-        return difference_sign < 0;
-      case TROUPE_LESS_EQUAL:
-        return difference_sign <= 0;
-      default:
-        return false;
-    }
-  }
-  template <class T>
-  static std::int64_t order(T a, T b) {
-    return a < b ? -1 : a > b;
-  }
   static std::int32_t wait(void* self, const void* flag, std::uint32_t type, std::uint32_t compare,
                            std::uint64_t value) {
     auto& ops = *static_cast<PlainOps*>(self);
     if (ops.run->aborted) return TROUPE_ABORTED;
-    std::int64_t sign = 0;
+    const runtime::Compare how{compare};
+    bool seen = false;
     if (type == TROUPE_FLAG_I32) {
-      sign = order(__atomic_load_n(static_cast<const std::int32_t*>(flag), __ATOMIC_ACQUIRE),
-                   static_cast<std::int32_t>(value));
+      seen = runtime::compares(__atomic_load_n(static_cast<const std::int32_t*>(flag), __ATOMIC_ACQUIRE), how,
+                               static_cast<std::int32_t>(value));
     } else {
-      sign = order(__atomic_load_n(static_cast<const std::uint64_t*>(flag), __ATOMIC_ACQUIRE), value);
+      seen = runtime::compares(__atomic_load_n(static_cast<const std::uint64_t*>(flag), __ATOMIC_ACQUIRE),
+                               how, value);
     }
-    if (holds(sign, compare)) return TROUPE_DONE;
+    if (seen) return TROUPE_DONE;
     ops.deadlock = true;
     return TROUPE_ABORTED;
   }

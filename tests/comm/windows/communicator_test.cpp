@@ -254,7 +254,7 @@ TEST_CASE("abort ends the barrier, the wait and the meeting of every rank") {
         comm.abort();
         CHECK(comm.barrier().error() == Errc::aborted);
       } else if (rank == 2) {
-        CHECK(OneSided(comm.domain()).wait_until<std::uint64_t>(2, 0, Compare::eq, 5).error() ==
+        CHECK(OneSided(comm.domain()).wait_until<std::uint64_t>(2, 0, Compare::equal, 5).error() ==
               Errc::aborted);
       } else {
         const auto result = comm.barrier();

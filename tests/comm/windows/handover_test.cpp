@@ -44,7 +44,8 @@ TEST_CASE("a signal that two ranks hand to and fro never gets lost") {
                               : windows.notify<std::uint64_t>(1 - rank, 0, NotifyOp::set, round);
       };
       if (rank == 0) good = good && tell();
-      good = good && windows.wait_until<std::uint64_t>(rank, 0, Compare::ge, round, in_good_time());
+      good =
+          good && windows.wait_until<std::uint64_t>(rank, 0, Compare::greater_equal, round, in_good_time());
       if (rank == 1) good = good && tell();
     }
     CHECK(good);

@@ -37,20 +37,20 @@ void compare_all() {
   const OneSided zero(members[0]), one(members[1]);
   const T low = std::numeric_limits<T>::lowest();
   CHECK(zero.notify<T>(1, 8, NotifyOp::set, low));
-  CHECK(one.test<T>(1, 8, Compare::eq, low).value());
+  CHECK(one.test<T>(1, 8, Compare::equal, low).value());
   CHECK(zero.notify<T>(1, 8, NotifyOp::add, T{5}));
-  CHECK(one.test<T>(1, 8, Compare::ge, static_cast<T>(low + 5)).value());
-  CHECK_FALSE(one.test<T>(1, 8, Compare::gt, static_cast<T>(low + 5)).value());
-  CHECK(one.test<T>(1, 8, Compare::le, static_cast<T>(low + 5)).value());
-  CHECK_FALSE(one.test<T>(1, 8, Compare::lt, static_cast<T>(low + 5)).value());
-  CHECK(one.test<T>(1, 8, Compare::ne, static_cast<T>(low + 4)).value());
-  CHECK(one.test<T>(1, 8, Compare::lt, T{100}).value());
-  CHECK(one.wait_until<T>(1, 8, Compare::gt, low));
+  CHECK(one.test<T>(1, 8, Compare::greater_equal, static_cast<T>(low + 5)).value());
+  CHECK_FALSE(one.test<T>(1, 8, Compare::greater, static_cast<T>(low + 5)).value());
+  CHECK(one.test<T>(1, 8, Compare::less_equal, static_cast<T>(low + 5)).value());
+  CHECK_FALSE(one.test<T>(1, 8, Compare::less, static_cast<T>(low + 5)).value());
+  CHECK(one.test<T>(1, 8, Compare::not_equal, static_cast<T>(low + 4)).value());
+  CHECK(one.test<T>(1, 8, Compare::less, T{100}).value());
+  CHECK(one.wait_until<T>(1, 8, Compare::greater, low));
   CHECK(zero.notify<T>(1, sizeof(T) / 2, NotifyOp::set, T{1}).error() == Errc::misaligned);
-  CHECK(one.wait_until<T>(1, 1, Compare::eq, T{1}).error() == Errc::misaligned);
+  CHECK(one.wait_until<T>(1, 1, Compare::equal, T{1}).error() == Errc::misaligned);
   CHECK(zero.notify<T>(1, 64, NotifyOp::set, T{1}).error() == Errc::out_of_bounds);
   CHECK(zero.notify<T>(2, 0, NotifyOp::set, T{1}).error() == Errc::bad_rank);
-  CHECK(one.wait_until<T>(1, 60, Compare::eq, T{0}).has_value() == (sizeof(T) == 4));
+  CHECK(one.wait_until<T>(1, 60, Compare::equal, T{0}).has_value() == (sizeof(T) == 4));
   end_domain(members);
 }
 
@@ -74,12 +74,12 @@ TEST_CASE("what was put before a notify is there for whoever waited, in a ring, 
     for (std::uint64_t round = 1; round <= rounds; ++round) {
       good = good && windows.put(next, 0, bytes_of(pattern(static_cast<std::uint32_t>(round), size))) &&
              windows.notify<std::uint64_t>(next, size, NotifyOp::set, round) &&
-             windows.wait_until<std::uint64_t>(rank, size, Compare::ge, round);
+             windows.wait_until<std::uint64_t>(rank, size, Compare::greater_equal, round);
       const auto expected = pattern(static_cast<std::uint32_t>(round), size);
       good = good && std::memcmp(members[rank].window(rank).data(), expected.data(), size) == 0 &&
              // Tell the left neighbour that its slot is free again.
              windows.notify<std::uint64_t>((rank + ranks - 1) % ranks, size + 8, NotifyOp::add, 1) &&
-             windows.wait_until<std::uint64_t>(rank, size + 8, Compare::ge, round);
+             windows.wait_until<std::uint64_t>(rank, size + 8, Compare::greater_equal, round);
     }
     CHECK(good);
     members[rank].wait_departed(never).value();
@@ -94,7 +94,7 @@ TEST_CASE("additions of all ranks to one word are all counted") {
     const OneSided windows(members[rank]);
     for (int i = 0; i < 1000; ++i) windows.notify<std::int32_t>(0, 4, NotifyOp::add, 1).value();
     windows.fence();
-    if (rank == 0) CHECK(windows.wait_until<std::int32_t>(0, 4, Compare::eq, 1000 * ranks));
+    if (rank == 0) CHECK(windows.wait_until<std::int32_t>(0, 4, Compare::equal, 1000 * ranks));
     members[rank].wait_departed(never).value();
   });
 }
@@ -104,7 +104,7 @@ TEST_CASE("a signal that does not come by the deadline is an error that says wha
   auto members = make_domain(2, 64);
   const OneSided zero(members[0]);
   zero.notify<std::int32_t>(0, 0, NotifyOp::set, -3).value();
-  const auto result = zero.wait_until<std::int32_t>(0, 0, Compare::eq, 7, Environment::machine().now());
+  const auto result = zero.wait_until<std::int32_t>(0, 0, Compare::equal, 7, Environment::machine().now());
   CHECK(result.error() == Errc::deadline);
   CHECK(result.error().message().find("it is -3, awaited 7") != std::string::npos);
   CHECK(members[1].check());  // nothing is broken
@@ -117,7 +117,7 @@ TEST_CASE("a waiter on a signal is woken by the end of the epoch, a parked one t
   for (DomainMember& member : members) member.set_wait_policy({.spins = 0, .yields = 0});
   run_ranks(2, [&](std::uint32_t rank) {
     if (rank == 0) {
-      const auto result = OneSided(members[0]).wait_until<std::uint32_t>(0, 0, Compare::eq, 1);
+      const auto result = OneSided(members[0]).wait_until<std::uint32_t>(0, 0, Compare::equal, 1);
       CHECK(result.error() == Errc::peer_lost);
       CHECK(result.error().message() == "rank 1 died");
     } else {
@@ -126,7 +126,7 @@ TEST_CASE("a waiter on a signal is woken by the end of the epoch, a parked one t
   });
   // A signal that is already there is still a signal.
   OneSided(members[0]).notify<std::uint32_t>(0, 0, NotifyOp::set, 1).value();
-  CHECK(OneSided(members[0]).wait_until<std::uint32_t>(0, 0, Compare::eq, 1));
+  CHECK(OneSided(members[0]).wait_until<std::uint32_t>(0, 0, Compare::equal, 1));
 }
 
 }  // namespace

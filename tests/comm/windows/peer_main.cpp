@@ -68,7 +68,7 @@ struct Rank {
     if (what == "barrier") return repeat(value, [&] { return comm.barrier(); });
     if (what == "impatient") return comm.domain().barrier(environment.now());
     if (what == "wait")
-      return OneSided(comm.domain()).wait_until<std::uint64_t>(comm.rank(), 0, Compare::ne, 0);
+      return OneSided(comm.domain()).wait_until<std::uint64_t>(comm.rank(), 0, Compare::not_equal, 0);
     if (what == "ring") return ring();
     if (what == "destroy") return comm.destroy();
     if (what == "abort") comm.abort();
@@ -97,7 +97,7 @@ struct Rank {
     if (auto told = windows.notify<std::uint64_t>(next, 8, NotifyOp::set, comm.rank() + 1); !told)
       return told;
     const std::uint64_t left = (comm.rank() + ranks - 1) % ranks + 1;
-    return windows.wait_until<std::uint64_t>(comm.rank(), 8, Compare::eq, left);
+    return windows.wait_until<std::uint64_t>(comm.rank(), 8, Compare::equal, left);
   }
 };
 

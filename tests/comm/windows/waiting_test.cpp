@@ -126,7 +126,7 @@ TEST_CASE("a death or an abort wakes who is parked, in the barrier and at a sign
   }
   SUBCASE("signal, death") {
     story.machine.on_park = [&](Deadline) { story.members[1].mark_lost(2); };
-    CHECK(OneSided(story.members[0]).wait_until<std::uint64_t>(0, 0, Compare::ne, 0).error() ==
+    CHECK(OneSided(story.members[0]).wait_until<std::uint64_t>(0, 0, Compare::not_equal, 0).error() ==
           Errc::peer_lost);
     CHECK(story.machine.wakes == 1);
   }
@@ -161,7 +161,7 @@ TEST_CASE("a notify wakes only who parks at that window") {
       one.notify<std::int32_t>(0, 0, NotifyOp::add, 4).value();
     }
   };
-  CHECK(zero.wait_until<std::int32_t>(0, 0, Compare::ge, 5));
+  CHECK(zero.wait_until<std::int32_t>(0, 0, Compare::greater_equal, 5));
   CHECK(story.machine.parks == 3);
   CHECK(story.machine.wakes == 2);
 }

@@ -12,11 +12,12 @@
 #include <type_traits>
 
 #include "troupe/comm/domain.hpp"
+#include "troupe/runtime/compare.hpp"
 
 namespace troupe::comm {
 
 enum class NotifyOp : std::uint8_t { set, add };
-enum class Compare : std::uint8_t { eq, ne, gt, ge, lt, le };
+using runtime::Compare;
 
 /// One-sided operations of host code on the windows of a committed domain. A light, copyable view: the
 /// member must outlive it. Any thread, any number of threads.

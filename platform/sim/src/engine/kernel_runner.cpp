@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "memory/memory.hpp"
+#include "troupe/runtime/compare.hpp"
 #include "troupe/runtime/dtype.hpp"
 
 namespace troupe::platform::sim {
@@ -36,30 +37,13 @@ std::int64_t integer_at(const runtime::TensorDescriptor& tensor, std::uint64_t e
   }
 }
 
-bool holds(std::int64_t seen, std::uint32_t compare, std::int64_t value) noexcept {
-  switch (compare) {
-    case TROUPE_EQUAL:
-      return seen == value;
-    case TROUPE_NOT_EQUAL:
-      return seen != value;
-    case TROUPE_GREATER:
-      return seen > value;
-    case TROUPE_GREATER_EQUAL:
-      return seen >= value;
-    case TROUPE_LESS:
-      return seen < value;
-    default:
-      return seen <= value;
-  }
-}
-
 }  // namespace
 
 void KernelRunner::prepare(TaskRecord& task) {
   if (task.has_predicate) {
     const auto& flag = task.tensors[task.tensor_count];
-    task.skipped =
-        !holds(integer_at(flag, task.predicate.element), task.predicate.compare, task.predicate.value);
+    task.skipped = !runtime::compares(integer_at(flag, task.predicate.element),
+                                      runtime::Compare{task.predicate.compare}, task.predicate.value);
   }
   if (!task.has_fills) return;
   for (std::uint32_t i = 0; i < task.tensor_count; ++i) {

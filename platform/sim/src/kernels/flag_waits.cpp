@@ -7,30 +7,11 @@
 
 #include "common.hpp"
 #include "threads/threads.hpp"
+#include "troupe/runtime/compare.hpp"
 
 namespace troupe::platform::sim {
 
 namespace {
-
-template <class T>
-bool compares(T seen, T wanted, std::uint32_t compare) noexcept {
-  switch (compare) {
-    case TROUPE_EQUAL:
-      return seen == wanted;
-    case TROUPE_NOT_EQUAL:
-      return seen != wanted;
-    case TROUPE_GREATER:
-      return seen > wanted;
-    case TROUPE_GREATER_EQUAL:
-      return seen >= wanted;
-    case TROUPE_LESS:
-      return seen < wanted;
-    case TROUPE_LESS_EQUAL:
-      return seen <= wanted;
-    default:
-      return false;
-  }
-}
 
 // Flags are plain memory of kernels; the cast gives them back their atomicity. Sequentially consistent, so
 // that a waiter that counted itself and a notifier that looks at the count cannot miss each other.
@@ -54,12 +35,14 @@ constexpr int wait_spins = 256;
 
 bool FlagCondition::holds() const noexcept {
   if (type == TROUPE_FLAG_I32) {
-    return compares(atomic<std::int32_t>(flag).load(), static_cast<std::int32_t>(value), compare);
+    return runtime::compares(atomic<std::int32_t>(flag).load(), runtime::Compare{compare},
+                             static_cast<std::int32_t>(value));
   }
   if (type == flag_u32) {
-    return compares(atomic<std::uint32_t>(flag).load(), static_cast<std::uint32_t>(value), compare);
+    return runtime::compares(atomic<std::uint32_t>(flag).load(), runtime::Compare{compare},
+                             static_cast<std::uint32_t>(value));
   }
-  return compares(atomic<std::uint64_t>(flag).load(), value, compare);
+  return runtime::compares(atomic<std::uint64_t>(flag).load(), runtime::Compare{compare}, value);
 }
 
 std::string to_string(FlagPlace place) {

@@ -17,23 +17,6 @@ namespace troupe::platform::sim {
 
 namespace {
 
-comm::Compare compare_of(std::uint32_t compare) noexcept {
-  switch (compare) {
-    case TROUPE_EQUAL:
-      return comm::Compare::eq;
-    case TROUPE_NOT_EQUAL:
-      return comm::Compare::ne;
-    case TROUPE_GREATER:
-      return comm::Compare::gt;
-    case TROUPE_GREATER_EQUAL:
-      return comm::Compare::ge;
-    case TROUPE_LESS:
-      return comm::Compare::lt;
-    default:
-      return comm::Compare::le;
-  }
-}
-
 /// The `self` of the ops that a module kernel calls.
 struct Caller {
   KernelHost* host;
@@ -177,7 +160,7 @@ std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCo
     const auto until = condition.deferred
                            ? std::chrono::steady_clock::now() + std::chrono::microseconds(look_microseconds)
                            : comm::never;
-    return window.wait_until<T>(place->rank, place->offset, compare_of(condition.compare),
+    return window.wait_until<T>(place->rank, place->offset, runtime::Compare{condition.compare},
                                 static_cast<T>(condition.value), until);
   };
   auto result = look();

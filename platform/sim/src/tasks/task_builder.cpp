@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tasks/packed_tensor.hpp"
+#include "troupe/runtime/compare.hpp"
 #include "troupe/runtime/dtype.hpp"
 
 namespace troupe::platform::sim {
@@ -213,7 +214,10 @@ TaskRecord* TaskBuilder::build(troupe_chip_task_v1& task, const Kernels& kernels
   if (good && kernels.is_signed) good = check_signatures(*record);
   if (good && record->has_predicate) {
     record->predicate = *task.predicate;
-    good = add_tensor(*record, task.argument_count, unpack(*task.predicate->tensor), Tag::in);
+    good = runtime::is_compare(record->predicate.compare)
+               ? add_tensor(*record, task.argument_count, unpack(*task.predicate->tensor), Tag::in)
+               : refuse(invalid("a predicate compares by number " +
+                                std::to_string(record->predicate.compare) + ", which is no comparison"));
   }
   if (good) return record;
   records_.give_back(record);

@@ -13,6 +13,7 @@
 #include <span>
 #include <string_view>
 
+#include "troupe/runtime/compare.hpp"
 #include "troupe/runtime/errc.hpp"
 #include "troupe/runtime/export.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
@@ -99,15 +100,6 @@ enum class WaitStatus : std::int32_t {
 /// signals have; 64 bits never wrap.
 template <class T>
 concept Flag = std::same_as<T, std::int32_t> || std::same_as<T, std::uint64_t>;
-
-enum class Compare : std::uint32_t {
-  equal = TROUPE_EQUAL,
-  not_equal = TROUPE_NOT_EQUAL,
-  greater = TROUPE_GREATER,
-  greater_equal = TROUPE_GREATER_EQUAL,
-  less = TROUPE_LESS,
-  less_equal = TROUPE_LESS_EQUAL,
-};
 
 /// The arguments of one kernel call. One thread, the kernel's own; lives as long as the call. An access that
 /// the arguments do not allow (no such index, another element type) throws an Error that names the argument;
