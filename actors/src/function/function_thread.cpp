@@ -78,8 +78,10 @@ std::vector<TaskResult> FunctionQueue::cancel(const Cancel& cancel, std::uint64_
   };
   std::lock_guard guard(mutex_);
   inside = !current_.empty() && meant(current_key_) ? started_ : 0;
+  if (inside != 0) current_given_up_ = true;
   std::erase_if(queue_, [&](const TaskRequest& request) {
     if (!meant(request.key)) return false;
+    given_up_.push_back(request.key);
     out.push_back({request.key, request.ticket, -1, Outcome::cancelled, std::nullopt});
     return true;
   });
@@ -121,7 +123,6 @@ TaskResult FunctionQueue::run(TaskRequest& request) {
                      result.error ? &*result.error : nullptr);
     }
   }
-  remember(result);
   return result;
 }
 
@@ -132,9 +133,8 @@ bool FunctionQueue::follows_failure(const TaskRequest& request) const {
   });
 }
 
-void FunctionQueue::remember(const TaskResult& result) {
-  if (result.outcome == Outcome::done) return;
-  failures_.push_back(result.key);
+void FunctionQueue::remember(const TaskKey& failed) {
+  failures_.push_back(failed);
   if (failures_.size() > remembered_failures) failures_.pop_front();
 }
 
@@ -146,7 +146,7 @@ std::vector<TaskResult> FunctionQueue::refuse(const std::vector<TaskRequest>& re
       result.outcome = Outcome::failed;
       result.error = reason;
     }
-    remember(result);
+    remember(result.key);
     out.push_back(std::move(result));
   }
   return out;
@@ -158,6 +158,8 @@ void FunctionQueue::take_next(std::unique_lock<std::mutex>& guard, TaskRequest& 
   queue_.pop_front();
   current_ = request.body->name();
   current_key_ = request.key;
+  current_given_up_ = false;
+  for (const auto& key : std::exchange(given_up_, {})) remember(key);
   ++started_;
   guard.unlock();
 }
@@ -167,6 +169,9 @@ void FunctionQueue::ended(TaskResult result) {
   {
     std::lock_guard guard(mutex_);
     current_.clear();
+    // It came to its end all the same, too late: what it was given up for has been told.
+    if (current_given_up_ && result.outcome == Outcome::done) result.outcome = Outcome::cancelled;
+    if (result.outcome != Outcome::done) remember(result.key);
     first = results_.empty();
     results_.push_back(std::move(result));
   }

@@ -52,7 +52,7 @@ class TROUPE_API FunctionQueue {
  private:
   TaskResult run(TaskRequest& request);
   bool follows_failure(const TaskRequest& request) const;
-  void remember(const TaskResult& result);
+  void remember(const TaskKey& failed);
   void take_next(std::unique_lock<std::mutex>& guard, TaskRequest& request);
   void ended(TaskResult result);
 
@@ -66,7 +66,9 @@ class TROUPE_API FunctionQueue {
   std::vector<TaskResult> results_;  ///< not taken yet
   std::string current_;
   TaskKey current_key_;
-  std::uint64_t started_ = 0;  ///< functions so far: their numbers
+  bool current_given_up_ = false;
+  std::vector<TaskKey> given_up_;  ///< before they began
+  std::uint64_t started_ = 0;      ///< functions so far: their numbers
   bool stopped_ = false;
   std::deque<TaskKey> failures_;  ///< of the thread only
 };

@@ -52,6 +52,11 @@ std::int32_t ProgramCore::check_target(const Callable& callable,
             : "\"" + callable.name + "\" is a program, and " + node_->name + " runs kernels on its chips",
         pod ? "submit a program that submits it" : "submit it at the level above, or co_await it");
   }
+  if (chips == 0) {
+    throw Error(Errc::no_such_chip,
+                node_->name + " has no " + (pod ? "node" : "chip") + " to run \"" + callable.name + "\"",
+                "configure some, or add one");
+  }
   if (!target) return -1;
   if (!std::in_range<int>(target->index) || !node_->executors.takes_tasks(static_cast<int>(target->index))) {
     throw Error(Errc::no_such_chip,

@@ -88,3 +88,40 @@ TEST_CASE("functions: cancel takes back what has not started and tells which one
   CHECK(bench.queue.cancel({2, 0}, inside).empty());
   CHECK(inside == 0);
 }
+
+// A function that went on past its task's deadline and then returned used to be told as done: the task
+// counted as successful, and what depends on it ran.
+TEST_CASE("functions: one that is given up while it runs has not been done, and nothing follows it") {
+  Bench bench;
+  std::string ran;
+  std::uint64_t inside = 0;
+  bench.push(1, [&](HostArgs&) {
+    ran += "1";
+    CHECK(bench.queue.cancel({1, 1}, inside).empty());
+    CHECK(inside == 1);
+  });
+  bench.push(2, [&](HostArgs&) { ran += "2"; }, {1});
+  bench.push(3, [&](HostArgs&) { ran += "3"; });
+  bench.queue.drain();
+  CHECK(ran == "13");
+  const auto results = bench.queue.take_results();
+  REQUIRE(results.size() == 3);
+  CHECK(results[0].outcome == Outcome::cancelled);
+  CHECK(results[1].outcome == Outcome::skipped);
+  CHECK(results[2].outcome == Outcome::done);
+}
+
+TEST_CASE("functions: nothing follows one that was given up before it began") {
+  Bench bench;
+  std::string ran;
+  std::uint64_t inside = 0;
+  bench.push(1, [&](HostArgs&) { ran += "1"; });
+  bench.push(2, [&](HostArgs&) { ran += "2"; }, {1});
+  CHECK(bench.queue.cancel({1, 1}, inside).size() == 1);
+  CHECK(inside == 0);
+  bench.queue.drain();
+  CHECK(ran.empty());
+  const auto results = bench.queue.take_results();
+  REQUIRE(results.size() == 1);
+  CHECK(results[0].outcome == Outcome::skipped);
+}
