@@ -26,7 +26,7 @@ void pod(Orchestrator& pod, std::uint32_t rows) {
   for (std::uint32_t node = 0; node < nodes; ++node) {
     const auto begin = rows * node / nodes, end = rows * (node + 1) / nodes;
     if (begin < end)
-      pod.submit(square_rows, inout(x.rows(begin, end)), on(static_cast<int>(node)),
+      pod.submit(square_rows, inout(x.rows(begin, end)), on_chip(static_cast<int>(node)),
                  name("part " + std::to_string(node)));
   }
   for (const float value : pod.read_all<float>(x).get()) apps::expect(value == 9.0f, "3 squared is 9");

@@ -72,7 +72,7 @@ void turns_in_a_pod(Orchestrator& pod) {
   auto x = pod.tensor<float>({16}, 0.0f);
   pod.submit(
       +[](Orchestrator& node, Tensor t) { node.submit("turn", inout(t), name("turn for ever")); }, inout(x),
-      on(1), name("part 1"));
+      on_chip(1), name("part 1"));
 }
 TROUPE_PROGRAM(turns_in_a_pod);
 

@@ -154,18 +154,18 @@ TEST_CASE("the largest values of a configuration work") {
 
 TEST_CASE("a chip that could never take a task is not added") {
   Simulation sim;
-  const auto error = error_of([&] { (void)sim.node().add_chip({.credit = 0}); });
+  const auto error = error_of([&] { (void)sim.node().add_executor(actors::ChipConfig{.credit = 0}); });
   REQUIRE(error);
   says(*error, "credit = 0");
-  CHECK(error_of([&] { (void)sim.node().add_chip({.device_id = -1}); }));
-  CHECK(error_of([&] { (void)sim.node().add_chip({.device_id = 1LL << 32}); }));
+  CHECK(error_of([&] { (void)sim.node().add_executor(actors::ChipConfig{.device_id = -1}); }));
+  CHECK(error_of([&] { (void)sim.node().add_executor(actors::ChipConfig{.device_id = 1LL << 32}); }));
 }
 
 TEST_CASE("a chip's number is not cut to fit one that there is") {
   Simulation sim({.chips = 2});
   CHECK(error_of([&] { (void)sim.node().chip(1LL << 32); }).value() == Errc::no_such_chip);
   CHECK(error_of([&] { (void)sim.node().chip(-1); }).value() == Errc::no_such_chip);
-  CHECK(error_of([&] { sim.node().remove_chip((1LL << 32) + 1); }).value() == Errc::no_such_chip);
+  CHECK(error_of([&] { sim.node().remove_executor((1LL << 32) + 1); }).value() == Errc::no_such_chip);
   CHECK(sim.node().chip(1).index() == 1);
   CHECK(error_of([] { (void)chips(0, 1LL << 32); }).value().message() ==
         "there is no chip number 4294967296");

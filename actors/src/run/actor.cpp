@@ -82,8 +82,8 @@ class RunActor : public RunSelf::base {
     // Pumps outlive the runs that they drive.
     if (driver_) demonitor(driver_.address());
     if (driver_ && !state_->finished()) send(driver_, StopProgram{*report.error});
-    if (driver_) send(driver_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
-    if (watcher_ && watcher_ != driver_) send(watcher_, Wake{run_over_token, std::nullopt, 0, 0, nullptr});
+    if (driver_) send(driver_, Wake{.token = run_over_token});
+    if (watcher_ && watcher_ != driver_) send(watcher_, Wake{.token = run_over_token});
     watcher_ = nullptr;
     if (worker_) send(worker_, RunClosed{state_->config().id});
     worker_ = nullptr;
@@ -196,7 +196,7 @@ class RunActor : public RunSelf::base {
     request(worker_, caf::infinite, AllocateDomain{state_->config().id, open.spec})
         .then(
             [this, token = open.token](Result<DomainInfo>& formed) {
-              Wake wake{token, std::nullopt, 0, 0, nullptr};
+              Wake wake{.token = token};
               if (formed) {
                 wake.domain = std::make_shared<const DomainInfo>(*std::move(formed));
               } else {
@@ -206,7 +206,7 @@ class RunActor : public RunSelf::base {
             },
             [this, token = open.token](const caf::error&) {
               const Error gone(Errc::shut_down, "the node went down while a domain was formed");
-              if (driver_) send(driver_, Wake{token, gone, 0, 0, nullptr});
+              if (driver_) send(driver_, Wake{.token = token, .error = gone});
             });
   }
 
@@ -216,7 +216,7 @@ class RunActor : public RunSelf::base {
     auto wake_driver = [this, token = enter.token](std::optional<Error> error) {
       at_barriers_.erase(token);
       if (error) error = error->inside(state_->config().node);
-      if (driver_) send(driver_, Wake{token, std::move(error), 0, 0, nullptr});
+      if (driver_) send(driver_, Wake{.token = token, .error = std::move(error)});
     };
     request(worker_, caf::infinite, BarrierOf{enter.domain, {enter.epoch, enter.rank, state_->config().id}})
         .then(

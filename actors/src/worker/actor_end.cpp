@@ -168,7 +168,7 @@ void WorkerActor::on_exit() {
   last_word_->to = std::exchange(above_, nullptr);
   last_word_ = nullptr;
   for (auto& waiting : admission_.give_up()) {
-    if (waiting.open.outcome) waiting.open.outcome->set({replies_.otherwise(), {}, 0, 0, 0});
+    if (waiting.open.outcome) waiting.open.outcome->set({.error = replies_.otherwise()});
     if (waiting.run) send_exit(waiting.run, caf::exit_reason::user_shutdown);
   }
   for (const auto& [id, active] : admission_.active()) send_exit(active.run, caf::exit_reason::user_shutdown);

@@ -23,7 +23,7 @@ caf::typed_response_promise<Result<RunOpened>> WorkerActor::open(OpenRun& reques
   auto promise = replies_.owe<Result<RunOpened>>();
   if (life_ == Life::stopping) {
     const Error error = going_down();
-    if (request.outcome) request.outcome->set({error, {}, 0, 0, 0});
+    if (request.outcome) request.outcome->set({.error = error});
     promise.deliver(Result<RunOpened>(error));
     return promise;
   }
@@ -75,7 +75,7 @@ void WorkerActor::admit() {
 
 /// A program that will not begin.
 void WorkerActor::drop(Admission::Waiting& waiting, const Error& error, Outcome outcome) {
-  if (waiting.open.outcome) waiting.open.outcome->set({error, {}, 0, 0, 0});
+  if (waiting.open.outcome) waiting.open.outcome->set({.error = error});
   if (waiting.run) send_exit(waiting.run, caf::exit_reason::user_shutdown);
   if (waiting.promise.pending()) waiting.promise.deliver(Result<RunOpened>(error));
   if (waiting.request) report_above(*waiting.request, error, outcome);

@@ -115,7 +115,7 @@ TEST_CASE("plain functions wait where they are called, also deep inside a pod") 
   pod.run(
       [](Orchestrator& p, Tensor t) {
         p.submit(increment_plain, inout(t));
-        p.submit(increment_plain, inout(t), on(1));
+        p.submit(increment_plain, inout(t), on_chip(1));
       },
       x);
   CHECK(x.host<float>()[0] == 4.0F);
@@ -140,7 +140,7 @@ TEST_CASE("a pod runs programs on its nodes, errors carry the whole path") {
   sim.fault(testing::fail("increment"));
   std::string path, message;
   try {
-    pod.run([](Orchestrator& p, Tensor a) { p.submit(increment_plain, inout(a), on(1)); }, x);
+    pod.run([](Orchestrator& p, Tensor a) { p.submit(increment_plain, inout(a), on_chip(1)); }, x);
   } catch (const Error& error) {
     path = error.path();
     message = error.message();
@@ -314,10 +314,10 @@ TEST_CASE("chips come and go while programs run") {
   config.device = [script = sim.script()](std::uint32_t) {
     return Result<platform::DeviceApi>(script.api());
   };
-  const int added = node.add_chip(config);
+  const int added = node.add_executor(config);
   node.run([added](Orchestrator& n, Tensor t) { n.submit("increment", inout(t), on_chip(added)); }, x);
   CHECK(sim.ran_on(9) == 1);
-  node.remove_chip(added);
+  node.remove_executor(added);
   std::optional<Error> error;
   try {
     node.run([added](Orchestrator& n, Tensor t) { n.submit("increment", inout(t), on_chip(added)); }, x);

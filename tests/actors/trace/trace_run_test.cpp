@@ -79,7 +79,7 @@ TEST_CASE("a node's program hangs below the pod's task that it is") {
   sim.kernel("step", [](auto&) {});
   auto& pod = sim.node();
   sim.advance(1ms);  // a chip's time 0 means that it is not known
-  pod.run([](Orchestrator& p, Tensor x) { p.submit(step_on_any, inout(x), on(1), name("on node 1")); },
+  pod.run([](Orchestrator& p, Tensor x) { p.submit(step_on_any, inout(x), on_chip(1), name("on node 1")); },
           pod.tensor<float>({1}));
   const Trace trace = sink->snapshot();
   const auto task = named(trace, "on node 1");

@@ -70,7 +70,7 @@ TEST_CASE("a run that was given up while it waited takes no place and counts for
   const auto outcome = given_up.open.outcome;
   bench.admission.wait(std::move(given_up));
   bench.admission.wait(waiting("next"));
-  outcome->set({Error(Errc::cancelled, "not wanted"), {}, 0, 0, 0});
+  outcome->set({.error = Error(Errc::cancelled, "not wanted")});
   CHECK(bench.admission.queued() == 1);
   CHECK(bench.begin() == "next");
 }

@@ -33,7 +33,7 @@ TEST_CASE("a node whose chips are all out of use gives up to its pod, which rest
   auto& pod = sim.node();
   auto x = pod.tensor<float>({1});
   // Each attempt loses the chip; after the second the node is lost, after the third it works again.
-  pod.run([](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a), on(0), retry(5)); }, x);
+  pod.run([](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a), on_chip(0), retry(5)); }, x);
   CHECK(sim.ran_on(0) == 1);
   const auto status = pod.status();
   CHECK(status.children[0].restarts == 1);
@@ -66,7 +66,7 @@ TEST_CASE("the top node without any chip left refuses work with a sentence inste
   config.device = [script = sim.script()](std::uint32_t) {
     return Result<platform::DeviceApi>(script.api());
   };
-  (void)node.add_chip(config);
+  (void)node.add_executor(config);
   node.run(step_on_any, x);
   CHECK(sim.ran_on(7) == 1);
 }
@@ -81,13 +81,13 @@ TEST_CASE("nodes of a pod, and sub-workers, come and go while programs run") {
   pod.add_kernel("step");
   auto x = pod.tensor<float>({1});
   const int second = pod.add_executor(actors::to_worker(scripted(script, "node1", 1)));
-  pod.run([second](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a), on(second)); }, x);
+  pod.run([second](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a), on_chip(second)); }, x);
   pod.remove_executor(0);
   pod.run([](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a)); }, x);
   CHECK(script.history().size() == 2);
   CHECK(script.history()[1].device == 1);
-  const auto gone =
-      error_of([&] { pod.run([](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a), on(0)); }, x); });
+  const auto gone = error_of(
+      [&] { pod.run([](Orchestrator& p, Tensor a) { p.submit(step_on_any, in(a), on_chip(0)); }, x); });
   REQUIRE(gone);
   CHECK(*gone == Errc::chip_retired);
 
@@ -174,7 +174,7 @@ TEST_CASE("status names busy cores, down the levels") {
   auto handle = pod.submit(
       [](Orchestrator& p, Tensor a) -> Program {
         co_await p.submit(
-            +[](Orchestrator& n, Tensor b) { n.submit("wait", in(b)); }, in(a), on(1));
+            +[](Orchestrator& n, Tensor b) { n.submit("wait", in(b)); }, in(a), on_chip(1));
       },
       x);
   sim.steps(1000);
@@ -198,7 +198,7 @@ TEST_CASE("higher priority goes first among what waits for the node") {
   other.device_id = 5;
   auto& node = sim.node();
   other.device = [script = sim.script()](std::uint32_t) { return Result<platform::DeviceApi>(script.api()); };
-  (void)node.add_chip(other);  // two chips, so that tasks wait with the node and not in a lane
+  (void)node.add_executor(other);  // two chips, so that tasks wait with the node and not in a lane
   auto x = node.tensor<float>({1});
   node.run(
       [](Orchestrator& n, Tensor a) {

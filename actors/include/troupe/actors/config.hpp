@@ -90,7 +90,6 @@ using ExecutorConfig = std::variant<ChipConfig, SubWorkerConfig, std::shared_ptr
 /// A worker of any level: it is what its executors make it.
 struct WorkerConfig {
   std::string name = "node0";
-  std::string path = {};  ///< of the level above; set by it
   std::vector<ExecutorConfig> executors = {};
   Count max_runs = 64;  ///< under way at once, a thread each for plain functions; further ones wait
   RestartLimit restart = {};

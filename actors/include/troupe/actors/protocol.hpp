@@ -210,10 +210,10 @@ struct Credit {
 /// To a program: the wait that it registered under `token` is over, or has failed.
 struct Wake {
   std::uint64_t token = 0;
-  std::optional<Error> error;
+  std::optional<Error> error = {};
   std::uint64_t value = 0;  ///< read: the buffer's address
   std::uint64_t ended = 0;  ///< as in `Credit`
-  std::shared_ptr<const DomainInfo> domain;
+  std::shared_ptr<const DomainInfo> domain = {};
 };
 /// To a program: its run is being given up; end.
 struct StopProgram {

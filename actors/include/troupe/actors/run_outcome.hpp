@@ -20,10 +20,11 @@ namespace troupe::actors {
 /// How a run ended. `error` is the first failure that the program did not await, or the reason why the run
 /// was ended (cancel, deadline).
 struct RunReport {
-  std::optional<Error> error;
-  std::vector<std::string> poisoned;  ///< names of tasks that were not run because of a failure; the first 64
-  std::uint64_t tasks = 0;            ///< that the program submitted; reads do not count
-  std::uint64_t inside = 0;           ///< that programs below submitted, of those that were tasks of this one
+  std::optional<Error> error = {};
+  /// Names of tasks that were not run because of a failure; the first 64.
+  std::vector<std::string> poisoned = {};
+  std::uint64_t tasks = 0;   ///< that the program submitted; reads do not count
+  std::uint64_t inside = 0;  ///< that programs below submitted, of those that were tasks of this one
   std::uint64_t completed = 0;
   std::uint64_t retried = 0;
   std::uint64_t all_poisoned = 0;  ///< how many there were

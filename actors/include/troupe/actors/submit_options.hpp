@@ -60,8 +60,8 @@ OnExecutor on_chip(T index) {
   return {detail::wide(index)};
 }
 template <std::integral T>
-OnExecutor on(T executor) {
-  return {detail::wide(executor)};
+[[deprecated("say on_chip(index), also of a pod's nodes")]] OnExecutor on(T executor) {
+  return on_chip(executor);
 }
 inline constexpr Anywhere anywhere{};
 /// Higher goes first among tasks that are ready; -128 … 127, 0 by default.

@@ -156,8 +156,10 @@ class TROUPE_API Node {
   /// `status().children` has them.
   int add_executor(const ExecutorConfig& config) const;
   void remove_executor(Count index) const;
-  int add_chip(const ChipConfig& config) const { return add_executor(config); }
-  void remove_chip(Count index) const { remove_executor(index); }
+  [[deprecated("say add_executor(config)")]] int add_chip(const ChipConfig& config) const {
+    return add_executor(config);
+  }
+  [[deprecated("say remove_executor(index)")]] void remove_chip(Count index) const { remove_executor(index); }
 
   // --- chips that came up from configuration (`chip_bootstrap_configs`) ------------------------------------
 
