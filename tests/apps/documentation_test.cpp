@@ -215,6 +215,7 @@ std::set<std::string> public_functions(const std::string& header, const std::str
     if (!inside) continue;
     if (line == " public:") open = true;
     if (line == " private:" || line.starts_with("};")) break;
+    if (line.starts_with("  [[deprecated")) continue;  // its compiler says what to call
     const auto begin = line.find_first_not_of(' '), call = line.find('(');
     if (!open || begin != 2 || call == std::string::npos || line[2] == '/' || line[2] == '}') continue;
     auto first = call;

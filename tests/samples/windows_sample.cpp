@@ -22,8 +22,7 @@ std::string pass_on(std::string text, std::uint32_t rank, const std::string& job
     windows.put(1, message, std::as_bytes(std::span(text))).value();
     windows.notify<std::uint32_t>(1, ready, NotifyOp::set, 1).value();
   } else {
-    windows.wait_until<std::uint32_t>(1, ready, Compare::equal, 1)
-        .value();  // peer_lost if rank 0 dies before
+    windows.wait_until<std::uint32_t>(1, ready, Compare::equal, 1).value();  // peer_lost if rank 0 dies
     windows.get(1, message, std::as_writable_bytes(std::span(text))).value();
   }
   comm.destroy().value();  // both leave
