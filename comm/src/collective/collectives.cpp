@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "collective/call.hpp"
-#include "windows/windows.hpp"
 #include "troupe/comm/communicator.hpp"
 #include "troupe/runtime/comm_context.hpp"
 #include "troupe/runtime/longest_wait.hpp"
+#include "windows/windows.hpp"
 
 namespace troupe::comm {
 

@@ -7,8 +7,8 @@
 #include <bit>
 #include <string>
 
-#include "windows/domain_impl.hpp"
 #include "system_error.hpp"
+#include "windows/domain_impl.hpp"
 
 namespace troupe::comm {
 

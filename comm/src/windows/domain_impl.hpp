@@ -6,8 +6,8 @@
 
 #include "troupe/comm/domain.hpp"
 #include "troupe/runtime/comm_context.hpp"
-#include "windows/wait.hpp"
 #include "windows/layout.hpp"
+#include "windows/wait.hpp"
 
 namespace troupe::comm {
 

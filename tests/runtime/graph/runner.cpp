@@ -3,9 +3,9 @@
 #include <deque>
 #include <optional>
 
+#include "runtime/graph/memory_watch.hpp"
 #include "runtime/graph/oracle.hpp"
 #include "runtime/graph/program.hpp"
-#include "runtime/graph/memory_watch.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
 // Runs a program through the graph, in a random legal order with pretended executors, and watches: no byte is
