@@ -1,6 +1,6 @@
 #include "function/function.hpp"
 
-#include "function/function_thread.hpp"
+#include "function/function_queue.hpp"
 #include "give_up.hpp"
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "function/function_thread.hpp"
+#include "function/function_queue.hpp"
 #include "troupe/actors/errc.hpp"
 
 using namespace troupe::actors;

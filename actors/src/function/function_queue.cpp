@@ -1,4 +1,4 @@
-#include "function/function_thread.hpp"
+#include "function/function_queue.hpp"
 
 #include <algorithm>
 
