@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/graph/oracle.hpp"
 #include "runtime/graph/program.hpp"
 
 namespace troupe::test {
