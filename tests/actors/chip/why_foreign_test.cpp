@@ -32,7 +32,7 @@ std::size_t count(const std::string& text, const std::string& part) {
 
 /// Why the run goes on, while so many blocks of a kernel are inside.
 std::string why(CoreKind cores, std::uint32_t number) {
-  std::int32_t words[2]{};
+  std::int32_t words[3]{};
   System system;
   auto node = system.node({.platform = tests::built("lib/libtroupe_a2a3sim.so"), .chips = 1});
   node.add_kernel("stays", stays(), cores);

@@ -23,6 +23,11 @@ void TaskRecords::Deleter::operator()(std::byte* slab) const noexcept {
   ::operator delete(slab, std::align_val_t(line));
 }
 
+/// What a record still holds goes with it, given back or not.
+TaskRecords::~TaskRecords() {
+  for (auto* record : all_) record->~TaskRecord();
+}
+
 void TaskRecords::grow(std::size_t size_class) {
   const std::uint32_t tensors = sizes[size_class];
   const std::size_t size = bytes_of(tensors);
@@ -40,6 +45,7 @@ void TaskRecords::grow(std::size_t size_class) {
     record->fills = reinterpret_cast<Fill*>(arrays);
     record->tags = reinterpret_cast<runtime::Tag*>(arrays + tensors * sizeof(Fill));
     free_[size_class].push_back(record);
+    all_.push_back(record);
   }
   // Giving back never allocates.
   free_[size_class].reserve(slabs_.size() * records_per_slab);

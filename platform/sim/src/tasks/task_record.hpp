@@ -132,6 +132,16 @@ constexpr runtime::TaskId to_task(std::uint64_t number) noexcept {
 /// owner at a time.
 class TaskRecords {
  public:
+  TaskRecords() = default;
+  TaskRecords(TaskRecords&&) = default;
+  TaskRecords& operator=(TaskRecords&& other) noexcept {
+    std::swap(free_, other.free_);
+    std::swap(all_, other.all_);
+    std::swap(slabs_, other.slabs_);
+    return *this;
+  }
+  ~TaskRecords();
+
   TaskRecord* take(std::uint32_t tensors) {
     const std::size_t size_class = class_of(tensors);
     if (free_[size_class].empty()) grow(size_class);
@@ -161,6 +171,7 @@ class TaskRecords {
 
   /// Stacks, not lists: the next one is known without a look at what another thread has just written.
   std::array<std::vector<TaskRecord*>, sizes.size()> free_;
+  std::vector<TaskRecord*> all_;
   std::vector<std::unique_ptr<std::byte, Deleter>> slabs_;
 };
 

@@ -1,5 +1,5 @@
-// Two words of the host's, and whether to fail: counts itself in at the first word and stays, deaf to
-// everything, until the second is set. One that fails does so when another has come.
+// Three words of the host's, and whether to fail: counts itself in at the first word and stays, deaf to
+// everything, until the second is set; says so in the third. One that fails does so when another has come.
 #include <sched.h>
 
 #include <cstdint>
@@ -13,4 +13,5 @@ extern "C" void kernel_entry(std::int64_t* args) {
   }
   __atomic_add_fetch(words, 1, __ATOMIC_ACQ_REL);
   while (__atomic_load_n(words + 1, __ATOMIC_ACQUIRE) == 0) sched_yield();
+  __atomic_store_n(words + 2, 1, __ATOMIC_RELEASE);
 }
