@@ -214,7 +214,7 @@ void measure_idle() {
   const double created = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   for (auto& chip : chips) chip->run(graph, 0);
   const double before = cpu_seconds();
-  std::this_thread::sleep_for(std::chrono::seconds(2));
+  std::this_thread::sleep_for(std::chrono::seconds(2));  // in which nobody asks for anything
   const double idle = (cpu_seconds() - before) / 2;
   std::printf("\n%d chips: created in %.1f ms; idle after a run each, %.3f %% of one processor in all\n",
               count, created * 1e3, idle * 1e2);

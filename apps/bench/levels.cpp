@@ -323,7 +323,7 @@ void waiting(System& system) {
     for (const auto& chip : node.status().children) tasks += chip.running;
     return tasks;
   };
-  while (with_chips() < 10) std::this_thread::yield();
+  while (with_chips() < 10) std::this_thread::yield();  // before the measurement begins
   quiet(what, [&] {
     for (auto& run : runs) {
       if (run.wait(std::chrono::milliseconds(333))) std::printf("a run has ended that should wait\n");

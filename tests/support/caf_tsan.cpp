@@ -31,33 +31,26 @@ Function original(const char* symbol) {
   return function;
 }
 
-void publish_and_observe(const void* address) {
-  __tsan_release(const_cast<void*>(address));
-  __tsan_acquire(const_cast<void*>(address));
-}
-
 }  // namespace
 
 namespace caf {
 
+// Counts of references are counted here, with atomics that the sanitizer sees: an edge told before or after
+// the library's own decrement could be told in another order than the decrements happen in, and who frees the
+// last would then look like a race with who let go just before.
+
 void ref_counted::deref() const noexcept {
-  static const auto next = original<void (*)(const ref_counted*)>("_ZNK3caf11ref_counted5derefEv");
-  publish_and_observe(this);
-  next(this);
+  if (rc_.fetch_sub(1, std::memory_order_acq_rel) == 1) request_deletion(true);
 }
 
 void intrusive_ptr_release_weak(actor_control_block* block) {
-  static const auto next = original<void (*)(actor_control_block*)>(
-      "_ZN3caf26intrusive_ptr_release_weakEPNS_19actor_control_blockE");
-  publish_and_observe(block);
-  next(block);
+  if (block->weak_refs.fetch_sub(1, std::memory_order_acq_rel) == 1) block->block_dtor(block);
 }
 
 void intrusive_ptr_release(actor_control_block* block) {
-  static const auto next =
-      original<void (*)(actor_control_block*)>("_ZN3caf21intrusive_ptr_releaseEPNS_19actor_control_blockE");
-  publish_and_observe(block);
-  next(block);
+  if (block->strong_refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  block->data_dtor(block->get());
+  intrusive_ptr_release_weak(block);
 }
 
 void scheduled_actor::enqueue(mailbox_element_ptr element, execution_unit* executor) {

@@ -55,7 +55,8 @@ class Reply {
     if (debt_) debt_->outlive();
   }
   /// What the handler of the request returns: the answer comes later.
-  operator caf::typed_response_promise<T>() const { return {}; }  // NOLINT(google-explicit-constructor)
+  // A handler returns the Reply itself, CAF takes its own type. NOLINTNEXTLINE(google-explicit-constructor)
+  operator caf::typed_response_promise<T>() const { return {}; }
 
  private:
   friend class Replies;
