@@ -139,6 +139,12 @@ bool KernelArgs::aborted() const noexcept {
   return ops != nullptr && ops->aborted != nullptr && ops->aborted(call_->self) != 0;
 }
 
+void KernelArgs::fail(const char* line) noexcept {
+  if (failed_) return;
+  failed_ = true;
+  detail::put_text(call_->error_text, call_->error_text_size, line);
+}
+
 void KernelArgs::log(int level, const char* line) const noexcept {
   const troupe_kernel_ops_v1* ops = call_->ops;
   if (ops != nullptr && ops->log != nullptr) ops->log(call_->self, level, line);

@@ -110,10 +110,23 @@ Result<void> validate(const troupe_module_v1* module, std::string_view origin) {
   if (end < begin || (end - begin) % sizeof(void*) != 0 || (begin == 0 && end != 0)) {
     return malformed(origin, "its list of callables contradicts itself");
   }
-  if (module->size >= sizeof(troupe_module_v1) &&
+  if (TROUPE_MODULE_HAS(module, waits_end) &&
       (module->waits_end < module->waits_begin ||
        (module->waits_begin == nullptr) != (module->waits_end == nullptr))) {
     return malformed(origin, "its list of waits contradicts itself");
+  }
+  if (TROUPE_MODULE_HAS(module, images_end)) {
+    if (module->images_end < module->images_begin ||
+        (module->images_begin == nullptr) != (module->images_end == nullptr)) {
+      return malformed(origin, "its list of device images contradicts itself");
+    }
+    for (const auto* image = module->images_begin; image != module->images_end; ++image) {
+      if (*image == nullptr) continue;
+      if ((*image)->size < sizeof(troupe_device_image_v1) || (*image)->bytes == nullptr ||
+          (*image)->byte_count == 0) {
+        return malformed(origin, text("its device image ", image - module->images_begin, " is empty"));
+      }
+    }
   }
   std::set<std::pair<std::uint32_t, std::string_view>> seen;
   for (const auto* entry = module->begin; entry != module->end; ++entry) {
@@ -129,7 +142,7 @@ Result<void> validate(const troupe_module_v1* module, std::string_view origin) {
 }
 
 bool has_waits(const troupe_module_v1& module) noexcept {
-  if (module.size < sizeof(troupe_module_v1) || module.waits_begin == nullptr) return true;
+  if (!TROUPE_MODULE_HAS(&module, waits_end) || module.waits_begin == nullptr) return true;
   return std::any_of(module.waits_begin, module.waits_end, [](std::uint8_t place) { return place != 0; });
 }
 

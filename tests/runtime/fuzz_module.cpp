@@ -73,6 +73,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                 entries.data(),
                                 entries.data() + entries.size(),
                                 nullptr,
+                                nullptr,
+                                nullptr,
                                 nullptr};
   const auto read = Module::from(&module, "fuzzed");
   if (read.has_value() != validate(&module, "fuzzed").has_value()) std::abort();

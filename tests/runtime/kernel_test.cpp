@@ -26,6 +26,10 @@ TROUPE_KERNEL(who_am_i)(troupe::runtime::KernelArgs& k) {
 }
 TROUPE_KERNEL(throws)(troupe::runtime::KernelArgs&) { throw std::runtime_error("boom"); }
 TROUPE_KERNEL(throws_odd)(troupe::runtime::KernelArgs&) { throw 42; }
+TROUPE_KERNEL(says_why)(troupe::runtime::KernelArgs& k) {
+  for (int i = k.lane(); i < 2; i += k.lanes()) k.fail(i == 0 ? "the first reason" : "another one");
+  k.sync();
+}
 TROUPE_KERNEL(waits)(troupe::runtime::KernelArgs& k) {
   auto flag = k.tensor<std::int32_t>(0);
   if (k.wait_until(flag[0], troupe::runtime::Compare::greater_equal, 5) != troupe::runtime::WaitStatus::ready)
@@ -121,6 +125,12 @@ TEST_CASE("an exception in a kernel ends its call, not the program, and its text
   detail::put_text(small, sizeof small, "long text");
   CHECK(std::string(small) == "lon");
   detail::put_text(nullptr, 0, "nowhere");
+}
+
+TEST_CASE("a kernel fails without throwing, with the first text that it gave") {
+  Call call;
+  CHECK(call.run("says_why") == TROUPE_FAILED);
+  CHECK(call.error == "the first reason");
 }
 
 TEST_CASE("without services a kernel waits on plain memory and sees what was written before the flag") {

@@ -178,7 +178,9 @@ TEST_CASE("a module structure that contradicts itself is refused with the reason
                               entries,
                               entries + 2,
                               waits,
-                              waits + 2};
+                              waits + 2,
+                              nullptr,
+                              nullptr};
   CHECK(Module::from(&fine, "test").value().callables().size() == 1);
   const std::string long_name(256, 'x');
   const auto with_callable = [&](auto change) {
@@ -209,6 +211,17 @@ TEST_CASE("a module structure that contradicts itself is refused with the reason
   CHECK(fails(with_module([](auto& m) { m.version = 0; }), Errc::module_version, "version 0"));
   CHECK(fails(with_module([](auto& m) { m.size = 8; }), Errc::module_malformed, "smaller"));
   CHECK(fails(with_module([](auto& m) { m.waits_end = nullptr; }), Errc::module_malformed, "list of waits"));
+  CHECK(fails(with_module([](auto& m) { m.images_begin = reinterpret_cast<decltype(m.images_begin)>(&m); }),
+              Errc::module_malformed, "list of device images"));
+  troupe_device_image_v1 image{sizeof image, TROUPE_IMAGE_SPIR, "x", 1, "k.cpp"};
+  const troupe_device_image_v1* images[] = {nullptr, &image};
+  const auto with_images = [&](auto& m) {
+    m.images_begin = images;
+    m.images_end = images + 2;
+  };
+  CHECK(with_module(with_images));
+  image.byte_count = 0;
+  CHECK(fails(with_module(with_images), Errc::module_malformed, "device image 1"));
   CHECK(fails(with_module([](auto& m) { m.callable_size = 8; }), Errc::module_malformed, "smaller"));
   CHECK(fails(with_module([](auto& m) { m.name = nullptr; }), Errc::module_malformed, "no name"));
   CHECK(fails(with_module([](auto& m) { std::swap(m.begin, m.end); }), Errc::module_malformed,

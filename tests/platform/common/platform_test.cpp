@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "chip/chip.hpp"
+#include "host_chip/host_chip.hpp"
 #include "troupe/platform/errc.hpp"
 
 using namespace troupe;
@@ -22,11 +22,11 @@ using troupe::platform::Errc;
 namespace {
 
 /// One byte: what is added to each byte of the first tensor. 255 does not return before it may.
-struct Addend final : ForeignCode {
+struct Addend final : LoadedCode {
   explicit Addend(unsigned char value) : by(value) {}
-  static Result<std::unique_ptr<ForeignCode>> load(std::string_view name, std::span<const std::byte> bytes) {
+  static Result<std::unique_ptr<LoadedCode>> load(std::string_view name, std::span<const std::byte> bytes) {
     if (bytes.size() != 1) return Error(Errc::bad_callable, "'" + std::string(name) + "' is no addend");
-    return std::unique_ptr<ForeignCode>(new Addend(std::to_integer<unsigned char>(bytes[0])));
+    return std::unique_ptr<LoadedCode>(new Addend(std::to_integer<unsigned char>(bytes[0])));
   }
   unsigned char by;
 };
@@ -38,10 +38,10 @@ struct DeafKernel {
 };
 DeafKernel* deaf_kernel = nullptr;  // of the test that runs
 
-class AddingChip final : public Chip {
+class AddingChip final : public HostChip {
  public:
   AddingChip(HostServices& host_services, const ChipOptions& options, std::int32_t number)
-      : Chip(host_services, options, number, &Addend::load), staging_(memory(), options.checked) {}
+      : HostChip(host_services, options, number, &Addend::load), staging_(memory(), options.checked) {}
 
   std::size_t report_cores(troupe_core_status* cores, std::size_t capacity) const override {
     std::size_t count = 0;
@@ -89,10 +89,10 @@ class AddingPlatform final : public Platform {
     return {};
   }
   std::uint32_t devices() const noexcept override { return 2; }
-  std::shared_ptr<Chip> make_chip(HostServices& host, std::int32_t number) const override {
-    return std::make_shared<AddingChip>(host, options_, number);
+  Result<std::shared_ptr<Chip>> make_chip(HostServices& host, std::int32_t number) override {
+    return std::shared_ptr<Chip>(std::make_shared<AddingChip>(host, options_, number));
   }
-  void describe(troupe_device_properties& properties) const override {
+  void describe(troupe_device_properties& properties, const Chip* /*chip*/) const override {
     properties.memory_bytes = options_.memory_bytes;
   }
 

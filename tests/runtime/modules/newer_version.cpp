@@ -9,6 +9,8 @@ const troupe_module_v1 from_the_future = {TROUPE_MODULE_MAGIC,
                                           nullptr,
                                           nullptr,
                                           nullptr,
+                                          nullptr,
+                                          nullptr,
                                           nullptr};
 }
 extern "C" {

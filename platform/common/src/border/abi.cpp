@@ -56,7 +56,7 @@ int32_t finalize_device(troupe_device_context* context) {
 int32_t device_malloc_ctx(troupe_device_context* context, uint64_t bytes, uint64_t* address) {
   return on_device(context, "device_malloc_ctx", [&](Chip& chip) -> Result<void> {
     if (address == nullptr) return null_argument("address");
-    auto made = chip.memory().allocate(bytes, "device_malloc");
+    auto made = chip.allocate(bytes);
     if (!made) return made.error();
     *address = *made;
     return {};
@@ -103,21 +103,21 @@ int32_t unregister_callable(troupe_device_context* context, uint64_t id) {
 int32_t launch_runs(troupe_device_context* context, const troupe_run* runs, size_t count, uint64_t settled) {
   return on_device(context, "launch_runs", [&](Chip& chip) -> Result<void> {
     if (runs == nullptr && count != 0) return null_argument("runs");
-    return chip.queue().launch({runs, count}, settled);
+    return chip.launch({runs, count}, settled);
   });
 }
 
 int32_t run_runtime(troupe_device_context* context, const troupe_run* run, troupe_completion* completion) {
   return on_device(context, "run_runtime", [&](Chip& chip) -> Result<void> {
     if (run == nullptr) return null_argument("run");
-    const Outcome outcome = chip.queue().run_and_wait(*run, completion);
+    const Outcome outcome = chip.run_and_wait(*run, completion);
     if (outcome.ok()) return {};
     return Error(ErrorCode{outcome.code, "run"}, outcome.message);
   });
 }
 
 int32_t abort_runs(troupe_device_context* context, uint64_t correlation) {
-  return on_device(context, "abort_runs", [&](Chip& chip) { return chip.queue().abort(correlation); });
+  return on_device(context, "abort_runs", [&](Chip& chip) { return chip.abort(correlation); });
 }
 
 int32_t device_properties(troupe_device_context* context, troupe_device_properties* properties) {

@@ -29,7 +29,7 @@ troupe::Result<void> troupe_device_context::check_reentry() const {
     const std::lock_guard lock(mutex_);
     chip = chip_;
   }
-  if (chip == nullptr || !chip->queue().inside_callback()) return {};
+  if (chip == nullptr || !chip->inside_callback()) return {};
   return Error(Errc::reentrant_call, "the device ABI was called from inside a completion callback",
                "hand the completion to another thread, or to an actor");
 }
@@ -46,11 +46,14 @@ troupe::Result<void> troupe_device_context::set_device(std::int32_t number) {
   const std::lock_guard lock(mutex_);
   if (state_ != TROUPE_STATE_CREATED || closing_) return wrong_state();
   const std::uint32_t devices = platform_->devices();
+  if (devices == 0) return platform_->no_device();
   if (number < 0 || static_cast<std::uint32_t>(number) >= devices) {
     return Error(Errc::no_such_device, "no device " + std::to_string(number),
                  "devices are 0.." + std::to_string(devices - 1));
   }
-  chip_ = platform_->make_chip(host_, number);
+  auto chip = platform_->make_chip(host_, number);
+  if (!chip) return chip.error();
+  chip_ = *std::move(chip);
   state_ = TROUPE_STATE_READY;
   return {};
 }
@@ -89,6 +92,9 @@ troupe::Result<void> troupe_device_context::finalize() { return close_chip(TROUP
 troupe::Result<std::shared_ptr<Chip>> troupe_device_context::chip() const {
   const std::lock_guard lock(mutex_);
   if (state_ != TROUPE_STATE_READY || closing_) return wrong_state();
+  if (chip_->lost()) {
+    return Error(Errc::lost, "the device has died", "reset_device, then set_device, may bring it back");
+  }
   return chip_;
 }
 
@@ -104,7 +110,7 @@ troupe::Result<void> troupe_device_context::describe(troupe_device_properties& p
   properties.max_scalars = troupe::runtime::limits::chip_scalars;
   properties.queue_depth = RunQueue::depth;
   const std::lock_guard lock(mutex_);
-  platform_->describe(properties);
+  platform_->describe(properties, chip_.get());
   properties.device_id = chip_ != nullptr ? chip_->number() : -1;
   return {};
 }
@@ -127,6 +133,7 @@ troupe::Result<void> troupe_device_context::report(troupe_device_status& status,
     chip = chip_;
   }
   if (chip == nullptr) return {};
+  if (status.state == TROUPE_STATE_READY && chip->lost()) status.state = TROUPE_STATE_LOST;
   chip->report(status);
   count = chip->report_cores(cores, capacity);
   return {};

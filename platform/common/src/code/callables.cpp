@@ -25,19 +25,25 @@ constexpr auto runs_on_chip = [](const troupe_callable_v1& callable) {
   return callable.kind == TROUPE_CALLABLE_KERNEL || callable.kind == TROUPE_CALLABLE_CHIP_PROGRAM;
 };
 
-Result<void> fill_from_module(Callable& target, const troupe_callable& callable) {
+Result<void> fill_from_module(Callable& target, const troupe_callable& callable, const LoadFromModule& load) {
   if (auto valid = runtime::validate(callable.module, target.name); !valid) {
     return Error(Errc::bad_callable, "the module of callable '" + target.name + "' is malformed")
         .caused_by(valid.error());
   }
   target.module = callable.module;
   target.descriptor = find_in(*callable.module, target.name, runs_on_chip);
-  if (target.descriptor != nullptr) return {};
-  return Error(Errc::unknown_callable, "module '" + std::string(callable.module->name) +
-                                           "' has no kernel or chip program '" + target.name + "'");
+  if (target.descriptor == nullptr) {
+    return Error(Errc::unknown_callable, "module '" + std::string(callable.module->name) +
+                                             "' has no kernel or chip program '" + target.name + "'");
+  }
+  if (!load) return {};
+  auto image = load(*target.module, *target.descriptor);
+  if (!image) return image.error();
+  target.image = *std::move(image);
+  return {};
 }
 
-Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable, LoadCode load) {
+Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable, const LoadCode& load) {
   if (callable.byte_count == 0) {
     return Error(Errc::bad_callable, "kernel '" + target.name + "' has no bytes");
   }
@@ -81,7 +87,7 @@ Result<std::uint64_t> CallableTable::add(const troupe_callable& callable) {
     return Error(Errc::invalid_argument,
                  "a callable name of " + std::to_string(made->name.size()) + " bytes");
   }
-  auto filled = callable.module != nullptr ? fill_from_module(*made, callable)
+  auto filled = callable.module != nullptr ? fill_from_module(*made, callable, load_from_module_)
                                            : fill_from_bytes(*made, callable, load_);
   if (!filled) return filled.error();
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -9,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "troupe/platform/device_abi.h"
@@ -19,14 +21,18 @@
 
 namespace troupe::platform::common {
 
-/// Code that came as bytes, in whatever form a platform runs it.
-class ForeignCode {
+/// Code in the form in which a platform runs it.
+class LoadedCode {
  public:
-  virtual ~ForeignCode() = default;
+  virtual ~LoadedCode() = default;
 };
-/// Makes code of bytes; the error names it.
-using LoadCode = Result<std::unique_ptr<ForeignCode>> (*)(std::string_view name,
-                                                          std::span<const std::byte> bytes);
+/// Makes code of bytes that came under a name; the error names it.
+using LoadCode = std::function<Result<std::unique_ptr<LoadedCode>>(std::string_view name,
+                                                                   std::span<const std::byte> bytes)>;
+/// The same of a kernel or chip program of a module, for platforms that cannot call it as the function that
+/// it is.
+using LoadFromModule = std::function<Result<std::unique_ptr<LoadedCode>>(const troupe_module_v1& module,
+                                                                         const troupe_callable_v1& callable)>;
 
 /// Something a run or a chip program can name. Immutable once registered; shared by the runs that use it, so
 /// foreign code is unloaded when it is unregistered and its last run has ended.
@@ -35,7 +41,8 @@ struct Callable {
   std::string name;
   const troupe_callable_v1* descriptor = nullptr;  ///< of a module; null for foreign bytes
   const troupe_module_v1* module = nullptr;
-  std::unique_ptr<ForeignCode> foreign;
+  std::unique_ptr<LoadedCode> foreign;  ///< of bytes
+  std::unique_ptr<LoadedCode> image;    ///< of a module, where the platform loads that
   std::uint32_t core_kind = TROUPE_CORE_AIV;
   std::vector<std::uint8_t> signature;  ///< tags and TROUPE_SIGNATURE_SCALAR; empty: not checked
 
@@ -51,7 +58,8 @@ struct Callable {
 /// What is registered on one chip. Safe from any thread.
 class CallableTable {
  public:
-  explicit CallableTable(LoadCode load) : load_(load) {}
+  explicit CallableTable(LoadCode load, LoadFromModule load_from_module = nullptr)
+      : load_(std::move(load)), load_from_module_(std::move(load_from_module)) {}
 
   Result<std::uint64_t> add(const troupe_callable& callable);
   Result<void> remove(std::uint64_t id);
@@ -62,6 +70,7 @@ class CallableTable {
 
  private:
   const LoadCode load_;
+  const LoadFromModule load_from_module_;
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<const Callable>> by_id_;
   std::map<std::string, std::uint64_t, std::less<>> by_name_;

@@ -54,10 +54,45 @@ std::uint64_t DeviceMemory::find_space(std::size_t size) {
   gaps_.erase(gap);
   if (length > size) gaps_.emplace(address + size, length - size);
   cursor_ = address + size;
-  // The addresses live again: forget what was there before.
+  forget_freed(address, size);
+  return address;
+}
+
+// The addresses live again.
+void DeviceMemory::forget_freed(std::uint64_t address, std::size_t size) {
   auto stale = freed_.lower_bound(address);
   while (stale != freed_.end() && stale->first < address + size) stale = freed_.erase(stale);
-  return address;
+}
+
+Result<std::uint64_t> DeviceMemory::take(std::size_t size, std::size_t whole, std::string_view label) {
+  if (source_ != nullptr) {
+    auto address = source_->take(whole);
+    if (!address) return address;
+    // What was freed may have begun before it.
+    if (const auto* piece = piece_at(freed_, *address); piece != nullptr) freed_.erase(piece->first);
+    forget_freed(*address, whole);
+    return address;
+  }
+  const std::uint64_t begin = find_space(whole + page_size);
+  if (begin != 0 && AddressRange::commit(begin, whole)) return begin;
+  return Error(Errc::out_of_memory, "the host has no memory for " + amount(size) + " of device memory for " +
+                                        std::string(label) + "\n" + map_locked(16));
+}
+
+void DeviceMemory::give_back(std::uint64_t begin, std::size_t whole) {
+  if (source_ != nullptr) return source_->give_back(begin, whole);
+  AddressRange::decommit(begin, whole);
+  auto gap = gaps_.emplace(begin, whole + page_size).first;
+  if (auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {
+    gap->second += next->second;
+    gaps_.erase(next);
+  }
+  if (gap != gaps_.begin()) {
+    if (auto previous = std::prev(gap); previous->first + previous->second == gap->first) {
+      previous->second += gap->second;
+      gaps_.erase(gap);
+    }
+  }
 }
 
 std::uint64_t& DeviceMemory::account(Owner owner) noexcept {
@@ -87,16 +122,14 @@ Result<std::uint64_t> DeviceMemory::allocate(std::size_t size, std::string_view 
                      amount(taken) + " of " + amount(statistics_.capacity) + " in use\n" + map_locked(16),
                  "free device tensors, or split the work");
   }
-  if (auto room = host_has(size, label); !room) return room.error();
+  const bool of_host = source_ == nullptr;
+  if (auto room = of_host ? host_has(size, label) : Result<void>(); !room) return room.error();
   const std::size_t lead = form.shift + (checked_ ? page_size : 0);
-  const std::size_t whole = round_up(lead + size + form.room + (checked_ ? guard_bytes : 0), page_size);
-  const std::uint64_t begin = find_space(whole + page_size);
-  if (begin == 0 || !AddressRange::commit(begin, whole)) {
-    return Error(Errc::out_of_memory, "the host has no memory for " + amount(size) +
-                                          " of device memory for " + std::string(label) + "\n" +
-                                          map_locked(16));
-  }
-  const auto piece = live_.emplace(begin + lead, Piece{size, std::string(label), owner, lead, whole}).first;
+  const std::size_t used = lead + size + form.room + (checked_ ? guard_bytes : 0);
+  const std::size_t whole = of_host ? round_up(used, page_size) : used;
+  const auto begin = take(size, whole, label);
+  if (!begin) return begin;
+  const auto piece = live_.emplace(*begin + lead, Piece{size, std::string(label), owner, lead, whole}).first;
   if (form.room == 0) zone_behind(*piece).fill();  // what lies in between is not ours
   zone_before(*piece).fill();
   account(owner) += size;
@@ -175,18 +208,7 @@ Result<void> DeviceMemory::take_out(Pieces::iterator piece) {
   const bool of_user = piece->second.owner == Owner::user;  // of ours it was asked when it was used
   const bool behind = of_user && zone_behind(*piece).take_damage().has_value();
   const bool before = of_user && zone_before(*piece).take_damage().has_value();
-  AddressRange::decommit(begin, whole);
-  auto gap = gaps_.emplace(begin, whole + page_size).first;
-  if (auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {
-    gap->second += next->second;
-    gaps_.erase(next);
-  }
-  if (gap != gaps_.begin()) {
-    if (auto previous = std::prev(gap); previous->first + previous->second == gap->first) {
-      previous->second += gap->second;
-      gaps_.erase(gap);
-    }
-  }
+  give_back(begin, whole);
   account(piece->second.owner) -= size;
   if (piece->second.owner == Owner::user) --statistics_.live_allocations;
   std::string label = piece->second.label;

@@ -13,6 +13,7 @@
 
 #include "memory/address_range.hpp"
 #include "memory/guard_zone.hpp"
+#include "memory/memory_source.hpp"
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::platform::common {
@@ -34,16 +35,20 @@ struct MemoryForm {
   std::size_t room = 0;   ///< bytes behind it that do not count: space between parts of it
 };
 
-/// The memory of one chip, which is memory of the host: address ranges of its own, a size limit, and a table
-/// of everything handed out. Every allocation ends in a guard page; addresses of freed ones fault and are not
-/// reused soon, so that use after free is told apart from an address that never was this chip's. Address
-/// space is reserved when it is needed, so that thousands of chips find room in one process. Safe from any
-/// thread.
+/// The memory of one chip. Unless it has another source, it is memory of the host: address ranges of its own,
+/// a size limit, and a table of everything handed out. Every allocation ends in a guard page; addresses of
+/// freed ones fault and are not reused soon, so that use after free is told apart from an address that never
+/// was this chip's. Address space is reserved when it is needed, so that thousands of chips find room in one
+/// process. Safe from any thread.
 ///
 /// `checked`: every allocation lies between guards, which tell what was written next to it.
 class DeviceMemory {
  public:
   explicit DeviceMemory(std::size_t capacity, bool checked = false) : checked_(checked) {
+    statistics_.capacity = capacity;
+  }
+  /// Of a device: neither zeroed nor guarded, and addresses may come again at once.
+  DeviceMemory(std::size_t capacity, MemorySource& source) : checked_(false), source_(&source) {
     statistics_.capacity = capacity;
   }
 
@@ -112,6 +117,9 @@ class DeviceMemory {
   static GuardZone zone_behind(const Pieces::value_type& piece);
   bool reserve(std::size_t size);
   std::uint64_t find_space(std::size_t size);
+  Result<std::uint64_t> take(std::size_t size, std::size_t whole, std::string_view label);
+  void give_back(std::uint64_t begin, std::size_t whole);
+  void forget_freed(std::uint64_t address, std::size_t size);
   std::uint64_t& account(Owner owner) noexcept;
   Result<void> take_out(Pieces::iterator piece);
   const Pieces::value_type* piece_at(const Pieces& pieces, std::uint64_t address) const;
@@ -119,6 +127,7 @@ class DeviceMemory {
   std::string map_locked(std::size_t lines) const;
 
   const bool checked_;
+  MemorySource* const source_ = nullptr;
   mutable std::mutex mutex_;
   std::vector<AddressRange> ranges_;
   Pieces live_;

@@ -4,4 +4,5 @@
 #include "memory/address_range.hpp"
 #include "memory/addresses.hpp"
 #include "memory/device_memory.hpp"
+#include "memory/memory_source.hpp"
 #include "memory/window_set.hpp"

@@ -1,5 +1,7 @@
 #include "runs/run.hpp"
 
+#include "troupe/runtime/limits.hpp"
+
 namespace troupe::platform::common {
 
 Outcome::Outcome(const Error& error) : code(error.code().value), message(error.message()) {
@@ -31,6 +33,28 @@ void Run::assign(const troupe_run& description) {
   outcome = {};
   ended = false;
   awaited = false;
+}
+
+Result<void> check_launch(std::span<const troupe_run> runs, std::uint64_t last) {
+  for (const auto& run : runs) {
+    if (run.correlation <= last) {
+      return Error(Errc::invalid_argument, "correlation " + std::to_string(run.correlation) +
+                                               " does not rise above " + std::to_string(last));
+    }
+    last = run.correlation;
+    if ((run.tensors == nullptr && run.tensor_count != 0) ||
+        (run.scalars == nullptr && run.scalar_count != 0) ||
+        (run.depends_on == nullptr && run.depends_count != 0)) {
+      return Error(Errc::invalid_argument, "run " + std::to_string(run.correlation) + " has a null array");
+    }
+    if (run.tensor_count > runtime::limits::chip_tensors ||
+        run.scalar_count > runtime::limits::chip_scalars) {
+      return Error(Errc::invalid_argument, "run " + std::to_string(run.correlation) + " has " +
+                                               std::to_string(run.tensor_count) + " tensors and " +
+                                               std::to_string(run.scalar_count) + " scalars");
+    }
+  }
+  return {};
 }
 
 }  // namespace troupe::platform::common

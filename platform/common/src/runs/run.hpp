@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "troupe/platform/device_abi.h"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/error.hpp"
+#include "troupe/runtime/result.hpp"
 
 namespace troupe::platform::common {
 
@@ -54,6 +56,9 @@ struct Run {
   /// Takes over a launched description; keeps the vectors' memory for the next.
   void assign(const troupe_run& description);
 };
+
+/// Whether these runs can be taken at all, after the one with the number `last`.
+Result<void> check_launch(std::span<const troupe_run> runs, std::uint64_t last);
 
 /// What executes runs, one at a time, and can be told to hurry.
 class RunExecutor {

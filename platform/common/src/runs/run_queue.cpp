@@ -9,7 +9,6 @@
 #include "threads/threads.hpp"
 #include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/errc.hpp"
-#include "troupe/runtime/limits.hpp"
 
 namespace troupe::platform::common {
 
@@ -22,7 +21,7 @@ constexpr int runner_spins = 500;
 }  // namespace
 
 RunQueue::RunQueue(HostServices& host, CoreThreads& threads, CallableTable& callables, RunExecutor& executor)
-    : host_(host), threads_(threads), callables_(callables), executor_(executor) {}
+    : host_(host), threads_(threads), callables_(callables), executor_(executor), delivery_(host) {}
 
 RunQueue::~RunQueue() = default;
 
@@ -40,29 +39,6 @@ std::unique_ptr<Run> RunQueue::fresh(const troupe_run& description) {
   return run;
 }
 
-Result<void> RunQueue::check(std::span<const troupe_run> runs) const {
-  std::uint64_t last = last_correlation_;
-  for (const auto& run : runs) {
-    if (run.correlation <= last) {
-      return Error(Errc::invalid_argument, "correlation " + std::to_string(run.correlation) +
-                                               " does not rise above " + std::to_string(last));
-    }
-    last = run.correlation;
-    if ((run.tensors == nullptr && run.tensor_count != 0) ||
-        (run.scalars == nullptr && run.scalar_count != 0) ||
-        (run.depends_on == nullptr && run.depends_count != 0)) {
-      return Error(Errc::invalid_argument, "run " + std::to_string(run.correlation) + " has a null array");
-    }
-    if (run.tensor_count > runtime::limits::chip_tensors ||
-        run.scalar_count > runtime::limits::chip_scalars) {
-      return Error(Errc::invalid_argument, "run " + std::to_string(run.correlation) + " has " +
-                                               std::to_string(run.tensor_count) + " tensors and " +
-                                               std::to_string(run.scalar_count) + " scalars");
-    }
-  }
-  return {};
-}
-
 Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t settled) {
   if (!host_.completes()) {
     return Error(Errc::invalid_state, "launch_runs needs a host with a completion callback",
@@ -70,7 +46,7 @@ Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t se
   }
   std::unique_lock lock(mutex_);
   if (closing_) return aborted("the device is being reset");
-  if (auto valid = check(runs); !valid) return valid;
+  if (auto valid = check_launch(runs, last_correlation_); !valid) return valid;
   const std::size_t unfinished = queued_.size() + (executing_ != nullptr ? 1 : 0);
   if (unfinished + runs.size() > depth) {
     return Error(Errc::queue_full,
@@ -98,7 +74,7 @@ Outcome RunQueue::run_and_wait(const troupe_run& description, troupe_completion*
   troupe_run own = description;
   own.correlation = last_correlation_ + 1;
   own.depends_count = 0;
-  if (auto valid = check({&own, 1}); !valid) return valid.error();
+  if (auto valid = check_launch({&own, 1}, last_correlation_); !valid) return valid.error();
   own.correlation = 0;
   auto queued = fresh(own);
   queued->awaited = true;
@@ -112,16 +88,8 @@ Outcome RunQueue::run_and_wait(const troupe_run& description, troupe_completion*
   std::unique_ptr<Run> run = std::move(*place);
   awaited_.erase(place);
   if (completion != nullptr) {
-    *completion = {.correlation = 0,
-                   .code = run->outcome.code,
-                   .reserved0 = 0,
-                   .message = nullptr,
-                   .caused_by = run->outcome.caused_by,
-                   .queued_ns = run->queued_ns,
-                   .started_ns = run->started_ns,
-                   .finished_ns = run->finished_ns,
-                   .chip_tasks = run->chip_tasks,
-                   .reserved = {}};
+    *completion = completion_of(*run);
+    completion->message = nullptr;
   }
   Outcome outcome = std::move(run->outcome);
   run->callable.reset();

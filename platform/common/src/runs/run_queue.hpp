@@ -9,9 +9,9 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <thread>
 #include <vector>
 
+#include "runs/delivery.hpp"
 #include "runs/run.hpp"
 #include "threads/threads.hpp"
 
@@ -51,7 +51,7 @@ class RunQueue final : Job {
   void flush() noexcept;
 
   /// Whether the calling thread is inside a completion callback of this chip.
-  bool inside_callback() const noexcept;
+  bool inside_callback() const noexcept { return delivery_.is_inside(); }
   /// Fills the run counters.
   void report(troupe_device_status& status) const;
   /// Calls `look(run, executing)` for every unfinished run, in order, with the queue held still.
@@ -68,7 +68,6 @@ class RunQueue final : Job {
   struct Ticket;
   void run() noexcept override;
   static void run_posted(void* ticket, std::int32_t cancelled);
-  Result<void> check(std::span<const troupe_run> runs) const;
   bool wake_runner();  // with the mutex held
   Error take_back(std::size_t count);
   void serve() noexcept;
@@ -76,7 +75,6 @@ class RunQueue final : Job {
   std::unique_ptr<Run> next();
   void execute(Run& run);
   void finish(std::unique_ptr<Run> run);
-  void complete(std::vector<std::unique_ptr<Run>>& runs);
   void abandon();
   std::unique_ptr<Run> fresh(const troupe_run& description);  // with the mutex held
 
@@ -102,8 +100,7 @@ class RunQueue final : Job {
   std::mutex host_memory_;  ///< held while bytes of the host are copied
   bool given_up_ = false;
 
-  std::mutex delivery_;  ///< held around the host's callback; taken before mutex_
-  std::atomic<std::thread::id> delivering_{};
+  Delivery delivery_;                           ///< begun before mutex_ is taken
   std::shared_ptr<Ticket> ticket_;              ///< with a host that has no threads
   std::uint64_t usual_ns_ = ~std::uint64_t{0};  ///< runner only: how long recent runs took
 };

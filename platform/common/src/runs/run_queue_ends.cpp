@@ -9,42 +9,20 @@
 namespace troupe::platform::common {
 
 void RunQueue::flush() noexcept {
-  const std::lock_guard delivery(delivery_);
+  const auto delivery = delivery_.begin();
   std::vector<std::unique_ptr<Run>> runs;
   {
     const std::lock_guard lock(mutex_);
     if (finished_.empty() || abandoned_) return;
     runs.swap(finished_);
   }
-  complete(runs);
+  delivery_.deliver(runs);
   const std::lock_guard lock(mutex_);
   for (auto& run : runs) {
     run->callable.reset();
     spare_.push_back(std::move(run));
   }
 }
-
-void RunQueue::complete(std::vector<std::unique_ptr<Run>>& runs) {
-  std::vector<troupe_completion> completions;
-  completions.reserve(runs.size());
-  for (const auto& run : runs) {
-    completions.push_back({.correlation = run->correlation,
-                           .code = run->outcome.code,
-                           .reserved0 = 0,
-                           .message = run->outcome.ok() ? nullptr : run->outcome.message.c_str(),
-                           .caused_by = run->outcome.caused_by,
-                           .queued_ns = run->queued_ns,
-                           .started_ns = run->started_ns,
-                           .finished_ns = run->finished_ns,
-                           .chip_tasks = run->chip_tasks,
-                           .reserved = {}});
-  }
-  delivering_.store(std::this_thread::get_id());
-  host_.complete(completions.data(), completions.size());
-  delivering_.store(std::thread::id{});
-}
-
-bool RunQueue::inside_callback() const noexcept { return delivering_.load() == std::this_thread::get_id(); }
 
 bool RunQueue::close(Clock::time_point deadline) {
   std::shared_ptr<Ticket> ticket;
@@ -78,7 +56,7 @@ void RunQueue::abandon() {
     const std::lock_guard lock(host_memory_);
     given_up_ = true;
   }
-  const std::lock_guard delivery(delivery_);
+  const auto delivery = delivery_.begin();
   std::vector<std::unique_ptr<Run>> runs;
   {
     const std::lock_guard lock(mutex_);
@@ -110,7 +88,7 @@ void RunQueue::abandon() {
     queued_.clear();
   }
   std::erase_if(runs, [](const auto& run) { return run->awaited; });
-  if (!runs.empty()) complete(runs);
+  if (!runs.empty()) delivery_.deliver(runs);
   ended_.notify_all();
 }
 

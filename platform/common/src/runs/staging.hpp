@@ -6,6 +6,7 @@
 
 #include "memory/memory.hpp"
 #include "runs/run.hpp"
+#include "runs/tensors.hpp"
 #include "troupe/runtime/result.hpp"
 #include "troupe/runtime/task_args.hpp"
 
@@ -34,13 +35,8 @@ class Staging {
   std::span<const runtime::Tensor> tensors() const noexcept { return device_; }
 
  private:
-  struct Extent {
-    std::uint64_t begin, end;  ///< host addresses
-    std::uint64_t device;      ///< where `begin` lies on the chip
-  };
   Result<void> look_at(const Run& run);
   Result<void> place();
-  const Extent& extent_of(std::uint64_t address) const noexcept;
   void guard_gaps();
   void release() noexcept;
 
@@ -50,7 +46,7 @@ class Staging {
   std::vector<runtime::Tensor> device_;  ///< as kernels see them
   std::vector<runtime::Tag> tags_;
   std::vector<bool> resident_;
-  std::vector<Extent> extents_;
+  std::vector<HostExtent> extents_;
   std::vector<std::uint64_t> pieces_;  ///< allocations of this run alone
   std::uint64_t pool_ = 0;             ///< kept between runs
   std::size_t pool_size_ = 0;

@@ -37,11 +37,11 @@ void copy_text(char* target, std::size_t size, const char* text) noexcept {
 }  // namespace
 
 Device::Device(HostServices& host, const Options& options, std::int32_t number)
-    : Chip(host, options, number, &ForeignKernel::load),
+    : HostChip(host, options, number, &ForeignKernel::load),
       created_ns_(host.now()),
       created_ticks_(ticks()),
       staging_(memory(), options.checked),
-      engine_({host, threads(), callables(), memory(), windows(), board_, pipes_}, options) {}
+      engine_({host, threads(), callables(), memory(), window_set(), board_, pipes_}, options) {}
 
 Outcome Device::execute(Run& run) noexcept {
   try {
@@ -68,7 +68,7 @@ Outcome Device::execute_checked(Run& run) {
   // One block of one kernel needs neither a graph nor a second thread; whoever watches gets the long way.
   const bool lone = !run.callable->is_program() && run.blocks == 1 && !run.wants(TROUPE_RUN_PROFILE) &&
                     !run.wants(TROUPE_RUN_DUMP);
-  if (auto fits = check_arguments(run); !fits) {
+  if (auto fits = run.callable->is_program() ? Result<void>() : check_kernel_arguments(run); !fits) {
     done = fits;
   } else {
     done = lone ? run_one_kernel(run) : engine_.run(run, staging_.tensors(), queue());
@@ -83,28 +83,9 @@ Outcome Device::execute_checked(Run& run) {
   return done ? Outcome() : Outcome(done.error());
 }
 
-Result<void> Device::check_arguments(const Run& run) {
-  if (run.callable->is_program()) return {};
-  if (run.tensors.size() > runtime::limits::core_tensors ||
-      run.scalars.size() > runtime::limits::core_scalars) {
-    return Error(Errc::bad_task_arguments,
-                 "kernel '" + run.callable->name + "' got " + std::to_string(run.tensors.size()) +
-                     " tensors and " + std::to_string(run.scalars.size()) + " scalars",
-                 "a kernel takes at most 32 tensors and 16 scalars");
-  }
-  if (run.callable->signature.empty()) return {};
-  std::vector<runtime::Tag> tags;
-  for (const auto& tensor : run.tensors) tags.push_back(static_cast<runtime::Tag>(tensor.tag));
-  const auto wrong = signature_defect(run.callable->signature, tags, run.scalars.size());
-  if (wrong.empty()) return {};
-  return Error(Errc::bad_task_arguments,
-               "the arguments do not fit kernel '" + run.callable->name + "': " + wrong,
-               "pass what it was registered with");
-}
-
 Result<void> Device::run_one_kernel(Run& run) {
   const auto tensors = staging_.tensors();
-  LoneKernel kernels(host(), memory(), windows(), run, queue());
+  LoneKernel kernels(host(), memory(), window_set(), run, queue());
   {
     const std::lock_guard lock(current_mutex_);
     current_ = &kernels;

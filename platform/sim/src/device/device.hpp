@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "chip/chip.hpp"
 #include "engine/engine.hpp"
+#include "host_chip/host_chip.hpp"
 #include "kernels/kernels.hpp"
 #include "memory/memory.hpp"
 #include "options.hpp"
@@ -16,7 +16,7 @@
 namespace troupe::platform::sim {
 
 /// A simulated chip: its cores, and how they run a kernel or a chip program.
-class Device final : public Chip {
+class Device final : public HostChip {
  public:
   Device(HostServices& host, const Options& options, std::int32_t number);
 
@@ -29,7 +29,6 @@ class Device final : public Chip {
   void store(std::uint64_t address, const void* data, std::uint64_t size) override;
   std::string name_of_core(std::uint32_t core) const override { return core_name(core); }
   Outcome execute_checked(Run& run);
-  static Result<void> check_arguments(const Run& run);
   Result<void> run_one_kernel(Run& run);
   std::optional<Error> overstep_of(const KernelCall& call, const runtime::TensorDescriptor* tensors,
                                    const runtime::Tag* tags);

@@ -12,16 +12,16 @@ class SimulatedPlatform final : public Platform {
     return options_.set(name, value);
   }
   std::uint32_t devices() const noexcept override { return 65536; }  // they cost nothing until they are set
-  std::shared_ptr<Chip> make_chip(HostServices& host, std::int32_t number) const override {
-    return std::make_shared<Device>(host, options_, number);
+  Result<std::shared_ptr<Chip>> make_chip(HostServices& host, std::int32_t number) override {
+    return std::shared_ptr<Chip>(std::make_shared<Device>(host, options_, number));
   }
-  void describe(troupe_device_properties& properties) const override;
+  void describe(troupe_device_properties& properties, const Chip* chip) const override;
 
  private:
   Options options_;
 };
 
-void SimulatedPlatform::describe(troupe_device_properties& properties) const {
+void SimulatedPlatform::describe(troupe_device_properties& properties, const Chip* /*chip*/) const {
   architecture.name.copy(properties.architecture, sizeof properties.architecture - 1);
   properties.features =
       TROUPE_FEATURE_MODULES | TROUPE_FEATURE_FOREIGN_BYTES | TROUPE_FEATURE_WINDOWS | TROUPE_FEATURE_COMM;

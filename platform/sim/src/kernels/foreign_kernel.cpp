@@ -26,8 +26,8 @@ bool publish_hooks() {
 
 }  // namespace
 
-Result<std::unique_ptr<ForeignCode>> ForeignKernel::load(std::string_view name,
-                                                         std::span<const std::byte> object) {
+Result<std::unique_ptr<LoadedCode>> ForeignKernel::load(std::string_view name,
+                                                        std::span<const std::byte> object) {
   if (!publish_hooks()) return cannot_load(name, "libtroupe_sim_hooks.so cannot be made global");
   auto loaded = HostObject::load(name, object);
   if (!loaded) return cannot_load(name, loaded.error().message());
@@ -38,7 +38,7 @@ Result<std::unique_ptr<ForeignCode>> ForeignKernel::load(std::string_view name,
     take(reinterpret_cast<void*>(&pto_sim_get_subblock_id),
          reinterpret_cast<void*>(&pto_sim_get_pipe_shared_state));
   }
-  return std::unique_ptr<ForeignCode>(new ForeignKernel(*std::move(loaded), entry));
+  return std::unique_ptr<LoadedCode>(new ForeignKernel(*std::move(loaded), entry));
 }
 
 }  // namespace troupe::platform::sim

@@ -16,11 +16,11 @@ namespace troupe::platform::sim {
 /// A kernel object loaded from bytes: one `extern "C" void kernel_entry(int64_t* args)`. Such kernels find
 /// the simulator's two hooks as global symbols, or take them from `pto_sim_register_hooks` when they export
 /// it.
-class ForeignKernel final : public ForeignCode {
+class ForeignKernel final : public LoadedCode {
  public:
   using Entry = void (*)(std::int64_t*);
 
-  static Result<std::unique_ptr<ForeignCode>> load(std::string_view name, std::span<const std::byte> object);
+  static Result<std::unique_ptr<LoadedCode>> load(std::string_view name, std::span<const std::byte> object);
   Entry entry() const noexcept { return entry_; }
 
  private:

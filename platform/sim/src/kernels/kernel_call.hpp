@@ -22,7 +22,7 @@ namespace troupe::platform::sim {
 /// The code of one kernel, from a module or foreign. Borrowed from the callables that the run keeps.
 struct KernelCode {
   const troupe_callable_v1* descriptor = nullptr;
-  const ForeignCode* foreign = nullptr;  ///< a ForeignKernel
+  const LoadedCode* foreign = nullptr;  ///< a ForeignKernel
   const char* name = "";
 };
 

@@ -131,6 +131,18 @@ class TROUPE_API KernelArgs {
   int block_idx() const noexcept { return local().block_idx; }
   int block_num() const noexcept { return local().block_num; }
   int sub_block_id() const noexcept { return global().sub_block_id; }
+  /// A block is done by one thread here, and by many lanes on a device (device_kernel.hpp): each takes every
+  /// lanes()-th element, and sync() waits until all lanes of the block are there.
+  int lane() const noexcept { return 0; }
+  int lanes() const noexcept { return 1; }
+  void sync() const noexcept {}
+  /// The elements of this lane, when all blocks share them out: for (auto i = k.first(); i < n; i +=
+  /// k.step()).
+  std::size_t first() const noexcept { return static_cast<std::size_t>(block_idx()); }
+  std::size_t step() const noexcept { return static_cast<std::size_t>(block_num()); }
+  /// Ends the run as failed with this text; the first one counts. Return from the kernel afterwards. For
+  /// kernels that devices run, too, where nothing can be thrown.
+  void fail(const char* text) noexcept;
 
   /// Waits until another kernel made `*flag compare value` true; everything that kernel wrote before its
   /// notify is visible then. On sim the core parks; where the platform offers no wait it loads in a loop with
@@ -159,6 +171,10 @@ class TROUPE_API KernelArgs {
 
   /// `ready` until a wait ended otherwise.
   WaitStatus status() const noexcept { return status_; }
+  /// How the call ends when the kernel returns now: enum troupe_outcome.
+  std::int32_t outcome() const noexcept {
+    return failed_ ? TROUPE_FAILED : static_cast<std::int32_t>(status_);
+  }
 
  private:
   template <Flag T>
@@ -178,6 +194,7 @@ class TROUPE_API KernelArgs {
 
   const troupe_kernel_call_v1* call_;
   WaitStatus status_ = WaitStatus::ready;
+  bool failed_ = false;
 };
 
 /// The arguments of one call of a host function: as KernelArgs, with tensors in host memory.
@@ -229,7 +246,7 @@ struct CallableTraits<CallableKind::kernel, Function> {
     try {
       KernelArgs args(*call);
       Function(args);
-      return static_cast<std::int32_t>(args.status());
+      return args.outcome();
     } catch (...) {
       detail::put_current_exception(call->error_text, call->error_text_size);
       return TROUPE_FAILED;

@@ -136,6 +136,24 @@ typedef struct troupe_callable_v1 {
   troupe_invoke_v1 invoke;
 } troupe_callable_v1;
 
+/* In which form code for devices comes. */
+enum troupe_image_format {
+  TROUPE_IMAGE_SPIR = 1,  /* LLVM bitcode for the target spir64 (OpenCL with cl_khr_spir) */
+  TROUPE_IMAGE_SPIRV = 2, /* SPIR-V of the OpenCL kind */
+  TROUPE_IMAGE_PTX = 3,   /* text for CUDA's assembler, with a null behind it */
+  TROUPE_IMAGE_FATBIN = 4 /* code for one or several CUDA architectures */
+};
+
+/* Kernels of this module for a device that cannot call a function of the host. The kernel NAME is the
+ * function troupe_kernel_NAME, and takes the address of a troupe_device_block (device_block.h). */
+typedef struct troupe_device_image_v1 {
+  uint32_t size;
+  uint32_t format; /* enum troupe_image_format */
+  const void* bytes;
+  uint64_t byte_count;
+  const char* source; /* the file that it was made from, for people */
+} troupe_device_image_v1;
+
 typedef struct troupe_module_v1 {
   uint32_t magic;
   uint32_t version;
@@ -148,11 +166,18 @@ typedef struct troupe_module_v1 {
    * place. Null, or a module that ends before this member: unknown, so every kernel may wait. */
   const uint8_t* waits_begin;
   const uint8_t* waits_end;
+  /* Null entries are skipped. A module that ends before this member has none. */
+  const troupe_device_image_v1* const* images_begin;
+  const troupe_device_image_v1* const* images_end;
 } troupe_module_v1;
 
 /* Calls of callers that were built before it end before their member `scalar_kinds`. */
 #define TROUPE_SCALAR_KINDS_OF(call) \
   ((call)->size >= offsetof(__typeof__(*(call)), scalar_kinds) + sizeof(void*) ? (call)->scalar_kinds : NULL)
+
+/* Whether a module of this size has a member. */
+#define TROUPE_MODULE_HAS(module, member) \
+  ((module)->size >= offsetof(troupe_module_v1, member) + sizeof((module)->member))
 
 /* The least size of a module of this version. */
 #define TROUPE_MODULE_LEAST_SIZE offsetof(troupe_module_v1, waits_begin)

@@ -81,21 +81,26 @@ class ChipArgs;
 
 #define TROUPE_PROGRAM(callable) TROUPE_DETAIL_DESCRIBE(callable, program, 0, program, callable)
 
-#define TROUPE_MODULE(module_name)                                                                         \
-  extern "C" {                                                                                             \
-  extern const troupe_callable_v1* const __start_troupe_callables[] __attribute__((visibility("hidden"))); \
-  extern const troupe_callable_v1* const __stop_troupe_callables[] __attribute__((visibility("hidden")));  \
-  /* Makes the section exist in a module without callables. */                                             \
-  TROUPE_DETAIL_SECTION static const troupe_callable_v1* const troupe_no_callable = nullptr;               \
-  extern const std::uint8_t __start_troupe_waits[] __attribute__((visibility("hidden")));                  \
-  extern const std::uint8_t __stop_troupe_waits[] __attribute__((visibility("hidden")));                   \
-  __attribute__((used, retain, section("troupe_waits"))) static const std::uint8_t troupe_no_wait = 0;     \
-  extern const troupe_module_v1 troupe_this_module __attribute__((visibility("hidden")));                  \
-  const troupe_module_v1 troupe_this_module = {                                                            \
-      TROUPE_MODULE_MAGIC,        TROUPE_MODULE_VERSION, sizeof(troupe_module_v1),                         \
-      sizeof(troupe_callable_v1), module_name,           __start_troupe_callables,                         \
-      __stop_troupe_callables,    __start_troupe_waits,  __stop_troupe_waits};                             \
-  extern const troupe_module_v1* const troupe_module __attribute__((visibility("default")));               \
-  const troupe_module_v1* const troupe_module = &troupe_this_module;                                       \
-  }                                                                                                        \
+#define TROUPE_MODULE(module_name)                                                                          \
+  extern "C" {                                                                                              \
+  extern const troupe_callable_v1* const __start_troupe_callables[] __attribute__((visibility("hidden")));  \
+  extern const troupe_callable_v1* const __stop_troupe_callables[] __attribute__((visibility("hidden")));   \
+  /* Makes the section exist in a module without callables. */                                              \
+  TROUPE_DETAIL_SECTION static const troupe_callable_v1* const troupe_no_callable = nullptr;                \
+  extern const std::uint8_t __start_troupe_waits[] __attribute__((visibility("hidden")));                   \
+  extern const std::uint8_t __stop_troupe_waits[] __attribute__((visibility("hidden")));                    \
+  __attribute__((used, retain, section("troupe_waits"))) static const std::uint8_t troupe_no_wait = 0;      \
+  extern const troupe_device_image_v1* const __start_troupe_images[] __attribute__((visibility("hidden"))); \
+  extern const troupe_device_image_v1* const __stop_troupe_images[] __attribute__((visibility("hidden")));  \
+  __attribute__((used, retain,                                                                              \
+                 section("troupe_images"))) static const troupe_device_image_v1* const troupe_no_image =    \
+      nullptr;                                                                                              \
+  extern const troupe_module_v1 troupe_this_module __attribute__((visibility("hidden")));                   \
+  const troupe_module_v1 troupe_this_module = {                                                             \
+      TROUPE_MODULE_MAGIC, TROUPE_MODULE_VERSION,    sizeof(troupe_module_v1), sizeof(troupe_callable_v1),  \
+      module_name,         __start_troupe_callables, __stop_troupe_callables,  __start_troupe_waits,        \
+      __stop_troupe_waits, __start_troupe_images,    __stop_troupe_images};                                 \
+  extern const troupe_module_v1* const troupe_module __attribute__((visibility("default")));                \
+  const troupe_module_v1* const troupe_module = &troupe_this_module;                                        \
+  }                                                                                                         \
   static_assert(true, "takes a semicolon")
