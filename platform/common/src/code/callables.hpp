@@ -25,6 +25,8 @@ namespace troupe::platform::common {
 class LoadedCode {
  public:
   virtual ~LoadedCode() = default;
+  /// Whether it builds a graph on the chip; else it is one kernel.
+  virtual bool is_program() const noexcept { return false; }
 };
 /// Makes code of bytes that came under a name; the error names it.
 using LoadCode = std::function<Result<std::unique_ptr<LoadedCode>>(std::string_view name,
@@ -47,6 +49,7 @@ struct Callable {
   std::vector<std::uint8_t> signature;  ///< tags and TROUPE_SIGNATURE_SCALAR; empty: not checked
 
   bool is_program() const noexcept {
+    if (foreign != nullptr) return foreign->is_program();
     return descriptor != nullptr && descriptor->kind == TROUPE_CALLABLE_CHIP_PROGRAM;
   }
   /// A kernel that may wait in a way that nobody sees: foreign code, and what says so of itself.

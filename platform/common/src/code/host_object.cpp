@@ -74,7 +74,8 @@ class MemoryFile {
 
 }  // namespace
 
-Result<HostObject> HostObject::load(std::string_view name, std::span<const std::byte> object) {
+Result<HostObject> HostObject::load(std::string_view name, std::span<const std::byte> object,
+                                    Missing functions) {
   if (const auto defect = runtime::object_defect(object); !defect.empty()) return not_loaded(defect);
   const MemoryFile file{std::string(name)};
   const auto path = file.path();
@@ -86,7 +87,8 @@ Result<HostObject> HostObject::load(std::string_view name, std::span<const std::
     dlclose(known);
     return not_loaded("the dynamic linker takes it for a library that it knows (" + *path + ")");
   }
-  HostObject loaded(dlopen(path->c_str(), RTLD_NOW | RTLD_LOCAL));
+  const int binding = functions == Missing::allowed ? RTLD_LAZY : RTLD_NOW;
+  HostObject loaded(dlopen(path->c_str(), binding | RTLD_LOCAL));
   if (loaded.library_ == nullptr)
     return not_loaded(dlerror());  // NOLINT(concurrency-mt-unsafe): per thread in glibc
   return loaded;

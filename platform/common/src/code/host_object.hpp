@@ -16,8 +16,12 @@ namespace troupe::platform::common {
 /// Nothing is written to the file system, no descriptor is kept.
 class HostObject {
  public:
+  /// Whether functions that nothing defines are an error of the load, or of the call that misses them (which
+  /// ends the process).
+  enum class Missing : bool { refused, allowed };
   /// `name` is for debuggers. The error says why not; who wants to load it says what it was to be.
-  static Result<HostObject> load(std::string_view name, std::span<const std::byte> object);
+  static Result<HostObject> load(std::string_view name, std::span<const std::byte> object,
+                                 Missing functions = Missing::refused);
   /// Null: it exports none of that name.
   void* symbol(const char* name) const noexcept;
 

@@ -7,6 +7,7 @@
 
 #include "kernels/kernels.hpp"
 #include "memory/memory.hpp"
+#include "orchestration/orchestration.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -37,7 +38,7 @@ void copy_text(char* target, std::size_t size, const char* text) noexcept {
 }  // namespace
 
 Device::Device(HostServices& host, const Options& options, std::int32_t number)
-    : HostChip(host, options, number, &ForeignKernel::load),
+    : HostChip(host, options, number, &load_code),
       created_ns_(host.now()),
       created_ticks_(ticks()),
       staging_(memory(), options.checked),

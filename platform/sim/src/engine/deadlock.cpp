@@ -43,6 +43,15 @@ Error DeadlockProof::stuck_for_element() const {
                                      : "submit what they wait for before");
 }
 
+Error DeadlockProof::stuck_for_memory() const {
+  if (auto reason = schedule_.graph().deadlock(); reason && *reason == runtime::Errc::heap_ring_deadlock)
+    return *std::move(reason);
+  return Error(runtime::Errc::heap_ring_deadlock,
+               "intermediates fill their arena, and none will be freed" + flags_waited_for() + "\n" +
+                   schedule_.graph().memory_map(),
+               "raise PTO2_RING_HEAP, or end scopes earlier");
+}
+
 DeadlockProof::Finding DeadlockProof::look_closer() const {
   // On a host that gives no threads, work may be ready and no thread left to do it.
   if (schedule_.can_take(true) && (threads_.looking != 0 || !threads_.helpless)) return {};
@@ -50,6 +59,7 @@ DeadlockProof::Finding DeadlockProof::look_closer() const {
     Finding found{.failure = std::nullopt, .ends_waits = true};
     if (threads_.program_waits == ProgramWait::room) found.failure = stuck_for_room();
     if (threads_.program_waits == ProgramWait::element) found.failure = stuck_for_element();
+    if (threads_.program_waits == ProgramWait::memory) found.failure = stuck_for_memory();
     return found;
   }
   if (threads_.program_waits != ProgramWait::nothing)

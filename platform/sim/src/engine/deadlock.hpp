@@ -40,6 +40,7 @@ class DeadlockProof {
   // Why the program waits in vain.
   Error stuck_for_room() const;
   Error stuck_for_element() const;
+  Error stuck_for_memory() const;
 
  private:
   Finding look_closer() const;

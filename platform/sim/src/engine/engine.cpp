@@ -92,6 +92,16 @@ Result<void> ChipEngine::check_config(const Run& run) const {
 
 Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue) {
   runtime_ = run.chip_runtime;
+  foreign_ = dynamic_cast<const ForeignProgram*>(run.callable->foreign.get());
+  if (foreign_ != nullptr) {
+    if (runtime_ != TROUPE_CHIP_RUNTIME_DEFAULT && runtime_ != foreign_->chip_runtime()) {
+      return Error(Errc::invalid_argument,
+                   "orchestration '" + run.callable->name +
+                       "' was compiled for another chip runtime than the run asks for",
+                   "leave the runtime of the run to its callable");
+    }
+    runtime_ = foreign_->chip_runtime();
+  }
   if (runtime_ == TROUPE_CHIP_RUNTIME_DEFAULT && run.callable->is_program())
     runtime_ = run.callable->descriptor->variant;
   if (runtime_ == TROUPE_CHIP_RUNTIME_DEFAULT) runtime_ = TROUPE_CHIP_RUNTIME_TENSORMAP;
@@ -116,19 +126,22 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   checks_.begin_run(has_edges_by_hand());
   builder_.begin(tensors, has_edges_by_hand());
   deferrals_.begin(*kernels_);
-  schedule_.begin(config, run.block_dim != 0 ? run.block_dim : architecture.clusters, kernels_->flags());
+  const std::uint32_t clusters = foreign_ != nullptr ? foreign_->clusters() : architecture.clusters;
+  schedule_.begin(config, run.block_dim != 0 ? run.block_dim : clusters, kernels_->flags());
   intermediates_.begin(schedule_.graph());
   runner_.begin(*kernels_);
   deadlock_.begin(kernels_->flags(), config.task_window);
   crew_.begin(*kernels_, queue);
-  waits_.begin(has_edges_by_hand());
+  waits_.begin(has_edges_by_hand(), holds_tasks());
   if (run.aborted.load()) schedule_.fail(aborted("aborted before it started"));
   return {};
 }
 
 Result<void> ChipEngine::run(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue) {
   if (auto begun = begin(run, tensors, queue); !begun) return begun;
-  if (run.callable->is_program()) {
+  if (foreign_ != nullptr) {
+    run_foreign_program(run, tensors);
+  } else if (run.callable->is_program()) {
     run_program(run, tensors);
   } else {
     submit_blocks(run, tensors);
@@ -162,10 +175,25 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
                                     text,
                                     sizeof text,
                                     run.scalar_kinds.data()};
+  watch_program(run, [&] {
+    if (run.callable->descriptor->invoke.program(&call) == TROUPE_DONE || fatal() != 0) return;
+    fail(Error(Errc::kernel_failed, "chip program '" + run.callable->name +
+                                        "' failed: " + (text[0] != '\0' ? text : "it gave no reason")));
+  });
+}
+
+void ChipEngine::run_foreign_program(const Run& run, std::span<const runtime::Tensor> tensors) {
+  watch_program(run, [&] {
+    if (auto done = foreign_->run(*this, run, tensors); !done && fatal() == 0) fail(done.error());
+  });
+}
+
+template <class Body>
+void ChipEngine::watch_program(const Run& run, Body body) {
   CoreSlot& slot = parts_.board.program();
   slot.enter(run.callable->name.c_str(), 0, ticks());
   const std::uint64_t begin = traces_.traces() ? parts_.host.now() : 0;
-  const std::int32_t outcome = [&] {
+  {
     const Telling telling(parts_.host, [&](troupe_running& what) {
       what.what = "chip program";
       what.name = run.callable->name.c_str();
@@ -174,11 +202,7 @@ void ChipEngine::run_program(const Run& run, std::span<const runtime::Tensor> te
       what.core_kind = TROUPE_CORE_CONTROL;
       what.correlation = run.correlation;
     });
-    return run.callable->descriptor->invoke.program(&call);
-  }();
-  if (outcome != TROUPE_DONE && fatal() == 0) {
-    fail(Error(Errc::kernel_failed, "chip program '" + run.callable->name +
-                                        "' failed: " + (text[0] != '\0' ? text : "it gave no reason")));
+    body();
   }
   slot.leave();
   if (!traces_.traces()) return;
@@ -243,8 +267,10 @@ void ChipEngine::look_at_deferred(const std::function<void(const CoreSlot&)>& lo
 
 void ChipEngine::memory_written() noexcept {
   const Lock lock(baton_);
-  if (schedule_.is_active()) kernels_->flags().look_again();
+  if (schedule_.is_active()) look_again();
 }
+
+void ChipEngine::look_again() noexcept { kernels_->flags().look_again(); }
 
 void ChipEngine::interrupt(const Run& run) noexcept {
   const Lock lock(baton_);

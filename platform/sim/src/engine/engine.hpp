@@ -11,6 +11,7 @@
 #include "engine/crew.hpp"
 #include "engine/deadlock.hpp"
 #include "engine/deferrals.hpp"
+#include "engine/foreign_program.hpp"
 #include "engine/kernel_runner.hpp"
 #include "engine/program_waits.hpp"
 #include "engine/schedule.hpp"
@@ -69,6 +70,20 @@ class ChipEngine {
   std::int32_t fatal() const noexcept { return schedule_.failure_code(); }
   void log(std::int32_t level, const char* text);
 
+  // The same for one that describes its tasks by addresses (described_calls.cpp). A task's new tensors have
+  // their memory when its submit returns.
+  std::uint64_t submit(const DescribedTask& task);
+  /// Memory that no task has to produce, filled at once; `owner` goes into the descriptor. False: the run has
+  /// failed.
+  bool alloc(const DescribedTensor& wanted, std::uint64_t owner, runtime::TensorDescriptor& output);
+  /// Element `element` from the tensor's first; waits also for task `creator`, 0: none.
+  std::uint64_t get(const runtime::TensorDescriptor& tensor, std::uint64_t element, std::uint64_t creator);
+  void set(const runtime::TensorDescriptor& tensor, std::uint64_t element, std::uint64_t creator,
+           std::uint64_t value);
+  /// A kernel that is registered on the chip; null: there is none of that name. Good until the run ends.
+  KernelEntry* find_kernel(const std::string& name) { return table_.find(name.data(), name.size()); }
+  std::uint32_t clusters() const noexcept { return schedule_.cores().clusters(); }
+
  private:
   class Host;
   class Turn;
@@ -78,6 +93,9 @@ class ChipEngine {
   Result<void> begin(Run& run, std::span<const runtime::Tensor> tensors, RunQueue& queue);
   Result<void> check_config(const Run& run) const;
   void run_program(const Run& run, std::span<const runtime::Tensor> tensors);
+  void run_foreign_program(const Run& run, std::span<const runtime::Tensor> tensors);
+  template <class Body>
+  void watch_program(const Run& run, Body body);
   void submit_blocks(const Run& run, std::span<const runtime::Tensor> tensors);
   void finish(Run& run);
 
@@ -86,18 +104,30 @@ class ChipEngine {
   bool find_kernels(const troupe_chip_task_v1& task, TaskBuilder::Kernels& kernels);
   bool run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry, std::uint32_t lane);
   std::uint64_t submit_record(TaskRecord* record, std::span<const std::uint64_t> after, Lock& lock);
+  bool check_together(std::uint32_t blocks, bool only_aiv);
   void store(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value, bool everywhere,
              Lock& lock);
   void fail_with_refusal();
+  /// Memory has changed for which a kernel may wait.
+  void look_again() noexcept;
 
-  bool has_edges_by_hand() const noexcept { return runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP; }
+  // described_calls.cpp
+  bool locate(const runtime::BufferRef& buffer, runtime::TensorDescriptor& tensor, Lock& lock);
+  static void fill(const runtime::TensorDescriptor& tensor, std::uint64_t element) noexcept;
+  runtime::Access access_of(const runtime::TensorDescriptor& tensor, std::uint64_t element,
+                            runtime::Tag tag) const;
+
+  /// Nothing starts before it is told: edges may come later, or the program returns first.
+  bool holds_tasks() const noexcept { return runtime_ != TROUPE_CHIP_RUNTIME_TENSORMAP; }
+  bool has_edges_by_hand() const noexcept { return holds_tasks() && foreign_ == nullptr; }
 
   const Parts parts_;
   const GraphLimits limits_;
   mutable Baton baton_;
 
   // Of the current run; the program's thread.
-  std::uint32_t runtime_ = 0;  ///< enum troupe_chip_runtime
+  std::uint32_t runtime_ = 0;                ///< enum troupe_chip_runtime
+  const ForeignProgram* foreign_ = nullptr;  ///< the program, if it came as bytes
   std::vector<runtime::TaskId> after_;
   KernelTable table_;
 

@@ -44,12 +44,15 @@ bool ChipEngine::check_task(const troupe_chip_task_v1& task) {
     return false;
   }
   if ((task.flags & TROUPE_CHIP_SYNC_START) == 0 || task.blocks == 1) return true;
-  const bool only_aiv =
-      task.kernels[0] == nullptr && (task.kernels[1] == nullptr || task.kernels[2] == nullptr);
+  return check_together(
+      task.blocks, task.kernels[0] == nullptr && (task.kernels[1] == nullptr || task.kernels[2] == nullptr));
+}
+
+bool ChipEngine::check_together(std::uint32_t blocks, bool only_aiv) {
   const std::uint32_t capacity = schedule_.cores().clusters() * (only_aiv ? 2 : 1);
-  if (task.blocks <= capacity) return true;
+  if (blocks <= capacity) return true;
   fail(Error(runtime::Errc::require_sync_start_invalid,
-             std::to_string(task.blocks) + " blocks cannot start together: this run has " +
+             std::to_string(blocks) + " blocks cannot start together: this run has " +
                  std::to_string(capacity) + (only_aiv ? " vector cores" : " clusters")));
   return false;
 }
@@ -105,7 +108,7 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
   if (traces_.any()) traces_.number(*record, graph.depth());
   after_.clear();
   for (const std::uint64_t number : after) after_.push_back(to_task(number));
-  const bool holds = has_edges_by_hand();
+  const bool holds = holds_tasks();
   runtime::TaskSpec spec;
   spec.name = record->entry->name;
   spec.cookie = reinterpret_cast<std::uint64_t>(record);
@@ -137,6 +140,7 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
   if (record->allocated != 0) builder_.own_outputs(*record, number);
   if (traces_.traces()) traces_.submitted(*record, spec.accesses, after);
   if (holds) schedule_.hold(*record);
+  if (record->is_unordered) schedule_.list(*record);
   // A quick task is for this thread, and makes nothing else ready.
   bool look_for_helpers = holds || spec.kind > kinds::quick_aiv;
   if (spec.node_only) {
@@ -232,7 +236,7 @@ void ChipEngine::set(const Tensor& tensor, std::uint64_t element, std::uint64_t 
   if (address == 0) return fail_with_refusal();
   const std::size_t size = tensor.element_bytes();
   store_visibly(pointer(address + tensor.byte_offset() + element * size), &value, size);
-  kernels_->flags().look_again();  // a kernel that nothing orders may be waiting for it
+  look_again();  // a kernel that nothing orders may be waiting for it
 }
 
 // A task without a kernel, so that it is ordered like any other.

@@ -223,6 +223,7 @@ void Schedule::end(TaskRecord* task) {
 }
 
 void Schedule::list(TaskRecord& task) noexcept {
+  if (task.is_listed) return;
   task.is_listed = true;
   task.newer = nullptr;
   task.older = live_;

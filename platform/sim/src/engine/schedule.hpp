@@ -77,6 +77,8 @@ class Schedule {
   /// A submitted task of a graph with edges by hand, held back until they are known.
   void hold(TaskRecord& task);
   void release_held();
+  /// A submitted task of which the graph does not know all that it touches.
+  void list(TaskRecord& task) noexcept;
   bool holds_any() const noexcept { return !held_.empty(); }
   /// A node without work was submitted: such end by themselves.
   void expect_ended() noexcept { others_end_ = true; }
@@ -126,7 +128,6 @@ class Schedule {
   bool can_start(const TaskRecord& task) const noexcept;
   void place(TaskRecord& task);
   void drop_set(TaskRecord& task);
-  void list(TaskRecord& task) noexcept;
   void retire(TaskRecord* task) noexcept;
 
   const Parts parts_;

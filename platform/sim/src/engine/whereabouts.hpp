@@ -5,7 +5,7 @@
 namespace troupe::platform::sim {
 
 /// What the program's thread waits for in a call to the chip.
-enum class ProgramWait : std::uint8_t { nothing, room, element };
+enum class ProgramWait : std::uint8_t { nothing, room, element, memory };
 
 /// Where the threads of a run are. With the baton, or by the program's thread while it is alone.
 struct Whereabouts {

@@ -36,6 +36,51 @@ void Intermediates::poison(Made& made, std::uint64_t address, const runtime::Pla
   GuardZone{address - guard_bytes, address}.fill();
 }
 
+void Intermediates::Places::clear() noexcept {
+  for (const std::size_t block : used_) all_[block] = {};
+  used_.clear();
+}
+
+void Intermediates::Places::set(std::size_t block, const runtime::BufferRef& buffer) {
+  if (block >= all_.size()) all_.resize(std::max(block + 1, all_.size() * 2));
+  if (!all_[block].allocated()) used_.push_back(block);
+  all_[block] = buffer;
+}
+
+const runtime::BufferRef* Intermediates::Places::at_or_below(std::size_t& block) const noexcept {
+  if (all_.empty()) return nullptr;
+  block = std::min(block, all_.size() - 1);
+  while (block != 0 && !all_[block].allocated()) --block;
+  return all_[block].allocated() ? &all_[block] : nullptr;
+}
+
+std::uint64_t Intermediates::locate(const runtime::BufferRef& buffer, std::optional<Error>& refusal) {
+  const auto placed = graph_->placement(buffer);
+  const std::uint64_t address = placed ? address_in_arena(*placed, refusal) : 0;
+  if (address == 0) return 0;
+  if (checked_) poison(made_[buffer.offset], address, *placed);
+  places_[placed->arena].set(placed->offset / runtime::limits::block_alignment, buffer);
+  return address;
+}
+
+std::optional<Intermediates::Located> Intermediates::at(std::uint64_t address) const {
+  for (std::size_t arena = 0; arena < arenas_.size(); ++arena) {
+    const std::uint64_t base = arenas_[arena], distance = block_distance();
+    if (base == 0 || address < base || address - base >= arena_bytes_ * (checked_ ? 2 : 1)) continue;
+    std::size_t block = (address - base) / distance;
+    while (const auto* buffer = places_[arena].at_or_below(block)) {
+      const std::uint64_t begin = base + block * distance;
+      const auto placed = graph_->placement(*buffer);
+      if (placed && placed->arena == arena && address - begin < placed->bytes)
+        return Located{*buffer, begin, made_[buffer->offset].bytes};
+      if (placed && placed->arena == arena) return std::nullopt;  // the room behind it
+      if (block-- == 0) return std::nullopt;
+    }
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
 std::optional<Overstep> Intermediates::take_overstep(const runtime::BufferRef& buffer,
                                                      std::uint64_t address) {
   const auto placed = graph_->placement(buffer);

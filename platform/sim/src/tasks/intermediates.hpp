@@ -26,6 +26,7 @@ class Intermediates {
   void begin(runtime::TaskGraph& graph) noexcept {
     graph_ = &graph;
     made_.clear();
+    for (auto& places : places_) places.clear();
   }
 
   /// A new one, in the scope that the program is in.
@@ -52,6 +53,15 @@ class Intermediates {
     return address;
   }
 
+  /// For programs that know them by address: where it lies, as place(), and found by at() from now on.
+  std::uint64_t locate(const runtime::BufferRef& buffer, std::optional<Error>& refusal);
+  struct Located {
+    runtime::BufferRef buffer;
+    std::uint64_t address = 0, bytes = 0;
+  };
+  /// The one that was located at or around this address, and still is there.
+  std::optional<Located> at(std::uint64_t address) const;
+
   /// On a checked chip: what was written next to the one that lies at `address`, since the last look.
   std::optional<Overstep> take_overstep(const runtime::BufferRef& buffer, std::uint64_t address);
 
@@ -66,6 +76,21 @@ class Intermediates {
     if (base == 0) base = allocate_arena(refusal);
     return base != 0 ? base + placed.offset * (checked_ ? 2 : 1) : 0;
   }
+  /// Where blocks begin in an arena; most questions are for exactly such an address.
+  class Places {
+   public:
+    void clear() noexcept;
+    void set(std::size_t block, const runtime::BufferRef& buffer);
+    /// A block's, or the next one below it that has been set; and which.
+    const runtime::BufferRef* at_or_below(std::size_t& block) const noexcept;
+
+   private:
+    std::vector<runtime::BufferRef> all_;
+    std::vector<std::size_t> used_;
+  };
+  std::uint64_t block_distance() const noexcept {
+    return runtime::limits::block_alignment * (checked_ ? 2 : 1);
+  }
   std::uint64_t allocate_arena(std::optional<Error>& refusal);
   static void poison(Made& made, std::uint64_t address, const runtime::Placement& placed);
 
@@ -75,6 +100,9 @@ class Intermediates {
   std::array<std::uint64_t, runtime::limits::arenas> arenas_{};  ///< addresses; 0: not needed so far
   runtime::TaskGraph* graph_ = nullptr;
   std::vector<Made> made_;  ///< by number of the intermediate
+  /// Those that were located, by address, of each arena. What has gone stays until another one takes its
+  /// place.
+  std::array<Places, runtime::limits::arenas> places_;
 };
 
 }  // namespace troupe::platform::sim

@@ -176,7 +176,9 @@ TaskRecord* TaskBuilder::blank(const troupe_chip_task_v1& task) {
   boxes_.clear();
   boxes_.reserve(task.argument_count + 1);  // accesses point into it
   record->has_fills = record->skipped = record->is_store = record->is_symbolic = record->is_listed = false;
+  record->is_unordered = false;
   record->allocated = 0;
+  record->dumped = ~std::uint64_t{0};
   record->has_predicate = predicated;
   record->sync_start = (task.flags & TROUPE_CHIP_SYNC_START) != 0;
   record->blocks = task.blocks;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "memory/memory.hpp"
+#include "tasks/described_task.hpp"
 #include "tasks/intermediates.hpp"
 #include "tasks/task_checks.hpp"
 #include "tasks/task_record.hpp"
@@ -39,6 +40,9 @@ class TaskBuilder {
 
   /// A record of the task; gives memory to the outputs that it wants, and writes them into its arguments.
   TaskRecord* build(troupe_chip_task_v1& task, const Kernels& kernels);
+  /// The same for a task that comes with descriptors; its new tensors have no address yet. `nameless`: what a
+  /// task without a kernel is called.
+  TaskRecord* build(const DescribedTask& task, KernelEntry& nameless);
   /// A task without a kernel that writes one element, or all.
   TaskRecord* build_store(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value,
                           bool everywhere, KernelEntry& entry);
@@ -64,6 +68,9 @@ class TaskBuilder {
                                                        const troupe_chip_argument_v1& argument);
   bool add_tensor(TaskRecord& record, std::uint32_t index, const runtime::Tensor& tensor, runtime::Tag tag);
   bool add_arguments(TaskRecord& record, troupe_chip_task_v1& task);
+  bool add_described(TaskRecord& record, std::uint32_t index, const DescribedTensor& argument);
+  bool add_new(TaskRecord& record, std::uint32_t index, const DescribedTensor& argument);
+  bool add_predicate(TaskRecord& record, const DescribedTensor& tensor);
   bool check_signatures(const TaskRecord& record);
   bool is_argument(const runtime::Tensor& tensor) const noexcept {
     const std::uint64_t begin = tensor.buffer().offset, end = begin + tensor.buffer_bytes();

@@ -87,6 +87,7 @@ struct alignas(64) TaskRecord {
   bool skipped = false;            ///< its predicate did not hold
   bool is_store = false;           ///< no kernel: writes scalars[0] to element scalars[1] of tensor 0
   bool is_listed = false;          ///< among the live tasks
+  bool is_unordered = false;       ///< it touches bytes without taking part in dependencies
   std::uint32_t tensor_count = 0;  ///< as the kernel sees them
   std::uint32_t scalar_count = 0;
   std::uint32_t lane_count = 1;
@@ -101,6 +102,7 @@ struct alignas(64) TaskRecord {
   std::uint32_t capacity = 0;
   std::uint32_t extra_tensors = 0;        ///< behind those that the kernel sees: the predicate's
   std::uint64_t allocated = 0;            ///< a bit for each tensor that was made for this task
+  std::uint64_t dumped = 0;               ///< a bit for each tensor that a dump is to show
   runtime::BufferRef* buffers = nullptr;  ///< symbolic ones get their address at dispatch
   Fill* fills = nullptr;
   runtime::Tag* tags = nullptr;

@@ -101,7 +101,7 @@ void TaskTraces::dump(const TaskRecord& task, bool after) const {
     const bool wanted =
         after ? runtime::writes(tag) : tag != runtime::Tag::out && tag != runtime::Tag::out_existing;
     const auto& tensor = task.tensors[i];
-    if (!wanted || tensor.extent == 0) continue;
+    if (!wanted || tensor.extent == 0 || (task.dumped >> i & 1U) == 0) continue;
     const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
     const auto* first = pointer<const std::byte>(tensor.address) + tensor.start_offset * size;
     std::uint64_t elements = 1;

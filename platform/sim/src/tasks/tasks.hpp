@@ -1,6 +1,7 @@
 #pragma once
 
 // The border of the room `tasks`: what an on-chip task is, and what has to be known of it.
+#include "tasks/described_task.hpp"
 #include "tasks/graph_limits.hpp"
 #include "tasks/intermediates.hpp"
 #include "tasks/kernel_table.hpp"

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "orchestration/object_abi.hpp"
+#include "runs/runs.hpp"
+
+namespace troupe::platform::sim {
+
+/// A container of task arguments that an object has filled, whichever runtime it was compiled for. Borrowed:
+/// nothing in it has been looked at but the counts.
+struct ObjectArguments {
+  std::span<const std::int32_t> tags;
+  std::span<const void* const> tensors;
+  std::span<const std::uint64_t> scalars;
+  object_abi::LaunchSpec launch{};
+  const object_abi::Predicate* predicate = nullptr;
+  std::int32_t timing_slot = -1;
+  const object_abi::DumpSelection* dump = nullptr;
+  const std::uint64_t* dependencies = nullptr;
+  const std::uint8_t* dependency_kinds = nullptr;
+  std::uint32_t dependency_count = 0;
+};
+
+/// Reads one; `why`: it notes an error of its own, or holds more than it has room for.
+[[nodiscard]] std::optional<ObjectArguments> read_arguments(const void* container, bool is_host_graph,
+                                                            std::string& why);
+
+/// The container that an entry takes: every tensor of a run as an input, by its descriptor, then the scalars.
+/// It keeps the descriptors, which have device addresses.
+class EntryArguments {
+ public:
+  EntryArguments(const Run& run, std::span<const runtime::Tensor> tensors, bool is_host_graph);
+  const void* container() const noexcept {
+    return host_graph_ != nullptr ? static_cast<const void*>(host_graph_.get()) : tensormap_.get();
+  }
+
+ private:
+  std::vector<runtime::TensorDescriptor> tensors_;
+  std::unique_ptr<object_abi::TensormapChip> tensormap_;
+  std::unique_ptr<object_abi::HostGraphChip> host_graph_;
+};
+
+}  // namespace troupe::platform::sim

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/engine.hpp"
+#include "orchestration/object_abi.hpp"
+#include "orchestration/object_arguments.hpp"
+#include "orchestration/object_ops.hpp"
+
+namespace troupe::platform::sim {
+
+class OrchestrationObject;
+
+/// One run of an orchestration object: the runtime that it sees, from the call of its entry to the return.
+/// What it asks for becomes calls of the engine. The thread of the run alone; its logging functions, which
+/// get no runtime, find the run through the thread that they are called on.
+///
+/// Tasks have the engine's numbers; what an object passes back as one is looked up before it is believed.
+/// `alloc_tensors` makes tasks too, as far as an object can tell: they have small numbers, and have ended.
+class ObjectRun {
+ public:
+  ObjectRun(const OrchestrationObject& object, ChipEngine& engine, const Run& run,
+            std::span<const runtime::Tensor> tensors);
+
+  Result<void> execute();
+
+  // What the table of functions comes to (object_submits.cpp, object_run.cpp).
+  object_abi::TaskOutputs submit(const object_abi::MixedKernels& kernels, const void* arguments);
+  object_abi::TaskOutputs submit_dummy(const void* arguments);
+  object_abi::TaskOutputs alloc(const void* arguments);
+  void begin_scope(std::uint8_t mode);
+  void end_scope();
+  std::uint64_t get(const object_abi::Tensor& tensor, std::uint32_t ndims, const std::uint32_t* indices);
+  void set(const object_abi::Tensor& tensor, std::uint32_t ndims, const std::uint32_t* indices,
+           std::uint64_t value);
+  void report(std::int32_t code, const std::string& text);
+  void log(std::int32_t level, const std::string& text);
+  bool is_fatal() const noexcept { return engine_.fatal() != 0; }
+  std::int32_t clusters() const noexcept { return static_cast<std::int32_t>(engine_.clusters()); }
+  void fail_inside(const char* what);
+
+ private:
+  using Tensor = object_abi::Tensor;
+  struct Scope {
+    bool manual = false;
+    std::uint32_t tasks = 0;
+    std::size_t outputs = 0;  ///< how many there were before it
+  };
+  struct Ready;  ///< a task as the engine takes it
+
+  void refuse(const std::string& what, const std::string& hint = "");
+  bool check_scope();
+  std::optional<ObjectArguments> take(const void* arguments, const char* what);
+  bool find_kernels(const object_abi::MixedKernels& kernels, Ready& task);
+  KernelEntry* kernel(std::int32_t number);
+  bool describe_tensors(const ObjectArguments& arguments, Ready& task);
+  bool describe_tensor(std::size_t index, std::int32_t tag, const void* given, Ready& task);
+  bool describe_output(std::size_t index, const void* given, DescribedTensor& tensor);
+  bool add_dependencies(const ObjectArguments& arguments, Ready& task);
+  bool add_predicate(const ObjectArguments& arguments, Ready& task);
+  object_abi::TaskOutputs hand_over(Ready& task);
+  bool knows(std::uint64_t task) const noexcept;
+  void learn(std::uint64_t task);
+  bool is_staged(const Tensor& tensor) const noexcept;
+  std::optional<std::uint64_t> element_of(Tensor& tensor, std::uint32_t ndims, const std::uint32_t* indices);
+
+  const OrchestrationObject& object_;
+  ChipEngine& engine_;
+  const Run& run_;
+  const std::span<const runtime::Tensor> tensors_;
+  object_abi::Runtime runtime_;
+  std::vector<KernelEntry*> kernels_;  ///< by number
+  std::vector<Scope> scopes_;
+  std::deque<Tensor> outputs_;              ///< of tasks, until their scope ends
+  std::vector<std::uint32_t> generations_;  ///< the latest of each slot of the graph that a task had
+  std::uint64_t allocs_ = 0;
+  bool done_ = false;
+};
+
+}  // namespace troupe::platform::sim
