@@ -26,15 +26,8 @@ bool ForeignKernel::publish_hooks() {
   return dlopen(hooks.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD) != nullptr;
 }
 
-<<<<<<< HEAD
-}  // namespace
-
 Result<std::unique_ptr<LoadedCode>> ForeignKernel::load(std::string_view name,
                                                         std::span<const std::byte> object) {
-=======
-Result<std::unique_ptr<LoadedCode>> ForeignKernel::load(std::string_view name,
-                                                         std::span<const std::byte> object) {
->>>>>>> 120c51a (Chips run orchestration objects of another system: the smallest one)
   if (!publish_hooks()) return cannot_load(name, "libtroupe_sim_hooks.so cannot be made global");
   auto loaded = HostObject::load(name, object);
   if (!loaded) return cannot_load(name, loaded.error().message());
@@ -49,11 +42,7 @@ Result<std::unique_ptr<LoadedCode>> ForeignKernel::load(std::string_view name, H
     take(reinterpret_cast<void*>(&pto_sim_get_subblock_id),
          reinterpret_cast<void*>(&pto_sim_get_pipe_shared_state));
   }
-<<<<<<< HEAD
-  return std::unique_ptr<LoadedCode>(new ForeignKernel(*std::move(loaded), entry));
-=======
   return std::unique_ptr<LoadedCode>(new ForeignKernel(std::move(object), entry));
->>>>>>> 120c51a (Chips run orchestration objects of another system: the smallest one)
 }
 
 }  // namespace troupe::platform::sim

@@ -20,15 +20,11 @@ class ForeignKernel final : public LoadedCode {
  public:
   using Entry = void (*)(std::int64_t*);
 
-<<<<<<< HEAD
-  static Result<std::unique_ptr<LoadedCode>> load(std::string_view name, std::span<const std::byte> object);
-=======
   static Result<std::unique_ptr<LoadedCode>> load(std::string_view name, std::span<const std::byte> object);
   /// Of one that is loaded already.
   static Result<std::unique_ptr<LoadedCode>> load(std::string_view name, HostObject object);
   /// Lets objects that are loaded from now on find the hooks. False: that cannot be done.
   static bool publish_hooks();
->>>>>>> 120c51a (Chips run orchestration objects of another system: the smallest one)
   Entry entry() const noexcept { return entry_; }
 
  private:

@@ -13,6 +13,6 @@ namespace troupe::platform::sim {
 
 /// Code of a simulated chip from bytes: a kernel object, an orchestration object, or either of them packed.
 [[nodiscard]] Result<std::unique_ptr<LoadedCode>> load_code(std::string_view name,
-                                                             std::span<const std::byte> bytes);
+                                                            std::span<const std::byte> bytes);
 
 }  // namespace troupe::platform::sim

@@ -30,7 +30,7 @@ bool OrchestrationObject::is_one(const HostObject& object) noexcept {
 }
 
 Result<std::unique_ptr<LoadedCode>> OrchestrationObject::load(std::string_view name, HostObject object,
-                                                               const PackedCallable& packed) {
+                                                              const PackedCallable& packed) {
   std::unique_ptr<OrchestrationObject> made(new OrchestrationObject(name, std::move(object)));
   if (auto resolved = made->resolve(packed); !resolved) return resolved.error();
   if (auto added = made->add_kernels(packed); !added) return added.error();

@@ -29,7 +29,7 @@ class OrchestrationObject final : public ForeignProgram {
   /// Whether an object is one: it takes a runtime.
   static bool is_one(const HostObject& object) noexcept;
   static Result<std::unique_ptr<LoadedCode>> load(std::string_view name, HostObject object,
-                                                   const PackedCallable& packed);
+                                                  const PackedCallable& packed);
 
   std::uint32_t chip_runtime() const noexcept override;
   std::uint32_t clusters() const noexcept override { return simulated_clusters; }
