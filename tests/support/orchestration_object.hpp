@@ -219,6 +219,12 @@ struct Arguments {
   Arguments& in(const Tensor& tensor) { return put(input, &tensor); }
   Arguments& out(const Tensor& tensor) { return put(existing, &tensor); }
   Arguments& out(const NewTensor& tensor) { return put(output, &tensor); }
+  // What is named has to live until the submit.
+  Arguments& in(const Tensor&&) = delete;
+  Arguments& out(const Tensor&&) = delete;
+  Arguments& out(const NewTensor&&) = delete;
+  Arguments& inout(const Tensor&&) = delete;
+  Arguments& unordered(const Tensor&&) = delete;
   Arguments& inout(const Tensor& tensor) { return put(both, &tensor); }
   Arguments& unordered(const Tensor& tensor) { return put(no_dep, &tensor); }
   template <class T>
@@ -349,7 +355,7 @@ inline Outputs dummy(const TaskArguments& arguments) {
 inline Outputs alloc(const TaskArguments& arguments) {
   return is_fatal() ? Outputs() : bound()->ops->alloc(bound(), arguments);
 }
-inline Outputs alloc(const NewTensor& tensor) {
+inline Outputs alloc_one(const NewTensor& tensor) {
   TaskArguments arguments;
   arguments.out(tensor);
   return alloc(arguments);

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -89,8 +90,14 @@ struct Chip {
       const std::lock_guard lock(mutex);
       for (const auto& event : events_) {
         trace.push_back(event);
+        if (event.task != 0 && event.block == 0)
+          producers_of[event.task].insert(event.producers, event.producers + event.producer_count);
         trace_names.emplace_back(event.name);
       }
+    };
+    wired.log = [this](std::int32_t level, std::int32_t, std::string_view text) {
+      const std::lock_guard lock(mutex);
+      logged.emplace_back(level, text);
     };
     wired.dump = [this](const troupe_dump_record& record) {
       const std::lock_guard lock(mutex);
@@ -126,7 +133,9 @@ struct Chip {
   std::mutex mutex;
   std::vector<troupe_trace_event> trace;
   std::vector<std::string> trace_names;
+  std::map<std::uint64_t, std::set<std::uint64_t>> producers_of;  ///< of the tasks that were traced
   std::vector<troupe_dump_record> dumps;
+  std::vector<std::pair<std::int32_t, std::string>> logged;
   std::shared_ptr<HostThreads> host;
   DeviceContext context;
 };

@@ -12,9 +12,12 @@ namespace troupe::platform::sim {
 bool Deferrals::start(TaskRecord& task) {
   std::erase_if(*task.deferred, [](const FlagCondition& condition) { return condition.holds(); });
   if (task.deferred->empty()) return false;
-  const auto fail = [&task](Errc code, const std::string& why, const std::string& hint = "") {
-    task.failure = std::make_unique<Error>(
-        code, "'" + task.entry->name + "' left something to be completed later, " + why, hint);
+  const auto fail = [&](Errc code, const std::string& why, const std::string& hint = "") {
+    const std::string what = "'" + task.entry->name + "' left something to be completed later, " + why;
+    const auto number = static_cast<std::int32_t>(DeferredDefect::too_many);
+    task.failure = std::make_unique<Error>(code == Errc::capacity_exceeded
+                                               ? deferred_error(kernels_->run(), number, code, what, hint)
+                                               : Error(code, what, hint));
     return false;
   };
   if (all_.size() - idle_.size() >= runtime::limits::deferred_tasks)

@@ -152,6 +152,9 @@ Result<void> ChipEngine::run(Run& run, std::span<const runtime::Tensor> tensors,
   if (!run.callable->is_program() && *failure == runtime::Errc::require_sync_start_invalid) {
     return Error(Errc::capacity_exceeded, failure->message());
   }
+  // Nothing was given up on for being slow, but this is what the other system calls it.
+  if (foreign_ != nullptr && *failure == Errc::deadlock)
+    return Error(runtime::Errc::scheduler_timeout, failure->message(), failure->hint());
   return *failure;
 }
 
@@ -257,6 +260,7 @@ void ChipEngine::finish(Run& run) {
     kernels_.reset();
   }
   table_.end();
+  if (foreign_ != nullptr) traces_.tell_times(run.callable->name);
   if (traces_.traces()) traces_.deliver();  // without the baton: the host may ask for the status meanwhile
 }
 

@@ -52,6 +52,11 @@ void KernelRunner::prepare(TaskRecord& task) {
 }
 
 void KernelRunner::note(const Piece& piece, const CoreSlot& core, std::uint64_t begin, bool failed) {
+  if (piece.task->timing_slot >= 0) {
+    const std::uint64_t end = traces_.now();
+    const std::lock_guard lock(baton_);
+    traces_.time(piece.task->timing_slot, begin, end);
+  }
   if (traces_.traces()) {
     auto event = TaskTraces::event_of(piece, core, begin, traces_.now());
     event.code = failed ? TROUPE_DEVICE_KERNEL_FAILED : 0;
@@ -99,7 +104,7 @@ void KernelRunner::call(const Piece& piece, CoreSlot& core, ArgumentWords& words
       .task = is_foreign ? to_number(task.id) : 0,
       .deferred = is_foreign ? &deferred : nullptr,
   };
-  const bool watched = traces_.any();
+  const bool watched = traces_.any() || task.timing_slot >= 0;
   if (watched && traces_.dumps() && piece.block == 0) traces_.dump(task, false);
   const std::uint64_t begin = watched ? traces_.now() : 0;
   const std::uint64_t entered = words.measures ? ticks() : 0;

@@ -39,13 +39,27 @@ std::string defect_of(const DeferredCompletion& entry) {
 
 }  // namespace
 
-std::string take_deferred(const runtime::DeferredCompletions& started,
-                          std::vector<FlagCondition>& conditions) {
+Error deferred_error(const Run& run, std::int32_t number, Errc usual, const std::string& what,
+                     const std::string& hint) {
+  const bool numbered = run.callable->foreign != nullptr && run.callable->is_program();
+  if (!numbered) return Error(usual, what, hint);
+  const std::string_view name = number == 101   ? "async_completion_invalid"
+                                : number == 102 ? "async_wait_overflow"
+                                : number == 103 ? "async_registration_failed"
+                                                : "noted_by_kernel";
+  return Error(ErrorCode{number, name}, what + " (" + std::string(name) + ")", hint);
+}
+
+std::string take_deferred(const runtime::DeferredCompletions& started, std::vector<FlagCondition>& conditions,
+                          std::int32_t& number) {
   constexpr std::uint32_t most = runtime::limits::deferred_completions;
-  constexpr std::int32_t too_many = 102;  // what the kernel's own headers note when the table is full
-  if (started.count > most || started.error_code == too_many)
-    return "one call has room for " + std::to_string(most);
+  constexpr auto too_many = static_cast<std::int32_t>(DeferredDefect::too_many);
+  number = started.error_code;
+  if (started.error_code == too_many) return "one call has room for " + std::to_string(most);
   if (started.error_code != 0) return "it noted error " + std::to_string(started.error_code);
+  number = static_cast<std::int32_t>(DeferredDefect::unregistered);
+  if (started.count > most) return "one call has room for " + std::to_string(most);
+  number = static_cast<std::int32_t>(DeferredDefect::invalid);
   for (std::uint32_t i = 0; i < started.count; ++i) {
     if (const auto wrong = defect_of(started.entries[i]); !wrong.empty())
       return "number " + std::to_string(i) + " of " + std::to_string(started.count) + ": " + wrong;

@@ -84,7 +84,8 @@ struct ForeignCall {
   }
 };
 
-std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call, runtime::LocalContext& local) {
+std::optional<Error> call_foreign(const Run& run, Pipes& pipes, const KernelCall& call,
+                                  runtime::LocalContext& local) {
   runtime::DeferredCompletions started;
   local.async = {
       &started.count, &started.error_code, started.entries, runtime::limits::deferred_completions, 0,
@@ -105,9 +106,11 @@ std::optional<Error> call_foreign(Pipes& pipes, const KernelCall& call, runtime:
   troupe_sim_bind_core(outer);
   if (failure) return failure;
   std::string wrong;
-  if (started.count != 0 || started.error_code != 0) wrong = take_deferred(started, *call.deferred);
+  std::int32_t number = 0;
+  if (started.count != 0 || started.error_code != 0) wrong = take_deferred(started, *call.deferred, number);
   if (wrong.empty()) return std::nullopt;
-  return kernel_error(call, "what it left to be completed later cannot be: " + wrong);
+  const Error failed = kernel_error(call, "what it left to be completed later cannot be: " + wrong);
+  return deferred_error(run, number, Errc::kernel_failed, failed.message());
 }
 
 }  // namespace
@@ -263,7 +266,7 @@ std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
   });
   std::optional<Error> failure;
   if (call.code.foreign != nullptr) {
-    failure = call_foreign(pipes, call, local);
+    failure = call_foreign(host.run(), pipes, call, local);
     host.flags().look_again();  // it may have raised some, in ways of its own
     if (!failure && host.run().aborted.load(std::memory_order_relaxed)) {
       failure = Error(Errc::aborted, "kernel '" + std::string(call.code.name) + "' was aborted");

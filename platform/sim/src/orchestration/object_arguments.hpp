@@ -26,6 +26,12 @@ struct ObjectArguments {
   std::uint32_t dependency_count = 0;
 };
 
+/// A pointer that cannot be to what it should be.
+template <class T>
+bool is_misplaced(const void* given) noexcept {
+  return given == nullptr || reinterpret_cast<std::uintptr_t>(given) % alignof(T) != 0;
+}
+
 /// Reads one; `why`: it notes an error of its own, or holds more than it has room for.
 [[nodiscard]] std::optional<ObjectArguments> read_arguments(const void* container, bool is_host_graph,
                                                             std::string& why);

@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <exception>
 #include <string>
 
@@ -106,6 +107,10 @@ void ObjectRun::end_scope() {
   if (is_fatal()) return;
   if (scopes_.size() < 2) return refuse("a scope is ended that was not begun");
   outputs_.resize(scopes_.back().outputs);
+  if (!object_.is_host_graph()) {
+    const std::size_t ring = std::min<std::size_t>(scopes_.size(), runtime::limits::arenas) - 1;
+    ring_tasks_[ring] -= scopes_.back().tasks;
+  }
   scopes_.pop_back();
   if (!object_.is_host_graph()) engine_.end_scope();
 }
@@ -175,11 +180,14 @@ bool ObjectRun::knows(std::uint64_t task) const noexcept {
   return id.slot < generations_.size() && id.generation <= generations_[id.slot];
 }
 
-void ObjectRun::learn(std::uint64_t task) {
+void ObjectRun::learn(std::uint64_t task, std::size_t first_output) {
   const auto id = to_task(task);
-  if (id.slot >= generations_.size())
+  if (id.slot >= generations_.size()) {
     generations_.resize(std::max<std::size_t>(id.slot + std::size_t{1}, generations_.size() * 2));
+    first_outputs_.resize(generations_.size());
+  }
   generations_[id.slot] = id.generation;
+  first_outputs_[id.slot] = first_output;
 }
 
 }  // namespace troupe::platform::sim

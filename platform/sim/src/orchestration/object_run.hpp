@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -51,10 +53,22 @@ class ObjectRun {
     std::uint32_t tasks = 0;
     std::size_t outputs = 0;  ///< how many there were before it
   };
-  struct Ready;  ///< a task as the engine takes it
+  /// A task as the engine takes it. Made anew for each, in the same place.
+  struct Ready {
+    DescribedTask task;
+    DescribedPredicate predicate;
+    std::array<DescribedTensor, object_abi::most_tensors> tensors;
+    std::array<Tensor*, object_abi::most_tensors> outputs;
+    std::size_t tensor_count = 0, output_count = 0;
+    std::vector<std::uint64_t> after, kept;
+
+    void clear();
+  };
 
   void refuse(const std::string& what, const std::string& hint = "");
   bool check_scope();
+  bool check_window();
+  void keep_outputs(std::uint64_t producer, Ready& task) const;
   std::optional<ObjectArguments> take(const void* arguments, const char* what);
   bool find_kernels(const object_abi::MixedKernels& kernels, Ready& task);
   KernelEntry* kernel(std::int32_t number);
@@ -65,7 +79,7 @@ class ObjectRun {
   bool add_predicate(const ObjectArguments& arguments, Ready& task);
   object_abi::TaskOutputs hand_over(Ready& task);
   bool knows(std::uint64_t task) const noexcept;
-  void learn(std::uint64_t task);
+  void learn(std::uint64_t task, std::size_t first_output);
   bool is_staged(const Tensor& tensor) const noexcept;
   std::optional<std::uint64_t> element_of(Tensor& tensor, std::uint32_t ndims, const std::uint32_t* indices);
 
@@ -78,8 +92,10 @@ class ObjectRun {
   std::vector<Scope> scopes_;
   std::deque<Tensor> outputs_;              ///< of tasks, until their scope ends
   std::vector<std::uint32_t> generations_;  ///< the latest of each slot of the graph that a task had
+  std::vector<std::size_t> first_outputs_;  ///< of that task, in outputs_
+  std::array<std::uint32_t, runtime::limits::arenas> ring_tasks_{};
   std::uint64_t allocs_ = 0;
-  bool done_ = false;
+  Ready ready_;
 };
 
 }  // namespace troupe::platform::sim

@@ -16,34 +16,17 @@ using runtime::Tag;
 
 namespace {
 
-constexpr std::uint64_t output_alignment = 1024;
 constexpr std::int32_t most_kernels = 1024;
 constexpr std::int32_t most_launches = 32'767;  // of a graph that is built before launch
-constexpr std::uint32_t host_graph_dependencies = 128;
-constexpr std::uint32_t tensormap_dependencies = 64 + 16'384;
-
-// Pointers that cannot be to what they should be.
-template <class T>
-bool is_misplaced(const void* given) noexcept {
-  return given == nullptr || reinterpret_cast<std::uintptr_t>(given) % alignof(T) != 0;
-}
-
-Error too_many_dependencies(const std::string& who, std::uint32_t count) {
-  return Error(runtime::Errc::dep_pool_overflow,
-               who + ": a task has " + std::to_string(count) + " explicit dependencies",
-               "gather them in dummy tasks");
-}
 
 }  // namespace
 
-struct ObjectRun::Ready {
-  DescribedTask task;
-  DescribedPredicate predicate;
-  std::array<DescribedTensor, object_abi::most_tensors> tensors;
-  std::array<Tensor*, object_abi::most_tensors> outputs;
-  std::size_t tensor_count = 0, output_count = 0;
-  std::vector<std::uint64_t> after;
-};
+void ObjectRun::Ready::clear() {
+  task = {};
+  tensor_count = output_count = 0;
+  after.clear();
+  kept.clear();
+}
 
 std::optional<ObjectArguments> ObjectRun::take(const void* arguments, const char* what) {
   if (is_fatal() || !check_scope()) return std::nullopt;
@@ -60,6 +43,30 @@ std::optional<ObjectArguments> ObjectRun::take(const void* arguments, const char
 bool ObjectRun::check_scope() {
   if (!scopes_.empty()) return true;
   refuse("a task outside of every scope");
+  return false;
+}
+
+// A task keeps its place in the window of its ring until its scope has ended.
+bool ObjectRun::check_window() {
+  const std::uint32_t window = engine_.task_window();
+  if (object_.is_host_graph()) {
+    if (ring_tasks_[0]++ < window) return true;
+    engine_.fail(Error(
+        runtime::Errc::flow_control_deadlock,
+        "orchestration '" + object_.name() + "' has more tasks than the window of " + std::to_string(window),
+        "raise PTO2_RING_TASK_WINDOW"));
+    return false;
+  }
+  const std::size_t ring = std::min<std::size_t>(scopes_.size(), runtime::limits::arenas) - 1;
+  if (ring_tasks_[ring] + 1 < window) {
+    ++ring_tasks_[ring];
+    ++scopes_.back().tasks;
+    return true;
+  }
+  engine_.fail(Error(runtime::Errc::scope_deadlock,
+                     "orchestration '" + object_.name() + "' has " + std::to_string(ring_tasks_[ring]) +
+                         " tasks in one scope, as many as the window of " + std::to_string(window) + " takes",
+                     "end scopes earlier, or raise PTO2_RING_TASK_WINDOW"));
   return false;
 }
 
@@ -94,138 +101,14 @@ bool ObjectRun::find_kernels(const object_abi::MixedKernels& kernels, Ready& tas
   return true;
 }
 
-bool ObjectRun::describe_output(std::size_t index, const void* given, DescribedTensor& tensor) {
-  if (is_misplaced<object_abi::CreateInfo>(given)) {
-    refuse("output " + std::to_string(index) + " of a task has no description");
-    return false;
-  }
-  const auto& wanted = *static_cast<const object_abi::CreateInfo*>(given);
-  Tensor& output = outputs_.emplace_back();
-  output.ndims = wanted.ndims;
-  output.dtype = wanted.dtype;
-  output.manual_dep = wanted.manual_dep;
-  output.is_contiguous = 1;
-  output.address_space = wanted.address_space;
-  std::copy(std::begin(wanted.shapes), std::end(wanted.shapes), std::begin(output.shapes));
-  const auto bytes = complete(output);
-  if (!bytes || bytes->end > ~std::uint64_t{0} - output_alignment) {
-    refuse("output " + std::to_string(index) + " of a task describes no tensor");
-    return false;
-  }
-  output.size = (bytes->end + output_alignment - 1) / output_alignment * output_alignment;
-  tensor.tensor = &output;
-  tensor.tag = tensor.ordering = Tag::out;
-  tensor.is_new = true;
-  tensor.is_filled = !object_.is_host_graph() && wanted.has_initial_value != 0;
-  tensor.initial = wanted.initial_value;
-  return true;
-}
-
-bool ObjectRun::describe_tensor(std::size_t index, std::int32_t tag, const void* given, Ready& task) {
-  DescribedTensor& tensor = task.tensors[index];
-  if (tag == static_cast<std::int32_t>(ArgumentTag::output)) {
-    if (!describe_output(index, given, tensor)) return false;
-    task.outputs[task.output_count++] = &outputs_.back();
-    return true;
-  }
-  if (tag < 0 || tag > static_cast<std::int32_t>(ArgumentTag::no_dep) || is_misplaced<Tensor>(given)) {
-    refuse("tensor argument " + std::to_string(index) + " of a task has no tensor, or an unknown tag");
-    return false;
-  }
-  const auto& described = *static_cast<const Tensor*>(given);
-  tensor = {};
-  tensor.tensor = &described;
-  switch (static_cast<ArgumentTag>(tag)) {
-    case ArgumentTag::inout:
-      tensor.tag = Tag::inout;
-      break;
-    case ArgumentTag::output_existing:
-      tensor.tag = Tag::out_existing;
-      break;
-    case ArgumentTag::no_dep:
-      tensor.tag = Tag::no_dep;
-      break;
-    default:
-      tensor.tag = Tag::in;
-  }
-  const bool manual = scopes_.back().manual;
-  tensor.ordering = manual || described.manual_dep != 0 ? Tag::no_dep : tensor.tag;
-  // Whoever made it comes first, whatever else is known of its bytes.
-  if (!manual && described.owner_task != object_abi::no_task && knows(described.owner_task))
-    task.after.push_back(described.owner_task);
-  return true;
-}
-
-bool ObjectRun::describe_tensors(const ObjectArguments& arguments, Ready& task) {
-  for (std::size_t i = 0; i < arguments.tensors.size(); ++i) {
-    if (!describe_tensor(i, arguments.tags[i], arguments.tensors[i], task)) return false;
-  }
-  task.tensor_count = arguments.tensors.size();
-  task.task.tensors = {task.tensors.data(), task.tensor_count};
-  task.task.outputs = {task.outputs.data(), task.output_count};
-  task.task.scalars = arguments.scalars;
-  return true;
-}
-
-bool ObjectRun::add_dependencies(const ObjectArguments& arguments, Ready& task) {
-  const std::uint32_t count = arguments.dependency_count;
-  if (count == 0) return true;
-  if (count > (object_.is_host_graph() ? host_graph_dependencies : tensormap_dependencies)) {
-    engine_.fail(too_many_dependencies("orchestration '" + object_.name() + "'", count));
-    return false;
-  }
-  if (is_misplaced<std::uint64_t>(arguments.dependencies)) {
-    refuse("a task has " + std::to_string(count) + " explicit dependencies, and no list of them");
-    return false;
-  }
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const std::uint64_t producer = arguments.dependencies[i];
-    if (!knows(producer)) {
-      refuse("explicit dependency " + std::to_string(i) + " of a task is no task of this run");
-      return false;
-    }
-    const bool waits =
-        arguments.dependency_kinds == nullptr || (arguments.dependency_kinds[i] & object_abi::wait_edge) != 0;
-    if (waits) task.after.push_back(producer);
-  }
-  return true;
-}
-
-bool ObjectRun::add_predicate(const ObjectArguments& arguments, Ready& task) {
-  const auto& wanted = *arguments.predicate;
-  if (wanted.operation == 0 || wanted.tensor == nullptr) return true;
-  constexpr std::uint32_t compares[] = {TROUPE_EQUAL, TROUPE_EQUAL,         TROUPE_NOT_EQUAL, TROUPE_GREATER,
-                                        TROUPE_LESS,  TROUPE_GREATER_EQUAL, TROUPE_LESS_EQUAL};
-  if (wanted.operation >= std::size(compares) || is_misplaced<Tensor>(wanted.tensor)) {
-    refuse("a predicate that compares by number " + std::to_string(wanted.operation));
-    return false;
-  }
-  if (wanted.tensor->address == 0) return true;
-  Tensor flag = *wanted.tensor;
-  if (!complete(flag) || wanted.ndims > flag.ndims) {
-    refuse("the predicate of a task names no element of a tensor");
-    return false;
-  }
-  std::uint64_t element = 0;
-  for (std::uint32_t dim = 0; dim < wanted.ndims; ++dim)
-    element += std::uint64_t{wanted.indices[dim]} * flag.strides[dim];
-  task.predicate.tensor.tensor = wanted.tensor;
-  const bool unordered = scopes_.back().manual || flag.manual_dep != 0;
-  task.predicate.tensor.ordering = unordered ? Tag::no_dep : Tag::in;
-  task.predicate.element = element;
-  task.predicate.compare = compares[wanted.operation];
-  task.predicate.value = wanted.target;
-  task.task.predicate = &task.predicate;
-  return true;
-}
-
 TaskOutputs ObjectRun::hand_over(Ready& task) {
-  task.task.after = task.after;
   TaskOutputs answer;
+  if (!check_window()) return answer;
+  task.task.after = task.after;
+  task.task.kept = task.kept;
   const std::uint64_t number = engine_.submit(task.task);
   if (number == 0) return answer;
-  ++scopes_.back().tasks;
-  learn(number);
+  learn(number, outputs_.size() - task.output_count);
   answer.task = number;
   answer.count = static_cast<std::uint32_t>(task.output_count);
   std::copy_n(task.outputs.begin(), task.output_count, answer.tensors);
@@ -235,7 +118,8 @@ TaskOutputs ObjectRun::hand_over(Ready& task) {
 TaskOutputs ObjectRun::submit(const object_abi::MixedKernels& kernels, const void* given) {
   const auto arguments = take(given, "a task");
   if (!arguments) return {};
-  Ready task;
+  Ready& task = ready_;
+  task.clear();
   if (arguments->launch.blocks < 1)
     return refuse("a task of " + std::to_string(arguments->launch.blocks) + " blocks"), TaskOutputs();
   if (!find_kernels(kernels, task)) return {};
@@ -245,6 +129,7 @@ TaskOutputs ObjectRun::submit(const object_abi::MixedKernels& kernels, const voi
     return refuse("a task of more than 32767 kernel calls"), TaskOutputs();
   task.task.blocks = static_cast<std::uint32_t>(arguments->launch.blocks);
   task.task.sync_start = arguments->launch.sync_start != 0;
+  task.task.timing_slot = arguments->timing_slot;
   if (arguments->dump->arguments != 0) task.task.dumped = arguments->dump->arguments;
   if (!add_dependencies(*arguments, task) || !describe_tensors(*arguments, task) ||
       !add_predicate(*arguments, task))
@@ -255,7 +140,8 @@ TaskOutputs ObjectRun::submit(const object_abi::MixedKernels& kernels, const voi
 TaskOutputs ObjectRun::submit_dummy(const void* given) {
   const auto arguments = take(given, "a dummy task");
   if (!arguments) return {};
-  Ready task;
+  Ready& task = ready_;
+  task.clear();
   if (!add_dependencies(*arguments, task) || !describe_tensors(*arguments, task)) return {};
   return hand_over(task);
 }
@@ -271,6 +157,7 @@ TaskOutputs ObjectRun::alloc(const void* given) {
     return refuse("an allocation takes descriptions of new tensors, at least one, and nothing else"),
            TaskOutputs();
   TaskOutputs answer;
+  if (!check_window()) return answer;
   for (std::size_t i = 0; i < arguments->tensors.size(); ++i) {
     DescribedTensor wanted;
     if (!describe_output(i, arguments->tensors[i], wanted)) return {};

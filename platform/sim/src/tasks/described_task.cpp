@@ -153,6 +153,7 @@ TaskRecord* TaskBuilder::build(const DescribedTask& task, KernelEntry& nameless)
   record->lane_count = std::max(record->lane_count, 1U);
   record->pieces_left = record->blocks * record->lane_count;
   record->dumped = task.dumped;
+  record->timing_slot = task.timing_slot;
   bool good = true;
   for (std::uint32_t i = 0; good && i < task.tensors.size(); ++i) {
     const auto& argument = task.tensors[i];
@@ -163,6 +164,10 @@ TaskRecord* TaskBuilder::build(const DescribedTask& task, KernelEntry& nameless)
     record->predicate.compare = task.predicate->compare;
     record->predicate.value = task.predicate->value;
     good = add_predicate(*record, task.predicate->tensor);
+  }
+  for (const std::uint64_t address : task.kept) {
+    const auto kept = intermediates_.at(address);
+    if (kept) accesses_.push_back(runtime::Access::whole(kept->buffer, kept->bytes, Tag::no_dep));
   }
   if (good) return record;
   records_.give_back(record);

@@ -35,10 +35,12 @@ struct DescribedTask {
   std::span<const DescribedTensor> tensors;
   std::span<const std::uint64_t> scalars;
   std::span<const std::uint64_t> after;  ///< numbers of tasks
+  std::span<const std::uint64_t> kept;   ///< addresses of intermediates that stay until it has ended
   std::span<runtime::TensorDescriptor* const> outputs;
   const DescribedPredicate* predicate = nullptr;
   std::uint32_t blocks = 1;
   bool sync_start = false;
+  std::int32_t timing_slot = -1;             ///< which of the run's, -1: none
   std::uint64_t dumped = ~std::uint64_t{0};  ///< a bit for each tensor whose contents are wanted in a dump
 };
 

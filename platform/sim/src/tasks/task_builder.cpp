@@ -179,6 +179,7 @@ TaskRecord* TaskBuilder::blank(const troupe_chip_task_v1& task) {
   record->is_unordered = false;
   record->allocated = 0;
   record->dumped = ~std::uint64_t{0};
+  record->timing_slot = -1;
   record->has_predicate = predicated;
   record->sync_start = (task.flags & TROUPE_CHIP_SYNC_START) != 0;
   record->blocks = task.blocks;
@@ -260,6 +261,7 @@ TaskRecord* TaskBuilder::build_at_once(const troupe_chip_task_v1& task, KernelEn
     }
   }
   record->has_fills = record->has_predicate = record->skipped = record->is_store = record->is_listed = false;
+  record->timing_slot = -1;
   record->lanes = {};
   record->lanes[lane] = record->entry = &entry;
   record->lane_count = record->blocks = 1;

@@ -87,6 +87,7 @@ struct alignas(64) TaskRecord {
   bool skipped = false;            ///< its predicate did not hold
   bool is_store = false;           ///< no kernel: writes scalars[0] to element scalars[1] of tensor 0
   bool is_listed = false;          ///< among the live tasks
+  std::int32_t timing_slot = -1;   ///< of the run; -1: none
   bool is_unordered = false;       ///< it touches bytes without taking part in dependencies
   std::uint32_t tensor_count = 0;  ///< as the kernel sees them
   std::uint32_t scalar_count = 0;

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include <utility>
 #include "memory/memory.hpp"
+
 #include "troupe/runtime/dtype.hpp"
 
 namespace troupe::platform::sim {
@@ -69,6 +71,26 @@ void TaskTraces::submitted(const TaskRecord& task, std::span<const runtime::Acce
   }
   std::sort(producers.begin(), producers.end());
   producers.erase(std::unique(producers.begin(), producers.end()), producers.end());
+}
+
+void TaskTraces::time(std::int32_t slot, std::uint64_t begin, std::uint64_t end) noexcept {
+  if (slot < 0 || static_cast<std::size_t>(slot) >= timing_slots) return;
+  Time& time = times_[static_cast<std::size_t>(slot)];
+  time.begin = time.kernels == 0 ? begin : std::min(time.begin, begin);
+  time.end = std::max(time.end, end);
+  ++time.kernels;
+}
+
+void TaskTraces::tell_times(const std::string& program) {
+  for (std::size_t slot = 0; slot < timing_slots; ++slot) {
+    const Time time = std::exchange(times_[slot], {});
+    if (time.kernels == 0) continue;
+    host_.log(TROUPE_LOG_INFO, 0,
+              program + ": timing slot " + std::to_string(slot) + ": " +
+                  std::to_string(time.end - time.begin) +
+                  " ns from the begin of the first to the end of the last of " +
+                  std::to_string(time.kernels) + " kernel calls");
+  }
 }
 
 void TaskTraces::deliver() {

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,6 +22,7 @@ namespace troupe::platform::sim {
 /// thread but the program's is left.
 class TaskTraces {
  public:
+  static constexpr std::size_t timing_slots = 16;
   explicit TaskTraces(HostServices& host) : host_(host) {}
 
   void begin(const Run& run) noexcept;
@@ -36,6 +40,10 @@ class TaskTraces {
   static troupe_trace_event event_of(const Piece& piece, const CoreSlot& slot, std::uint64_t begin,
                                      std::uint64_t end);
   void add(const troupe_trace_event& event) { events_.push_back(event); }
+  /// A kernel of a task that is timed has run. From the first to the last of a slot is its time.
+  void time(std::int32_t slot, std::uint64_t begin, std::uint64_t end) noexcept;
+  /// Logs the time of every slot that was used; the run is over.
+  void tell_times(const std::string& program);
   /// Hands everything over to the host; the run is over.
   void deliver();
 
@@ -50,7 +58,12 @@ class TaskTraces {
     std::uint64_t number;
   };
 
+  struct Time {
+    std::uint64_t begin = 0, end = 0, kernels = 0;
+  };
+
   HostServices& host_;
+  std::array<Time, timing_slots> times_{};
   bool traces_ = false, dumps_ = false;
   std::uint64_t correlation_ = 0;
   std::uint64_t last_number_ = 0;

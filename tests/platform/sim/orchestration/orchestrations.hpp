@@ -10,7 +10,9 @@
 
 namespace troupe::test {
 
+/// One of this folder's objects, or a foreign kernel.
 inline std::vector<char> object_file(const std::string& name) {
+  if (const auto kernel = Chip::object_bytes(name); !kernel.empty()) return kernel;
   std::ifstream file(tests::built("tests/platform/sim/orchestration/objects/" + name + ".so"),
                      std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
