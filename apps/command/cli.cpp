@@ -67,7 +67,8 @@ CLI::Option* word(CLI::App* sub, const std::string& name, std::string& value, co
 void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
   CLI::App* sub = app.add_subcommand("run", "Run a program: a built-in example, or one in a shared object");
   sub->add_option("PROGRAM", run.program,
-                  "A name from `troupe list`, or FILE.so for the one program in it, or FILE.so:NAME")
+                  "A name from `troupe list`, or FILE.so for the one program in it, or FILE.so:NAME,\n"
+                  "or FILE.bin, a packed callable (any object, with --tensor)")
       ->required();
   sub->add_option("--platform", run.platform, "Platform of the chips: a2a3sim, a5sim, or a library's path")
       ->capture_default_str();
@@ -79,6 +80,11 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
   number(sub, "--timeout", run.timeout_seconds, "Seconds after which a run is cancelled (default: never)", 1,
          1000000);
   sub->add_option("--param", run.parameters, "k=v: a parameter of the program; see troupe run PROGRAM --help")
+      ->allow_extra_args(false);
+  sub->add_option("--tensor", run.tensors,
+                  "TYPE[SHAPE]:TAG, with =VALUE or @FILE: a tensor of a FILE.bin, in their order")
+      ->allow_extra_args(false);
+  sub->add_option("--scalar", run.scalars, "TYPE=VALUE: a scalar of a FILE.bin, in their order")
       ->allow_extra_args(false);
   place(sub, "--trace", run.trace, "Write what ran where and when (Chrome / Perfetto format)");
   place(sub, "--graph", run.graph, "Write the task graph (.dot for Graphviz, .mmd for Mermaid)");
@@ -93,6 +99,7 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
       "  troupe run allreduce --chips 8 --param rounds=20 --trace t.json\n"
       "  troupe run heat --help                                   what its parameters are\n"
       "  troupe run ./libmine.so:train --chips 2 --param 0=1e-6   (without a name: by position)\n"
+      "  troupe run decode.bin --tensor f32[8,64]:in=1.5 --tensor f32[64]:out --scalar i32=3\n"
       "Ctrl-C cancels the run, cleans up and answers 130; a second one ends at once.");
   sub->callback([&] { chosen = run; });
 }

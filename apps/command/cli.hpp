@@ -27,8 +27,9 @@ struct RunCommand {
   bool checked = false;
   int nodes = 0;
   int runs = 1;
-  int timeout_seconds = 0;              ///< 0: none
-  std::vector<std::string> parameters;  ///< "k=v"
+  int timeout_seconds = 0;                    ///< 0: none
+  std::vector<std::string> parameters;        ///< "k=v"
+  std::vector<std::string> tensors, scalars;  ///< of a callable that comes as bytes
   std::string trace, graph, swimlane, tensor_dump;
   std::string dumped = "*";  ///< names of the kernels to dump
 };

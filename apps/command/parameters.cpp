@@ -17,7 +17,8 @@ std::optional<std::uint64_t> word(std::string_view text) {
   return runtime::to_u64(value);
 }
 
-/// The argument word for a value of a type word of a signature.
+}  // namespace
+
 std::optional<std::uint64_t> word_of(std::string_view type, std::string_view text) {
   if (type == "f32") return word<float>(text);
   if (type == "f64") return word<double>(text);
@@ -33,8 +34,6 @@ std::optional<std::uint64_t> word_of(std::string_view type, std::string_view tex
   if (type == "bool" && (text == "false" || text == "0")) return runtime::to_u64(false);
   return std::nullopt;
 }
-
-}  // namespace
 
 std::vector<std::string_view> types_of(std::string_view signature) {
   std::vector<std::string_view> words;

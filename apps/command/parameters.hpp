@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,9 @@ namespace troupe::apps {
                                                                  std::string_view signature,
                                                                  std::span<const Parameter> known,
                                                                  const std::vector<std::string>& given);
+
+/// The argument word for a value of a type word of a signature ("f32"); nothing: it is none of that type.
+[[nodiscard]] std::optional<std::uint64_t> word_of(std::string_view type, std::string_view text);
 
 /// "f64,u32" in its words.
 [[nodiscard]] std::vector<std::string_view> types_of(std::string_view signature);

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <memory>
 
 #include "command/attendance.hpp"
 #include "command/commands.hpp"
 #include "command/interrupts.hpp"
+#include "command/packed_program.hpp"
 #include "command/program.hpp"
 #include "command/progress.hpp"
 #include "errc.hpp"
@@ -44,6 +46,43 @@ actors::BoundProgram bound(const ProgramChoice& choice) {
   return program;
 }
 
+/// What is to be run, wherever it comes from.
+struct ToRun {
+  std::string title;
+  const Example* example = nullptr;
+  std::function<void(const actors::Node&)> load;
+  std::function<actors::BoundProgram()> bind;
+  std::shared_ptr<const PackedProgram> packed;  ///< null: a program of a module
+};
+
+bool comes_as_bytes(const RunCommand& command) {
+  return command.program.ends_with(".bin") || !command.tensors.empty() || !command.scalars.empty();
+}
+
+Result<ToRun> find_what_to_run(const RunCommand& command) {
+  ToRun run;
+  if (comes_as_bytes(command)) {
+    if (command.nodes != 0 || !command.parameters.empty()) {
+      return Error(Errc::bad_parameter, "\"" + command.program + "\" is run as one task on one node",
+                   "leave --nodes and --param away; its arguments are --tensor and --scalar");
+    }
+    auto packed = PackedProgram::from(command.program, command.tensors, command.scalars);
+    if (!packed) return packed.error();
+    run.packed = std::make_shared<const PackedProgram>(*std::move(packed));
+    run.title = run.packed->name();
+    run.load = [packed = run.packed](const actors::Node& node) { packed->load(node); };
+    run.bind = [packed = run.packed] { return packed->bind(); };
+    return run;
+  }
+  auto choice = choose_program(command.program, runtime::this_module(), command.parameters);
+  if (!choice) return choice.error();
+  run.title = std::string(choice->callable.name());
+  run.example = choice->example;
+  run.load = [module = choice->module](const actors::Node& node) { node.load(module); };
+  run.bind = [choice = *choice] { return bound(choice); };
+  return run;
+}
+
 /// The node (`nodes` 0), or the pod of nodes, that was asked for.
 struct Machine {
   std::string platform;
@@ -51,7 +90,7 @@ struct Machine {
   bool checked = false;
 };
 
-Result<Machine> machine_for(const RunCommand& command, const ProgramChoice& choice) {
+Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
   Machine machine{command.platform, command.nodes, command.chips, command.checked};
   const Example* example = choice.example;
   if (machine.nodes == 0 && example != nullptr) machine.nodes = example->nodes;
@@ -144,7 +183,7 @@ int execute(const RunCommand& command, Console& console) {
     progress.say("troupe: " + render(error));
     return answer;
   };
-  const auto choice = choose_program(command.program, runtime::this_module(), command.parameters);
+  const auto choice = find_what_to_run(command);
   if (!choice) {
     return refuse(choice.error(), choice.error() == Errc::bad_parameter ? exit_usage : exit_cannot_start);
   }
@@ -165,7 +204,7 @@ int execute(const RunCommand& command, Console& console) {
       !command.tensor_dump.empty()) {
     config.trace =
         std::make_shared<actors::TraceSink>(actors::TraceSink::Options{.epoch = nanos_since_boot()});
-    config.trace->describe("program", choice->callable.name());
+    config.trace->describe("program", choice->title);
     config.trace->describe("platform", command.platform);
   }
   if (!command.tensor_dump.empty()) {
@@ -183,14 +222,14 @@ int execute(const RunCommand& command, Console& console) {
   };
 
   int answer = exit_ok;
-  const std::string title(choice->callable.name());
+  const std::string& title = choice->title;
   Interrupts interrupts;
   try {
     actors::System system(config);
     const actors::Node node = [&] {
       const EndAtOnce listening(interrupts, title + ": cancelled before it began");
       actors::Node up = bring_up(system, machine);
-      up.load(choice->module);
+      choice->load(up);
       return up;
     }();
     std::int64_t least = INT64_MAX, total = 0;
@@ -199,7 +238,7 @@ int execute(const RunCommand& command, Console& console) {
       actors::RunOptions options;
       options.name = title;
       Attendance attendance(node, interrupts, console, progress, command.timeout_seconds);
-      const actors::Handle handle = node.submit_bound(options, bound(*choice));
+      const actors::Handle handle = node.submit_bound(options, choice->bind());
       const std::string part =
           command.runs == 1 ? "" : " " + std::to_string(run + 1) + "/" + std::to_string(command.runs);
       const Ended ended = attendance.wait_for_end(handle, title + part);
@@ -223,6 +262,10 @@ int execute(const RunCommand& command, Console& console) {
     if (answer == exit_ok && command.runs > 1) {
       progress.say(title + ": " + plural(static_cast<std::uint64_t>(command.runs), "run") + ", fastest " +
                    render_time(least) + ", mean " + render_time(total / command.runs));
+    }
+    if (answer == exit_ok && choice->packed) {
+      if (const auto shown = choice->packed->show(console.out); !shown)
+        answer = refuse(shown.error(), exit_cannot_start);
     }
     interrupts.let_go();  // what is left (ending the system, writing files) may simply be cut off
   } catch (const Error& error) {

@@ -1,0 +1,203 @@
+#include "command/packed_program.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <ostream>
+#include <utility>
+
+#include "command/parameters.hpp"
+#include "errc.hpp"
+#include "troupe/actors/orchestrator.hpp"
+
+namespace troupe::apps {
+
+namespace {
+
+constexpr const char* tensor_hint =
+    "a tensor is TYPE[SHAPE]:TAG, e.g. f32[8,64]:in=1.5, f32[64]:out, i32[4]:inout@FILE";
+
+Error bad(const std::string& option, const std::string& text, const std::string& why,
+          const std::string& hint) {
+  return Error(Errc::bad_parameter, option + " \"" + text + "\" " + why, hint);
+}
+
+Result<std::vector<std::uint8_t>> bytes_of(const std::string& file) {
+  std::ifstream input(file, std::ios::binary);
+  if (!input) return Error(Errc::cannot_read, "\"" + file + "\" cannot be read");
+  return std::vector<std::uint8_t>{std::istreambuf_iterator<char>(input), {}};
+}
+
+std::optional<runtime::Shape> shape_from(std::string_view text) {
+  std::vector<std::uint64_t> extents;
+  while (true) {
+    std::uint64_t extent = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), extent);
+    if (problem != std::errc()) return std::nullopt;
+    extents.push_back(extent);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (text.empty()) break;
+    if (text.front() != ',') return std::nullopt;
+    text.remove_prefix(1);
+  }
+  auto shape = runtime::Shape::from(extents);
+  return shape ? std::optional(*shape) : std::nullopt;
+}
+
+std::optional<runtime::Tag> tag_from(std::string_view text) {
+  for (const auto tag : {runtime::Tag::in, runtime::Tag::out, runtime::Tag::inout}) {
+    if (runtime::name_of(tag) == text) return tag;
+  }
+  return std::nullopt;
+}
+
+template <class T>
+void print_as(std::ostream& out, const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  if constexpr (sizeof(T) == 1) {
+    out << ' ' << static_cast<int>(value);
+  } else {
+    out << ' ' << value;
+  }
+}
+
+void print(std::ostream& out, runtime::DType dtype, const std::byte* at) {
+  using runtime::DType;
+  switch (dtype) {
+    case DType::f32:
+      return print_as<float>(out, at);
+    case DType::i8:
+      return print_as<std::int8_t>(out, at);
+    case DType::i16:
+      return print_as<std::int16_t>(out, at);
+    case DType::i32:
+      return print_as<std::int32_t>(out, at);
+    case DType::i64:
+      return print_as<std::int64_t>(out, at);
+    case DType::u32:
+      return print_as<std::uint32_t>(out, at);
+    case DType::u64:
+      return print_as<std::uint64_t>(out, at);
+    case DType::u8:
+    case DType::boolean:
+      return print_as<std::uint8_t>(out, at);
+    default:
+      return print_as<std::uint16_t>(out, at);
+  }
+}
+
+}  // namespace
+
+Result<PackedProgram> PackedProgram::from(const std::string& file, const std::vector<std::string>& tensors,
+                                          const std::vector<std::string>& scalars) {
+  PackedProgram program;
+  auto bytes = bytes_of(file);
+  if (!bytes) return bytes.error();
+  program.bytes_ = *std::move(bytes);
+  program.name_ = file.substr(file.rfind('/') + 1);
+  program.name_ = program.name_.substr(0, program.name_.rfind('.'));
+  if (program.bytes_.empty() || program.name_.empty())
+    return Error(Errc::bad_file, "\"" + file + "\" has nothing in it, or no name");
+  program.tensors_.reserve(tensors.size());  // tensors point into what stays where it is
+  for (const auto& text : tensors) {
+    if (auto added = program.add_tensor(text); !added) return added.error();
+  }
+  for (const auto& text : scalars) {
+    if (auto added = program.add_scalar(text); !added) return added.error();
+  }
+  return program;
+}
+
+Result<void> PackedProgram::add_tensor(const std::string& text) {
+  const auto wrong = [&](const std::string& why) { return bad("--tensor", text, why, tensor_hint); };
+  const std::size_t open = text.find('['), close = text.find("]:");
+  if (open == std::string::npos || close == std::string::npos || close < open)
+    return wrong("has no shape, or no tag");
+  const auto dtype = runtime::dtype_from_name(text.substr(0, open));
+  if (!dtype) return wrong("has an unknown type");
+  const auto shape = shape_from(std::string_view(text).substr(open + 1, close - open - 1));
+  if (!shape) return wrong("has no shape of one to five extents");
+  std::string rest = text.substr(close + 2), value;
+  Argument argument;
+  argument.text = text;
+  if (const auto at = rest.find('@'); at != std::string::npos) {
+    argument.file = rest.substr(at + 1);
+    if (argument.file.empty()) return wrong("names no file");
+    rest.resize(at);
+  } else if (const auto equals = rest.find('='); equals != std::string::npos) {
+    value = rest.substr(equals + 1);
+    rest.resize(equals);
+  }
+  const auto tag = tag_from(rest);
+  if (!tag) return wrong("has a tag that is none of in, out, inout");
+  const auto described = runtime::Tensor::create_unallocated(*shape, *dtype);
+  if (!described || described->bytes() > std::uint64_t{1} << 36) return wrong("is too large");
+  argument.bytes.resize(described->bytes());
+  const std::size_t size = runtime::size_of(*dtype);
+  if (!value.empty()) {
+    const auto word = word_of(runtime::name_of(*dtype), value);
+    if (!word) return wrong("has a value that is none of its type");
+    for (std::size_t i = 0; i + size <= argument.bytes.size(); i += size)
+      std::memcpy(argument.bytes.data() + i, &*word, size);
+  }
+  if (!argument.file.empty() && *tag != runtime::Tag::out) {
+    const auto contents = bytes_of(argument.file);
+    if (!contents) return contents.error();
+    if (contents->size() != argument.bytes.size())
+      return wrong("takes " + std::to_string(argument.bytes.size()) + " bytes, the file has " +
+                   std::to_string(contents->size()));
+    std::memcpy(argument.bytes.data(), contents->data(), contents->size());
+  }
+  argument.arg.tag = *tag;
+  argument.arg.tensor = described->in_buffer(runtime::BufferRef::host(argument.bytes.data()));
+  tensors_.push_back(std::move(argument));
+  return {};
+}
+
+Result<void> PackedProgram::add_scalar(const std::string& text) {
+  const auto equals = text.find('=');
+  const auto word =
+      equals == std::string::npos ? std::nullopt : word_of(text.substr(0, equals), text.substr(equals + 1));
+  if (!word) return bad("--scalar", text, "is no TYPE=VALUE", "e.g. f32=0.5, i32=-3, u64=7, bool=true");
+  scalars_.push_back({*word, runtime::ScalarKind::any});
+  return {};
+}
+
+void PackedProgram::load(const actors::Node& node) const { node.add_kernel(name_, bytes_); }
+
+actors::BoundProgram PackedProgram::bind() const {
+  actors::BoundProgram program;
+  program.name = name_;
+  program.plain = [this](actors::Orchestrator& node) {
+    auto call = node.new_call(tensors_.size());
+    for (const auto& tensor : tensors_) call.args.add(tensor.arg);
+    for (const auto& scalar : scalars_) call.args.add(scalar);
+    node.submit_gathered(node.callable(name_), std::move(call));
+  };
+  return program;
+}
+
+Result<void> PackedProgram::show(std::ostream& out) const {
+  constexpr std::size_t shown = 8;
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const Argument& tensor = tensors_[i];
+    if (!runtime::writes(tensor.arg.tag)) continue;
+    const auto dtype = tensor.arg.tensor.dtype();
+    const std::size_t size = runtime::size_of(dtype), count = tensor.bytes.size() / size;
+    out << "tensor " << i << ' ' << runtime::to_string(tensor.arg.tensor) << ':';
+    for (std::size_t k = 0; k < std::min(count, shown); ++k)
+      print(out, dtype, tensor.bytes.data() + k * size);
+    out << (count > shown ? " …\n" : "\n");
+    if (tensor.file.empty() || tensor.arg.tag != runtime::Tag::out) continue;
+    std::ofstream file(tensor.file, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(tensor.bytes.data()),
+               static_cast<std::streamsize>(tensor.bytes.size()));
+    if (!file.flush()) return Error(Errc::cannot_write, "\"" + tensor.file + "\" cannot be written");
+  }
+  return {};
+}
+
+}  // namespace troupe::apps
