@@ -8,6 +8,7 @@
 # With HIDDEN_TWIN, troupe_floor also makes troupe_NAME_hidden: the same objects as a static library. Platform
 # plugins link that twin and keep its symbols to themselves, so that two of them in one process share nothing.
 include_guard()
+include(TroupeModules)
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 include(CheckLinkerFlag)
@@ -191,5 +192,6 @@ function(troupe_install_package)
     COMPATIBILITY SameMinorVersion)
   install(EXPORT troupeTargets NAMESPACE troupe:: DESTINATION "${config_dir}")
   install(FILES "${PROJECT_BINARY_DIR}/troupeConfig.cmake" "${PROJECT_BINARY_DIR}/troupeConfigVersion.cmake"
-                "${PROJECT_SOURCE_DIR}/.cmake/FindCAF.cmake" DESTINATION "${config_dir}")
+                "${PROJECT_SOURCE_DIR}/.cmake/FindCAF.cmake"
+                "${PROJECT_SOURCE_DIR}/.cmake/TroupeModules.cmake" DESTINATION "${config_dir}")
 endfunction()

@@ -42,6 +42,27 @@ std::set<std::string> candidates() {
   return names;
 }
 
+/// A line for each device that has a name of its own, or the sentence why there is none.
+Result<void> list_devices(platform::DeviceContext& context, std::uint32_t count, std::ostream& out) {
+  constexpr std::uint32_t most_listed = 64;  // simulated ones are without number, and all alike
+  out << "  devices      " << count << "\n";
+  if (count > most_listed) return {};
+  for (std::uint32_t number = 0; number < std::max(count, 1U); ++number) {
+    out << "    " << number << ": ";
+    if (auto set = context.set_device(static_cast<std::int32_t>(number)); !set) {
+      // As the sentence of a library goes, without which of its functions said so.
+      out << set.error().message() << (set.error().hint().empty() ? "" : "; " + set.error().hint()) << "\n";
+      continue;
+    }
+    const auto chip = context.properties();
+    if (!chip) return chip.error();
+    out << (chip->device_name != nullptr ? chip->device_name : chip->architecture) << ", " << chip->clusters
+        << (chip->clusters == 1 ? " unit, " : " units, ") << bytes(chip->memory_bytes) << "\n";
+    if (auto reset = context.reset_device(); !reset) return reset;
+  }
+  return {};
+}
+
 Result<void> describe(const std::string& name, const platform::DeviceLibrary& library, std::ostream& out) {
   auto host = std::make_shared<platform::HostThreads>();
   auto context = platform::DeviceContext::create(library.api(), host);
@@ -52,14 +73,20 @@ Result<void> describe(const std::string& name, const platform::DeviceLibrary& li
   out << name << "\n"
       << "  library      " << library.path() << "\n"
       << "  architecture " << chip.architecture << ", ABI " << (library.abi_version() >> 16U) << "."
-      << (library.abi_version() & 0xffffU) << "\n"
-      << "  devices      " << chip.device_count << "\n"
-      << "  cores        " << chip.clusters << " clusters of " << chip.aic_per_cluster << " AIC + "
-      << chip.aiv_per_cluster << " AIV\n"
-      << "  memory       " << bytes(chip.memory_bytes) << "\n"
-      << "  a task takes " << chip.max_tensors << " tensors, " << chip.max_scalars << " scalars; "
+      << (library.abi_version() & 0xffffU) << "\n";
+  if (auto listed = list_devices(*context, chip.device_count, out); !listed) return listed;
+  if (chip.device_count != 0 && (chip.features & TROUPE_FEATURE_HOST_KERNELS) != 0) {
+    out << "  cores        " << chip.clusters << " clusters of " << chip.aic_per_cluster << " AIC + "
+        << chip.aiv_per_cluster << " AIV\n"
+        << "  memory       " << bytes(chip.memory_bytes) << "\n";
+  }
+  out << "  a task takes " << chip.max_tensors << " tensors, " << chip.max_scalars << " scalars; "
       << chip.queue_depth << " tasks queued\n"
-      << "  windows      " << ((chip.features & TROUPE_FEATURE_WINDOWS) != 0 ? "yes" : "no") << "\n";
+      << "  kernels      "
+      << ((chip.features & TROUPE_FEATURE_HOST_KERNELS) != 0 ? "functions of the program"
+                                                             : "device images of a module")
+      << ((chip.features & TROUPE_FEATURE_FOREIGN_BYTES) != 0 ? ", or bytes\n" : "\n") << "  windows      "
+      << ((chip.features & TROUPE_FEATURE_WINDOWS) != 0 ? "yes" : "no") << "\n";
   return context->close();
 }
 

@@ -1,15 +1,9 @@
-// One kernel on one chip: copied in, computed, copied back, checked.
+// One kernel (kernels/vector_add.cpp) on one chip: copied in, computed, copied back, checked.
 #include <troupe/troupe.hpp>
 
 #include "examples/check.hpp"
 
 using namespace troupe;
-
-TROUPE_KERNEL(add_vectors)(KernelArgs& k) {
-  const auto a = k.tensor<const float>(0), b = k.tensor<const float>(1);
-  const auto c = k.tensor<float>(2);
-  for (std::size_t i = 0; i < c.size(); ++i) c[i] = a[i] + b[i];
-}
 
 void vector_add(Orchestrator& node, std::uint32_t elements) {
   auto a = node.tensor<float>({elements}, 2.0f);  // host buffers: the chip gets a copy

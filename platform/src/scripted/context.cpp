@@ -237,7 +237,7 @@ Result<void> ScriptedContext::properties(troupe_device_properties& out) const {
   out.device_id = device_id_;
   options.architecture.copy(out.architecture, sizeof(out.architecture) - 1);
   out.device_count = options.device_count;
-  out.features = TROUPE_FEATURE_MODULES | TROUPE_FEATURE_WINDOWS;
+  out.features = TROUPE_FEATURE_MODULES | TROUPE_FEATURE_WINDOWS | TROUPE_FEATURE_HOST_KERNELS;
   out.clusters = options.clusters;
   out.aic_per_cluster = 1;
   out.aiv_per_cluster = 2;

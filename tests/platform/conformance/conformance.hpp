@@ -1,9 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "troupe/platform/device_api.hpp"
@@ -18,10 +20,14 @@ struct Rule {
   std::string_view name;      ///< a short id, also for --rule
   std::string_view sentence;  ///< what is required
   void (*check)(Probe&);
+  std::uint32_t needs = 0;  ///< enum troupe_device_feature; a library that promises less skips the rule
 };
 
 /// All rules, in the order in which a new platform meets them.
 std::vector<Rule> all_rules();
+
+/// "windows, kernels from bytes": for people; empty for 0.
+std::string name_of_features(std::uint32_t features);
 
 enum class Verdict { pass, fail, skip };
 struct Finding {
@@ -34,6 +40,7 @@ struct Finding {
 struct Materials {
   const troupe_module_v1* module = nullptr;
   std::vector<char> foreign;
+  std::vector<std::pair<std::string, std::string>> options;  ///< of every context
 };
 
 /// Checks one rule in this process. A library that crashes or hangs takes the process along: the program

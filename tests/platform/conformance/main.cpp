@@ -1,3 +1,4 @@
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -23,17 +24,20 @@ constexpr const char* usage =
     "  --library PATH   the platform library, or a platform's name (a2a3sim)\n"
     "  --module FILE    a module with the suite's kernels, for devices that cannot run this program's own\n"
     "  --foreign FILE   an object with kernel_entry: c = a + b + s, for the rule foreign-bytes\n"
+    "  --option N=V     an option of every context, as set_device_option has it; repeatable\n"
     "  --rule NAME      only this rule; repeatable\n"
     "  --timeout N      seconds that one rule may take (default 120)\n"
     "  --list           print the rules and leave\n"
-    "exit code: 0 every rule passes or does not apply, 1 a rule fails, 2 the library cannot be loaded\n";
+    "exit code: 0 every rule passes or does not apply, 1 a rule fails, 2 the library cannot be loaded,\n"
+    "           4 the library has no device here\n";
 
 // What a child tells by its exit code.
 constexpr int child_pass = 0, child_fail = 1, child_skip = 3;
+constexpr int no_device = 4;
 
 struct Options {
   std::string library, module, foreign;
-  std::vector<std::string> rules;
+  std::vector<std::string> rules, options;
   long timeout_s = 120;
   bool list = false, child = false;
 };
@@ -52,6 +56,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.module = argv[++i];
     } else if (word == "--foreign" && has_value) {
       options.foreign = argv[++i];
+    } else if (word == "--option" && has_value) {
+      options.options.emplace_back(argv[++i]);
     } else if (word == "--rule" && has_value) {
       options.rules.emplace_back(argv[++i]);
     } else if (word == "--timeout" && has_value) {
@@ -78,7 +84,29 @@ Result<conformance::Materials> load(const Options& options) {
       return Error(platform::Errc::load_failed, "cannot read '" + options.foreign + "'");
     }
   }
+  for (const auto& option : options.options) {
+    const auto equals = option.find('=');
+    if (equals == std::string::npos) {
+      return Error(platform::Errc::unknown_option, "--option '" + option + "' is not NAME=VALUE");
+    }
+    materials.options.emplace_back(option.substr(0, equals), option.substr(equals + 1));
+  }
   return materials;
+}
+
+/// Why the library has no device that could be checked; empty: it has one.
+std::string why_no_device(const platform::DeviceApi& api) {
+  auto* const context = api.create_device_context(nullptr);
+  if (context == nullptr) return {};
+  troupe_device_properties properties{};
+  properties.size = sizeof(properties);
+  std::array<char, 1024> text{};
+  if (api.device_properties(context, &properties) == 0 && properties.device_count == 0 &&
+      api.set_device(context, 0) != 0) {
+    (void)api.device_last_error(context, nullptr, text.data(), text.size());
+  }
+  (void)api.destroy_device_context(context);
+  return text.data();
 }
 
 int run_here(const conformance::Rule& rule, const platform::DeviceApi& api,
@@ -136,6 +164,8 @@ int main(int argc, char** argv) {
   if (options.list) {
     for (const auto& rule : rules) {
       std::printf("%-26s %s\n", std::string{rule.name}.c_str(), std::string{rule.sentence}.c_str());
+      if (rule.needs != 0)
+        std::printf("%-26s needs %s\n", "", conformance::name_of_features(rule.needs).c_str());
     }
     return 0;
   }
@@ -148,6 +178,10 @@ int main(int argc, char** argv) {
   if (!materials) {
     std::fprintf(stderr, "%s\n", render(materials.error()).c_str());
     return 2;
+  }
+  if (const auto why = options.child ? std::string{} : why_no_device(library->api()); !why.empty()) {
+    std::printf("%s\n", why.c_str());
+    return no_device;
   }
   if (options.child) return run_here(rules.front(), library->api(), *materials);
 
@@ -163,6 +197,9 @@ int main(int argc, char** argv) {
     if (!options.module.empty()) request.command.insert(request.command.end(), {"--module", options.module});
     if (!options.foreign.empty())
       request.command.insert(request.command.end(), {"--foreign", options.foreign});
+    for (const auto& option : options.options) {
+      request.command.insert(request.command.end(), {"--option", option});
+    }
     request.timeout = std::chrono::seconds{options.timeout_s};
     request.on_line = [&](std::string_view line) {
       if (said.size() < 2000) said += (said.empty() ? "" : "\n     ") + std::string{line};

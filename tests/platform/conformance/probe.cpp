@@ -253,6 +253,10 @@ Probe::Probe(const platform::DeviceApi& api, std::chrono::milliseconds patience,
 
 Held Probe::create(bool with_completions) {
   auto subject = std::make_unique<Subject>(api_, host_, complaints_, patience_, with_completions, module());
+  for (const auto& [name, value] : materials_.options) {
+    subject->expect(0, "set_device_option(" + name + ")", api_.set_device_option, name.c_str(),
+                    value.c_str());
+  }
   std::lock_guard lock{mutex_};
   subjects_.push_back(std::move(subject));
   return Held{subjects_.back().get()};
@@ -275,6 +279,29 @@ void Probe::need(bool available, const char* what) const {
   if (!available) throw Skipped{std::string{"the library has no "} + what};
 }
 
+void Probe::need(std::uint32_t features) {
+  if (features == 0) return;
+  const auto subject = create();
+  const auto missing = features & ~properties(*subject).features;
+  if (missing != 0) throw Skipped{"the library does not promise " + name_of_features(missing)};
+}
+
+std::string name_of_features(std::uint32_t features) {
+  constexpr std::pair<std::uint32_t, const char*> names[] = {
+      {TROUPE_FEATURE_MODULES, "kernels of modules"},
+      {TROUPE_FEATURE_FOREIGN_BYTES, "kernels from bytes"},
+      {TROUPE_FEATURE_WINDOWS, "windows"},
+      {TROUPE_FEATURE_COMM, "comm_*"},
+      {TROUPE_FEATURE_OVERLAP, "runs that overlap"},
+      {TROUPE_FEATURE_HOST_KERNELS, "kernels that are functions of this process"},
+      {TROUPE_FEATURE_TOGETHER, "blocks that run together"}};
+  std::string text;
+  for (const auto& [feature, name] : names) {
+    if ((features & feature) != 0) text += (text.empty() ? "" : ", ") + std::string{name};
+  }
+  return text;
+}
+
 std::string Probe::complaint() const {
   std::lock_guard lock{complaints_->mutex};
   return complaints_->text;
@@ -290,6 +317,7 @@ Finding check(const Rule& rule, const platform::DeviceApi& api, std::chrono::mil
     return {Verdict::fail, what.empty() ? complaint : complaint + "; " + what};
   };
   try {
+    probe.need(rule.needs);
     rule.check(probe);
     return probe.complaint().empty() ? Finding{} : fail({});
   } catch (const Violation& violation) {

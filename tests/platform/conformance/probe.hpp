@@ -166,6 +166,8 @@ class Probe {
   /// A new context with a device.
   Held ready(std::int32_t device = 0);
   troupe_device_properties properties(Subject& subject);
+  /// Skips the rule unless the library promises all of these features.
+  void need(std::uint32_t features);
   /// Skips the rule unless the library has all of these.
   void need(bool available, const char* what) const;
   /// Empty: all completions came where and when they may.

@@ -126,7 +126,6 @@ void stuck_kernel(Probe& probe) {
   auto subject = probe.create();
   auto& s = *subject;
   const auto& api = probe.api();
-  probe.need((probe.properties(s).features & TROUPE_FEATURE_MODULES) != 0, "kernels of this process");
   s.expect(0, "set_device_option(grace_ms)", api.set_device_option, "grace_ms", "20");
   s.set_device();
   const auto stuck = s.kernel("conformance_stuck");
@@ -235,7 +234,7 @@ std::vector<Rule> ending_rules() {
       {"destroy-while-busy", "destroy at any moment: every run completed once, nothing afterwards",
        destroy_while_busy},
       {"stuck-kernel", "a kernel that does not return makes destroy answer BUSY and quarantines the context",
-       stuck_kernel},
+       stuck_kernel, TROUPE_FEATURE_HOST_KERNELS},
       {"many-threads", "contexts work at the same time in many threads", many_threads},
       {"one-context-many-threads", "one context may be called from many threads", one_context_many_threads},
   };

@@ -17,7 +17,6 @@ using runtime::Tensor;
 void foreign_bytes(Probe& probe) {
   const auto subject = probe.ready();
   auto& s = *subject;
-  probe.need((probe.properties(s).features & TROUPE_FEATURE_FOREIGN_BYTES) != 0, "kernels from bytes");
   if (probe.foreign().empty()) throw Skipped{"no object was given: --foreign FILE"};
   // The bytes are copied: what becomes of them after the call does not matter.
   auto bytes = probe.foreign();
@@ -126,7 +125,8 @@ void sinks(Probe& probe) {
 }  // namespace
 
 std::vector<Rule> foreign_rules() {
-  return {{"foreign-bytes", "a kernel from bytes runs as it was registered", foreign_bytes},
+  return {{"foreign-bytes", "a kernel from bytes runs as it was registered", foreign_bytes,
+           TROUPE_FEATURE_FOREIGN_BYTES},
           {"sinks", "runs that ask for traces and dumps work with and without sinks", sinks}};
 }
 

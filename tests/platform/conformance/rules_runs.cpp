@@ -322,11 +322,14 @@ void blocks(Probe& probe) {
     require(x == std::vector<std::int32_t>(x.size(), expected),
             "of " + std::to_string(count) + " blocks not each ran once, knowing how many there are");
   }
-  std::vector<std::int32_t> x(1, 0);
-  const auto args = RunArgs::of(inout(Tensor::host(x.data(), {1})));
+  const std::uint32_t sure = (device.features & TROUPE_FEATURE_TOGETHER) != 0 ? device.clusters : 1;
+  std::vector<std::int32_t> x(sure, 0);
+  const auto args = RunArgs::of(inout(Tensor::host(x.data(), {sure})));
   auto run = args.run(0, kernel);
-  run.blocks = device.clusters * (device.aic_per_cluster + device.aiv_per_cluster) + 1;
+  run.blocks = sure;
   run.flags = TROUPE_RUN_SYNC_START;
+  s.answered(0, s.run(run), "a sync_start of as many blocks as are sure to run together");
+  run.blocks = device.clusters * (device.aic_per_cluster + device.aiv_per_cluster) + 1;
   s.answered(TROUPE_DEVICE_CAPACITY_EXCEEDED, s.run(run), "a sync_start of more blocks than there are cores");
 }
 

@@ -264,10 +264,14 @@ void comm_arguments(Probe& probe) {
 
 std::vector<Rule> window_rules() {
   return {
-      {"windows", "windows are zeroed, bounded, and every rank reaches every window", windows_share},
-      {"window-blobs", "blobs and specs are validated, a commit needs all peers", window_blobs},
-      {"window-abort", "aborting a window ends every wait on it, in other contexts too", window_aborts},
-      {"window-release", "release forgets the own window and leaves the peers' alone", window_release},
+      {"windows", "windows are zeroed, bounded, and every rank reaches every window", windows_share,
+       TROUPE_FEATURE_WINDOWS},
+      {"window-blobs", "blobs and specs are validated, a commit needs all peers", window_blobs,
+       TROUPE_FEATURE_WINDOWS},
+      {"window-abort", "aborting a window ends every wait on it, in other contexts too", window_aborts,
+       TROUPE_FEATURE_WINDOWS},
+      {"window-release", "release forgets the own window and leaves the peers' alone", window_release,
+       TROUPE_FEATURE_WINDOWS},
       {"comm-session", "two ranks meet, share windows and part", comm_session},
       {"comm-abort", "a session that is given up ends for every rank, and nobody is waited for", comm_abort},
       {"comm-arguments", "comm_* refuse impossible arguments with a sentence", comm_arguments},

@@ -29,6 +29,11 @@ std::string amount(std::uint64_t size) { return std::to_string(size) + " bytes";
 
 }  // namespace
 
+DeviceMemory::~DeviceMemory() {
+  if (source_ == nullptr) return;
+  for (const auto& [address, piece] : live_) source_->give_back(address - piece.lead, piece.whole);
+}
+
 bool DeviceMemory::reserve(std::size_t size) {
   auto range = AddressRange::reserve(std::max(size + page_size, smallest_range));
   if (!range) return false;

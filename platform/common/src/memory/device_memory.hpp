@@ -52,6 +52,11 @@ class DeviceMemory {
     statistics_.capacity = capacity;
   }
 
+  /// Gives a source back what is left.
+  ~DeviceMemory();
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+
   /// Whether the host has so much left, which promises more than there is and kills who uses it. To be asked
   /// for all of what is used only later together.
   static Result<void> host_has(std::size_t size, std::string_view label);

@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 #define TROUPE_DEVICE_ABI_MAJOR 1u
-#define TROUPE_DEVICE_ABI_MINOR 2u
+#define TROUPE_DEVICE_ABI_MINOR 3u
 #define TROUPE_DEVICE_ABI_VERSION ((TROUPE_DEVICE_ABI_MAJOR << 16) | TROUPE_DEVICE_ABI_MINOR)
 
 #if defined(__GNUC__)
@@ -187,7 +187,10 @@ enum troupe_device_feature {
   TROUPE_FEATURE_FOREIGN_BYTES = 1u << 1, /* callables from bytes */
   TROUPE_FEATURE_WINDOWS = 1u << 2,       /* window_* */
   TROUPE_FEATURE_COMM = 1u << 3,          /* comm_* */
-  TROUPE_FEATURE_OVERLAP = 1u << 4        /* independent runs may execute at the same time */
+  TROUPE_FEATURE_OVERLAP = 1u << 4,       /* independent runs may execute at the same time */
+  /* Since 1.3. What a platform promises of its kernels: */
+  TROUPE_FEATURE_HOST_KERNELS = 1u << 5, /* they are functions of the host process, chip programs too */
+  TROUPE_FEATURE_TOGETHER = 1u << 6      /* blocks with SYNC_START run together, up to one for each core */
 };
 
 typedef struct troupe_device_properties {
@@ -207,7 +210,9 @@ typedef struct troupe_device_properties {
   uint64_t memory_bytes; /* device memory limit */
   uint64_t counter_hz;
   uint64_t l1_bytes, ub_bytes, l0_bytes; /* on-chip buffers, 0: unknown */
-  uint64_t reserved[4];
+  const char* device_name; /* since 1.3: what device and driver call themselves; null: no more is known than
+                              the architecture. Valid until the context is gone */
+  uint64_t reserved[3];
 } troupe_device_properties;
 
 enum troupe_device_state {
