@@ -101,7 +101,8 @@ function(troupe_device_images binary)
         foreach(arch IN LISTS TROUPE_CUDA_ARCHITECTURES)
           list(APPEND codes "-gencode=arch=compute_${arch},code=sm_${arch}")
         endforeach()
-        list(APPEND codes "-gencode=arch=compute_${arch},code=compute_${arch}")
+        list(GET TROUPE_CUDA_ARCHITECTURES -1 newest)
+        list(APPEND codes "-gencode=arch=compute_${newest},code=compute_${newest}")
         add_custom_command(OUTPUT "${base}.fatbin"
           COMMAND "${TROUPE_NVCC}" -x cu -std=c++17 -O2 "-I$<JOIN:${includes},;-I>" ${codes}
                   -MMD -MF "${base}.fatbin.d" -MT "${base}.fatbin" -fatbin "${path}" -o "${base}.fatbin"
