@@ -6,18 +6,6 @@
 
 using namespace troupe;
 
-TROUPE_KERNEL(set_all)(KernelArgs& k) {
-  for (float& value : k.tensor<float>(0)) value = k.scalar<float>(0);
-}
-TROUPE_KERNEL(multiply)(KernelArgs& k) {
-  for (float& value : k.tensor<float>(0)) value *= k.scalar<float>(0);
-}
-TROUPE_KERNEL(add_up)(KernelArgs& k) {
-  float sum = 0;
-  for (const float value : k.tensor<const float>(0)) sum += value;
-  k.tensor<float>(1)[0] += sum;
-}
-
 void dependencies(Orchestrator& node) {
   auto x = node.alloc<float>({64, 16});
   auto total = node.tensor<float>({1}, 0.0f);

@@ -6,12 +6,6 @@
 
 using namespace troupe;
 
-TROUPE_KERNEL(add_for_chip)(KernelArgs& k) {
-  const auto a = k.tensor<const float>(0), b = k.tensor<const float>(1);
-  const auto c = k.tensor<float>(2);
-  for (std::size_t i = 0; i < c.size(); ++i) c[i] = a[i] + b[i] + k.scalar<float>(0);
-}
-
 TROUPE_HOST_FUNCTION(check_chip)(HostArgs& args) {
   for (const float value : args.tensor<const float>(0)) {
     apps::expect(value == args.scalar<float>(0), "2 + 3 + the chip's number");

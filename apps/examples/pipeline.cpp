@@ -6,12 +6,6 @@
 
 using namespace troupe;
 
-TROUPE_KERNEL(stage)(KernelArgs& k) {
-  const auto from = k.tensor<const float>(0);
-  const auto to = k.tensor<float>(1);
-  for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i] * 2 + 1;
-}
-
 void pipeline(Orchestrator& node, std::uint32_t batches) {
   std::vector<Tensor> results;
   float expected = 0;

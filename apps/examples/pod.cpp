@@ -6,10 +6,6 @@
 
 using namespace troupe;
 
-TROUPE_KERNEL(square)(KernelArgs& k) {
-  for (float& value : k.tensor<float>(0)) value *= value;
-}
-
 /// What one node does: its part of the rows, spread over its chips.
 void square_rows(Orchestrator& node, Tensor part) {
   const auto rows = static_cast<std::uint32_t>(part.shape()[0]),

@@ -7,13 +7,6 @@
 
 using namespace troupe;
 
-TROUPE_KERNEL(newton_step)(KernelArgs& k) {
-  const auto x = k.tensor<float>(0);
-  const float before = x[0];
-  x[0] = 0.5f * (before + k.scalar<float>(0) / before);
-  k.tensor<float>(1)[0] = std::abs(x[0] - before);
-}
-
 Program refine(Orchestrator& node, float number, float tolerance) {
   apps::require(number > 0 && tolerance > 0,
                 "only numbers above 0 have a root to refine, to a tolerance above 0",

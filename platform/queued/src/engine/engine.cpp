@@ -13,13 +13,16 @@ namespace troupe::platform::queued {
 
 namespace {
 
-constexpr std::size_t most_on_device = 1024;
 constexpr std::uint32_t lines = 4;  // independent runs use several queues
 constexpr std::size_t delivery_batch = 64;
 constexpr std::uint32_t most_refusals = 3;
 // Nothing tells of an end on a device, so it is looked for: at first all the time, then ever more seldom.
-constexpr std::uint32_t looks_at_once = 200;
+constexpr std::uint32_t looks_at_once = 40, pauses_between_looks = 40;
 constexpr std::uint32_t first_pause_us = 20, longest_pause_us = 500;
+
+void pause() noexcept {
+  for (std::uint32_t i = 0; i < pauses_between_looks; ++i) spin_pause();
+}
 
 }  // namespace
 
@@ -136,9 +139,9 @@ std::size_t Engine::report_cores(troupe_core_status* cores, std::size_t capacity
 
 /// With start_ held. False: there is no thread, and nobody has looked at what was added.
 bool Engine::wake() {
-  arrivals_.fetch_add(1, std::memory_order_release);
+  arrivals_.fetch_add(1);
   if (serving_) {
-    futex_wake(arrivals_, 1);
+    if (asleep_.load()) futex_wake(arrivals_, 1);
     return true;
   }
   serving_ = parts_.threads.start(*this);
@@ -154,22 +157,24 @@ void Engine::serve() noexcept {
     const auto seen = arrivals_.load(std::memory_order_acquire);
     unfinished_.collect(arrived);
     held_.insert(held_.end(), arrived.begin(), arrived.end());
-    bool moved = !arrived.empty();
+    bool gave = !arrived.empty();
     arrived.clear();
-    moved = end_aborted() || moved;
+    gave = end_aborted() || gave;
     if (lost()) end_all_as_lost();
-    moved = submit_some() || moved;
+    gave = submit_some() || gave;
     flush_lines();
-    moved = look_for_ends() || moved;
-    if (!moved || unfinished_.ended() >= delivery_batch) deliver();
-    if (moved) {
+    const bool ended = look_for_ends();
+    if ((!gave && !ended) || unfinished_.ended() >= delivery_batch) deliver();
+    if (gave || ended) {
       idle = 0;
+      // A look takes locks that the device's own threads want, where it has some: so several ends are seen in
+      // one.
+      if (!gave) pause();
     } else if (!is_idle()) {
       if (idle++ < looks_at_once) {
-        spin_pause();
+        pause();
       } else {
-        futex_wait(arrivals_, seen,
-                   std::min(longest_pause_us, first_pause_us << std::min(idle - looks_at_once, 8U)));
+        sleep(seen, std::min(longest_pause_us, first_pause_us << std::min(idle - looks_at_once, 8U)));
       }
     } else if (!wait_for_more(seen)) {
       const std::lock_guard lock(start_);
@@ -180,10 +185,16 @@ void Engine::serve() noexcept {
   }
 }
 
+void Engine::sleep(std::uint32_t seen, std::uint32_t microseconds) {
+  asleep_.store(true);
+  futex_wait(arrivals_, seen, microseconds);
+  asleep_.store(false);
+}
+
 // A caller that launches one run after the other finds the thread awake.
 bool Engine::wait_for_more(std::uint32_t seen) const {
   if (std::thread::hardware_concurrency() < 2) return false;
-  for (std::uint32_t spin = 0; spin < looks_at_once; ++spin) {
+  for (std::uint32_t spin = 0; spin < looks_at_once * pauses_between_looks; ++spin) {
     if (arrivals_.load(std::memory_order_acquire) != seen) return true;
     spin_pause();
   }

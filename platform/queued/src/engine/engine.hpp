@@ -71,11 +71,13 @@ class Engine : Job {
     std::uint32_t refusals = 0;  ///< flushes that failed, one after the other
   };
   enum class Turn : std::uint8_t { later, taken };
+  static constexpr std::size_t most_on_device = 1024;
 
   // engine.cpp: the thread and its round
   void run() noexcept override;
   void serve() noexcept;
   bool wake();
+  void sleep(std::uint32_t seen, std::uint32_t microseconds);
   bool wait_for_more(std::uint32_t seen) const;
   bool is_idle() const noexcept { return held_.empty() && given_ == 0; }
   void deliver() noexcept;
@@ -112,6 +114,7 @@ class Engine : Job {
 
   std::mutex start_;                        ///< runs are added and the thread is started as one
   bool serving_ = false;                    ///< with start_
+  std::atomic<bool> asleep_{false};         ///< the thread, until something arrives
   std::atomic<std::uint32_t> arrivals_{0};  ///< bumped for the thread to look
 
   // The engine's thread.
@@ -123,6 +126,7 @@ class Engine : Job {
   std::vector<Line> lines_;                          ///< for kernels
   Line inputs_, outputs_;                            ///< for copies
   std::uint32_t next_line_ = 0;
+  bool is_full_ = false;  ///< until half of the device is free again
 };
 
 }  // namespace troupe::platform::queued

@@ -23,6 +23,9 @@ bool Engine::end_aborted() {
 
 bool Engine::submit_some() {
   bool moved = false;
+  // In large pieces, which cost the device less.
+  if (is_full_ && blocks_.in_use() > most_on_device / 2) return false;
+  is_full_ = false;
   while (!held_.empty() && submit(*held_.front()) == Turn::taken) {
     held_.pop_front();
     moved = true;
@@ -82,7 +85,8 @@ Engine::Turn Engine::submit(Flight& flight) {
     end(flight, block.error());
     return Turn::taken;
   }
-  if (*block == nullptr) return Turn::later;
+  is_full_ = *block == nullptr;
+  if (is_full_) return Turn::later;
   flight.kernel = kernel;
   if (auto given = give(flight, **block, producers); !given) {
     note(given.error());

@@ -130,7 +130,7 @@ class KernelArgs {
   }
 
   TROUPE_ON_DEVICE bool aborted() const {
-    if (device::load(&block_->abort) == 0) return false;
+    if (device::peek(&block_->abort) == 0) return false;
     device::exchange_if(&block_->verdict, TROUPE_VERDICT_NONE, TROUPE_VERDICT_ABORTED);
     return true;
   }
@@ -139,17 +139,21 @@ class KernelArgs {
     for (int i = 0; i + 1 < TROUPE_BLOCK_TEXT && text[i] != '\0'; ++i) block_->text[i] = text[i];
   }
 
-  /// For the entry of a kernel: whether it is to be entered. One lane asks for all.
+  /// For the entry of a kernel: whether it is to be entered. One lane asks for all. What it looks at was
+  /// written before the device began, or may be seen at any time, so no order is needed, which takes long
+  /// where the block lies in memory of the host.
   TROUPE_ON_DEVICE unsigned begin() const {
-    device::store(&block_->started, 1U);
-    for (troupe_device_u32 i = 0; i < block_->producers; ++i) {
-      TROUPE_IN_MEMORY auto* before = (TROUPE_IN_MEMORY troupe_device_block*)block_->producer[i];
-      if (device::load(&before->verdict) == TROUPE_VERDICT_NONE && device::load(&before->abort) == 0)
-        continue;
+    device::poke(&block_->started, 1U);
+    const troupe_device_u32 count = device::peek(&block_->producers);
+    if (device::peek(&block_->abort) != 0) return aborted() ? 0 : 1;
+    for (troupe_device_u32 i = 0; i < count; ++i) {
+      TROUPE_IN_MEMORY auto* before =
+          (TROUPE_IN_MEMORY troupe_device_block*)device::peek(&block_->producer[i]);
+      if ((device::peek(&before->verdict) | device::peek(&before->abort)) == TROUPE_VERDICT_NONE) continue;
       device::exchange_if(&block_->verdict, TROUPE_VERDICT_NONE, TROUPE_VERDICT_SKIPPED);
       return 0;
     }
-    return aborted() ? 0 : 1;
+    return 1;
   }
 
  private:

@@ -33,6 +33,15 @@ T load(__global const T* from) {
   fence();
   return value;
 }
+/// Without an order among other accesses.
+template <class T>
+T peek(__global const T* from) {
+  return *(__global const volatile T*)from;
+}
+template <class T>
+void poke(__global T* to, T value) {
+  *(__global volatile T*)to = value;
+}
 template <class T>
 void store(__global T* to, T value) {
   fence();
@@ -76,6 +85,14 @@ __device__ T load(const T* from) {
   const T value = *(const volatile T*)from;
   __threadfence_system();
   return value;
+}
+template <class T>
+__device__ T peek(const T* from) {
+  return *(const volatile T*)from;
+}
+template <class T>
+__device__ void poke(T* to, T value) {
+  *(volatile T*)to = value;
 }
 template <class T>
 __device__ void store(T* to, T value) {
