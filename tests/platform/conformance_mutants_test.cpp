@@ -377,6 +377,18 @@ const std::multimap<std::string, Mutate>& mutants() {
            return good().launch_runs(h, changed.data(), n, s);
          };
        }},
+      {"beside-runs",
+       [](DeviceApi& api) {
+         api.copy_from_device_ctx = [](Handle, void*, std::uint64_t, std::uint64_t) -> std::int32_t {
+           return TROUPE_DEVICE_BUSY;
+         };
+       }},
+      {"beside-runs",
+       [](DeviceApi& api) {  // nothing is copied while something runs
+         api.copy_to_device_ctx = [](Handle h, std::uint64_t at, const void* data, std::uint64_t n) {
+           return n == 4096 ? 0 : good().copy_to_device_ctx(h, at, data, n);
+         };
+       }},
       {"one-context-many-threads",
        [](DeviceApi& api) {
          api.device_free_ctx = [](Handle, std::uint64_t) -> std::int32_t { return TROUPE_DEVICE_BUSY; };

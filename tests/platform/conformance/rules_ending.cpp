@@ -73,6 +73,29 @@ void unregister_in_use(Probe& probe) {
           "an unregistered callable can still be launched");
 }
 
+// A device may have to wait for its kernels before it does anything else, and its kernel for the host.
+void works_beside_runs(Probe& probe) {
+  const auto subject = probe.ready();
+  auto& s = *subject;
+  const auto& api = probe.api();
+  const Waiting waiting{s};
+  s.launch({waiting.run(1)});
+  s.wait_busy(1);
+  const auto address = s.malloc(4096);
+  std::vector<std::uint8_t> pattern(4096, 7), back(4096);
+  s.expect(0, "a copy to the device beside a run", api.copy_to_device_ctx, address,
+           static_cast<const void*>(pattern.data()), std::uint64_t{4096});
+  s.expect(0, "a copy from the device beside a run", api.copy_from_device_ctx,
+           static_cast<void*>(back.data()), address, std::uint64_t{4096});
+  require(back == pattern, "a copy beside a run lost bytes");
+  const auto copy = s.kernel("conformance_copy");
+  s.expect(0, "unregistering beside a run", api.unregister_callable, copy);
+  s.expect(0, "a free beside a run", api.device_free_ctx, address);
+  require(s.ends().empty(), "the run ended, which nobody asked for");
+  s.expect(0, "abort_runs", api.abort_runs, TROUPE_ALL_RUNS);
+  require(s.wait_for(1)[0].code == TROUPE_DEVICE_ABORTED, "the run did not end with ABORTED");
+}
+
 void ends_in(Probe& probe, const char* what, const std::function<std::int32_t(Subject&)>& ending) {
   const auto subject = probe.ready();
   auto& s = *subject;
@@ -228,6 +251,7 @@ std::vector<Rule> ending_rules() {
       {"status", "device_status shows the kernel that runs, and memory in use cannot be freed",
        status_of_waits},
       {"unregister-in-use", "unregistering leaves unfinished runs alone", unregister_in_use},
+      {"beside-runs", "memory, copies and callables do not wait for kernels that run", works_beside_runs},
       {"reset-completes", "reset_device completes every run before it returns", reset_completes},
       {"finalize-completes", "finalize_device completes every run before it returns", finalize_completes},
       {"destroy-completes", "destroy completes every run before it returns", destroy_completes},

@@ -326,6 +326,36 @@ TEST_CASE("what this platform cannot run is refused when it is registered or lau
   CHECK(run_runtime(chip.handle, &together, nullptr) == TROUPE_DEVICE_CAPACITY_EXCEEDED);
 }
 
+TEST_CASE("a run that is watched tells of its kernel, one that was skipped does not") {
+  Device device;
+  struct Watching : Context {
+    Watching() {
+      static_cast<void>(destroy_device_context(handle));
+      table.trace = [](void* self, const troupe_trace_event* events, std::size_t count) {
+        auto& context = *static_cast<Watching*>(static_cast<Context*>(self));
+        const std::lock_guard lock(context.mutex);
+        for (std::size_t i = 0; i < count; ++i) {
+          CHECK(events[i].begin_ns <= events[i].end_ns);
+          context.traced.emplace_back(events[i].name);
+        }
+      };
+      handle = create_device_context(&table);
+      REQUIRE(set_device(handle, 0) == 0);
+    }
+    std::vector<std::string> traced;
+  };
+  Watching chip;
+  const auto fail = chip.kernel("fail"), nothing = chip.kernel("nothing");
+  std::vector<RunArgs> args(3);
+  args[1].after(1);
+  std::vector<troupe_run> runs{args[0].run(1, fail), args[1].run(2, nothing), args[2].run(3, nothing)};
+  for (auto& run : runs) run.flags = TROUPE_RUN_PROFILE;
+  REQUIRE(chip.launch(runs) == 0);
+  for (std::uint64_t number = 1; number <= 3; ++number) chip.end_of(number);
+  std::sort(chip.traced.begin(), chip.traced.end());
+  CHECK(chip.traced == std::vector<std::string>{"fail", "nothing"});
+}
+
 TEST_CASE("without a device the platform says so") {
   Context context;
   CHECK(set_device(context.handle, 0) == TROUPE_DEVICE_NO_SUCH_DEVICE);

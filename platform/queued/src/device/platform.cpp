@@ -1,5 +1,6 @@
 // What the ABI's functions have to know of a platform of queued devices.
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,9 +12,20 @@ namespace troupe::platform::queued {
 
 namespace {
 
+/// TROUPE_CHIPS_PER_DEVICE: so many chips share one device, and its memory. What is no number from 1 to 64
+/// is 1.
+std::uint32_t chips_per_device() {
+  const char* given = std::getenv("TROUPE_CHIPS_PER_DEVICE");  // NOLINT(concurrency-mt-unsafe): read only
+  constexpr std::uint64_t most = 64;
+  const auto number =
+      GivenOption("TROUPE_CHIPS_PER_DEVICE", given != nullptr ? given : "1").number(1, most, "");
+  return number ? static_cast<std::uint32_t>(*number) : 1;
+}
+
 class QueuedPlatform final : public Platform {
  public:
-  explicit QueuedPlatform(std::unique_ptr<DriverSource> source) : source_(std::move(source)) {
+  explicit QueuedPlatform(std::unique_ptr<DriverSource> source)
+      : source_(std::move(source)), sharing_(chips_per_device()) {
     for (const auto& facts : source_->devices()) names_.push_back(facts.name + " (" + facts.driver + ")");
   }
 
@@ -27,19 +39,26 @@ class QueuedPlatform final : public Platform {
     return options_.set(name, value, memory, lanes);
   }
   std::uint32_t devices() const noexcept override {
-    return static_cast<std::uint32_t>(source_->devices().size());
+    return static_cast<std::uint32_t>(source_->devices().size()) * sharing_;
   }
   Error no_device() const override { return source_->no_device(); }
   Result<std::shared_ptr<Chip>> make_chip(HostServices& host, std::int32_t number) override {
-    const DeviceFacts& facts = source_->devices()[static_cast<std::size_t>(number)];
-    auto driver = source_->open(static_cast<std::uint32_t>(number));
+    const std::uint32_t device = device_of(number);
+    DeviceFacts facts = source_->devices()[device];
+    facts.memory_bytes /= sharing_;
+    auto driver = source_->open(device);
     if (!driver) return driver.error();
     return QueuedChip::open(host, options_, number, facts, *std::move(driver));
   }
   void describe(troupe_device_properties& properties, const Chip* chip) const override;
 
  private:
+  std::uint32_t device_of(std::int32_t chip) const noexcept {
+    return static_cast<std::uint32_t>(chip) / sharing_;
+  }
+
   const std::unique_ptr<DriverSource> source_;
+  const std::uint32_t sharing_;
   std::vector<std::string> names_;
   Options options_;
 };
@@ -49,11 +68,12 @@ void QueuedPlatform::describe(troupe_device_properties& properties, const Chip* 
   properties.features = TROUPE_FEATURE_MODULES | TROUPE_FEATURE_FOREIGN_BYTES | TROUPE_FEATURE_OVERLAP;
   properties.aiv_per_cluster = 1;
   if (names_.empty()) return;
-  const auto number = chip != nullptr ? static_cast<std::size_t>(chip->number()) : 0;
+  const std::size_t number = chip != nullptr ? device_of(chip->number()) : 0;
   const DeviceFacts& facts = source_->devices()[number];
   if (facts.together >= facts.units) properties.features |= TROUPE_FEATURE_TOGETHER;
   properties.clusters = facts.units;
-  properties.memory_bytes = options_.memory_bytes != 0 ? options_.memory_bytes : facts.memory_bytes;
+  properties.memory_bytes =
+      options_.memory_bytes != 0 ? options_.memory_bytes : facts.memory_bytes / sharing_;
   if (chip != nullptr) properties.device_name = names_[number].c_str();
 }
 

@@ -46,7 +46,7 @@ bool Engine::look_at(Line& line, bool are_kernels) {
     if (are_kernels) {
       flight.run->started_ns = std::max(flight.submitted_ns, line.last_end_ns);
       line.last_end_ns = parts_.host.now();
-      kernel_ended(flight, how);
+      kernel_ended(flight, how, line.last_end_ns);
     } else {
       if (!how) note(how.error());
       if (how) forget(flight.outputs);
@@ -88,10 +88,30 @@ Outcome Engine::outcome_of(const Flight& flight, const Result<bool>& how) const 
   return {};
 }
 
-void Engine::kernel_ended(Flight& flight, const Result<bool>& how) {
+/// The device tells no times: a kernel began when the one before it in its queue had ended.
+void Engine::trace(const Flight& flight, std::uint64_t ended_ns, std::int32_t code) const {
+  const Run& run = *flight.run;
+  if (!run.wants(TROUPE_RUN_PROFILE) || !parts_.host.traces()) return;
+  troupe_trace_event event{};
+  event.correlation = run.correlation;
+  event.name = run.callable->name.c_str();
+  event.task = 1;
+  event.submitted_ns = event.ready_ns = run.queued_ns;
+  event.dispatched_ns = flight.submitted_ns;
+  event.begin_ns = run.started_ns;
+  event.end_ns = ended_ns;
+  event.core = flight.line;
+  event.core_kind = TROUPE_CORE_AIV;
+  event.block_count = run.blocks;
+  event.code = code;
+  parts_.host.trace(&event, 1);
+}
+
+void Engine::kernel_ended(Flight& flight, const Result<bool>& how, std::uint64_t ended_ns) {
   if (!how) note(how.error());
-  flight.run->chip_tasks = 1;
   Outcome outcome = outcome_of(flight, how);
+  flight.run->chip_tasks = outcome.code == TROUPE_DEVICE_POISONED ? 0 : 1;
+  if (flight.run->chip_tasks != 0) trace(flight, ended_ns, outcome.code);
   stop_copying(flight);
   if (!outcome.ok() || flight.tensors.outputs().empty()) return end(flight, std::move(outcome));
   copy_outputs(flight);

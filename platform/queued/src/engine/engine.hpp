@@ -96,7 +96,8 @@ class Engine : Job {
   // ends.cpp: from the device to the host
   bool look_for_ends();
   bool look_at(Line& line, bool are_kernels);
-  void kernel_ended(Flight& flight, const Result<bool>& how);
+  void kernel_ended(Flight& flight, const Result<bool>& how, std::uint64_t ended_ns);
+  void trace(const Flight& flight, std::uint64_t ended_ns, std::int32_t code) const;
   bool has_live_producer(const Run& run) const;
   Outcome outcome_of(const Flight& flight, const Result<bool>& how) const;
   void copy_outputs(Flight& flight);
