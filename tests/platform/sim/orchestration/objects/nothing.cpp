@@ -1,0 +1,4 @@
+// A kernel that does nothing.
+#include <cstdint>
+
+extern "C" void kernel_entry(std::int64_t*) {}
