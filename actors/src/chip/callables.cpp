@@ -1,5 +1,6 @@
 // What a chip can run: callables on their way to its device, on it, and off it again.
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "chip/state.hpp"
@@ -14,6 +15,13 @@ bool is_foreign(const Callable& callable) { return callable.module == nullptr &&
 
 bool is_chip_program(const Callable& callable) {
   return callable.descriptor != nullptr && callable.descriptor->kind == TROUPE_CALLABLE_CHIP_PROGRAM;
+}
+
+/// An orchestration of another system: it names kernels by numbers, also those that its node knows as "7".
+bool may_name_others(const Callable& callable) {
+  constexpr std::string_view sign = "framework_bind_runtime";
+  const auto& bytes = callable.bytes;
+  return std::search(bytes.begin(), bytes.end(), sign.begin(), sign.end()) != bytes.end();
 }
 
 CallableRef owner_of(const TaskBody& body) { return body.extras ? body.extras->owned : nullptr; }
@@ -72,7 +80,10 @@ bool ChipState::order_links(const TaskBody& body) {
   if (is_chip_program(callable)) return !learn_all();
   if (!is_foreign(callable)) return false;
   const auto key = key_of(body);
-  if (callables_.contains(key)) return false;
+  const auto [naming, is_new] = naming_.try_emplace(key, false);
+  if (is_new) naming->second = may_name_others(callable);
+  const bool waits = naming->second && !learn_all();
+  if (callables_.contains(key)) return waits;
   return !links_.try_emplace(key, Link{&callable, owner_of(body), {}}).first->second.failed;
 }
 

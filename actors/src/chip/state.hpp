@@ -188,7 +188,8 @@ class TROUPE_API ChipState {
     std::optional<Error> failed;
   };
   std::unordered_map<CallableKey, Registered, KeyHash> callables_;
-  std::unordered_map<CallableKey, Link, KeyHash> links_;  ///< objects on their way to the device
+  std::unordered_map<CallableKey, bool, KeyHash> naming_;  ///< foreign ones: may it name what others added?
+  std::unordered_map<CallableKey, Link, KeyHash> links_;   ///< objects on their way to the device
   std::shared_ptr<const CallableRegistry> node_;
   std::size_t learned_ = 0;       ///< so many of the node's callables
   std::uint64_t own_linked_ = 0;  ///< each has a name of its own on the device

@@ -14,9 +14,11 @@ namespace troupe::platform::sim {
 namespace {
 
 void fill(const runtime::TensorDescriptor& tensor, std::uint64_t element) noexcept {
-  const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
+  const std::size_t size = size_of_element(tensor.dtype);
   auto* first = pointer<std::byte>(tensor.address) + tensor.start_offset * size;
-  for (std::uint64_t i = 0; i < tensor.extent; ++i) std::memcpy(first + i * size, &element, size);
+  // A new tensor is all of its buffer, which may have been rounded up.
+  const std::uint64_t count = tensor.start_offset == 0 && size != 0 ? tensor.size / size : tensor.extent;
+  for (std::uint64_t i = 0; i < count; ++i) std::memcpy(first + i * size, &element, size);
 }
 
 // An integer element, signed.

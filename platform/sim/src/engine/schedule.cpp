@@ -26,7 +26,7 @@ bool touches(const TaskRecord& task, const runtime::Access& wanted) noexcept {
     const auto& buffer = task.buffers[i];
     if (symbolic ? buffer != wanted.buffer : buffer.arena != 0) continue;
     const auto& tensor = task.tensors[i];
-    const std::uint64_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
+    const std::uint64_t size = size_of_element(tensor.dtype);
     const std::uint64_t lo = (symbolic ? 0 : buffer.offset) + tensor.start_offset * size;
     if (lo < base + wanted.hi && base + wanted.lo < lo + tensor.extent * size) return true;
   }

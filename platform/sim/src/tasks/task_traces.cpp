@@ -7,6 +7,7 @@
 
 #include <utility>
 #include "memory/memory.hpp"
+#include "tasks/described_task.hpp"
 
 #include "troupe/runtime/dtype.hpp"
 
@@ -124,7 +125,7 @@ void TaskTraces::dump(const TaskRecord& task, bool after) const {
         after ? runtime::writes(tag) : tag != runtime::Tag::out && tag != runtime::Tag::out_existing;
     const auto& tensor = task.tensors[i];
     if (!wanted || tensor.extent == 0 || (task.dumped >> i & 1U) == 0) continue;
-    const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
+    const std::size_t size = size_of_element(tensor.dtype);
     const auto* first = pointer<const std::byte>(tensor.address) + tensor.start_offset * size;
     std::uint64_t elements = 1;
     for (std::uint32_t d = 0; d < tensor.ndims; ++d) elements *= tensor.shapes[d];
