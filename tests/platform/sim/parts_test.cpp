@@ -90,7 +90,16 @@ TEST_CASE("limits from the environment: what makes no sense is ignored with a wa
   CHECK(with("PTO2_RING_TASK_WINDOW", "8").task_window == 8);
   CHECK(with("PTO2_RING_HEAP", "4096").arena_bytes == 4096);
   CHECK(with("PTO2_RING_DEP_POOL", "5").dependency_pool == 5);
+  const auto four = with("PTO2_RING_TASK_WINDOW", "8,16,4,4");
+  CHECK(four.task_window == 16);
+  CHECK(four.windows == GraphLimits::PerArena<std::uint64_t>{8, 16, 4, 4});
+  CHECK(with("PTO2_RING_HEAP", "1024,2048,1024,1024").arenas ==
+        GraphLimits::PerArena<std::uint64_t>{1024, 2048, 1024, 1024});
   CHECK(warnings.empty());
+  for (const char* wrong : {"8,8", "8,8,8,8,8", "8,8,8,7", "8,", ",8", "8;8", ""})
+    CHECK(with("PTO2_RING_TASK_WINDOW", wrong).task_window == 16384);
+  CHECK(warnings.size() == 7);
+  warnings.clear();
   CHECK(with("PTO2_RING_TASK_WINDOW", "7").task_window == 16384);
   CHECK(with("PTO2_RING_TASK_WINDOW", "2").task_window == 16384);
   CHECK(with("PTO2_RING_HEAP", "many").arena_bytes == 256 * mebibyte);

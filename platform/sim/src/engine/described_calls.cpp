@@ -18,7 +18,7 @@ std::uint64_t ChipEngine::submit(const DescribedTask& task) {
   if (task.sync_start && task.blocks > 1 && !check_together(task.blocks, only_aiv)) return 0;
   Turn turn(*this);
   if (fatal() != 0) return 0;
-  TaskRecord* record = builder_.build(task, table_.element_store());
+  TaskRecord* record = builder_.build(task, table_.dummy());
   if (record == nullptr) {
     fail_with_refusal();
     return 0;

@@ -112,7 +112,7 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
 
   const Lock lock(baton_);
   runtime::TaskGraphConfig config;
-  config.arena_bytes.fill(limits_.arena_bytes);
+  config.arena_bytes = limits_.arenas;
   config.task_window = limits_.task_window;
   config.edge_limit = limits_.dependency_pool;
   if (runtime_ == TROUPE_CHIP_RUNTIME_HOST_GRAPH && config.task_window == runtime::limits::task_window) {

@@ -83,8 +83,8 @@ class ChipEngine {
   /// A kernel that is registered on the chip; null: there is none of that name. Good until the run ends.
   KernelEntry* find_kernel(const std::string& name) { return table_.find(name.data(), name.size()); }
   std::uint32_t clusters() const noexcept { return schedule_.cores().clusters(); }
-  /// How many tasks a scope depth has room for, unless the environment says otherwise.
-  std::uint32_t task_window() const noexcept { return limits_.task_window; }
+  /// How many tasks an arena's scopes have room for.
+  std::uint64_t task_window(std::size_t arena) const noexcept { return limits_.windows[arena]; }
 
  private:
   class Host;

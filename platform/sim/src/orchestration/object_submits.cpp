@@ -48,25 +48,28 @@ bool ObjectRun::check_scope() {
 
 // A task keeps its place in the window of its ring until its scope has ended.
 bool ObjectRun::check_window() {
-  const std::uint32_t window = engine_.task_window();
-  if (object_.is_host_graph()) {
-    if (ring_tasks_[0]++ < window) return true;
-    engine_.fail(Error(
-        runtime::Errc::flow_control_deadlock,
-        "orchestration '" + object_.name() + "' has more tasks than the window of " + std::to_string(window),
-        "raise PTO2_RING_TASK_WINDOW"));
-    return false;
-  }
-  const std::size_t ring = std::min<std::size_t>(scopes_.size(), runtime::limits::arenas) - 1;
-  if (ring_tasks_[ring] + 1 < window) {
+  const bool host_graph = object_.is_host_graph();
+  const std::size_t ring =
+      host_graph ? 0 : std::min<std::size_t>(scopes_.size(), runtime::limits::arenas) - 1;
+  const std::uint64_t window = engine_.task_window(ring);
+  // Before the launch nothing leaves it; else one place stays free.
+  if (ring_tasks_[ring] + (host_graph ? 0 : 1) < window) {
     ++ring_tasks_[ring];
     ++scopes_.back().tasks;
     return true;
   }
-  engine_.fail(Error(runtime::Errc::scope_deadlock,
-                     "orchestration '" + object_.name() + "' has " + std::to_string(ring_tasks_[ring]) +
-                         " tasks in one scope, as many as the window of " + std::to_string(window) + " takes",
-                     "end scopes earlier, or raise PTO2_RING_TASK_WINDOW"));
+  const std::string who = "orchestration '" + object_.name() + "' has ";
+  if (host_graph) {
+    engine_.fail(Error(runtime::Errc::flow_control_deadlock,
+                       who + "more tasks than the window of " + std::to_string(window),
+                       "raise PTO2_RING_TASK_WINDOW"));
+  } else {
+    engine_.fail(Error(runtime::Errc::scope_deadlock,
+                       who + std::to_string(ring_tasks_[ring]) +
+                           " tasks in one scope, as many as the window of " + std::to_string(window) +
+                           " takes",
+                       "end scopes earlier, or raise PTO2_RING_TASK_WINDOW"));
+  }
   return false;
 }
 

@@ -12,20 +12,43 @@ namespace troupe::platform::sim {
 
 namespace {
 
-std::optional<std::uint64_t> number_from(const HostServices& host, const char* name, std::uint64_t least,
-                                         std::uint64_t most, bool power_of_two) {
+using Numbers = GraphLimits::PerArena<std::uint64_t>;
+
+/// One number for all arenas, or one for each.
+std::optional<Numbers> parse(std::string_view text, std::uint64_t least, std::uint64_t most,
+                             bool powers_of_two) {
+  Numbers numbers{};
+  std::size_t count = 0;
+  while (count < numbers.size()) {
+    std::uint64_t& number = numbers[count++];
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (parsed.ec != std::errc() || number < least || number > most) return std::nullopt;
+    if (powers_of_two && !std::has_single_bit(number)) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(parsed.ptr - text.data()));
+    if (text.empty()) break;
+    if (text.front() != ',') return std::nullopt;
+    text.remove_prefix(1);
+    if (count == numbers.size()) return std::nullopt;
+  }
+  if (count == 1) numbers.fill(numbers.front());
+  return count == 1 || count == numbers.size() ? std::optional(numbers) : std::nullopt;
+}
+
+std::optional<Numbers> numbers_from(const HostServices& host, const char* name, std::uint64_t least,
+                                    std::uint64_t most, bool powers_of_two) {
   const char* text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody here changes the environment
   if (text == nullptr) return std::nullopt;
-  const std::string_view value(text);
-  std::uint64_t number = 0;
-  const auto parsed = std::from_chars(value.data(), value.data() + value.size(), number);
-  const bool good = parsed.ec == std::errc() && parsed.ptr == value.data() + value.size() &&
-                    number >= least && number <= most && (!power_of_two || std::has_single_bit(number));
-  if (good) return number;
+  auto numbers = parse(text, least, most, powers_of_two);
+  if (numbers) return numbers;
   host.log(TROUPE_LOG_WARNING, 0,
            std::string(name) + "=" + text + " is ignored: expected " +
-               (power_of_two ? "a power of 2, " : "a number, ") + "at least " + std::to_string(least));
+               (powers_of_two ? "a power of 2, " : "a number, ") + "at least " + std::to_string(least) +
+               ", or four of them");
   return std::nullopt;
+}
+
+std::uint64_t largest(const Numbers& numbers) noexcept {
+  return *std::max_element(numbers.begin(), numbers.end());
 }
 
 }  // namespace
@@ -34,17 +57,21 @@ GraphLimits GraphLimits::from_environment(const HostServices& host, std::uint64_
   using namespace runtime;
   GraphLimits found;
   constexpr std::uint64_t most = std::uint64_t{1} << 31;
-  if (auto window = number_from(host, "PTO2_RING_TASK_WINDOW", limits::min_task_window, most, true)) {
-    found.task_window = static_cast<std::uint32_t>(*window);
+  found.windows.fill(found.task_window);
+  if (auto windows = numbers_from(host, "PTO2_RING_TASK_WINDOW", limits::min_task_window, most, true)) {
+    found.windows = *windows;
+    found.task_window = static_cast<std::uint32_t>(largest(*windows));
   }
   // The four arenas leave half of the memory to the user.
   const std::uint64_t share = std::max<std::uint64_t>(device_memory / 8, limits::min_arena_bytes);
   found.arena_bytes = std::min(found.arena_bytes, share / limits::block_alignment * limits::block_alignment);
-  if (auto heap = number_from(host, "PTO2_RING_HEAP", limits::min_arena_bytes, device_memory, true)) {
-    found.arena_bytes = *heap;
+  found.arenas.fill(found.arena_bytes);
+  if (auto heaps = numbers_from(host, "PTO2_RING_HEAP", limits::min_arena_bytes, device_memory, true)) {
+    found.arenas = *heaps;
+    found.arena_bytes = largest(*heaps);
   }
-  if (auto pool = number_from(host, "PTO2_RING_DEP_POOL", limits::min_dependency_pool, most, false)) {
-    found.dependency_pool = static_cast<std::uint32_t>(*pool);
+  if (auto pools = numbers_from(host, "PTO2_RING_DEP_POOL", limits::min_dependency_pool, most, false)) {
+    found.dependency_pool = static_cast<std::uint32_t>(largest(*pools));
   }
   return found;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "common.hpp"
@@ -8,11 +9,17 @@
 
 namespace troupe::platform::sim {
 
-/// What bounds a graph on the chip, per arena. The environment can change it (PTO2_RING_TASK_WINDOW,
-/// PTO2_RING_HEAP, PTO2_RING_DEP_POOL); a value that makes no sense is ignored with a warning.
+/// What bounds a graph on the chip. The environment can change it (PTO2_RING_TASK_WINDOW, PTO2_RING_HEAP,
+/// PTO2_RING_DEP_POOL), by one number, or by four, one for each arena; a value that makes no sense is ignored
+/// with a warning.
 struct GraphLimits {
-  std::uint32_t task_window = runtime::limits::task_window;
-  std::uint64_t arena_bytes = runtime::limits::arena_bytes;
+  template <class T>
+  using PerArena = std::array<T, runtime::limits::arenas>;
+
+  std::uint32_t task_window = runtime::limits::task_window;  ///< the largest of the windows
+  std::uint64_t arena_bytes = runtime::limits::arena_bytes;  ///< and of the arenas
+  PerArena<std::uint64_t> windows{};
+  PerArena<std::uint64_t> arenas{};
   std::uint32_t dependency_pool = 0;  ///< 0: no limit
 
   static GraphLimits from_environment(const HostServices& host, std::uint64_t device_memory);

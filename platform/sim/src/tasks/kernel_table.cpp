@@ -14,6 +14,8 @@ KernelTable::KernelTable(const CallableTable& callables) : callables_(callables)
   built_in->code.name = built_in->name.c_str();
   built_in->never_waits = true;
   element_store_ = built_in.get();
+  dummy_.name = "dummy";
+  dummy_.code.name = dummy_.name.c_str();
 }
 
 void KernelTable::begin(const troupe_module_v1* module) noexcept {

@@ -40,6 +40,8 @@ class KernelTable {
   void name(const Callable& callable);
   /// What a task without a kernel is called, which writes an element.
   KernelEntry& element_store() noexcept { return *element_store_; }
+  /// What one is called that does nothing.
+  KernelEntry& dummy() noexcept { return dummy_; }
 
  private:
   struct CachedName {
@@ -55,6 +57,7 @@ class KernelTable {
   const CallableTable& callables_;
   std::map<const void*, std::unique_ptr<KernelEntry>> entries_;  ///< by descriptor or foreign code
   KernelEntry* element_store_;
+  KernelEntry dummy_;
   const troupe_module_v1* module_ = nullptr;
   std::array<CachedName, 64> names_;  ///< by where the characters of a name lie
   std::vector<std::shared_ptr<const Callable>> kept_;

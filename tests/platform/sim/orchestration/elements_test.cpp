@@ -86,6 +86,15 @@ TEST_CASE("the outputs of a task lie side by side, in steps of 1024 bytes") {
   }
 }
 
+TEST_CASE("tensors may have the types of the newer architecture") {
+  for (const auto* platform : platforms) {
+    Scenarios chip(platform, "tmr");
+    chip.runs(small_floats);
+    CHECK(chip.notes[0] == 1024);
+    CHECK(chip.notes[1] == 1);
+  }
+}
+
 TEST_CASE("on a checked chip everything is as it is elsewhere") {
   for (const auto* platform : platforms) {
     for (const auto* runtime : runtimes) {

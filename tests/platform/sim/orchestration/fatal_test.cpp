@@ -1,7 +1,9 @@
 // How orchestrations end that cannot go on: the numbers are those of the other system.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "orchestration/scenario.hpp"
 #include "troupe/platform/errc.hpp"
@@ -89,6 +91,33 @@ TEST_CASE("a scope takes fewer tasks than its window, and a graph before launch 
     host_graph.runs(many_tasks, 8);
     CHECK(host_graph.code(many_tasks, 9) == 3);
   }
+}
+
+TEST_CASE("each scope depth may have a window and a heap of its own") {
+  {
+    const Limit windows("PTO2_RING_TASK_WINDOW", "8,64,8,8");
+    Scenarios chip("a2a3sim", "tmr");
+    CHECK(chip.code(many_tasks, 8) == 1);
+    chip.runs(many_tasks_inside, 63);
+    CHECK(chip.code(many_tasks_inside, 64) == 1);
+  }
+  const Limit heaps("PTO2_RING_HEAP", "1024,16384,1024,1024");
+  Scenarios chip("a2a3sim", "tmr");
+  chip.runs(memory_again);  // of scopes
+  CHECK(chip.code(memory_gone) == 2);
+}
+
+TEST_CASE("an orchestration that asks whether to go on is told when its run is aborted") {
+  everywhere([](Scenarios& chip) {
+    std::int32_t started = 0;
+    std::int32_t* where = &started;
+    const RunArgs arguments = chip.args(until_fatal, where);
+    const troupe_run asked = arguments.run(1, chip.callable);
+    REQUIRE(chip.context.launch({&asked, 1}).has_value());
+    while (std::atomic_ref(started).load(std::memory_order_acquire) == 0) std::this_thread::yield();
+    REQUIRE(chip.context.abort(1).has_value());
+    CHECK(chip.completions.wait_for(1).completion.code == TROUPE_DEVICE_ABORTED);
+  });
 }
 
 TEST_CASE("an exception of an orchestration is the run's error") {

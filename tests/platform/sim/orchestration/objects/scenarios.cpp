@@ -2,6 +2,8 @@
 // notes of 64 int32.
 #include "orchestration/objects/scenarios.hpp"
 
+#include <sched.h>
+
 #include "support/orchestration_object.hpp"
 
 namespace {
@@ -323,6 +325,11 @@ extern "C" OBJECT_EXPORT void aicpu_orchestration_entry(const ChipArguments& run
     case many_tasks:
       for (int i = 0; i < run.scalar_as<int>(1); ++i) object::dummy(TaskArguments());
       break;
+    case many_tasks_inside: {
+      Scope scope;
+      for (int i = 0; i < run.scalar_as<int>(1); ++i) object::dummy(TaskArguments());
+      break;
+    }
     case throws:
       throw std::runtime_error("an assertion of its own");
     case writes_log:
@@ -370,6 +377,27 @@ extern "C" OBJECT_EXPORT void aicpu_orchestration_entry(const ChipArguments& run
     case deferred:
       run_deferred(run);
       break;
+    case until_fatal: {
+      auto* started = run.scalar_as<std::int32_t*>(1);
+      __atomic_store_n(started, 1, __ATOMIC_RELEASE);
+      while (!object::is_fatal()) sched_yield();
+      break;
+    }
+    case small_floats: {
+      // Types of the newer architecture, of one byte, which troupe's own programs do not have.
+      const std::uint32_t bytes[] = {64};
+      NewTensor made(bytes, 1, object::Type::f8_e4m3);
+      TaskArguments task;
+      task.out(made);
+      const auto first = object::dummy(task);
+      const Tensor as_bytes = object::external(first[0].address, bytes, 1, object::Type::u8);
+      TaskArguments both;
+      both.in(as_bytes).unordered(first[0]);
+      const auto second = object::dummy(both);
+      object::set(notes, 0, static_cast<std::int32_t>(first[0].size));
+      object::set(notes, 1, static_cast<std::int32_t>(second.task != object::no_task));
+      break;
+    }
     case unbegun_scope:
       object::bound()->ops->scope_end(object::bound());
       break;

@@ -35,6 +35,7 @@ enum Scenario : int {
   memory_gone,
   outputs_side_by_side,
   many_tasks,
+  many_tasks_inside,
   throws,
   writes_log,
   graphs,
@@ -46,4 +47,6 @@ enum Scenario : int {
   strided,
   deferred,
   unbegun_scope,
+  until_fatal,
+  small_floats,
 };
