@@ -326,6 +326,18 @@ const std::multimap<std::string, Mutate>& mutants() {
            return hide(good().run_runtime(h, run, end), TROUPE_DEVICE_CAPACITY_EXCEEDED);
          };
        }},
+      {"lanes",
+       [](DeviceApi& api) {
+         api.run_runtime = [](Handle, const troupe_run*, troupe_completion*) -> std::int32_t { return 0; };
+       }},
+      {"overlap",
+       [](DeviceApi& api) {  // says so, and has one run after the other
+         api.device_properties = [](Handle h, troupe_device_properties* properties) {
+           const auto code = good().device_properties(h, properties);
+           if (code == 0) properties->features |= TROUPE_FEATURE_OVERLAP;
+           return code;
+         };
+       }},
       {"running", [](DeviceApi& api) { api.create_device_context = create_telling<of_another_name>; }},
       {"running", [](DeviceApi& api) { api.create_device_context = create_telling<of_no_task>; }},
       {"running", [](DeviceApi& api) { api.create_device_context = create_telling<never_back>; }},

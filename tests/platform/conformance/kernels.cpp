@@ -49,3 +49,20 @@ TROUPE_KERNEL(conformance_blocks)(KernelArgs& k) {
   const auto x = k.tensor<int>(0);
   if (k.lane() == 0) x[static_cast<unsigned>(k.block_idx())] += k.block_num();
 }
+
+// x[lane] = number of lanes, and what all of them wrote, added up by one: y = {sum, number of lanes}
+TROUPE_KERNEL(conformance_lanes)(KernelArgs& k) {
+  const auto x = k.tensor<int>(0), y = k.tensor<int>(1);
+  x[static_cast<unsigned>(k.lane())] = k.lanes();
+  k.sync();
+  if (k.lane() != 0) return;
+  int sum = 0;
+  for (int i = 0; i < k.lanes(); ++i) sum += x[static_cast<unsigned>(i)];
+  y[0] = sum;
+  y[1] = k.lanes();
+}
+
+// Ends the wait of conformance_wait.
+TROUPE_KERNEL(conformance_raise)(KernelArgs& k) {
+  if (k.first() == 0) k.notify(k.tensor<int>(0)[0], 1);
+}

@@ -333,6 +333,36 @@ void blocks(Probe& probe) {
   s.answered(TROUPE_DEVICE_CAPACITY_EXCEEDED, s.run(run), "a sync_start of more blocks than there are cores");
 }
 
+void lanes(Probe& probe) {
+  const auto subject = probe.ready();
+  auto& s = *subject;
+  const auto kernel = s.kernel("conformance_lanes");
+  std::vector<std::int32_t> x(1024, 0), y(2, -1);
+  const auto args = RunArgs::of(inout(Tensor::host(x.data(), {1024})), out(Tensor::host(y.data(), {2})));
+  s.answered(0, s.run(args.run(0, kernel)), "run_runtime of lanes that work together");
+  require(y[1] >= 1 && y[1] <= 1024, "a block of " + std::to_string(y[1]) + " lanes");
+  require(y[0] == y[1] * y[1], "after sync() a lane does not see what the others wrote");
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    require(x[i] == (i < static_cast<std::size_t>(y[1]) ? y[1] : 0), "not every lane ran once");
+  }
+}
+
+void runs_overlap(Probe& probe) {
+  const auto subject = probe.ready();
+  auto& s = *subject;
+  const auto wait = s.kernel("conformance_wait"), raise = s.kernel("conformance_raise");
+  const auto flag = s.malloc(64);
+  const std::int32_t zero[16] = {};
+  s.expect(0, "copy_to_device_ctx", probe.api().copy_to_device_ctx, flag, static_cast<const void*>(zero),
+           std::uint64_t{64});
+  const auto args = RunArgs::of(on_device(flag, 64, Tag::inout, DType::i32));
+  s.launch({args.run(1, wait), args.run(2, raise)});
+  for (const auto& end : s.wait_for(2)) {
+    require(end.code == 0, "run " + std::to_string(end.correlation) + " of two that overlap ended with " +
+                               name_of_code(end.code));
+  }
+}
+
 /// That this kernel was entered so often for a run, each time with what it is, and left before its end came.
 void require_told(const std::vector<Subject::Visit>& visits, const std::string& kernel, std::uint32_t blocks,
                   std::uint64_t correlation) {
@@ -397,6 +427,9 @@ std::vector<Rule> run_rules() {
       {"poison", "dependents of a failed run are POISONED, independent ones are not", poison},
       {"blocks", "SPMD runs execute each block once; sync_start beyond the chip is CAPACITY_EXCEEDED",
        blocks},
+      {"lanes", "the lanes of a block run together, and see what the others wrote before sync()", lanes},
+      {"overlap", "where runs overlap, one can end the wait of an independent one before it", runs_overlap,
+       TROUPE_FEATURE_OVERLAP},
       {"running", "a thread that says what it is inside of says so of every kernel, and goes back",
        says_what_runs},
   };

@@ -104,7 +104,7 @@ std::uint64_t elements(const troupe_device_block& block, int i) {
 }
 
 /// The suite's kernels. False: it goes on.
-bool run_kernel(const std::string& name, troupe_device_block& block, unsigned blocks) {
+bool run_kernel(const std::string& name, troupe_device_block& block, unsigned blocks, unsigned lanes) {
   if (name == "kernel_entry") {
     const auto n = elements(block, 2);
     float s = 0;
@@ -126,9 +126,18 @@ bool run_kernel(const std::string& name, troupe_device_block& block, unsigned bl
   } else if (name == "conformance_fail") {
     std::strcpy(block.text, "this kernel fails on purpose");
     std::atomic_ref(block.verdict).store(TROUPE_VERDICT_FAILED);
+  } else if (name == "conformance_wait" && *reinterpret_cast<int*>(floats(block, 0)) == 1) {
+    return true;
   } else if (name == "conformance_until_aborted" || name == "conformance_wait") {
     if (std::atomic_ref(block.abort).load() == 0) return false;
     std::atomic_ref(block.verdict).store(TROUPE_VERDICT_ABORTED);
+  } else if (name == "conformance_lanes") {
+    auto *x = reinterpret_cast<int*>(floats(block, 0)), *y = reinterpret_cast<int*>(floats(block, 1));
+    std::fill_n(x, lanes, static_cast<int>(lanes));
+    y[0] = static_cast<int>(lanes * lanes);
+    y[1] = static_cast<int>(lanes);
+  } else if (name == "conformance_raise") {
+    *reinterpret_cast<int*>(floats(block, 0)) = 1;
   } else if (name == "conformance_blocks") {
     auto* x = reinterpret_cast<int*>(floats(block, 0));
     for (unsigned b = 0; b < blocks; ++b) x[b] += static_cast<int>(blocks);
@@ -139,7 +148,7 @@ bool run_kernel(const std::string& name, troupe_device_block& block, unsigned bl
 }
 
 /// As the entry of device_kernel.hpp does.
-bool enter(const std::string& name, troupe_device_block& block, unsigned blocks) {
+bool enter(const std::string& name, troupe_device_block& block, unsigned blocks, unsigned lanes) {
   if (std::atomic_ref(block.started).exchange(1) == 0) {
     for (std::uint32_t i = 0; i < block.producers; ++i) {
       need(inside(card().mapped, block.producer[i], sizeof block),
@@ -152,7 +161,7 @@ bool enter(const std::string& name, troupe_device_block& block, unsigned blocks)
       std::atomic_ref(block.verdict).store(TROUPE_VERDICT_ABORTED);
     }
   }
-  return std::atomic_ref(block.verdict).load() != 0 || run_kernel(name, block, blocks);
+  return std::atomic_ref(block.verdict).load() != 0 || run_kernel(name, block, blocks, lanes);
 }
 
 Result copy(std::uint64_t to, std::uint64_t from, std::size_t bytes, Stream stream) {
@@ -400,7 +409,8 @@ EXPORT Result cuLaunchKernel(Function function, unsigned x, unsigned y, unsigned
   need(inside(card().mapped, at, sizeof(troupe_device_block)),
        "an argument block that is not in mapped memory");
   auto* block = reinterpret_cast<troupe_device_block*>(at);
-  card().streams[stream].push_back(
-      {[name, block, x, foreign] { return foreign ? run_kernel(name, *block, x) : enter(name, *block, x); }});
+  card().streams[stream].push_back({[name, block, x, lanes, foreign] {
+    return foreign ? run_kernel(name, *block, x, lanes) : enter(name, *block, x, lanes);
+  }});
   return success;
 }
