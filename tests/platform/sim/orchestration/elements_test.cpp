@@ -77,6 +77,27 @@ TEST_CASE("a run has 8 clusters, and as many blocks start together as there are 
   });
 }
 
+TEST_CASE("what has to run together does, and independent tasks that wait for each other do too") {
+  everywhere([](Scenarios& chip) {
+    chip.runs(meets_in_blocks);
+    CHECK(chip.notes[0] == 16);
+    chip.notes.assign(64, 0);
+    chip.runs(meets_in_cluster);
+    CHECK(chip.notes[0] == 24);
+    chip.notes.assign(64, 0);
+    chip.runs(meets_across_tasks);
+    CHECK(chip.notes[0] == 5);
+  });
+}
+
+TEST_CASE("a task that waits for a notification has ended when its counter is high enough") {
+  everywhere([](Scenarios& chip) {
+    chip.runs(notified);
+    CHECK(chip.notes[0] == 1);
+    CHECK(chip.notes[2] == 2);
+  });
+}
+
 TEST_CASE("the outputs of a task lie side by side, in steps of 1024 bytes") {
   for (const auto* platform : platforms) {
     Scenarios chip(platform, "tmr", {{"checked", "0"}});

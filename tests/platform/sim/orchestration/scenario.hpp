@@ -16,8 +16,13 @@ struct Scenarios : Orchestrations {
       : Orchestrations(platform, options),
         is_host_graph(runtime == "hbg"),
         callable(add_packed("scenarios", runtime,
-                            {{0, "linear"}, {1, "contexts"}, {2, "counter"}, {3, "defers"}, {4, "raises"}})) {
-  }
+                            {{0, "linear"},
+                             {1, "contexts"},
+                             {2, "counter"},
+                             {3, "defers"},
+                             {4, "raises"},
+                             {5, "meets"},
+                             {6, "copies_word"}})) {}
 
   template <class... More>
   RunArgs args(Scenario what, const More&... more) {

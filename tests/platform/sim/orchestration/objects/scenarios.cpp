@@ -8,7 +8,15 @@
 
 namespace {
 
-enum Kernel : int { linear = 0, contexts = 1, counter = 2, defers = 3, raises = 4 };
+enum Kernel : int {
+  linear = 0,
+  contexts = 1,
+  counter = 2,
+  defers = 3,
+  raises = 4,
+  meets = 5,
+  copies_word = 6
+};
 
 using object::Compare;
 using object::Mode;
@@ -127,6 +135,32 @@ void run_graphs(const ChipArguments& run) {
 #else
   scale(run.tensor(0), run.tensor(1), 1, 2);
 #endif
+}
+
+/// Kernels that wait until `count` have come: they do only if they run at the same time.
+void run_meeting(const ChipArguments& run, const object::Kernels& kernels, std::int64_t count,
+                 std::int16_t blocks) {
+  TaskArguments task;
+  task.unordered(run.tensor(3)).scalar(count).blocks(blocks, true);
+  object::submit(kernels, task);
+}
+
+// A task that ends when a counter has been raised twice, and one that reads the counter after it.
+void run_notified(const ChipArguments& run) {
+  const Tensor &notes = run.tensor(3), written = notes.rows(0, 1), word = notes.rows(1, 2),
+               seen = notes.rows(2, 3);
+  TaskArguments waiting;
+  waiting.out(written).unordered(word);
+  for (const std::int64_t told : {0, 0, 2, 1, 0}) waiting.scalar(told);
+  object::aiv(defers, waiting);
+  TaskArguments after;
+  after.in(written).unordered(word).out(seen);
+  object::aiv(copies_word, after);
+  for (int i = 0; i < 2; ++i) {
+    TaskArguments raise;
+    raise.unordered(word).scalar(std::int64_t{0});
+    object::aiv(raises, raise);
+  }
 }
 
 void run_deferred(const ChipArguments& run) {
@@ -398,6 +432,19 @@ extern "C" OBJECT_EXPORT void aicpu_orchestration_entry(const ChipArguments& run
       object::set(notes, 1, static_cast<std::int32_t>(second.task != object::no_task));
       break;
     }
+    case meets_in_blocks:
+      run_meeting(run, {-1, meets, -1}, 16, 16);
+      break;
+    case meets_in_cluster:
+      run_meeting(run, {meets, meets, meets}, 24, 8);
+      break;
+    case meets_across_tasks:
+      for (int i = 0; i < 5; ++i)
+        run_meeting(run, {i % 2 == 0 ? meets : -1, i % 2 == 0 ? -1 : meets, -1}, 5, 1);
+      break;
+    case notified:
+      run_notified(run);
+      break;
     case unbegun_scope:
       object::bound()->ops->scope_end(object::bound());
       break;

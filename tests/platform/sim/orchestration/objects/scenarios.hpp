@@ -47,6 +47,10 @@ enum Scenario : int {
   strided,
   deferred,
   unbegun_scope,
+  meets_in_blocks,
+  meets_in_cluster,
+  meets_across_tasks,
+  notified,
   until_fatal,
   small_floats,
 };
