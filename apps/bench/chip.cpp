@@ -225,6 +225,10 @@ void measure_idle() {
 int main(int argc, char** argv) {
   const int runs = argc > 1 ? std::atoi(argv[1]) : 7;
   const auto count = static_cast<std::uint32_t>(argc > 2 ? std::atoi(argv[2]) : 100'000);
+  if (runs < 1 || count < 1) {
+    std::fprintf(stderr, "usage: bench_chip [runs] [tasks] [alone [ns] | patterns | without-starpu]\n");
+    return 2;
+  }
   Chip chip;
   auto all = systems(chip);
   const std::string_view choice = argc > 3 ? argv[3] : "";

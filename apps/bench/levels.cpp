@@ -405,6 +405,10 @@ void thousand(System& system) {
 
 int main(int argc, char** argv) {
   const int repeats = argc > 1 ? std::atoi(argv[1]) : 9;
+  if (repeats < 1) {
+    std::fprintf(stderr, "usage: bench_levels [repeats] [what, e.g. \"chain\"]\n");
+    return 2;
+  }
   if (argc > 2) only = argv[2];
   System system;
   for (int chips : {1, 2, 8, 64}) tasks_on(system, repeats, chips);

@@ -2,8 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <optional>
 #include <string_view>
+#include <vector>
 
+#include "troupe/actors/config.hpp"
 namespace troupe::apps {
 namespace {
 
@@ -72,8 +75,10 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
       ->required();
   sub->add_option("--platform", run.platform, "Platform of the chips: a2a3sim, a5sim, or a library's path")
       ->capture_default_str();
-  number(sub, "--chips", run.chips, "Chips per node (default: what the program asks for)", 1, 1024);
-  number(sub, "--nodes", run.nodes, "Nodes of a pod, all in this process (default: a single node)", 1, 1024);
+  number(sub, "--chips", run.chips, "Chips per node (default: what the program asks for)", 1,
+         actors::most_executors);
+  number(sub, "--nodes", run.nodes, "Nodes of a pod, all in this process (default: a single node)", 1,
+         actors::most_executors);
   sub->add_flag("--checked", run.checked, "Chips look for kernels that write where they must not; slower");
   number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
       ->capture_default_str();
@@ -208,6 +213,52 @@ std::pair<const CLI::App*, std::string> innermost(const CLI::App& app) {
   return {asked, called};
 }
 
+/// How many letters it takes to make one word of the other, swaps of neighbours counted as one.
+std::size_t distance(std::string_view one, std::string_view other) {
+  std::vector<std::vector<std::size_t>> rows(one.size() + 1, std::vector<std::size_t>(other.size() + 1));
+  for (std::size_t i = 0; i <= one.size(); ++i) {
+    for (std::size_t k = 0; k <= other.size(); ++k) {
+      if (i == 0 || k == 0) {
+        rows[i][k] = i + k;
+        continue;
+      }
+      const std::size_t change = one[i - 1] == other[k - 1] ? 0 : 1;
+      rows[i][k] = std::min({rows[i - 1][k] + 1, rows[i][k - 1] + 1, rows[i - 1][k - 1] + change});
+      const bool swapped = i > 1 && k > 1 && one[i - 1] == other[k - 2] && one[i - 2] == other[k - 1];
+      if (swapped) rows[i][k] = std::min(rows[i][k], rows[i - 2][k - 2] + 1);
+    }
+  }
+  return rows[one.size()][other.size()];
+}
+
+/// The first option that the command does not have, and the one that may have been meant (or nothing).
+struct UnknownOption {
+  std::string written, meant;
+};
+std::optional<UnknownOption> unknown_option(const std::vector<std::string>& arguments,
+                                            const CLI::App& asked) {
+  std::vector<std::string> known;
+  for (const CLI::App* app = &asked; app != nullptr; app = app->get_parent()) {
+    for (const auto* option : app->get_options()) {
+      for (const auto& name : option->get_lnames()) known.push_back("--" + name);
+    }
+  }
+  for (const auto& argument : arguments) {
+    if (argument == "--") return std::nullopt;
+    const auto written = argument.substr(0, argument.find('='));
+    if (!written.starts_with("--") || std::ranges::find(known, written) != known.end()) continue;
+    UnknownOption found{written, ""};
+    std::size_t nearest = 3;  // more than two letters off is another word
+    for (const auto& name : known) {
+      const auto off = distance(written, name);
+      if (off < nearest) found.meant = name;
+      nearest = std::min(nearest, off);
+    }
+    return found;
+  }
+  return std::nullopt;
+}
+
 /// What is wrong, as a sentence. The library's own words, except where they do not say it.
 std::string complaint(const CLI::ParseError& wrong, const std::vector<std::string>& arguments,
                       const CLI::App& app) {
@@ -278,8 +329,14 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
     line.text = std::string(asked.what()) + "\n";
   } catch (const CLI::ParseError& wrong) {
     line.exit = exit_usage;
+    const auto [asked, called] = innermost(app);
+    const auto unknown = asked == &app ? std::nullopt : unknown_option(arguments, *asked);
     line.text =
-        "troupe: " + complaint(wrong, arguments, app) + "\n  hint: " + innermost(app).second + " --help\n";
+        "troupe: " +
+        (unknown ? called + " has no option \"" + unknown->written + "\""
+                 : complaint(wrong, arguments, app)) +
+        "\n  hint: " + (unknown && !unknown->meant.empty() ? "did you mean " + unknown->meant + "? " : "") +
+        called + " --help\n";
   }
   return line;
 }

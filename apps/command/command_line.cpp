@@ -1,10 +1,14 @@
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <new>
 #include <ostream>
 #include <string_view>
+#include <system_error>
 
 #include "command/commands.hpp"
+#include "troupe/comm/threads_hint.hpp"
 
 namespace troupe::apps {
 
@@ -31,6 +35,12 @@ int run(const std::vector<std::string>& arguments, Console& console) {
     return std::visit([&](const auto& command) { return execute(command, console); }, *line.command);
   } catch (const Error& error) {
     console.err << "troupe: " << render(error) << "\n";
+  } catch (const std::bad_alloc&) {
+    const auto hint = comm::limit_hint(ENOMEM);
+    console.err << "troupe: there is no more memory" << (hint.empty() ? "" : "\n  hint: " + hint) << "\n";
+  } catch (const std::system_error& error) {
+    const auto hint = comm::limit_hint(error.code().value());
+    console.err << "troupe: " << error.what() << (hint.empty() ? "" : "\n  hint: " + hint) << "\n";
   } catch (const std::exception& error) {
     console.err << "troupe: " << error.what() << "\n";
   }

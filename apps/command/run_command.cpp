@@ -95,7 +95,7 @@ Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
   const Example* example = choice.example;
   if (machine.nodes == 0 && example != nullptr) machine.nodes = example->nodes;
   if (machine.chips == 0) machine.chips = example != nullptr ? example->chips : 1;
-  constexpr int most = 65536;  // more chips than this in one process come up in minutes, or not at all
+  constexpr int most = actors::most_executors;
   if (const int chips = machine.nodes * machine.chips; chips > most) {
     return Error(Errc::bad_parameter,
                  std::to_string(machine.nodes) + " nodes of " + std::to_string(machine.chips) +

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 #include <system_error>
 
@@ -34,6 +35,12 @@ inline Error cannot_write(const std::string& path, int problem) {
     return cannot_write(path, std::filesystem::exists(asked, problem) ? ENOTDIR : ENOENT);
   }
   if (::access(asked.c_str(), W_OK) != 0) return cannot_write(path, errno);
+  if (exists) return {};
+  // Where files cannot be made (/proc, /sys) only the attempt tells.
+  const int made = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (made < 0) return cannot_write(path, errno);
+  ::close(made);
+  ::unlink(path.c_str());
   return {};
 }
 

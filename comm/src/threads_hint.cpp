@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <cstdint>
 
 namespace troupe::comm {
@@ -19,6 +20,25 @@ std::string threads_hint() {
   }
   if (limits.empty()) limits = "none of this process (ulimit -u, -v), so its control group's (pids.max)";
   return "use fewer chips, or raise the limits: " + limits;
+}
+
+std::string limit_hint(int problem) {
+  rlimit limit{};
+  const auto limited = [&limit](auto which) {
+    return ::getrlimit(which, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  };
+  if ((problem == ENOMEM || problem == EAGAIN) && limited(RLIMIT_AS)) {
+    return "ask for less, or raise the limit: this process has " + std::to_string(limit.rlim_cur >> 20U) +
+           " MiB of addresses (ulimit -v)";
+  }
+  if (problem == EMFILE && limited(RLIMIT_NOFILE)) {
+    return "raise the limit: this process has " + std::to_string(limit.rlim_cur) + " descriptors (ulimit -n)";
+  }
+  if (problem == EFBIG && limited(RLIMIT_FSIZE)) {
+    return "ask for less, or raise the limit: files of this process have up to " +
+           std::to_string(limit.rlim_cur >> 20U) + " MiB (ulimit -f)";
+  }
+  return "";
 }
 
 }  // namespace troupe::comm

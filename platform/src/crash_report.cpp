@@ -29,7 +29,8 @@ constexpr int patience_ms = 10'000;
 constexpr std::size_t handler_stack_bytes = 64 * 1024;
 
 int made(int descriptor) {
-  if (descriptor < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  if (descriptor < 0)
+    throw std::system_error(errno, std::generic_category(), "no descriptor for crash reports");
   return descriptor;
 }
 

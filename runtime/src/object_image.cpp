@@ -43,7 +43,7 @@ std::string ObjectImage::read_headers() {
   if (header.e_phoff > file_.size() || table > file_.size() - header.e_phoff)
     return "it ends inside its program headers";
   bool loads = false, dynamic = false;
-  std::uint64_t end = 0;
+  std::uint64_t end = 0, end_in_file = 0;
   for (std::size_t i = 0; i < header.e_phnum; ++i) {
     const auto segment = entry<Elf64_Phdr>(header.e_phoff, i);
     if (auto why = check_extent(i, segment); !why.empty()) return why;
@@ -53,6 +53,10 @@ std::string ObjectImage::read_headers() {
     // The linker reserves from the first to the end of the last, and maps the others over it.
     if (segment.p_vaddr < end) return text("segment ", i, " does not lie behind the one before");
     end = segment.p_vaddr + segment.p_memsz;
+    // All linkers write them in the order of their addresses; one that shares bytes with another is astray.
+    if (segment.p_filesz != 0 && segment.p_offset < end_in_file)
+      return text("segment ", i, " does not lie behind the one before");
+    if (segment.p_filesz != 0) end_in_file = segment.p_offset + segment.p_filesz;
     loads = true;
   }
   if (!loads || !dynamic) return "it has nothing to load";
@@ -67,8 +71,9 @@ std::string ObjectImage::check_extent(std::size_t number, const Elf64_Phdr& segm
     return text("it ends inside segment ", number);
   }
   if (segment.p_type != PT_LOAD) return "";
-  if (segment.p_filesz > segment.p_memsz || segment.p_memsz > largest_address ||
-      segment.p_vaddr > largest_address - segment.p_memsz ||
+  const bool grows = segment.p_filesz < segment.p_memsz;  // with zeros, to write to
+  if (segment.p_filesz > segment.p_memsz || (grows && (segment.p_flags & PF_W) == 0) ||
+      segment.p_memsz > largest_address || segment.p_vaddr > largest_address - segment.p_memsz ||
       (segment.p_align > 1 && (!std::has_single_bit(segment.p_align) || segment.p_align > largest_address ||
                                (segment.p_vaddr - segment.p_offset) % segment.p_align != 0))) {
     return text("segment ", number, " contradicts itself");

@@ -8,31 +8,6 @@
 #include "troupe/runtime/object_file.hpp"
 
 namespace troupe::runtime {
-namespace {
-
-#if defined(__x86_64__)
-constexpr std::uint32_t relative = R_X86_64_RELATIVE, relative_to_call = R_X86_64_IRELATIVE,
-                        copy = R_X86_64_COPY, described_thread_local = R_X86_64_TLSDESC;
-#else
-constexpr std::uint32_t relative = R_AARCH64_RELATIVE, relative_to_call = R_AARCH64_IRELATIVE,
-                        copy = R_AARCH64_COPY, described_thread_local = R_AARCH64_TLSDESC;
-#endif
-
-/// What the linker writes, at least: words of four bytes are rare, but there are some.
-std::uint64_t width_of(std::uint32_t type) noexcept {
-  if (type == described_thread_local) return 16;
-#if defined(__x86_64__)
-  if (type == R_X86_64_32 || type == R_X86_64_32S || type == R_X86_64_PC32 || type == R_X86_64_SIZE32)
-    return 4;
-#else
-  if (type == R_AARCH64_ABS32 || type == R_AARCH64_PREL32) return 4;
-#endif
-  return type == 0 ? 0 : 8;
-}
-
-constexpr std::uint64_t word = sizeof(std::uint64_t);
-
-}  // namespace
 
 std::string ObjectTables::check() {
   for (const auto step :
@@ -43,6 +18,7 @@ std::string ObjectTables::check() {
   if (auto why = check_relocations(DT_RELA, DT_RELASZ, "relocation"); !why.empty()) return why;
   if (auto why = check_relocations(DT_JMPREL, DT_PLTRELSZ, "jump relocation"); !why.empty()) return why;
   if (auto why = check_packed_relocations(); !why.empty()) return why;
+  if (auto why = check_overlaps(); !why.empty()) return why;
   return check_functions();
 }
 
@@ -59,9 +35,18 @@ std::optional<ObjectTables::Table> ObjectTables::table(std::int64_t address_tag,
   const auto address = value(address_tag);
   const std::uint64_t bytes = value(size_tag).value_or(0);
   if (!address || bytes == 0) return Table{};
-  const auto offset = image_.offset_of(*address, bytes);
+  const auto offset = offset_of_table(*address, bytes);
   if (!offset || bytes % row != 0) return std::nullopt;
   return Table{*offset, static_cast<std::size_t>(bytes / row), *address};
+}
+
+std::optional<std::size_t> ObjectTables::offset_of_table(std::uint64_t address,
+                                                         std::uint64_t bytes) const noexcept {
+  // In the dynamic table the linker replaces addresses by those in the process, before it reads the others.
+  const auto* dynamic = image_.segment(PT_DYNAMIC);
+  if (address < dynamic->p_vaddr + dynamic->p_memsz && address + bytes > dynamic->p_vaddr)
+    return std::nullopt;
+  return image_.offset_of(address, bytes);
 }
 
 std::string_view ObjectTables::string(std::uint64_t offset) const noexcept {
@@ -70,10 +55,13 @@ std::string_view ObjectTables::string(std::uint64_t offset) const noexcept {
   return image_.text_at(strings_ + offset, length);
 }
 
+bool ObjectTables::has_relocated_text() const noexcept {
+  return value(DT_TEXTREL).has_value() || (value(DT_FLAGS).value_or(0) & DF_TEXTREL) != 0;
+}
+
 bool ObjectTables::may_be_written(std::uint64_t address, std::uint64_t bytes) const noexcept {
   // With text relocations the linker makes everything writable first.
-  const bool anywhere = value(DT_TEXTREL).has_value() || (value(DT_FLAGS).value_or(0) & DF_TEXTREL) != 0;
-  return image_.holds(address, bytes, anywhere ? 0 : PF_W);
+  return image_.holds(address, bytes, has_relocated_text() ? 0 : PF_W);
 }
 
 std::string ObjectTables::read_dynamic() {
@@ -119,14 +107,17 @@ std::string ObjectTables::read_dynamic() {
 std::string ObjectTables::read_strings() {
   const auto strings = value(DT_STRTAB), bytes = value(DT_STRSZ), symbols = value(DT_SYMTAB);
   if (!strings || !bytes || !symbols) return "its dynamic table names no strings or no symbols";
-  const auto offset = image_.offset_of(*strings, *bytes);
+  const auto offset = offset_of_table(*strings, *bytes);
   if (!offset || *bytes == 0 || image_.read<char>(*offset + *bytes - 1) != '\0')
     return "its strings lie outside of it or have no end";
+  if (image_.read<char>(*offset) != '\0') return "its strings do not begin where it says";
   strings_ = *offset;
   string_bytes_ = *bytes;
-  const auto first = image_.offset_of(*symbols, sizeof(Elf64_Sym));
+  const auto first = offset_of_table(*symbols, sizeof(Elf64_Sym));
   if (!first) return "its symbols lie outside of it";
   symbols_ = *first;
+  const auto none = image_.text_at(symbols_, sizeof(Elf64_Sym));
+  if (none.find_first_not_of('\0') != std::string_view::npos) return "its symbols do not begin where it says";
   for (const auto& entry : dynamic_) {
     switch (entry.d_tag) {
       case DT_NEEDED:
@@ -147,11 +138,11 @@ std::string ObjectTables::read_strings() {
 std::string ObjectTables::read_hash() {
   const auto address = value(DT_HASH);
   if (!address) return "";
-  const auto head = image_.offset_of(*address, 2 * sizeof(std::uint32_t));
+  const auto head = offset_of_table(*address, 2 * sizeof(std::uint32_t));
   if (!head) return "its hash table lies outside of it";
   const std::uint64_t buckets = image_.entry<std::uint32_t>(*head, 0),
                       chains = image_.entry<std::uint32_t>(*head, 1);
-  if (!image_.offset_of(*address, (2 + buckets + chains) * sizeof(std::uint32_t)))
+  if (!offset_of_table(*address, (2 + buckets + chains) * sizeof(std::uint32_t)))
     return "its hash table lies outside of it";
   symbol_count_ = std::max<std::size_t>(symbol_count_, chains);
   // A chain that comes back to itself would be walked for ever: all chains together visit a symbol once.
@@ -168,7 +159,7 @@ std::string ObjectTables::read_hash() {
 std::string ObjectTables::read_gnu_hash() {
   const auto address = value(DT_GNU_HASH);
   if (!address) return "";
-  const auto head = image_.offset_of(*address, 4 * sizeof(std::uint32_t));
+  const auto head = offset_of_table(*address, 4 * sizeof(std::uint32_t));
   if (!head) return "its symbol index lies outside of it";
   const std::uint64_t buckets = image_.entry<std::uint32_t>(*head, 0),
                       first = image_.entry<std::uint32_t>(*head, 1),
@@ -176,7 +167,7 @@ std::string ObjectTables::read_gnu_hash() {
                       shift = image_.entry<std::uint32_t>(*head, 3);
   const std::uint64_t begin = 4 * sizeof(std::uint32_t) + filters * word;
   const std::uint64_t chains = begin + buckets * sizeof(std::uint32_t);
-  if (!std::has_single_bit(filters) || shift >= 32 || !image_.offset_of(*address, chains))
+  if (!std::has_single_bit(filters) || shift >= 32 || !offset_of_table(*address, chains))
     return "its symbol index contradicts itself";
   std::uint64_t last = 0;
   for (std::uint64_t i = 0; i < buckets; ++i) {
@@ -189,7 +180,7 @@ std::string ObjectTables::read_gnu_hash() {
   // Chains follow each other; the last row of each is marked.
   for (;; ++last) {
     const auto row =
-        image_.offset_of(*address + chains + (last - first) * sizeof(std::uint32_t), sizeof(std::uint32_t));
+        offset_of_table(*address + chains + (last - first) * sizeof(std::uint32_t), sizeof(std::uint32_t));
     if (!row) return "a chain of its symbol index has no end";
     if ((image_.read<std::uint32_t>(*row) & 1U) != 0) break;
   }
@@ -202,7 +193,7 @@ std::string ObjectTables::read_versions() {
   if (auto why = read_own_versions(); !why.empty()) return why;
   const auto versions = value(DT_VERSYM);
   if (!versions) return "";
-  const auto rows = image_.offset_of(*versions, symbol_count_ * sizeof(std::uint16_t));
+  const auto rows = offset_of_table(*versions, symbol_count_ * sizeof(std::uint16_t));
   if (!rows) return "the versions of its symbols lie outside of it";
   for (std::size_t i = 0; i < symbol_count_; ++i) {
     if ((image_.entry<std::uint16_t>(*rows, i) & 0x7FFFU) > last_version_)
@@ -219,7 +210,7 @@ std::string ObjectTables::read_needed_versions() {
   // Each row takes room, so more of them than fit into the file come from a circle.
   std::size_t rows = image_.size() / sizeof(Elf64_Vernaux);
   for (;;) {
-    const auto place = image_.offset_of(at, sizeof(Elf64_Verneed));
+    const auto place = offset_of_table(at, sizeof(Elf64_Verneed));
     if (!place || rows-- == 0) return astray;
     const auto library = image_.read<Elf64_Verneed>(*place);
     if (!is_string(library.vn_file)) return astray;
@@ -230,7 +221,7 @@ std::string ObjectTables::read_needed_versions() {
     if (!known) return text("it needs versions of '", name, "', which it is not linked to");
     std::uint64_t next = at + library.vn_aux;
     for (;;) {
-      const auto where = image_.offset_of(next, sizeof(Elf64_Vernaux));
+      const auto where = offset_of_table(next, sizeof(Elf64_Vernaux));
       if (!where || rows-- == 0) return astray;
       const auto version = image_.read<Elf64_Vernaux>(*where);
       if (!is_string(version.vna_name)) return astray;
@@ -249,134 +240,16 @@ std::string ObjectTables::read_own_versions() {
   const std::string astray = "the versions that it defines lead astray";
   std::uint64_t at = *first;
   for (std::size_t rows = image_.size() / sizeof(Elf64_Verdef); rows != 0; --rows) {
-    const auto place = image_.offset_of(at, sizeof(Elf64_Verdef));
+    const auto place = offset_of_table(at, sizeof(Elf64_Verdef));
     if (!place) return astray;
     const auto version = image_.read<Elf64_Verdef>(*place);
-    const auto name = image_.offset_of(at + version.vd_aux, sizeof(Elf64_Verdaux));
+    const auto name = offset_of_table(at + version.vd_aux, sizeof(Elf64_Verdaux));
     if (!name || !is_string(image_.read<Elf64_Verdaux>(*name).vda_name)) return astray;
     last_version_ = std::max<std::uint32_t>(last_version_, version.vd_ndx & 0x7FFFU);
     if (version.vd_next == 0) return "";
     at += version.vd_next;
   }
   return astray;
-}
-
-std::string ObjectTables::check_symbols() {
-  if (!image_.offset_of(*value(DT_SYMTAB), symbol_count_ * sizeof(Elf64_Sym)))
-    return "its symbols lie outside of it";
-  const auto* thread_local_part = image_.segment(PT_TLS);
-  for (std::size_t i = 0; i < symbol_count_; ++i) {
-    const auto symbol = image_.entry<Elf64_Sym>(symbols_, i);
-    if (!is_string(symbol.st_name)) return text("symbol ", i, " has a name that is not there");
-    if (symbol.st_shndx == SHN_UNDEF || symbol.st_shndx == SHN_ABS) continue;
-    const unsigned type = ELF64_ST_TYPE(symbol.st_info);
-    bool good = true;
-    if (type == STT_TLS) {
-      good = thread_local_part != nullptr && symbol.st_value <= thread_local_part->p_memsz;
-    } else if (type == STT_FUNC || type == STT_GNU_IFUNC) {
-      good = image_.is_code(symbol.st_value);
-    }
-    if (!good) return text("symbol '", string(symbol.st_name), "' lies outside of it");
-  }
-  return "";
-}
-
-std::string ObjectTables::check_relocations(std::int64_t address_tag, std::int64_t size_tag,
-                                            const char* what) {
-  const auto rows = table(address_tag, size_tag, sizeof(Elf64_Rela));
-  if (!rows) return text("its ", what, "s lie outside of it");
-  const std::uint64_t first = address_tag == DT_RELA ? value(DT_RELACOUNT).value_or(0) : 0;
-  for (std::size_t i = 0; i < rows->count; ++i) {
-    const auto row = image_.entry<Elf64_Rela>(rows->offset, i);
-    const std::string where = text(what, " ", i);
-    // The linker stops the process when it finds another kind among these.
-    if (i < first && ELF64_R_TYPE(row.r_info) != relative)
-      return text(where, " is none of the kind announced");
-    if (auto why = check_relocation(row, where); !why.empty()) return why;
-  }
-  return "";
-}
-
-std::string ObjectTables::check_relocation(const Elf64_Rela& relocation, const std::string& where) {
-  const auto type = static_cast<std::uint32_t>(ELF64_R_TYPE(relocation.r_info));
-  const std::uint64_t symbol = ELF64_R_SYM(relocation.r_info);
-  const std::uint64_t bytes = width_of(type);
-  if (bytes == 0) return "";
-  if (type == copy) return text(where, " is one of programs");
-  if (!may_be_written(relocation.r_offset, bytes)) return text(where, " writes outside of it");
-  if (symbol >= symbol_count_) {
-    // An index of defined symbols alone does not tell how many others there are.
-    const std::uint64_t table = *value(DT_SYMTAB);
-    const auto place = image_.offset_of(table, (symbol + 1) * sizeof(Elf64_Sym));
-    if (!place || !is_string(image_.entry<Elf64_Sym>(symbols_, symbol).st_name))
-      return text(where, " is about a symbol that is not there");
-    symbol_count_ = symbol + 1;
-  }
-  const auto addend = static_cast<std::uint64_t>(relocation.r_addend);
-  if (type == relative_to_call && !image_.is_code(addend)) return text(where, " calls what is no code");
-  if (type == relative) {
-    set_.emplace_back(relocation.r_offset, addend);
-  } else {
-    set_.emplace_back(relocation.r_offset, std::nullopt);
-  }
-  return "";
-}
-
-// Relative ones as a row of addresses and, with the lowest bit set, bits for the 63 words behind.
-std::string ObjectTables::check_packed_relocations() {
-  const auto rows = table(DT_RELR, DT_RELRSZ, word);
-  if (!rows) return "its packed relocations lie outside of it";
-  std::uint64_t next = 0;
-  const auto relocates = [this](std::uint64_t address) {
-    const auto place = image_.offset_of(address, word);
-    if (!place || !may_be_written(address, word)) return false;
-    set_.emplace_back(address, image_.read<std::uint64_t>(*place));
-    return true;
-  };
-  for (std::size_t i = 0; i < rows->count; ++i) {
-    const auto row = image_.entry<std::uint64_t>(rows->offset, i);
-    bool good = true;
-    if ((row & 1U) == 0) {
-      good = relocates(row);
-      next = row + word;
-    } else {
-      for (std::uint64_t bit = 1; bit < 64; ++bit) {
-        if ((row >> bit & 1U) != 0) good = good && relocates(next + (bit - 1) * word);
-      }
-      next += 63 * word;
-    }
-    if (!good) return text("packed relocation ", i, " writes outside of it");
-  }
-  return "";
-}
-
-std::string ObjectTables::check_functions() {
-  for (const auto tag : {DT_INIT, DT_FINI}) {
-    const auto function = value(tag);
-    if (function && !image_.is_code(*function)) return "its first or last function lies outside of its code";
-  }
-  std::sort(set_.begin(), set_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  if (auto why = check_function_array(DT_INIT_ARRAY, DT_INIT_ARRAYSZ, "constructor"); !why.empty())
-    return why;
-  return check_function_array(DT_FINI_ARRAY, DT_FINI_ARRAYSZ, "destructor");
-}
-
-std::string ObjectTables::check_function_array(std::int64_t address_tag, std::int64_t size_tag,
-                                               const char* what) {
-  const auto rows = table(address_tag, size_tag, word);
-  if (!rows) return text("its ", what, "s lie outside of it");
-  for (std::size_t i = 0; i < rows->count; ++i) {
-    const std::uint64_t address = rows->address + i * word;
-    auto set = std::lower_bound(set_.begin(), set_.end(), address,
-                                [](const auto& one, std::uint64_t at) { return one.first < at; });
-    // Without a relocation it stays what the file says, which is no address of this process.
-    bool good = set != set_.end() && set->first == address;
-    for (; good && set != set_.end() && set->first == address; ++set) {
-      good = !set->second || image_.is_code(*set->second);
-    }
-    if (!good) return text(what, " ", i, " is no code of it");
-  }
-  return "";
 }
 
 std::string object_defect(std::span<const std::byte> file) {

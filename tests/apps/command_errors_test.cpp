@@ -215,4 +215,56 @@ TEST_CASE("where standard error is no terminal nothing is written over") {
   CHECK_FALSE(has(shown, "\033["));
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)  // which take all addresses for themselves
+TEST_CASE("a process that gets no more memory or descriptors ends, and names the limit") {
+  // Each amount is met somewhere else: at a thread, a heap, a tensor, the memory of a chip. Some may be
+  // enough.
+  int met = 0;
+  for (const int mebibytes : {60, 100, 140, 160, 180, 190, 195, 200, 210, 220, 250, 300}) {
+    const auto done =
+        shell("ulimit -c 0; ulimit -v " + std::to_string(mebibytes << 10) + "; timeout -k 1 60 " +
+              troupe::tests::built("bin/troupe") + " run vector_add 2>&1");
+    CAPTURE(mebibytes);
+    CAPTURE(done.output);
+    CHECK(done.exit != 124);
+    CHECK(done.exit != 137);
+    if (done.exit == 0 || done.exit == 127) continue;  // enough, or not even for the libraries
+    CHECK((has(done.output, "ulimit") || has(done.output, "bad_alloc")));
+    ++met;
+  }
+  CHECK(met > 0);
+  for (const int descriptors : {7, 8}) {
+    const auto done = shell("exec 2>&1; ulimit -n " + std::to_string(descriptors) + "; exec " +
+                            troupe::tests::built("bin/troupe") + " run vector_add");
+    CAPTURE(descriptors);
+    CAPTURE(done.output);
+    CHECK(done.exit != 0);
+    CHECK(has(done.output, "ulimit -n"));
+  }
+}
+#endif
+
+TEST_CASE("an option that troupe run does not have is named, with the one that may have been meant") {
+  for (const char* line :
+       {"run hello --chps 4", "run --chps 4 hello", "run --chps=4 hello", "--chps 4 run hello"}) {
+    const auto done = troupe_command(line);
+    CAPTURE(line);
+    CAPTURE(done.output);
+    CHECK(done.exit == 2);
+    CHECK(has(done.output, "troupe run has no option \"--chps\""));
+    CHECK(has(done.output, "did you mean --chips?"));
+  }
+  CHECK_FALSE(has(troupe_command("run hello --dance").output, "did you mean"));
+}
+
+TEST_CASE("an output that cannot be made is told before the run") {
+  const auto done = troupe_command("run hello --trace /proc/no_such_trace");
+  CAPTURE(done.output);
+  CHECK(done.exit == 3);
+  CHECK(has(done.output, "cannot write \"/proc/no_such_trace\""));
+  CHECK_FALSE(has(done.output, "hello:"));
+  CHECK(troupe_command("scenes --list > /dev/full").exit == 3);
+}
+
 }  // namespace

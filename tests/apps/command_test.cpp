@@ -83,7 +83,7 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
   for (const auto& wrong : {Wrong{"", 2, "needs a command"},
                             {"dance", 2, "there is no command"},
                             {"--dance", 2, "did not expect \"--dance\""},
-                            {"run hello --dance", 2, "did not expect \"--dance\""},
+                            {"run hello --dance", 2, "troupe run has no option \"--dance\""},
                             {"run hello again", 2, "did not expect \"again\""},
                             {"run hello --timeout 0", 2, "--timeout"},
                             {"run hello --chips 1 --chips 2", 2, "--chips can be given only once"},

@@ -42,6 +42,14 @@ struct Object {
   void put(std::size_t place, T value) {
     std::memcpy(bytes.data() + place, &value, sizeof value);
   }
+  std::uint64_t dynamic_address() const {
+    const auto header = at<Elf64_Ehdr>(0);
+    for (std::size_t i = 0; i < header.e_phnum; ++i) {
+      const auto segment = at<Elf64_Phdr>(header.e_phoff + i * sizeof(Elf64_Phdr));
+      if (segment.p_type == PT_DYNAMIC) return segment.p_vaddr;
+    }
+    return 0;
+  }
   std::uint64_t value(std::int64_t tag) const { return at<Elf64_Dyn>(places.at(tag)).d_un.d_val; }
   void set(std::int64_t tag, std::uint64_t value) { put(places.at(tag) + sizeof(Elf64_Sxword), value); }
   void rename(std::int64_t tag, std::int64_t other) { put(places.at(tag), other); }
@@ -130,6 +138,27 @@ TEST_CASE("an object whose relocations were scrambled is refused, with what is w
   CHECK(spoilt([](Object& o) {
           o.set(DT_RELACOUNT, o.value(DT_RELASZ) / sizeof(Elf64_Rela));
         }).find("is none of the kind announced") != std::string::npos);
+}
+
+TEST_CASE(
+    "an object whose relocations contradict each other, or their symbols, is refused, with what is wrong") {
+  CHECK(spoilt([](Object& o) {
+          o.put<std::uint64_t>(relocation(o, of_a_call), o.at<Elf64_Rela>(relocation(o, relative)).r_offset);
+        }) == "two of its relocations write to one place");
+  CHECK(spoilt([](Object& o) { o.put<std::uint64_t>(relocation(o, of_a_call), o.dynamic_address()); }) ==
+        "a relocation writes into its dynamic table");
+  CHECK(spoilt([](Object& o) {
+          o.put<std::uint32_t>(relocation(o, of_a_call) + 8, 5000);
+        }).find("is of kind 5000, which shared objects do not have") != std::string::npos);
+  CHECK(spoilt([](Object& o) {
+          o.put<std::uint32_t>(relocation(o, of_a_call) + 12, 0);
+        }).find("is about no symbol") != std::string::npos);
+  CHECK(spoilt([](Object& o) {
+          o.put<std::uint32_t>(relocation(o, relative) + 12, 1);
+        }).find("names a symbol that it has no use for") != std::string::npos);
+  CHECK(spoilt([](Object& o) { o.set(DT_SYMTAB, o.value(DT_SYMTAB) + sizeof(Elf64_Sym)); }) ==
+        "its symbols do not begin where it says");
+  CHECK(spoilt([](Object& o) { o.set(DT_STRTAB, o.value(DT_STRTAB) + 1); }) != "");
 }
 
 TEST_CASE("symbols that are unique in the process are found where they stand") {

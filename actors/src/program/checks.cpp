@@ -1,19 +1,16 @@
 // What a program is refused at once: a submit that can never be met, or that says what makes no sense.
+#include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "program/core.hpp"
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/runtime/access.hpp"
 
 namespace troupe::actors {
 namespace {
-
-std::string range_of(int count) {
-  return count == 0   ? "has none"
-         : count == 1 ? "has number 0 only"
-                      : "has numbers 0 to " + std::to_string(count - 1);
-}
 
 /// As its program calls it.
 std::string task_title(const Callable& callable, const SubmitExtras* extras) {
@@ -58,10 +55,17 @@ std::int32_t ProgramCore::check_target(const Callable& callable,
                 "configure some, or add one");
   }
   if (!target) return -1;
-  if (!std::in_range<int>(target->index) || !node_->executors.takes_tasks(static_cast<int>(target->index))) {
+  const auto& executors = node_->executors;
+  const bool countable = std::in_range<int>(target->index);
+  if (!countable || !executors.takes_tasks(static_cast<int>(target->index))) {
+    const auto number = std::to_string(target->index);
+    const std::string what = pod ? "node" : "chip";
+    if (countable && executors.was_removed(static_cast<int>(target->index))) {
+      throw Error(Errc::chip_retired, what + " number " + number + " of " + node_->name +
+                                          " was removed: it " + executors.numbers());
+    }
     throw Error(Errc::no_such_chip,
-                node_->name + " has no " + (pod ? "node" : "chip") + " number " +
-                    std::to_string(target->index) + ": it " + range_of(chips),
+                node_->name + " has no " + what + " number " + number + ": it " + executors.numbers(),
                 target->index < 0 ? "leave the number out where any will do" : "");
   }
   return static_cast<std::int32_t>(target->index);
@@ -74,6 +78,20 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
     if (callable == nullptr) return std::string("the tensor to read");
     return task_title(*callable, extras) + ": tensor argument " + std::to_string(i);
   };
+  const bool kernel =
+      callable != nullptr && callable->kind == CallableKind::chip &&
+      (callable->descriptor == nullptr ? !callable->bytes.empty()
+                                       : callable->descriptor->kind == TROUPE_CALLABLE_KERNEL);
+  if (kernel && (args.tensors.size() > runtime::limits::core_tensors ||
+                 args.scalars.size() > runtime::limits::core_scalars)) {
+    throw Error(Errc::bad_argument,
+                task_title(*callable, extras) + ": kernel \"" + callable->name + "\" got " +
+                    std::to_string(args.tensors.size()) + " tensors and " +
+                    std::to_string(args.scalars.size()) + " scalars",
+                "a kernel takes at most " + std::to_string(runtime::limits::core_tensors) + " tensors and " +
+                    std::to_string(runtime::limits::core_scalars) +
+                    " scalars; a chip program takes more, or join some of them into one tensor");
+  }
   const bool retried = extras != nullptr && extras->retries > 0 && !extras->idempotent;
   for (std::size_t i = 0; i < args.tensors.size(); ++i) {
     const auto& arg = args.tensors[i];
@@ -88,6 +106,12 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
     if (buffer.arena == program_arena && buffer.generation != static_cast<std::uint32_t>(run_)) {
       throw Error(Errc::wrong_program, which(i) + " is an intermediate of another run");
     }
+    if (callable != nullptr && callable->kind == CallableKind::function && is_device_arena(buffer.arena)) {
+      throw Error(Errc::bad_argument,
+                  which(i) + " lives on a chip, and host function \"" + callable->name +
+                      "\" reaches host memory only",
+                  "copy it first: copy_from of its chip, or a kernel that writes a host tensor");
+    }
     if (is_device_arena(buffer.arena) && chip_with_arena(node_->number, buffer.arena) < 0) {
       throw Error(Errc::bad_argument, which(i) + " lives on a chip of another node, not of " + node_->name,
                   "copy it into host memory first (copy_from): no node reaches into another's chips");
@@ -97,6 +121,44 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
     }
     if (!arg.tensor.allocated() && arg.tensor.bytes() > 0) {
       throw Error(Errc::bad_argument, which(i) + " has no buffer", "make it with tensor() or alloc()");
+    }
+  }
+}
+
+/// Members run at the same time, so nobody could say whose bytes stay.
+void ProgramCore::check_members(const Callable& callable, const std::vector<Args>& members,
+                                const SubmitExtras* extras) {
+  struct Out {
+    std::size_t member, argument;
+    const runtime::Tensor* view;
+  };
+  std::vector<Out> outs;
+  for (std::size_t m = 0; m < members.size(); ++m) {
+    const auto& tensors = members[m].values.tensors;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      const auto tag = tensors[i].tag;
+      if ((tag == runtime::Tag::out || tag == runtime::Tag::out_existing) && tensors[i].tensor.bytes() > 0)
+        outs.push_back({m, i, &tensors[i].tensor});
+    }
+  }
+  const auto place = [](const Out& one) {
+    const auto ref = one.view->buffer();
+    return std::tuple(ref.arena, ref.generation, ref.offset);
+  };
+  std::stable_sort(outs.begin(), outs.end(), [&](const Out& a, const Out& b) { return place(a) < place(b); });
+  for (std::size_t i = 0; i < outs.size(); ++i) {
+    for (std::size_t k = i + 1; k < outs.size() && place(outs[k]) == place(outs[i]); ++k) {
+      if (outs[i].member == outs[k].member ||
+          !runtime::overlaps(runtime::make_box(*outs[i].view), runtime::make_box(*outs[k].view))) {
+        continue;
+      }
+      throw Error(Errc::bad_argument,
+                  task_title(callable, extras) + ": tensor argument " + std::to_string(outs[i].argument) +
+                      " of member " + std::to_string(outs[i].member) + " and tensor argument " +
+                      std::to_string(outs[k].argument) + " of member " + std::to_string(outs[k].member) +
+                      " are outputs in the same memory, and members run at the same time",
+                  "give each member a part of its own (rows, slice), or pass it as no_dep where they agree "
+                  "among themselves");
     }
   }
 }
@@ -186,7 +248,7 @@ void ProgramCore::take_options(const Callable& callable, detail::SubmitCall& cal
   if (call.deadline) {
     if (call.deadline->value.count() <= 0) {
       throw bad("deadline(" + std::to_string(call.deadline->value.count()) + " ns) is over before it begins",
-                "a deadline is a time from the submit on; leave it out for none");
+                "a deadline is a time from the submit on, of up to 292 years; leave it out for none");
     }
     call.more().deadline = call.deadline->value;
   }

@@ -17,9 +17,8 @@ class IntermediateHold final : public BufferHold {
   IntermediateHold(std::shared_ptr<ReleaseBox> box, std::uint64_t number)
       : BufferHold(box->services.get()), box_(std::move(box)), number_(number) {}
   ~IntermediateHold() override {
-    std::lock_guard guard(box_->mutex);
-    box_->numbers.push_back(number_);
-    box_->any.store(true, std::memory_order_relaxed);
+    if (box_->services && !box_->services->in_own_process()) return;
+    box_->add(&ReleaseBox::numbers, number_);
   }
   bool kept_by_runs() const noexcept override { return false; }
 
@@ -55,6 +54,11 @@ ProgramCore::~ProgramCore() = default;
 
 void ProgramCore::check_alive() const {
   if (stopped_) throw *stopped_;
+  if (node_->services && !node_->services->in_own_process()) throw node_->services->in_a_child();
+  if (!place_->is_here()) {
+    throw Error(Errc::wrong_program, "a call of a program from a thread that is not its own",
+                "let other threads compute, and submit and wait where the program runs");
+  }
 }
 
 const Callable& ProgramCore::callable(std::string_view name) {
@@ -130,6 +134,7 @@ TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args>
     check_system(*callable, member, &extras);
     check_arguments(callable, member.values, &extras);
   }
+  check_members(*callable, members, &extras);
   for (auto& member : members) {
     note_writes(member.values);
     keep(member.holds);
@@ -219,6 +224,8 @@ void ProgramCore::send_releases() {
   {
     std::lock_guard guard(releases_->mutex);
     numbers.swap(releases_->numbers);
+    released_domains_.insert(released_domains_.end(), releases_->domains.begin(), releases_->domains.end());
+    releases_->domains.clear();
     releases_->any.store(false, std::memory_order_relaxed);
   }
   for (const auto number : numbers) {
@@ -247,7 +254,7 @@ TaskBodyRef ProgramCore::new_body(const Callable* callable, Arguments args,
 void ProgramCore::append(Submission line) {
   lines_.push_back(std::move(line));
   send_releases();
-  if (lines_.size() < batch_lines) return;
+  if (lines_.size() < batch_lines && released_domains_.empty()) return;
   flush(true);
   make_room();
 }
@@ -266,7 +273,7 @@ void ProgramCore::make_room() {
 
 void ProgramCore::flush(bool computing, std::optional<Await> await) {
   send_releases();
-  if (lines_.empty() && holds_.empty() && !await) return;
+  if (lines_.empty() && holds_.empty() && !await) return send_domain_releases();
   Submit submit;
   // The next batch will be about as large as this one.
   submit.lines.reserve(std::min(batch_lines, lines_.size()));
@@ -274,6 +281,11 @@ void ProgramCore::flush(bool computing, std::optional<Await> await) {
   submit.holds.swap(holds_);
   submit.await = await;
   port_->send(std::move(submit), computing);
+  send_domain_releases();
+}
+
+void ProgramCore::send_domain_releases() {
+  for (const auto id : std::exchange(released_domains_, {})) port_->send(ReleaseDomain{id});
 }
 
 // --- waiting -------------------------------------------------------------------------------------

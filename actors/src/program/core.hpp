@@ -37,14 +37,20 @@ class TROUPE_API ProgramPort {
   virtual void block() = 0;
 };
 
-/// Intermediates that no handle can name any more, until their program tells its run. Handles may go on any
-/// thread and after the program: then nobody listens.
+/// Intermediates that no handle can name any more, and domains that nobody holds, until their program tells
+/// its run. Handles may go on any thread and after the program: then nobody listens.
 struct ReleaseBox {
   explicit ReleaseBox(std::shared_ptr<Services> of) : services(std::move(of)) {}
   const std::shared_ptr<Services> services;  ///< of the system whose intermediates they are
   std::mutex mutex;
-  std::vector<std::uint64_t> numbers;
+  std::vector<std::uint64_t> numbers, domains;
   std::atomic<bool> any{false};
+
+  void add(std::vector<std::uint64_t> ReleaseBox::*which, std::uint64_t number) {
+    std::lock_guard guard(mutex);
+    (this->*which).push_back(number);
+    any.store(true, std::memory_order_relaxed);
+  }
 };
 
 /// The program's side of a run: numbers tasks and buffers, gathers submits into batches, keeps the limits,
@@ -84,6 +90,8 @@ class TROUPE_API ProgramCore {
   void wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit = 0);
   void open_domain(Waiter& waiter, const DomainSpec& spec);
   void release_domain(std::uint64_t id) noexcept;
+  /// Where a domain is left that goes on another thread: the program releases it when it next says something.
+  const std::shared_ptr<ReleaseBox>& releases() const { return releases_; }
   void enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank);
   void block_on(Waiter& waiter);
   void forget(Waiter& waiter) noexcept;
@@ -105,6 +113,8 @@ class TROUPE_API ProgramCore {
   std::int32_t check_target(const Callable& callable, const std::optional<OnExecutor>& target) const;
   void check_arguments(const Callable* callable, const Arguments& args, const SubmitExtras* extras) const;
   void take_options(const Callable& callable, detail::SubmitCall& call) const;
+  static void check_members(const Callable& callable, const std::vector<Args>& members,
+                            const SubmitExtras* extras);
   void check_system(const Callable& callable, const Args& args, const SubmitExtras* extras) const;
   void check_written(const std::string& which, const runtime::Tensor& view, bool all) const;
   void note_writes(const Arguments& args);
@@ -113,12 +123,14 @@ class TROUPE_API ProgramCore {
   void append(Submission line);
   void make_room();
   void send_releases();
+  void send_domain_releases();
 
   std::shared_ptr<NodeShared> node_;
   RunId run_;
   std::uint64_t keeper_;
   std::unique_ptr<ProgramPort> port_;
   std::shared_ptr<ReleaseBox> releases_;
+  std::vector<std::uint64_t> released_domains_;  ///< to be said once the lines before are under way
   std::vector<Submission> lines_;
   /// Bodies are made several at a time: they are freed on other threads, which costs more than making them.
   /// Few, because the last one of a block keeps the others.

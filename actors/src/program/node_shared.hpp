@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,15 +75,44 @@ class ExecutorView {
   bool takes_tasks(int index) const {
     std::lock_guard guard(mutex_);
     return index >= 0 && static_cast<std::size_t>(index) < kinds_.size() &&
-           kinds_[static_cast<std::size_t>(index)] != ExecutorKind::sub_worker;
+           kinds_[static_cast<std::size_t>(index)].value_or(ExecutorKind::sub_worker) !=
+               ExecutorKind::sub_worker;
   }
-  int chips() const { return chips_; }  ///< or workers, numbered from 0
+  /// It takes no more tasks: it has been removed, or is about to be.
+  void hide(int index) {
+    std::lock_guard guard(mutex_);
+    auto& kind = kinds_[static_cast<std::size_t>(index)];
+    if (!kind) return;
+    --(*kind == ExecutorKind::sub_worker ? sub_workers_ : chips_);
+    kind.reset();
+  }
+  bool was_removed(int index) const {
+    std::lock_guard guard(mutex_);
+    return index >= 0 && static_cast<std::size_t>(index) < kinds_.size() &&
+           !kinds_[static_cast<std::size_t>(index)];
+  }
+  /// The numbers that tasks of chips and nodes can be sent to, in words.
+  std::string numbers() const {
+    std::lock_guard guard(mutex_);
+    std::vector<std::size_t> list;
+    for (std::size_t i = 0; i < kinds_.size(); ++i) {
+      if (kinds_[i] && *kinds_[i] != ExecutorKind::sub_worker) list.push_back(i);
+    }
+    if (list.empty()) return "has none";
+    if (list.size() == 1) return "has number " + std::to_string(list[0]) + " only";
+    std::string text = "has numbers ";
+    if (list.back() - list.front() + 1 == list.size())
+      return text + std::to_string(list.front()) + " to " + std::to_string(list.back());
+    for (std::size_t i = 0; i < list.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(list[i]);
+    return text;
+  }
+  int chips() const { return chips_; }  ///< or workers
   int sub_workers() const { return sub_workers_; }
   bool of_workers() const { return of_workers_; }  ///< a pod: its executors take programs
 
  private:
   mutable std::mutex mutex_;
-  std::vector<ExecutorKind> kinds_;
+  std::vector<std::optional<ExecutorKind>> kinds_;  ///< by number; nothing: it was removed
   std::atomic<int> chips_{0};
   std::atomic<int> sub_workers_{0};
   std::atomic<bool> of_workers_{false};

@@ -214,11 +214,17 @@ DomainContext DomainRank::context() const {
   return context;
 }
 
-Domain::Domain(ProgramLife program, std::shared_ptr<const DomainInfo> info)
-    : info_(std::move(info)), lease_(nullptr, [program = std::move(program), id = info_->id](void*) {
-        // A domain that outlives its program was taken back with the run.
-        if (const auto alive = program.lock()) alive->core->release_domain(id);
-      }) {}
+Domain::Domain(ProgramLife program, std::shared_ptr<const DomainInfo> info) : info_(std::move(info)) {
+  const auto here = program.lock();
+  if (!here) return;  // taken back with its run
+  lease_ = std::shared_ptr<void>(
+      nullptr, [program = std::move(program), box = here->core->releases(), id = info_->id](void*) {
+        // The last copy may go on any thread, and after the program: then the run has taken it back.
+        if (const auto alive = program.lock(); alive && alive->is_here())
+          return alive->core->release_domain(id);
+        box->add(&ReleaseBox::domains, id);
+      });
+}
 
 void Domain::refuse_rank(int index) const {
   if (!info_)
@@ -273,6 +279,15 @@ Tensor Orchestrator::alloc(const runtime::Shape& shape, runtime::DType dtype) {
   return core_->alloc(shape, dtype);
 }
 const Callable& Orchestrator::callable(std::string_view name) const { return core_->callable(name); }
+const Callable& Orchestrator::host_function(std::string_view name) const {
+  const auto& found = callable(name);
+  if (found.kind == CallableKind::function) return found;
+  throw Error(Errc::bad_argument,
+              "submit_sub of \"" + found.name + "\", which is a " +
+                  (found.kind == CallableKind::program ? "program" : "kernel or chip program") +
+                  ", no host function",
+              "call submit(\"" + found.name + "\", …)");
+}
 ProgramLife Orchestrator::life() const { return core_->itself(); }
 Task Orchestrator::submit_call(const Callable* callable, detail::SubmitCall call) {
   return {life(), core_->submit(callable, std::move(call))};

@@ -173,8 +173,11 @@ class RunActor : public RunSelf::base {
       for (const auto& [token, text] : at_barriers_) gather->lines.push_back(text);
     }
     if (gather->lines.empty()) {
-      gather->lines.emplace_back(begun_ ? "the program is on its way; no task of it is unfinished"
-                                        : "the program waits to begin: `max_runs` others are under way");
+      gather->lines.emplace_back(!begun_ ? "the program waits to begin: `max_runs` others are under way"
+                                 : state_->is_given_up()
+                                     ? "the run was given up; its program is in code of its own, which is "
+                                       "not interrupted"
+                                     : "the program is on its way; no task of it is unfinished");
     }
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       if (!state_->with_node(tasks[i])) continue;

@@ -13,6 +13,7 @@
 
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/memory_left.hpp"
+#include "troupe/comm/threads_hint.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -26,8 +27,9 @@ constexpr std::uint64_t page = 4096;
 constexpr std::size_t kept_arenas = 8;
 
 Error no_memory(std::uint64_t bytes) {
-  return {Errc::out_of_memory, "no host memory for " + std::to_string(bytes) +
-                                   " bytes: " + std::generic_category().message(errno)};
+  return {Errc::out_of_memory,
+          "no host memory for " + std::to_string(bytes) + " bytes: " + std::generic_category().message(errno),
+          comm::limit_hint(errno)};
 }
 
 }  // namespace
@@ -133,6 +135,7 @@ class HostHold final : public BufferHold {
 };
 
 Result<Tensor> HostMemory::tensor(const runtime::Shape& shape, runtime::DType dtype) {
+  if (!process_.is_here()) return process_.in_a_child();
   auto like = runtime::Tensor::create_unallocated(shape, dtype);
   if (!like) return like.error();
   const auto bytes = std::max<std::uint64_t>(like->bytes(), 1);
@@ -186,6 +189,7 @@ Result<std::shared_ptr<HostRegion>> HostMemory::map_slab(std::uint64_t least) co
 }
 
 void HostMemory::release(const Block& block) {
+  if (!process_.is_here()) return;
   const bool large = block.bytes >= worth_a_call;
   // Nobody else knows these bytes yet, so nobody waits meanwhile.
   if (large) block.region->give_back(block.offset, block.bytes);

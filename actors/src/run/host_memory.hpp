@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "threads/threads.hpp"
 #include "troupe/actors/tensor.hpp"
 #include "troupe/runtime/result.hpp"
 
@@ -97,6 +98,7 @@ class TROUPE_API HostMemory : public std::enable_shared_from_this<HostMemory> {
   Result<std::shared_ptr<HostRegion>> map_slab(std::uint64_t least) const;
   void release(const Block& block);
 
+  const OwnProcess process_;  ///< a child shares the memory, not this record of what is free
   mutable std::mutex mutex_;
   std::vector<Slab> slabs_;
   std::vector<std::shared_ptr<HostRegion>> arenas_;

@@ -197,10 +197,17 @@ void RunState::apply_task(Submission& line) {
 
 /// A task that never got into the graph.
 void RunState::refuse(Record& record, const Error& error) {
-  auto named = cancelled_ ? *cancelled_
-                          : Error(error.code(),
-                                  "task \"" + std::string(record.body->name()) + "\": " + error.message(),
-                                  error.hint());
+  const auto in_words = [&]() -> Error {
+    const std::string title = "task \"" + std::string(record.body->name()) + "\": ";
+    if (record.kind != read_kind || error != runtime::Errc::invalid_args)
+      return {error.code(), title + error.message(), error.hint()};
+    // The graph counts the arguments of a task; a read has but the tensor that it is of.
+    return {error.code(),
+            "a read of " + to_string(record.body->args.tensors.front().tensor) +
+                ", an intermediate whose scope, or last handle, has ended",
+            "read it inside its scope, or make it outside"};
+  };
+  auto named = cancelled_ ? *cancelled_ : in_words();
   ended(record, named, cancelled_.has_value());
 }
 

@@ -93,6 +93,7 @@ class TROUPE_API RunState {
   /// Dispatches what became ready and gathers what is to be sent. Call once after each message.
   RunEffects advance();
   bool finished() const { return finished_; }
+  bool is_given_up() const { return cancelled_.has_value(); }
   /// What tasks of it that have not been answered may be working on; null: there are none.
   std::shared_ptr<const RunMemory> memory_in_use() const {
     return in_flight_ != 0 || reads_open_ != 0 ? memory_ : nullptr;

@@ -71,12 +71,13 @@ struct Setting {
 
 constexpr Setting settings[] = {
     {"platform", [](CommandLine& to, const Value& value) { to.node.platform = value.text; }},
-    {"chips", [](CommandLine& to, const Value& value) { to.node.chips = value.number(0); }},
+    {"chips", [](CommandLine& to, const Value& value) { to.node.chips = value.number(0, most_executors); }},
     {"first-device", [](CommandLine& to, const Value& value) { to.node.first_device = value.number(0); }},
     {"checked",
      [](CommandLine& to, const Value& value) { set_device_option(to, "checked", value.yes() ? "1" : "0"); },
      true},
-    {"sub-workers", [](CommandLine& to, const Value& value) { to.node.sub_workers = value.number(0); }},
+    {"sub-workers",
+     [](CommandLine& to, const Value& value) { to.node.sub_workers = value.number(0, most_executors); }},
     {"credit", [](CommandLine& to,
                   const Value& value) { to.node.credit = static_cast<std::uint32_t>(value.number(1)); }},
     {"max-runs", [](CommandLine& to,

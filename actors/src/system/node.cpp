@@ -81,9 +81,20 @@ Worker NodeCore::get() {
 
 bool Handle::done() const { return ref_ && ref_->outcome->done(); }
 
+namespace {
+
+/// The core of the node; not in a child of fork, to which nobody would announce an end.
+NodeCore& node_of(const RunRef& run) {
+  const auto& services = *run.node->shared->services;
+  if (!services.in_own_process() && !run.outcome->done()) throw services.in_a_child();
+  return *run.node;
+}
+
+}  // namespace
+
 bool Handle::wait(std::chrono::nanoseconds timeout) const {
   if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
-  auto& node = *ref_->node;
+  auto& node = node_of(*ref_);
   if (!node.shared->services->deterministic() || node.gone) return ref_->outcome->wait(timeout);
   auto& clock = node.shared->pumps->system().clock();
   const auto until = clock.now() + runtime::bounded(timeout);
@@ -94,7 +105,7 @@ bool Handle::wait(std::chrono::nanoseconds timeout) const {
 
 void Handle::wait() const {
   if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
-  auto& node = *ref_->node;
+  auto& node = node_of(*ref_);
   if (!node.shared->services->deterministic() || node.gone) {
     ref_->outcome->wait(std::nullopt);
     return;
@@ -140,8 +151,12 @@ Result<void> Handle::result() const {
 // --- callables -----------------------------------------------------------------------------------
 
 void Node::load(const std::string& path) const { load(runtime::Module::open(path).value()); }
-void Node::load(const runtime::Module& module) const { core_->shared->callables->load(module).value(); }
+void Node::load(const runtime::Module& module) const {
+  (void)core_->get();
+  core_->shared->callables->load(module).value();
+}
 void Node::add(CallableRef callable) const {
+  (void)core_->get();
   (void)core_->shared->callables->add(std::move(callable)).value();
 }
 void Node::add_kernel(const std::string& name, std::vector<std::uint8_t> object, CoreKind cores) const {
@@ -203,6 +218,7 @@ namespace {
 
 /// A program of a loaded module with its arguments; it names the run unless the options do.
 BoundProgram bound(NodeCore& core, std::string_view program, const Args& args, RunOptions& options) {
+  (void)core.get();  // who asks a system that has ended for a program hears of that first
   const auto* callable = core.shared->callables->find(program).value();
   if (!callable->program) {
     throw Error(Errc::bad_argument, "\"" + std::string(program) + "\" is not an orchestration program",
@@ -293,6 +309,7 @@ Tensor ChipDevice::malloc(const runtime::Shape& shape, runtime::DType dtype) con
 namespace {
 
 void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, bool to_device) {
+  (void)core.get();
   const auto& there = device.description();
   const auto& here = host.description();
   const auto* system = device.hold() ? device.hold()->system : nullptr;
@@ -306,6 +323,12 @@ void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, b
   if (here.bytes() != there.bytes() || !here.is_contiguous() || !there.is_contiguous()) {
     throw Error(Errc::bad_argument, "copies go between contiguous tensors of one size, not " +
                                         to_string(here) + " and " + to_string(there));
+  }
+  if (here.dtype() != there.dtype()) {
+    throw Error(runtime::Errc::dtype_mismatch,
+                "a copy between " + to_string(here) + " and " + to_string(there) +
+                    ": the bytes would become " + "other values",
+                "make the host tensor of the device tensor's element type");
   }
   const Call call(core);
   const auto access = call.demand<ChipAccess>(ChipOf{index});

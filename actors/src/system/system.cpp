@@ -132,6 +132,11 @@ System::System(int argc, char** argv, std::initializer_list<std::string_view> ow
 }
 
 System::~System() {
+  if (!core_->services->in_own_process()) {
+    // A copy in a child of fork: threads, devices and files are the parent's.
+    (void)core_.release();
+    return;
+  }
   std::vector<std::shared_ptr<NodeCore>> nodes;
   {
     std::lock_guard guard(core_->mutex);

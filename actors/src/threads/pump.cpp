@@ -3,6 +3,7 @@
 #include <caf/logger.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 
+#include "threads/cannot_go_on.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
@@ -14,7 +15,7 @@ constexpr int look_rounds = 100;
 }  // namespace
 
 void InlineUnit::run(caf::resumable* job) {
-  switch (job->resume(this, 64)) {
+  switch (resumed(*job, *this, 64)) {
     case caf::resumable::resume_later:
       if (std::exchange(declined_, false)) {
         queue_->push_for_workers(job);
@@ -148,6 +149,7 @@ void PumpPool::close() {
 }
 
 PumpPool::Lease PumpPool::take() {
+  if (!services_->in_own_process()) throw services_->in_a_child();
   auto stay = services_->enter();
   if (!stay) throw Error(Errc::shut_down, "the system is going down or gone");
   {

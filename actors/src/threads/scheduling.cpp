@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "threads/cannot_go_on.hpp"
+
 namespace troupe::actors {
 namespace {
 
@@ -116,7 +118,7 @@ class SchedulerThread final : public WorkUnit {
     return queue_.pop();
   }
   void run(caf::resumable* job) {
-    switch (job->resume(this, throughput_)) {
+    switch (resumed(*job, *this, throughput_)) {
       case caf::resumable::resume_later:
         queue_.push(job);
         break;

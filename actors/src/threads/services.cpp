@@ -65,6 +65,7 @@ Stay Services::stay() {
   return Stay(this);
 }
 Stay Services::enter() {
+  if (!in_own_process()) return {};  // the mutex may be held by a thread that is not there
   std::lock_guard guard(mutex_);
   if (going()) return {};
   ++staying_;

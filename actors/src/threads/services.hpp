@@ -16,6 +16,7 @@
 
 #include <caf/fwd.hpp>
 
+#include "threads/own_process.hpp"
 #include "troupe/actors/config.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/host.hpp"
@@ -69,9 +70,13 @@ class Services : public std::enable_shared_from_this<Services> {
   /// The trace that is being taken; null when none is.
   const std::shared_ptr<const Recorder>& recorder() const { return recorder_; }
 
+  /// Not in a child of fork, where nothing of the system works.
+  bool in_own_process() const noexcept { return process_.is_here(); }
+  Error in_a_child() const { return process_.in_a_child(); }
+
   /// For what belongs to the system.
   Stay stay();
-  /// For who comes from outside; empty once the system is going down.
+  /// For who comes from outside; empty once the system is going down, and in a child of fork.
   Stay enter();
   /// From now on nobody enters.
   void close_gate();
@@ -111,6 +116,7 @@ class Services : public std::enable_shared_from_this<Services> {
   bool run_next_apart();
   void perform(const char* name, const std::function<void()>& work) const noexcept;
 
+  const OwnProcess process_;
   std::shared_ptr<platform::Host> host_;
   std::shared_ptr<ActorHost> actor_host_;  ///< the same, when nobody gave one
   bool deterministic_, reports_crashes_;

@@ -30,6 +30,7 @@ caf::typed_response_promise<Result<bool>> WorkerActor::remove_executor(std::int3
     return promise;
   }
   removing_.add(index, promise);
+  shared_->executors.hide(index);
   placement_.close_lane(index);
   remove_if_idle(index);
   return promise;

@@ -87,8 +87,8 @@ TEST_CASE("a setting that is given twice in one place is refused by name") {
 }
 
 TEST_CASE("what cannot be meant is refused with the place where it stands") {
-  CHECK(refusal({"--chips", "two"}) == "--chips: \"two\" is not a number from 0 to 65536");
-  CHECK(refusal({"--chips", "-1"}) == "--chips: \"-1\" is not a number from 0 to 65536");
+  CHECK(refusal({"--chips", "two"}) == "--chips: \"two\" is not a number from 0 to 16384");
+  CHECK(refusal({"--chips", "-1"}) == "--chips: \"-1\" is not a number from 0 to 16384");
   CHECK(refusal({"--credit=0"}) == "--credit: \"0\" is not a number from 1 to 65536");
   CHECK(refusal({"--checked=yes"}) == "--checked: \"yes\" is neither 0 nor 1");
   CHECK(refusal({"--chips"}) == "--chips: a value is missing");

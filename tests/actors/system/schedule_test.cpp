@@ -24,7 +24,8 @@ struct Line {
   float value = 0;
   int chip = -1;
   unsigned retries = 0;
-  int resident = 0;  ///< the chip whose tensor is meant
+  int resident = 0;                                                     ///< the chip whose tensor is meant
+  std::chrono::nanoseconds deadline = std::chrono::nanoseconds::max();  ///< of a host function
 
   int home() const { return buffers + resident; }
 };
@@ -35,7 +36,8 @@ struct Plan {
   bool coroutine = false;
 };
 
-Plan random_plan(std::mt19937_64& random) {
+/// `late`: some host functions have deadlines that may pass before they are done.
+Plan random_plan(std::mt19937_64& random, bool late) {
   Plan plan;
   auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
   plan.chips = 1 + below(4);
@@ -52,6 +54,7 @@ Plan random_plan(std::mt19937_64& random) {
     line.chip = below(3) == 0 ? below(plan.chips) : -1;
     line.retries = below(3) == 0 ? 2U : 0U;
     line.resident = below(plan.chips);
+    if (below(3) == 0) line.deadline = late && below(8) == 0 ? 1ns : 1h;
     plan.lines.push_back(line);
   }
   return plan;
@@ -122,7 +125,7 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
     }
     case Line::What::host:
       n.submit_sub([](HostArgs& args) { args.tensor<float>(0)[0] += args.scalar<float>(0); },
-                   inout(at(line.c)), scalar(line.value));
+                   inout(at(line.c)), scalar(line.value), deadline(line.deadline));
       break;
     case Line::What::scratch: {
       auto scope = n.scope();
@@ -163,7 +166,7 @@ void reset(const Node& node, int chip) {
 /// Runs one case; returns what went wrong, or nothing.
 std::string run_case(const Case& it) {
   std::mt19937_64 random(it.seed);
-  const auto plan = random_plan(random);
+  const auto plan = random_plan(random, it.faults);
   const auto want = expected(plan);
   auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
   Handle handle;
@@ -264,7 +267,8 @@ std::string run_case(const Case& it) {
     if (report.error->code().value == 0) return "an error without a code";
     const bool known = *report.error == Errc::task_failed || *report.error == Errc::chip_lost ||
                        *report.error == Errc::cancelled || *report.error == Errc::shut_down ||
-                       *report.error == Errc::data_lost || *report.error == Errc::poisoned;
+                       *report.error == Errc::data_lost || *report.error == Errc::poisoned ||
+                       *report.error == Errc::deadline_exceeded;
     return known ? "" : "an error nobody injected: " + render(*report.error);
   }
   if (down || cancelled) return "";

@@ -78,6 +78,11 @@ TROUPE_CHIP_PROGRAM(predicates)(ChipOrchestrator& chip, ChipArgs args) {
   chip.aiv("count_one", inout(x.slice(0, 3, 4)), when(flag, Compare::less, 2), blocks(3));
 }
 
+TROUPE_CHIP_PROGRAM(predicate_past_its_tensor)(ChipOrchestrator& chip, ChipArgs args) {
+  auto [x, flag] = args.tensors<2>();
+  chip.aiv("count_one", inout(x), when(flag.slice(0, 0, 1), Compare::equal, 1, 1));
+}
+
 TROUPE_KERNEL(for_the_aic)(runtime::KernelArgs& k) { ++k.tensor<std::int32_t>(0)[0]; }
 TROUPE_KERNEL(for_the_first_aiv)(runtime::KernelArgs& k) { ++k.tensor<std::int32_t>(0)[1]; }
 TROUPE_KERNEL(for_the_second_aiv)(runtime::KernelArgs& k) { ++k.tensor<std::int32_t>(0)[2]; }
@@ -177,6 +182,16 @@ TEST_CASE("a task with a predicate runs only when it holds at its turn") {
   flag[0] = 1;
   REQUIRE(chip.run(chip.add("predicates"), RunArgs::of(inout(of(seen)), inout(of(flag)))));
   CHECK(seen == std::vector<std::int32_t>{1, 0, 1, 0});
+}
+
+TEST_CASE("a predicate that looks past its tensor is refused") {
+  Chip chip("a2a3sim");
+  auto seen = zeros(1), flag = zeros(2);
+  flag[1] = 1;
+  const auto error =
+      chip.run(chip.add("predicate_past_its_tensor"), RunArgs::of(inout(of(seen)), inout(of(flag)))).error();
+  CHECK(error.message().find("a predicate looks at element 1 of") != std::string::npos);
+  CHECK(seen[0] == 0);
 }
 
 TEST_CASE("a bare kernel runs in blocks, together when asked to") {

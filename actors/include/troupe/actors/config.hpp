@@ -55,6 +55,9 @@ struct SystemConfig {
   std::shared_ptr<platform::Host> host = {};
 };
 
+/// Executors of one node: each has an arena, and more come up in minutes, or not at all.
+inline constexpr int most_executors = 16384;
+
 /// A number as wide as it was written, so that `chips = 1ULL << 32` is refused instead of being cut. Negative
 /// numbers are refused, too.
 using Count = std::int64_t;

@@ -2,7 +2,8 @@
 
 // Communication domains as programs hold them. A Domain shares its lease: the domain is released when the
 // last copy has gone or the run has ended, and no task uses it any more. A DomainRank borrows its Domain.
-// Threads: the program's own.
+// Threads: the program's own; a copy may go on another one, which releases the domain when its program next
+// submits or waits.
 // Errors are thrown: bad_argument for a rank or buffer that the domain does not have; waits end with
 // peer_lost when a chip of the domain dies, and with wrong_program after the program has returned.
 

@@ -1,7 +1,8 @@
 #pragma once
 
 // The orchestrator: a program makes buffers, submits tasks and waits through it. It is lent to the program,
-// which must not keep it after it has returned. Threads: the program's own thread of control, no other.
+// which must not keep it after it has returned. Threads: the program's own thread of control, no other; calls
+// from another one throw wrong_program.
 // Errors are thrown as troupe::Error where they happen: a submit that can never run throws at once
 // (bad_argument, no_such_chip, unknown_callable, wrong_program …); the failure of a task is thrown by the
 // wait for it. Blocking calls inside a coroutine throw blocking_in_coroutine.
@@ -97,6 +98,14 @@ template <class T>
 concept NamesCallable = std::is_convertible_v<T, std::string_view> || std::is_same_v<T, Callable> ||
     std::is_convertible_v<T, CallableRef>;
 
+template <class T>
+void refuse_element() {
+  constexpr bool element = runtime::Element<T>;
+  static_assert(
+      element,
+      "no tensor has elements of this type: they are float, half, bfloat16 or integers of 8 to 64 bits");
+}
+
 template <class F>
 concept ProgramFunctionPointer = ProgramShape<F>::is_program;
 
@@ -145,6 +154,7 @@ class TROUPE_API Orchestrator {
   }
   template <class... Items>
   Task submit(const Callable& callable, Items&&... items) {
+    (void)detail::each_option_once<std::decay_t<Items>...>();
     auto call = new_call(sizeof...(Items));
     (call.take(std::forward<Items>(items)), ...);
     return submit_call(&callable, std::move(call));
@@ -152,6 +162,7 @@ class TROUPE_API Orchestrator {
   /// A callable of the caller's own; kept until the run ends.
   template <class... Items>
   Task submit(const CallableRef& callable, Items&&... items) {
+    (void)detail::each_option_once<std::decay_t<Items>...>();
     detail::SubmitCall call;
     (call.take(std::forward<Items>(items)), ...);
     call.more().owned = callable;
@@ -172,10 +183,11 @@ class TROUPE_API Orchestrator {
     }
   }
 
-  /// A host function on a sub-worker: by name, or a function object called with `HostArgs&`.
+  /// A host function on a sub-worker: by name, or a function object called with `HostArgs&`. Throws
+  /// `bad_argument` for the name of something else.
   template <class... Items>
   Task submit_sub(std::string_view name, Items&&... items) {
-    return submit(callable(name), std::forward<Items>(items)...);
+    return submit(host_function(name), std::forward<Items>(items)...);
   }
   template <class F, class... Items>
   requires(!std::is_convertible_v<F, std::string_view>) Task submit_sub(F function, Items&&... items) {
@@ -189,10 +201,11 @@ class TROUPE_API Orchestrator {
   }
 
   /// ONE task with a member on each of several distinct chips, started all or none. `chips` empty: the node
-  /// chooses.
+  /// chooses. Members run at the same time: two that have the same bytes as `out` are refused.
   template <class... Options>
   Task submit_group(std::string_view name, std::vector<Args> members, std::vector<int> chips,
                     Options&&... options) {
+    (void)detail::each_option_once<std::decay_t<Options>...>();
     detail::SubmitCall call;
     (call.take_option(std::forward<Options>(options)), ...);
     return group_call(&callable(name), std::move(members), std::move(chips), std::move(call));
@@ -225,6 +238,17 @@ class TROUPE_API Orchestrator {
   ReadAll<T> read_all(const Tensor& tensor) {
     return {life(), tensor};
   }
+  /// Says what elements are.
+  template <class T>
+  requires(!runtime::Element<T>) Read<float> read(const Tensor& tensor) {
+    detail::refuse_element<T>();
+    return {life(), tensor};
+  }
+  template <class T>
+  requires(!runtime::Element<T>) ReadAll<float> read_all(const Tensor& tensor) {
+    detail::refuse_element<T>();
+    return {life(), tensor};
+  }
   [[nodiscard]] Drained drained() { return Drained(life()); }
   [[nodiscard]] Room room() { return Room(life()); }
   /// Blocks a plain function until everything submitted so far has ended; throws the first failure that no
@@ -247,7 +271,8 @@ class TROUPE_API Orchestrator {
 
   // --- the world -----------------------------------------------------------------------------------------
 
-  /// Executors for chip tasks (at a pod: nodes).
+  /// Executors for chip tasks (at a pod: nodes) that are there now; those that were removed do not count, and
+  /// their numbers do not come again.
   int chips() const;
   /// "node0", "pod0/node1": where this program runs.
   const std::string& path() const;
@@ -256,6 +281,7 @@ class TROUPE_API Orchestrator {
 
  private:
   friend class Scope;
+  const Callable& host_function(std::string_view name) const;
   ProgramLife life() const;
   Task submit_call(const Callable* callable, detail::SubmitCall call);
   Task group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,

@@ -6,8 +6,10 @@
 
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "troupe/actors/arguments.hpp"
@@ -48,6 +50,21 @@ template <class T>
 concept TaskOption = OneOf<T, OnExecutor, Anywhere, Priority, After, Deadline, Retry, Idempotent, Named,
                            Blocks, runtime::CallConfig>;
 
+template <class Option, class... Items>
+inline constexpr std::size_t times = (std::size_t{std::is_same_v<Items, Option>} + ... + 0);
+
+/// Whether a submit with these items has each option once: what was said twice may have been meant twice.
+template <class... Items>
+consteval bool each_option_once() {
+  constexpr bool once = times<OnExecutor, Items...> + times<Anywhere, Items...> <= 1 &&
+                        times<Priority, Items...> <= 1 && times<Deadline, Items...> <= 1 &&
+                        times<Retry, Items...> <= 1 && times<Idempotent, Items...> <= 1 &&
+                        times<Named, Items...> <= 1 && times<Blocks, Items...> <= 1 &&
+                        times<runtime::CallConfig, Items...> <= 1;
+  static_assert(once, "a submit takes each option once; only after(task) may be given several times");
+  return once;
+}
+
 template <std::integral T>
 constexpr std::int64_t wide(T value) {
   return std::in_range<std::int64_t>(value) ? static_cast<std::int64_t>(value) : INT64_MAX;
@@ -69,8 +86,16 @@ template <std::integral T>
 Priority priority(T value) {
   return {detail::wide(value)};
 }
-/// Given up (with `deadline_exceeded`) when not done in time, counted from the submit. More than zero.
-inline Deadline deadline(std::chrono::nanoseconds value) { return {value}; }
+/// Given up (with `deadline_exceeded`) when not done in time, counted from the submit. More than zero; what
+/// is longer than 292 years is for ever.
+template <class Number, class Unit>
+Deadline deadline(std::chrono::duration<Number, Unit> value) {
+  using Wide = std::chrono::duration<long double, std::nano>;
+  using std::chrono::nanoseconds;
+  if (Wide(value) >= Wide(nanoseconds::max())) return {nanoseconds::max()};
+  if (Wide(value) <= Wide(nanoseconds::min())) return {nanoseconds::min()};
+  return {std::chrono::duration_cast<nanoseconds>(value)};
+}
 /// Up to `attempts` further attempts after a failure or after the loss of the chip.
 template <std::integral T>
 Retry retry(T attempts) {

@@ -4,7 +4,9 @@
 // ChipDevice are shared names that may outlive it. Every call may come from any thread, but not from inside
 // an actor, and may block that thread until the machine has answered; submit and cancel do not wait for the
 // run.
-// Errors are thrown as troupe::Error; calls after (or during) the System's end throw shut_down.
+// Errors are thrown as troupe::Error; calls after (or during) the System's end throw shut_down. A child of
+// fork has neither the threads nor the devices of a System that its parent made: its calls throw wrong_state,
+// its copy of the System ends without doing anything.
 
 #include <chrono>
 #include <cstdint>
@@ -63,7 +65,11 @@ class TROUPE_API Handle {
 struct RunOptions {
   std::string name = "program";
   int priority = 0;
-  std::chrono::nanoseconds deadline{0};  ///< from the submit on; 0: none
+  /// From the submit on; 0: none. Then the run is given up: its tasks are cancelled, and every call that the
+  /// program makes, or is waiting in, throws `deadline_exceeded`. Code of the program's own is not
+  /// interrupted, no more than by `cancel`: the run ends, and who waits for it is answered, when the program
+  /// makes its next call or returns.
+  std::chrono::nanoseconds deadline{0};
 };
 
 /// Direct use of one chip, without a graph. Blocking; for the caller's thread. Calls are not ordered with
@@ -76,7 +82,7 @@ class TROUPE_API ChipDevice {
     return malloc(shape, runtime::dtype_of<T>);
   }
   Tensor malloc(const runtime::Shape& shape, runtime::DType dtype) const;
-  /// Between contiguous tensors of the same size, one on this chip, one in host memory.
+  /// Between contiguous tensors of the same size and element type, one on this chip, one in host memory.
   void copy_to(const Tensor& device, const Tensor& host) const;
   void copy_from(const Tensor& host, const Tensor& device) const;
   /// One task on this chip.
@@ -149,11 +155,12 @@ class TROUPE_API Node {
   Tensor host_tensor(const runtime::Shape& shape, runtime::DType dtype) const;
   /// Direct use of a chip.
   ChipDevice chip(Count index) const;
+  /// How many chips (at a pod: nodes) there are now; see Orchestrator::chips.
   int chips() const;
 
   /// Adds or removes a child while programs run: chips and sub-workers of a node, nodes of a pod. Returns the
-  /// number of the new one; removal waits for its last task. They are numbered together, as
-  /// `status().children` has them.
+  /// number of the new one; removal waits for its last task, and takes no new ones meanwhile. They are
+  /// numbered together, as `status().children` has them; the number of one that was removed stays free.
   int add_executor(const ExecutorConfig& config) const;
   void remove_executor(Count index) const;
   [[deprecated("say add_executor(config)")]] int add_chip(const ChipConfig& config) const {
@@ -220,6 +227,7 @@ template <class... Items>
 void ChipDevice::run(std::string_view name, Items&&... items) const {
   static_assert((!detail::OneOf<std::decay_t<Items>, OnExecutor, Anywhere> && ...),
                 "a chip runs it itself: submit it to a program where it is to go elsewhere");
+  (void)detail::each_option_once<std::decay_t<Items>...>();
   detail::SubmitCall call;
   (call.take(std::forward<Items>(items)), ...);
   call.target = OnExecutor{index_};

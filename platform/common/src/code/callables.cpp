@@ -1,5 +1,6 @@
 #include "code/callables.hpp"
 
+#include <optional>
 #include <utility>
 
 #include "troupe/platform/errc.hpp"
@@ -43,7 +44,24 @@ Result<void> fill_from_module(Callable& target, const troupe_callable& callable,
   return {};
 }
 
-Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable, const LoadCode& load) {
+/// What comes as bytes may have code that runs when it is linked in or taken out, and may crash there.
+class Inside {
+ public:
+  Inside(const HostServices* host, const char* what, const Callable& callable) {
+    if (host == nullptr) return;
+    telling_.emplace(*host, [&](troupe_running& running) {
+      running.what = what;
+      running.name = callable.name.c_str();
+      running.core = TROUPE_NO_CORE;
+    });
+  }
+
+ private:
+  std::optional<Telling> telling_;
+};
+
+Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable, const LoadCode& load,
+                             const HostServices* host) {
   if (callable.byte_count == 0) {
     return Error(Errc::bad_callable, "kernel '" + target.name + "' has no bytes");
   }
@@ -62,6 +80,7 @@ Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable, 
     return Error(Errc::invalid_argument,
                  "kernel '" + target.name + "': its signature has the unknown tag " + std::to_string(word));
   }
+  const Inside loading(host, "the loading of callable", target);
   auto code = load(target.name, {static_cast<const std::byte*>(callable.bytes),
                                  static_cast<std::size_t>(callable.byte_count)});
   if (!code) return code.error();
@@ -81,14 +100,18 @@ Result<std::uint64_t> CallableTable::add(const troupe_callable& callable) {
     return Error(Errc::invalid_argument,
                  "callable '" + std::string(callable.name) + "': give either a module or bytes");
   }
-  auto made = std::make_shared<Callable>();
+  const std::shared_ptr<Callable> made(new Callable, [host = host_](Callable* gone) {
+    const std::unique_ptr<Callable> own(gone);
+    const Inside unloading(host, "the unloading of callable", *own);
+    own->foreign = nullptr;
+  });
   made->name = callable.name;
   if (made->name.size() > runtime::limits::callable_name) {
     return Error(Errc::invalid_argument,
                  "a callable name of " + std::to_string(made->name.size()) + " bytes");
   }
   auto filled = callable.module != nullptr ? fill_from_module(*made, callable, load_from_module_)
-                                           : fill_from_bytes(*made, callable, load_);
+                                           : fill_from_bytes(*made, callable, load_, host_);
   if (!filled) return filled.error();
 
   const std::lock_guard lock(mutex_);

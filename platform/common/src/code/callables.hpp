@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "threads/threads.hpp"
 #include "troupe/platform/device_abi.h"
 #include "troupe/runtime/module_abi.h"
 #include "troupe/runtime/result.hpp"
@@ -61,8 +62,11 @@ struct Callable {
 /// What is registered on one chip. Safe from any thread.
 class CallableTable {
  public:
-  explicit CallableTable(LoadCode load, LoadFromModule load_from_module = nullptr)
-      : load_(std::move(load)), load_from_module_(std::move(load_from_module)) {}
+  /// `host`, of code that is linked into this process: learns what is being loaded and unloaded, should that
+  /// crash. It outlives the callables.
+  explicit CallableTable(LoadCode load, LoadFromModule load_from_module = nullptr,
+                         const HostServices* host = nullptr)
+      : load_(std::move(load)), load_from_module_(std::move(load_from_module)), host_(host) {}
 
   Result<std::uint64_t> add(const troupe_callable& callable);
   Result<void> remove(std::uint64_t id);
@@ -74,6 +78,7 @@ class CallableTable {
  private:
   const LoadCode load_;
   const LoadFromModule load_from_module_;
+  const HostServices* const host_;
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<const Callable>> by_id_;
   std::map<std::string, std::uint64_t, std::less<>> by_name_;

@@ -14,7 +14,7 @@ HostChip::HostChip(HostServices& host, const ChipOptions& options, std::int32_t 
       grace_(options.grace),
       checked_(options.checked),
       memory_(options.memory_bytes, options.checked),
-      callables_(std::move(load)),
+      callables_(std::move(load), nullptr, &host),
       windows_(memory_, options.several_communicators),
       threads_(host),
       queue_(host, threads_, callables_, *this) {}

@@ -1,6 +1,7 @@
 #include "memory/device_memory.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -8,6 +9,7 @@
 
 #include "memory/addresses.hpp"
 #include "troupe/comm/memory_left.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/comm/window.hpp"
 #include "troupe/platform/errc.hpp"
 
@@ -80,8 +82,10 @@ Result<std::uint64_t> DeviceMemory::take(std::size_t size, std::size_t whole, st
   }
   const std::uint64_t begin = find_space(whole + page_size);
   if (begin != 0 && AddressRange::commit(begin, whole)) return begin;
-  return Error(Errc::out_of_memory, "the host has no memory for " + amount(size) + " of device memory for " +
-                                        std::string(label) + "\n" + map_locked(16));
+  return Error(Errc::out_of_memory,
+               "the host has no memory for " + amount(size) + " of device memory for " + std::string(label) +
+                   "\n" + map_locked(16),
+               comm::limit_hint(ENOMEM));
 }
 
 void DeviceMemory::give_back(std::uint64_t begin, std::size_t whole) {

@@ -86,7 +86,7 @@ typedef struct troupe_trace_event {
   uint64_t waited_ns;        /* between begin and end, spent in waits for a peer */
   const uint64_t* producers; /* numbers of the tasks it had to wait for; with block 0 only, else null */
   uint32_t producer_count;
-  uint32_t core;      /* TROUPE_NO_CORE for a chip program */
+  uint32_t core;      /* TROUPE_NO_CORE: on none */
   uint32_t core_kind; /* enum troupe_core_kind */
   uint32_t block, block_count;
   uint32_t ring; /* scope depth */
@@ -115,14 +115,14 @@ typedef struct troupe_dump_record {
 /* A record of what a thread is inside of, for a host that reports crashes: plain memory,
  * readable from a signal handler. Since 1.2. */
 typedef struct troupe_running {
-  const char* what; /* a word for people: "kernel", "chip program" */
+  const char* what; /* a word for people: "kernel", "chip program", "the loading of callable" */
   const char* name; /* of the kernel or chip program */
   const char* task; /* troupe_run::name; null: none was given */
   /* The argument words of a kernel: the first `tensor_count` are addresses of descriptors (those of the
    * kernel ABI, whose first two fields are address and bytes). Null: unknown. */
   const int64_t* words;
   uint32_t tensor_count;
-  uint32_t core;      /* TROUPE_NO_CORE for a chip program */
+  uint32_t core;      /* TROUPE_NO_CORE: on none */
   uint32_t core_kind; /* enum troupe_core_kind */
   uint32_t block, block_count;
   uint32_t reserved0;
@@ -165,8 +165,9 @@ typedef struct troupe_host {
    * launch_runs answers INVALID_STATE; run_runtime needs no callback. */
   void (*complete)(void* data, const troupe_completion* completions, size_t count);
   /* Since 1.2. The calling thread goes into `what`, or back to what an earlier call answered (null: out of
-   * everything). Answers what it was in before. Called around every kernel and chip program; `what` stays
-   * unchanged, and where it is, until the thread has gone back. Default: no record is kept. */
+   * everything). Answers what it was in before. Called around every kernel and chip program, and around the
+   * loading and unloading of code that came as bytes, which may run some of it; `what` stays unchanged, and
+   * where it is, until the thread has gone back. Default: no record is kept. */
   troupe_running* (*running)(void* data, troupe_running* what);
   void* reserved[3];
 } troupe_host;
@@ -239,7 +240,7 @@ enum troupe_activity {
 
 /* One core that is not idle. */
 typedef struct troupe_core_status {
-  uint32_t core;      /* TROUPE_NO_CORE for a chip program */
+  uint32_t core;      /* TROUPE_NO_CORE: on none */
   uint32_t core_kind; /* enum troupe_core_kind */
   uint32_t activity;  /* enum troupe_activity */
   uint32_t block;

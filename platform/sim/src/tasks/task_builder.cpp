@@ -207,6 +207,19 @@ bool TaskBuilder::add_arguments(TaskRecord& record, troupe_chip_task_v1& task) {
   return true;
 }
 
+bool TaskBuilder::check_predicate(const troupe_chip_predicate_v1& predicate) {
+  if (!runtime::is_compare(predicate.compare)) {
+    return refuse(invalid("a predicate compares by number " + std::to_string(predicate.compare) +
+                          ", which is no comparison"));
+  }
+  const auto tensor = unpack(*predicate.tensor);
+  if (!tensor.valid()) return true;  // add_tensor says so
+  const auto box = runtime::make_box(tensor);
+  if (predicate.element < (box.hi - box.lo) / tensor.element_bytes()) return true;
+  return refuse(invalid("a predicate looks at element " + std::to_string(predicate.element) + " of " +
+                        to_string(tensor) + ", which has no such element"));
+}
+
 TaskRecord* TaskBuilder::build(troupe_chip_task_v1& task, const Kernels& kernels) {
   TaskRecord* record = blank(task);
   std::copy(kernels.lanes, kernels.lanes + 3, record->lanes.begin());
@@ -217,10 +230,8 @@ TaskRecord* TaskBuilder::build(troupe_chip_task_v1& task, const Kernels& kernels
   if (good && kernels.is_signed) good = check_signatures(*record);
   if (good && record->has_predicate) {
     record->predicate = *task.predicate;
-    good = runtime::is_compare(record->predicate.compare)
-               ? add_tensor(*record, task.argument_count, unpack(*task.predicate->tensor), Tag::in)
-               : refuse(invalid("a predicate compares by number " +
-                                std::to_string(record->predicate.compare) + ", which is no comparison"));
+    good = check_predicate(*task.predicate) &&
+           add_tensor(*record, task.argument_count, unpack(*task.predicate->tensor), Tag::in);
   }
   if (good) return record;
   records_.give_back(record);

@@ -72,6 +72,7 @@ class TaskBuilder {
   bool add_new(TaskRecord& record, std::uint32_t index, const DescribedTensor& argument);
   bool add_predicate(TaskRecord& record, const DescribedTensor& tensor);
   bool check_signatures(const TaskRecord& record);
+  bool check_predicate(const troupe_chip_predicate_v1& predicate);
   bool is_argument(const runtime::Tensor& tensor) const noexcept {
     const std::uint64_t begin = tensor.buffer().offset, end = begin + tensor.buffer_bytes();
     for (const auto& [from, to] : argument_ranges_) {

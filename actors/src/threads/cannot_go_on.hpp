@@ -1,0 +1,24 @@
+#pragma once
+
+#include <caf/resumable.hpp>
+
+#include <cstddef>
+
+namespace troupe::actors {
+
+/// Ends the process, with a sentence for what is thrown now: a thing that an actor could not say to anybody
+/// because it has no memory for it. What waited for the actor would wait for ever.
+[[noreturn]] void cannot_go_on() noexcept;
+
+/// Runs a job. Exceptions of handlers are their actors'; one that gets out comes from what CAF does about
+/// them, and has left the actor as if it ran for ever.
+inline caf::resumable::resume_result resumed(caf::resumable& job, caf::execution_unit& where,
+                                             std::size_t throughput) noexcept {
+  try {
+    return job.resume(&where, throughput);
+  } catch (...) {
+    cannot_go_on();
+  }
+}
+
+}  // namespace troupe::actors
