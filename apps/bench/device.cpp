@@ -1,7 +1,10 @@
 // What a queued device costs through its platform, beside the vendor's own interface in the same minute:
 //   bench_device [opencl|cuda] [rounds] [launches]      launches: no copies
-// Launches: µs for each of many empty kernels, a chain and independent ones. Copies: GB/s. Medians of the
-// rounds, in which both take turns; the ratio is that of the medians.
+// Launches: µs for each of many empty kernels, a chain and independent ones; and the processor time of all
+// threads, which also means something on a busy machine. Copies: GB/s. Medians of the rounds, in which both
+// take turns; the ratio is that of the medians.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -10,6 +13,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "raw_device.hpp"
@@ -24,26 +28,44 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t largest_copy = std::size_t{256} << 20;
 
-double seconds_of(const std::function<void()>& work) {
+double processor_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+struct Cost {
+  double wall, processor;
+};
+Cost cost_of(const std::function<void()>& work) {
   const auto begun = Clock::now();
+  const double used = processor_seconds();
   work();
-  return std::chrono::duration<double>(Clock::now() - begun).count();
+  return {std::chrono::duration<double>(Clock::now() - begun).count(), processor_seconds() - used};
 }
 
 struct Medians {
-  double ours, raw;
+  double ours, raw, ours_processor, raw_processor;
 };
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
 Medians compare(int rounds, const std::function<void()>& ours, const std::function<void()>& raw) {
-  std::vector<double> a, b;
+  std::vector<double> wall[2], processor[2];
   ours();
   raw();
   for (int i = 0; i < rounds; ++i) {
-    a.push_back(seconds_of(ours));
-    b.push_back(seconds_of(raw));
+    for (const auto& [side, work] : {std::pair{0, &ours}, {1, &raw}}) {
+      const auto cost = cost_of(*work);
+      wall[side].push_back(cost.wall);
+      processor[side].push_back(cost.processor);
+    }
   }
-  std::sort(a.begin(), a.end());
-  std::sort(b.begin(), b.end());
-  return {a[a.size() / 2], b[b.size() / 2]};
+  return {median(wall[0]), median(wall[1]), median(processor[0]), median(processor[1])};
 }
 
 /// A context of the platform, which counts ends.
@@ -148,10 +170,12 @@ int main(int argc, char** argv) {
   Chip chip(library->api());
   std::printf("%s\n%-34s %10s %10s %7s\n", chip.name().c_str(), "", "troupe", raw->name.c_str(), "ratio");
   const auto launches = [&](const char* what, int count, bool chained, const auto& theirs) {
-    const auto [ours, other] = compare(
+    const auto cost = compare(
         rounds, [&] { chip.launch(count, chained); }, [&] { theirs(count); });
-    std::printf("%-34s %7.2f us %7.2f us %7.2f\n", what, ours / count * 1e6, other / count * 1e6,
-                ours / other);
+    std::printf("%-34s %7.2f us %7.2f us %7.2f   processor %5.2f us %5.2f us %5.2f\n", what,
+                cost.ours / count * 1e6, cost.raw / count * 1e6, cost.ours / cost.raw,
+                cost.ours_processor / count * 1e6, cost.raw_processor / count * 1e6,
+                cost.ours_processor / cost.raw_processor);
   };
   launches("chain of 2,000 empty kernels", 2'000, true, raw->chain);
   launches("chain of 10,000 empty kernels", 10'000, true, raw->chain);
@@ -159,7 +183,8 @@ int main(int argc, char** argv) {
   if (argc > 3) return 0;
   std::vector<char> host(largest_copy, 1);
   const auto copies = [&](const char* way, std::size_t bytes, const auto& ours, const auto& theirs) {
-    const auto [mine, other] = compare(rounds, ours, theirs);
+    const auto cost = compare(rounds, ours, theirs);
+    const double mine = cost.ours, other = cost.raw;
     std::printf("%-10s %20zu bytes %5.2f GB/s %5.2f GB/s %7.2f\n", way, bytes,
                 static_cast<double>(bytes) / mine / 1e9, static_cast<double>(bytes) / other / 1e9,
                 other / mine);

@@ -155,18 +155,16 @@ void Engine::end(Flight& flight, Outcome outcome) {
     live_.erase(found);
   }
   if (std::exchange(flight.given, false)) --given_;
-  if (flight.block != nullptr) {
-    Block& block = *flight.block;
-    unfinished_.take_off_device(flight);
-    blocks_.leave(block);
-  }
-  for (Block* block : flight.looks_at) blocks_.leave(*block);
+  if (flight.block != nullptr) left_.push_back(flight.block);
+  left_.insert(left_.end(), flight.looks_at.begin(), flight.looks_at.end());
   flight.looks_at.clear();
   flight.tensors.leave(room_);
   flight.kernel = nullptr;
   run.outcome = std::move(outcome);
   run.finished_ns = parts_.host.now();
   unfinished_.end(flight);
+  for (Block* block : left_) blocks_.leave(*block);
+  left_.clear();
 }
 
 /// The device answers nothing any more.

@@ -127,6 +127,10 @@ class Engine : Job {
   std::vector<Line> lines_;                          ///< for kernels
   Line inputs_, outputs_;                            ///< for copies
   std::uint32_t next_line_ = 0;
+  // Kept for their memory.
+  std::vector<Flight*> producers_;
+  std::vector<Event> after_;
+  std::vector<Block*> left_;
   bool is_full_ = false;  ///< until half of the device is free again
 };
 

@@ -49,7 +49,7 @@ std::optional<Error> Engine::refusal(const Run& run) const {
 /// Takes the first run that was not given to the device, unless it has to wait.
 Engine::Turn Engine::submit(Flight& flight) {
   const Run& run = *flight.run;
-  std::vector<Flight*> producers;
+  producers_.clear();
   const auto* kernel =
       run.callable == nullptr
           ? nullptr
@@ -72,8 +72,8 @@ Engine::Turn Engine::submit(Flight& flight) {
     const auto found = live_.find(number);
     if (found == live_.end()) continue;  // it has ended well
     const bool on_device = kernel != nullptr && kernel->is_guarded() && found->second->tells();
-    if (!on_device || producers.size() == TROUPE_BLOCK_PRODUCERS) return Turn::later;
-    producers.push_back(found->second);
+    if (!on_device || producers_.size() == TROUPE_BLOCK_PRODUCERS) return Turn::later;
+    producers_.push_back(found->second);
   }
   if (auto refused = refusal(run)) {
     end(flight, *refused);
@@ -88,7 +88,7 @@ Engine::Turn Engine::submit(Flight& flight) {
   is_full_ = *block == nullptr;
   if (is_full_) return Turn::later;
   flight.kernel = kernel;
-  if (auto given = give(flight, **block, producers); !given) {
+  if (auto given = give(flight, **block, producers_); !given) {
     note(given.error());
     stop_copying(flight);
     if (flight.block == nullptr) blocks_.leave(**block);
@@ -108,17 +108,17 @@ Result<void> Engine::give(Flight& flight, Block& block, std::span<Flight* const>
   fill(flight, block);
   flight.line = line_for(producers);
   Line& line = lines_[flight.line];
-  std::vector<Event> after;
-  if (flight.inputs != Event{}) after.push_back(flight.inputs);
+  after_.clear();
+  if (flight.inputs != Event{}) after_.push_back(flight.inputs);
   for (const Flight* before : producers) {
-    if (before->line != flight.line) after.push_back(before->done);
+    if (before->line != flight.line) after_.push_back(before->done);
   }
   unfinished_.put_on_device(flight, block);
   auto done = parts_.driver.launch(
       line.queue,
       {flight.kernel->function(), flight.run->blocks, lanes_,
        flight.kernel->is_guarded() ? block.device : block.device + offsetof(troupe_device_block, words)},
-      after);
+      after_);
   if (!done) return done.error();
   flight.done = *done;
   line.flights.push_back(&flight);

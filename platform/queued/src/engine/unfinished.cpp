@@ -34,6 +34,7 @@ Result<void> Unfinished::add(std::span<const troupe_run> runs, std::uint64_t set
                  "launch again after some have completed");
   }
   failed_.erase(failed_.begin(), failed_.lower_bound(settled));
+  has_failures_.store(!failed_.empty(), std::memory_order_release);
   for (const auto& run : runs) append(run);
   if (!runs.empty()) last_correlation_ = runs.back().correlation;
   return {};
@@ -154,22 +155,19 @@ void Unfinished::put_on_device(Flight& flight, Block& block) {
   if (flight.run->aborted.load()) std::atomic_ref(block.host->abort).store(1U);
 }
 
-void Unfinished::take_off_device(Flight& flight) {
-  const std::lock_guard lock(mutex_);
-  flight.block = nullptr;
-}
-
 void Unfinished::count_end(const Run& run) {
   ++completed_;
   if (run.outcome.ok()) return;
   ++failures_;
   if (run.correlation == 0) return;
   failed_.emplace(run.correlation, run.outcome.caused_by != 0 ? run.outcome.caused_by : run.correlation);
+  has_failures_.store(true, std::memory_order_release);
 }
 
 void Unfinished::end(Flight& flight) {
   const std::lock_guard lock(mutex_);
   flight.submitted_ns = 0;
+  flight.block = nullptr;
   if (flight.run->ended) {  // given up on, and reported as aborted long ago
     flight.run->callable.reset();
   } else {
@@ -183,6 +181,7 @@ void Unfinished::end(Flight& flight) {
 }
 
 std::uint64_t Unfinished::failure_behind(std::uint64_t correlation) const {
+  if (!has_failures_.load(std::memory_order_acquire)) return 0;
   const std::lock_guard lock(mutex_);
   const auto failure = failed_.find(correlation);
   return failure == failed_.end() ? 0 : failure->second;

@@ -56,9 +56,7 @@ class Unfinished {
   bool take_abort() noexcept { return aborting_.exchange(false); }
   /// From now on the device is told when it is to end.
   void put_on_device(Flight& flight, Block& block);
-  /// Its block is nobody's any more.
-  void take_off_device(Flight& flight);
-  /// Its outcome stands; the flight is gone afterwards.
+  /// Its outcome stands, and it is on the device no more; the flight is gone afterwards.
   void end(Flight& flight);
   /// 0, or the first failure behind a run that has not ended well.
   std::uint64_t failure_behind(std::uint64_t correlation) const;
@@ -94,6 +92,7 @@ class Unfinished {
   std::uint64_t last_correlation_ = 0, completed_ = 0, failures_ = 0;
   std::size_t copying_ = 0;
   std::atomic<bool> aborting_{false};
+  std::atomic<bool> has_failures_{false};  ///< failed_ is not empty
   bool closing_ = false, given_up_ = false;
 };
 
