@@ -44,6 +44,7 @@ Answer<std::unique_ptr<Driver>> CudaDriver::open(const cu::Functions& cu, const 
 
 CudaDriver::~CudaDriver() {
   enter();
+  drop_spare_memory();
   for (const cu::Event event : spare_events_) (void)cu_.cuEventDestroy_v2(event);
   (void)cu_.cuCtxSetCurrent(nullptr);
   (void)cu_.cuDevicePrimaryCtxRelease_v2(device_.device);
@@ -55,15 +56,37 @@ Answer<void> CudaDriver::checked(const char* function, cu::Result code) const {
 }
 
 Answer<Address> CudaDriver::allocate(std::size_t bytes) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = spare_memory_.find(bytes); found != spare_memory_.end()) {
+      const Address address = found->second;
+      spare_memory_.erase(found);
+      return address;
+    }
+  }
   enter();
   cu::Pointer address = 0;
-  if (auto done = checked("cuMemAlloc", cu_.cuMemAlloc_v2(&address, bytes)); !done) return done.error();
+  auto code = cu_.cuMemAlloc_v2(&address, bytes);
+  if (code == cu::out_of_memory) {
+    drop_spare_memory();
+    code = cu_.cuMemAlloc_v2(&address, bytes);
+  }
+  if (auto done = checked("cuMemAlloc", code); !done) return done.error();
   return static_cast<Address>(address);
 }
 
-void CudaDriver::free(Address address, std::size_t /*bytes*/) noexcept {
-  enter();
-  (void)cu_.cuMemFree_v2(address);
+void CudaDriver::free(Address address, std::size_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  spare_memory_.emplace(bytes, address);
+}
+
+void CudaDriver::drop_spare_memory() noexcept {
+  std::multimap<std::size_t, Address> spare;
+  {
+    const std::lock_guard lock(mutex_);
+    spare.swap(spare_memory_);
+  }
+  for (const auto& [bytes, address] : spare) (void)cu_.cuMemFree_v2(address);
 }
 
 Answer<SharedMemory> CudaDriver::allocate_shared(std::size_t bytes) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -43,6 +44,8 @@ class CudaDriver final : public Driver {
  private:
   CudaDriver(const cu::Functions& cu, const FoundDevice& device, cu::Context context)
       : cu_(cu), device_(device), context_(context) {}
+  /// Gives memory that nobody uses back to the device.
+  void drop_spare_memory() noexcept;
   /// The calling thread works with the device from now on. CUDA remembers that for each thread.
   void enter() const noexcept { (void)cu_.cuCtxSetCurrent(context_); }
   Answer<void> checked(const char* function, cu::Result code) const;
@@ -57,6 +60,8 @@ class CudaDriver final : public Driver {
   const cu::Context context_;
   std::mutex mutex_;
   std::vector<cu::Event> spare_events_;
+  /// Given back and kept by size: cuMemFree waits for every kernel that runs.
+  std::multimap<std::size_t, Address> spare_memory_;
 };
 
 }  // namespace troupe::platform::cuda
