@@ -2,6 +2,7 @@
 // interface.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -22,7 +23,7 @@ inline PackedBytes pack_kernel(const std::vector<char>& object, const std::vecto
   for (std::size_t i = 0; i < signature.size(); ++i) put_at(bytes, 4 * i, signature[i]);
   put_at(bytes, 128, static_cast<std::int32_t>(signature.size()));
   put_at(bytes, 132, static_cast<std::uint32_t>(object.size()));
-  std::memcpy(bytes.data() + 192, object.data(), object.size());
+  std::copy(object.begin(), object.end(), bytes.begin() + 192);
   return bytes;
 }
 

@@ -235,7 +235,7 @@ extern "C" OBJECT_EXPORT void aicpu_orchestration_entry(const ChipArguments& run
     case initial_values: {
 #ifdef OBJECT_HOST_GRAPH
       const auto made = object::alloc_one(NewTensor(64u));
-      in_place(made[0], 0, 2.5f);
+      scale(x, made[0], 0, 2.5f);  // what is there before may be no number
 #else
       const auto made = object::alloc_one(NewTensor(64u).fill(2.5f));
       NewTensor filled = NewTensor(64u).fill(4.0f);
