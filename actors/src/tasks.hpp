@@ -17,9 +17,13 @@ inline const Arguments& arguments_of(const TaskBody& body, std::uint32_t member)
   return body.extras && !body.extras->members.empty() ? body.extras->members[member] : body.args;
 }
 
-/// What is answered to a request that has not been launched.
+/// What is answered for a task that did not begin.
+inline TaskResult not_begun(const TaskKey& key, Ticket ticket, std::int32_t executor, Outcome outcome,
+                            std::optional<Error> error = {}) {
+  return {key, ticket, executor, outcome, std::move(error), 0, true};
+}
 inline TaskResult unlaunched(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
-  return {request.key, request.ticket, -1, outcome, std::move(error)};
+  return not_begun(request.key, request.ticket, -1, outcome, std::move(error));
 }
 
 /// The chip of a node that has a device-resident argument; -1: none of its chips has. Where it runs is then

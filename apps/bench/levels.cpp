@@ -116,6 +116,16 @@ platform::DeviceApi null_api(int microseconds = 0) {
     if (device->core.joinable()) device->core.join();
     return delete device, 0;
   };
+  // Nothing runs there, so no byte is needed.
+  api.device_malloc_ctx = [](troupe_device_context*, std::uint64_t, std::uint64_t* address) -> std::int32_t {
+    return *address = 4096, 0;
+  };
+  api.device_free_ctx = [](troupe_device_context*, std::uint64_t) -> std::int32_t { return 0; };
+  api.copy_to_device_ctx = [](troupe_device_context*, std::uint64_t, const void*,
+                              std::uint64_t) -> std::int32_t { return 0; };
+  api.copy_from_device_ctx = [](troupe_device_context*, void*, std::uint64_t, std::uint64_t) -> std::int32_t {
+    return 0;
+  };
   api.set_device = [](troupe_device_context*, std::int32_t) -> std::int32_t { return 0; };
   api.reset_device = [](troupe_device_context*) -> std::int32_t { return 0; };
   api.finalize_device = [](troupe_device_context*) -> std::int32_t { return 0; };

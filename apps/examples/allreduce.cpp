@@ -26,12 +26,6 @@ TROUPE_KERNEL(add_all_ranks)(KernelArgs& k) {
   }
 }
 
-TROUPE_KERNEL(copy_tensor)(KernelArgs& k) {
-  const auto from = k.tensor<const float>(0);
-  const auto to = k.tensor<float>(1);
-  for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
-}
-
 void allreduce(Orchestrator& node, std::uint32_t rounds) {
   const auto ranks = static_cast<std::uint32_t>(node.chips());
   DomainSpec spec;
@@ -43,8 +37,7 @@ void allreduce(Orchestrator& node, std::uint32_t rounds) {
     std::vector<Tensor> results;
     for (int rank = 0; rank < domain.size(); ++rank) {
       const auto mine = node.tensor<float>({count}, static_cast<float>(rank + 1));
-      node.submit("copy_tensor", in(mine), out_existing(domain.rank(rank).buffer("input")),
-                  on_chip(domain.rank(rank).chip()), name("stage rank " + std::to_string(rank)));
+      node.copy(domain.rank(rank).buffer<float>("input"), mine, name("stage rank " + std::to_string(rank)));
     }
     // Naming the domain orders the group after the staging of all ranks: no barrier is written by hand.
     node.submit_group("add_all_ranks", domain.each([&](auto& rank) {
@@ -54,8 +47,8 @@ void allreduce(Orchestrator& node, std::uint32_t rounds) {
                       name("all-reduce"));
     for (int rank = 0; rank < domain.size(); ++rank) {
       results.push_back(node.tensor<float>({count}));
-      node.submit("copy_tensor", in(domain.rank(rank).buffer("output")), out(results.back()),
-                  on_chip(domain.rank(rank).chip()), name("read back rank " + std::to_string(rank)));
+      node.copy(results.back(), domain.rank(rank).buffer<float>("output"),
+                name("read back rank " + std::to_string(rank)));
     }
     const float sum = static_cast<float>(ranks * (ranks + 1)) / 2;  // 1 + 2 + … + ranks
     for (const auto& result : results) {

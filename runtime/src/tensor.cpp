@@ -204,6 +204,10 @@ Tensor Tensor::in_buffer(BufferRef buffer) const noexcept {
   return moved;
 }
 
+Result<Tensor> Tensor::rebased(BufferRef buffer, std::uint64_t buffer_bytes, std::uint64_t offset) const {
+  return create_strided(buffer, buffer_bytes, offset + byte_offset_, shape(), strides(), dtype_);
+}
+
 std::string to_string(const Tensor& tensor) {
   if (!tensor.valid()) return "no tensor";
   std::string result = text(name_of(tensor.dtype()), to_string(tensor.shape()));

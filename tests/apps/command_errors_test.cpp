@@ -148,7 +148,7 @@ TEST_CASE("files that may not grow as large as they would have to are told, not 
   const auto page = shell(limited + " trace html " + trace + " 2>&1 >" + (folder / "page.html"));
   CHECK(page.exit == 3);
   CHECK(has(page.output, "standard output cannot be written"));
-  const auto run = shell(limited + " run hello 2>&1");  // its memory counts as files
+  const auto run = shell(limited + " run vector_add 2>&1");  // its memory counts as files
   CHECK(run.exit == 1);
   CHECK(has(run.output, "ulimit"));
 }

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <vector>
 
-#include "run/host_memory.hpp"
+#include "data/host_memory.hpp"
 
 using namespace troupe;
 using namespace troupe::actors;

@@ -19,7 +19,7 @@ Error ghost(int number) { return {Errc::task_failed, "ghost " + std::to_string(n
 }  // namespace
 
 TEST_CASE("a run that is told again and again to keep a buffer keeps it once") {
-  RunState run({}, std::make_shared<HostMemory>());
+  RunState run({});
   auto hold = std::make_shared<BufferHold>(), other = std::make_shared<BufferHold>();
   for (int i = 0; i < 1000; ++i) {
     Submit submit;

@@ -125,6 +125,8 @@ TEST_CASE("a kernel, a host function and a chip program that read another kind f
   node.load(this_module());
   auto x = node.tensor<float>({1});
   const auto failure = [&](std::string_view name, const auto&... scalars) {
+    const auto seen = error_of([&] { (void)x.host<const float>(); });
+    if (seen) x.overwrite<float>()[0] = 2.5F;  // what a failed writer left is nobody's
     const auto error = error_of(
         [&] { node.run([&](Orchestrator& program) { program.submit(name, inout(x), scalars...); }); });
     return error ? render(*error) : std::string();
@@ -139,7 +141,6 @@ TEST_CASE("a kernel, a host function and a chip program that read another kind f
   says(failure("scalar_kinds_kernel", scalar(0.5)),
        "scalar argument 0 was given as f64 (0.5) and read as f32");
   says(failure("scalar_kinds_kernel", scalar(0.5)), "task \"scalar_kinds_kernel\"");
-  CHECK(x.host<float>()[0] == 2.5F);
   CHECK(failure("scalar_kinds_function", scalar(3.5F)).empty());
   says(failure("scalar_kinds_function", scalar(1)), "was given as i32 (1) and read as f32");
   says(failure("scalar_kinds_chip_program", scalar(0), scalar(0.5)),

@@ -74,7 +74,8 @@ class ChipActor : public ChipSelf::base {
     end_on_exception(this, replies_, Errc::chip_lost, path_);
     return {
         [this](Execute& execute) { proceed(state_.execute(execute.requests)); },
-        [this](const DeviceDone& ends) { ended(ends); },  // hot
+        [this](DataOrders& orders) { proceed(state_.take(orders)); },  // hot
+        [this](const DeviceDone& ends) { ended(ends); },               // hot
         [this](const Cancel& order) { cancel(order); },
         [this](const Describe&) { return state_.describe(); },
         [this](const GetStatus&) { return status(); },
@@ -127,7 +128,14 @@ class ChipActor : public ChipSelf::base {
   }
   /// Something has changed: reports what has ended, and does what the state wants done now.
   void proceed(std::vector<TaskResult> results) {
+    if (auto stored = state_.take_stored(); !stored.empty() && results_) {
+      send(results_, Stored{state_.identity().index, state_.identity().incarnation, std::move(stored)});
+    }
     report(std::move(results));
+    if (auto moves = state_.to_move(); !moves.empty()) {
+      for (auto& move : moves) calls_.push_back({std::move(move), {}});
+      next_call();
+    }
     while (const auto order = state_.to_link()) link(*order);
     if (auto ids = state_.to_unlink(); !ids.empty()) unlink(std::move(ids));
     if (state_.device_lost()) die(Error(Errc::chip_lost, path_ + ": the device is lost"));
@@ -288,6 +296,10 @@ class ChipActor : public ChipSelf::base {
   }
   void memory_called(const MemoryCalled& news) {
     calling_.reset();
+    if (news.call->buffer || news.call->task) {
+      proceed(state_.moved(*news.call, news.made));
+      return next_call();
+    }
     state_.account_for(*news.call, news.made);
     if (!state_.refuses(*news.call)) warn_of(*news.call, ChipState::answer_of(*news.call, news.made));
     next_call();

@@ -9,9 +9,6 @@
 namespace troupe::actors {
 namespace {
 
-/// Up to here a copy, or a window, is made by the chip's actor itself: it takes less than handing it to a
-/// thread.
-constexpr std::uint64_t quick_bytes = 512ULL << 10U;
 /// Giving back an allocation of this size keeps the kernel busy for as long.
 constexpr std::uint64_t large_bytes = 4ULL << 20U;
 
@@ -146,7 +143,10 @@ ExecutorStatus ChipState::status() const {
   if (!device_) return status;
   auto device = context().status();
   if (!device) return status;
-  status.memory_used = device->totals.memory_used;
+  status.memory_cached = copies_.bytes();
+  status.memory_used =
+      device->totals.memory_used - std::min(status.memory_cached, device->totals.memory_used);
+  status.memory_peak = device->totals.memory_peak;
   status.windows = device->totals.windows;
   for (const auto& core : device->busy) status.busy.push_back(sentence(core, host_->now()));
   return status;
@@ -173,11 +173,12 @@ std::string ChipState::why(const Why& why) const {
     if (kernels > most) text += "; and " + std::to_string(kernels - most) + " more kernels";
     return text;
   }
-  for (const auto& request : queued_) {
-    if (!meant(request.key)) continue;
-    const auto& first = *queued_.front().body;
+  for (const auto& item : queued_) {
+    if (!meant(item.request.key)) continue;
+    const auto& first = *queued_.front().request.body;
     if (links_.contains(key_of(first))) return "queued until \"" + first.callable->name + "\" is linked in";
     if (!links_.empty()) return "queued until what its node knows is linked in";
+    if (moving_ != 0) return "queued until its tensors have been brought";
     return "queued, as many runs as it takes are on the device";
   }
   return "not on " + identity_.name;

@@ -86,7 +86,8 @@ MemoryCall MemoryCall::of(const WindowRelease& release) {
 }
 
 std::string_view MemoryCall::name() const {
-  constexpr std::string_view names[] = {"copy_to", "copy_from", "load", "store", "free", "window_release"};
+  constexpr std::string_view names[] = {"copy_to", "copy_from", "load",          "store",
+                                        "task",    "free",      "window_release"};
   return names[static_cast<std::size_t>(what)];
 }
 
@@ -141,6 +142,8 @@ Result<void> make_call(DeviceInUse& device, const MemoryCall& call) {
         auto copied = context.copy_from(piece.data(), call.address + done, bytes);
         return copied ? call.segment->write(done, piece) : copied;
       });
+    case MemoryCall::What::task:
+      return call.task(device);
     case MemoryCall::What::free:
       return context.free(call.address);
     case MemoryCall::What::release_window:

@@ -50,16 +50,22 @@ class TROUPE_API DeviceInUse {
   Room rooms_[2];
 };
 
+struct Copy;
+
 /// What is asked of a chip's memory. One of them at a time, in the order they came: memory must not go while
 /// it is copied.
 struct TROUPE_API MemoryCall {
-  enum class What : std::uint8_t { copy_to, copy_from, load, store, free, release_window };
+  enum class What : std::uint8_t { copy_to, copy_from, load, store, task, free, release_window };
   What what = What::free;
   std::uint32_t incarnation = 0;
   std::uint64_t address = 0;  ///< or the window
   std::uint64_t bytes = 0;
   void* host = nullptr;                                        ///< copies
   std::shared_ptr<const comm::HostSegment> segment = nullptr;  ///< load and store
+  std::shared_ptr<Buffer> buffer = nullptr;                    ///< whose bytes these are; null: an asker's
+  Copy* copy = nullptr;                                        ///< the chip's copy of it, in that life
+  std::function<Result<void>(DeviceInUse&)> task = nullptr;    ///< of a task: what it does
+  std::shared_ptr<const void> keeps = nullptr;                 ///< what that works on
 
   static MemoryCall of(const DeviceCopy& copy);
   static MemoryCall of(const StageBuffer& stage);

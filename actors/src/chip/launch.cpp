@@ -10,10 +10,10 @@
 namespace troupe::actors {
 namespace {
 
-troupe_tensor_arg argument_of(const runtime::TensorArg& arg) {
+troupe_tensor_arg argument_of(const Operand& arg, std::uint64_t buffer, bool on_chip) {
   const auto& tensor = arg.tensor;
   troupe_tensor_arg slot{};
-  slot.buffer = tensor.buffer().offset;
+  slot.buffer = buffer;
   slot.buffer_bytes = tensor.buffer_bytes();
   // A tensor without an element type has no elements either.
   slot.start_offset = tensor.byte_offset() / std::max<std::size_t>(tensor.element_bytes(), 1);
@@ -24,7 +24,9 @@ troupe_tensor_arg argument_of(const runtime::TensorArg& arg) {
   }
   slot.dtype = static_cast<std::uint8_t>(tensor.dtype());
   slot.tag = static_cast<std::uint8_t>(arg.tag);
-  slot.address_space = tensor.buffer().arena == 0 ? TROUPE_SPACE_HOST : TROUPE_SPACE_DEVICE;
+  slot.address_space = on_chip ? TROUPE_SPACE_DEVICE : TROUPE_SPACE_HOST;
+  // Copies of buffers are written by tasks alone.
+  if (on_chip && arg.buffer != nullptr) slot.flags = TROUPE_TENSOR_LEFT_ALONE;
   return slot;
 }
 
@@ -42,39 +44,66 @@ std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
   return out;
 }
 
+TaskResult ChipState::refuse(const TaskRequest& request, Error error) {
+  ++failed_;
+  remember_failure(request.key);
+  if (tracer_) tracer_->refused(*request.body, error);
+  return unlaunched(request, Outcome::failed, std::move(error));
+}
+
+/// The task with the copies that it will use; later orders to drop them leave these alone.
+ChipState::Item ChipState::item_of(TaskRequest& request) {
+  Item item{std::move(request), CopyUses(copies_)};
+  const auto& tensors = arguments_of(*item.request.body, item.request.key.member).tensors;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    auto* buffer = tensors[i].buffer;
+    if (buffer == nullptr || std::binary_search(item.request.at_home.begin(), item.request.at_home.end(), i))
+      continue;
+    CopyUse use{nullptr, static_cast<std::uint16_t>(i)};
+    bool seen = false;
+    for (std::size_t k = 0; k < i && !seen; ++k) seen = tensors[k].buffer == buffer;
+    if (seen) continue;
+    for (std::size_t k = i; k < tensors.size(); ++k) {
+      if (tensors[k].buffer != buffer) continue;
+      const auto tag = tensors[k].tag;
+      const bool whole = tensors[k].tensor.bytes() == buffer->bytes() && tensors[k].tensor.is_contiguous();
+      use.writes = use.writes || runtime::writes(tag);
+      use.reads = use.reads || !runtime::writes(tag) || runtime::reads(tag) || !whole;
+    }
+    use.copy = &copies_.of(buffer->number(), buffer->bytes());
+    if (use.copy->users == 0 && use.copy->of.expired()) use.copy->of = buffer->weak_from_this();
+    item.uses.add(use);
+  }
+  return item;
+}
+
 /// What keeps a queued request from being launched at all.
-std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t& callable) {
+std::optional<TaskResult> ChipState::prepare(const TaskRequest& request, std::uint64_t& callable) {
   if (!request.depends.empty() && follows_failure(request)) {
     remember_failure(request.key);
     return unlaunched(request, Outcome::skipped);
   }
-  auto refuse = [&](Error error) {
-    ++failed_;
-    remember_failure(request.key);
-    if (tracer_) tracer_->refused(*request.body, error);
-    return unlaunched(request, Outcome::failed, std::move(error));
-  };
   auto id = callable_id(*request.body);
-  if (!id) return refuse(id.error());
+  if (!id) return refuse(request, id.error());
   callable = *id;
   for (const auto& arg : arguments_of(*request.body, request.key.member).tensors) {
     const auto buffer = arg.tensor.buffer();
+    if (arg.buffer != nullptr) continue;
     if (buffer.arena == 0) {
       if (buffer.offset != 0 || arg.tensor.bytes() == 0) continue;
-      return refuse(
-          {Errc::bad_argument, "a tensor argument has no memory",
-           "a run's intermediates lie in an arena of 256 MiB: is that more than ulimit -v or -f allows?"});
+      return refuse(request, {Errc::bad_argument, "a tensor argument has no memory"});
     }
     if (buffer.arena != device_arena(identity_.node, identity_.index)) {
       const auto other = chip_with_arena(identity_.node, buffer.arena);
-      return refuse(
-          {Errc::bad_argument,
-           "a tensor argument lives on " +
-               (other < 0 ? "a chip of another node" : "another chip, number " + std::to_string(other)),
-           "run the task where its data is, or copy the data first"});
+      return refuse(request, {Errc::bad_argument,
+                              "a tensor argument lives on " +
+                                  (other < 0 ? "a chip of another node"
+                                             : "another chip, number " + std::to_string(other)),
+                              "run the task where its data is, or copy the data first"});
     }
     if (!of_life(buffer.generation, identity_.incarnation)) {
-      return refuse({Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
+      return refuse(request,
+                    {Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
     }
   }
   return std::nullopt;
@@ -84,22 +113,46 @@ std::optional<TaskResult> ChipState::prepare(TaskRequest& request, std::uint64_t
 void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
   batch_.clear();
   batch_callables_.clear();
-  auto take = [&](TaskRequest& request) {
+  auto take = [&](Item& item) {
+    const auto& request = item.request;
     if (in_flight_ + batch_.size() >= static_cast<std::size_t>(config_.credit) || order_links(*request.body))
       return false;
+    if (request.body->callable->data_task != DataTask::none) {
+      // What is to be launched before it is, now.
+      auto ended = batch_.empty() ? data_task(item) : std::nullopt;
+      if (!ended) return false;
+      out.push_back(*std::move(ended));
+      return true;
+    }
     std::uint64_t callable = 0;
     if (auto refusal = prepare(request, callable)) {
       out.push_back(*std::move(refusal));
-    } else {
-      batch_callables_.push_back(callable);
-      batch_.push_back(std::move(request));
+      return true;
     }
-    return true;
+    std::optional<Error> why;
+    switch (bring(item, Room::make, why)) {
+      case Data::there:
+        item.uses.launched(true);
+        batch_callables_.push_back(callable);
+        batch_.push_back(std::move(item));
+        return true;
+      case Data::refused:
+        out.push_back(refuse(request, *std::move(why)));
+        return true;
+      case Data::coming:
+      case Data::no_room:
+        break;
+    }
+    return false;
   };
   while (!queued_.empty() && take(queued_.front())) queued_.pop_front();
   auto next = fresh.begin();
-  while (queued_.empty() && next != fresh.end() && take(*next)) ++next;
-  queued_.insert(queued_.end(), std::make_move_iterator(next), std::make_move_iterator(fresh.end()));
+  for (; queued_.empty() && next != fresh.end(); ++next) {
+    auto item = item_of(*next);
+    if (!take(item)) queued_.push_back(std::move(item));
+  }
+  for (; next != fresh.end(); ++next) queued_.push_back(item_of(*next));
+  if (!queued_.empty()) bring_ahead();
 }
 
 /// Runs that have not ended and that the request follows: mostly the latest.
@@ -131,14 +184,31 @@ void ChipState::configure(troupe_run& run, const TaskBody& body) const {
 }
 
 /// The request as the device's next run; its arrays go behind those of the batch, which are large enough.
-void ChipState::add_run(TaskRequest& request, std::uint64_t callable) {
+void ChipState::add_run(Item& item, std::uint64_t callable) {
+  auto& request = item.request;
   const auto& args = arguments_of(*request.body, request.key.member);
   troupe_run run{};
   run.correlation = first_ + flights_.size();
   run.callable = callable;
   run.tensors = tensors_.data() + tensors_.size();
   run.tensor_count = static_cast<std::uint32_t>(args.tensors.size());
-  for (const auto& arg : args.tensors) tensors_.push_back(argument_of(arg));
+  for (const auto& arg : args.tensors) {
+    const Copy* copy = nullptr;
+    for (const auto& use : item.uses.all()) {
+      if (args.tensors[use.argument].buffer == arg.buffer) copy = use.copy;
+    }
+    if (arg.buffer == nullptr) copy = nullptr;
+    // `bring` has found a place for those that stay at home.
+    const auto address = copy != nullptr         ? copy->address
+                         : arg.buffer != nullptr ? host_address_of(*arg.buffer)
+                                                 : arg.tensor.buffer().offset;
+    tensors_.push_back(argument_of(
+        arg, address, copy != nullptr || (arg.buffer == nullptr && arg.tensor.buffer().arena != 0)));
+  }
+  for (const auto& use : item.uses.all()) {
+    use.copy->state = Copy::State::here;
+    use.copy->written = use.copy->written || use.writes;
+  }
   run.scalars = args.scalars.data();
   run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
   run.scalar_kinds = args.kinds();
@@ -148,7 +218,8 @@ void ChipState::add_run(TaskRequest& request, std::uint64_t callable) {
   configure(run, *request.body);
   if (tracer_) tracer_->launched(run.correlation, *request.body, request.key);
   runs_.push_back(run);
-  flights_.push_back({request.key, request.ticket, std::move(request.body), false, false, first_});
+  flights_.push_back({request.key, request.ticket, std::move(request.body), false, false, first_,
+                      std::move(item.uses), std::move(request.memory)});
 }
 
 void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
@@ -162,8 +233,9 @@ void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
   const auto before = flights_.size();
   std::size_t tensor_count = 0, depends_count = 0;
   for (std::size_t i = 0; i < batch_.size(); ++i) {
-    tensor_count += arguments_of(*batch_[i].body, batch_[i].key.member).tensors.size();
-    depends_count += std::min(batch_[i].depends.size(), before + i);
+    const auto& request = batch_[i].request;
+    tensor_count += arguments_of(*request.body, request.key.member).tensors.size();
+    depends_count += std::min(request.depends.size(), before + i);
   }
   tensors_.reserve(tensor_count);
   depends_.reserve(depends_count);
@@ -181,14 +253,19 @@ void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
 
 /// The device has refused the batch.
 void ChipState::take_back(const Error& reason, std::vector<TaskResult>& out) {
-  for (auto i = batch_.size(); i-- > 0; flights_.pop_back()) batch_[i].body = std::move(flights_.back().body);
+  for (auto i = batch_.size(); i-- > 0; flights_.pop_back()) {
+    batch_[i].request.body = std::move(flights_.back().body);
+    batch_[i].request.memory = std::move(flights_.back().memory);
+    batch_[i].uses = std::move(flights_.back().uses);
+    batch_[i].uses.launched(false);
+  }
   if (reason == platform::Errc::queue_full && in_flight_ > 0) {
     // The device is fuller than its credit says; completions will bring us back here.
     for (auto i = batch_.size(); i-- > 0;) queued_.push_front(std::move(batch_[i]));
     return;
   }
   if (reason == platform::Errc::lost) life_ = Life::lost;
-  for (const auto& request : batch_) {
+  for (const auto& [request, uses] : batch_) {
     remember_failure(request.key);
     ++failed_;
     out.push_back(unlaunched(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, reason));

@@ -109,6 +109,12 @@ void ChipState::forget() {
   queued_.clear();
   first_ += flights_.size();
   flights_.clear();
+  copies_.clear();
+  moves_.clear();
+  moving_ = 0;
+  to_store_.clear();
+  stored_.clear();
+  data_task_running_.reset();
   failures_.clear();
   busy_.clear();
   large_.clear();
@@ -148,6 +154,8 @@ bool ChipState::follows_failure(const TaskRequest& request) const {
 TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
   TaskResult result{flight.key, flight.ticket, -1, Outcome::done, std::nullopt};
   flight.ended = true;
+  flight.uses.end();
+  flight.memory.reset();
   const auto body = std::move(flight.body);
   --in_flight_;
   if (end.code != 0) result.error = platform::device_error(end.code, end.message);
@@ -189,7 +197,9 @@ std::vector<TaskResult> ChipState::ended(const DeviceDone& done) {
     flights_.pop_front();
     ++first_;
   }
+  if (!to_store_.empty()) serve_stores(false);
   launch_queued(out);
+  free_surplus(copies_.take_surplus());
   return out;
 }
 
@@ -198,8 +208,9 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
   auto meant = [&](const TaskKey& key) {
     return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
   };
-  std::erase_if(queued_, [&](const TaskRequest& request) {
-    if (!meant(request.key)) return false;
+  std::erase_if(queued_, [&](const Item& item) {
+    const auto& request = item.request;
+    if (!meant(request.key) || request.key == data_task_running_) return false;
     remember_failure(request.key);
     out.push_back(unlaunched(request, Outcome::cancelled));
     return true;
@@ -210,6 +221,7 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
     if (device_) (void)context().abort(first_ + i);
     flights_[i].asked = true;
   }
+  if (!to_store_.empty()) serve_stores(false);
   return out;
 }
 
@@ -252,7 +264,7 @@ std::vector<TaskResult> ChipState::abandon(const Error& reason) {
   for (auto& flight : flights_) {
     if (!flight.ended) out.push_back({flight.key, flight.ticket, -1, Outcome::lost, reason});
   }
-  for (const auto& request : queued_) out.push_back(unlaunched(request, Outcome::lost, reason));
+  for (const auto& item : queued_) out.push_back(unlaunched(item.request, Outcome::lost, reason));
   flights_.clear();
   queued_.clear();
   in_flight_ = 0;

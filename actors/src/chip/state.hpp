@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "callable_registry.hpp"
+#include "chip/copies.hpp"
 #include "chip/device_in_use.hpp"
 #include "chip/news.hpp"
+#include "data/data.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/platform/device_context.hpp"
@@ -52,6 +54,9 @@ TROUPE_API Result<std::uint64_t> register_object(platform::DeviceContext& contex
 class TROUPE_API ChipState {
  public:
   enum class Life : std::uint8_t { created, ready, finalized, lost };
+  /// Up to here a copy, or a window, is made by the chip's actor itself: it takes less than handing it to a
+  /// thread.
+  static constexpr std::uint64_t quick_bytes = 512ULL << 10U;
 
   /// A foreign object to link in under `name`; both are good until the next call.
   struct LinkOrder {
@@ -105,6 +110,16 @@ class TROUPE_API ChipState {
   /// taking them off the device runs their code.
   std::vector<std::uint64_t> to_unlink() { return std::exchange(to_unlink_, {}); }
 
+  /// Copies are dropped and stored; what was queued before is not touched by that.
+  std::vector<TaskResult> take(DataOrders& orders);
+  /// Bytes to be copied in or out and memory to be freed, on a thread that may block, one after the other.
+  std::vector<MemoryCall> to_move() { return std::exchange(moves_, {}); }
+  std::vector<TaskResult> moved(const MemoryCall& call, const Result<void>& made);
+  /// What has been stored since the last call.
+  std::vector<std::pair<std::uint64_t, std::optional<Error>>> take_stored() {
+    return std::exchange(stored_, {});
+  }
+
   Result<std::uint64_t> malloc(const DeviceMalloc& request);
   /// Why the call must not be made: what it means is not there (any more).
   std::optional<Error> refuses(const MemoryCall& call) const;
@@ -131,6 +146,11 @@ class TROUPE_API ChipState {
   bool device_lost() const { return life_ == Life::lost; }
 
  private:
+  /// A task that was given to the chip, with the copies it uses.
+  struct Item {
+    TaskRequest request;
+    CopyUses uses;
+  };
   struct Flight {
     TaskKey key;
     Ticket ticket = 0;
@@ -138,7 +158,11 @@ class TROUPE_API ChipState {
     bool ended = false;
     bool asked = false;            ///< to end
     std::uint64_t names_from = 0;  ///< no run before this one is in its depends_on
+    CopyUses uses = {};
+    std::shared_ptr<const void> memory = {};  ///< keeps the buffers
   };
+  /// Whether a task's data is on the chip.
+  enum class Data : std::uint8_t { there, coming, no_room, refused };
 
   platform::DeviceContext& context() const { return device_->context; }
   Error wrong_state(std::string_view call) const;
@@ -149,15 +173,36 @@ class TROUPE_API ChipState {
   void add_callable(const CallableKey& key, std::uint64_t id, std::weak_ptr<const Callable> owner);
   bool order_links(const TaskBody& body);
   bool learn_all();
-  std::optional<TaskResult> prepare(TaskRequest& request, std::uint64_t& callable);
+  std::optional<TaskResult> prepare(const TaskRequest& request, std::uint64_t& callable);
+  TaskResult refuse(const TaskRequest& request, Error error);
   std::uint32_t add_depends(const TaskRequest& request);
+  Item item_of(TaskRequest& request);
   void gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
   void launch_queued(std::vector<TaskResult>& out) {
     std::vector<TaskRequest> none;
     launch(none, out);
   }
   void launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
-  void add_run(TaskRequest& request, std::uint64_t callable);
+  void add_run(Item& item, std::uint64_t callable);
+
+  // Tasks without a kernel: data_tasks.cpp.
+  std::optional<TaskResult> data_task(const Item& item);
+  TaskResult data_task_result(const TaskRequest& request, const Result<void>& made);
+  void data_task_ended(const Result<void>& made, std::vector<TaskResult>& out);
+
+  // Copies: data.cpp.
+  enum class Room : std::uint8_t { make, only_free };
+  Data bring(const Item& item, Room room, std::optional<Error>& why);
+  std::uint64_t free_memory(std::uint64_t bytes);
+  bool find_memory(const Item& item, Copy& copy, Room room, std::optional<Error>& why);
+  void make_room(const Item& item, std::uint64_t bytes);
+  Data bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why);
+  void bring_ahead();
+  void serve_stores(bool at_once);
+  void store(Copy& copy, const std::shared_ptr<Buffer>& buffer);
+  void refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out);
+  static std::uint64_t host_address_of(Buffer& buffer);
+  void free_surplus(const std::vector<std::uint64_t>& addresses);
   void configure(troupe_run& run, const TaskBody& body) const;
   void take_back(const Error& reason, std::vector<TaskResult>& out);
   TaskResult finish(Flight& flight, const DeviceDone::One& end);
@@ -194,7 +239,13 @@ class TROUPE_API ChipState {
   std::size_t learned_ = 0;       ///< so many of the node's callables
   std::uint64_t own_linked_ = 0;  ///< each has a name of its own on the device
   std::vector<std::uint64_t> to_unlink_;
-  std::deque<TaskRequest> queued_;
+  Copies copies_;
+  std::vector<MemoryCall> moves_;
+  std::size_t moving_ = 0;  ///< moves that have not come back
+  std::vector<std::shared_ptr<Buffer>> to_store_;
+  std::vector<std::pair<std::uint64_t, std::optional<Error>>> stored_;
+  std::optional<TaskKey> data_task_running_;  ///< on a thread of its own: the next in the queue
+  std::deque<Item> queued_;
   std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;
   std::uint32_t in_flight_ = 0;
@@ -205,7 +256,7 @@ class TROUPE_API ChipState {
   std::uint64_t completed_ = 0, failed_ = 0;
 
   // Scratch of one launch.
-  std::vector<TaskRequest> batch_;
+  std::vector<Item> batch_;
   std::vector<std::uint64_t> batch_callables_;
   std::vector<troupe_run> runs_;
   std::vector<troupe_tensor_arg> tensors_;

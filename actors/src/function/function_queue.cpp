@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/data.hpp"
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/crash_report.hpp"
@@ -26,12 +27,17 @@ std::optional<Error> call_function(const TaskRequest& request) {
   descriptors.reserve(args.tensors.size());
   std::vector<const void*> pointers;
   for (const auto& arg : args.tensors) {
-    if (arg.tensor.buffer().arena != 0) {
+    auto address = arg.tensor.buffer().offset;
+    if (arg.buffer != nullptr) {
+      const auto place = arg.buffer->host();
+      if (!place)
+        return failed("tensor argument " + std::to_string(pointers.size())).caused_by(place.error());
+      address = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(*place));
+    } else if (arg.tensor.buffer().arena != 0) {
       return failed("tensor argument " + std::to_string(pointers.size()) +
                     " lives on a chip, not in host memory");
     }
-    descriptors.push_back(
-        runtime::describe(arg.tensor, arg.tensor.buffer().offset, runtime::AddressSpace::host, arg.tag));
+    descriptors.push_back(runtime::describe(arg.tensor, address, runtime::AddressSpace::host, arg.tag));
     pointers.push_back(&descriptors.back());
   }
   char text[512] = {};
@@ -82,7 +88,7 @@ std::vector<TaskResult> FunctionQueue::cancel(const Cancel& cancel, std::uint64_
   std::erase_if(queue_, [&](const TaskRequest& request) {
     if (!meant(request.key)) return false;
     given_up_.push_back(request.key);
-    out.push_back({request.key, request.ticket, -1, Outcome::cancelled, std::nullopt});
+    out.push_back(unlaunched(request, Outcome::cancelled));
     return true;
   });
   return out;
@@ -106,6 +112,7 @@ TaskResult FunctionQueue::run(TaskRequest& request) {
   TaskResult result{request.key, request.ticket, -1, Outcome::done, std::nullopt};
   if (follows_failure(request)) {
     result.outcome = Outcome::skipped;
+    result.untouched = true;
   } else {
     const auto start = recorder_ ? recorder_->now() : 0;
     troupe_running inside{};
@@ -141,7 +148,7 @@ void FunctionQueue::remember(const TaskKey& failed) {
 std::vector<TaskResult> FunctionQueue::refuse(const std::vector<TaskRequest>& requests, const Error& reason) {
   std::vector<TaskResult> out;
   for (const auto& request : requests) {
-    TaskResult result{request.key, request.ticket, -1, Outcome::skipped, std::nullopt};
+    auto result = unlaunched(request, Outcome::skipped);
     if (!follows_failure(request)) {
       result.outcome = Outcome::failed;
       result.error = reason;

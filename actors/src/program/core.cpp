@@ -14,8 +14,11 @@ constexpr std::size_t batch_lines = 64;
 /// One handle on an intermediate of a program.
 class IntermediateHold final : public BufferHold {
  public:
-  IntermediateHold(std::shared_ptr<ReleaseBox> box, std::uint64_t number)
-      : BufferHold(box->services.get()), box_(std::move(box)), number_(number) {}
+  IntermediateHold(std::shared_ptr<ReleaseBox> box, std::uint64_t number, std::shared_ptr<Buffer> of)
+      : BufferHold(box->services.get(), of.get()),
+        box_(std::move(box)),
+        number_(number),
+        of_(std::move(of)) {}
   ~IntermediateHold() override {
     if (box_->services && !box_->services->in_own_process()) return;
     box_->add(&ReleaseBox::numbers, number_);
@@ -25,6 +28,7 @@ class IntermediateHold final : public BufferHold {
  private:
   std::shared_ptr<ReleaseBox> box_;
   std::uint64_t number_;
+  std::shared_ptr<Buffer> of_;
 };
 
 class Outside {
@@ -74,13 +78,64 @@ void ProgramCore::keep(const std::vector<std::shared_ptr<BufferHold>>& holds) {
   }
 }
 
+/// Memory of the user's own becomes a buffer, for as long as the run lasts.
+void ProgramCore::borrow(Args& args) {
+  for (auto& operand : args.values.tensors) {
+    if (operand.buffer != nullptr || !operand.tensor.buffer().is_host() || operand.tensor.bytes() == 0)
+      continue;
+    const auto known = node_->memory->borrow(operand.tensor).value();
+    operand.tensor = known.description();
+    operand.buffer = known.hold()->buffer;
+    args.holds.push_back(known.hold());
+  }
+}
+
+TaskNumber ProgramCore::submit_copy(const Tensor& to, const Tensor& from) {
+  detail::SubmitCall call;
+  call.args.add(in(from)).add(out(to));
+  return submit_here(&Orchestrator::data_callable(DataTask::copy), std::move(call));
+}
+
+std::vector<ProgramCore::Visitor> ProgramCore::visit(Args& args, std::int32_t target) {
+  std::vector<Visitor> visitors;
+  const auto chip = target >= 0 ? target : home_of(args.values, node_->number);
+  if (chip < 0) return visitors;
+  for (auto& operand : args.values.tensors) {
+    const auto home = chip_with_arena(node_->number, operand.tensor.buffer().arena);
+    if (home < 0 || home == chip) continue;
+    Visitor visitor{Tensor(operand.tensor), alloc(operand.tensor.shape(), operand.tensor.dtype()),
+                    operand.tag != runtime::Tag::in && operand.tag != runtime::Tag::no_dep};
+    if (operand.tag != runtime::Tag::out && operand.tag != runtime::Tag::out_existing) {
+      submit_copy(visitor.visits, visitor.home);
+    }
+    operand.tensor = visitor.visits.description();
+    operand.buffer = visitor.visits.hold()->buffer;
+    visitors.push_back(std::move(visitor));
+  }
+  return visitors;
+}
+
 TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call) {
+  check_alive();
+  if (callable->kind != CallableKind::chip || home_of(call.args.values, node_->number) < 0)
+    return submit_here(callable, std::move(call));
+  check_system(*callable, call.args, call.extras.get());
+  const auto visitors = visit(call.args, check_target(*callable, call.target));
+  const auto number = submit_here(callable, std::move(call));
+  for (const auto& visitor : visitors) {
+    if (visitor.writes) submit_copy(visitor.home, visitor.visits);
+  }
+  return number;
+}
+
+TaskNumber ProgramCore::submit_here(const Callable* callable, detail::SubmitCall call) {
   check_alive();
   const auto target = check_target(*callable, call.target);
   take_options(*callable, call);
   if (callable->program) (void)callable->program(call.args.values);  // says which arguments it takes
   check_system(*callable, call.args, call.extras.get());
   check_arguments(callable, call.args.values, call.extras.get());
+  borrow(call.args);
   note_writes(call.args.values);
   keep(call.args.holds);
   if (!call.args.domains.empty()) {
@@ -133,6 +188,7 @@ TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args>
     if (callable->program) (void)callable->program(member.values);
     check_system(*callable, member, &extras);
     check_arguments(callable, member.values, &extras);
+    borrow(member);
   }
   check_members(*callable, members, &extras);
   for (auto& member : members) {
@@ -169,9 +225,11 @@ Tensor ProgramCore::alloc(const runtime::Shape& shape, runtime::DType dtype) {
   line.kind = Submission::Kind::alloc;
   line.number = number;
   line.bytes = like.bytes();
+  auto buffer = node_->memory->intermediate(like.bytes());
+  line.buffer = buffer;
   unwritten_.made(number);
   append(std::move(line));
-  return {view, std::make_shared<IntermediateHold>(releases_, number)};
+  return {view, std::make_shared<IntermediateHold>(releases_, number, std::move(buffer))};
 }
 
 TaskNumber ProgramCore::read(const Tensor& tensor) {
@@ -188,7 +246,8 @@ TaskNumber ProgramCore::read(const Tensor& tensor) {
   line.kind = Submission::Kind::read;
   line.number = next_task_++;
   line.body = std::make_shared<TaskBody>();
-  line.body->args.tensors.push_back({tensor.description(), runtime::Tag::in});
+  line.body->args.tensors.push_back(
+      {{tensor.description(), runtime::Tag::in}, tensor.hold() ? tensor.hold()->buffer : nullptr});
   check_arguments(nullptr, line.body->args, nullptr);
   if (tensor.hold() && tensor.hold()->kept_by_runs()) keep({tensor.hold()});
   ++submitted_;

@@ -118,6 +118,15 @@ class TROUPE_API ProgramCore {
   void check_system(const Callable& callable, const Args& args, const SubmitExtras* extras) const;
   void check_written(const std::string& which, const runtime::Tensor& view, bool all) const;
   void note_writes(const Arguments& args);
+  void borrow(Args& args);
+  /// Device tensors of another chip than the task's: copied there before, and back after it.
+  struct Visitor {
+    Tensor home, visits;
+    bool writes = false;
+  };
+  std::vector<Visitor> visit(Args& args, std::int32_t target);
+  TaskNumber submit_copy(const Tensor& to, const Tensor& from);
+  TaskNumber submit_here(const Callable* callable, detail::SubmitCall call);
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
   TaskBodyRef new_body(const Callable* callable, Arguments args, std::shared_ptr<SubmitExtras> extras);
   void append(Submission line);

@@ -64,6 +64,7 @@ class UserCode {
   }
 
  private:
+  MayNotWait here_;
   WorkUnit* where_;
   ProgramCore* core_;
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "callable_registry.hpp"
+#include "data/data.hpp"
 #include "run/run.hpp"
 #include "threads/threads.hpp"
 #include "troupe/actors/config.hpp"
@@ -129,6 +130,7 @@ struct NodeShared {
   std::shared_ptr<Services> services;
   std::shared_ptr<PumpPool> pumps;
   std::shared_ptr<HostMemory> memory;
+  std::shared_ptr<NodeLink> link;
   std::shared_ptr<CallableRegistry> callables;
   std::uint32_t soft_limit = 8192;
   std::uint32_t hard_limit = 65536;

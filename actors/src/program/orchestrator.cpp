@@ -33,22 +33,6 @@ void Args::refuse_scalar() const {
               "a task carries at most " + std::to_string(values.scalars.size()) + " scalars");
 }
 
-void Tensor::check_host(runtime::DType wanted) const {
-  if (!valid()) throw Error(Errc::bad_argument, "a tensor that describes nothing has no elements");
-  if (dtype() != wanted) {
-    throw Error(runtime::Errc::dtype_mismatch,
-                "host<" + std::string(runtime::name_of(wanted)) + "> of " + to_string(view_),
-                "look at it as what it is: " + std::string(runtime::name_of(dtype())));
-  }
-  if (elements() == 0) return;
-  if (view_.host_address() == nullptr) {
-    throw Error(Errc::bad_argument, to_string(view_) + " is not in host memory",
-                "read it through a program: node.read_all");
-  }
-  throw Error(runtime::Errc::not_contiguous, to_string(view_) + " has gaps between its elements",
-              "look at the whole tensor, or read it through a program: node.read_all");
-}
-
 // --- waiters -------------------------------------------------------------------------------------
 
 Waiter::~Waiter() {
@@ -278,6 +262,53 @@ Tensor Orchestrator::host_tensor(const runtime::Shape& shape, runtime::DType dty
 Tensor Orchestrator::alloc(const runtime::Shape& shape, runtime::DType dtype) {
   return core_->alloc(shape, dtype);
 }
+const Callable& Orchestrator::data_callable(DataTask what) {
+  const auto made = [](const char* name, DataTask task) {
+    Callable callable;
+    callable.name = name;
+    callable.data_task = task;
+    return callable;
+  };
+  static const Callable copies = made("copy", DataTask::copy), fills = made("fill", DataTask::fill),
+                        prefetches = made("prefetch", DataTask::prefetch), pins = made("pin", DataTask::pin),
+                        evicts = made("evict", DataTask::evict);
+  switch (what) {
+    case DataTask::copy:
+      return copies;
+    case DataTask::fill:
+      return fills;
+    case DataTask::prefetch:
+      return prefetches;
+    case DataTask::pin:
+      return pins;
+    default:
+      return evicts;
+  }
+}
+
+void Orchestrator::check_copy(const Tensor& to, const Tensor& from) {
+  if (to.valid() && from.valid() && to.dtype() == from.dtype() && to.shape() == from.shape()) return;
+  throw Error(Errc::bad_argument,
+              "a copy goes between tensors of one shape and type, not from " + to_string(from.description()) +
+                  " to " + to_string(to.description()),
+              "reshape one of them");
+}
+
+void Orchestrator::check_fill(const Tensor& tensor, runtime::DType value) {
+  if (tensor.valid() && tensor.dtype() == value) return;
+  throw Error(
+      runtime::Errc::dtype_mismatch,
+      "fill with a " + std::string(runtime::name_of(value)) + " of " + to_string(tensor.description()),
+      "give a value of the tensor's own type");
+}
+
+Tensor Orchestrator::readable(const Tensor& tensor) {
+  if (!tensor.valid() || !is_device_arena(tensor.description().buffer().arena)) return tensor;
+  auto here = host_tensor(tensor.shape(), tensor.dtype());
+  copy(here, tensor);
+  return here;
+}
+
 const Callable& Orchestrator::callable(std::string_view name) const { return core_->callable(name); }
 const Callable& Orchestrator::host_function(std::string_view name) const {
   const auto& found = callable(name);

@@ -25,9 +25,8 @@ using RunSelf = Run::extend<caf::reacts_to<DeadlineDue>>;
 
 class RunActor : public RunSelf::base {
  public:
-  RunActor(caf::actor_config& config, RunConfig run, std::shared_ptr<HostMemory> memory, Worker worker,
-           ProgramActor asker, bool drives, std::shared_ptr<RunOutcome> outcome,
-           std::chrono::nanoseconds deadline)
+  RunActor(caf::actor_config& config, RunConfig run, Worker worker, ProgramActor asker, bool drives,
+           std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline)
       : RunSelf::base(config),
         worker_(std::move(worker)),
         watcher_(asker),
@@ -35,7 +34,7 @@ class RunActor : public RunSelf::base {
         begun_(drives),
         outcome_(std::move(outcome)),
         deadline_(deadline),
-        state_(std::make_unique<RunState>(std::move(run), std::move(memory))),
+        state_(std::make_unique<RunState>(std::move(run))),
         replies_(this, Error(Errc::shut_down, "the run has ended")) {}
 
   const char* name() const override { return "run"; }
@@ -128,9 +127,48 @@ class RunActor : public RunSelf::base {
     for (auto& wake : effects.wakes) {
       if (driver_) send(driver_, std::move(wake));
     }
-    if (!effects.finished) return;
-    outcome_->set(*std::move(effects.finished));
-    quit();
+    for (const auto task : effects.reads) bring_for_read(task);
+    if (effects.finished) bring_back(*std::move(effects.finished));
+  }
+
+  void bring_for_read(TaskNumber task) {
+    const Error gone(Errc::shut_down, "the node went down while a tensor was read");
+    request(worker_, caf::infinite, BringHome{state_->to_read(task)})
+        .then(
+            [this, task](const Result<bool>& home) {
+              state_->read_is_home(task, home ? std::nullopt : std::optional<Error>(home.error()));
+              flush();
+            },
+            [this, task, gone](const caf::error& error) {
+              state_->read_is_home(task, error_from(error, gone));
+              flush();
+            });
+  }
+  /// All tasks have ended. What is looked at, and memory of the user's, comes home before the run is over.
+  void bring_back(RunReport report) {
+    struct Last {
+      RunReport report;
+      std::size_t open = 1;
+    };
+    const auto last = std::make_shared<Last>(Last{std::move(report)});
+    const auto one = [this, last](const std::optional<Error>& error) {
+      if (error && !last->report.error) last->report.error = error->inside(state_->config().node);
+      if (--last->open != 0) return;
+      state_->memory().hand_over();
+      outcome_->set(std::move(last->report));
+      quit();
+    };
+    for (auto& buffer : state_->memory().wanted_home()) {
+      ++last->open;
+      const Error gone(Errc::shut_down, "the node went down before a tensor was brought back");
+      request(worker_, caf::infinite, BringHome{std::move(buffer)})
+          .then(
+              [one](const Result<bool>& home) {
+                one(home ? std::nullopt : std::optional<Error>(home.error()));
+              },
+              [one, gone](const caf::error& error) { one(error_from(error, gone)); });
+    }
+    one(std::nullopt);
   }
 
   void watch(TaskNumber task, std::chrono::nanoseconds after) {
@@ -246,11 +284,10 @@ class RunActor : public RunSelf::base {
 
 }  // namespace
 
-Run spawn_run(caf::local_actor* parent, RunConfig config, std::shared_ptr<HostMemory> memory, Worker worker,
-              ProgramActor asker, bool drives, std::shared_ptr<RunOutcome> outcome,
-              std::chrono::nanoseconds deadline) {
-  return parent->spawn<RunActor>(std::move(config), std::move(memory), std::move(worker), std::move(asker),
-                                 drives, std::move(outcome), deadline);
+Run spawn_run(caf::local_actor* parent, RunConfig config, Worker worker, ProgramActor asker, bool drives,
+              std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline) {
+  return parent->spawn<RunActor>(std::move(config), std::move(worker), std::move(asker), drives,
+                                 std::move(outcome), deadline);
 }
 
 }  // namespace troupe::actors

@@ -58,45 +58,14 @@ RunEffects RunState::advance() {
   return std::exchange(effects_, {});
 }
 
-std::byte* RunState::arena_base(std::uint32_t arena) {
-  auto& place = memory_->arenas[arena];
-  if (!place) {
-    auto region = memory_->memory->take_arena(config_.arena_bytes);
-    if (!region) return nullptr;
-    place = *region;
-  }
-  return place->base();
-}
-
-/// Intermediates have their memory now: references become addresses.
-void RunState::place_arguments(Arguments& args) {
-  for (auto& arg : args.tensors) {
-    const auto buffer = arg.tensor.buffer();
-    if (buffer.arena < program_arena) continue;
-    const auto place = graph_.placement(buffer);
-    auto* base = place ? arena_base(place->arena) : nullptr;
-    // Without memory the reference becomes null, which the executor refuses with a sentence.
-    arg.tensor = arg.tensor.in_buffer(base != nullptr ? runtime::BufferRef::host(base + place->offset)
-                                                      : runtime::BufferRef{});
-  }
-}
-
 void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
-  auto& body = *record.body;
-  if (record.attempt == 0) {
-    if (body.extras && !body.extras->members.empty()) {
-      for (auto& member : body.extras->members) place_arguments(member);
-    } else {
-      place_arguments(body.args);
-    }
-  }
   TaskRequest request;
   request.key = {config_.id, record.number, 0, record.attempt};
   request.body = record.body;
   request.executor = bound;
   request.priority = record.priority;
   request.members = record.members;
-  if (record.kind == function_kind) request.memory = memory_;
+  request.memory = memory_;
   if (bound >= 0) {
     if (in_order) {
       auto& lane = lanes_[static_cast<std::size_t>(bound)];
@@ -118,7 +87,7 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   record.outcome = Outcome::done;
   record.error.reset();
   ++in_flight_;
-  if (tracer_) tracer_->dispatched(body, !in_order);
+  if (tracer_) tracer_->dispatched(*record.body, !in_order);
   if (effects_.ready.empty()) effects_.ready.reserve(std::min<std::size_t>(live_, usual_batch));
   effects_.ready.push_back(std::move(request));
 }
@@ -209,10 +178,33 @@ void RunState::leave_lane(const Record& record) {
   }
 }
 
+/// The program gets the address of the buffer, once its bytes are there.
 void RunState::serve_read(Record& record) {
-  place_arguments(record.body->args);
-  const auto& tensor = record.body->args.tensors.front().tensor;
-  wake(std::exchange(record.read_token, 0), std::nullopt, tensor.buffer().offset);
+  const auto& operand = record.body->args.tensors.front();
+  if (operand.buffer == nullptr) {
+    wake(std::exchange(record.read_token, 0), std::nullopt, operand.tensor.buffer().offset);
+  } else if (operand.buffer->kept_by() != nullptr) {
+    effects_.reads.push_back(record.number);
+  } else {
+    read_is_home(record.number, std::nullopt);
+  }
+}
+
+std::shared_ptr<Buffer> RunState::to_read(TaskNumber task) const {
+  const auto* record = find(task);
+  return record == nullptr ? nullptr : record->body->args.tensors.front().buffer->shared_from_this();
+}
+
+void RunState::read_is_home(TaskNumber task, const std::optional<Error>& error) {
+  auto* record = find(task);
+  if (record == nullptr || record->read_token == 0) return;
+  auto& buffer = *record->body->args.tensors.front().buffer;
+  auto why = buffer.is_lost() ? std::optional<Error>(buffer.loss()) : error;
+  const auto place = why ? Result<std::byte*>(*why) : buffer.host();
+  if (!place) why = place.error();
+  const auto token = std::exchange(record->read_token, 0);
+  wake(token, why, why ? 0 : static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(*place)));
+  if (why) read_done(task);
 }
 
 void RunState::read_done(TaskNumber task) {
@@ -242,6 +234,7 @@ void RunState::one_result(TaskResult& result) {
   }
   report_.inside += result.inside;
   if (result.outcome != Outcome::done) {
+    record->touched = record->touched || !result.untouched;
     if (record->outcome == Outcome::done) record->outcome = result.outcome;
     // A member that ended because of another (it was asked to, or lost its peer) is not the cause, even when
     // it answers first.
@@ -314,6 +307,13 @@ void RunState::attempt_over(Record& record) {
     }
   }
   const auto error = task_error(record);
+  // How far it has written is not known. Of a program, its own tasks have said what they leave.
+  if (record.touched && record.kind != program_kind)
+    void_outputs(record, Error(Errc::data_lost,
+                               "a tensor has no valid bytes: task \"" + std::string(record.body->name()) +
+                                   "\", which was to write it, did not end well",
+                               "write all of it again: a task with out(x), or x.overwrite<T>()")
+                             .caused_by(error));
   const auto id = record.id;
   for (std::uint32_t i = 0; i < record.members; ++i) graph_.fail(id, error);
   if (!poisoned) return ended(record, error, false);

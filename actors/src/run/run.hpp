@@ -13,8 +13,7 @@ constexpr std::uint64_t run_over_token = ~std::uint64_t{0};
 
 /// Starts the actor of one program in flight. It announces the end in `outcome`, tells the worker and ends.
 /// `asker` (null: nobody) hears of the end, too; `drives`: it is the program itself.
-Run spawn_run(caf::local_actor* parent, RunConfig config, std::shared_ptr<HostMemory> memory, Worker worker,
-              ProgramActor asker, bool drives, std::shared_ptr<RunOutcome> outcome,
-              std::chrono::nanoseconds deadline);
+Run spawn_run(caf::local_actor* parent, RunConfig config, Worker worker, ProgramActor asker, bool drives,
+              std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline);
 
 }  // namespace troupe::actors

@@ -20,10 +20,8 @@ runtime::TaskGraphConfig graph_config(const RunConfig& config) {
 
 }  // namespace
 
-RunState::RunState(RunConfig config, std::shared_ptr<HostMemory> memory)
-    : config_(std::move(config)),
-      memory_(std::make_shared<RunMemory>(std::move(memory))),
-      graph_(graph_config(config_)) {
+RunState::RunState(RunConfig config)
+    : config_(std::move(config)), memory_(std::make_shared<RunMemory>()), graph_(graph_config(config_)) {
   if (config_.recorder) tracer_.emplace(config_.recorder, config_.path, config_.name, config_.above);
 }
 
@@ -31,9 +29,22 @@ void RunMemory::keep(std::shared_ptr<BufferHold> hold) {
   if (kept_.insert(hold.get()).second) holds_.push_back(std::move(hold));
 }
 
-RunMemory::~RunMemory() {
-  for (auto& arena : arenas) {
-    if (arena) memory->give_back_arena(std::move(arena));
+std::vector<std::shared_ptr<Buffer>> RunMemory::wanted_home() const {
+  std::vector<std::shared_ptr<Buffer>> list;
+  for (const auto& hold : holds_) {
+    auto* buffer = hold->buffer;
+    if (buffer == nullptr || buffer->kept_by() == nullptr) continue;
+    if (buffer->kind() == Buffer::Kind::borrowed || buffer->looked_at())
+      list.push_back(buffer->shared_from_this());
+  }
+  return list;
+}
+
+void RunMemory::hand_over() const {
+  for (const auto& hold : holds_) {
+    auto* buffer = hold->buffer;
+    if (buffer == nullptr || buffer->is_lost()) continue;
+    if (buffer->kind() == Buffer::Kind::borrowed || buffer->host_may_write()) buffer->changed_at_home();
   }
 }
 
@@ -62,7 +73,12 @@ void RunState::apply(Submission& line) {
       break;
     case Submission::Kind::release:
       if (auto known = intermediates_.find(line.number); known != intermediates_.end()) {
-        graph_.release(known->second);
+        graph_.release(known->second.ref);
+        if (const auto kept = memory_->intermediates.find(known->second.buffer);
+            kept != memory_->intermediates.end()) {
+          kept->second.released = true;
+          if (kept->second.tasks == 0) memory_->intermediates.erase(kept);
+        }
         intermediates_.erase(known);
       }
       break;
@@ -80,7 +96,8 @@ void RunState::apply_alloc(const Submission& line) {
   if (cancelled_) return;
   auto made = graph_.alloc(line.bytes);
   if (made) {
-    intermediates_.emplace(line.number, *made);
+    intermediates_.emplace(line.number, Known{*made, line.buffer.get()});
+    if (line.buffer) memory_->intermediates[line.buffer.get()].buffer = line.buffer;
     return;
   }
   // The program has gone on: what uses the intermediate will be refused; this is why.
@@ -94,11 +111,47 @@ bool RunState::add_accesses(Arguments& args) {
     if (arg.tensor.buffer().arena == program_arena) {
       const auto known = intermediates_.find(arg.tensor.buffer().offset);
       if (known == intermediates_.end()) return false;
-      arg.tensor = arg.tensor.in_buffer(known->second);
+      arg.tensor = arg.tensor.in_buffer(known->second.ref);
     }
     accesses_.add(arg.tensor, arg.tag);
   }
   return true;
+}
+
+/// A task that names intermediates begins, or has ended.
+void RunState::count(const TaskBody& body, bool begins) {
+  const auto of = [&](const Arguments& args) {
+    for (const auto& operand : args.tensors) {
+      if (operand.buffer == nullptr || operand.buffer->kind() != Buffer::Kind::intermediate) continue;
+      const auto known = memory_->intermediates.find(operand.buffer);
+      if (known == memory_->intermediates.end()) continue;
+      if (begins) {
+        ++known->second.tasks;
+      } else if (--known->second.tasks == 0 && known->second.released) {
+        memory_->intermediates.erase(known);
+      }
+    }
+  };
+  if (body.extras && !body.extras->members.empty()) {
+    for (const auto& member : body.extras->members) of(member);
+  } else {
+    of(body.args);
+  }
+}
+
+/// What the task was to write has no newest version any more.
+void RunState::void_outputs(const Record& record, const Error& why) {
+  const auto of = [&](const Arguments& args) {
+    for (const auto& operand : args.tensors) {
+      if (operand.buffer != nullptr && runtime::writes(operand.tag)) operand.buffer->lose(why);
+    }
+  };
+  const auto& body = *record.body;
+  if (body.extras && !body.extras->members.empty()) {
+    for (const auto& member : body.extras->members) of(member);
+  } else {
+    of(body.args);
+  }
 }
 
 void RunState::apply_task(Submission& line) {
@@ -151,6 +204,8 @@ void RunState::apply_task(Submission& line) {
                             ? *program_error_
                             : Error(Errc::bad_argument, "an intermediate is used after its scope ended"));
   }
+  count(body, true);
+  raw->counted = true;
   if (tracer_ && raw->kind != read_kind) {
     std::vector<const Arguments*> arguments;
     if (members == nullptr) arguments.push_back(&body.args);
@@ -240,6 +295,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
     if (poisoned && report_.poisoned.size() < 64) report_.poisoned.emplace_back(record.body->name());
   }
   if (record.id) hold_domains(*record.body, -1);
+  if (record.counted) count(*record.body, false);
   for (const auto token : record.waiters) wake(token, failures_.await(record.number));
   // A read that never came to its data.
   if (record.read_token != 0) wake(record.read_token, failures_.await(record.number));

@@ -9,8 +9,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "data/data.hpp"
 #include "run/failures.hpp"
-#include "run/host_memory.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/runtime/task_graph.hpp"
@@ -32,20 +32,25 @@ struct RunConfig {
   std::uint32_t credit_step = 512;           ///< tell the program after so many ends
 };
 
-/// The memory of a run's tensors: buffers it keeps, arenas of its intermediates. Host functions share it, so
-/// that one that outlives its run finds what it works on.
+/// The buffers of a run's tensors: those it was told to keep, and its intermediates. Tasks share it, so that
+/// one that outlives its run finds what it works on.
 struct RunMemory {
-  explicit RunMemory(std::shared_ptr<HostMemory> of) : memory(std::move(of)) {}
-  RunMemory(const RunMemory&) = delete;
-  RunMemory& operator=(const RunMemory&) = delete;
-  ~RunMemory();
-
   /// Keeps the buffer, once, however often the run is told to.
   void keep(std::shared_ptr<BufferHold> hold);
   std::size_t kept() const { return holds_.size(); }
+  /// Those whose newest bytes have to be in host memory when the run ends: somebody looks at them, or they
+  /// are memory of the user's.
+  std::vector<std::shared_ptr<Buffer>> wanted_home() const;
+  /// Somebody may write them as soon as the run has ended: what is elsewhere is out of date then.
+  void hand_over() const;
 
-  std::shared_ptr<HostMemory> memory;
-  std::array<std::shared_ptr<HostRegion>, runtime::limits::arenas> arenas;
+  /// An intermediate, until it is `released` and the last task that names it has ended.
+  struct Intermediate {
+    std::shared_ptr<Buffer> buffer;
+    std::uint32_t tasks = 0;
+    bool released = false;
+  };
+  std::unordered_map<const Buffer*, Intermediate> intermediates;
 
  private:
   std::vector<std::shared_ptr<BufferHold>> holds_;  ///< let go in this order
@@ -62,6 +67,7 @@ struct RunEffects {
   std::vector<TaskNumber> cancels;
   std::vector<std::pair<TaskNumber, std::chrono::nanoseconds>> deadlines;
   std::vector<std::pair<std::uint64_t, std::int32_t>> domain_holds;
+  std::vector<TaskNumber> reads;  ///< their data is settled; the program gets it once it is at home
   std::optional<Error> stop_program;
   bool cancel_all = false;
   std::optional<RunReport> finished;
@@ -71,13 +77,17 @@ struct RunEffects {
 /// state; the actor around it turns messages into calls and sends the effects.
 class TROUPE_API RunState {
  public:
-  RunState(RunConfig config, std::shared_ptr<HostMemory> memory);
+  explicit RunState(RunConfig config);
 
   void submit(Submit& submit);
   void placed(const Placed& placed);
   void results(RunResults& results);
   void await(const Await& await);
   void read_done(TaskNumber task);
+  /// The buffer of a read.
+  std::shared_ptr<Buffer> to_read(TaskNumber task) const;
+  /// It is in host memory now, or cannot be.
+  void read_is_home(TaskNumber task, const std::optional<Error>& error);
   void program_ended(const ProgramEnded& ended);
   /// The program died without having ended: nobody will ask for anything of it.
   void program_lost(const Error& reason);
@@ -119,6 +129,8 @@ class TROUPE_API RunState {
     std::uint32_t attempt = 0;
     std::uint32_t retries = 0;  ///< left
     bool in_flight = false;
+    bool touched = false;  ///< an attempt that did not end well had begun
+    bool counted = false;  ///< among the tasks of its intermediates
     bool halting = false;  ///< a member has failed, so the others of this attempt were asked to end
     Outcome outcome = Outcome::done;  ///< worst so far of this attempt
     std::optional<Error> error;       ///< first of this attempt
@@ -132,7 +144,7 @@ class TROUPE_API RunState {
       lane = -1;
       members = 1;
       answered = attempt = retries = 0;
-      in_flight = halting = false;
+      in_flight = halting = counted = touched = false;
       outcome = Outcome::done;
       error.reset();
       cancel_reason.reset();
@@ -150,6 +162,8 @@ class TROUPE_API RunState {
   void apply_task(Submission& line);
   void apply_alloc(const Submission& line);
   bool add_accesses(Arguments& args);
+  void count(const TaskBody& body, bool begins);
+  void void_outputs(const Record& record, const Error& why);
   void refuse(Record& record, const Error& error);
   Record* find(TaskNumber number);
   const Record* find(TaskNumber number) const;
@@ -160,8 +174,6 @@ class TROUPE_API RunState {
   void join_lane(Record& record, std::int32_t executor);
   void follow();
   void follow_all(std::int32_t executor);
-  void place_arguments(Arguments& args);
-  std::byte* arena_base(std::uint32_t arena);
   void serve_read(Record& record);
 
   void one_result(TaskResult& result);
@@ -191,7 +203,11 @@ class TROUPE_API RunState {
   std::deque<std::unique_ptr<Record>> records_;  ///< by number from `oldest_` on; null: ended
   std::vector<std::unique_ptr<Record>> spare_;
   TaskNumber oldest_ = 1;
-  std::unordered_map<std::uint64_t, runtime::BufferRef> intermediates_;
+  struct Known {
+    runtime::BufferRef ref;
+    const Buffer* buffer = nullptr;
+  };
+  std::unordered_map<std::uint64_t, Known> intermediates_;  ///< that handles can name, by number
   /// Per executor.
   struct Lane {
     /// What a task that is queued there next has to follow, from `first` on.

@@ -28,6 +28,7 @@ struct SystemCore {
   CafConfig caf_config;
   caf::actor_system actors;
   std::shared_ptr<PumpPool> pumps;
+  std::shared_ptr<HostMemory> memory = std::make_shared<HostMemory>();
   std::mutex mutex;
   std::vector<std::shared_ptr<NodeCore>> nodes;
   NodeConfig defaults;

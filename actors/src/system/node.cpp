@@ -320,6 +320,10 @@ void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, b
   }
   if (here.host_address() == nullptr)
     throw Error(Errc::bad_argument, "the other tensor is not in host memory");
+  if (auto* buffer = host.hold() ? host.hold()->buffer : nullptr) {
+    buffer->bring_home();
+    if (!to_device) buffer->changed_at_home();
+  }
   if (here.bytes() != there.bytes() || !here.is_contiguous() || !there.is_contiguous()) {
     throw Error(Errc::bad_argument, "copies go between contiguous tensors of one size, not " +
                                         to_string(here) + " and " + to_string(there));

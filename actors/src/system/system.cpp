@@ -183,7 +183,7 @@ Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
   validate(ExecutorConfig(config)).value();
   auto pump = core_->pumps->take();
   auto node = std::make_shared<NodeCore>();
-  node->shared = make_shared_of(*config, core_->services, core_->pumps, nullptr);
+  node->shared = make_shared_of(*config, core_->services, core_->pumps, core_->memory, nullptr);
   node->worker = spawn_worker(core_->actors, core_->services, config, node->shared, 0, ResultSink{});
   {
     std::lock_guard guard(core_->mutex);

@@ -21,6 +21,7 @@
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/host.hpp"
 #include "troupe/runtime/error.hpp"
+#include "troupe/runtime/export.hpp"
 
 namespace troupe::actors {
 
@@ -53,7 +54,7 @@ Error no_thread_for(const std::string& what);
 
 /// What actors get from their system: a host for devices and for the few calls that block, a log. Shared,
 /// thread-safe, outlives every actor.
-class Services : public std::enable_shared_from_this<Services> {
+class TROUPE_API Services : public std::enable_shared_from_this<Services> {
  public:
   explicit Services(const SystemConfig& config);
 
@@ -88,6 +89,7 @@ class Services : public std::enable_shared_from_this<Services> {
   std::uint64_t next_run() { return ++runs_; }
   /// A number that no other node of this system has had.
   std::uint32_t next_node() { return nodes_++; }
+  bool several_nodes() const { return nodes_.load(std::memory_order_relaxed) > 1; }
 
   /// Never throws: whoever has something to say goes on, whatever becomes of the line.
   void log(int level, std::string_view path, std::string_view text) const noexcept;

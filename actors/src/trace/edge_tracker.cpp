@@ -45,10 +45,11 @@ EdgeTracker::Memories::iterator EdgeTracker::memory_of(const runtime::Tensor& te
   return joined;
 }
 
-void EdgeTracker::submit(TaskId task, std::span<const runtime::TensorArg> tensors,
-                         std::vector<TraceEdge>& edges) {
+void EdgeTracker::submit(TaskId task, std::span<const Operand> tensors, std::vector<TraceEdge>& edges) {
   using runtime::Tag;
-  for (const auto& [tensor, tag] : tensors) {
+  for (const auto& operand : tensors) {
+    const auto& tensor = operand.tensor;
+    const auto tag = operand.tag;
     if (tag == Tag::no_dep || tensor.empty()) continue;
     const auto memory = memory_of(tensor);
     Access now{task, runtime::make_box(tensor), tag == Tag::in || tag == Tag::inout, tag != Tag::in};

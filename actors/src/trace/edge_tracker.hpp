@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "troupe/actors/tensor.hpp"
 #include "troupe/actors/trace.hpp"
 #include "troupe/runtime/access.hpp"
 #include "troupe/runtime/task_args.hpp"
@@ -23,7 +24,7 @@ class EdgeTracker {
   static constexpr std::size_t remembered = 1024;
 
   /// Tells `task`, which comes after all tasks told before, and appends its edges.
-  void submit(TaskId task, std::span<const runtime::TensorArg> tensors, std::vector<TraceEdge>& edges);
+  void submit(TaskId task, std::span<const Operand> tensors, std::vector<TraceEdge>& edges);
 
  private:
   struct Access {

@@ -133,9 +133,9 @@ void RunTracer::submitted(TaskNumber number, TaskBody& body, std::span<const Arg
   edges_.clear();
   for (const Arguments* args : members) tracker_.submit(trace->task, args->tensors, edges_);
   if (body.extras) {
-    std::vector<runtime::TensorArg> windows;
+    std::vector<Operand> windows;
     for (const auto& domain : body.extras->domains) {
-      if (domain.ordered && domain.window.valid()) windows.push_back({domain.window, runtime::Tag::inout});
+      if (domain.ordered && domain.window.valid()) windows.emplace_back(runtime::inout(domain.window));
     }
     tracker_.submit(trace->task, windows, edges_);
     for (const auto before : body.extras->after) {

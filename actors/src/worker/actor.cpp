@@ -21,7 +21,9 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
       above_(std::move(results)),
       replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")),
       children_(config_->name, config_->restart),
-      placement_(shared_->number),
+      data_(shared_->link,
+            [this](std::int32_t chip, Ticket task) { return placement_.is_unanswered(chip, task); }),
+      placement_(shared_->number, &data_),
       admission_(config_->max_runs),
       bring_up_(shared_->number, shared_->configured) {
   last_word_->above = std::move(above);
@@ -30,6 +32,7 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
 WorkerActor::behavior_type WorkerActor::make_behavior() {
   set_down_handler([this](caf::down_msg& down) { child_down(down); });
   end_on_exception(this, replies_, Errc::node_failed, shared_->path);
+  shared_->link->set(caf::actor_cast<caf::weak_actor_ptr>(address()));
   for (const auto& executor : config_->executors) add_child(executor);
   return {
       [this](Execute& request) { execute(request); },
@@ -41,6 +44,9 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const GetStatus&) { return status(); },
       [this](const Why& question) { return why(question); },
       [this](Results& ends) { results(ends); },
+      [this](Stored& news) { stored(news); },
+      [this](const BringHome& order) { return bring_home(order); },
+      [this](const ForgetBuffer& gone) { data_.forget(gone.buffer), send_orders(); },
       [this](Ready& tasks) { ready(tasks); },
       [this](OpenRun& request) { return open(request); },
       [this](const RunClosed& closed) { run_closed(closed.run); },
@@ -73,7 +79,19 @@ void WorkerActor::results(Results& ends) {
   const auto executor = ends.executor;
   if (!children_.knows(executor)) return;
   // Those of an earlier life are answered for.
-  if (children_[executor].incarnation == ends.incarnation) route(placement_.results(ends));
+  if (children_[executor].incarnation == ends.incarnation) {
+    std::vector<Ticket> lost, withdrawn;
+    for (const auto& result : ends.results) {
+      if (result.outcome == Outcome::lost) lost.push_back(result.ticket);
+      if (result.outcome != Outcome::lost && result.untouched) withdrawn.push_back(result.ticket);
+    }
+    std::sort(lost.begin(), lost.end());
+    std::sort(withdrawn.begin(), withdrawn.end());
+    if (!lost.empty()) data_.lost(executor, lost);
+    if (!withdrawn.empty() && children_[executor].chip) data_.withdrawn(executor, withdrawn);
+    route(placement_.results(ends));
+    if (placement_.any_held()) placement_.data_came();
+  }
   if (children_.gone(executor, ends.gone)) {
     if (auto waiter = when_gone_.extract(executor)) waiter.mapped()();
     buried(executor);
@@ -85,7 +103,14 @@ void WorkerActor::results(Results& ends) {
 /// Sends whatever can go now.
 void WorkerActor::dispatch() {
   auto moves = placement_.place();
-  for (auto& out : moves.sends) send(children_[out.executor].handle, Execute{std::move(out.requests)});
+  send_orders();
+  for (auto& out : moves.sends) {
+    if (!out.orders) {
+      send(children_[out.executor].handle, Execute{std::move(out.requests)});
+    } else if (const auto& chip = children_[out.executor].chip) {
+      send(chip, *std::move(out.orders));
+    }
+  }
   for (auto& [run, tasks] : moves.placed) {
     if (const auto* known = admission_.find(run)) send(known->run, Placed{std::move(tasks)});
   }
@@ -222,14 +247,16 @@ Worker spawn_worker(caf::actor_system& system, std::shared_ptr<Services> service
 }
 
 std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config, std::shared_ptr<Services> services,
-                                           std::shared_ptr<PumpPool> pumps, const NodeShared* above) {
+                                           std::shared_ptr<PumpPool> pumps,
+                                           std::shared_ptr<HostMemory> memory, const NodeShared* above) {
   auto shared = std::make_shared<NodeShared>();
   shared->name = config.name;
   shared->path = above != nullptr ? above->path + "/" + config.name : config.name;
   shared->number = services->next_node();
+  shared->link = std::make_shared<NodeLink>(shared->path, services, pumps);
   shared->services = std::move(services);
   shared->pumps = std::move(pumps);
-  shared->memory = above != nullptr ? above->memory : std::make_shared<HostMemory>();
+  shared->memory = std::move(memory);
   shared->callables = above != nullptr ? above->callables : std::make_shared<CallableRegistry>();
   shared->soft_limit = static_cast<std::uint32_t>(config.soft_limit);
   shared->hard_limit = static_cast<std::uint32_t>(config.hard_limit);

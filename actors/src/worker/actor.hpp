@@ -85,11 +85,13 @@ class WorkerActor : public Worker::base {
   void child_failed(std::int32_t index, std::uint32_t life, const Error& error);
   void child_down(const caf::down_msg& down);
   void child_lost(std::int32_t index, const Error& reason);
+  void down(std::int32_t index, const Error& reason);
   void buried(std::int32_t index);
   void retire(std::int32_t index, const Error& reason);
   caf::typed_response_promise<Result<bool>> start_all();
   void give_up_start(const Error& error, std::int32_t index);
   caf::typed_response_promise<Result<bool>> reset_executor(std::int32_t index);
+  void reset_now(std::int32_t index);
   caf::typed_response_promise<bool> stop_all();
   Error going_down() const;
   void stop_children();
@@ -109,6 +111,14 @@ class WorkerActor : public Worker::base {
   void stage(ConfiguredBringUp::Staging& staging, const std::string& done,
              const std::function<void(const std::optional<Error>&)>& then);
   void store_buffers(const std::string& name, std::function<void(std::optional<Error>)> then);
+
+  // Data: actor_data.cpp.
+  void stored(Stored& news);
+  caf::typed_response_promise<Result<bool>> bring_home(const BringHome& order);
+  void fetch(std::shared_ptr<Buffer> buffer);
+  void send_orders();
+  void data_changed();
+  void store_chips(std::function<void()> then);
 
   // Domains: actor_domains.cpp.
   caf::typed_response_promise<Result<DomainInfo>> allocate_domain(const AllocateDomain& order);
@@ -133,6 +143,7 @@ class WorkerActor : public Worker::base {
   Replies replies_;
 
   Children children_;
+  Directory data_;
   Placement placement_;
   Admission admission_;
   ConfiguredBringUp bring_up_;

@@ -10,6 +10,7 @@ std::int32_t WorkerActor::add_child(const ExecutorConfig& config) {
   const auto index = children_.add(config);
   const auto& it = children_[index];
   placement_.add(it.kind, it.name, it.credit);
+  data_.add(it.kind);
   shared_->executors.show(it.kind);
   return index;
 }
@@ -27,9 +28,9 @@ void WorkerActor::spawn_child(std::int32_t index) {
                       spawn_sub_worker(this, services_, *sub, it.name, index, it.incarnation, path, sink));
   } else {
     const auto& below = std::get<std::shared_ptr<const WorkerConfig>>(it.config);
-    const Worker made =
-        spawn<WorkerActor>(services_, below, make_shared_of(*below, services_, shared_->pumps, shared_.get()),
-                           index, it.incarnation, sink, last_word_);
+    const Worker made = spawn<WorkerActor>(
+        services_, below, make_shared_of(*below, services_, shared_->pumps, shared_->memory, shared_.get()),
+        index, it.incarnation, sink, last_word_);
     children_.spawned(index, made, {}, made);
   }
   monitor(it.handle);
@@ -134,6 +135,16 @@ void WorkerActor::child_down(const caf::down_msg& down) {
   life_ == Life::starting ? give_up_start(reason, *index) : child_lost(*index, reason);
 }
 
+/// Nothing of what the executor had is there any more: its tasks are lost, and what only it had.
+void WorkerActor::down(std::int32_t index, const Error& reason) {
+  if (children_[index].kind == ExecutorKind::chip) {
+    data_.lost(index, placement_.unanswered(index));
+    data_.down(index, reason);
+  }
+  route(placement_.down(index, reason));
+  data_changed();
+}
+
 /// It is restarted when nothing of it is left: its devices may still write what its tasks write, and its last
 /// word comes when they cannot.
 void WorkerActor::child_lost(std::int32_t index, const Error& reason) {
@@ -148,7 +159,7 @@ void WorkerActor::buried(std::int32_t index) {
   if (life_ == Life::stopping) return;
   const auto fate = children_.bury(index, clock().now());
   if (!fate) return;
-  route(placement_.down(index, fate->died));
+  down(index, fate->died);
   if (fate->out_of_use) return retire(index, *fate->out_of_use);
   const auto& it = children_[index];
   services_->warn(shared_->path, it.name + " is restarted: " + fate->died.message());

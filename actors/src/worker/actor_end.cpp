@@ -39,6 +39,10 @@ caf::typed_response_promise<Result<bool>> WorkerActor::remove_executor(std::int3
 void WorkerActor::remove_if_idle(std::int32_t index) {
   if (!children_.is_leaving(index) || !placement_.idle(index)) return;
   const auto& it = children_[index];
+  if (it.kind == ExecutorKind::chip && data_.has_newest(index)) {
+    data_.store_all(index, [this, index] { remove_if_idle(index); });
+    return send_orders();
+  }
   demonitor(it.handle.address());
   stop_child(index, [] {});
   retire(index, Error(Errc::chip_retired, it.name + " was removed"));
@@ -61,6 +65,16 @@ caf::typed_response_promise<Result<bool>> WorkerActor::reset_executor(std::int32
     return promise;
   }
   resetting_.add(index, promise);
+  data_.store_all(index, [this, index] { reset_now(index); });
+  send_orders();
+  return promise;
+}
+
+/// What only the chip had is in host memory.
+void WorkerActor::reset_now(std::int32_t index) {
+  if (!resetting_.has(index) || life_ == Life::stopping) return;
+  const auto& it = children_[index];
+  if (it.state != ExecutorState::up) return;  // it died meanwhile, and is restarted
   const auto life = children_.reset(index);
   for (const auto& domain : domains_.all()) send(domain, MemberReset{index});
   configured_lost(index);
@@ -69,8 +83,7 @@ caf::typed_response_promise<Result<bool>> WorkerActor::reset_executor(std::int32
       .then(
           [this, index, life](const Result<bool>& reset) {
             if (!children_.is_starting(index, life) || life_ == Life::stopping) return;
-            route(placement_.down(
-                index, Error(Errc::chip_lost, children_[index].name + " was reset while it held the task")));
+            down(index, Error(Errc::chip_lost, children_[index].name + " was reset while it held the task"));
             dispatch();  // tells of those that waited here and followed what was lost
             // What does not return stays behind in quarantine; the chip has a fresh context all the same.
             if (!reset)
@@ -79,7 +92,6 @@ caf::typed_response_promise<Result<bool>> WorkerActor::reset_executor(std::int32
           },
           [](const caf::error&) {});  // its end is a restart
   dispatch();
-  return promise;
 }
 
 // --- the end -------------------------------------------------------------------------------------
@@ -102,8 +114,10 @@ caf::typed_response_promise<bool> WorkerActor::stop_all() {
   ++stopping_;
   store_buffers({}, [this](const std::optional<Error>& error) {
     if (error) services_->warn(shared_->path, "not stored to the host: " + error->message());
-    --stopping_;
-    stop_children();
+    store_chips([this] {
+      --stopping_;
+      stop_children();
+    });
   });
   return promise;
 }
@@ -151,7 +165,7 @@ void WorkerActor::stopped() {
   }
   if (!stop_promise_.pending()) return;
   const Error down(Errc::shut_down, shared_->path + " went down");
-  for (std::int32_t index = 0; index < children_.size(); ++index) route(placement_.down(index, down));
+  for (std::int32_t index = 0; index < children_.size(); ++index) this->down(index, down);
   // A coroutine uses what its caller lent it until its frame is gone: only then may its run, and with it the
   // caller's wait, be over. Each has been told to end; the end of its run comes here again.
   const auto& runs = admission_.active();
@@ -164,6 +178,8 @@ void WorkerActor::stopped() {
 }
 
 void WorkerActor::on_exit() {
+  data_.end(
+      Error(Errc::data_lost, "the newest bytes of a tensor were with " + shared_->path + ", which is gone"));
   replies_.end();
   last_word_->word = {index_, incarnation_, {}, id()};
   last_word_->to = std::exchange(above_, nullptr);

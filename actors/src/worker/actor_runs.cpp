@@ -99,8 +99,8 @@ void WorkerActor::make_run(Admission::Waiting& waiting) {
   config.arena_bytes = config_->arena_bytes;
   config.executors = children_.names();
   config.only_chip = children_.only_chip();
-  waiting.run = spawn_run(this, std::move(config), shared_->memory, Worker(this), request.driver,
-                          request.program == nullptr, request.outcome, request.deadline);
+  waiting.run = spawn_run(this, std::move(config), Worker(this), request.driver, request.program == nullptr,
+                          request.outcome, request.deadline);
 }
 
 void WorkerActor::start(Admission::Waiting waiting) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "data/data.hpp"
 #include "troupe/actors/protocol.hpp"
 
 namespace troupe::actors {
@@ -17,6 +19,7 @@ namespace troupe::actors {
 ///
 /// - Requests bound to an executor queue there, in the order they came: in-order dispatch relies on it.
 /// - Others go to the executor with most free credit; runs take turns, higher priority first.
+/// - What waits for bytes waits here, with its place and its credit; only what has to follow it waits too.
 /// - A group takes its place in the queues of all its executors at once and starts when it is first in each:
 ///   nothing overtakes it there (it cannot starve), and two groups meet in the same order everywhere (they
 ///   cannot lock each other out).
@@ -24,7 +27,8 @@ class TROUPE_API Placement {
  public:
   struct Send {
     std::int32_t executor = -1;
-    std::vector<TaskRequest> requests;
+    std::vector<TaskRequest> requests = {};
+    std::optional<DataOrders> orders = {};  ///< instead: about copies, in their turn
   };
   /// What to send and to tell after a change.
   struct Moves {
@@ -33,8 +37,9 @@ class TROUPE_API Placement {
     std::vector<TaskResult> refused;
   };
 
-  /// `node`: the number of the node whose executors it knows.
-  explicit Placement(std::uint32_t node = 0) : node_(node) {}
+  /// `node`: the number of the node whose executors it knows. `data`: says what a task has to wait for; null:
+  /// nothing.
+  explicit Placement(std::uint32_t node = 0, Directory* data = nullptr) : node_(node), data_(data) {}
 
   std::int32_t add(ExecutorKind kind, std::string name, std::uint32_t credit);
   std::size_t size() const { return lanes_.size(); }
@@ -62,7 +67,21 @@ class TROUPE_API Placement {
   std::vector<TaskResult> cancel(const Cancel& cancel, std::vector<std::int32_t>& holders);
 
   Moves place();
+  /// Bytes have come, or will not: what waited for them goes.
+  void data_came();
+  /// Whether anything waits for its data.
+  bool any_held() const {
+    return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& it) { return !it.held.empty(); });
+  }
 
+  /// Whether the answer to this request of the executor is still owed.
+  bool is_unanswered(std::int32_t executor, Ticket ticket) const {
+    const auto& it = lane(executor);
+    return ticket >= it.first && ticket - it.first < it.flights.size() &&
+           !it.flights[ticket - it.first].ended;
+  }
+  /// The requests of the executor whose answers are owed, in order.
+  std::vector<Ticket> unanswered(std::int32_t executor) const;
   std::size_t queued(std::int32_t executor) const { return lane(executor).queue.size(); }
   std::size_t out(std::int32_t executor) const { return lane(executor).used; }
   bool idle(std::int32_t executor) const { return queued(executor) == 0 && out(executor) == 0; }
@@ -74,6 +93,7 @@ class TROUPE_API Placement {
   struct Group {
     TaskRequest request;
     std::vector<std::int32_t> lanes;
+    std::optional<Error> refused = {};  ///< it reads what is lost
   };
   struct Entry {
     TaskRequest request;
@@ -92,6 +112,7 @@ class TROUPE_API Placement {
     std::deque<Entry> queue;
     std::deque<Flight> flights;  ///< by ticket from `first` on
     Ticket first = 1;
+    std::deque<TaskRequest> held;  ///< have their place there, and wait for their data or for each other
     std::vector<TaskRequest> outbox;
   };
   struct RunQueue {
@@ -113,7 +134,17 @@ class TROUPE_API Placement {
   void drain(std::int32_t executor);
   bool start_group(const std::shared_ptr<Group>& group);
   void put(std::int32_t executor, TaskRequest request);
+  bool hold(std::int32_t executor, TaskRequest& request, std::optional<Error>& refused);
+  void give(std::int32_t executor, TaskRequest request);
+  void order_data();
+  void close_outbox(std::int32_t executor);
+  void refuse_held(std::int32_t executor, const TaskRequest& request, const std::optional<Error>& error);
+  void stay_home(TaskRequest& request, std::int32_t chip) const;
+  static std::vector<const Buffer*> shared_in(const TaskBody& body);
+  bool data_is_there(Group& group);
+  bool is_out(std::int32_t executor, Ticket ticket);
   std::int32_t best(ExecutorKind kind) const;
+  std::int32_t place_for(const TaskRequest& request, std::int32_t best) const;
   void take_turn(RunId id, RunQueue& run, std::size_t kind);
   std::map<RunId, RunQueue>::iterator next_in_turn(std::size_t kind);
   void place_waiting(Moves& moves);
@@ -122,6 +153,7 @@ class TROUPE_API Placement {
   void skip_followers(std::int32_t executor, const TaskKey& key);
 
   std::uint32_t node_;
+  Directory* data_;
   std::deque<Lane> lanes_;
   std::map<RunId, RunQueue> runs_;
   /// By kind of executor: the runs that have something waiting, highest priority first, in turn.
@@ -129,6 +161,7 @@ class TROUPE_API Placement {
   std::size_t waiting_count_[3] = {0, 0, 0};
   std::vector<std::int32_t> touched_;
   std::vector<std::int32_t> outboxes_;
+  std::vector<Send> sends_;  ///< what goes before the outboxes
   std::vector<TaskResult> refused_;
   mutable std::size_t cursor_ = 0;
 };

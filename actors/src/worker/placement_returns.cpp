@@ -1,6 +1,7 @@
 // The way back through a placement: results, deaths, cancels, and what is where.
 #include <algorithm>
 
+#include "tasks.hpp"
 #include "worker/placement.hpp"
 
 namespace troupe::actors {
@@ -15,9 +16,19 @@ std::vector<TaskResult> Placement::down(std::int32_t executor, const Error& reas
   }
   it.first += it.flights.size();
   it.flights.clear();
+  it.held.clear();
   it.used = 0;
   it.up = false;
   return lost;
+}
+
+std::vector<Ticket> Placement::unanswered(std::int32_t executor) const {
+  std::vector<Ticket> tickets;
+  const auto& it = lane(executor);
+  for (std::size_t i = 0; i < it.flights.size(); ++i) {
+    if (!it.flights[i].ended) tickets.push_back(it.first + i);
+  }
+  return tickets;
 }
 
 std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& reason) {
@@ -26,7 +37,7 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
   it.retired = true;
   for (auto& entry : std::exchange(it.queue, {})) {
     if (!entry.group) {
-      lost.push_back({entry.request.key, 0, executor, Outcome::failed, reason});
+      lost.push_back(not_begun(entry.request.key, 0, executor, Outcome::failed, reason));
       continue;
     }
     // All its places go; the first one answers for every member.
@@ -38,7 +49,7 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
     for (std::uint32_t member = 0; member < entry.group->request.members; ++member) {
       auto key = entry.group->request.key;
       key.member = member;
-      lost.push_back({key, 0, executor, Outcome::failed, reason});
+      lost.push_back(not_begun(key, 0, executor, Outcome::failed, reason));
     }
   }
   if (any_left(it.kind)) return lost;
@@ -46,7 +57,7 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
   const auto kind = static_cast<std::size_t>(it.kind);
   for (auto& [run, queue] : runs_) {
     for (auto& request : std::exchange(queue.waiting[kind], {}))
-      lost.push_back({request.key, 0, executor, Outcome::failed, reason});
+      lost.push_back(not_begun(request.key, 0, executor, Outcome::failed, reason));
   }
   waiting_count_[kind] = 0;
   return lost;
@@ -57,15 +68,23 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
 void Placement::skip_followers(std::int32_t executor, const TaskKey& key) {
   auto& it = lane(executor);
   std::vector<TaskNumber> failed{key.task};
-  std::erase_if(it.queue, [&](const Entry& entry) {
-    const auto& request = entry.request;
-    if (entry.group || request.key.run != key.run || request.depends.empty()) return false;
+  auto follows = [&](const TaskRequest& request) {
+    if (request.key.run != key.run || request.depends.empty()) return false;
     if (std::find_first_of(request.depends.begin(), request.depends.end(), failed.begin(), failed.end()) ==
         request.depends.end()) {
       return false;
     }
     failed.insert(std::upper_bound(failed.begin(), failed.end(), request.key.task), request.key.task);
-    refused_.push_back({request.key, 0, executor, Outcome::skipped, std::nullopt});
+    return true;
+  };
+  std::erase_if(it.held, [&](const TaskRequest& request) {
+    if (!follows(request) || !is_out(executor, request.ticket)) return false;
+    refused_.push_back(not_begun(request.key, request.ticket, executor, Outcome::skipped, std::nullopt));
+    return true;
+  });
+  std::erase_if(it.queue, [&](const Entry& entry) {
+    if (entry.group || !follows(entry.request)) return false;
+    refused_.push_back(not_begun(entry.request.key, 0, executor, Outcome::skipped, std::nullopt));
     return true;
   });
 }
@@ -104,7 +123,7 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
     for (std::uint32_t member = 0; member < request.members; ++member) {
       auto key = request.key;
       key.member = member;
-      out.push_back({key, 0, request.executor, Outcome::cancelled, std::nullopt});
+      out.push_back(not_begun(key, 0, request.executor, Outcome::cancelled, std::nullopt));
     }
   };
   if (auto known = runs_.find(cancel.run); known != runs_.end()) {
@@ -125,6 +144,12 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
       return true;
     });
     if (removed > 0) touch(static_cast<std::int32_t>(i));
+    std::erase_if(it.held, [&](const TaskRequest& request) {
+      if (!meant(request.key) || !is_out(static_cast<std::int32_t>(i), request.ticket)) return false;
+      out.push_back(not_begun(request.key, request.ticket, static_cast<std::int32_t>(i), Outcome::cancelled,
+                              std::nullopt));
+      return true;
+    });
     const bool holds = std::any_of(it.flights.begin(), it.flights.end(),
                                    [&](const Flight& flight) { return !flight.ended && meant(flight.key); });
     if (holds) holders.push_back(static_cast<std::int32_t>(i));
@@ -134,6 +159,9 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
 
 std::int32_t Placement::holder(RunId run, TaskNumber task) const {
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    for (const auto& request : lanes_[i].held) {
+      if (request.key.run == run && request.key.task == task) return -1;
+    }
     for (const auto& flight : lanes_[i].flights) {
       if (!flight.ended && flight.key.run == run && flight.key.task == task)
         return static_cast<std::int32_t>(i);
@@ -144,6 +172,10 @@ std::int32_t Placement::holder(RunId run, TaskNumber task) const {
 
 std::string Placement::why(RunId run, TaskNumber task) const {
   for (const auto& it : lanes_) {
+    for (const auto& request : it.held) {
+      if (request.key.run == run && request.key.task == task)
+        return "waits for its data to come, then goes to " + it.name;
+    }
     for (const auto& flight : it.flights) {
       if (!flight.ended && flight.key.run == run && flight.key.task == task) return "with " + it.name;
     }

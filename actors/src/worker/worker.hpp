@@ -18,6 +18,7 @@ TROUPE_API Worker spawn_worker(caf::actor_system& system, std::shared_ptr<Servic
 TROUPE_API std::shared_ptr<NodeShared> make_shared_of(const WorkerConfig& config,
                                                       std::shared_ptr<Services> services,
                                                       std::shared_ptr<PumpPool> pumps,
+                                                      std::shared_ptr<HostMemory> memory,
                                                       const NodeShared* above);
 
 }  // namespace troupe::actors

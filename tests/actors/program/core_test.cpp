@@ -40,6 +40,7 @@ struct Bench {
     node->soft_limit = 100;
     node->hard_limit = 200;
     node->arena_bytes = 1024;
+    node->memory = std::make_shared<HostMemory>();
     auto made = std::make_unique<FakePort>();
     port = made.get();
     core.emplace(node, 9, std::move(made));

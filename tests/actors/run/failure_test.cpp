@@ -56,12 +56,18 @@ TEST_CASE("a failed task names itself, its chip and its cause, poisons its depen
   CHECK(z.host<float>()[0] == 1.0F);
   CHECK(sim.ran("copy") == 0);
 
-  node.run(
-      [](Orchestrator& n, Tensor a, Tensor b) {
-        n.submit("step", inout(a));
-        n.submit("copy", in(a), out(b));
-      },
-      x, y);
+  // What a failed writer leaves is nobody's data, until all of it is written again.
+  const auto again = [](Orchestrator& n, Tensor a, Tensor b) {
+    n.submit("step", inout(a));
+    n.submit("copy", in(a), out(b));
+  };
+  const auto refused = node.submit(again, x, y).result();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == Errc::data_lost);
+  CHECK(refused.error().message().find("task \"step\", which was to write it") != std::string::npos);
+  CHECK_THROWS_AS(x.host<const float>(), Error);
+  x.overwrite<float>()[0] = 0.0F;
+  node.run(again, x, y);
   CHECK(y.host<float>()[0] == 1.0F);
 }
 
@@ -195,6 +201,7 @@ TEST_CASE("cancel ends a run that waits, and the node goes on") {
   const auto result = handle.result();
   REQUIRE_FALSE(result);
   CHECK(result.error() == Errc::cancelled);
+  x.overwrite<float>()[0] = 0.0F;  // nobody knows how far its writer had come
   node.run([](Orchestrator& n, Tensor a) { n.submit("increment", inout(a)); }, x);
 }
 

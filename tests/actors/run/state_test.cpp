@@ -25,9 +25,9 @@ struct Bench {
     for (int i = 0; i < chips; ++i) names.push_back("chip" + std::to_string(i));
     config.executors = std::make_shared<const std::vector<std::string>>(names);
     config.only_chip = chips == 1 ? 0 : -1;
-    run = std::make_unique<RunState>(config, std::make_shared<HostMemory>());
+    run = std::make_unique<RunState>(config);
   }
-  TaskNumber submit(std::vector<runtime::TensorArg> tensors, std::shared_ptr<SubmitExtras> extras = {}) {
+  TaskNumber submit(std::vector<Operand> tensors, std::shared_ptr<SubmitExtras> extras = {}) {
     Submission line;
     line.number = ++last;
     line.body = std::make_shared<TaskBody>(TaskBody{&kernel, {std::move(tensors), {}}, std::move(extras)});

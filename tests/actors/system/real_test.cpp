@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "support/built.hpp"
+#include "support/error_of.hpp"
 #include "support/random.hpp"
 #include "support/shared_name.hpp"
 #include "troupe/comm/errc.hpp"
@@ -163,9 +164,13 @@ TEST_CASE("real chips killed at any moment: runs end right or with a typed error
       const auto ended = doomed.result();
       if (ended) {
         ++right;
-        CHECK(y.host<float>()[63] == static_cast<float>(links));
+        // The kill may come after the end, when the result is still on the chip.
+        float last = 0.0F;
+        const auto lost = test::error_of([&] { last = y.host<const float>()[63]; });
+        CHECK((lost ? *lost == Errc::data_lost : last == static_cast<float>(links)));
       } else {
-        CHECK_MESSAGE(ended.error() == Errc::chip_lost, render(ended.error()), "; TROUPE_SEED=", seed);
+        CHECK_MESSAGE((ended.error() == Errc::chip_lost || ended.error() == Errc::data_lost),
+                      render(ended.error()), "; TROUPE_SEED=", seed);
       }
       const auto tried = stubborn.result();
       CHECK_MESSAGE(tried, render(tried ? Error(Errc::bad_argument, "") : tried.error()),

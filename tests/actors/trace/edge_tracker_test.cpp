@@ -18,7 +18,7 @@ struct Edges {
   TaskId next = 0;
 
   /// Submits the next task (1, 2, …) and says its edges: "1raw 2war".
-  std::string operator()(std::initializer_list<runtime::TensorArg> args) {
+  std::string operator()(std::initializer_list<Operand> args) {
     std::vector<TraceEdge> found;
     tracker.submit(++next, {args.begin(), args.size()}, found);
     std::string text;

@@ -35,7 +35,7 @@ inline DomainContext no_dep(DomainContext context) {
 
 /// The arguments of one task: tensors and scalars, each kind counted on its own.
 struct Arguments {
-  std::vector<runtime::TensorArg> tensors;
+  std::vector<Operand> tensors;
   std::vector<std::uint64_t> scalars;
   std::string scalar_kinds = {};  ///< a ScalarKind for each, or empty; a string: up to 15 take no memory
 
@@ -55,15 +55,17 @@ struct Arguments {
 class TROUPE_API Args {
  public:
   Args& add(const TensorUse& use) {
-    add(use.arg);
+    add(Operand(use.arg, use.hold ? use.hold->buffer : nullptr));
     if (!use.hold) return *this;
     if (use.hold->system != nullptr && use.hold->system != system) note_system(use.hold->system);
-    if (use.hold->kept_by_runs() && use.hold->kept_by.load(std::memory_order_relaxed) != keeper) {
+    if (use.hold->kept_by_runs() &&
+        (keeper == 0 || use.hold->kept_by.load(std::memory_order_relaxed) != keeper)) {
       holds.push_back(use.hold);
     }
     return *this;
   }
-  Args& add(const runtime::TensorArg& arg) {
+  Args& add(const runtime::TensorArg& arg) { return add(Operand(arg)); }
+  Args& add(const Operand& arg) {
     if (!arg.tensor.valid() || values.tensors.size() == runtime::limits::chip_tensors) refuse_tensor(arg);
     values.tensors.push_back(arg);
     return *this;

@@ -137,6 +137,9 @@ enum class CallableKind : std::uint8_t {
   program,   ///< an orchestration program; runs on a worker of the level below
 };
 
+/// What a task of a chip does that runs no kernel but moves bytes, or says where copies are to be.
+enum class DataTask : std::uint8_t { none, copy, fill, prefetch, evict, pin };
+
 /// The cores that a foreign kernel is for; a kernel of a module says so itself.
 enum class CoreKind : std::uint32_t {
   matrix = 0,  ///< AIC
@@ -173,6 +176,7 @@ struct Callable {
   HostFunction function;
   ProgramFactory program;
   CallableIdentity identity = {};
+  DataTask data_task = DataTask::none;  ///< troupe's own
 
   /// For callables of a chip: the same for the same code under the same name. Computed at the first call,
   /// which may come from any thread.
@@ -184,7 +188,7 @@ namespace detail {
 
 /// Takes program parameters from a task's arguments, in order: tensors and scalars are counted apart.
 struct ArgReader {
-  std::span<const runtime::TensorArg> tensors;
+  std::span<const Operand> tensors;
   std::span<const std::uint64_t> scalars;
   const std::uint8_t* kinds = nullptr;  ///< of the scalars
   std::size_t tensor = 0, scalar = 0;
@@ -193,7 +197,7 @@ struct ArgReader {
   std::decay_t<T> next(const std::string& program) {
     if constexpr (std::is_same_v<std::decay_t<T>, Tensor>) {
       if (tensor >= tensors.size()) missing(program, "tensor", tensor);
-      return Tensor(tensors[tensor++].tensor);
+      return tensor_of(tensors[tensor++]);
     } else {
       if (scalar >= scalars.size()) missing(program, "scalar", scalar);
       const auto index = scalar++;
@@ -202,6 +206,8 @@ struct ArgReader {
       return runtime::convert_scalar<std::decay_t<T>>({scalars[index], kind}, index);
     }
   }
+  /// With the hold that keeps its buffer.
+  TROUPE_API static Tensor tensor_of(const Operand& operand);
   [[noreturn]] static void missing(const std::string& program, const char* kind, std::size_t index) {
     throw Error(Errc::bad_argument, "program \"" + program + "\" wants a " + kind + " argument " +
                                         std::to_string(index) + " that the task does not have");

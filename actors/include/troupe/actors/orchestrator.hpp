@@ -142,6 +142,42 @@ class TROUPE_API Orchestrator {
   /// Intermediates made while it lives end with it.
   [[nodiscard]] Scope scope() { return Scope(*this); }
 
+  // --- bytes ---------------------------------------------------------------------------------------------
+  // A task finds the newest bytes of its tensors by itself. These are for who wants to say more, and for
+  // device tensors and windows; tasks like any other, ordered by what they read and write, with the options
+  // of one.
+
+  /// Elements of one tensor into another of the same shape and type, wherever they are.
+  template <class... Options>
+  Task copy(const Tensor& to, const Tensor& from, Options&&... options) {
+    check_copy(to, from);
+    return data_task(DataTask::copy, {in(from), out(to)}, std::forward<Options>(options)...);
+  }
+  /// Every element becomes `value`.
+  template <runtime::Element T, class... Options>
+  Task fill(const Tensor& tensor, T value, Options&&... options) {
+    check_fill(tensor, runtime::dtype_of<T>);
+    detail::SubmitCall call;
+    call.args.add(out(tensor)).add(scalar(value));
+    (call.take_option(std::forward<Options>(options)), ...);
+    return submit_call(&data_callable(DataTask::fill), std::move(call));
+  }
+  /// Brings the bytes to a chip before they are needed there: `prefetch(x, on_chip(1))`.
+  template <class... Options>
+  Task prefetch(const Tensor& tensor, OnExecutor chip, Options&&... options) {
+    return data_task(DataTask::prefetch, {in(tensor)}, chip, std::forward<Options>(options)...);
+  }
+  /// The same, and there they stay until somebody writes them elsewhere.
+  template <class... Options>
+  Task pin(const Tensor& tensor, OnExecutor chip, Options&&... options) {
+    return data_task(DataTask::pin, {in(tensor)}, chip, std::forward<Options>(options)...);
+  }
+  /// Brings the bytes to host memory, and frees what chips have of them.
+  template <class... Options>
+  Task evict(const Tensor& tensor, Options&&... options) {
+    return data_task(DataTask::evict, {in(tensor)}, std::forward<Options>(options)...);
+  }
+
   // --- submits -------------------------------------------------------------------------------------------
 
   /// The callable of a name; look it up once when a loop submits it often. Throws `unknown_callable`.
@@ -232,11 +268,11 @@ class TROUPE_API Orchestrator {
 
   template <runtime::Element T>
   Read<T> read(const Tensor& tensor) {
-    return {life(), tensor};
+    return {life(), readable(tensor)};
   }
   template <runtime::Element T>
   ReadAll<T> read_all(const Tensor& tensor) {
-    return {life(), tensor};
+    return {life(), readable(tensor)};
   }
   /// Says what elements are.
   template <class T>
@@ -249,6 +285,9 @@ class TROUPE_API Orchestrator {
     detail::refuse_element<T>();
     return {life(), tensor};
   }
+  /// Brings the newest bytes to host memory: behind `co_await node.fetch(x)`, `x.host<const T>()` does not
+  /// wait.
+  [[nodiscard]] Fetch fetch(const Tensor& tensor) { return {life(), tensor}; }
   [[nodiscard]] Drained drained() { return Drained(life()); }
   [[nodiscard]] Room room() { return Room(life()); }
   /// Blocks a plain function until everything submitted so far has ended; throws the first failure that no
@@ -282,6 +321,19 @@ class TROUPE_API Orchestrator {
  private:
   friend class Scope;
   const Callable& host_function(std::string_view name) const;
+  friend class ProgramCore;
+  template <class... Options>
+  Task data_task(DataTask what, std::initializer_list<TensorUse> uses, Options&&... options) {
+    detail::SubmitCall call;
+    for (const auto& use : uses) call.args.add(use);
+    (call.take_option(std::forward<Options>(options)), ...);
+    return submit_call(&data_callable(what), std::move(call));
+  }
+  static const Callable& data_callable(DataTask what);
+  static void check_copy(const Tensor& to, const Tensor& from);
+  static void check_fill(const Tensor& tensor, runtime::DType value);
+  /// The tensor, or what is in a chip's memory, copied into host memory first.
+  Tensor readable(const Tensor& tensor);
   ProgramLife life() const;
   Task submit_call(const Callable* callable, detail::SubmitCall call);
   Task group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,

@@ -57,8 +57,10 @@ struct TaskRequest {
   /// In-order dispatch: tasks of this run, queued before on the same executor, that must have succeeded;
   /// sorted.
   std::vector<TaskNumber> depends;
-  /// Of a host function: the memory its arguments live in, which stays as long as the function is inside it.
+  /// What keeps the buffers of its arguments.
   std::shared_ptr<const void> memory;
+  /// Tensor arguments that stay in host memory: the device brings them and takes them back itself. Sorted.
+  std::vector<std::uint32_t> at_home = {};
 };
 
 enum class Outcome : std::uint8_t {
@@ -76,6 +78,7 @@ struct TaskResult {
   Outcome outcome = Outcome::done;
   std::optional<Error> error;
   std::uint64_t inside = 0;  ///< of a program: tasks that it, and programs below it, submitted
+  bool untouched = false;    ///< it did not begin: what it was to write is as it was
 };
 
 // --- executor: what chip, sub-worker and worker have in common -----------------------------------
@@ -89,8 +92,14 @@ struct Results {
   std::vector<TaskResult> results;
   std::uint64_t gone = 0;  ///< the actor, by its number, that has ended; 0: none
 };
+/// From a chip: what it was asked to store, or had no room for, is in host memory, or cannot be.
+struct Stored {
+  std::int32_t executor = -1;
+  std::uint32_t incarnation = 0;
+  std::vector<std::pair<std::uint64_t, std::optional<Error>>> buffers;  ///< by number
+};
 /// Takes the answers of executors.
-using ResultSink = caf::typed_actor<caf::reacts_to<Results>>;
+using ResultSink = caf::typed_actor<caf::reacts_to<Results>, caf::reacts_to<Stored>>;
 
 /// Run these, in this order as far as they depend on each other; answers with `Results`, each request once.
 struct Execute {
@@ -188,7 +197,16 @@ struct WindowRelease {
   std::uint32_t incarnation = 0;
 };
 
+/// About copies of buffers in the chip's memory, ordered with `Execute`: what was asked to run before sees
+/// the bytes as they were.
+struct DataOrders {
+  std::vector<std::uint64_t> drops;             ///< buffers whose copies are out of date, or not wanted
+  std::vector<std::shared_ptr<Buffer>> stores;  ///< bring the newest bytes to host memory: `Stored`
+  bool at_once = false;                         ///< do not wait for tasks that write them: those are given up
+};
+
 using Chip = Executor::extend<
+    caf::reacts_to<DataOrders>,                                       // hot
     caf::replies_to<BringUp>::with<Result<ExecutorInfo>>,             //
     caf::replies_to<ResetChip>::with<Result<bool>>,                   //
     caf::replies_to<FinalizeChip>::with<Result<bool>>,                //
@@ -388,10 +406,22 @@ struct ChipAccess {
   Chip chip;
   std::uint32_t incarnation = 0;
 };
+/// The newest bytes of a buffer are wanted in host memory: by a view, a run that ends, another node.
+struct BringHome {
+  std::shared_ptr<Buffer> buffer;
+  bool all = false;  ///< also what tasks that have not ended are to write
+};
+/// Nobody holds a tensor of it any more.
+struct ForgetBuffer {
+  std::uint64_t buffer = 0;
+};
 struct StopWorker {};
 
 using Worker =
     Executor::extend<caf::reacts_to<Results>,                                    // hot: from executors
+                     caf::reacts_to<Stored>,                                     //
+                     caf::replies_to<BringHome>::with<Result<bool>>,             //
+                     caf::reacts_to<ForgetBuffer>,                               //
                      caf::reacts_to<Ready>,                                      // hot: from runs
                      caf::replies_to<OpenRun>::with<Result<RunOpened>>,          //
                      caf::reacts_to<RunClosed>,                                  //

@@ -50,7 +50,9 @@ struct ExecutorStatus {
   std::uint64_t completed = 0;  ///< well, since it came up
   std::uint64_t failed = 0;     ///< ended otherwise
   std::uint32_t restarts = 0;
-  std::uint64_t memory_used = 0;         ///< of a chip, bytes
+  std::uint64_t memory_used = 0;         ///< of a chip, bytes: device tensors, windows, what runs
+  std::uint64_t memory_cached = 0;       ///< of a chip, bytes: copies of tensors, which may go
+  std::uint64_t memory_peak = 0;         ///< of a chip, bytes: the most of both together
   std::uint64_t windows = 0;             ///< of a chip: its parts of communication domains
   std::uint32_t runs = 0;                ///< of a worker: programs in flight
   std::vector<std::string> busy;         ///< one sentence per busy core or function

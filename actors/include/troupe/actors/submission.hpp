@@ -39,8 +39,8 @@ struct SubmitExtras {
 
 struct TaskTrace;
 
-/// A task as it travels: shared, not copied. Its run fills in the addresses of intermediates before it
-/// leaves; from then on it does not change.
+/// A task as it travels: shared, not copied. It names buffers, never addresses, and does not change once its
+/// run has taken it.
 struct TaskBody {
   const Callable* callable = nullptr;
   Arguments args;
@@ -69,8 +69,9 @@ struct Submission {
   std::int8_t priority = 0;
   std::int32_t target = -1;  ///< executor number on the node; -1: anywhere
   TaskNumber number = 0;
-  TaskBodyRef body;         ///< task, group, read
-  std::uint64_t bytes = 0;  ///< alloc
+  TaskBodyRef body;                     ///< task, group, read
+  std::uint64_t bytes = 0;              ///< alloc
+  std::shared_ptr<Buffer> buffer = {};  ///< alloc: what its tensors view
 };
 
 }  // namespace troupe::actors

@@ -2,20 +2,26 @@
 
 // Tensors as programs hold them. A Tensor shares ownership of its buffer, unless it was made over memory of
 // the user's own, which must then outlive the run. Cheap to copy; one object has one user at a time, copies
-// may be on different threads. Nothing here waits for tasks: look at elements when the tasks that write them
+// may be on different threads.
+// The bytes of a buffer are where they were used last: in host memory, or on a chip. A view (`host`) brings
+// them to host memory and waits for that, but for no task: look at elements when the tasks that write them
 // have ended.
-// Errors are thrown: those of runtime::Tensor, and bad_argument for elements that are not in host memory.
+// Errors are thrown: those of runtime::Tensor, bad_argument for elements that no host can look at, data_lost
+// for those whose chip died, and for those whose writer failed; blocking_in_coroutine when a coroutine would
+// have to wait.
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <type_traits>
 #include <utility>
 
 #include "troupe/runtime/task_args.hpp"
 #include "troupe/runtime/tensor.hpp"
 
 namespace troupe::actors {
+
+class Buffer;  ///< the bytes behind tensors, wherever they are; troupe's own
 
 /// Keeps the buffer behind its tensors; the last tensor to go releases it. For a host buffer that frees the
 /// memory; for an intermediate of a program it tells the program's run that nothing can name it any more.
@@ -25,7 +31,7 @@ class BufferHold {
   BufferHold() = default;
   /// For a buffer whose reference has numbers that mean something in this System alone; the hold keeps the
   /// memory that they name.
-  explicit BufferHold(const void* of_system) : system(of_system) {}
+  explicit BufferHold(const void* of_system, Buffer* of = nullptr) : system(of_system), buffer(of) {}
   BufferHold(const BufferHold&) = delete;
   BufferHold& operator=(const BufferHold&) = delete;
   virtual ~BufferHold() = default;
@@ -35,9 +41,65 @@ class BufferHold {
   virtual bool kept_by_runs() const noexcept { return true; }
   /// Null: the reference is an address, the same for every System.
   const void* const system = nullptr;
+  /// Null: memory of a chip, or of the user's own.
+  Buffer* const buffer = nullptr;
   /// The run (by its keeper's number) that was last told to keep it, so that each run is told once.
   std::atomic<std::uint64_t> kept_by{0};
 };
+
+namespace detail {
+/// What the host does with the elements that it looks at.
+enum class HostUse : std::uint8_t { look, change, overwrite };
+
+/// Counts the views of a buffer that are alive.
+class TROUPE_API LiveView {
+ public:
+  LiveView(std::shared_ptr<BufferHold> hold, bool writes) noexcept;
+  LiveView(const LiveView& other) noexcept : LiveView(other.hold_, other.writes_) {}
+  LiveView(LiveView&& other) noexcept : hold_(std::move(other.hold_)), writes_(other.writes_) {}
+  LiveView& operator=(LiveView other) noexcept {
+    std::swap(hold_, other.hold_);
+    std::swap(writes_, other.writes_);
+    return *this;
+  }
+  ~LiveView();
+
+ private:
+  std::shared_ptr<BufferHold> hold_;
+  bool writes_;
+};
+}  // namespace detail
+
+/// The elements of a tensor in host memory, for as long as it lives; a contiguous range like `std::span`.
+/// While it lives, a run that wrote the tensor brings the bytes back before it ends, and what was written
+/// through a writable one is what the next run sees. It keeps the buffer.
+template <class T>
+class HostView {
+ public:
+  using element_type = T;
+  using value_type = std::remove_const_t<T>;
+
+  HostView(T* data, std::size_t size, detail::LiveView live)
+      : data_(data), size_(size), live_(std::move(live)) {}
+
+  T* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+  std::size_t size_bytes() const noexcept { return size_ * sizeof(T); }
+  bool empty() const noexcept { return size_ == 0; }
+  T* begin() const noexcept { return data_; }
+  T* end() const noexcept { return data_ + size_; }
+  T& operator[](std::size_t index) const noexcept { return data_[index]; }
+  T& front() const noexcept { return data_[0]; }
+  T& back() const noexcept { return data_[size_ - 1]; }
+
+ private:
+  T* data_;
+  std::size_t size_;
+  detail::LiveView live_;
+};
+
+template <class T>
+concept HostElement = runtime::Element<std::remove_const_t<T>>;
 
 /// A tensor as a user holds it: a description of elements in a buffer (`runtime::Tensor`) that keeps the
 /// buffer alive. Views share the buffer. Copies are cheap; a default-constructed one describes nothing. A
@@ -68,21 +130,30 @@ class Tensor {
   Tensor reshape(const runtime::Shape& shape) const { return {view_.reshape(shape), hold_}; }
   Tensor transpose() const { return {view_.transpose(), hold_}; }
 
-  /// The elements of a contiguous host tensor of this type. Throws `dtype_mismatch`, `not_contiguous`, or
-  /// `bad_argument` for one that is not in host memory (an intermediate has no address before it is
-  /// dispatched: read it through its program). Not synchronised with running tasks.
-  template <runtime::Element T>
-  std::span<T> host() const {
-    auto* address = view_.host_address();
-    if (address == nullptr || view_.dtype() != runtime::dtype_of<T> || !view_.is_contiguous()) {
-      check_host(runtime::dtype_of<T>);
-    }
-    return {static_cast<T*>(address), static_cast<std::size_t>(view_.elements())};
+  /// The elements of a contiguous host tensor of this type: `host<const T>()` to look at them, `host<T>()`
+  /// also to write them. Brings the newest bytes to host memory when they are elsewhere, which waits, so not
+  /// in a coroutine (`co_await node.fetch(x)` first). Throws `dtype_mismatch`, `not_contiguous`, or
+  /// `bad_argument` for one that is not in host memory (an intermediate: read it through its program). Not
+  /// synchronised with running tasks.
+  template <HostElement T>
+  HostView<T> host() const {
+    return view_as<T>(std::is_const_v<T> ? detail::HostUse::look : detail::HostUse::change);
   }
+  /// The same for a host that writes every element: nothing is brought, and what is lost is forgotten.
+  template <HostElement T>
+  requires(!std::is_const_v<T>) HostView<T> overwrite()
+  const { return view_as<T>(detail::HostUse::overwrite); }
 
  private:
-  /// Throws the reason why `host` fails; returns for a tensor without elements, which needs no memory.
-  TROUPE_API void check_host(runtime::DType wanted) const;
+  template <class T>
+  HostView<T> view_as(detail::HostUse use) const {
+    detail::LiveView live(hold_, use != detail::HostUse::look);
+    void* address = open_host(runtime::dtype_of<std::remove_const_t<T>>, use);
+    return {static_cast<T*>(address), static_cast<std::size_t>(view_.elements()), std::move(live)};
+  }
+  /// The address of the first element, once the bytes are there; null for a tensor without elements.
+  TROUPE_API void* open_host(runtime::DType wanted, detail::HostUse use) const;
+  void check_host(runtime::DType wanted) const;
   runtime::Tensor view_;
   std::shared_ptr<BufferHold> hold_;
 };
@@ -91,6 +162,15 @@ class Tensor {
 struct TensorUse {
   runtime::TensorArg arg;
   std::shared_ptr<BufferHold> hold;
+};
+
+/// A tensor argument on its way, with the buffer that it views; whoever keeps the argument keeps that.
+struct Operand : runtime::TensorArg {
+  Operand() = default;
+  Operand(const runtime::TensorArg& arg, Buffer* of = nullptr)  // NOLINT(google-explicit-constructor)
+      : TensorArg(arg), buffer(of) {}
+
+  Buffer* buffer = nullptr;  ///< null: memory of a chip, or of the user's own
 };
 
 inline TensorUse in(const Tensor& tensor) {

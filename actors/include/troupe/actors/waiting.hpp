@@ -155,6 +155,20 @@ class TROUPE_API ReadBytes : public Waiter {
   bool finished_ = false;
 };
 
+/// `node.fetch(tensor)`: its newest bytes are in host memory.
+class [[nodiscard]] Fetch : public ReadBytes {
+ public:
+  Fetch(ProgramLife program, const Tensor& tensor) : ReadBytes(std::move(program), tensor, tensor.dtype()) {}
+  void await_resume() {
+    rethrow();
+    finish(nullptr, 0);
+  }
+  void wait() {
+    block_for_data();
+    await_resume();
+  }
+};
+
 /// The first element; throws `out_of_range` when there is none.
 template <runtime::Element T>
 class [[nodiscard]] Read : public ReadBytes {

@@ -299,8 +299,15 @@ typedef struct troupe_tensor_arg {
   uint8_t dtype;
   uint8_t tag;           /* enum troupe_tag */
   uint8_t address_space; /* enum troupe_address_space */
-  uint8_t reserved[5];
+  uint8_t flags;         /* enum troupe_tensor_flag */
+  uint8_t reserved[4];
 } troupe_tensor_arg;
+
+enum troupe_tensor_flag {
+  /* Since 1.3. Of a device buffer: while the run is unfinished, the host writes nothing into it. So what a
+   * kernel waits for there can only come from a kernel, and where none can, the wait is in vain. */
+  TROUPE_TENSOR_LEFT_ALONE = 1u << 0
+};
 
 enum troupe_run_flag {
   TROUPE_RUN_SYNC_START = 1u << 0, /* all blocks start together or the run fails with CAPACITY_EXCEEDED */

@@ -174,6 +174,14 @@ std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCo
   return result.error() == comm::Errc::aborted ? TROUPE_ABORTED : TROUPE_PEER_LOST;
 }
 
+/// In a buffer that the host does not write now.
+bool KernelHost::is_left_alone(std::uint64_t address) const {
+  return std::any_of(run_.tensors.begin(), run_.tensors.end(), [address](const troupe_tensor_arg& tensor) {
+    return (tensor.flags & TROUPE_TENSOR_LEFT_ALONE) != 0 && address >= tensor.buffer &&
+           address - tensor.buffer < tensor.buffer_bytes;
+  });
+}
+
 std::int32_t KernelHost::wait(CoreSlot& core, const KernelCall& call, FlagCondition condition,
                               std::optional<Error>& why) {
   if (condition.flag == nullptr) {
@@ -206,7 +214,7 @@ std::int32_t KernelHost::wait(CoreSlot& core, const KernelCall& call, FlagCondit
     waiting_in_.erase(std::find(waiting_in_.begin(), waiting_in_.end(), domain));
   } else {
     const auto address = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(condition.flag));
-    const bool local = !memory_.check(address, sizeof(std::int32_t), "flag");
+    const bool local = !memory_.check(address, sizeof(std::int32_t), "flag") || is_left_alone(address);
     const auto end = flags_.wait(condition, local, [&] { about_to_park(core, local); });
     if (end == FlagWaits::End::aborted) outcome = TROUPE_ABORTED;
     if (end == FlagWaits::End::deadlocked) {

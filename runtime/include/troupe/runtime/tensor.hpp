@@ -110,8 +110,11 @@ class TROUPE_API Tensor {
   [[nodiscard]] Tensor transpose(const Shape& permutation) const {
     return try_transpose(permutation).value();
   }
-  /// The same description of another buffer (an intermediate that got its address).
+  /// The same description of another buffer.
   [[nodiscard]] Tensor in_buffer(BufferRef buffer) const noexcept;
+  /// The same elements as a view of a larger buffer, in which this one's begins at `offset`.
+  [[nodiscard]] Result<Tensor> rebased(BufferRef buffer, std::uint64_t buffer_bytes,
+                                       std::uint64_t offset) const;
 
   friend bool operator==(const Tensor&, const Tensor&) noexcept = default;
 

@@ -1,4 +1,4 @@
-#include "run/host_memory.hpp"
+#include "data/host_memory.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "run/host_memory.hpp"
+#include "data/host_memory.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -11,6 +11,7 @@
 #include <string>
 #include <system_error>
 
+#include "data/buffer.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/memory_left.hpp"
 #include "troupe/comm/threads_hint.hpp"
@@ -24,12 +25,16 @@ constexpr std::uint64_t largest_slab = 1ULL << 30U;  ///< but for a buffer that 
 constexpr std::uint64_t worth_a_call = 1ULL << 20U;
 constexpr std::uint64_t alignment = 64;
 constexpr std::uint64_t page = 4096;
-constexpr std::size_t kept_arenas = 8;
 
 Error no_memory(std::uint64_t bytes) {
   return {Errc::out_of_memory,
           "no host memory for " + std::to_string(bytes) + " bytes: " + std::generic_category().message(errno),
           comm::limit_hint(errno)};
+}
+
+Error overlaps_partly(const runtime::Tensor& view) {
+  return {Errc::bad_argument, to_string(view) + " lies partly in the memory of another tensor, partly not",
+          "borrow memory that a tensor has as a whole, or not at all"};
 }
 
 }  // namespace
@@ -120,38 +125,76 @@ void HoleList::cooled(std::uint64_t offset) { by_offset_.at(offset).warm = 0; }
 
 // --- buffers -------------------------------------------------------------------------------------
 
-/// A user's buffer: gives its block back when the last tensor of it goes.
-class HostHold final : public BufferHold {
- public:
-  HostHold(std::weak_ptr<HostMemory> memory, HostMemory::Block block)
-      : memory_(std::move(memory)), block_(std::move(block)) {}
-  ~HostHold() override {
-    if (auto memory = memory_.lock()) memory->release(block_);
-  }
-
- private:
-  std::weak_ptr<HostMemory> memory_;
-  HostMemory::Block block_;
-};
+HostBlock& HostBlock::operator=(HostBlock&& other) noexcept {
+  give_back();
+  memory_ = std::move(other.memory_);
+  region_ = std::move(other.region_);
+  offset_ = other.offset_;
+  bytes_ = other.bytes_;
+  return *this;
+}
+HostBlock::~HostBlock() { give_back(); }
+void HostBlock::give_back() {
+  if (!region_) return;
+  if (const auto memory = memory_.lock()) memory->release(*this);
+  region_.reset();
+}
 
 Result<Tensor> HostMemory::tensor(const runtime::Shape& shape, runtime::DType dtype) {
   if (!process_.is_here()) return process_.in_a_child();
   auto like = runtime::Tensor::create_unallocated(shape, dtype);
   if (!like) return like.error();
   const auto bytes = std::max<std::uint64_t>(like->bytes(), 1);
-  auto block = allocate(bytes);
+  auto block = take(bytes);
   if (!block) return block.error();
-  auto* address = block->region->base() + block->offset;
+  auto* address = block->address();
   std::memset(address, 0, bytes);
   auto view = runtime::Tensor::create(runtime::BufferRef::host(address), bytes, 0, shape, dtype);
-  if (!view) {
-    release(*block);
-    return view.error();
+  if (!view) return view.error();
+  auto buffer = std::make_shared<Buffer>(Buffer::Kind::tensor, bytes, weak_from_this());
+  buffer->block_ = *std::move(block);
+  buffer->address_ = address;
+  {
+    std::lock_guard guard(mutex_);
+    known_[reinterpret_cast<std::uintptr_t>(address)] = {bytes, buffer};
   }
-  return Tensor(*view, std::make_shared<HostHold>(weak_from_this(), *std::move(block)));
+  return Tensor(*view, std::move(buffer));
 }
 
-Result<HostMemory::Block> HostMemory::allocate(std::uint64_t bytes) {
+std::shared_ptr<Buffer> HostMemory::intermediate(std::uint64_t bytes) {
+  return std::make_shared<Buffer>(Buffer::Kind::intermediate, bytes, weak_from_this());
+}
+
+Result<Tensor> HostMemory::borrow(const runtime::Tensor& view) {
+  const auto begin = view.buffer().offset, end = begin + view.buffer_bytes();
+  std::unique_lock guard(mutex_);
+  auto next = known_.upper_bound(begin);
+  if (next != known_.begin()) {
+    const auto& [address, known] = *std::prev(next);
+    auto buffer = address + known.bytes > begin ? known.buffer.lock() : nullptr;
+    if (buffer && address + known.bytes >= end) {
+      auto same = view.rebased(runtime::BufferRef{0, 0, address}, known.bytes, begin - address);
+      if (!same) return same.error();
+      return Tensor(*same, std::move(buffer));
+    }
+    if (buffer) return overlaps_partly(view);
+  }
+  if (next != known_.end() && next->first < end && !next->second.buffer.expired())
+    return overlaps_partly(view);
+  auto buffer = std::make_shared<Buffer>(Buffer::Kind::borrowed, view.buffer_bytes(), weak_from_this());
+  buffer->address_ = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(begin));  // NOLINT: was one
+  known_[begin] = {view.buffer_bytes(), buffer};
+  return Tensor(view, std::move(buffer));
+}
+
+void HostMemory::forget(const std::byte* address) {
+  std::lock_guard guard(mutex_);
+  // Another may have its place by now.
+  const auto known = known_.find(reinterpret_cast<std::uintptr_t>(address));
+  if (known != known_.end() && known->second.buffer.expired()) known_.erase(known);
+}
+
+Result<HostBlock> HostMemory::take(std::uint64_t bytes) {
   if (bytes > (1ULL << 46U)) {
     errno = ENOMEM;
     return no_memory(bytes);
@@ -168,12 +211,13 @@ Result<HostMemory::Block> HostMemory::allocate(std::uint64_t bytes) {
   const auto rounded = (bytes + unit - 1) / unit * unit;
   std::lock_guard guard(mutex_);
   for (auto& slab : slabs_) {
-    if (const auto offset = slab.free.take(rounded, unit)) return Block{slab.region, *offset, rounded};
+    if (const auto offset = slab.free.take(rounded, unit))
+      return HostBlock(weak_from_this(), slab.region, *offset, rounded);
   }
   auto region = map_slab(rounded);
   if (!region) return region.error();
   auto& slab = slabs_.emplace_back(Slab{*region, HoleList((*region)->bytes())});
-  return Block{slab.region, *slab.free.take(rounded, unit), rounded};
+  return HostBlock(weak_from_this(), slab.region, *slab.free.take(rounded, unit), rounded);
 }
 
 /// As large as all slabs together, up to a limit; smaller where limits on address space do not allow that.
@@ -188,17 +232,17 @@ Result<std::shared_ptr<HostRegion>> HostMemory::map_slab(std::uint64_t least) co
   }
 }
 
-void HostMemory::release(const Block& block) {
+void HostMemory::release(const HostBlock& block) {
   if (!process_.is_here()) return;
-  const bool large = block.bytes >= worth_a_call;
+  const bool large = block.bytes_ >= worth_a_call;
   // Nobody else knows these bytes yet, so nobody waits meanwhile.
-  if (large) block.region->give_back(block.offset, block.bytes);
+  if (large) block.region_->give_back(block.offset_, block.bytes_);
   std::shared_ptr<HostRegion> unmapped;  // after the lock is gone
   std::lock_guard guard(mutex_);
   const auto slab =
-      std::find_if(slabs_.begin(), slabs_.end(), [&](const Slab& s) { return s.region == block.region; });
+      std::find_if(slabs_.begin(), slabs_.end(), [&](const Slab& s) { return s.region == block.region_; });
   if (slab == slabs_.end()) return;
-  const auto hole = slab->free.add({block.offset, block.bytes, large ? 0 : block.bytes});
+  const auto hole = slab->free.add({block.offset_, block.bytes_, large ? 0 : block.bytes_});
   if (hole.warm >= worth_a_call) {
     slab->free.cooled(hole.offset);
     slab->region->give_back(hole.offset, hole.bytes);
@@ -216,24 +260,6 @@ void HostMemory::release(const Block& block) {
 std::size_t HostMemory::slabs() const {
   std::lock_guard guard(mutex_);
   return slabs_.size();
-}
-
-Result<std::shared_ptr<HostRegion>> HostMemory::take_arena(std::uint64_t bytes) {
-  {
-    std::lock_guard guard(mutex_);
-    for (auto it = arenas_.begin(); it != arenas_.end(); ++it) {
-      if ((*it)->bytes() < bytes) continue;
-      auto region = std::move(*it);
-      arenas_.erase(it);
-      return region;
-    }
-  }
-  return HostRegion::map(bytes);
-}
-
-void HostMemory::give_back_arena(std::shared_ptr<HostRegion> region) {
-  std::lock_guard guard(mutex_);
-  if (arenas_.size() < kept_arenas) arenas_.push_back(std::move(region));
 }
 
 }  // namespace troupe::actors

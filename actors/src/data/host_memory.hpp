@@ -66,42 +66,69 @@ class TROUPE_API HoleList {
   std::set<std::pair<std::uint64_t, std::uint64_t>> by_size_;  ///< bytes, offset
 };
 
-/// The host memory of one node: buffers that users make, and the arenas behind the intermediates of runs.
-/// Buffers are blocks of a few slabs, each as large as all before it together up to 1 GiB: a process has few
-/// descriptors, so their number grows with the logarithm of the memory and then with its GiB, not with the
-/// number of buffers. The memory of what is freed goes back to the system, of small buffers when enough of
-/// them lie together. Thread-safe; buffers may outlive it.
+class HostMemory;
+
+/// A block of host memory; goes back when it goes.
+class TROUPE_API HostBlock {
+ public:
+  HostBlock(HostBlock&& other) noexcept = default;
+  HostBlock& operator=(HostBlock&& other) noexcept;
+  ~HostBlock();
+  std::byte* address() const { return region_->base() + offset_; }
+
+ private:
+  friend class HostMemory;
+  HostBlock(std::weak_ptr<HostMemory> memory, std::shared_ptr<HostRegion> region, std::uint64_t offset,
+            std::uint64_t bytes)
+      : memory_(std::move(memory)), region_(std::move(region)), offset_(offset), bytes_(bytes) {}
+  void give_back();
+
+  std::weak_ptr<HostMemory> memory_;
+  std::shared_ptr<HostRegion> region_;
+  std::uint64_t offset_ = 0, bytes_ = 0;
+};
+
+/// The host memory of a system: where tensors have their place when no chip has them. Blocks of a few slabs,
+/// each as large as all before it together up to 1 GiB: a process has few descriptors, so their number grows
+/// with the logarithm of the memory and then with its GiB, not with the number of buffers. The memory of what
+/// is freed goes back to the system, of small blocks when enough of them lie together. Knows which memory is
+/// a buffer's, so that a pointer into one is a view of it. Thread-safe; buffers may outlive it.
 class TROUPE_API HostMemory : public std::enable_shared_from_this<HostMemory> {
  public:
   /// A zeroed, 64-byte aligned buffer that lives as long as the hold.
   Result<Tensor> tensor(const runtime::Shape& shape, runtime::DType dtype);
+  /// A buffer that gets host memory when a host looks at it.
+  std::shared_ptr<Buffer> intermediate(std::uint64_t bytes);
+  /// A view of memory of the user's, as a view of a buffer: of the one that it lies in, or of a new one,
+  /// which lasts as long as its tensors. An error: it lies partly in a buffer that is known.
+  Result<Tensor> borrow(const runtime::Tensor& view);
 
-  /// A region of at least `bytes` for one run's arena; used ones are kept for the next run.
-  Result<std::shared_ptr<HostRegion>> take_arena(std::uint64_t bytes);
-  void give_back_arena(std::shared_ptr<HostRegion> region);
+  /// Memory, zeroed when it comes fresh from the system, for who gives it back.
+  Result<HostBlock> take(std::uint64_t bytes);
 
   /// Mappings that buffers are in.
   std::size_t slabs() const;
 
  private:
-  friend class HostHold;
+  friend class HostBlock;
+  friend class Buffer;
   struct Slab {
     std::shared_ptr<HostRegion> region;
     HoleList free;
   };
-  struct Block {
-    std::shared_ptr<HostRegion> region;
-    std::uint64_t offset = 0;
+  struct Known {
     std::uint64_t bytes = 0;
+    std::weak_ptr<Buffer> buffer;
   };
-  Result<Block> allocate(std::uint64_t bytes);
   Result<std::shared_ptr<HostRegion>> map_slab(std::uint64_t least) const;
-  void release(const Block& block);
+  void release(const HostBlock& block);
+  /// The buffer there has ended.
+  void forget(const std::byte* address);
 
   const OwnProcess process_;  ///< a child shares the memory, not this record of what is free
   mutable std::mutex mutex_;
   std::vector<Slab> slabs_;
-  std::vector<std::shared_ptr<HostRegion>> arenas_;
+  std::map<std::uint64_t, Known> known_;  ///< by address
 };
 
 }  // namespace troupe::actors

@@ -1,0 +1,133 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <boost/container/small_vector.hpp>
+
+#include "troupe/runtime/export.hpp"
+
+namespace troupe::actors {
+
+class Buffer;
+
+/// The bytes of a buffer in a chip's memory.
+struct Copy {
+  enum class State : std::uint8_t {
+    empty,   ///< has no bytes of the buffer's yet
+    coming,  ///< they are being copied in
+    here,
+  };
+  std::uint64_t buffer = 0;  ///< its number
+  std::uint64_t bytes = 0;
+  std::uint64_t address = 0;  ///< 0: has no memory yet
+  std::uint64_t used_at = 0;  ///< rises with each use
+  std::uint32_t users = 0;    ///< tasks that were given to the chip and have not ended
+  std::uint32_t writers = 0;  ///< of them
+  std::uint32_t busy = 0;     ///< tasks on the device that use it
+  State state = State::empty;
+  bool written = false;  ///< by a task that was launched: host memory has not seen it
+  bool leaving = false;  ///< on its way to host memory
+  bool goes = false;     ///< and then its memory does
+  std::weak_ptr<Buffer> of = {};
+  bool pinned = false;    ///< it stays until it is out of date
+  bool detached = false;  ///< out of date: goes with its last user
+};
+
+/// How a task uses a copy.
+struct CopyUse {
+  Copy* copy = nullptr;
+  std::uint16_t argument = 0;  ///< the first that views it
+  bool reads = false, writes = false;
+};
+
+/// The copies that a chip has, and memory of those that went, which the next of their size get. Plain state;
+/// allocates nothing itself.
+class TROUPE_API Copies {
+ public:
+  /// Of a buffer, made when there is none.
+  Copy& of(std::uint64_t buffer, std::uint64_t bytes);
+  Copy* find(std::uint64_t buffer);
+  /// Nothing that comes sees it any more.
+  void drop(std::uint64_t buffer);
+
+  void begin(const CopyUse& use);
+  void end(const CopyUse& use);
+  /// Nobody uses it, or brings it: it goes if it is out of date.
+  void settle(Copy& copy);
+
+  /// Memory of a copy that went, of this size; 0: there is none.
+  std::uint64_t reuse(std::uint64_t bytes);
+  /// All of it, for who frees it.
+  std::vector<std::uint64_t> take_spare();
+  std::uint64_t spare_bytes() const { return spare_bytes_; }
+  /// Memory that no copy is likely to need soon, for who frees it.
+  std::vector<std::uint64_t> take_surplus();
+
+  /// In the chip's memory, spare included.
+  std::uint64_t bytes() const { return bytes_; }
+  void took(Copy& copy, std::uint64_t address);
+  /// Whose memory may go, the longest unused first: no task on the device uses them.
+  std::vector<Copy*> idle() const;
+  /// It has no memory any more; what it had is in host memory.
+  void empty(Copy& copy);
+  std::size_t size() const { return copies_.size() + detached_.size(); }
+  void clear();
+
+ private:
+  std::unordered_map<std::uint64_t, std::unique_ptr<Copy>> copies_;
+  std::vector<std::unique_ptr<Copy>> detached_;
+  std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> spare_;  ///< addresses, by bytes
+  std::uint64_t spare_bytes_ = 0, bytes_ = 0, clock_ = 0;
+  std::vector<std::uint64_t> surplus_;
+};
+
+/// The uses of one task; they end with it.
+class TROUPE_API CopyUses {
+ public:
+  CopyUses() = default;
+  explicit CopyUses(Copies& of) : copies_(&of) {}
+  CopyUses(CopyUses&& other) noexcept
+      : copies_(other.copies_),
+        on_device_(std::exchange(other.on_device_, false)),
+        uses_(std::move(other.uses_)) {
+    other.uses_.clear();
+  }
+  CopyUses& operator=(CopyUses&& other) noexcept {
+    end();
+    copies_ = other.copies_;
+    on_device_ = std::exchange(other.on_device_, false);
+    uses_ = std::move(other.uses_);
+    other.uses_.clear();
+    return *this;
+  }
+  ~CopyUses() { end(); }
+
+  void add(const CopyUse& use) {
+    copies_->begin(use);
+    uses_.push_back(use);
+  }
+  /// The task goes to the device; or it has come back.
+  void launched(bool now) {
+    if (std::exchange(on_device_, now) == now) return;
+    for (const auto& use : uses_) now ? ++use.copy->busy : --use.copy->busy;
+  }
+  void end() {
+    launched(false);
+    for (const auto& use : uses_) copies_->end(use);
+    uses_.clear();
+  }
+  const boost::container::small_vector<CopyUse, 4>& all() const { return uses_; }
+
+ private:
+  Copies* copies_ = nullptr;
+  bool on_device_ = false;
+  boost::container::small_vector<CopyUse, 4> uses_;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,236 @@
+// The data of a chip's tasks: copies of buffers, on their way in and out.
+#include <algorithm>
+
+#include "chip/state.hpp"
+#include "tasks.hpp"
+#include "troupe/actors/errc.hpp"
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// Tasks behind the next one whose data is brought already.
+constexpr std::size_t ahead = 4;
+
+}  // namespace
+
+/// Brings what the task needs, as far as that is not on its way: memory for all of it, then bytes.
+ChipState::Data ChipState::bring(const Item& item, Room room, std::optional<Error>& why) {
+  const auto& tensors = arguments_of(*item.request.body, item.request.key.member).tensors;
+  for (const auto index : item.request.at_home) {
+    const auto place = tensors[index].buffer->host();
+    if (place) continue;
+    why = place.error();
+    return Data::refused;
+  }
+  auto data = Data::there;
+  for (const auto& use : item.uses.all()) {
+    auto& copy = *use.copy;
+    if (copy.address == 0 && !find_memory(item, copy, room, why)) {
+      if (why) return Data::refused;
+      data = Data::no_room;
+    }
+  }
+  if (data == Data::no_room) return data;
+  for (const auto& use : item.uses.all()) {
+    auto& copy = *use.copy;
+    if (copy.state == Copy::State::empty && use.reads) {
+      const auto brought = bring_bytes(copy, *tensors[use.argument].buffer, why);
+      if (brought == Data::refused) return brought;
+    }
+    // What is being copied must not be written meanwhile.
+    if (copy.state == Copy::State::coming || (copy.leaving && use.writes)) data = Data::coming;
+  }
+  return data;
+}
+
+/// 0: there is none.
+std::uint64_t ChipState::free_memory(std::uint64_t bytes) {
+  const DeviceMalloc wanted{bytes, identity_.incarnation};
+  if (const auto spare = copies_.reuse(bytes); spare != 0) return spare;
+  auto address = malloc(wanted);
+  if (address || copies_.spare_bytes() == 0) return address ? *address : 0;
+  for (const auto spare : copies_.take_spare()) {
+    (void)context().free(spare);
+    large_.erase(spare);
+  }
+  address = malloc(wanted);
+  return address ? *address : 0;
+}
+
+/// False without an error: there is none now.
+bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::optional<Error>& why) {
+  auto address = free_memory(copy.bytes);
+  if (address == 0 && room == Room::make) {
+    make_room(item, copy.bytes);
+    address = free_memory(copy.bytes);
+  }
+  if (address != 0) {
+    copies_.took(copy, address);
+    return true;
+  }
+  if (room == Room::make && in_flight_ == 0 && moving_ == 0 && !data_task_running_ && batch_.empty()) {
+    const auto refused = context().malloc(copy.bytes);
+    why = Error(Errc::out_of_memory, "no room on " + identity_.name + " for the tensors of one task together",
+                "use smaller tensors, or free device tensors and domains there");
+    if (!refused) why = why->caused_by(refused.error());
+  }
+  return false;
+}
+
+/// Copies that no task on the device uses give their memory up, the longest unused first, but for those of
+/// the task itself; what only they have is stored before.
+void ChipState::make_room(const Item& item, std::uint64_t bytes) {
+  std::uint64_t made = 0;
+  for (auto* copy : copies_.idle()) {
+    if (made >= bytes) return;
+    const auto& uses = item.uses.all();
+    if (std::any_of(uses.begin(), uses.end(), [&](const CopyUse& use) { return use.copy == copy; })) continue;
+    made += copy->bytes;
+    if (copy->written) {
+      if (const auto buffer = copy->of.lock()) store(*copy, buffer);
+      copy->goes = copy->leaving;
+    }
+    if (!copy->written) copies_.empty(*copy);
+  }
+}
+
+ChipState::Data ChipState::bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why) {
+  const auto place = buffer.host();
+  if (!place) {
+    why = place.error();
+    return Data::refused;
+  }
+  if (copy.bytes > quick_bytes) {
+    copy.state = Copy::State::coming;
+    ++moving_;
+    MemoryCall move{MemoryCall::What::copy_to, identity_.incarnation, copy.address, copy.bytes, *place};
+    move.buffer = buffer.shared_from_this();
+    move.copy = &copy;
+    moves_.push_back(std::move(move));
+    return Data::coming;
+  }
+  if (const auto made = context().copy_to(copy.address, *place, copy.bytes); !made) {
+    why = made.error();
+    return Data::refused;
+  }
+  copy.state = Copy::State::here;
+  return Data::there;
+}
+
+/// While a task waits for its data, or for others to end, the data of those behind it comes, too.
+void ChipState::bring_ahead() {
+  for (std::size_t i = 0; i < std::min(ahead, queued_.size()); ++i) {
+    std::optional<Error> why;  // it is told when its turn has come
+    if (bring(queued_[i], i == 0 ? Room::make : Room::only_free, why) == Data::no_room) return;
+  }
+}
+
+std::vector<TaskResult> ChipState::take(DataOrders& orders) {
+  std::vector<TaskResult> out;
+  if (life_ != Life::ready) {
+    for (const auto& buffer : orders.stores) stored_.emplace_back(buffer->number(), wrong_state("store"));
+    return out;
+  }
+  for (const auto buffer : orders.drops) copies_.drop(buffer);
+  for (auto& buffer : orders.stores) to_store_.push_back(std::move(buffer));
+  serve_stores(orders.at_once);
+  free_surplus(copies_.take_surplus());
+  if (!queued_.empty()) launch_queued(out);
+  return out;
+}
+
+/// Of what was asked to be stored, what no task writes. `at_once`: the rest is given up.
+void ChipState::serve_stores(bool at_once) {
+  std::erase_if(to_store_, [&](const std::shared_ptr<Buffer>& buffer) {
+    auto* copy = copies_.find(buffer->number());
+    if (copy == nullptr || (!copy->written && copy->writers == 0)) {
+      stored_.emplace_back(buffer->number(), std::nullopt);
+      return true;
+    }
+    if (copy->leaving) return false;  // comes here again
+    if (copy->writers != 0) {
+      if (at_once) {
+        stored_.emplace_back(
+            buffer->number(),
+            Error(Errc::data_lost, identity_.name + " was reset while a task wrote a tensor"));
+      }
+      return at_once;
+    }
+    store(*copy, buffer);
+    return true;
+  });
+}
+
+void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer) {
+  const auto place = buffer->host();
+  if (!place) {
+    stored_.emplace_back(copy.buffer, place.error());
+    return;
+  }
+  if (copy.bytes > quick_bytes) {
+    copy.leaving = true;
+    ++moving_;
+    MemoryCall move{MemoryCall::What::copy_from, identity_.incarnation, copy.address, copy.bytes, *place};
+    move.buffer = buffer;
+    move.copy = &copy;
+    moves_.push_back(std::move(move));
+    return;
+  }
+  const auto made = context().copy_from(*place, copy.address, copy.bytes);
+  copy.written = copy.written && !made;
+  stored_.emplace_back(copy.buffer, made ? std::nullopt : std::optional<Error>(made.error()));
+}
+
+std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<void>& made) {
+  std::vector<TaskResult> out;
+  // Copies of an earlier life are gone.
+  if (life_ != Life::ready || call.incarnation != identity_.incarnation) return out;
+  if (call.what == MemoryCall::What::task) {
+    data_task_ended(made, out);
+    launch_queued(out);
+    return out;
+  }
+  --moving_;
+  auto& copy = *call.copy;
+  if (call.what == MemoryCall::What::copy_to) {
+    // What could not come is tried again, by the task that needs it.
+    copy.state = made ? Copy::State::here : Copy::State::empty;
+    if (!made) refuse_users(copy, made.error(), out);
+  } else {
+    copy.leaving = false;
+    copy.written = copy.written && !made;
+    if (std::exchange(copy.goes, false) && !copy.written && copy.busy == 0) copies_.empty(copy);
+    stored_.emplace_back(copy.buffer, made ? std::nullopt : std::optional<Error>(made.error()));
+  }
+  copies_.settle(copy);
+  if (!to_store_.empty()) serve_stores(false);
+  launch_queued(out);
+  free_surplus(copies_.take_surplus());
+  return out;
+}
+
+/// Queued tasks that need the bytes of a copy that cannot come.
+void ChipState::refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out) {
+  std::erase_if(queued_, [&](const Item& item) {
+    const auto& uses = item.uses.all();
+    const bool needs = std::any_of(uses.begin(), uses.end(),
+                                   [&](const CopyUse& use) { return use.copy == &copy && use.reads; });
+    if (needs) out.push_back(refuse(item.request, why));
+    return needs;
+  });
+}
+
+/// 0: it has no place; `bring` has found one for what stays at home.
+std::uint64_t ChipState::host_address_of(Buffer& buffer) {
+  const auto place = buffer.host();
+  return place ? static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(*place)) : 0;
+}
+
+void ChipState::free_surplus(const std::vector<std::uint64_t>& addresses) {
+  for (const auto address : addresses) {
+    moves_.push_back({MemoryCall::What::free, identity_.incarnation, address});
+  }
+}
+
+}  // namespace troupe::actors

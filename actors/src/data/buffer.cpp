@@ -1,0 +1,137 @@
+#include "data/buffer.hpp"
+
+#include "troupe/actors/errc.hpp"
+
+namespace troupe::actors {
+namespace {
+
+/// Only tells buffers apart.
+std::uint64_t next_number() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+}  // namespace
+
+Buffer::Buffer(Kind kind, std::uint64_t bytes, std::weak_ptr<HostMemory> memory)
+    : BufferHold(nullptr, this),
+      number_(next_number()),
+      bytes_(bytes),
+      kind_(kind),
+      memory_(std::move(memory)) {}
+
+Buffer::~Buffer() {
+  for (const auto& node : told_) node->forget(number_);
+  if (kind_ == Kind::intermediate) return;
+  if (const auto memory = memory_.lock()) memory->forget(address_);
+}
+
+Result<std::byte*> Buffer::host() {
+  std::lock_guard guard(mutex_);
+  if (address_ != nullptr) return address_;
+  const auto memory = memory_.lock();
+  if (!memory) return Error(Errc::shut_down, "the node of an intermediate has gone");
+  auto block = memory->take(bytes_);
+  if (!block) return block.error();
+  block_ = *std::move(block);
+  address_ = block_->address();
+  return address_;
+}
+
+std::shared_ptr<NodeLink> Buffer::keeper() const {
+  std::lock_guard guard(mutex_);
+  return keeper_;
+}
+
+std::uint32_t Buffer::claim(const std::shared_ptr<NodeLink>& by) {
+  std::lock_guard guard(mutex_);
+  if (keeper_ == by) return version();
+  keeper_ = by;
+  kept_by_.store(by.get(), std::memory_order_release);
+  return version_.fetch_add(1, std::memory_order_acq_rel) + 1;
+}
+
+void Buffer::came_home(const NodeLink* from) {
+  {
+    std::lock_guard guard(mutex_);
+    if (keeper_.get() != from) return;
+    keeper_ = nullptr;
+    kept_by_.store(nullptr, std::memory_order_release);
+  }
+  changed_.notify_all();
+}
+
+std::uint32_t Buffer::changed_at_home() {
+  std::lock_guard guard(mutex_);
+  keeper_ = nullptr;
+  kept_by_.store(nullptr, std::memory_order_release);
+  return version_.fetch_add(1, std::memory_order_acq_rel) + 1;
+}
+
+void Buffer::lose(const Error& why) {
+  {
+    std::lock_guard guard(mutex_);
+    if (!loss_) loss_ = why;
+    lost_.store(true, std::memory_order_release);
+    keeper_ = nullptr;
+    kept_by_.store(nullptr, std::memory_order_release);
+    version_.fetch_add(1, std::memory_order_acq_rel);
+  }
+  changed_.notify_all();
+}
+
+void Buffer::lose_if_kept_by(const NodeLink* who, const Error& why) {
+  if (kept_by() == who) lose(why);
+}
+
+Error Buffer::loss() const {
+  std::lock_guard guard(mutex_);
+  return loss_ ? *loss_ : Error(Errc::data_lost, "a tensor was lost");
+}
+
+void Buffer::forgive() {
+  std::lock_guard guard(mutex_);
+  loss_.reset();
+  lost_.store(false, std::memory_order_release);
+}
+
+void Buffer::bring_home() {
+  while (kept_by() != nullptr && !is_lost()) {
+    const auto from = keeper();
+    if (!from) continue;
+    if (MayNotWait::here()) {
+      throw Error(Errc::blocking_in_coroutine,
+                  "the tensor's newest bytes are with " + from->path() +
+                      ": a coroutine that waited for them would hold up everything else",
+                  "co_await node.fetch(x) first, or node.read_all");
+    }
+    const auto brought = from->bring_home(shared_from_this());
+    // The node may still keep it, for tasks that have not ended.
+    if (brought) break;
+    if (!(brought.error() == Errc::shut_down)) throw brought.error();
+    // A node that goes down brings home what it has, or says that it is lost.
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return keeper_ != from || loss_; });
+  }
+  if (is_lost()) throw loss();
+}
+
+void Buffer::look(bool writes) noexcept {
+  views_.fetch_add(1, std::memory_order_acq_rel);
+  if (writes) writable_views_.fetch_add(1, std::memory_order_acq_rel);
+}
+
+void Buffer::look_away(bool writes) noexcept {
+  if (writes) writable_views_.fetch_sub(1, std::memory_order_acq_rel);
+  views_.fetch_sub(1, std::memory_order_acq_rel);
+}
+
+void Buffer::tell(const std::shared_ptr<NodeLink>& node) {
+  std::lock_guard guard(mutex_);
+  for (const auto& known : told_) {
+    if (known == node) return;
+  }
+  told_.push_back(node);
+}
+
+}  // namespace troupe::actors

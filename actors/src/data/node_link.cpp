@@ -1,0 +1,46 @@
+#include "data/node_link.hpp"
+
+#include "troupe/actors/errc.hpp"
+#include "troupe/actors/messages.hpp"
+
+namespace troupe::actors {
+
+void NodeLink::set(caf::weak_actor_ptr worker) {
+  std::lock_guard guard(mutex_);
+  worker_ = std::move(worker);
+}
+
+Worker NodeLink::worker() const {
+  std::lock_guard guard(mutex_);
+  return caf::actor_cast<Worker>(worker_);
+}
+
+Result<void> NodeLink::bring_home(const std::shared_ptr<Buffer>& buffer) const {
+  const Error gone(Errc::shut_down, path_ + " has gone");
+  try {
+    const auto pump = pumps_->take();
+    const auto there = worker();
+    if (!there) return gone;
+    Result<bool> brought(gone);
+    pump->request(there, caf::infinite, BringHome{buffer})
+        .receive([&](Result<bool>& answer) { brought = std::move(answer); },
+                 [&](const caf::error& error) { brought = error_from(error, gone); });
+    if (!brought) return brought.error();
+    return {};
+  } catch (const Error& error) {
+    return error;
+  }
+}
+
+void NodeLink::forget(std::uint64_t buffer) const {
+  const auto here = services_->enter();
+  if (!here) return;
+  if (const auto there = worker()) caf::anon_send(there, ForgetBuffer{buffer});
+}
+
+int& MayNotWait::depth() {
+  static thread_local int depth = 0;
+  return depth;
+}
+
+}  // namespace troupe::actors

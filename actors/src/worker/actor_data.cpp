@@ -1,0 +1,74 @@
+// A worker's data: what its directory orders, and what others want of it.
+#include "troupe/actors/errc.hpp"
+#include "worker/actor.hpp"
+
+namespace troupe::actors {
+
+/// Before any task that comes after: chips take them in order.
+void WorkerActor::send_orders() {
+  for (auto& [index, orders] : data_.take_orders()) {
+    if (const auto& chip = children_[index].chip) send(chip, std::move(orders));
+  }
+  for (auto& buffer : data_.take_fetches()) fetch(std::move(buffer));
+}
+
+/// Bytes have come, or will not.
+void WorkerActor::data_changed() {
+  send_orders();
+  placement_.data_came();
+  dispatch();
+}
+
+void WorkerActor::stored(Stored& news) {
+  if (!children_.knows(news.executor) || children_[news.executor].incarnation != news.incarnation) return;
+  for (const auto& [buffer, error] : news.buffers) data_.stored(news.executor, buffer, error);
+  data_changed();
+}
+
+caf::typed_response_promise<Result<bool>> WorkerActor::bring_home(const BringHome& order) {
+  auto promise = replies_.owe<Result<bool>>();
+  data_.bring_home(
+      order.buffer,
+      [promise](const std::optional<Error>& error) {
+        promise.deliver(error ? Result<bool>(*error) : Result<bool>(true));
+      },
+      order.all ? Directory::Wanted::newest : Directory::Wanted::what_ended);
+  send_orders();
+  return promise;
+}
+
+/// The newest bytes are with another node, perhaps of another system.
+void WorkerActor::fetch(std::shared_ptr<Buffer> buffer) {
+  const auto number = buffer->number();
+  const auto from = buffer->keeper();
+  const auto came = [this, number](const std::optional<Error>& error) {
+    data_.fetched(number, error);
+    data_changed();
+  };
+  if (!from || from == shared_->link) return came(std::nullopt);
+  const Error gone(Errc::data_lost,
+                   "the newest bytes of a tensor were with " + from->path() + ", which is gone");
+  const auto there = from->services() == services_.get() ? from->worker() : Worker();
+  if (!there) return came(gone);
+  request(there, caf::infinite, BringHome{std::move(buffer), true})
+      .then([came](
+                const Result<bool>& home) { came(home ? std::nullopt : std::optional<Error>(home.error())); },
+            [came, gone](const caf::error& error) { came(error_from(error, gone)); });
+}
+
+/// The end: what only chips have goes to host memory, so that tensors stay readable.
+void WorkerActor::store_chips(std::function<void()> then) {
+  const auto open = std::make_shared<std::int32_t>(children_.size() + 1);
+  const auto one = [open, then = std::move(then)] {
+    if (--*open == 0) then();
+  };
+  for (std::int32_t index = 0; index < children_.size(); ++index) {
+    const auto& it = children_[index];
+    const bool there = it.kind == ExecutorKind::chip && it.state == ExecutorState::up;
+    there ? data_.store_all(index, one) : one();
+  }
+  send_orders();
+  one();
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,277 @@
+// Where the newest bytes are, call by call.
+#include "data/directory.hpp"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "tasks.hpp"
+#include "troupe/actors/errc.hpp"
+
+using namespace troupe;
+using namespace troupe::actors;
+
+namespace {
+
+const Callable kernel{"kernel", CallableKind::chip, nullptr, nullptr, {}, CoreKind::vector, nullptr, nullptr};
+
+/// Two chips (0 and 1) and a sub-worker (2), of which nothing is there but the directory.
+struct Bench {
+  explicit Bench(int chips = 2) {
+    for (int i = 0; i < chips; ++i) data.add(ExecutorKind::chip);
+    data.add(ExecutorKind::sub_worker);
+  }
+  Tensor tensor(std::uint64_t elements = 4) {
+    return memory->tensor({elements}, runtime::DType::f32).value();
+  }
+  TaskRequest task(std::vector<TensorUse> uses, std::int32_t executor) {
+    Args args;
+    for (const auto& use : uses) args.add(use);
+    TaskRequest request;
+    request.ticket = ++ticket;
+    request.body = std::make_shared<TaskBody>(TaskBody{&kernel, std::move(args.values), nullptr});
+    request.at_home = data.stay_home(request.body->args, executor);
+    return request;
+  }
+  /// Sends a task that has all it needs; says its ticket.
+  Ticket run(std::vector<TensorUse> uses, std::int32_t executor) {
+    const auto request = task(std::move(uses), executor);
+    const auto needs = data.needs(request, executor);
+    REQUIRE_FALSE(needs.refused);
+    REQUIRE(needs.home.empty());
+    data.dispatch(request, executor);
+    return request.ticket;
+  }
+  /// What a task there waits for, by the number of buffers.
+  std::size_t waits(std::vector<TensorUse> uses, std::int32_t executor) {
+    return data.needs(task(std::move(uses), executor), executor).home.size();
+  }
+  /// "0:drop 1:store", in the order they were given.
+  std::string orders() {
+    std::string text;
+    for (const auto& [chip, order] : data.take_orders()) {
+      const auto add = [&, where = chip](std::size_t count, const char* what) {
+        for (std::size_t i = 0; i < count; ++i)
+          text += (text.empty() ? "" : " ") + std::to_string(where) + ":" + what;
+      };
+      add(order.drops.size(), "drop");
+      add(order.stores.size(), "store");
+    }
+    return text;
+  }
+  static std::shared_ptr<Buffer> buffer(const Tensor& tensor) {
+    return tensor.hold()->buffer->shared_from_this();
+  }
+  static std::uint64_t number(const Tensor& tensor) { return tensor.hold()->buffer->number(); }
+
+  std::shared_ptr<HostMemory> memory = std::make_shared<HostMemory>();
+  std::set<Ticket> ended;
+  std::shared_ptr<NodeLink> link =
+      std::make_shared<NodeLink>("node0", std::make_shared<Services>(SystemConfig{}), nullptr);
+  std::shared_ptr<NodeLink> other =
+      std::make_shared<NodeLink>("node1", std::make_shared<Services>(SystemConfig{}), nullptr);
+  Directory data{link, [this](std::int32_t, Ticket task) { return !ended.contains(task); }};
+  Ticket ticket = 0;
+};
+
+}  // namespace
+
+TEST_CASE("directory: a chain on one chip orders nothing; a reader elsewhere has the bytes stored first") {
+  Bench bench;
+  const auto x = bench.tensor();
+  for (int i = 0; i < 3; ++i) bench.ended.insert(bench.run({inout(x)}, 0));
+  CHECK(bench.orders().empty());
+  CHECK(bench.data.newest(Bench::number(x)) == 0);
+  CHECK(bench.waits({in(x)}, 1) == 1);
+  std::string heard = "nothing";
+  bench.data.bring_home(Bench::buffer(x),
+                        [&](const std::optional<Error>& error) { heard = error ? "error" : "home"; });
+  CHECK(bench.orders() == "0:store");
+  CHECK(heard == "nothing");
+  bench.data.stored(0, Bench::number(x), std::nullopt);
+  CHECK(heard == "home");
+  CHECK(Bench::buffer(x)->kept_by() == nullptr);
+  bench.run({in(x)}, 1);
+  bench.run({in(x)}, 0);  // its copy is still good
+  CHECK(bench.orders().empty());
+}
+
+TEST_CASE("directory: who writes has all other copies dropped, and what it writes all of needs no bytes") {
+  Bench bench;
+  const auto x = bench.tensor();
+  bench.run({in(x)}, 0);
+  bench.run({in(x)}, 1);
+  const auto first = bench.run({out(x)}, 0);
+  CHECK(bench.orders() == "1:drop");
+  bench.ended.insert(first);
+  CHECK(bench.waits({out(x)}, 1) == 0);
+  bench.run({out(x)}, 1);
+  CHECK(bench.orders() == "0:drop");
+  CHECK(bench.data.newest(Bench::number(x)) == 1);
+}
+
+TEST_CASE("directory: a host function works at home: reads bring the bytes there, writes drop every copy") {
+  Bench bench;
+  const auto x = bench.tensor();
+  bench.ended.insert(bench.run({inout(x)}, 0));
+  CHECK(bench.waits({in(x)}, 2) == 1);
+  bench.data.bring_home(Bench::buffer(x), {});
+  bench.data.stored(0, Bench::number(x), std::nullopt);
+  (void)bench.orders();
+  bench.run({inout(x)}, 2);
+  CHECK(bench.orders() == "0:drop");
+  CHECK(bench.data.newest(Bench::number(x)) == -1);
+}
+
+TEST_CASE(
+    "directory: while the first writer elsewhere has not ended, readers without an order see what was "
+    "before") {
+  Bench bench;
+  const auto x = bench.tensor();
+  const auto writer = bench.run({inout(x)}, 0);
+  auto reader = bench.task({in(x)}, 1);
+  CHECK(reader.at_home == std::vector<std::uint32_t>{0});  // no copy that would be out of date
+  CHECK(bench.data.needs(reader, 1).home.empty());
+  bool told = false;
+  bench.data.bring_home(
+      Bench::buffer(x), [&](const std::optional<Error>& error) { told = !error; },
+      Directory::Wanted::what_ended);
+  CHECK(told);
+  CHECK(bench.orders().empty());
+  bench.ended.insert(writer);
+  CHECK(bench.waits({in(x)}, 1) == 1);
+}
+
+TEST_CASE(
+    "directory: on several chips a tensor that is seen in parts stays in host memory; on one it does not") {
+  for (const int chips : {1, 2}) {
+    Bench bench(chips);
+    const auto x = bench.tensor(8);
+    auto task = bench.task({inout(x.rows(0, 4)), in(x.rows(4, 8))}, 0);
+    CHECK(task.at_home.size() == (chips == 1 ? 0 : 2));
+    bench.data.dispatch(task, 0);
+    CHECK(bench.data.newest(Bench::number(x)) == (chips == 1 ? 0 : -1));
+  }
+}
+
+TEST_CASE(
+    "directory: a chip that dies takes what only it had; what nobody has finished writing there is as it "
+    "was") {
+  Bench bench;
+  const auto gone = bench.tensor(), kept = bench.tensor(), clean = bench.tensor();
+  bench.ended.insert(bench.run({inout(gone), in(clean)}, 0));
+  const auto unfinished = bench.run({inout(kept)}, 0);
+  bench.data.lost(0, std::vector<Ticket>{unfinished});
+  std::optional<Error> heard;
+  bench.data.bring_home(Bench::buffer(gone), [&](const std::optional<Error>& error) { heard = error; });
+  bench.data.down(0, Error(Errc::chip_lost, "chip0 died"));
+  REQUIRE(heard);
+  CHECK(*heard == Errc::data_lost);
+  CHECK(Bench::buffer(gone)->is_lost());
+  CHECK_FALSE(Bench::buffer(kept)->is_lost());
+  CHECK_FALSE(Bench::buffer(clean)->is_lost());
+  CHECK(bench.waits({in(kept), in(clean)}, 1) == 0);
+  const auto reader = bench.task({in(gone)}, 1);
+  CHECK(bench.data.needs(reader, 1).refused);
+  bench.run({out(gone)}, 1);  // all of it is written again
+  CHECK_FALSE(Bench::buffer(gone)->is_lost());
+}
+
+TEST_CASE(
+    "directory: a task that did not begin leaves what it was to write as it was, if that is still anywhere") {
+  Bench bench;
+  const auto x = bench.tensor(), y = bench.tensor();
+  const auto first = bench.run({inout(x)}, 0);
+  bench.data.withdrawn(0, std::vector<Ticket>{first});
+  CHECK(bench.data.newest(Bench::number(x)) == -1);
+  CHECK_FALSE(Bench::buffer(x)->is_lost());
+  CHECK(bench.orders() == "0:drop");
+  // The chip that had the newest bytes has dropped them for a task that did not run.
+  bench.ended.insert(bench.run({inout(y)}, 0));
+  const auto never = bench.run({out(y)}, 1);
+  bench.ended.insert(never);
+  bench.data.withdrawn(1, std::vector<Ticket>{never});
+  CHECK(Bench::buffer(y)->is_lost());
+}
+
+TEST_CASE("directory: of a tensor that the host writes, every copy is out of date") {
+  Bench bench;
+  const auto x = bench.tensor();
+  bench.run({in(x)}, 0);
+  x.host<float>()[0] = 1.0F;
+  CHECK(bench.waits({in(x)}, 0) == 0);
+  bench.run({in(x)}, 0);
+  CHECK(bench.orders() == "0:drop");  // and the chip brings it anew
+}
+
+TEST_CASE("directory: what another node has is fetched before it is read or written here") {
+  Bench bench;
+  const auto x = bench.tensor();
+  (void)Bench::buffer(x)->claim(bench.other);
+  CHECK(bench.waits({in(x)}, 0) == 1);
+  CHECK(bench.waits({out(x)}, 0) == 1);
+  bool told = false;
+  bench.data.bring_home(Bench::buffer(x), [&](const std::optional<Error>&) { told = true; });
+  CHECK(bench.data.take_fetches().size() == 1);
+  Bench::buffer(x)->came_home(bench.other.get());
+  bench.data.fetched(Bench::number(x), std::nullopt);
+  CHECK(told);
+  bench.run({inout(x)}, 0);
+  CHECK(Bench::buffer(x)->kept_by() == bench.link.get());
+}
+
+TEST_CASE(
+    "directory: what a chip stores because it has no room is at home, unless a task is about to write it "
+    "there") {
+  Bench bench;
+  const auto x = bench.tensor();
+  bench.ended.insert(bench.run({inout(x)}, 0));
+  const auto next = bench.run({inout(x)}, 0);
+  bench.data.stored(0, Bench::number(x), std::nullopt);
+  CHECK(bench.data.newest(Bench::number(x)) == 0);
+  bench.ended.insert(next);
+  bench.data.stored(0, Bench::number(x), std::nullopt);
+  CHECK(bench.data.newest(Bench::number(x)) == -1);
+  CHECK(bench.waits({in(x)}, 1) == 0);
+}
+
+TEST_CASE("directory: the end of a tensor drops its copies, and nothing of it is kept") {
+  Bench bench;
+  auto x = bench.tensor();
+  const auto number = Bench::number(x);
+  bench.run({in(x)}, 0);
+  bench.run({in(x)}, 1);
+  x = {};
+  bench.data.forget(number);
+  CHECK(bench.orders() == "0:drop 1:drop");
+  CHECK(bench.data.size() == 0);
+}
+
+TEST_CASE("directory: all that only one chip has comes home before it goes") {
+  Bench bench;
+  const auto x = bench.tensor(), y = bench.tensor(), elsewhere = bench.tensor();
+  bench.ended.insert(bench.run({inout(x), inout(y)}, 0));
+  bench.ended.insert(bench.run({inout(elsewhere)}, 1));
+  bool stored = false;
+  bench.data.store_all(0, [&] { stored = true; });
+  CHECK(bench.orders() == "0:store 0:store");
+  bench.data.stored(0, Bench::number(x), std::nullopt);
+  CHECK_FALSE(stored);
+  bench.data.stored(0, Bench::number(y), std::nullopt);
+  CHECK(stored);
+  CHECK_FALSE(bench.data.has_newest(0));
+  CHECK(bench.data.has_newest(1));
+}
+
+TEST_CASE("directory: what cannot come home refuses who waits for it, once; later it is tried again") {
+  Bench bench;
+  const auto x = bench.tensor();
+  bench.ended.insert(bench.run({inout(x)}, 0));
+  bench.data.bring_home(Bench::buffer(x), {});
+  bench.data.stored(0, Bench::number(x), Error(Errc::out_of_memory, "no host memory"));
+  const auto reader = bench.task({in(x)}, 1);
+  CHECK(bench.data.needs(reader, 1).refused);
+  bench.data.forget_troubles();
+  CHECK_FALSE(bench.data.needs(reader, 1).refused);
+  CHECK(bench.waits({in(x)}, 1) == 1);
+}

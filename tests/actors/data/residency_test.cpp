@@ -1,0 +1,410 @@
+// What a user relies on: tasks find the newest bytes wherever they are, and bytes move only when they have
+// to.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <numeric>
+
+#include "support/built.hpp"
+#include "support/error_of.hpp"
+#include "troupe/testing.hpp"
+
+using namespace troupe;
+using namespace std::chrono_literals;
+using actors::Errc;
+using test::error_of;
+using testing::Simulation;
+using testing::SimulationOptions;
+
+namespace {
+
+void add_kernels(Simulation& sim) {
+  sim.kernel("add", [](auto& call) {
+    for (auto& element : call.template tensor<float>(0)) element += 1.0F;
+  });
+  sim.kernel("copy_to", [](auto& call) {
+    const auto from = call.template tensor<float>(0);
+    const auto to = call.template tensor<float>(1);
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
+  });
+}
+
+/// Scripted chips that count the bytes that go in and out.
+struct Counted {
+  static inline std::atomic<std::uint64_t> in{0}, out{0};
+
+  explicit Counted(int chips) {
+    in = out = 0;
+    script.on("add", [](auto& call) {
+      for (auto& element : call.template tensor<float>(0)) element += 1.0F;
+    });
+    static platform::DeviceApi real;
+    real = script.api();
+    NodeConfig config;
+    config.chips = chips;
+    config.device = [this](int, std::uint32_t) {
+      auto api = script.api();
+      api.copy_to_device_ctx = [](troupe_device_context* context, std::uint64_t to, const void* from,
+                                  std::uint64_t bytes) {
+        in += bytes;
+        return real.copy_to_device_ctx(context, to, from, bytes);
+      };
+      api.copy_from_device_ctx = [](troupe_device_context* context, void* to, std::uint64_t from,
+                                    std::uint64_t bytes) {
+        out += bytes;
+        return real.copy_from_device_ctx(context, to, from, bytes);
+      };
+      return Result<platform::DeviceApi>(std::move(api));
+    };
+    SystemConfig quiet;
+    quiet.log = [](int, std::string_view, std::string_view) {};
+    system.emplace(quiet);
+    node.emplace(system->node(config));
+    node->add_kernel("add");
+  }
+
+  platform::ScriptedChip script;
+  std::optional<System> system;
+  std::optional<Node> node;
+};
+
+NodeConfig small_sims(int chips, std::uint64_t memory) {
+  NodeConfig config;
+  config.platform = tests::built("lib/libtroupe_a2a3sim.so");
+  config.chips = chips;
+  config.device_options = {{"memory_bytes", std::to_string(memory)}};
+  return config;
+}
+
+}  // namespace
+
+TROUPE_KERNEL(data_add)(KernelArgs& k) {
+  for (auto& element : k.tensor<float>(0)) element += 1.0F;
+}
+TROUPE_KERNEL(data_sum)(KernelArgs& k) {
+  const auto a = k.tensor<const float>(0);
+  auto& total = k.tensor<float>(1)[0];
+  for (const auto element : a) total += element;
+}
+
+TEST_CASE("a chain on one chip moves its tensor in once, and out once the host looks") {
+  Counted bench(1);
+  auto x = bench.node->tensor<float>({1024}, 1.0F);
+  for (int run = 0; run < 3; ++run) {
+    bench.node->run(
+        [](Orchestrator& n, Tensor t) {
+          for (int i = 0; i < 10; ++i) n.submit("add", inout(t));
+        },
+        x);
+  }
+  CHECK(Counted::in == 4096);
+  CHECK(Counted::out == 0);
+  CHECK(x.host<const float>()[1023] == 31.0F);
+  CHECK(Counted::out == 4096);
+  bench.node->run([](Orchestrator& n, Tensor t) { n.submit("add", inout(t)); }, x);
+  CHECK(Counted::in == 4096);  // who only looks leaves the copy good
+  CHECK(x.host<const float>()[0] == 32.0F);
+}
+
+TEST_CASE("readers share copies, and what is only written is not brought in") {
+  Counted bench(2);
+  bench.script.on("make", [](auto& call) {
+    for (auto& element : call.template tensor<float>(1)) element = call.template tensor<float>(0)[0];
+  });
+  bench.node->add_kernel("make");
+  auto x = bench.node->tensor<float>({256}, 5.0F);
+  auto y = bench.node->tensor<float>({256}), z = bench.node->tensor<float>({256});
+  for (int round = 0; round < 3; ++round) {
+    bench.node->run(
+        [](Orchestrator& n, Tensor a, Tensor b, Tensor c) {
+          n.submit("make", in(a), out(b), on_chip(0));
+          n.submit("make", in(a), out(c), on_chip(1));
+        },
+        x, y, z);
+  }
+  CHECK(Counted::in == 2 * 1024);
+  CHECK(y.host<const float>()[255] == 5.0F);
+  CHECK(z.host<const float>()[255] == 5.0F);
+}
+
+TEST_CASE("a tensor goes from chip to chip, to host functions and back, in every order") {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    Simulation sim({.seed = seed, .chips = 3});
+    add_kernels(sim);
+    auto& node = sim.node();
+    auto x = node.tensor<float>({4});
+    node.run(
+        [](Orchestrator& n, Tensor t) {
+          for (int i = 0; i < 12; ++i) {
+            n.submit("add", inout(t), on_chip(i % 3));
+            if (i % 4 == 0) n.submit_sub([](HostArgs& args) { args.tensor<float>(0)[0] += 1.0F; }, inout(t));
+          }
+        },
+        x);
+    CHECK(x.host<const float>()[0] == 15.0F);
+    CHECK(x.host<const float>()[3] == 12.0F);
+  }
+}
+
+TEST_CASE("a live view sees what a run wrote, and the next run what was written through it") {
+  Simulation sim;
+  add_kernels(sim);
+  auto& node = sim.node();
+  auto x = node.tensor<float>({2}, 1.0F);
+  const auto step = [](Orchestrator& n, Tensor t) { n.submit("add", inout(t)); };
+  {
+    auto view = x.host<float>();
+    node.run(step, x);
+    CHECK(view[0] == 2.0F);
+    view[0] = 10.0F;
+    node.run(step, x);
+    CHECK(view[0] == 11.0F);
+    CHECK(view[1] == 3.0F);
+    view[1] = 20.0F;
+  }
+  node.run(step, x);
+  const auto seen = x.host<const float>();
+  CHECK(seen[0] == 12.0F);
+  CHECK(seen[1] == 21.0F);
+  node.run(step, x);
+  CHECK(seen[1] == 22.0F);
+}
+
+TEST_CASE(
+    "memory of the user's own is written back when the run ends, and pointers into one tensor keep their "
+    "edges") {
+  Simulation sim;
+  add_kernels(sim);
+  auto& node = sim.node();
+  std::vector<float> mine(8, 1.0F);
+  const auto borrowed = runtime::Tensor::host(mine.data(), {8});
+  node.run([borrowed](Orchestrator& n) {
+    for (int i = 0; i < 4; ++i) n.submit("add", inout(Tensor(borrowed)));
+  });
+  CHECK(mine == std::vector<float>(8, 5.0F));
+  mine[0] = 0.0F;  // the next run sees it
+  node.run([borrowed](Orchestrator& n) { n.submit("add", inout(Tensor(borrowed))); });
+  CHECK(mine[0] == 1.0F);
+
+  auto x = node.tensor<float>({8});
+  const auto inside = runtime::Tensor::host(x.host<float>().data() + 4, {4});
+  node.run(
+      [inside](Orchestrator& n, Tensor all) {
+        n.submit("add", inout(all));
+        n.submit("add", inout(Tensor(inside)));
+        n.submit("add", inout(all));
+      },
+      x);
+  CHECK(x.host<const float>()[3] == 2.0F);
+  CHECK(x.host<const float>()[4] == 3.0F);
+
+  const auto across = runtime::Tensor::host(mine.data() + 4, {4});
+  const auto longer = runtime::Tensor::host(mine.data(), {6});
+  const auto refused = error_of([&] {
+    node.run([across, longer](Orchestrator& n) {
+      n.submit("add", inout(Tensor(across)));
+      n.submit("add", inout(Tensor(longer)));
+    });
+  });
+  REQUIRE(refused);
+  CHECK(refused->message().find("lies partly in the memory of another tensor") != std::string::npos);
+}
+
+TEST_CASE("copies, fills, prefetches, pins and evictions are tasks like any other") {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    Simulation sim({.seed = seed, .chips = 2});
+    add_kernels(sim);
+    auto& node = sim.node();
+    auto x = node.tensor<float>({4}), y = node.tensor<float>({4});
+    auto there = node.chip(1).malloc<float>({4});
+    std::vector<float> seen;
+    node.run(
+        [&seen](Orchestrator& n, Tensor a, Tensor b, Tensor device) -> Program {
+          n.fill(a, 3.0F);
+          n.prefetch(a, on_chip(1));
+          n.submit("add", inout(a), on_chip(1));
+          n.pin(a, on_chip(1));
+          n.copy(device, a);
+          n.submit("add", inout(device));
+          n.fill(b.rows(0, 2), 7.0F);
+          n.copy(b.rows(2, 4), device.rows(0, 2));
+          n.evict(a);
+          co_await n.fetch(a);
+          CHECK(a.host<const float>()[0] == 4.0F);
+          seen = co_await n.read_all<float>(device);
+        },
+        x, y, there);
+    CHECK(seen == std::vector<float>(4, 5.0F));
+    const auto b = y.host<const float>();
+    CHECK(std::vector<float>(b.begin(), b.end()) == std::vector<float>{7.0F, 7.0F, 5.0F, 5.0F});
+  }
+}
+
+TEST_CASE("copies and fills that cannot be meant are refused where they are submitted") {
+  Simulation sim;
+  auto& node = sim.node();
+  auto x = node.tensor<float>({4}), y = node.tensor<float>({5});
+  auto z = node.tensor<std::int32_t>({4});
+  const auto refused = [&](auto submit) {
+    const auto error = error_of([&] { node.run([submit](Orchestrator& n) { submit(n); }); });
+    return error ? error->message() : std::string("nothing");
+  };
+  CHECK(refused([&](Orchestrator& n) { n.copy(x, y); }).find("of one shape and type") != std::string::npos);
+  CHECK(refused([&](Orchestrator& n) { n.copy(x, z); }).find("of one shape and type") != std::string::npos);
+  CHECK(refused([&](Orchestrator& n) { n.fill(z, 1.0F); }).find("fill with a f32") != std::string::npos);
+  CHECK(refused([&](Orchestrator& n) { n.prefetch(x, on_chip(7)); }).find("no chip number 7") !=
+        std::string::npos);
+}
+
+TEST_CASE("a device tensor of another chip is moved, not refused") {
+  Simulation sim({.chips = 2});
+  add_kernels(sim);
+  auto& node = sim.node();
+  auto on_0 = node.chip(0).malloc<float>({4}), on_1 = node.chip(1).malloc<float>({4});
+  auto x = node.tensor<float>({4}, 2.0F);
+  node.chip(0).copy_to(on_0, x);
+  node.run(
+      [](Orchestrator& n, Tensor a, Tensor b) {
+        n.submit("add", inout(a), on_chip(1));
+        n.submit("copy_to", in(a), out(b));
+        n.submit("add", inout(b), on_chip(0));
+      },
+      on_0, on_1);
+  node.chip(1).copy_from(x, on_1);
+  CHECK(x.host<const float>()[3] == 4.0F);
+  node.chip(0).copy_from(x, on_0);
+  CHECK(x.host<const float>()[3] == 3.0F);
+}
+
+TEST_CASE("what one node has another node finds, also in a pod") {
+  SystemConfig quiet;
+  quiet.log = [](int, std::string_view, std::string_view) {};
+  System system(quiet);
+  auto first = system.node(small_sims(2, 1U << 24U));
+  auto config = small_sims(1, 1U << 24U);
+  config.name = "node1";
+  auto second = system.node(config);
+  first.load(this_module());
+  second.load(this_module());
+  auto x = first.tensor<float>({300'000});
+  const auto step = [](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t), on_chip(0)); };
+  for (int i = 0; i < 4; ++i) (i % 2 == 0 ? first : second).run(step, x);
+  CHECK(x.host<const float>()[299'999] == 4.0F);
+
+  PodConfig pod_config;
+  pod_config.nodes = {small_sims(1, 1U << 24U), config};
+  auto pod = system.pod(pod_config);
+  pod.load(this_module());
+  pod.run(
+      [](Orchestrator& n, Tensor t) {
+        for (int i = 0; i < 6; ++i) {
+          n.submit(
+              +[](Orchestrator& below, Tensor inner) { below.submit("data_add", inout(inner)); }, inout(t),
+              on_chip(i % 2));
+        }
+      },
+      x);
+  CHECK(x.host<const float>()[0] == 10.0F);
+}
+
+TEST_CASE("what only a chip has comes home before it is reset, removed, or goes with its system") {
+  std::optional<System> system(std::in_place,
+                               SystemConfig{.log = [](int, std::string_view, std::string_view) {}});
+  auto node = system->node(small_sims(3, 1U << 24U));
+  node.load(this_module());
+  auto x = node.tensor<float>({200'000}), y = node.tensor<float>({4}), z = node.tensor<float>({200'000});
+  node.run(
+      [](Orchestrator& n, Tensor a, Tensor b, Tensor c) {
+        n.submit("data_add", inout(a), on_chip(0));
+        n.submit("data_add", inout(b), on_chip(1));
+        n.submit("data_add", inout(c), on_chip(2));
+      },
+      x, y, z);
+  node.chip(0).reset();
+  CHECK(x.host<const float>()[199'999] == 1.0F);
+  node.remove_executor(1);
+  CHECK(y.host<const float>()[3] == 1.0F);
+  system.reset();
+  CHECK(z.host<const float>()[199'999] == 1.0F);
+}
+
+TEST_CASE(
+    "a chip that dies takes what only it had: who reads it hears that, and all of it may be written again") {
+  Simulation sim({.chips = 2});
+  add_kernels(sim);
+  auto& node = sim.node();
+  auto x = node.tensor<float>({4}), y = node.tensor<float>({4}, 1.0F);
+  node.run([](Orchestrator& n, Tensor a) { n.submit("add", inout(a), on_chip(0)); }, x);
+  sim.kill(0);
+  const auto step = [](Orchestrator& n, Tensor a) { n.submit("add", inout(a), on_chip(1)); };
+  const auto lost = node.submit(step, x).result();
+  REQUIRE_FALSE(lost);
+  CHECK(lost.error() == Errc::data_lost);
+  CHECK(error_of([&] { (void)x.host<const float>(); }));
+  node.run([](Orchestrator& n, Tensor a, Tensor b) { n.submit("copy_to", in(b), out(a)); }, x, y);
+  node.run(step, x);
+  CHECK(x.host<const float>()[0] == 2.0F);
+}
+
+TEST_CASE("tensors that do not fit on a chip together come and go, and nothing is lost") {
+  SystemConfig quiet;
+  quiet.log = [](int, std::string_view, std::string_view) {};
+  System system(quiet);
+  constexpr std::uint64_t memory = 4U << 20U, each = 1U << 20U;
+  auto node = system.node(small_sims(1, memory));
+  node.load(this_module());
+  std::vector<Tensor> many;
+  for (int i = 0; i < 16; ++i) many.push_back(node.tensor<float>({each / sizeof(float)}));
+  node.run([&many](Orchestrator& n) {
+    for (int round = 0; round < 3; ++round) {
+      for (const auto& x : many) n.submit("data_add", inout(x));
+    }
+  });
+  for (const auto& x : many) CHECK(x.host<const float>()[7] == 3.0F);
+
+  auto large = node.tensor<float>({2 * memory / sizeof(float)});
+  const auto refused =
+      node.submit([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, large).result();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message().find("no room on chip0 for the tensors of one task") != std::string::npos);
+}
+
+TEST_CASE("status tells what copies take of a chip's memory, and they go with their tensors") {
+  SystemConfig quiet;
+  quiet.log = [](int, std::string_view, std::string_view) {};
+  System system(quiet);
+  auto node = system.node(small_sims(1, 1U << 26U));
+  node.load(this_module());
+  {
+    auto x = node.tensor<float>({1U << 20U});
+    node.run([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, x);
+    const auto chip = node.status().children[0];
+    CHECK(chip.memory_cached == 4U << 20U);
+    CHECK(chip.memory_used == 0);
+    CHECK(chip.memory_peak >= 4U << 20U);
+  }
+  // What the next copy of that size takes.
+  auto y = node.tensor<float>({1U << 20U});
+  node.run([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, y);
+  CHECK(node.status().children[0].memory_cached == 4U << 20U);
+}
+
+TEST_CASE("a run keeps the tensors of every kind of submit, also when the program drops them at once") {
+  Simulation sim({.chips = 2});
+  add_kernels(sim);
+  auto& node = sim.node();
+  std::vector<float> seen;
+  node.run([&seen](Orchestrator& n) -> Program {
+    std::vector<Tensor> results;
+    for (int i = 0; i < 3; ++i) results.push_back(n.tensor<float>({64}));
+    {
+      const auto a = n.tensor<float>({64}, 1.0F), b = n.tensor<float>({64}, 2.0F),
+                 c = n.tensor<float>({64}, 3.0F);
+      n.submit_group("copy_to", {args(in(a), out(results[0])), args(in(b), out(results[1]))});
+      n.copy(results[2], c);
+    }
+    for (int i = 0; i < 8; ++i) (void)n.tensor<float>({64});  // would get their memory
+    for (const auto& result : results) seen.push_back(co_await n.read<float>(result));
+  });
+  CHECK(seen == std::vector<float>{1.0F, 2.0F, 3.0F});
+}
