@@ -1,6 +1,5 @@
-// A kernel of the other system that leaves a mark for every call: one in 10 * block + 1 + its kind, where the
-// kinds are told apart by the vector lane. The blocks of one task that run together meet first.
-#include <atomic>
+// A kernel of the other system that counts its calls: all, those of each vector lane, and the sum of its
+// blocks.
 #include <cstdint>
 
 struct Local {
@@ -17,5 +16,5 @@ extern "C" void kernel_entry(std::int64_t* args) {
   __atomic_fetch_add(&out[0], 1, __ATOMIC_SEQ_CST);
   __atomic_fetch_add(&out[1 + global.sub_block_id], 1, __ATOMIC_SEQ_CST);
   __atomic_fetch_add(&out[3], local.block_idx, __ATOMIC_SEQ_CST);
-  out[4] = local.block_num;
+  __atomic_store_n(&out[4], local.block_num, __ATOMIC_SEQ_CST);  // the same by all of them
 }
