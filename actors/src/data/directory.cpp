@@ -251,6 +251,7 @@ void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wan
   known->waiting.push_back(std::move(then));
   if (std::exchange(known->coming, true)) return;
   known->written_since = false;
+  known->from = known->newest;
   if (known->newest >= 0) {
     orders(known->newest).stores.push_back(buffer);
   } else {
@@ -261,7 +262,8 @@ void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wan
 void Directory::stored(std::int32_t chip, std::uint64_t buffer, const std::optional<Error>& error) {
   auto* known = find(buffer);
   if (known == nullptr) return;
-  const bool asked = std::exchange(known->coming, false);
+  const bool asked = known->coming && known->from == chip;
+  if (asked) known->coming = false;
   // Without being asked it stores what it has no room for; tasks behind that may be about to write it.
   const bool all = asked ? !known->written_since : !unfinished_ || !unfinished_(chip, known->last);
   if (!error && all && known->newest == chip) {
@@ -271,6 +273,12 @@ void Directory::stored(std::int32_t chip, std::uint64_t buffer, const std::optio
   if (!asked) return;
   note(*known, buffer, error);
   tell(*known, error);
+}
+
+std::vector<Directory::Then> Directory::give_up(Entry& entry, std::int32_t chip) {
+  if (!entry.coming || entry.from != chip) return {};
+  entry.coming = false;
+  return std::exchange(entry.waiting, {});
 }
 
 void Directory::note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error) {
@@ -287,7 +295,7 @@ void Directory::forget_troubles() {
 
 void Directory::fetched(std::uint64_t buffer, const std::optional<Error>& error) {
   auto* known = find(buffer);
-  if (known == nullptr) return;
+  if (known == nullptr || !known->coming || known->from >= 0) return;
   known->coming = false;
   note(*known, buffer, error);
   tell(*known, error);
@@ -313,6 +321,7 @@ void Directory::store_all(std::int32_t chip, std::function<void()> then) {
 
 void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
   const auto among = [&](Ticket ticket) { return std::binary_search(tasks.begin(), tasks.end(), ticket); };
+  std::vector<Then> waited;
   for (auto& [number, known] : entries_) {
     if (known.newest != chip || !among(known.since)) continue;
     if (!among(known.last)) {
@@ -322,6 +331,7 @@ void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
       continue;
     }
     known.newest = -1;
+    for (auto& then : give_up(known, chip)) waited.push_back(std::move(then));
     const auto buffer = known.buffer.lock();
     if (!buffer) continue;
     drop_all(known, number);
@@ -335,35 +345,42 @@ void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
                                     "write all of it again: a task with out(x), or x.overwrite<T>()"));
     }
   }
+  for (const auto& then : waited) {
+    if (then) then(std::nullopt);
+  }
 }
 
 void Directory::lost(std::int32_t chip, std::span<const Ticket> tasks) {
+  std::vector<Then> waited;
   for (auto& [number, known] : entries_) {
     if (known.newest != chip || !known.home_before ||
         !std::binary_search(tasks.begin(), tasks.end(), known.since))
       continue;
     known.newest = -1;
     std::erase(known.copies, chip);
+    for (auto& then : give_up(known, chip)) waited.push_back(std::move(then));
     if (const auto buffer = known.buffer.lock()) buffer->came_home(self_.get());
+  }
+  for (const auto& then : waited) {
+    if (then) then(std::nullopt);
   }
 }
 
 void Directory::down(std::int32_t chip, const Error& reason) {
   std::erase_if(orders_, [chip](const auto& order) { return order.first == chip; });
-  std::vector<std::vector<Then>> waiting;
   const Error lost = Error(Errc::data_lost, "the newest bytes of a tensor were only on a chip that is gone")
                          .caused_by(reason);
+  std::vector<std::pair<Then, bool>> waited;  // and whether the bytes are gone
   for (auto& [number, known] : entries_) {
     std::erase(known.copies, chip);
-    if (known.newest != chip) continue;
+    const bool gone = known.newest == chip;
+    for (auto& then : give_up(known, chip)) waited.emplace_back(std::move(then), gone);
+    if (!gone) continue;
     known.newest = -1;
     if (const auto buffer = known.buffer.lock()) buffer->lose_if_kept_by(self_.get(), lost);
-    if (std::exchange(known.coming, false)) waiting.push_back(std::exchange(known.waiting, {}));
   }
-  for (const auto& list : waiting) {
-    for (const auto& then : list) {
-      if (then) then(lost);
-    }
+  for (const auto& [then, gone] : waited) {
+    if (then) then(gone ? std::optional<Error>(lost) : std::nullopt);
   }
 }
 

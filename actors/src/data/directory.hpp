@@ -95,7 +95,8 @@ class TROUPE_API Directory {
     std::int32_t home_chip = -1;        ///< where the latest task is that writes it in host memory
     Ticket home_task = 0;               ///< that task
     bool home_before = false;           ///< host memory has what it was before that task
-    bool coming = false;                ///< it is being brought home
+    bool coming = false;                ///< it is being brought home,
+    std::int32_t from = -1;             ///< by that chip; -1: from another node
     bool written_since = false;         ///< and a task that writes it was sent after that was ordered
     std::optional<Error> trouble = {};  ///< why it did not come home, for those who waited
     std::vector<Then> waiting;
@@ -117,6 +118,8 @@ class TROUPE_API Directory {
   void write_on(Entry& entry, Buffer& buffer, std::int32_t chip, Ticket ticket);
   void write_at_home(Buffer& buffer);
   static void tell(Entry& entry, const std::optional<Error>& error);
+  /// Nothing comes from that chip any more: who waited for it, to be told.
+  static std::vector<Then> give_up(Entry& entry, std::int32_t chip);
   void note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error);
   bool is_far(const Buffer& buffer) const;
   bool home_is_good(const Entry& entry) const;

@@ -275,3 +275,27 @@ TEST_CASE("directory: what cannot come home refuses who waits for it, once; late
   CHECK_FALSE(bench.data.needs(reader, 1).refused);
   CHECK(bench.waits({in(x)}, 1) == 1);
 }
+
+TEST_CASE("directory: who waits for bytes is told, whatever becomes of the chip that was to store them") {
+  for (const bool dies : {false, true}) {
+    Bench bench;
+    const auto x = bench.tensor();
+    const auto writer = bench.run({inout(x)}, 0);
+    std::string heard = "nothing";
+    bench.data.bring_home(Bench::buffer(x),
+                          [&](const std::optional<Error>& error) { heard = error ? "lost" : "home"; });
+    dies ? bench.data.lost(0, std::vector<Ticket>{writer})
+         : bench.data.withdrawn(0, std::vector<Ticket>{writer});
+    CHECK(heard == "home");
+    bench.data.stored(0, Bench::number(x), std::nullopt);  // comes late
+    // Meanwhile another has it: what comes late from the first means nothing to who waits now.
+    bench.ended.insert(bench.run({inout(x)}, 1));
+    heard = "nothing";
+    bench.data.bring_home(Bench::buffer(x),
+                          [&](const std::optional<Error>& error) { heard = error ? "lost" : "home"; });
+    bench.data.stored(0, Bench::number(x), std::nullopt);
+    CHECK(heard == "nothing");
+    bench.data.down(1, Error(Errc::chip_lost, "chip1 died"));
+    CHECK(heard == "lost");
+  }
+}

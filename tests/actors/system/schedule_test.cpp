@@ -2,6 +2,7 @@
 // with the sequential result or a typed error that a fault explains, and nothing is left behind.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <random>
 #include <set>
 
@@ -17,9 +18,25 @@ using testing::Simulation;
 namespace {
 
 constexpr int buffers = 5;
+constexpr std::uint32_t elements = 2;  ///< of each: tasks see one of them, or both
+using Values = std::array<float, elements>;
 
 struct Line {
-  enum class What { add, set, group, host, scratch, from_device, to_device } what = What::add;
+  enum class What {
+    add,
+    set,
+    group,
+    host,
+    scratch,
+    from_device,
+    to_device,
+    part,
+    fill,
+    copy,
+    copy_device,
+    prefetch,
+    evict
+  } what = What::add;
   int a = 0, b = 0, c = 0;
   float value = 0;
   int chip = -1;
@@ -45,7 +62,7 @@ Plan random_plan(std::mt19937_64& random, bool late) {
   const int count = 3 + below(25);
   for (int i = 0; i < count; ++i) {
     Line line;
-    line.what = static_cast<Line::What>(below(7));
+    line.what = static_cast<Line::What>(below(13));
     if (line.what == Line::What::group && plan.chips < 2) line.what = Line::What::add;
     line.a = below(buffers);
     line.b = below(buffers);
@@ -61,37 +78,62 @@ Plan random_plan(std::mt19937_64& random, bool late) {
 }
 
 /// What the host's tensors hold at the end, and behind them those that live on the chips, one on each.
-std::vector<float> expected(const Plan& plan) {
-  std::vector<float> x(static_cast<std::size_t>(buffers + plan.chips), 0.0F);
-  auto at = [&](int i) -> float& { return x[static_cast<std::size_t>(i)]; };
+std::vector<Values> expected(const Plan& plan) {
+  std::vector<Values> x(static_cast<std::size_t>(buffers + plan.chips), Values{});
+  auto at = [&](int i) -> Values& { return x[static_cast<std::size_t>(i)]; };
+  const auto all = [](float value) {
+    Values values;
+    values.fill(value);
+    return values;
+  };
+  const auto sum = [](const Values& a, const Values& b) {
+    Values values{};
+    for (std::size_t i = 0; i < elements; ++i) values[i] = a[i] + b[i];
+    return values;
+  };
   for (const auto& line : plan.lines) {
     switch (line.what) {
       case Line::What::add:
-        at(line.c) = at(line.a) + at(line.b);
+        at(line.c) = sum(at(line.a), at(line.b));
         break;
       case Line::What::set:
-        at(line.c) = line.value;
+      case Line::What::fill:
+        at(line.c) = all(line.value);
         break;
       case Line::What::group:
-        if (line.a != line.c) at(line.a) = line.value;
-        at(line.c) = line.value;
+        if (line.a != line.c) at(line.a) = all(line.value);
+        at(line.c) = all(line.value);
         break;
       case Line::What::host:
-        at(line.c) += line.value;
+        at(line.c)[0] += line.value;
         break;
       case Line::What::scratch:
-        at(line.c) = at(line.a) + at(line.b) + line.value;
+        at(line.c) = sum(sum(at(line.a), at(line.b)), all(line.value));
         break;
       case Line::What::from_device:
-        at(line.c) = at(line.a) + at(line.home());
+        at(line.c) = sum(at(line.a), at(line.home()));
         break;
       case Line::What::to_device:
-        at(line.home()) = at(line.a) + at(line.b);
+        at(line.home()) = sum(at(line.a), at(line.b));
+        break;
+      case Line::What::part:
+        at(line.c)[static_cast<std::size_t>(line.b) % elements] = line.value;
+        break;
+      case Line::What::copy:
+        at(line.c) = at(line.a);
+        break;
+      case Line::What::copy_device:
+        (line.b % 2 == 0 ? at(line.c) : at(line.home())) = line.b % 2 == 0 ? at(line.home()) : at(line.c);
+        break;
+      case Line::What::prefetch:
+      case Line::What::evict:
         break;
     }
     // Keeps numbers small enough to be exact.
-    for (auto& value : x) {
-      if (value > 100000) return {};
+    for (const auto& values : x) {
+      for (const auto value : values) {
+        if (value > 100000) return {};
+      }
     }
   }
   return x;
@@ -129,8 +171,8 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
       break;
     case Line::What::scratch: {
       auto scope = n.scope();
-      auto sum = n.alloc<float>({1});
-      auto more = n.alloc<float>({1});
+      auto sum = n.alloc<float>({elements});
+      auto more = n.alloc<float>({elements});
       n.submit("add", in(at(line.a)), in(at(line.b)), out(sum));
       n.submit("set", out(more), scalar(line.value));
       submit(line.chip, "add", in(sum), in(more), out_existing(at(line.c)));
@@ -145,6 +187,27 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
     case Line::What::to_device:
       submit(line.chip < 0 ? -1 : line.resident, "add", in(at(line.a)), in(at(line.b)),
              out_existing(at(line.home())));
+      break;
+    case Line::What::part: {
+      const auto begin = static_cast<std::uint64_t>(line.b) % elements;
+      submit(line.chip, "set", out_existing(at(line.c).rows(begin, begin + 1)), scalar(line.value),
+             retry(line.retries));
+      break;
+    }
+    case Line::What::fill:
+      n.fill(at(line.c), line.value);
+      break;
+    case Line::What::copy:
+      if (line.a != line.c) n.copy(at(line.c), at(line.a));
+      break;
+    case Line::What::copy_device:
+      line.b % 2 == 0 ? n.copy(at(line.c), at(line.home())) : n.copy(at(line.home()), at(line.c));
+      break;
+    case Line::What::prefetch:
+      n.prefetch(at(line.a), on_chip(std::max(line.chip, 0)));
+      break;
+    case Line::What::evict:
+      n.evict(at(line.a));
       break;
   }
 }
@@ -170,7 +233,7 @@ std::string run_case(const Case& it) {
   const auto want = expected(plan);
   auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
   Handle handle;
-  std::vector<float> got;
+  std::vector<Values> got;
   bool hurt = false, hangs = false, cancelled = false, down = false;
   std::size_t left = 0;
   // Outlives the system: a program may still be running while it ends.
@@ -182,15 +245,18 @@ std::string run_case(const Case& it) {
                     .restart = {100, 1s},
                     .soft_limit = 8});
     sim.kernel("add", [](auto& call) {
-      call.template tensor<float>(2)[0] =
-          call.template tensor<float>(0)[0] + call.template tensor<float>(1)[0];
+      const auto to = call.template tensor<float>(2);
+      for (std::size_t i = 0; i < to.size(); ++i)
+        to[i] = call.template tensor<float>(0)[i] + call.template tensor<float>(1)[i];
     });
-    sim.kernel("set", [](auto& call) { call.template tensor<float>(0)[0] = call.template scalar<float>(0); });
+    sim.kernel("set", [](auto& call) {
+      for (auto& element : call.template tensor<float>(0)) element = call.template scalar<float>(0);
+    });
     auto& node = sim.node();
     const auto before = sim.actors();
-    for (int i = 0; i < buffers; ++i) x.push_back(node.tensor<float>({1}));
+    for (int i = 0; i < buffers; ++i) x.push_back(node.tensor<float>({elements}));
     for (int chip = 0; chip < plan.chips; ++chip) {
-      x.push_back(node.chip(chip).malloc<float>({1}));
+      x.push_back(node.chip(chip).malloc<float>({elements}));
       node.chip(chip).copy_to(x.back(), x.front());
     }
     if (it.faults) {
@@ -249,21 +315,24 @@ std::string run_case(const Case& it) {
       }
       left = sim.actors() - before;
       for (int i = 0; i < buffers; ++i) {
-        float value = 0.0F;
-        const auto lost =
-            test::error_of([&] { value = x[static_cast<std::size_t>(i)].host<const float>()[0]; });
+        Values value{};
+        const auto lost = test::error_of([&] {
+          const auto view = x[static_cast<std::size_t>(i)].host<const float>();
+          std::copy(view.begin(), view.end(), value.begin());
+        });
         if (lost && !hurt) return "a tensor is lost without a fault: " + render(*lost);
         if (lost && !(*lost == Errc::data_lost)) return "lost in another way: " + render(*lost);
         // What only a chip had that died, or what a writer left that did not end, is nobody's.
         got.push_back(lost && !want.empty() ? want[got.size()] : value);
       }
-      auto seen = node.tensor<float>({1});
+      auto seen = node.tensor<float>({elements});
       for (int chip = 0; chip < plan.chips; ++chip) {
         const auto& resident = x[static_cast<std::size_t>(buffers + chip)];
         const auto lost = test::error_of([&] { node.chip(chip).copy_from(seen, resident); });
         if (lost && !hurt) return "a tensor on a chip is lost without a fault: " + render(*lost);
         // Where the chip has died since, nothing is left to compare.
-        got.push_back(lost && !want.empty() ? want[got.size()] : seen.host<float>()[0]);
+        const auto view = seen.host<const float>();
+        got.push_back(lost && !want.empty() ? want[got.size()] : Values{view[0], view[1]});
       }
     }
   }
@@ -283,7 +352,8 @@ std::string run_case(const Case& it) {
   if (want.empty() || got == want) return "";
   std::string text = "the result is not that of running the submits one after the other:";
   for (std::size_t i = 0; i < got.size(); ++i)
-    text += " " + std::to_string(got[i]) + "/" + std::to_string(want[i]);
+    text += " " + std::to_string(got[i][0]) + "," + std::to_string(got[i][1]) + "/" +
+            std::to_string(want[i][0]) + "," + std::to_string(want[i][1]);
   for (const auto& line : plan.lines) {
     text += "\n  " + std::to_string(static_cast<int>(line.what)) + ": " + std::to_string(line.a) + " " +
             std::to_string(line.b) + " -> " + std::to_string(line.c) + " value " +
