@@ -37,6 +37,7 @@ ChipState::Data ChipState::bring(const Item& item, Room room, std::optional<Erro
     if (copy.state == Copy::State::empty && use.reads) {
       const auto brought = bring_bytes(copy, *tensors[use.argument].buffer, why);
       if (brought == Data::refused) return brought;
+      if (brought == Data::coming) data = brought;
     }
     // What is being copied must not be written meanwhile.
     if (copy.state == Copy::State::coming || (copy.leaving && use.writes)) data = Data::coming;
@@ -111,11 +112,19 @@ ChipState::Data ChipState::bring_bytes(Copy& copy, Buffer& buffer, std::optional
     return Data::coming;
   }
   if (const auto made = context().copy_to(copy.address, *place, copy.bytes); !made) {
+    if (lost_by(made)) return Data::coming;
     why = made.error();
     return Data::refused;
   }
   copy.state = Copy::State::here;
   return Data::there;
+}
+
+/// The device is gone, so the chip ends: that is the answer to all who wait for something on it.
+bool ChipState::lost_by(const Result<void>& made) {
+  if (made || !(made.error() == platform::Errc::lost)) return false;
+  life_ = Life::lost;
+  return true;
 }
 
 /// While a task waits for its data, or for others to end, the data of those behind it comes, too.
@@ -178,6 +187,7 @@ void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer) {
     return;
   }
   const auto made = context().copy_from(*place, copy.address, copy.bytes);
+  if (lost_by(made)) return;
   copy.written = copy.written && !made;
   stored_.emplace_back(copy.buffer, made ? std::nullopt : std::optional<Error>(made.error()));
 }
@@ -187,11 +197,13 @@ std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<vo
   // Copies of an earlier life are gone.
   if (life_ != Life::ready || call.incarnation != identity_.incarnation) return out;
   if (call.what == MemoryCall::What::task) {
+    if (lost_by(made)) return out;
     data_task_ended(made, out);
     launch_queued(out);
     return out;
   }
   --moving_;
+  if (lost_by(made)) return out;
   auto& copy = *call.copy;
   if (call.what == MemoryCall::What::copy_to) {
     // What could not come is tried again, by the task that needs it.

@@ -147,7 +147,9 @@ std::optional<TaskResult> ChipState::data_task(const Item& item) {
     data_task_running_ = request.key;
     return std::nullopt;
   }
-  return data_task_result(request, work(*device_));
+  const auto made = work(*device_);
+  if (lost_by(made)) return std::nullopt;
+  return data_task_result(request, made);
 }
 
 TaskResult ChipState::data_task_result(const TaskRequest& request, const Result<void>& made) {

@@ -198,6 +198,7 @@ class TROUPE_API ChipState {
   void make_room(const Item& item, std::uint64_t bytes);
   Data bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why);
   void bring_ahead();
+  bool lost_by(const Result<void>& made);
   void serve_stores(bool at_once);
   void store(Copy& copy, const std::shared_ptr<Buffer>& buffer);
   void refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out);

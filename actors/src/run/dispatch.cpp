@@ -81,7 +81,7 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
     }
     join_lane(record, bound);
   }
-  record.in_flight = true;
+  record.in_flight = record.sent = true;
   record.answered = 0;
   record.halting = false;
   record.outcome = Outcome::done;

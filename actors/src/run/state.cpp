@@ -295,7 +295,8 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
     if (poisoned && report_.poisoned.size() < 64) report_.poisoned.emplace_back(record.body->name());
   }
   if (record.id) hold_domains(*record.body, -1);
-  if (record.counted) count(*record.body, false);
+  // Where a task did not end well, something of it may still be inside its buffers: they go with the run.
+  if (record.counted && (!error || !record.sent)) count(*record.body, false);
   for (const auto token : record.waiters) wake(token, failures_.await(record.number));
   // A read that never came to its data.
   if (record.read_token != 0) wake(record.read_token, failures_.await(record.number));

@@ -130,6 +130,7 @@ class TROUPE_API RunState {
     std::uint32_t retries = 0;  ///< left
     bool in_flight = false;
     bool touched = false;  ///< an attempt that did not end well had begun
+    bool sent = false;     ///< at least once
     bool counted = false;  ///< among the tasks of its intermediates
     bool halting = false;  ///< a member has failed, so the others of this attempt were asked to end
     Outcome outcome = Outcome::done;  ///< worst so far of this attempt
@@ -144,7 +145,7 @@ class TROUPE_API RunState {
       lane = -1;
       members = 1;
       answered = attempt = retries = 0;
-      in_flight = halting = counted = touched = false;
+      in_flight = halting = counted = touched = sent = false;
       outcome = Outcome::done;
       error.reset();
       cancel_reason.reset();

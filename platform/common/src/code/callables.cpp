@@ -47,17 +47,15 @@ Result<void> fill_from_module(Callable& target, const troupe_callable& callable,
 /// What comes as bytes may have code that runs when it is linked in or taken out, and may crash there.
 class Inside {
  public:
-  Inside(const HostServices* host, const char* what, const Callable& callable) {
-    if (host == nullptr) return;
-    telling_.emplace(*host, [&](troupe_running& running) {
-      running.what = what;
-      running.name = callable.name.c_str();
-      running.core = TROUPE_NO_CORE;
-    });
-  }
+  Inside(const HostServices* host, const char* what, const Callable& callable)
+      : telling_(host, [&](troupe_running& running) {
+          running.what = what;
+          running.name = callable.name.c_str();
+          running.core = TROUPE_NO_CORE;
+        }) {}
 
  private:
-  std::optional<Telling> telling_;
+  Telling telling_;
 };
 
 Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable, const LoadCode& load,

@@ -58,9 +58,11 @@ class HostServices {
 /// While it lives, the host knows what this thread is inside of, should it crash there.
 class Telling {
  public:
-  /// `fill(what)` is called if the host wants to know.
+  /// `fill(what)` is called if the host wants to know; null: there is none.
   template <class Fill>
-  Telling(const HostServices& host, Fill fill) : host_(host.tells() ? &host : nullptr) {
+  Telling(const HostServices& host, Fill fill) : Telling(&host, fill) {}
+  template <class Fill>
+  Telling(const HostServices* host, Fill fill) : host_(host != nullptr && host->tells() ? host : nullptr) {
     if (host_ == nullptr) return;
     what_ = {};
     fill(what_);
