@@ -151,6 +151,7 @@ std::vector<TaskResult> ChipState::take(DataOrders& orders) {
 
 /// Of what was asked to be stored, what no task writes. `at_once`: the rest is given up.
 void ChipState::serve_stores(bool at_once) {
+  if (life_ != Life::ready) return;  // the end of the chip is the answer
   std::erase_if(to_store_, [&](const std::shared_ptr<Buffer>& buffer) {
     auto* copy = copies_.find(buffer->number());
     if (copy == nullptr || (!copy->written && copy->writers == 0)) {
