@@ -234,7 +234,7 @@ TEST_CASE("a process that gets no more memory or descriptors ends, and names the
     ++met;
   }
   CHECK(met > 0);
-  for (const int descriptors : {7, 8}) {
+  for (const int descriptors : {6, 7, 8}) {
     const auto done = shell("exec 2>&1; ulimit -n " + std::to_string(descriptors) + "; exec " +
                             troupe::tests::built("bin/troupe") + " run vector_add");
     CAPTURE(descriptors);

@@ -42,9 +42,10 @@ TEST_CASE("a worker that dies says its last word when its devices are closed") {
   const auto below = to_worker(config);
   {
     caf::scoped_actor above(core.actors);
-    auto node = spawn_worker(core.actors, core.services, below,
-                             make_shared_of(*below, core.services, core.pumps, std::make_shared<HostMemory>(), nullptr), 7,
-                             caf::actor_cast<ResultSink>(caf::actor_cast<caf::strong_actor_ptr>(above)));
+    auto node = spawn_worker(
+        core.actors, core.services, below,
+        make_shared_of(*below, core.services, core.pumps, std::make_shared<HostMemory>(), nullptr), 7,
+        caf::actor_cast<ResultSink>(caf::actor_cast<caf::strong_actor_ptr>(above)));
     bool up = false;
     above->request(node, caf::infinite, StartWorker{})
         .receive([&](Result<bool>& answer) { up = answer.has_value(); }, [](const caf::error&) {});

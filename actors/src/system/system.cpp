@@ -88,7 +88,14 @@ SystemCore::SystemCore(const SystemConfig& with)
     }
   }
   services->attach(actors);
-  if (config.report_crashes) crash_report.emplace([this](const platform::Crash& crash) { crashed(crash); });
+  try {
+    if (config.report_crashes) {
+      crash_report.emplace([this](const platform::Crash& crash) { crashed(crash); });
+    }
+  } catch (...) {
+    services->detach();  // what it has of the actors must not outlive them
+    throw;
+  }
 }
 
 void SystemCore::crashed(const platform::Crash& crash) const {
