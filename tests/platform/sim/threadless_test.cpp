@@ -201,9 +201,11 @@ TEST_CASE(
   chip.host->leave(3);
   const auto ended = chip.context.run(args.run(0, program));
   REQUIRE_FALSE(ended);
-  CHECK_MESSAGE(ended.error() == Errc::system, ended.error().message());
-  CHECK(ended.error().message().find("no thread for a kernel that is ready") != std::string::npos);
-  CHECK(ended.error().message().find("no core: 'defers'") != std::string::npos);
+  CAPTURE(ended.error().message());
+  CHECK(ended.error() == Errc::system);
+  // Which of them is refused depends on who comes first.
+  CHECK(ended.error().message().find("no thread") != std::string::npos);
+  CHECK(ended.error().message().find("'defers'") != std::string::npos);
   CHECK(ended.error().message().find("ulimit -u") != std::string::npos);
 }
 
