@@ -17,6 +17,13 @@ inline const Arguments& arguments_of(const TaskBody& body, std::uint32_t member)
   return body.extras && !body.extras->members.empty() ? body.extras->members[member] : body.args;
 }
 
+/// Calls `visit(arguments)` for each member of a task.
+template <class Visit>
+void for_each_member(const TaskBody& body, Visit visit) {
+  if (!body.extras || body.extras->members.empty()) return visit(body.args);
+  for (const auto& member : body.extras->members) visit(member);
+}
+
 /// What is answered for a task that did not begin.
 inline TaskResult not_begun(const TaskKey& key, Ticket ticket, std::int32_t executor, Outcome outcome,
                             std::optional<Error> error = {}) {

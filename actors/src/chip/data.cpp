@@ -50,12 +50,14 @@ std::uint64_t ChipState::free_memory(std::uint64_t bytes) {
   const DeviceMalloc wanted{bytes, identity_.incarnation};
   if (const auto spare = copies_.reuse(bytes); spare != 0) return spare;
   auto address = malloc(wanted);
+  if (!address) no_memory_ = address.error();
   if (address || copies_.spare_bytes() == 0) return address ? *address : 0;
   for (const auto spare : copies_.take_spare()) {
     (void)context().free(spare);
     large_.erase(spare);
   }
   address = malloc(wanted);
+  if (!address) no_memory_ = address.error();
   return address ? *address : 0;
 }
 
@@ -71,10 +73,9 @@ bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::option
     return true;
   }
   if (room == Room::make && in_flight_ == 0 && moving_ == 0 && !data_task_running_ && batch_.empty()) {
-    const auto refused = context().malloc(copy.bytes);
     why = Error(Errc::out_of_memory, "no room on " + identity_.name + " for the tensors of one task together",
-                "use smaller tensors, or free device tensors and domains there");
-    if (!refused) why = why->caused_by(refused.error());
+                "use smaller tensors, or free device tensors and domains there")
+              .caused_by(no_memory_);
   }
   return false;
 }
@@ -88,11 +89,12 @@ void ChipState::make_room(const Item& item, std::uint64_t bytes) {
     const auto& uses = item.uses.all();
     if (std::any_of(uses.begin(), uses.end(), [&](const CopyUse& use) { return use.copy == copy; })) continue;
     made += copy->bytes;
-    if (copy->written) {
-      if (const auto buffer = copy->of.lock()) store(*copy, buffer);
+    const auto buffer = copy->of.lock();
+    if (copy->written && buffer) {
+      store(*copy, buffer);
       copy->goes = copy->leaving;
     }
-    if (!copy->written) copies_.empty(*copy);
+    if (!copy->written || !buffer) copies_.empty(*copy);  // nobody can want it any more
   }
 }
 

@@ -54,26 +54,13 @@ TaskResult ChipState::refuse(const TaskRequest& request, Error error) {
 /// The task with the copies that it will use; later orders to drop them leave these alone.
 ChipState::Item ChipState::item_of(TaskRequest& request) {
   Item item{std::move(request), CopyUses(copies_)};
-  const auto& tensors = arguments_of(*item.request.body, item.request.key.member).tensors;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    auto* buffer = tensors[i].buffer;
-    if (buffer == nullptr || std::binary_search(item.request.at_home.begin(), item.request.at_home.end(), i))
-      continue;
-    CopyUse use{nullptr, static_cast<std::uint16_t>(i)};
-    bool seen = false;
-    for (std::size_t k = 0; k < i && !seen; ++k) seen = tensors[k].buffer == buffer;
-    if (seen) continue;
-    for (std::size_t k = i; k < tensors.size(); ++k) {
-      if (tensors[k].buffer != buffer) continue;
-      const auto tag = tensors[k].tag;
-      const bool whole = tensors[k].tensor.bytes() == buffer->bytes() && tensors[k].tensor.is_contiguous();
-      use.writes = use.writes || runtime::writes(tag);
-      use.reads = use.reads || !runtime::writes(tag) || runtime::reads(tag) || !whole;
-    }
-    use.copy = &copies_.of(buffer->number(), buffer->bytes());
-    if (use.copy->users == 0 && use.copy->of.expired()) use.copy->of = buffer->weak_from_this();
-    item.uses.add(use);
-  }
+  const auto& at_home = item.request.at_home;
+  for_each_buffer(arguments_of(*item.request.body, item.request.key.member), [&](const BufferUse& use) {
+    if (std::binary_search(at_home.begin(), at_home.end(), std::uint32_t{use.argument})) return;
+    auto& copy = copies_.of(use.buffer->number(), use.buffer->bytes());
+    if (copy.users == 0 && copy.of.expired()) copy.of = use.buffer->weak_from_this();
+    item.uses.add({&copy, use.argument, use.reads, use.writes});
+  });
   return item;
 }
 

@@ -16,6 +16,7 @@
 #include "chip/news.hpp"
 #include "data/data.hpp"
 #include "trace/trace.hpp"
+#include "troupe/actors/errc.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/host.hpp"
@@ -241,6 +242,7 @@ class TROUPE_API ChipState {
   std::uint64_t own_linked_ = 0;  ///< each has a name of its own on the device
   std::vector<std::uint64_t> to_unlink_;
   Copies copies_;
+  Error no_memory_{Errc::out_of_memory, "no device memory"};  ///< why there was none the last time
   std::vector<MemoryCall> moves_;
   std::size_t moving_ = 0;  ///< moves that have not come back
   std::vector<std::shared_ptr<Buffer>> to_store_;

@@ -95,7 +95,7 @@ void Buffer::forgive() {
   lost_.store(false, std::memory_order_release);
 }
 
-void Buffer::bring_home() {
+void Buffer::bring_home(bool all) {
   while (kept_by() != nullptr && !is_lost()) {
     const auto from = keeper();
     if (!from) continue;
@@ -105,9 +105,10 @@ void Buffer::bring_home() {
                       ": a coroutine that waited for them would hold up everything else",
                   "co_await node.fetch(x) first, or node.read_all");
     }
-    const auto brought = from->bring_home(shared_from_this());
+    const auto brought = from->bring_home(shared_from_this(), all);
     // The node may still keep it, for tasks that have not ended.
-    if (brought) break;
+    if (brought && !all) break;
+    if (brought) continue;
     if (!(brought.error() == Errc::shut_down)) throw brought.error();
     // A node that goes down brings home what it has, or says that it is lost.
     std::unique_lock lock(mutex_);

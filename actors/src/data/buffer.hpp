@@ -65,8 +65,9 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   /// All of it is about to be written.
   void forgive();
 
-  /// For a thread that may wait: the bytes come to host memory. Throws what keeps them from that.
-  void bring_home();
+  /// For a thread that may wait: the bytes come to host memory. Throws what keeps them from that. `all`: with
+  /// what tasks that have not ended are to write.
+  void bring_home(bool all = false);
 
   // Views of the host that are alive.
   void look(bool writes) noexcept;

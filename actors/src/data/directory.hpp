@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/buffer.hpp"
+#include "data/buffer_use.hpp"
 #include "troupe/actors/protocol.hpp"
 
 namespace troupe::actors {
@@ -101,14 +101,6 @@ class TROUPE_API Directory {
     std::optional<Error> trouble = {};  ///< why it did not come home, for those who waited
     std::vector<Then> waiting;
   };
-  /// How a task uses a buffer, by all its arguments that view it.
-  struct Use {
-    Buffer* buffer = nullptr;
-    bool reads = false, writes = false, at_home = false;
-  };
-  template <class Visit>
-  static void for_each_buffer(const TaskRequest& request, bool on_chip, Visit visit);
-
   Entry* find(std::uint64_t buffer);
   const Entry* find(std::uint64_t buffer) const;
   Entry& entry(Buffer& buffer);
@@ -122,6 +114,7 @@ class TROUPE_API Directory {
   static std::vector<Then> give_up(Entry& entry, std::int32_t chip);
   void note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error);
   bool is_far(const Buffer& buffer) const;
+  bool is_at_home(const TaskRequest& request, std::int32_t executor, const BufferUse& use) const;
   bool home_is_good(const Entry& entry) const;
 
   std::shared_ptr<NodeLink> self_;

@@ -167,11 +167,12 @@ std::shared_ptr<Buffer> HostMemory::intermediate(std::uint64_t bytes) {
 
 Result<Tensor> HostMemory::borrow(const runtime::Tensor& view) {
   const auto begin = view.buffer().offset, end = begin + view.buffer_bytes();
-  std::unique_lock guard(mutex_);
+  std::shared_ptr<Buffer> buffer;  // outlives the lock: the end of one takes it
+  std::lock_guard guard(mutex_);
   auto next = known_.upper_bound(begin);
   if (next != known_.begin()) {
     const auto& [address, known] = *std::prev(next);
-    auto buffer = address + known.bytes > begin ? known.buffer.lock() : nullptr;
+    if (address + known.bytes > begin) buffer = known.buffer.lock();
     if (buffer && address + known.bytes >= end) {
       auto same = view.rebased(runtime::BufferRef{0, 0, address}, known.bytes, begin - address);
       if (!same) return same.error();
@@ -181,8 +182,9 @@ Result<Tensor> HostMemory::borrow(const runtime::Tensor& view) {
   }
   if (next != known_.end() && next->first < end && !next->second.buffer.expired())
     return overlaps_partly(view);
-  auto buffer = std::make_shared<Buffer>(Buffer::Kind::borrowed, view.buffer_bytes(), weak_from_this());
-  buffer->address_ = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(begin));  // NOLINT: was one
+  buffer = std::make_shared<Buffer>(Buffer::Kind::borrowed, view.buffer_bytes(), weak_from_this());
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the user's pointer, which the view keeps as a number
+  buffer->address_ = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(begin));
   known_[begin] = {view.buffer_bytes(), buffer};
   return Tensor(view, std::move(buffer));
 }

@@ -15,14 +15,14 @@ Worker NodeLink::worker() const {
   return caf::actor_cast<Worker>(worker_);
 }
 
-Result<void> NodeLink::bring_home(const std::shared_ptr<Buffer>& buffer) const {
+Result<void> NodeLink::bring_home(const std::shared_ptr<Buffer>& buffer, bool all) const {
   const Error gone(Errc::shut_down, path_ + " has gone");
   try {
     const auto pump = pumps_->take();
     const auto there = worker();
     if (!there) return gone;
     Result<bool> brought(gone);
-    pump->request(there, caf::infinite, BringHome{buffer})
+    pump->request(there, caf::infinite, BringHome{buffer, all})
         .receive([&](Result<bool>& answer) { brought = std::move(answer); },
                  [&](const caf::error& error) { brought = error_from(error, gone); });
     if (!brought) return brought.error();
@@ -39,7 +39,7 @@ void NodeLink::forget(std::uint64_t buffer) const {
 }
 
 int& MayNotWait::depth() {
-  static thread_local int depth = 0;
+  static thread_local int depth = 0;  // it is the thread that must not wait, whatever system its code is of
   return depth;
 }
 

@@ -27,9 +27,9 @@ class TROUPE_API NodeLink {
   /// Null: it has gone.
   Worker worker() const;
 
-  /// Waits, on the caller's thread, until the newest bytes are in host memory, or are known to be lost. An
-  /// error: the node has gone, or is going down.
-  Result<void> bring_home(const std::shared_ptr<Buffer>& buffer) const;
+  /// Waits, on the caller's thread, until the newest bytes are in host memory, or are known to be lost.
+  /// `all`: with what tasks that have not ended are to write. An error: the node has gone, or is going down.
+  Result<void> bring_home(const std::shared_ptr<Buffer>& buffer, bool all) const;
   /// Nobody holds a tensor of it any more.
   void forget(std::uint64_t buffer) const;
 

@@ -29,9 +29,13 @@ void* Tensor::open_host(runtime::DType wanted, detail::HostUse use) const {
   auto* buffer = hold_ ? hold_->buffer : nullptr;
   if (buffer == nullptr) return address;
   const bool all = view_.bytes() == buffer->bytes();
-  if (use == detail::HostUse::overwrite && all && buffer->is_lost()) buffer->forgive();
   // Also before it is overwritten: what is on its way would come later.
-  buffer->bring_home();
+  try {
+    buffer->bring_home();
+  } catch (...) {
+    if (use != detail::HostUse::overwrite || !all || !buffer->is_lost()) throw;
+    buffer->forgive();
+  }
   if (use != detail::HostUse::look) buffer->changed_at_home();
   return address;
 }

@@ -120,7 +120,7 @@ bool RunState::add_accesses(Arguments& args) {
 
 /// A task that names intermediates begins, or has ended.
 void RunState::count(const TaskBody& body, bool begins) {
-  const auto of = [&](const Arguments& args) {
+  for_each_member(body, [&](const Arguments& args) {
     for (const auto& operand : args.tensors) {
       if (operand.buffer == nullptr || operand.buffer->kind() != Buffer::Kind::intermediate) continue;
       const auto known = memory_->intermediates.find(operand.buffer);
@@ -131,27 +131,16 @@ void RunState::count(const TaskBody& body, bool begins) {
         memory_->intermediates.erase(known);
       }
     }
-  };
-  if (body.extras && !body.extras->members.empty()) {
-    for (const auto& member : body.extras->members) of(member);
-  } else {
-    of(body.args);
-  }
+  });
 }
 
 /// What the task was to write has no newest version any more.
 void RunState::void_outputs(const Record& record, const Error& why) {
-  const auto of = [&](const Arguments& args) {
+  for_each_member(*record.body, [&](const Arguments& args) {
     for (const auto& operand : args.tensors) {
       if (operand.buffer != nullptr && runtime::writes(operand.tag)) operand.buffer->lose(why);
     }
-  };
-  const auto& body = *record.body;
-  if (body.extras && !body.extras->members.empty()) {
-    for (const auto& member : body.extras->members) of(member);
-  } else {
-    of(body.args);
-  }
+  });
 }
 
 void RunState::apply_task(Submission& line) {

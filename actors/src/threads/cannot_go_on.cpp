@@ -19,7 +19,7 @@ void cannot_go_on() noexcept {
     of_memory = true;
   } catch (const std::exception& error) {
     what = error.what();
-  } catch (...) {  // NOLINT(bugprone-empty-catch): said above
+  } catch (...) {  // NOLINT(bugprone-empty-catch): `what` says it
   }
   (void)std::fprintf(stderr, "troupe: an actor cannot go on: %s\n", what);
   rlimit limit{};

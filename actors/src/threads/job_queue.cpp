@@ -105,7 +105,7 @@ void JobQueue::look_longer(Clock::time_point since) {
     pause_briefly();
     auto now = Clock::now();
     if (now - yielded > courtesy) {
-      std::this_thread::yield();
+      std::this_thread::yield();  // who else wants this processor shall have it
       yielded = now = Clock::now();
     }
     away = now - last > displaced;

@@ -116,6 +116,7 @@ class WorkerActor : public Worker::base {
   void stored(Stored& news);
   caf::typed_response_promise<Result<bool>> bring_home(const BringHome& order);
   void fetch(std::shared_ptr<Buffer> buffer);
+  void fetch_from_another_system(std::shared_ptr<NodeLink> from, std::shared_ptr<Buffer> buffer);
   void send_orders();
   void data_changed();
   void store_chips(std::function<void()> then);

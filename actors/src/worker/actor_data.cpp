@@ -20,6 +20,10 @@ void WorkerActor::data_changed() {
 }
 
 void WorkerActor::stored(Stored& news) {
+  if (news.executor < 0) {
+    for (const auto& [buffer, error] : news.buffers) data_.fetched(buffer, error);
+    return data_changed();
+  }
   if (!children_.knows(news.executor) || children_[news.executor].incarnation != news.incarnation) return;
   for (const auto& [buffer, error] : news.buffers) data_.stored(news.executor, buffer, error);
   data_changed();
@@ -48,12 +52,29 @@ void WorkerActor::fetch(std::shared_ptr<Buffer> buffer) {
   if (!from || from == shared_->link) return came(std::nullopt);
   const Error gone(Errc::data_lost,
                    "the newest bytes of a tensor were with " + from->path() + ", which is gone");
-  const auto there = from->services() == services_.get() ? from->worker() : Worker();
+  if (from->services() != services_.get()) return fetch_from_another_system(from, std::move(buffer));
+  const auto there = from->worker();
   if (!there) return came(gone);
   request(there, caf::infinite, BringHome{std::move(buffer), true})
       .then([came](
                 const Result<bool>& home) { came(home ? std::nullopt : std::optional<Error>(home.error())); },
             [came, gone](const caf::error& error) { came(error_from(error, gone)); });
+}
+
+/// Its actors end when they like; a thread that may wait asks as a user would.
+void WorkerActor::fetch_from_another_system(std::shared_ptr<NodeLink> from, std::shared_ptr<Buffer> buffer) {
+  const auto number = buffer->number();
+  auto self = caf::actor_cast<caf::weak_actor_ptr>(address());
+  services_->run_apart("troupe-fetch", [from = std::move(from), buffer = std::move(buffer), self, number] {
+    std::optional<Error> problem;
+    try {
+      buffer->bring_home(true);
+    } catch (const Error& error) {
+      problem = error;
+    }
+    if (const auto worker = caf::actor_cast<Worker>(self))
+      caf::anon_send(worker, Stored{-1, 0, {{number, std::move(problem)}}});
+  });
 }
 
 /// The end: what only chips have goes to host memory, so that tensors stay readable.

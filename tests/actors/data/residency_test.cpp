@@ -369,24 +369,30 @@ TEST_CASE("tensors that do not fit on a chip together come and go, and nothing i
   CHECK(refused.error().message().find("no room on chip0 for the tensors of one task") != std::string::npos);
 }
 
-TEST_CASE("status tells what copies take of a chip's memory, and they go with their tensors") {
-  SystemConfig quiet;
-  quiet.log = [](int, std::string_view, std::string_view) {};
+TEST_CASE("status tells what copies take of a chip's memory") {
+  const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
   System system(quiet);
   auto node = system.node(small_sims(1, 1U << 26U));
   node.load(this_module());
-  {
-    auto x = node.tensor<float>({1U << 20U});
-    node.run([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, x);
-    const auto chip = node.status().children[0];
-    CHECK(chip.memory_cached == 4U << 20U);
-    CHECK(chip.memory_used == 0);
-    CHECK(chip.memory_peak >= 4U << 20U);
+  auto x = node.tensor<float>({1U << 20U});
+  node.run([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, x);
+  const auto chip = node.status().children[0];
+  CHECK(chip.memory_cached == 4U << 20U);
+  CHECK(chip.memory_used == 0);
+  CHECK(chip.memory_peak >= 4U << 20U);
+}
+
+TEST_CASE("the memory of a tensor that has gone is what the next copy of its size takes") {
+  Simulation sim({.chips = 1});
+  add_kernels(sim);
+  auto& node = sim.node();
+  const auto step = [](Orchestrator& n, Tensor t) { n.submit("add", inout(t)); };
+  for (int i = 0; i < 5; ++i) {
+    node.run(step, node.tensor<float>({1024}));
+    while (sim.steps(100) > 0) {
+    }
+    CHECK(node.status().children[0].memory_cached == 4096);
   }
-  // What the next copy of that size takes.
-  auto y = node.tensor<float>({1U << 20U});
-  node.run([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, y);
-  CHECK(node.status().children[0].memory_cached == 4U << 20U);
 }
 
 TEST_CASE("a run keeps the tensors of every kind of submit, also when the program drops them at once") {
@@ -407,4 +413,55 @@ TEST_CASE("a run keeps the tensors of every kind of submit, also when the progra
     for (const auto& result : results) seen.push_back(co_await n.read<float>(result));
   });
   CHECK(seen == std::vector<float>{1.0F, 2.0F, 3.0F});
+}
+
+TEST_CASE("what one System has another one finds, as long as both are there and after") {
+  const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
+  std::optional<System> first(std::in_place, quiet);
+  System second(quiet);
+  auto there = first->node(small_sims(1, 1U << 24U)), here = second.node(small_sims(1, 1U << 24U));
+  there.load(this_module());
+  here.load(this_module());
+  auto x = there.tensor<float>({200'000});
+  const auto step = [](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); };
+  there.run(step, x);
+  here.run(step, x);
+  there.run(step, x);
+  first.reset();
+  here.run(step, x);
+  CHECK(x.host<const float>()[199'999] == 4.0F);
+}
+
+TEST_CASE("a task that was to overwrite a tensor at home and did not run leaves what a chip has") {
+  Simulation sim({.chips = 2});
+  add_kernels(sim);
+  sim.kernel("breaks", [](auto&) { throw std::runtime_error("a ghost"); });
+  auto& node = sim.node();
+  auto x = node.tensor<float>({4}), other = node.tensor<float>({4});
+  node.run([](Orchestrator& n, Tensor a) { n.submit("add", inout(a), on_chip(0)); }, x);
+  const auto result = node.submit(
+                              [](Orchestrator& n, Tensor a, Tensor b) {
+                                const auto doomed = n.submit("breaks", inout(b), on_chip(0));
+                                n.fill(a, 7.0F, after(doomed), on_chip(0));
+                              },
+                              x, other)
+                          .result();
+  CHECK_FALSE(result);
+  float seen = 0.0F;
+  const auto lost = error_of([&] { seen = x.host<const float>()[0]; });
+  CHECK((lost ? *lost == Errc::data_lost : seen == 1.0F));
+}
+
+TEST_CASE(
+    "a copy between parts of one tensor that overlap is as if all were read before anything is written") {
+  Simulation sim({.chips = 1});
+  auto& node = sim.node();
+  auto x = node.tensor<float>({6});
+  {
+    auto view = x.overwrite<float>();
+    std::iota(view.begin(), view.end(), 0.0F);
+  }
+  node.run([](Orchestrator& n, Tensor t) { n.copy(t.rows(1, 6), t.rows(0, 5)); }, x);
+  const auto seen = x.host<const float>();
+  CHECK(std::vector<float>(seen.begin(), seen.end()) == std::vector<float>{0, 0, 1, 2, 3, 4});
 }

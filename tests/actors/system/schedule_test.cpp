@@ -35,6 +35,7 @@ struct Line {
     copy,
     copy_device,
     prefetch,
+    pin,
     evict
   } what = What::add;
   int a = 0, b = 0, c = 0;
@@ -62,7 +63,7 @@ Plan random_plan(std::mt19937_64& random, bool late) {
   const int count = 3 + below(25);
   for (int i = 0; i < count; ++i) {
     Line line;
-    line.what = static_cast<Line::What>(below(13));
+    line.what = static_cast<Line::What>(below(14));
     if (line.what == Line::What::group && plan.chips < 2) line.what = Line::What::add;
     line.a = below(buffers);
     line.b = below(buffers);
@@ -126,6 +127,7 @@ std::vector<Values> expected(const Plan& plan) {
         (line.b % 2 == 0 ? at(line.c) : at(line.home())) = line.b % 2 == 0 ? at(line.home()) : at(line.c);
         break;
       case Line::What::prefetch:
+      case Line::What::pin:
       case Line::What::evict:
         break;
     }
@@ -205,6 +207,9 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
       break;
     case Line::What::prefetch:
       n.prefetch(at(line.a), on_chip(std::max(line.chip, 0)));
+      break;
+    case Line::What::pin:
+      n.pin(at(line.a), on_chip(std::max(line.chip, 0)));
       break;
     case Line::What::evict:
       n.evict(at(line.a));
@@ -287,6 +292,7 @@ std::string run_case(const Case& it) {
         for (const auto& line : plan.lines) {
           submit(n, line, x);
           if (++i % 5 == 0) (void)co_await n.read<float>(x[static_cast<std::size_t>(i % buffers)]);
+          if (i % 7 == 0) co_await n.fetch(x[static_cast<std::size_t>(i % buffers)]);
           co_await n.room();
         }
       });

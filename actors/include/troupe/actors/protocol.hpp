@@ -4,6 +4,7 @@
 //
 //   program ──Submit────────▶ run ──Ready──▶ worker ──Execute──▶ executor (chip, sub-worker, worker)
 //           ◀──Wake, Credit──     ◀─RunResults─      ◀─Results──
+//   worker ──DataOrders──▶ chip ──Stored──▶ worker ◀──BringHome── views, runs, other nodes
 //   worker ──Form, Dissolve──▶ communicator ──window messages──▶ chips
 //
 // Messages are plain structs, moved and never copied on the way (handlers take T& and move): a message
@@ -92,7 +93,8 @@ struct Results {
   std::vector<TaskResult> results;
   std::uint64_t gone = 0;  ///< the actor, by its number, that has ended; 0: none
 };
-/// From a chip: what it was asked to store, or had no room for, is in host memory, or cannot be.
+/// From a chip: what it was asked to store, or had no room for, is in host memory, or cannot be. The same of
+/// what another system had (`executor` -1).
 struct Stored {
   std::int32_t executor = -1;
   std::uint32_t incarnation = 0;

@@ -139,7 +139,7 @@ class Tensor {
   HostView<T> host() const {
     return view_as<T>(std::is_const_v<T> ? detail::HostUse::look : detail::HostUse::change);
   }
-  /// The same for a host that writes every element: nothing is brought, and what is lost is forgotten.
+  /// The same for a host that writes every element: that the bytes were lost is forgotten then.
   template <HostElement T>
   requires(!std::is_const_v<T>) HostView<T> overwrite()
   const { return view_as<T>(detail::HostUse::overwrite); }
@@ -167,8 +167,8 @@ struct TensorUse {
 /// A tensor argument on its way, with the buffer that it views; whoever keeps the argument keeps that.
 struct Operand : runtime::TensorArg {
   Operand() = default;
-  Operand(const runtime::TensorArg& arg, Buffer* of = nullptr)  // NOLINT(google-explicit-constructor)
-      : TensorArg(arg), buffer(of) {}
+  // Where there is no buffer, an argument is all of it. NOLINTNEXTLINE(google-explicit-constructor)
+  Operand(const runtime::TensorArg& arg, Buffer* of = nullptr) : TensorArg(arg), buffer(of) {}
 
   Buffer* buffer = nullptr;  ///< null: memory of a chip, or of the user's own
 };

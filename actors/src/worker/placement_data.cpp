@@ -1,0 +1,169 @@
+// A placement and its data: what waits for bytes, and the orders about copies between the tasks.
+#include <algorithm>
+
+#include "tasks.hpp"
+#include "worker/placement.hpp"
+
+namespace troupe::actors {
+
+/// Whether the task waits for its data, or for one that does; what it waits for is on its way then.
+/// `refused`: its data is lost.
+bool Placement::hold(std::int32_t executor, TaskRequest& request, std::optional<Error>& refused) {
+  auto& it = lane(executor);
+  if (data_ == nullptr || it.kind == ExecutorKind::worker) return false;
+  for (const auto& other : it.held) {
+    if (other.key.run == request.key.run &&
+        std::binary_search(request.depends.begin(), request.depends.end(), other.key.task))
+      return true;
+  }
+  if (it.kind == ExecutorKind::chip) stay_home(request, executor);
+  const auto needs = data_->needs(request, executor);
+  refused = needs.refused;
+  if (refused) return true;
+  for (const auto& buffer : needs.home) data_->bring_home(buffer, {});
+  order_data();
+  return needs.after_others || !needs.home.empty();
+}
+
+void Placement::give(std::int32_t executor, TaskRequest request) {
+  auto& it = lane(executor);
+  if (data_ != nullptr && it.kind != ExecutorKind::worker) {
+    data_->dispatch(request, executor);
+    order_data();
+  }
+  if (it.outbox.empty()) {
+    outboxes_.push_back(executor);
+    it.outbox.reserve(8);
+  }
+  it.outbox.push_back(std::move(request));
+}
+
+/// A chip gets orders about its copies between the tasks that were sent before and those that come after.
+void Placement::order_data() {
+  for (auto& [chip, orders] : data_->take_orders()) {
+    close_outbox(chip);
+    sends_.push_back({chip, {}, std::move(orders)});
+  }
+}
+
+void Placement::close_outbox(std::int32_t executor) {
+  auto& outbox = lane(executor).outbox;
+  if (!outbox.empty()) sends_.push_back({executor, std::exchange(outbox, {}), {}});
+}
+
+/// Its place is free again; what follows it is skipped. Without an error it is skipped itself.
+void Placement::refuse_held(std::int32_t executor, const TaskRequest& request,
+                            const std::optional<Error>& error) {
+  if (!is_out(executor, request.ticket)) return;
+  refused_.push_back(
+      not_begun(request.key, request.ticket, executor, error ? Outcome::failed : Outcome::skipped, error));
+  skip_followers(executor, request.key);
+}
+
+/// Whether its answer is still owed; it is not any more.
+bool Placement::is_out(std::int32_t executor, Ticket ticket) {
+  auto& it = lane(executor);
+  if (ticket < it.first || ticket - it.first >= it.flights.size()) return false;
+  auto& flight = it.flights[ticket - it.first];
+  if (std::exchange(flight.ended, true)) return false;
+  --it.used;
+  touch(executor);
+  return true;
+}
+
+void Placement::data_came() {
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    auto& it = lanes_[i];
+    if (it.held.empty()) continue;
+    const auto executor = static_cast<std::int32_t>(i);
+    std::vector<TaskNumber> failed;
+    for (auto& request : std::exchange(it.held, {})) {
+      const bool follows = std::any_of(failed.begin(), failed.end(), [&](TaskNumber task) {
+        return std::binary_search(request.depends.begin(), request.depends.end(), task);
+      });
+      std::optional<Error> refused;
+      if (!follows && !hold(executor, request, refused)) {
+        give(executor, std::move(request));
+      } else if (follows || refused) {
+        failed.push_back(request.key.task);
+        refuse_held(executor, request, refused);
+      } else {
+        it.held.push_back(std::move(request));
+      }
+    }
+  }
+  // Groups wait in their queues, and try again there.
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (!lanes_[i].queue.empty() && lanes_[i].queue.front().group) touch(static_cast<std::int32_t>(i));
+  }
+  for (std::size_t i = 0; i < touched_.size(); ++i) {  // grows while groups start
+    lane(touched_[i]).listed = false;
+    drain(touched_[i]);
+  }
+  touched_.clear();
+  data_->forget_troubles();
+}
+
+/// Members of a group run at the same time: a buffer that one writes and another sees stays in host memory.
+std::vector<const Buffer*> Placement::shared_in(const TaskBody& body) {
+  std::vector<std::pair<const Buffer*, bool>> uses;
+  for (const auto& member : body.extras->members) {
+    for (const auto& operand : member.tensors) {
+      if (operand.buffer != nullptr) uses.emplace_back(operand.buffer, runtime::writes(operand.tag));
+    }
+  }
+  std::sort(uses.begin(), uses.end());
+  std::vector<const Buffer*> shared;
+  for (std::size_t i = 0; i < uses.size();) {
+    auto end = i + 1;
+    while (end < uses.size() && uses[end].first == uses[i].first) ++end;
+    if (end - i > 1 && uses[end - 1].second) shared.push_back(uses[i].first);
+    i = end;
+  }
+  return shared;
+}
+
+/// Whether the data of all its members is there; what is not is on its way then.
+bool Placement::data_is_there(Group& group) {
+  if (data_ == nullptr) return true;
+  bool there = true;
+  for (std::uint32_t member = 0; member < group.lanes.size(); ++member) {
+    auto request = group.request;
+    request.key.member = member;
+    stay_home(request, group.lanes[member]);
+    const auto needs = data_->needs(request, group.lanes[member]);
+    if (needs.refused) {
+      group.refused = needs.refused;
+      return false;
+    }
+    for (const auto& buffer : needs.home) data_->bring_home(buffer, {});
+    order_data();
+    there = there && needs.home.empty() && !needs.after_others;
+  }
+  return there;
+}
+
+void Placement::stay_home(TaskRequest& request, std::int32_t chip) const {
+  const auto& args = arguments_of(*request.body, request.key.member);
+  const auto data_task = request.body->callable->data_task;
+  if (data_task == DataTask::copy || data_task == DataTask::fill || data_task == DataTask::evict) {
+    request.at_home.clear();
+    for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+      if (args.tensors[i].buffer != nullptr) request.at_home.push_back(static_cast<std::uint32_t>(i));
+    }
+    return;
+  }
+  request.at_home = data_->stay_home(args, chip);
+  if (request.members < 2) return;
+  const auto shared = shared_in(*request.body);
+  if (shared.empty()) return;
+  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+    if (std::binary_search(shared.begin(), shared.end(), args.tensors[i].buffer)) {
+      request.at_home.push_back(static_cast<std::uint32_t>(i));
+    }
+  }
+  std::sort(request.at_home.begin(), request.at_home.end());
+  request.at_home.erase(std::unique(request.at_home.begin(), request.at_home.end()), request.at_home.end());
+}
+
+}  // namespace troupe::actors
