@@ -13,7 +13,8 @@ file(REMOVE_RECURSE "${WORK_DIR}")
 # Nothing of it may know where it was put first, or mind a blank in its name.
 run("${CMAKE_COMMAND}" --install "${BUILD_DIR}" --prefix "${WORK_DIR}/first place")
 file(RENAME "${WORK_DIR}/first place" "${WORK_DIR}/moved prefix")
-run("${CMAKE_COMMAND}" -S "${SOURCE_DIR}" -B "${WORK_DIR}/build" -G Ninja "-DCMAKE_PREFIX_PATH=${WORK_DIR}/moved prefix")
+run("${CMAKE_COMMAND}" -S "${SOURCE_DIR}" -B "${WORK_DIR}/build" -G Ninja -DCMAKE_BUILD_TYPE=Release
+    "-DCMAKE_PREFIX_PATH=${WORK_DIR}/moved prefix")
 run("${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
 if(NOT PROGRAM)
   set(PROGRAM consumer)
