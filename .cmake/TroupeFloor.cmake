@@ -13,6 +13,9 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 include(CheckLinkerFlag)
 
+# What an install rule does not say belongs to the package that runs programs; see TroupePackages.cmake.
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME runtime)
+
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -127,8 +130,8 @@ function(troupe_floor name)
     BASE_DIRS "${CMAKE_CURRENT_SOURCE_DIR}/include" FILES ${headers})
   set_target_properties(troupe_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
   install(TARGETS troupe_${name} EXPORT troupeTargets
-    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_COMPONENT dev
+    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endfunction()
 
@@ -190,8 +193,26 @@ function(troupe_install_package)
     "${PROJECT_BINARY_DIR}/troupeConfig.cmake" INSTALL_DESTINATION "${config_dir}")
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/troupeConfigVersion.cmake"
     COMPATIBILITY SameMinorVersion)
-  install(EXPORT troupeTargets NAMESPACE troupe:: DESTINATION "${config_dir}")
+  install(EXPORT troupeTargets NAMESPACE troupe:: DESTINATION "${config_dir}" COMPONENT dev)
   install(FILES "${PROJECT_BINARY_DIR}/troupeConfig.cmake" "${PROJECT_BINARY_DIR}/troupeConfigVersion.cmake"
                 "${PROJECT_SOURCE_DIR}/.cmake/FindCAF.cmake"
-                "${PROJECT_SOURCE_DIR}/.cmake/TroupeModules.cmake" DESTINATION "${config_dir}")
+                "${PROJECT_SOURCE_DIR}/.cmake/TroupeModules.cmake" DESTINATION "${config_dir}" COMPONENT dev)
+  # For who builds without CMake: all of troupe, and what a module of kernels needs.
+  troupe_pkg_config(troupe "${PROJECT_DESCRIPTION}" "-ltroupe_actors -ltroupe_platform -ltroupe_comm -ltroupe_runtime -lcaf_core")
+  troupe_pkg_config(troupe-runtime "Kernels and modules for troupe" "-ltroupe_runtime")
+endfunction()
+
+# Finds itself, so that an installation can be moved.
+function(troupe_pkg_config name description libraries)
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY CONTENT [[
+libdir=${pcfiledir}/..
+includedir=${pcfiledir}/../../@CMAKE_INSTALL_INCLUDEDIR@
+
+Name: @name@
+Description: @description@
+Version: @PROJECT_VERSION@
+Cflags: -std=c++20 -I${includedir}
+Libs: -L${libdir} @libraries@
+]])
+  install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT dev)
 endfunction()
