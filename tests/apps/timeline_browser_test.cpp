@@ -1,6 +1,7 @@
 // The timeline page in a real browser: Debian's chromium, headless, without a network.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -39,8 +40,30 @@ constexpr const char* robot = R"js(<script>
   click(spot);
   say("picked", picked === index);
   say("detail", ["load 1.1 (raw)", "add 1.4 (raw)"].every(part => el("detail").textContent.includes(part)));
+  say("linked", Number(document.body.dataset.arrows) === 2);
+  // Shift and drag over the first 10 us: load alone ran then.
+  const sweep = (a, b) => {
+    for (const [what, t] of [["pointerdown", a], ["pointermove", (a + b) / 2], ["pointermove", b], ["pointerup", b]]) {
+      canvas.dispatchEvent(new PointerEvent(what, {clientX: box.left + x(t), clientY: spot.clientY, shiftKey: true, pointerId: 1}));
+    }
+  };
+  sweep(first + 2000, first + 8000);
+  say("range", ["6.000 µs", "load: 1 span, 6.000 µs", "100.0 %"].every(part => el("detail").textContent.includes(part)));
+  say("shown", from < first && to > last);  // it selects, and moves nothing
+  press("Escape"); say("unselected", range === null && el("detail").textContent.includes("Shift+drag"));
+  const high = rowHeight;
+  say("filled", high > leastRow && total <= view.clientHeight);
   el("search").value = "mat"; el("search").dispatchEvent(new Event("input"));
   say("found", el("found").textContent);
+  press("o");
+  say("filtered", groups.filter(group => !group.hidden).length === 1 && Number(document.body.dataset.drawn) === 1);
+  press("o");
+  say("whole", groups.every(group => !group.hidden));
+  const dark = document.documentElement.classList.contains("dark"), back = style("--back");
+  press("t"); say("dressed", document.documentElement.classList.contains("dark") !== dark && style("--back") !== back); press("t");
+  // A group has a span per member: all are part of what is picked, and of its arrows.
+  const one = spans.findIndex(span => text(span[NAME]) === "exchange");
+  pick(one); say("group", el("detail").textContent.includes("2 parts") && Number(document.body.dataset.arrows) === 2); pick(-1);
   const tall = total;
   click({...spot, clientY: box.top + groups[1].y + 5});
   say("folded", total < tall);
@@ -53,6 +76,31 @@ std::string browser(const troupe::test::TemporaryFolder& folder) {
          (folder / "profile");
 }
 
+/// The run whose figures are known, and a group of two members behind its first task.
+troupe::actors::Trace with_group() {
+  auto trace = troupe::test::synthetic_trace();
+  const auto named = [&](const std::string& name) {
+    return *std::ranges::find_if(trace.spans,
+                                 [&](const auto& span) { return trace.text(span.name) == name; });
+  };
+  const auto load = named("load"), add = named("add");
+  auto member = load;
+  member.task = 9 * troupe::actors::task_step;
+  member.parent = 0;
+  member.kind = troupe::actors::SpanKind::chip;
+  member.name = member.callable = static_cast<decltype(member.name)>(trace.texts.size());
+  trace.texts.emplace_back("exchange");
+  member.start = load.end + 10'000;
+  member.end = member.start + 10'000;
+  trace.edges.push_back({load.task, member.task, troupe::actors::EdgeKind::raw});
+  trace.spans.push_back(member);
+  member.part = 1;
+  member.lane = add.lane;
+  trace.spans.push_back(member);
+  normalize(trace);
+  return trace;
+}
+
 TEST_CASE("the timeline page works in a browser: lanes, tasks, zoom, details, no console errors") {
   if (shell("command -v chromium").exit != 0) {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): read only
@@ -62,7 +110,7 @@ TEST_CASE("the timeline page works in a browser: lanes, tasks, zoom, details, no
   }
   const troupe::test::TemporaryFolder folder;
   std::ostringstream page;
-  troupe::apps::write_html(troupe::test::synthetic_trace(), page);
+  troupe::apps::write_html(with_group(), page);
   std::ofstream(folder / "plain.html") << page.str();
   std::string driven = page.str();
   driven.insert(driven.rfind("</body>"), robot);
@@ -76,10 +124,14 @@ TEST_CASE("the timeline page works in a browser: lanes, tasks, zoom, details, no
   const std::string body = dom.output.substr(begin, dom.output.find('>', begin) - begin);
   CAPTURE(body);
   for (const char* expected :
-       {R"(data-lanes="4")", R"(data-tasks="3")", R"(data-zoomed="true")", R"(data-fitted="true")",
-        R"(data-moved="true")", R"(data-tip="matmul")", R"(data-picked="true")", R"(data-detail="true")",
-        R"(data-found="1 found")", R"(data-folded="true")", R"(data-legend="true")",
-        R"(data-path="load,matmul,add")", R"(data-problem="true")", R"(data-next="true")"}) {
+       {R"(data-lanes="4")",      R"(data-tasks="4")",       R"(data-zoomed="true")",
+        R"(data-fitted="true")",  R"(data-moved="true")",    R"(data-tip="matmul")",
+        R"(data-picked="true")",  R"(data-detail="true")",   R"(data-found="1 found")",
+        R"(data-folded="true")",  R"(data-legend="true")",   R"(data-path="load,matmul,add")",
+        R"(data-problem="true")", R"(data-next="true")",     R"(data-linked="true")",
+        R"(data-range="true")",   R"(data-shown="true")",    R"(data-unselected="true")",
+        R"(data-filled="true")",  R"(data-filtered="true")", R"(data-whole="true")",
+        R"(data-dressed="true")", R"(data-group="true")"}) {
     CAPTURE(expected);
     CHECK(body.find(expected) != std::string::npos);
   }
