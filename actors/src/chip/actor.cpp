@@ -1,6 +1,5 @@
 #include "chip/chip.hpp"
 
-#include "give_up.hpp"
 #include "last_word.hpp"
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
@@ -20,8 +19,7 @@ using ChipSelf = Chip::extend<caf::reacts_to<DeviceDone>,    // hot
                               caf::reacts_to<DeviceOpened>,  //
                               caf::reacts_to<DeviceClosed>,  //
                               caf::reacts_to<MemoryCalled>,  //
-                              caf::reacts_to<ObjectLinked>,  //
-                              caf::reacts_to<GiveUp>>;
+                              caf::reacts_to<ObjectLinked>>;
 
 /// The news of a device, as messages to its chip actor. Called from the device's threads.
 platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Services> services,
@@ -84,7 +82,6 @@ class ChipActor : public ChipSelf::base {
         [this](const DeviceClosed& closed) { this->closed(closed); },
         [this](const MemoryCalled& news) { memory_called(news); },
         [this](const ObjectLinked& news) { linked(news); },
-        [this](const GiveUp& order) { give_up(order.task); },
         [this](const BringUp&) { return bring_up(); },
         [this](const ResetChip& order) { return reset(order.incarnation); },
         [this](const FinalizeChip&) { return finalize(); },
@@ -156,14 +153,18 @@ class ChipActor : public ChipSelf::base {
   }
   void cancel(const Cancel& order) {
     proceed(state_.cancel(order));
-    if (const auto last = state_.asked_to_end()) delayed_send(this, grace_, GiveUp{last});
+    if (const auto last = state_.asked_to_end()) give_up_later(last);
   }
   void give_up(std::uint64_t upto) {
     if (state_.life() != ChipState::Life::ready) return;  // being closed, which gives up on everything
     if (const auto error = state_.does_not_end(upto)) return die(*error);
     if (const auto last = state_.asked_to_end(); last != 0 && last <= upto) {
-      delayed_send(this, grace_, GiveUp{upto});
+      give_up_later(upto);
     }
+  }
+  /// What was asked to end: does it still run when the grace is over?
+  void give_up_later(std::uint64_t upto) {
+    call_after(this, grace_, [this, upto] { give_up(upto); });
   }
 
   // --- opening and closing: on a thread that may block, one at a time --------------------------------------

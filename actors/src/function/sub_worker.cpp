@@ -1,7 +1,6 @@
 #include "function/function.hpp"
 
 #include "function/function_queue.hpp"
-#include "give_up.hpp"
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
@@ -19,7 +18,7 @@ namespace troupe::actors {
 namespace {
 
 /// An executor, and what only it and its thread say to it.
-using SubWorkerSelf = Executor::extend<caf::reacts_to<FunctionsEnded>, caf::reacts_to<GiveUp>>;
+using SubWorkerSelf = Executor::extend<caf::reacts_to<FunctionsEnded>>;
 
 class SubWorker : public SubWorkerSelf::base {
  public:
@@ -57,7 +56,6 @@ class SubWorker : public SubWorkerSelf::base {
         [this](const GetStatus&) { return status(); },
         [this](const Why& question) { return why(question); },
         [this](const FunctionsEnded&) { report(queue_->take_results()); },
-        [this](const GiveUp& order) { give_up(order.task); },
     };
   }
 
@@ -94,7 +92,8 @@ class SubWorker : public SubWorkerSelf::base {
   void cancel(const Cancel& order) {
     std::uint64_t inside = 0;
     report(queue_->cancel(order, inside));
-    if (inside != 0) delayed_send(this, runtime::bounded(config_.abort_grace), GiveUp{inside});
+    if (inside == 0) return;
+    call_after(this, runtime::bounded(config_.abort_grace), [this, inside] { give_up(inside); });
   }
   /// A function cannot be stopped, only left behind with its thread: another sub-worker takes its place.
   void give_up(std::uint64_t inside) {

@@ -9,25 +9,13 @@
 #include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::actors {
-
-/// A deadline of the run, or of a task of it, may have come.
-struct DeadlineDue {};
-
-}  // namespace troupe::actors
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeadlineDue)
-
-namespace troupe::actors {
 namespace {
 
-/// A run, and what only it says to itself.
-using RunSelf = Run::extend<caf::reacts_to<DeadlineDue>>;
-
-class RunActor : public RunSelf::base {
+class RunActor : public Run::base {
  public:
   RunActor(caf::actor_config& config, RunConfig run, Worker worker, ProgramActor asker, bool drives,
            std::shared_ptr<RunOutcome> outcome, std::chrono::nanoseconds deadline)
-      : RunSelf::base(config),
+      : Run::base(config),
         worker_(std::move(worker)),
         watcher_(asker),
         driver_(drives ? std::move(asker) : ProgramActor()),
@@ -55,7 +43,6 @@ class RunActor : public RunSelf::base {
         [this](const ReadDone& read) { state_->read_done(read.task), flush(); },
         [this](const ProgramEnded& over) { state_->program_ended(over), flush(); },
         [this](const CancelRun& order) { state_->cancel(order.reason), not_begun(), flush(); },
-        [this](const DeadlineDue&) { deadline_due(); },
         [this](const SetDriver& set) {
           if (driver_) demonitor(driver_.address());
           driver_ = set.driver;
@@ -87,7 +74,7 @@ class RunActor : public RunSelf::base {
     if (worker_) send(worker_, RunClosed{state_->config().id});
     worker_ = nullptr;
     driver_ = nullptr;
-    // A timer that is still set keeps this object until it fires: what is left must be small.
+    // Who has something to answer keeps this object until then: what is left must be small.
     deadlines_.clear();
     at_barriers_.clear();
     in_use_ = state_->memory_in_use();
@@ -178,7 +165,7 @@ class RunActor : public RunSelf::base {
   }
   void set_timer() {
     const auto next = deadlines_.timer([this](TaskNumber task) { return task != 0 && state_->over(task); });
-    if (next) delayed_send(this, *next - clock().now(), DeadlineDue{});
+    if (next) call_after(this, *next - clock().now(), [this] { deadline_due(); });
   }
   void deadline_due() {
     for (const auto task : deadlines_.due(clock().now())) {

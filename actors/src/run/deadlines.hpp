@@ -9,9 +9,8 @@
 
 namespace troupe::actors {
 
-/// The deadlines of a run (`task` 0) and of its tasks, for an actor that has one timer: a timer that was set
-/// keeps its actor until it fires, so a timer of its own for each would keep what ended long ago. Plain
-/// state.
+/// The deadlines of a run (`task` 0) and of its tasks, for an actor that has one timer: one of its own for
+/// each task would stay set when the task has long ended. Plain state.
 template <class TimePoint>
 class Deadlines {
  public:

@@ -7,3 +7,4 @@
 #include "threads/replies.hpp"
 #include "threads/scheduling.hpp"
 #include "threads/services.hpp"
+#include "threads/timer.hpp"
