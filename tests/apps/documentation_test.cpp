@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
@@ -158,6 +159,40 @@ TEST_CASE("every C++ sample that users read is compiled") {
     }
   }
   CHECK(checked > 0);
+}
+
+/// The lines of a source without which the rest of it does not compile.
+std::vector<std::string> head_lines(const std::string& source) {
+  std::vector<std::string> found;
+  std::istringstream lines(source);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("#include ") || line.starts_with("using ")) found.push_back(line + "\n");
+  }
+  return found;
+}
+
+TEST_CASE("a sample that users copy shows the includes and the names that it needs") {
+  std::size_t checked = 0;
+  for (const auto& page : pages()) {
+    const std::string name = fs::relative(page, root).string();
+    if (name != "README.md" && !name.starts_with("docs/")) continue;
+    std::map<std::string, std::string> shown;  // by source: its blocks, in order
+    for (const auto& block : fenced(read(page)).first) {
+      const auto mark = block.info.find("file=");
+      if (block.info.starts_with("cpp") && mark != std::string::npos)
+        shown[block.info.substr(mark + 5)] += block.text;
+    }
+    for (const auto& [source, text] : shown) {
+      CAPTURE(name);
+      CAPTURE(source);
+      for (const auto& line : head_lines(read(root / source))) {
+        CAPTURE(line);
+        CHECK(text.find(line) != std::string::npos);
+        ++checked;
+      }
+    }
+  }
+  CHECK(checked > 30);
 }
 
 /// With one blank for every white space, and without what a reader does not need.

@@ -81,8 +81,9 @@ TEST_CASE("Ctrl-C, SIGTERM and kill -9 of the command end the scenes too") {
     REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
     REQUIRE(setenv("TROUPE_TEST_PIPE", pipe.c_str(), 1) == 0);
     std::string command = troupe::tests::built("bin/troupe");
-    std::string words[] = {command,      "scenes",  module,     "--case", "endless",
-                           "--platform", "a2a3sim", "--manual", "only"};
+    std::string words[] = {command, "scenes",
+                           troupe::tests::built("lib/libtroupe_test_endless_scene_module.so"), "--platform",
+                           "a2a3sim"};
     std::vector<char*> arguments;
     for (auto& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);

@@ -1,9 +1,4 @@
-// A user's module with scenes of its own: one that is right, one that is wrong, one that never ends.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cstdlib>
-
+// A user's module with scenes of its own: one that is right, one that is wrong.
 #include "troupe/platform/scene_module.hpp"
 #include "troupe/runtime/kernel.hpp"
 
@@ -26,17 +21,6 @@ TROUPE_SCENES(scenes) {
   };
   scene.golden = [](SceneArgs& args, const SceneParams& params) {
     for (auto& x : args.expected<float>("x")) x *= static_cast<float>(params["factor"]);
-  };
-  scenes.push_back(scene);
-
-  // Opens the named pipe and keeps it open: who reads from it hears of the beginning, and of the end.
-  scene.name = "endless";
-  scene.cases = {{.name = "wait", .manual = true}};
-  scene.make = [](SceneArgs& args, const SceneParams&) {
-    args.inout<float>("x", {8});
-    const int pipe = open(std::getenv("TROUPE_TEST_PIPE"), O_WRONLY);
-    (void)!write(pipe, "x", 1);
-    for (;;) pause();
   };
   scenes.push_back(scene);
 }

@@ -1,17 +1,11 @@
-#include <doctest/doctest.h>
-
 #include <algorithm>
-#include <cstring>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "troupe/comm/collectives.hpp"
 #include "troupe/comm/communicator.hpp"
 
 using namespace troupe::comm;
-
-namespace {
 
 // What each rank does, a process or a thread of its own.
 float sum_over_ranks(std::uint32_t rank, std::uint32_t ranks, const std::string& job) {
@@ -32,16 +26,3 @@ float sum_over_ranks(std::uint32_t rank, std::uint32_t ranks, const std::string&
   comm.destroy().value();
   return out[0];
 }
-
-TEST_CASE("the collectives sample sums over ranks") {
-  std::vector<float> sums(2);
-  {
-    std::vector<std::jthread> ranks;
-    for (std::uint32_t rank = 0; rank < 2; ++rank) {
-      ranks.emplace_back([&, rank] { sums[rank] = sum_over_ranks(rank, 2, "collectives-sample"); });
-    }
-  }
-  CHECK(sums == std::vector<float>{4.0f, 4.0f});
-}
-
-}  // namespace

@@ -12,8 +12,6 @@
 using namespace troupe::platform;
 using troupe::runtime::Tensor;
 
-namespace {
-
 TEST_CASE("the third run on a chip that dies then is told so") {
   ScriptedChip chip;
   chip.on("add_one", [](ScriptedCall& call) {
@@ -44,5 +42,3 @@ TEST_CASE("the third run on a chip that dies then is told so") {
   CHECK(ends == std::vector<int>{0, 0, TROUPE_DEVICE_LOST});
   CHECK(x[0] == 2.0f);
 }
-
-}  // namespace

@@ -4,8 +4,6 @@
 
 using namespace troupe;
 
-namespace {
-
 // The program under test: two steps on the same tensor.
 void two_steps(Orchestrator& node) {
   auto x = node.alloc<float>({1});
@@ -30,5 +28,3 @@ TEST_CASE("two_steps survives a step that fails once") {
   CHECK(sim.tried("step") == 2);
   CHECK(sim.ran("step") == 1);
 }
-
-}  // namespace

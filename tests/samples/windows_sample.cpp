@@ -1,16 +1,10 @@
-#include <doctest/doctest.h>
-
 #include <span>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "troupe/comm/communicator.hpp"
 #include "troupe/comm/one_sided.hpp"
 
 using namespace troupe::comm;
-
-namespace {
 
 // Rank 0 puts a text into the window of rank 1 and says so; rank 1 waits for that word, not for a time.
 std::string pass_on(std::string text, std::uint32_t rank, const std::string& job) {
@@ -28,17 +22,3 @@ std::string pass_on(std::string text, std::uint32_t rank, const std::string& job
   comm.destroy().value();  // both leave
   return text;
 }
-
-TEST_CASE("the windows sample passes a text on") {
-  std::vector<std::string> texts(2);
-  {
-    std::vector<std::jthread> ranks;
-    for (std::uint32_t rank = 0; rank < 2; ++rank) {
-      ranks.emplace_back(
-          [&, rank] { texts[rank] = pass_on(rank == 0 ? "hello" : ".....", rank, "windows-sample"); });
-    }
-  }
-  CHECK(texts == std::vector<std::string>{"hello", "hello"});
-}
-
-}  // namespace
