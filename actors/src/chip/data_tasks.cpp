@@ -101,8 +101,8 @@ Result<void> fill_elements(DeviceInUse& device, const Elements& to, std::uint64_
 std::optional<TaskResult> ChipState::data_task(const Item& item) {
   const auto& request = item.request;
   if (data_task_running_) return std::nullopt;
-  if (follows_failure(request)) {
-    remember_failure(request.key);
+  if (failures_.lead_to(request)) {
+    failures_.add(request.key);
     return unlaunched(request, Outcome::skipped);
   }
   // The device does not know of it, so what it follows has to have ended.

@@ -46,7 +46,7 @@ std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
 
 TaskResult ChipState::refuse(const TaskRequest& request, Error error) {
   ++failed_;
-  remember_failure(request.key);
+  failures_.add(request.key);
   if (tracer_) tracer_->refused(*request.body, error);
   return unlaunched(request, Outcome::failed, std::move(error));
 }
@@ -66,8 +66,8 @@ ChipState::Item ChipState::item_of(TaskRequest& request) {
 
 /// What keeps a queued request from being launched at all.
 std::optional<TaskResult> ChipState::prepare(const TaskRequest& request, std::uint64_t& callable) {
-  if (!request.depends.empty() && follows_failure(request)) {
-    remember_failure(request.key);
+  if (!request.depends.empty() && failures_.lead_to(request)) {
+    failures_.add(request.key);
     return unlaunched(request, Outcome::skipped);
   }
   auto id = callable_id(*request.body);
@@ -253,7 +253,7 @@ void ChipState::take_back(const Error& reason, std::vector<TaskResult>& out) {
   }
   if (reason == platform::Errc::lost) life_ = Life::lost;
   for (const auto& [request, uses] : batch_) {
-    remember_failure(request.key);
+    failures_.add(request.key);
     ++failed_;
     out.push_back(unlaunched(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, reason));
   }

@@ -2,8 +2,6 @@
 #include "chip/state.hpp"
 #include "tasks.hpp"
 
-#include <algorithm>
-
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/device_library.hpp"
@@ -36,7 +34,8 @@ ChipState::ChipState(ChipConfig config, ChipIdentity identity, std::shared_ptr<p
       identity_(std::move(identity)),
       host_(std::move(host)),
       tracer_(std::move(tracer)),
-      node_(std::move(node)) {}
+      node_(std::move(node)),
+      failures_(2 * static_cast<std::size_t>(config_.credit)) {}
 
 Error ChipState::wrong_state(std::string_view call) const {
   const std::string what(call);
@@ -137,20 +136,6 @@ std::shared_ptr<DeviceInUse> ChipState::take_context() {
   return std::exchange(device_, nullptr);
 }
 
-void ChipState::remember_failure(const TaskKey& key) {
-  // A dependent may be on its way while the failure travels the other way; the sender has at most `credit`
-  // requests unanswered, so twice as many failures cover every dependent that can still come.
-  failures_.push_back(key);
-  if (failures_.size() > 2 * static_cast<std::size_t>(config_.credit)) failures_.pop_front();
-}
-
-bool ChipState::follows_failure(const TaskRequest& request) const {
-  return std::any_of(failures_.begin(), failures_.end(), [&](const TaskKey& key) {
-    return key.run == request.key.run &&
-           std::binary_search(request.depends.begin(), request.depends.end(), key.task);
-  });
-}
-
 TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
   TaskResult result{flight.key, flight.ticket, -1, Outcome::done, std::nullopt};
   flight.ended = true;
@@ -165,7 +150,7 @@ TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
   }
   ++(end.code == 0 ? completed_ : failed_);
   if (end.code == 0) return result;
-  remember_failure(flight.key);
+  failures_.add(flight.key);
   result.error = platform::device_error(end.code, end.message);
   switch (end.code) {
     case TROUPE_DEVICE_POISONED:
@@ -211,7 +196,7 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
   std::erase_if(queued_, [&](const Item& item) {
     const auto& request = item.request;
     if (!meant(request.key) || request.key == data_task_running_) return false;
-    remember_failure(request.key);
+    failures_.add(request.key);
     out.push_back(unlaunched(request, Outcome::cancelled));
     return true;
   });

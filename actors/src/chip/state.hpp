@@ -15,6 +15,7 @@
 #include "chip/device_in_use.hpp"
 #include "chip/news.hpp"
 #include "data/data.hpp"
+#include "recent_failures.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/protocol.hpp"
@@ -208,8 +209,6 @@ class TROUPE_API ChipState {
   void configure(troupe_run& run, const TaskBody& body) const;
   void take_back(const Error& reason, std::vector<TaskResult>& out);
   TaskResult finish(Flight& flight, const DeviceDone::One& end);
-  void remember_failure(const TaskKey& key);
-  bool follows_failure(const TaskRequest& request) const;
   void forget();
 
   ChipConfig config_;
@@ -252,7 +251,7 @@ class TROUPE_API ChipState {
   std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;
   std::uint32_t in_flight_ = 0;
-  std::deque<TaskKey> failures_;                            ///< the latest; see remember_failure
+  RecentFailures failures_;
   std::vector<MemoryCall> busy_;                            ///< to be tried again when runs have ended
   std::unordered_map<std::uint64_t, std::uint64_t> large_;  ///< allocations, by address: their bytes
   std::unordered_set<std::uint64_t> quick_windows_;         ///< those that were made here

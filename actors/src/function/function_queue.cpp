@@ -1,6 +1,5 @@
 #include "function/function_queue.hpp"
 
-#include <algorithm>
 
 #include "data/data.hpp"
 #include "tasks.hpp"
@@ -10,12 +9,6 @@
 #include "troupe/runtime/kernel_abi.hpp"
 
 namespace troupe::actors {
-namespace {
-
-/// Requests that may be unanswered at once are far fewer, so every dependent still finds its producer here.
-constexpr std::size_t remembered_failures = 4096;
-
-}  // namespace
 
 std::optional<Error> call_function(const TaskRequest& request) {
   const auto& callable = *request.body->callable;
@@ -110,7 +103,7 @@ void FunctionQueue::stop() {
 
 TaskResult FunctionQueue::run(TaskRequest& request) {
   TaskResult result{request.key, request.ticket, -1, Outcome::done, std::nullopt};
-  if (follows_failure(request)) {
+  if (failures_.lead_to(request)) {
     result.outcome = Outcome::skipped;
     result.untouched = true;
   } else {
@@ -133,27 +126,15 @@ TaskResult FunctionQueue::run(TaskRequest& request) {
   return result;
 }
 
-bool FunctionQueue::follows_failure(const TaskRequest& request) const {
-  return std::any_of(request.depends.begin(), request.depends.end(), [&](TaskNumber task) {
-    return std::any_of(failures_.begin(), failures_.end(),
-                       [&](const TaskKey& key) { return key.run == request.key.run && key.task == task; });
-  });
-}
-
-void FunctionQueue::remember(const TaskKey& failed) {
-  failures_.push_back(failed);
-  if (failures_.size() > remembered_failures) failures_.pop_front();
-}
-
 std::vector<TaskResult> FunctionQueue::refuse(const std::vector<TaskRequest>& requests, const Error& reason) {
   std::vector<TaskResult> out;
   for (const auto& request : requests) {
     auto result = unlaunched(request, Outcome::skipped);
-    if (!follows_failure(request)) {
+    if (!failures_.lead_to(request)) {
       result.outcome = Outcome::failed;
       result.error = reason;
     }
-    remember(result.key);
+    failures_.add(result.key);
     out.push_back(std::move(result));
   }
   return out;
@@ -166,7 +147,7 @@ void FunctionQueue::take_next(std::unique_lock<std::mutex>& guard, TaskRequest& 
   current_ = request.body->name();
   current_key_ = request.key;
   current_given_up_ = false;
-  for (const auto& key : std::exchange(given_up_, {})) remember(key);
+  for (const auto& key : std::exchange(given_up_, {})) failures_.add(key);
   ++started_;
   guard.unlock();
 }
@@ -178,7 +159,7 @@ void FunctionQueue::ended(TaskResult result) {
     current_.clear();
     // It came to its end all the same, too late: what it was given up for has been told.
     if (current_given_up_ && result.outcome == Outcome::done) result.outcome = Outcome::cancelled;
-    if (result.outcome != Outcome::done) remember(result.key);
+    if (result.outcome != Outcome::done) failures_.add(result.key);
     first = results_.empty();
     results_.push_back(std::move(result));
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "recent_failures.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 
@@ -51,8 +52,6 @@ class TROUPE_API FunctionQueue {
 
  private:
   TaskResult run(TaskRequest& request);
-  bool follows_failure(const TaskRequest& request) const;
-  void remember(const TaskKey& failed);
   void take_next(std::unique_lock<std::mutex>& guard, TaskRequest& request);
   void ended(TaskResult result);
 
@@ -70,7 +69,8 @@ class TROUPE_API FunctionQueue {
   std::vector<TaskKey> given_up_;  ///< before they began
   std::uint64_t started_ = 0;      ///< functions so far: their numbers
   bool stopped_ = false;
-  std::deque<TaskKey> failures_;  ///< of the thread only
+  /// Of the thread only. Requests that may be unanswered at once are far fewer than half of it.
+  RecentFailures failures_{4096};
 };
 
 }  // namespace troupe::actors

@@ -54,7 +54,7 @@ Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t se
                      std::to_string(depth) + " fit",
                  "launch again after some have completed");
   }
-  failed_.erase(failed_.begin(), failed_.lower_bound(settled));
+  failed_.settled(settled);
   if (runs.empty()) return {};
   std::size_t queued = 0;
   try {
@@ -191,10 +191,8 @@ std::unique_ptr<Run> RunQueue::next() {
   queued_.pop_front();
   executing_ = run.get();
   for (const std::uint64_t producer : run->depends_on) {
-    if (auto failure = failed_.find(producer); failure != failed_.end()) {
-      run->outcome.code = TROUPE_DEVICE_POISONED;
-      run->outcome.caused_by = failure->second;
-      run->outcome.message = "skipped, because run " + std::to_string(failure->second) + " failed";
+    if (auto skipped = failed_.skips(producer)) {
+      run->outcome = *std::move(skipped);
       break;
     }
     if (producer == 0 || producer >= run->correlation) {
@@ -233,11 +231,8 @@ void RunQueue::finish(std::unique_ptr<Run> run) {
     }
     run->ended = true;
     ++completed_;
-    if (!run->outcome.ok()) {
-      ++failures_;
-      failed_.emplace(run->correlation,
-                      run->outcome.caused_by != 0 ? run->outcome.caused_by : run->correlation);
-    }
+    failures_ += run->outcome.ok() ? 0 : 1;
+    failed_.ended(*run);
     if (run->awaited) {
       awaited_.push_back(std::move(run));
       ended_.notify_all();

@@ -5,13 +5,13 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
 
 #include "runs/delivery.hpp"
+#include "runs/failed_runs.hpp"
 #include "runs/run.hpp"
 #include "threads/threads.hpp"
 
@@ -90,7 +90,7 @@ class RunQueue final : Job {
   std::vector<std::unique_ptr<Run>> finished_;  ///< completion not delivered yet
   std::vector<std::unique_ptr<Run>> awaited_;   ///< ended, to be picked up by run_and_wait
   std::vector<std::unique_ptr<Run>> spare_;
-  std::map<std::uint64_t, std::uint64_t> failed_;  ///< correlation → the first failure behind it
+  FailedRuns failed_;
   std::uint64_t last_correlation_ = 0;
   std::uint64_t completed_ = 0, failures_ = 0;
   bool serving_ = false;  ///< a thread (or a posted task) is in charge of the queue

@@ -3,6 +3,7 @@
 // The border of the room: runs as they were launched, the queue that they go through, arguments in and
 // outputs back.
 #include "runs/delivery.hpp"
+#include "runs/failed_runs.hpp"
 #include "runs/run.hpp"
 #include "runs/run_queue.hpp"
 #include "runs/staging.hpp"

@@ -66,13 +66,7 @@ Outcome Engine::outcome_of(const Flight& flight, const Result<bool>& how) const 
   const auto verdict = std::atomic_ref(flight.block->host->verdict).load(std::memory_order_acquire);
   // The device may have gone on with it before it was known that one before it is to end.
   for (const std::uint64_t number : run.depends_on) {
-    const auto failure = unfinished_.failure_behind(number);
-    if (failure == 0) continue;
-    Outcome poisoned;
-    poisoned.code = TROUPE_DEVICE_POISONED;
-    poisoned.caused_by = failure;
-    poisoned.message = "skipped, because run " + std::to_string(failure) + " failed";
-    return poisoned;
+    if (auto skipped = unfinished_.skips(number)) return *std::move(skipped);
   }
   if (!how) {
     Error error(how.error().code(), "kernel '" + run.callable->name + "': " + how.error().message(),

@@ -56,12 +56,8 @@ Engine::Turn Engine::submit(Flight& flight) {
           : static_cast<const DeviceKernel*>(run.callable->image != nullptr ? run.callable->image.get()
                                                                             : run.callable->foreign.get());
   for (const std::uint64_t number : run.depends_on) {
-    if (const auto failure = unfinished_.failure_behind(number); failure != 0) {
-      Outcome poisoned;
-      poisoned.code = TROUPE_DEVICE_POISONED;
-      poisoned.caused_by = failure;
-      poisoned.message = "skipped, because run " + std::to_string(failure) + " failed";
-      end(flight, std::move(poisoned));
+    if (auto skipped = unfinished_.skips(number)) {
+      end(flight, *std::move(skipped));
       return Turn::taken;
     }
     if (number == 0 || number >= run.correlation) {

@@ -33,7 +33,7 @@ Result<void> Unfinished::add(std::span<const troupe_run> runs, std::uint64_t set
                      std::to_string(most) + " fit",
                  "launch again after some have completed");
   }
-  failed_.erase(failed_.begin(), failed_.lower_bound(settled));
+  failed_.settled(settled);
   has_failures_.store(!failed_.empty(), std::memory_order_release);
   for (const auto& run : runs) append(run);
   if (!runs.empty()) last_correlation_ = runs.back().correlation;
@@ -159,9 +159,8 @@ void Unfinished::count_end(const Run& run) {
   ++completed_;
   if (run.outcome.ok()) return;
   ++failures_;
-  if (run.correlation == 0) return;
-  failed_.emplace(run.correlation, run.outcome.caused_by != 0 ? run.outcome.caused_by : run.correlation);
-  has_failures_.store(true, std::memory_order_release);
+  failed_.ended(run);
+  has_failures_.store(!failed_.empty(), std::memory_order_release);
 }
 
 void Unfinished::end(Flight& flight) {
@@ -180,11 +179,10 @@ void Unfinished::end(Flight& flight) {
   if (waiting_ != 0 || closing_) changed_.notify_all();
 }
 
-std::uint64_t Unfinished::failure_behind(std::uint64_t correlation) const {
-  if (!has_failures_.load(std::memory_order_acquire)) return 0;
+std::optional<Outcome> Unfinished::skips(std::uint64_t correlation) const {
+  if (!has_failures_.load(std::memory_order_acquire)) return std::nullopt;
   const std::lock_guard lock(mutex_);
-  const auto failure = failed_.find(correlation);
-  return failure == failed_.end() ? 0 : failure->second;
+  return failed_.skips(correlation);
 }
 
 bool Unfinished::begin_host_copy() {

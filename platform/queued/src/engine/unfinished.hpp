@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -58,8 +58,8 @@ class Unfinished {
   void put_on_device(Flight& flight, Block& block);
   /// Its outcome stands, and it is on the device no more; the flight is gone afterwards.
   void end(Flight& flight);
-  /// 0, or the first failure behind a run that has not ended well.
-  std::uint64_t failure_behind(std::uint64_t correlation) const;
+  /// How a run ends that depends on that one; nothing: not for its sake.
+  std::optional<Outcome> skips(std::uint64_t correlation) const;
   /// False: there will be no more; given up.
   bool begin_host_copy();
   void end_host_copy();
@@ -85,10 +85,10 @@ class Unfinished {
   std::list<Flight> flights_, spare_;
   std::vector<std::unique_ptr<Run>> spare_runs_;
   std::vector<Flight*> arrived_;
-  std::vector<std::unique_ptr<Run>> ended_;        ///< the host is to be told of
-  std::vector<std::unique_ptr<Run>> awaited_;      ///< their callers are to pick up
-  std::size_t waiting_ = 0;                        ///< callers inside await
-  std::map<std::uint64_t, std::uint64_t> failed_;  ///< correlation → the first failure behind it
+  std::vector<std::unique_ptr<Run>> ended_;    ///< the host is to be told of
+  std::vector<std::unique_ptr<Run>> awaited_;  ///< their callers are to pick up
+  std::size_t waiting_ = 0;                    ///< callers inside await
+  FailedRuns failed_;
   std::uint64_t last_correlation_ = 0, completed_ = 0, failures_ = 0;
   std::size_t copying_ = 0;
   std::atomic<bool> aborting_{false};
