@@ -3,21 +3,20 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <string>
 
 #include "command/commands.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace {
 
 /// What cannot be caught, such as a thread that cannot be had while others are being started.
 [[noreturn]] void terminated() {
-  const char* what = "no thread or no memory could be had, or this is a mistake in troupe";
-  try {
-    if (const auto thrown = std::current_exception()) std::rethrow_exception(thrown);
-  } catch (const std::exception& error) {
-    what = error.what();
-  } catch (...) {
-  }
-  (void)std::fprintf(stderr, "troupe: cannot go on: %s\n  hint: is it limited? see ulimit -a\n", what);
+  const auto thrown = std::current_exception();
+  const std::string what =
+      thrown ? troupe::runtime::text_of(thrown) : "no thread could be had, or this is a mistake in troupe";
+  (void)std::fprintf(stderr, "troupe: cannot go on: %s\n  hint: is it limited? see ulimit -a\n",
+                     what.c_str());
   std::abort();
 }
 

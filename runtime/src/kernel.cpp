@@ -1,4 +1,5 @@
 #include "troupe/runtime/kernel.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 #include <sched.h>
 
@@ -198,7 +199,7 @@ void put_current_exception(char* buffer, std::size_t size) noexcept {
   try {
     throw;
   } catch (const std::exception& error) {
-    put_text(buffer, size, error.what());
+    put_text(buffer, size, text_of(error));
   } catch (...) {
     put_text(buffer, size, "an exception that is no std::exception");
   }

@@ -5,6 +5,7 @@
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/device_library.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -18,7 +19,7 @@ Result<platform::DeviceApi> load(const ChipConfig& config, std::uint32_t incarna
       return error;
     } catch (...) {
       return Error(Errc::bootstrap_failed,
-                   "the device's factory threw: " + text_of(std::current_exception()));
+                   "the device's factory threw: " + runtime::text_of(std::current_exception()));
     }
   }
   auto library = platform::DeviceLibrary::open(config.platform);

@@ -1,12 +1,12 @@
 #include "function/function_queue.hpp"
 
-
 #include "data/data.hpp"
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/crash_report.hpp"
 #include "troupe/runtime/kernel.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::actors {
 
@@ -56,7 +56,7 @@ std::optional<Error> call_function(const TaskRequest& request) {
   } catch (const Error& error) {
     return failed(error.message()).caused_by(error);
   } catch (const std::exception& error) {
-    return failed(error.what());
+    return failed(runtime::text_of(error));
   } catch (...) {
     return failed("threw something that is not a std::exception");
   }

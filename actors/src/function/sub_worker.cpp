@@ -4,6 +4,7 @@
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::actors {
 
@@ -76,8 +77,8 @@ class SubWorker : public SubWorkerSelf::base {
         } catch (...) {
           // Nobody takes from the queue any more: another sub-worker takes its place.
           if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) {
-            const Error reason(Errc::function_failed,
-                               "its thread ended on an exception: " + text_of(std::current_exception()));
+            const Error reason(Errc::function_failed, "its thread ended on an exception: " +
+                                                          runtime::text_of(std::current_exception()));
             caf::anon_send(caf::actor_cast<caf::actor>(strong),
                            caf::exit_msg{strong.address(), exit_with(reason)});
           }

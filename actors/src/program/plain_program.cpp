@@ -1,5 +1,6 @@
 #include "program/program.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -75,7 +76,7 @@ Error error_from(std::exception_ptr failure, const std::string& program) {
   } catch (const Error& error) {
     return error;
   } catch (const std::exception& error) {
-    return {Errc::function_failed, "program \"" + program + "\": " + error.what()};
+    return {Errc::function_failed, "program \"" + program + "\": " + runtime::text_of(error)};
   } catch (...) {
     return {Errc::function_failed,
             "program \"" + program + "\" threw something that is not a std::exception"};

@@ -54,14 +54,4 @@ void Replies::end() noexcept {
   while (!debts_.empty()) debts_.back()->refuse(otherwise_);
 }
 
-std::string text_of(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& error) {
-    return error.what();
-  } catch (...) {
-    return "something that is not a std::exception";
-  }
-}
-
 }  // namespace troupe::actors

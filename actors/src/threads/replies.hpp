@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "troupe/actors/messages.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::actors {
 
@@ -98,16 +99,13 @@ class Replies {
   std::vector<Debt*> debts_;
 };
 
-/// What was thrown, in words.
-std::string text_of(const std::exception_ptr& thrown);
-
 /// An exception in a handler ends the actor: who asked hears what was thrown, and so do its supervisor and
 /// everybody else whom it owes an answer. `what`: "node0: the worker".
 template <class Actor>
 void end_on_exception(Actor* self, Replies& replies, Errc code, std::string what) {
   self->set_exception_handler(
       [self, &replies, code, what = std::move(what)](std::exception_ptr& thrown) -> caf::error {
-        const Error reason(code, what + " ended on an exception: " + text_of(thrown));
+        const Error reason(code, what + " ended on an exception: " + runtime::text_of(thrown));
         replies.because(reason);
         // CAF drops the request that was being handled.
         if (auto asked = self->make_response_promise(); asked.id().is_request()) {

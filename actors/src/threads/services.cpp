@@ -13,6 +13,7 @@
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/manual_host.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::actors {
 
@@ -128,7 +129,7 @@ void Services::perform(const char* name, const std::function<void()>& work) cons
   try {
     work();
   } catch (...) {
-    log(1, name, "ended on an exception: " + text_of(std::current_exception()));
+    log(1, name, "ended on an exception: " + runtime::text_of(std::current_exception()));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "troupe/comm/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::comm {
 
@@ -38,7 +39,7 @@ auto guarded(const std::string& name, Step step) -> decltype(step()) {
   } catch (const std::bad_alloc&) {
     return Error(Errc::no_memory, "MemoryError: " + name + ": out of memory");
   } catch (const std::exception& error) {
-    return Error(Errc::chip_failed, "RuntimeError: " + name + ": " + error.what());
+    return Error(Errc::chip_failed, "RuntimeError: " + name + ": " + runtime::text_of(error));
   } catch (...) {
     return Error(Errc::chip_failed, "RuntimeError: " + name + ": unknown exception");
   }

@@ -8,6 +8,7 @@
 
 #include "meeting/session.hpp"
 #include "troupe/runtime/comm_context.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::comm {
 
@@ -104,7 +105,7 @@ Result<const runtime::CommContext*> Communicator::alloc_windows(std::uint64_t by
     impl.session = std::make_unique<Session>(impl.terms, impl.meeting, impl.environment);
     if (impl.abort_wanted) impl.session->abort();
   } catch (const std::exception& error) {
-    return impl.inside(Error(Errc::system, std::string("preparing to meet the other ranks: ") + error.what(),
+    return impl.inside(Error(Errc::system, "preparing to meet the other ranks: " + runtime::text_of(error),
                              "too many open files? (ulimit -n)"));
   }
   if (auto met = impl.session->meet(impl.deadline()); !met) {

@@ -13,6 +13,7 @@
 #include "meeting/hub.hpp"
 #include "system_error.hpp"
 #include "troupe/comm/threads_hint.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::comm {
 
@@ -256,7 +257,7 @@ Result<void> Session::meet(Deadline until) {
   try {
     return impl_->meet(until);
   } catch (const std::exception& error) {  // Asio throws where the system refuses
-    return Error(Errc::system, std::string("meeting the other ranks: ") + error.what());
+    return Error(Errc::system, "meeting the other ranks: " + runtime::text_of(error));
   }
 }
 

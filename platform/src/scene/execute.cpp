@@ -6,6 +6,7 @@
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/host_threads.hpp"
 #include "troupe/platform/run_args.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 // One case of a scene, from loading the platform to the verdict.
 namespace troupe::platform {
@@ -140,7 +141,7 @@ Result<void> run_scene(const Scene& scene, const SceneCase& how, const std::stri
 } catch (const Error& error) {
   return error;
 } catch (const std::exception& error) {
-  return wrong(std::string{"the scene itself failed: "} + error.what());
+  return wrong("the scene itself failed: " + runtime::text_of(error));
 }
 
 }  // namespace troupe::platform

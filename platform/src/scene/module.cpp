@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 // Scenes out of a shared object.
 namespace troupe::platform {
@@ -41,7 +42,7 @@ Result<SceneModule> open_scene_module(const std::string& file) {
   try {
     table->collect(found.scenes);
   } catch (const std::exception& error) {
-    return refused(file, error.what());
+    return refused(file, runtime::text_of(error));
   }
   return found;
 }

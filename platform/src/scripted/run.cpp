@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "troupe/platform/device_context.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform {
 
@@ -302,7 +303,7 @@ Result<void> execute(ScriptedRun& run, ScriptedCallAccess::State& state, const t
   } catch (const Error& error) {
     return error;
   } catch (const std::exception& error) {
-    return Error{Errc::kernel_failed, "kernel '" + name + "' failed: " + error.what()};
+    return Error{Errc::kernel_failed, "kernel '" + name + "' failed: " + runtime::text_of(error)};
   } catch (...) {
     return Error{Errc::kernel_failed, "kernel '" + name + "' threw something that is no exception"};
   }

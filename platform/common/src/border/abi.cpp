@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "border/abi_guard.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 using namespace troupe;
 using namespace troupe::platform;
@@ -24,7 +25,8 @@ troupe_device_context* create_device_context(const troupe_host* host) {
     return std::make_unique<troupe_device_context>(host).release();
   } catch (const std::exception& failure) {
     if (host != nullptr && host->log != nullptr) {
-      host->log(host->data, TROUPE_LOG_ERROR, TROUPE_DEVICE_SYSTEM, failure.what());
+      host->log(host->data, TROUPE_LOG_ERROR, TROUPE_DEVICE_SYSTEM,
+                ("create_device_context: " + runtime::text_of(failure)).c_str());
     }
     return nullptr;
   }

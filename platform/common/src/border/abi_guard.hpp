@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "border/context.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::common {
 
@@ -20,7 +21,8 @@ std::int32_t guarded(troupe_device_context* context, const char* function, Body 
     failure.message.insert(0, std::string(function) + ": ");
     return context->note(failure);
   } catch (const std::exception& failure) {
-    return context->note(Outcome(Error(Errc::internal, std::string(function) + ": " + failure.what())));
+    return context->note(
+        Outcome(Error(Errc::internal, std::string(function) + ": " + runtime::text_of(failure))));
   } catch (...) {
     return context->note(Outcome(Error(Errc::internal, function)));
   }

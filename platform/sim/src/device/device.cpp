@@ -9,6 +9,7 @@
 #include "memory/memory.hpp"
 #include "orchestration/orchestration.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::sim {
 
@@ -48,8 +49,8 @@ Outcome Device::execute(Run& run) noexcept {
   try {
     return execute_checked(run);
   } catch (const std::exception& failure) {
-    return Error(Errc::internal,
-                 "the simulator failed in a run of '" + run.callable->name + "': " + failure.what());
+    return Error(Errc::internal, "the simulator failed in a run of '" + run.callable->name +
+                                     "': " + runtime::text_of(failure));
   }
 }
 

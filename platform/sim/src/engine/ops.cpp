@@ -5,6 +5,7 @@
 #include "engine/engine.hpp"
 #include "tasks/tasks.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::sim {
 
@@ -18,7 +19,7 @@ auto guarded(void* self, Body body) noexcept -> decltype(body(*static_cast<ChipE
     return body(engine);
   } catch (const std::exception& failure) {
     engine.fail(
-        Error(Errc::internal, std::string("the simulator failed in a chip program: ") + failure.what()));
+        Error(Errc::internal, "the simulator failed in a chip program: " + runtime::text_of(failure)));
   }
   return decltype(body(engine))();
 }

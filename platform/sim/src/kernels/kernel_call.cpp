@@ -12,6 +12,7 @@
 #include "troupe/comm/errc.hpp"
 #include "troupe/comm/one_sided.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::sim {
 
@@ -97,7 +98,7 @@ std::optional<Error> call_foreign(const Run& run, Pipes& pipes, const KernelCall
   try {
     static_cast<const ForeignKernel&>(*call.code.foreign).entry()(call.words);
   } catch (const std::exception& thrown) {
-    failure = kernel_error(call, thrown.what());
+    failure = kernel_error(call, runtime::text_of(thrown));
   } catch (const abi::__forced_unwind&) {
     throw;  // the thread is being ended; not ours to stop
   } catch (...) {

@@ -8,6 +8,7 @@
 #include "orchestration/current_run.hpp"
 #include "orchestration/object_run.hpp"
 #include "troupe/platform/device_abi.h"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::sim {
 
@@ -31,7 +32,7 @@ auto guarded(Runtime* runtime, Body body) noexcept -> decltype(body(*runtime->ru
   try {
     return body(*runtime->run);
   } catch (const std::exception& failure) {
-    runtime->run->fail_inside(failure.what());
+    runtime->run->fail_inside(runtime::text_of(failure).c_str());
   }
   return Answer();
 }
@@ -79,7 +80,7 @@ void log_line(std::int32_t level, const char* function, const char* format, std:
   try {
     run->log(level, text_of(function, format, arguments));
   } catch (const std::exception& failure) {
-    run->fail_inside(failure.what());
+    run->fail_inside(runtime::text_of(failure).c_str());
   }
 }
 template <std::int32_t Level>

@@ -9,6 +9,7 @@
 #include "orchestration/current_run.hpp"
 #include "orchestration/orchestration_object.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::sim {
 
@@ -62,7 +63,7 @@ Result<void> ObjectRun::execute() {
   } catch (const abi::__forced_unwind&) {
     throw;  // the thread is being ended; not ours to stop
   } catch (const std::exception& thrown) {
-    engine_.fail(Error(Errc::kernel_failed, who + " failed: " + thrown.what()));
+    engine_.fail(Error(Errc::kernel_failed, who + " failed: " + runtime::text_of(thrown)));
   } catch (...) {
     engine_.fail(Error(Errc::kernel_failed, who + " threw something that is no std::exception"));
   }
