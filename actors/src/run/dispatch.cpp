@@ -11,7 +11,7 @@ namespace troupe::actors {
 namespace {
 
 /// In-order dispatch keeps an executor's queue full, not longer.
-constexpr std::uint32_t max_lane = 256;
+constexpr std::uint32_t max_queued = 256;
 /// Requests a run keeps with its worker, whatever the number of executors.
 constexpr std::uint64_t max_in_flight = 4096;
 /// What a program submits at a time.
@@ -23,7 +23,7 @@ constexpr std::size_t usual_batch = 64;
 /// them.
 std::uint64_t RunState::in_flight_limit() const {
   const auto executors = config_.executors ? config_.executors->size() : 1;
-  return std::clamp<std::uint64_t>(executors * max_lane, max_lane, max_in_flight);
+  return std::clamp<std::uint64_t>(executors * max_queued, max_queued, max_in_flight);
 }
 
 RunEffects RunState::advance() {
@@ -68,18 +68,18 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   request.memory = memory_;
   if (bound >= 0) {
     if (in_order) {
-      auto& lane = lanes_[static_cast<std::size_t>(bound)];
-      if (lane.torn) follow_all(bound);
+      auto& queue = queues_[static_cast<std::size_t>(bound)];
+      if (queue.torn) follow_all(bound);
       // The graph says "everything it needs is queued there", not what: it follows all that is.
-      request.depends.assign(lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first),
-                             lane.follow.end());
+      request.depends.assign(queue.follow.begin() + static_cast<std::ptrdiff_t>(queue.first),
+                             queue.follow.end());
       std::sort(request.depends.begin(), request.depends.end());
       if (may_be_followed(record)) {
-        lane.follow.clear();
-        lane.first = 0;
+        queue.follow.clear();
+        queue.first = 0;
       }
     }
-    join_lane(record, bound);
+    join_queue(record, bound);
   }
   record.in_flight = record.sent = true;
   record.answered = 0;
@@ -94,12 +94,12 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
 
 /// What followed others has left the queue before them: nobody may rely on it to follow them.
 void RunState::follow_all(std::int32_t executor) {
-  auto& lane = lanes_[static_cast<std::size_t>(executor)];
-  lane.torn = false;
-  lane.follow.clear();
-  lane.first = 0;
+  auto& queue = queues_[static_cast<std::size_t>(executor)];
+  queue.torn = false;
+  queue.follow.clear();
+  queue.first = 0;
   for (const auto& record : records_) {
-    if (record && record->lane == executor) lane.follow.push_back(record->number);
+    if (record && record->queue == executor) queue.follow.push_back(record->number);
   }
 }
 
@@ -111,20 +111,20 @@ bool RunState::may_be_followed(const Record& record) {
 }
 
 /// The task is queued on that executor: dependents may join it there.
-void RunState::join_lane(Record& record, std::int32_t executor) {
+void RunState::join_queue(Record& record, std::int32_t executor) {
   if (!may_be_followed(record)) return;
-  if (static_cast<std::size_t>(executor) >= lanes_.size())
-    lanes_.resize(static_cast<std::size_t>(executor) + 1);
-  auto& lane = lanes_[static_cast<std::size_t>(executor)];
-  record.lane = executor;
-  lane.follow.push_back(record.number);
-  ++lane.load;
+  if (static_cast<std::size_t>(executor) >= queues_.size())
+    queues_.resize(static_cast<std::size_t>(executor) + 1);
+  auto& queue = queues_[static_cast<std::size_t>(executor)];
+  record.queue = executor;
+  queue.follow.push_back(record.number);
+  ++queue.load;
   // On a node with several chips each task takes one follower along: a chain stays where it is, a fan-out
   // goes to all chips.
-  ++lane.budget;
+  ++queue.budget;
   graph_.dispatched(record.id, static_cast<runtime::ExecutorId>(executor));
-  if (!lane.listed) {
-    lane.listed = true;
+  if (!queue.listed) {
+    queue.listed = true;
     moving_.push_back(executor);
   }
 }
@@ -133,19 +133,19 @@ void RunState::join_lane(Record& record, std::int32_t executor) {
 void RunState::follow() {
   for (std::size_t i = 0; i < moving_.size(); ++i) {
     const auto executor = moving_[i];
-    auto& lane = lanes_[static_cast<std::size_t>(executor)];
-    lane.listed = true;
-    while (lane.load < max_lane && in_flight_ < max_in_flight &&
-           (executor == config_.only_chip || lane.budget > 0)) {
+    auto& queue = queues_[static_cast<std::size_t>(executor)];
+    queue.listed = true;
+    while (queue.load < max_queued && in_flight_ < max_in_flight &&
+           (executor == config_.only_chip || queue.budget > 0)) {
       const auto work = graph_.pop_in_order(static_cast<runtime::ExecutorId>(executor));
       if (!work) {
-        lane.budget = 0;
+        queue.budget = 0;
         break;
       }
-      if (lane.budget > 0) --lane.budget;
+      if (queue.budget > 0) --queue.budget;
       dispatch(*reinterpret_cast<Record*>(work.cookie), executor, true);
     }
-    lane.listed = false;
+    queue.listed = false;
   }
   moving_.clear();
 }
@@ -153,28 +153,29 @@ void RunState::follow() {
 void RunState::placed(const Placed& placed) {
   for (const auto& [number, executor] : placed.tasks) {
     auto* record = find(number);
-    if (record == nullptr || !record->in_flight || record->lane >= 0 || record->members > 1) continue;
-    if (executor >= 0) join_lane(*record, executor);
+    if (record == nullptr || !record->in_flight || record->queue >= 0 || record->members > 1) continue;
+    if (executor >= 0) join_queue(*record, executor);
   }
 }
 
-void RunState::leave_lane(const Record& record) {
-  if (record.lane < 0) return;
-  auto& lane = lanes_[static_cast<std::size_t>(record.lane)];
-  --lane.load;
-  lane.torn = lane.torn || record.outcome != Outcome::done;
-  if (lane.first < lane.follow.size() && lane.follow[lane.first] == record.number) {
-    if (++lane.first * 2 > lane.follow.size()) {
-      lane.follow.erase(lane.follow.begin(), lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first));
-      lane.first = 0;
+void RunState::leave_queue(const Record& record) {
+  if (record.queue < 0) return;
+  auto& queue = queues_[static_cast<std::size_t>(record.queue)];
+  --queue.load;
+  queue.torn = queue.torn || record.outcome != Outcome::done;
+  if (queue.first < queue.follow.size() && queue.follow[queue.first] == record.number) {
+    if (++queue.first * 2 > queue.follow.size()) {
+      queue.follow.erase(queue.follow.begin(),
+                         queue.follow.begin() + static_cast<std::ptrdiff_t>(queue.first));
+      queue.first = 0;
     }
   } else {
-    const auto from = lane.follow.begin() + static_cast<std::ptrdiff_t>(lane.first);
-    lane.follow.erase(std::remove(from, lane.follow.end(), record.number), lane.follow.end());
+    const auto from = queue.follow.begin() + static_cast<std::ptrdiff_t>(queue.first);
+    queue.follow.erase(std::remove(from, queue.follow.end(), record.number), queue.follow.end());
   }
-  if (!lane.listed) {
-    lane.listed = true;
-    moving_.push_back(record.lane);
+  if (!queue.listed) {
+    queue.listed = true;
+    moving_.push_back(record.queue);
   }
 }
 
@@ -285,13 +286,13 @@ Error RunState::task_error(const Record& record) const {
 void RunState::requeue(Record& record) {
   ++record.attempt;
   record.in_flight = false;
-  record.lane = -1;
+  record.queue = -1;
   graph_.requeue(record.id);
 }
 
 void RunState::attempt_over(Record& record) {
   --in_flight_;
-  leave_lane(record);
+  leave_queue(record);
   if (record.outcome == Outcome::done) {
     for (std::uint32_t i = 0; i < record.members; ++i) graph_.complete(record.id);
     return ended(record, std::nullopt, false);

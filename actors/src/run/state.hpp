@@ -123,7 +123,7 @@ class TROUPE_API RunState {
     std::uint8_t kind = chip_kind;
     std::int8_t priority = 0;
     std::int32_t target = -1;
-    std::int32_t lane = -1;  ///< executor it is queued on, when known
+    std::int32_t queue = -1;  ///< executor it is queued on, when known
     std::uint32_t members = 1;
     std::uint32_t answered = 0;  ///< members of this attempt
     std::uint32_t attempt = 0;
@@ -142,7 +142,7 @@ class TROUPE_API RunState {
     /// As new, with what memory it has: apply_task sets what is not reset here.
     void clear() {
       body.reset();
-      lane = -1;
+      queue = -1;
       members = 1;
       answered = attempt = retries = 0;
       in_flight = halting = counted = touched = sent = false;
@@ -172,7 +172,7 @@ class TROUPE_API RunState {
   std::uint64_t in_flight_limit() const;
   void dispatch(Record& record, std::int32_t bound, bool in_order);
   static bool may_be_followed(const Record& record);
-  void join_lane(Record& record, std::int32_t executor);
+  void join_queue(Record& record, std::int32_t executor);
   void follow();
   void follow_all(std::int32_t executor);
   void serve_read(Record& record);
@@ -185,7 +185,7 @@ class TROUPE_API RunState {
   Error poison_error(const Record& record, const Error& cause) const;
   void ended(Record& record, const std::optional<Error>& error, bool poisoned);
   void reap();
-  void leave_lane(const Record& record);
+  void leave_queue(const Record& record);
   void hold_domains(const TaskBody& body, std::int32_t delta);
 
   void serve_waiters();
@@ -210,7 +210,7 @@ class TROUPE_API RunState {
   };
   std::unordered_map<std::uint64_t, Known> intermediates_;  ///< that handles can name, by number
   /// Per executor.
-  struct Lane {
+  struct Queue {
     /// What a task that is queued there next has to follow, from `first` on.
     std::vector<TaskNumber> follow;
     std::size_t first = 0;
@@ -219,8 +219,8 @@ class TROUPE_API RunState {
     bool listed = false;       ///< in moving_
     bool torn = false;         ///< `follow` may lack some: a task left without having run
   };
-  std::vector<Lane> lanes_;
-  std::vector<std::int32_t> moving_;  ///< lanes where dependents may join
+  std::vector<Queue> queues_;
+  std::vector<std::int32_t> moving_;  ///< queues where dependents may join
   Failures failures_;
   std::vector<DrainWaiter> drains_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> rooms_;  ///< token, limit

@@ -145,9 +145,9 @@ class Ring {
 
   int move(std::uint32_t step, std::uint32_t from, std::uint32_t part, std::size_t direction) noexcept {
     if (const int status = team_.await(from, base_ + step + 1); status != ok) return status;
-    const Span lane = both_ ? line_parts(work_.count, 2, direction, work_.element()) : Span{0, work_.count};
-    const Span span = line_parts(lane.count, n_, part, work_.element());
-    const std::size_t at = (lane.first + span.first) * work_.element();
+    const Span half = both_ ? line_parts(work_.count, 2, direction, work_.element()) : Span{0, work_.count};
+    const Span span = line_parts(half.count, n_, part, work_.element());
+    const std::size_t at = (half.first + span.first) * work_.element();
     const std::byte* theirs = team_.peer(from, step == 0 ? work_.in : work_.out) + at;
     std::byte* target = work_.out + at;
     if (step >= n_ - 1) {

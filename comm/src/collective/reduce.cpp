@@ -2,15 +2,15 @@
 
 #include <cstring>
 
-#include "collective/lanes.hpp"
+#include "collective/numbers.hpp"
 #include "collective/reduce_avx2.hpp"
 
 namespace troupe::comm::collective {
 
 void reduce_portable(const Reduction& reduction) noexcept {
   if (reduction.n_sources == 0) return;
-  with_lane(reduction.dtype, reduction.op,
-            [&]<class Lane, Op op>() { reduce_range<Lane, op>(reduction, 0, reduction.count); });
+  with_number(reduction.dtype, reduction.op,
+              [&]<class Number, Op op>() { reduce_range<Number, op>(reduction, 0, reduction.count); });
 }
 
 void reduce(const Reduction& reduction) noexcept {

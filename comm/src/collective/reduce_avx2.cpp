@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "collective/lanes.hpp"
+#include "collective/numbers.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t width = 8;  // elements of every vector below
 
-template <class Lane>
+template <class Number>
 struct Vector;
 
 struct FloatVector {
@@ -103,11 +103,11 @@ struct Vector<I32> {
 /// All sources in registers at once: -O2 must be told to unroll, or the values live on the stack (5 times
 /// slower). `from` and `to` are copies in local arrays of known length, so that the compiler need not reload
 /// the pointers after every store.
-template <class Lane, Op op, std::size_t sources, std::size_t targets, bool streaming>
+template <class Number, Op op, std::size_t sources, std::size_t targets, bool streaming>
 TROUPE_AVX2_ENTRY void in_registers(const Reduction& reduction, std::size_t first,
                                     std::size_t last) noexcept {
-  using V = Vector<Lane>;
-  using Stored = typename Lane::Stored;
+  using V = Vector<Number>;
+  using Stored = typename Number::Stored;
   constexpr std::size_t unroll = 2;
   const Stored* from[sources];
   Stored* to[targets];
@@ -139,10 +139,10 @@ TROUPE_AVX2_ENTRY void in_registers(const Reduction& reduction, std::size_t firs
 }
 
 /// Any number of sources: accumulators of one block stay in the first cache level.
-template <class Lane, Op op, bool streaming>
+template <class Number, Op op, bool streaming>
 TROUPE_AVX2_ENTRY void in_blocks(const Reduction& reduction, std::size_t first, std::size_t last) noexcept {
-  using V = Vector<Lane>;
-  using Stored = typename Lane::Stored;
+  using V = Vector<Number>;
+  using Stored = typename Number::Stored;
   constexpr std::size_t block = 512;
   typename V::Value value[block / width];
   for (std::size_t at = first; at < last; at += block) {
@@ -168,15 +168,15 @@ TROUPE_AVX2_ENTRY void in_blocks(const Reduction& reduction, std::size_t first, 
   }
 }
 
-template <class Lane, Op op, bool streaming>
+template <class Number, Op op, bool streaming>
 void pick(const Reduction& reduction, std::size_t first, std::size_t last) noexcept {
   const std::size_t s = reduction.n_sources;
   const std::size_t t = reduction.n_targets;
-  if (s == 2 && t == 1) return in_registers<Lane, op, 2, 1, streaming>(reduction, first, last);
-  if (s == 2 && t == 2) return in_registers<Lane, op, 2, 2, streaming>(reduction, first, last);
-  if (s == 4 && t == 1) return in_registers<Lane, op, 4, 1, streaming>(reduction, first, last);
-  if (s == 4 && t == 4) return in_registers<Lane, op, 4, 4, streaming>(reduction, first, last);
-  in_blocks<Lane, op, streaming>(reduction, first, last);
+  if (s == 2 && t == 1) return in_registers<Number, op, 2, 1, streaming>(reduction, first, last);
+  if (s == 2 && t == 2) return in_registers<Number, op, 2, 2, streaming>(reduction, first, last);
+  if (s == 4 && t == 1) return in_registers<Number, op, 4, 1, streaming>(reduction, first, last);
+  if (s == 4 && t == 4) return in_registers<Number, op, 4, 4, streaming>(reduction, first, last);
+  in_blocks<Number, op, streaming>(reduction, first, last);
 }
 
 /// Elements before every target is 32-byte aligned, or `count` when they never are together.
@@ -206,22 +206,22 @@ bool have_avx2() noexcept {
 
 void reduce_avx2(const Reduction& reduction) noexcept {
   constexpr std::size_t chunk = 2 * width;
-  with_lane(reduction.dtype, reduction.op, [&]<class Lane, Op op>() {
+  with_number(reduction.dtype, reduction.op, [&]<class Number, Op op>() {
     std::size_t first = 0;
     bool streaming = reduction.streaming && reduction.n_targets != 0;
     if (streaming) {
-      const std::size_t head = elements_to_alignment(reduction, sizeof(typename Lane::Stored));
+      const std::size_t head = elements_to_alignment(reduction, sizeof(typename Number::Stored));
       streaming = head + chunk <= reduction.count;
-      if (streaming && head != 0) reduce_range<Lane, op>(reduction, 0, first = head);
+      if (streaming && head != 0) reduce_range<Number, op>(reduction, 0, first = head);
     }
     const std::size_t last = first + (reduction.count - first) / chunk * chunk;
     if (streaming) {
-      pick<Lane, op, true>(reduction, first, last);
+      pick<Number, op, true>(reduction, first, last);
       _mm_sfence();  // before the caller tells anybody
     } else if (first != last) {
-      pick<Lane, op, false>(reduction, first, last);
+      pick<Number, op, false>(reduction, first, last);
     }
-    if (last != reduction.count) reduce_range<Lane, op>(reduction, last, reduction.count);
+    if (last != reduction.count) reduce_range<Number, op>(reduction, last, reduction.count);
   });
 }
 

@@ -26,7 +26,8 @@ constexpr auto runs_on_chip = [](const troupe_callable_v1& callable) {
   return callable.kind == TROUPE_CALLABLE_KERNEL || callable.kind == TROUPE_CALLABLE_CHIP_PROGRAM;
 };
 
-Result<void> fill_from_module(Callable& target, const troupe_callable& callable, const LoadFromModule& load) {
+Result<void> fill_from_module(RegisteredCallable& target, const troupe_callable& callable,
+                              const LoadFromModule& load) {
   if (auto valid = runtime::validate(callable.module, target.name); !valid) {
     return Error(Errc::bad_callable, "the module of callable '" + target.name + "' is malformed")
         .caused_by(valid.error());
@@ -47,7 +48,7 @@ Result<void> fill_from_module(Callable& target, const troupe_callable& callable,
 /// What comes as bytes may have code that runs when it is linked in or taken out, and may crash there.
 class Inside {
  public:
-  Inside(const HostServices* host, const char* what, const Callable& callable)
+  Inside(const HostServices* host, const char* what, const RegisteredCallable& callable)
       : telling_(host, [&](troupe_running& running) {
           running.what = what;
           running.name = callable.name.c_str();
@@ -58,8 +59,8 @@ class Inside {
   Telling telling_;
 };
 
-Result<void> fill_from_bytes(Callable& target, const troupe_callable& callable, const LoadCode& load,
-                             const HostServices* host) {
+Result<void> fill_from_bytes(RegisteredCallable& target, const troupe_callable& callable,
+                             const LoadCode& load, const HostServices* host) {
   if (callable.byte_count == 0) {
     return Error(Errc::bad_callable, "kernel '" + target.name + "' has no bytes");
   }
@@ -98,11 +99,12 @@ Result<std::uint64_t> CallableTable::add(const troupe_callable& callable) {
     return Error(Errc::invalid_argument,
                  "callable '" + std::string(callable.name) + "': give either a module or bytes");
   }
-  const std::shared_ptr<Callable> made(new Callable, [host = host_](Callable* gone) {
-    const std::unique_ptr<Callable> own(gone);
-    const Inside unloading(host, "the unloading of callable", *own);
-    own->foreign = nullptr;
-  });
+  const std::shared_ptr<RegisteredCallable> made(
+      new RegisteredCallable, [host = host_](RegisteredCallable* gone) {
+        const std::unique_ptr<RegisteredCallable> own(gone);
+        const Inside unloading(host, "the unloading of callable", *own);
+        own->foreign = nullptr;
+      });
   made->name = callable.name;
   if (made->name.size() > runtime::limits::callable_name) {
     return Error(Errc::invalid_argument,
@@ -124,7 +126,7 @@ Result<std::uint64_t> CallableTable::add(const troupe_callable& callable) {
 }
 
 Result<void> CallableTable::remove(std::uint64_t id) {
-  std::shared_ptr<const Callable> removed;  // unloaded after the lock is gone
+  std::shared_ptr<const RegisteredCallable> removed;  // unloaded after the lock is gone
   const std::lock_guard lock(mutex_);
   auto found = by_id_.find(id);
   if (found == by_id_.end()) {
@@ -136,7 +138,7 @@ Result<void> CallableTable::remove(std::uint64_t id) {
   return {};
 }
 
-Result<std::shared_ptr<const Callable>> CallableTable::find(std::uint64_t id) const {
+Result<std::shared_ptr<const RegisteredCallable>> CallableTable::find(std::uint64_t id) const {
   const std::lock_guard lock(mutex_);
   auto found = by_id_.find(id);
   if (found != by_id_.end()) return found->second;
@@ -144,7 +146,7 @@ Result<std::shared_ptr<const Callable>> CallableTable::find(std::uint64_t id) co
                "register it on this chip before launching it");
 }
 
-std::shared_ptr<const Callable> CallableTable::find(std::string_view name) const {
+std::shared_ptr<const RegisteredCallable> CallableTable::find(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : by_id_.at(found->second);

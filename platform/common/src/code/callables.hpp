@@ -39,7 +39,7 @@ using LoadFromModule = std::function<Result<std::unique_ptr<LoadedCode>>(const t
 
 /// Something a run or a chip program can name. Immutable once registered; shared by the runs that use it, so
 /// foreign code is unloaded when it is unregistered and its last run has ended.
-struct Callable {
+struct RegisteredCallable {
   std::uint64_t id = 0;
   std::string name;
   const troupe_callable_v1* descriptor = nullptr;  ///< of a module; null for foreign bytes
@@ -70,9 +70,9 @@ class CallableTable {
 
   Result<std::uint64_t> add(const troupe_callable& callable);
   Result<void> remove(std::uint64_t id);
-  Result<std::shared_ptr<const Callable>> find(std::uint64_t id) const;
+  Result<std::shared_ptr<const RegisteredCallable>> find(std::uint64_t id) const;
   /// Null when there is none.
-  std::shared_ptr<const Callable> find(std::string_view name) const;
+  std::shared_ptr<const RegisteredCallable> find(std::string_view name) const;
   std::size_t size() const;
 
  private:
@@ -80,7 +80,7 @@ class CallableTable {
   const LoadFromModule load_from_module_;
   const HostServices* const host_;
   mutable std::mutex mutex_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<const Callable>> by_id_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const RegisteredCallable>> by_id_;
   std::map<std::string, std::uint64_t, std::less<>> by_name_;
   std::uint64_t next_ = 1;
 };

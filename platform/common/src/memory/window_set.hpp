@@ -47,7 +47,7 @@ class WindowSet {
   void abort_all() noexcept;
 
  private:
-  struct Communicator {
+  struct OpenSession {
     comm::CommSessions::Handle handle;
     std::uint64_t base;
   };
@@ -61,7 +61,7 @@ class WindowSet {
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<comm::DomainMember>> windows_;
   std::map<std::uint64_t, std::vector<troupe_window_gap>> gaps_;  ///< of windows that are not committed
-  std::vector<Communicator> communicators_;
+  std::vector<OpenSession> communicators_;
   std::uint64_t next_ = 1;
 };
 

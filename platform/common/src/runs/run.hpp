@@ -33,7 +33,7 @@ inline Error aborted(const char* what) { return Error(Errc::aborted, what); }
 struct Run {
   std::uint64_t correlation = 0;
   std::uint64_t callable_id = 0;
-  std::shared_ptr<const Callable> callable;  ///< null: the id was unknown at launch
+  std::shared_ptr<const RegisteredCallable> callable;  ///< null: the id was unknown at launch
   std::vector<troupe_tensor_arg> tensors;
   std::vector<std::uint64_t> scalars;
   std::vector<std::uint8_t> scalar_kinds;  ///< one for each

@@ -23,12 +23,12 @@ void KernelTable::begin(const troupe_module_v1* module) noexcept {
   module_ = module;
 }
 
-void KernelTable::name(const Callable& callable) {
+void KernelTable::name(const RegisteredCallable& callable) {
   const std::string& called = callable.name;
   cached_at(called.data()) = {.size = called.size(), .entry = entry_of(callable)};
 }
 
-KernelEntry* KernelTable::entry_of(const Callable& callable) {
+KernelEntry* KernelTable::entry_of(const RegisteredCallable& callable) {
   const void* key = callable.descriptor != nullptr ? static_cast<const void*>(callable.descriptor)
                                                    : static_cast<const void*>(callable.foreign.get());
   auto& entry = entries_[key];

@@ -37,7 +37,7 @@ class KernelTable {
     return look_up(name, size);
   }
   /// The entry of a callable, which is also what its own name means from now on.
-  void name(const Callable& callable);
+  void name(const RegisteredCallable& callable);
   /// What a task without a kernel is called, which writes an element.
   KernelEntry& element_store() noexcept { return *element_store_; }
   /// What one is called that does nothing.
@@ -52,7 +52,7 @@ class KernelTable {
     return names_[(reinterpret_cast<std::uintptr_t>(name) >> 3) % names_.size()];
   }
   KernelEntry* look_up(const char* name, std::size_t size);
-  KernelEntry* entry_of(const Callable& callable);
+  KernelEntry* entry_of(const RegisteredCallable& callable);
 
   const CallableTable& callables_;
   std::map<const void*, std::unique_ptr<KernelEntry>> entries_;  ///< by descriptor or foreign code
@@ -60,7 +60,7 @@ class KernelTable {
   KernelEntry dummy_;
   const troupe_module_v1* module_ = nullptr;
   std::array<CachedName, 64> names_;  ///< by where the characters of a name lie
-  std::vector<std::shared_ptr<const Callable>> kept_;
+  std::vector<std::shared_ptr<const RegisteredCallable>> kept_;
 };
 
 }  // namespace troupe::platform::sim

@@ -49,21 +49,21 @@ Value combine(Value a, Value b) noexcept {
   if constexpr (op == Op::max) return a > b ? a : b;
 }
 
-/// Calls visit.template operator()<Lane, op>() for the run-time pair.
-template <class Lane, class Visit>
+/// Calls visit.template operator()<Number, op>() for the run-time pair.
+template <class Number, class Visit>
 void with_op(Op op, Visit&& visit) {
   switch (op) {
     case Op::sum:
-      return visit.template operator()<Lane, Op::sum>();
+      return visit.template operator()<Number, Op::sum>();
     case Op::min:
-      return visit.template operator()<Lane, Op::min>();
+      return visit.template operator()<Number, Op::min>();
     case Op::max:
-      return visit.template operator()<Lane, Op::max>();
+      return visit.template operator()<Number, Op::max>();
   }
 }
 
 template <class Visit>
-void with_lane(DType dtype, Op op, Visit&& visit) {
+void with_number(DType dtype, Op op, Visit&& visit) {
   switch (dtype) {
     case DType::f32:
       return with_op<F32>(op, visit);
@@ -80,24 +80,24 @@ void with_lane(DType dtype, Op op, Visit&& visit) {
 
 /// Elements [first, last) of a reduction, one block at a time: the accumulators of a block stay in the first
 /// cache level however many sources there are.
-template <class Lane, Op op>
+template <class Number, Op op>
 void reduce_range(const Reduction& reduction, std::size_t first, std::size_t last) noexcept {
-  using Stored = typename Lane::Stored;
+  using Stored = typename Number::Stored;
   constexpr std::size_t block = 256;
-  typename Lane::Value accumulator[block];
+  typename Number::Value accumulator[block];
   for (std::size_t at = first; at < last; at += block) {
     const std::size_t n = last - at < block ? last - at : block;
     const auto* source = static_cast<const Stored*>(reduction.sources[0]) + at;
-    for (std::size_t i = 0; i < n; ++i) accumulator[i] = Lane::load(source[i]);
+    for (std::size_t i = 0; i < n; ++i) accumulator[i] = Number::load(source[i]);
     for (std::size_t s = 1; s < reduction.n_sources; ++s) {
       source = static_cast<const Stored*>(reduction.sources[s]) + at;
       for (std::size_t i = 0; i < n; ++i) {
-        accumulator[i] = combine<op>(accumulator[i], Lane::load(source[i]));
+        accumulator[i] = combine<op>(accumulator[i], Number::load(source[i]));
       }
     }
     for (std::size_t t = 0; t < reduction.n_targets; ++t) {
       auto* target = static_cast<Stored*>(reduction.targets[t]) + at;
-      for (std::size_t i = 0; i < n; ++i) target[i] = Lane::store(accumulator[i]);
+      for (std::size_t i = 0; i < n; ++i) target[i] = Number::store(accumulator[i]);
     }
   }
 }
