@@ -8,9 +8,9 @@
 
 namespace troupe::actors {
 
-void cannot_go_on() noexcept {
+void cannot_go_on(const char* whose) noexcept {
   const auto what = runtime::text_of(std::current_exception());
-  (void)std::fprintf(stderr, "troupe: an actor cannot go on: %s\n", what.c_str());
+  (void)std::fprintf(stderr, "troupe: an actor (%s) cannot go on: %s\n", whose, what.c_str());
   std::abort();
 }
 

@@ -1,14 +1,14 @@
 #pragma once
 
+#include <caf/local_actor.hpp>
 #include <caf/resumable.hpp>
-
 #include <cstddef>
 
 namespace troupe::actors {
 
-/// Ends the process, with a sentence for what is thrown now: a thing that an actor could not say to anybody
-/// because it has no memory for it. What waited for the actor would wait for ever.
-[[noreturn]] void cannot_go_on() noexcept;
+/// Ends the process, with a sentence for what is thrown now: a thing that an actor (`whose`: its name) could
+/// not say to anybody because it has no memory for it. What waited for the actor would wait for ever.
+[[noreturn]] void cannot_go_on(const char* whose) noexcept;
 
 /// Runs a job. Exceptions of handlers are their actors'; one that gets out comes from what CAF does about
 /// them, and has left the actor as if it ran for ever.
@@ -17,7 +17,8 @@ inline caf::resumable::resume_result resumed(caf::resumable& job, caf::execution
   try {
     return job.resume(&where, throughput);
   } catch (...) {
-    cannot_go_on();
+    const auto* actor = dynamic_cast<const caf::local_actor*>(&job);
+    cannot_go_on(actor != nullptr ? actor->name() : "?");
   }
 }
 
