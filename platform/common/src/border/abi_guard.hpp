@@ -1,10 +1,8 @@
 #pragma once
 
-#include <exception>
 #include <utility>
 
 #include "border/context.hpp"
-#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::common {
 
@@ -20,11 +18,8 @@ std::int32_t guarded(troupe_device_context* context, const char* function, Body 
     Outcome failure(done.error());
     failure.message.insert(0, std::string(function) + ": ");
     return context->note(failure);
-  } catch (const std::exception& failure) {
-    return context->note(
-        Outcome(Error(Errc::internal, std::string(function) + ": " + runtime::text_of(failure))));
   } catch (...) {
-    return context->note(Outcome(Error(Errc::internal, function)));
+    return context->note_thrown(function);
   }
 }
 

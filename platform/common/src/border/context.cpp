@@ -139,11 +139,15 @@ troupe::Result<void> troupe_device_context::report(troupe_device_status& status,
   return {};
 }
 
-std::int32_t troupe_device_context::note(const Outcome& failure) noexcept {
+std::int32_t troupe_device_context::note(Outcome failure) noexcept {
   const std::lock_guard lock(error_mutex_);
   error_code_ = failure.code;
-  error_text_ = failure.message;
+  error_text_ = std::move(failure.message);
   return failure.code;
+}
+
+std::int32_t troupe_device_context::note_thrown(const char* function) noexcept {
+  return note(outcome_of_thrown(function));
 }
 
 void troupe_device_context::last_error(std::int32_t* code, char* text, std::size_t capacity) const noexcept {

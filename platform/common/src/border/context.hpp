@@ -38,7 +38,9 @@ struct troupe_device_context {
                       std::size_t& count) const;
 
   /// Remembers a failure for device_last_error; answers its code.
-  std::int32_t note(const troupe::platform::common::Outcome& failure) noexcept;
+  std::int32_t note(troupe::platform::common::Outcome failure) noexcept;
+  /// The same for what is thrown now, inside `function`; also when there is no memory for a sentence.
+  std::int32_t note_thrown(const char* function) noexcept;
   void last_error(std::int32_t* code, char* text, std::size_t capacity) const noexcept;
 
  private:

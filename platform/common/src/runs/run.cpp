@@ -1,6 +1,11 @@
 #include "runs/run.hpp"
 
+#include <exception>
+#include <new>
+#include <utility>
+
 #include "troupe/runtime/limits.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::common {
 
@@ -9,6 +14,30 @@ Outcome::Outcome(const Error& error) : code(error.code().value), message(error.m
   for (const Error* cause = error.cause(); cause != nullptr; cause = cause->cause()) {
     message.append(": ").append(cause->message());
   }
+}
+
+Outcome outcome_of_thrown(const char* where, std::string_view name) noexcept {
+  Outcome outcome;
+  try {
+    std::string text = where;
+    if (!name.empty()) text.append(" '").append(name).append("'");
+    try {
+      throw;
+    } catch (const std::bad_alloc& thrown) {
+      outcome.code = TROUPE_DEVICE_OUT_OF_MEMORY;
+      text += ": " + runtime::text_of(thrown);
+    } catch (const std::exception& thrown) {
+      outcome.code = TROUPE_DEVICE_INTERNAL;
+      text += ": " + runtime::text_of(thrown);
+    } catch (...) {
+      outcome.code = TROUPE_DEVICE_INTERNAL;
+    }
+    outcome.message = std::move(text);
+  } catch (...) {
+    outcome.code = TROUPE_DEVICE_OUT_OF_MEMORY;
+    outcome.message = "out of memory";  // short enough to need none
+  }
+  return outcome;
 }
 
 void Run::assign(const troupe_run& description) {

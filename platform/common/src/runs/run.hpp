@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "code/code.hpp"
@@ -26,6 +27,8 @@ struct Outcome {
   bool ok() const noexcept { return code == 0; }
 };
 
+/// Of what is thrown now, in `where` (of `name`); in a word, if there is no memory for a sentence.
+Outcome outcome_of_thrown(const char* where, std::string_view name = {}) noexcept;
 /// How a run ends that was not allowed to.
 inline Error aborted(const char* what) { return Error(Errc::aborted, what); }
 

@@ -9,7 +9,6 @@
 #include "memory/memory.hpp"
 #include "orchestration/orchestration.hpp"
 #include "troupe/platform/errc.hpp"
-#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::sim {
 
@@ -48,9 +47,8 @@ Device::Device(HostServices& host, const Options& options, std::int32_t number)
 Outcome Device::execute(Run& run) noexcept {
   try {
     return execute_checked(run);
-  } catch (const std::exception& failure) {
-    return Error(Errc::internal, "the simulator failed in a run of '" + run.callable->name +
-                                     "': " + runtime::text_of(failure));
+  } catch (...) {
+    return outcome_of_thrown("the simulator failed in a run of", run.callable->name);
   }
 }
 

@@ -22,6 +22,7 @@
 #include "tasks/tasks.hpp"
 #include "threads/threads.hpp"
 #include "troupe/platform/chip_program_abi.h"
+#include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
 
@@ -67,6 +68,8 @@ class ChipEngine {
   std::uint64_t get(const runtime::Tensor& tensor, std::uint64_t element);
   void set(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value);
   void fail(const Error& error);
+  /// Also when there is no memory for an error.
+  void fail(const Outcome& outcome) noexcept;
   std::int32_t fatal() const noexcept { return schedule_.failure_code(); }
   void log(std::int32_t level, const char* text);
 
@@ -125,6 +128,7 @@ class ChipEngine {
 
   const Parts parts_;
   const GraphLimits limits_;
+  const Error no_memory_{Errc::out_of_memory, "a chip program: there is no more memory"};
   mutable Baton baton_;
 
   // Of the current run; the program's thread.

@@ -1,11 +1,7 @@
 #include "engine/ops.hpp"
 
-#include <exception>
-
 #include "engine/engine.hpp"
 #include "tasks/tasks.hpp"
-#include "troupe/platform/errc.hpp"
-#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::sim {
 
@@ -17,9 +13,8 @@ auto guarded(void* self, Body body) noexcept -> decltype(body(*static_cast<ChipE
   auto& engine = *static_cast<ChipEngine*>(self);
   try {
     return body(engine);
-  } catch (const std::exception& failure) {
-    engine.fail(
-        Error(Errc::internal, "the simulator failed in a chip program: " + runtime::text_of(failure)));
+  } catch (...) {
+    engine.fail(outcome_of_thrown("the simulator failed in a chip program"));
   }
   return decltype(body(engine))();
 }

@@ -252,6 +252,13 @@ void ChipEngine::fail(const Error& error) {
   const Turn turn(*this);
   schedule_.fail(error);
 }
+void ChipEngine::fail(const Outcome& outcome) noexcept {
+  try {
+    fail(Error(static_cast<Errc>(outcome.code), outcome.message));
+  } catch (...) {
+    fail(no_memory_);
+  }
+}
 
 void ChipEngine::log(std::int32_t level, const char* text) {
   const auto known =

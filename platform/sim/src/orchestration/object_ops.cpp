@@ -8,7 +8,6 @@
 #include "orchestration/current_run.hpp"
 #include "orchestration/object_run.hpp"
 #include "troupe/platform/device_abi.h"
-#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::sim {
 
@@ -31,8 +30,8 @@ auto guarded(Runtime* runtime, Body body) noexcept -> decltype(body(*runtime->ru
   if (runtime == nullptr || runtime->run == nullptr) return Answer();
   try {
     return body(*runtime->run);
-  } catch (const std::exception& failure) {
-    runtime->run->fail_inside(runtime::text_of(failure).c_str());
+  } catch (...) {
+    runtime->run->fail_inside();
   }
   return Answer();
 }
@@ -79,8 +78,8 @@ void log_line(std::int32_t level, const char* function, const char* format, std:
   if (run == nullptr) return;
   try {
     run->log(level, text_of(function, format, arguments));
-  } catch (const std::exception& failure) {
-    run->fail_inside(runtime::text_of(failure).c_str());
+  } catch (...) {
+    run->fail_inside();
   }
 }
 template <std::int32_t Level>

@@ -75,9 +75,8 @@ void ObjectRun::refuse(const std::string& what, const std::string& hint) {
   engine_.fail(Error(runtime::Errc::invalid_args, "orchestration '" + object_.name() + "': " + what, hint));
 }
 
-void ObjectRun::fail_inside(const char* what) {
-  engine_.fail(
-      Error(Errc::internal, "the simulator failed in orchestration '" + object_.name() + "': " + what));
+void ObjectRun::fail_inside() noexcept {
+  engine_.fail(outcome_of_thrown("the simulator failed in orchestration", object_.name()));
 }
 
 void ObjectRun::report(std::int32_t code, const std::string& text) {

@@ -44,7 +44,8 @@ class ObjectRun {
   void log(std::int32_t level, const std::string& text);
   bool is_fatal() const noexcept { return engine_.fatal() != 0; }
   std::int32_t clusters() const noexcept { return static_cast<std::int32_t>(engine_.clusters()); }
-  void fail_inside(const char* what);
+  /// With what is thrown now.
+  void fail_inside() noexcept;
 
  private:
   using Tensor = object_abi::Tensor;
