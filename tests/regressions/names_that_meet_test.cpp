@@ -1,6 +1,6 @@
 // `node.run("f")`, as the pages show it, did not compile: the name was taken for a program. And `blocks(4)`
-// was ambiguous in a file that says `using namespace` of troupe and of its chips, as one does that has kernels,
-// chip programs and programs.
+// was ambiguous in a file that says `using namespace` of troupe and of its chips, as one does that has
+// kernels, chip programs and programs.
 //
 // Promised now: both compile and mean what they say, with arguments and options or without.
 #include <doctest/doctest.h>
