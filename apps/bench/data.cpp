@@ -1,6 +1,7 @@
 // What it costs that data lives where it is used, on simulated chips, each row beside the same without
 // troupe's moves: a chain over a tensor of the host's, an intermediate and a device tensor; the first touch
-// and the last look beside memcpy; a tensor that two chips write in turns. Medians of alternating runs.
+// and the last look beside memcpy; a tensor that two chips write in turns; tiles of
+// one matrix beside tensors of their own. Medians of alternating runs.
 //   bench_data [repeats]
 #include <algorithm>
 #include <chrono>
@@ -21,6 +22,11 @@ TROUPE_MODULE("bench_data");
 TROUPE_KERNEL(touch)(KernelArgs& k) {
   auto x = k.tensor<float>(0);
   x[0] = x[0] + 1.0F;
+}
+
+TROUPE_KERNEL(touch_box)(KernelArgs& k) {
+  auto x = k.tensor<float>(0);
+  x(0, 0) = x(0, 0) + 1.0F;
 }
 
 namespace {
@@ -105,6 +111,40 @@ void touches(const Node& node, int repeats) {
   }
 }
 
+/// Rounds over 64 tiles on two chips, each tile always on the same: tiles of one matrix beside tensors of
+/// their own.
+void tiles(const Node& node, int repeats) {
+  constexpr std::uint64_t side = 8, tile = 64;
+  constexpr int few = 20, many = 60;
+  auto matrix = node.tensor<float>({side * tile, side * tile});
+  std::vector<Tensor> of_matrix, alone;
+  for (std::uint64_t i = 0; i < side; ++i) {
+    for (std::uint64_t k = 0; k < side; ++k) {
+      of_matrix.push_back(matrix.view({i * tile, k * tile}, {tile, tile}));
+      alone.push_back(node.tensor<float>({tile, tile}));
+    }
+  }
+  const auto rounds = [&](const std::vector<Tensor>& list, int count) {
+    return micros([&] {
+      node.run([&list, count](Orchestrator& n) {
+        for (int round = 0; round < count; ++round) {
+          for (std::size_t i = 0; i < list.size(); ++i) n.submit("touch_box", inout(list[i]), on_chip(i % 2));
+        }
+      });
+    });
+  };
+  std::vector<double> parts, wholes;
+  for (int i = 0; i < repeats; ++i) {
+    const auto marginal = [&](const std::vector<Tensor>& list) {
+      return (rounds(list, many) - rounds(list, few)) / ((many - few) * static_cast<double>(list.size()));
+    };
+    parts.push_back(marginal(of_matrix));
+    wholes.push_back(marginal(alone));
+  }
+  std::printf("\ntiles of a matrix on two chips, us a task: %.2f, tensors of their own %.2f: %.2f x\n",
+              median(parts), median(wholes), median(parts) / median(wholes));
+}
+
 void in_turns(const Node& node, int repeats) {
   constexpr std::uint64_t bytes = 16ULL << 20U;
   constexpr int hops = 40;
@@ -143,6 +183,7 @@ int main(int argc, char** argv) {
     chains(node, repeats);
     touches(node, repeats);
     in_turns(node, repeats);
+    tiles(node, repeats);
   } catch (const Error& error) {
     std::fprintf(stderr, "bench_data: %s\n", render(error).c_str());
     return 1;

@@ -81,8 +81,13 @@ void print(std::ostream& out, runtime::DType dtype, const std::byte* at) {
       return print_as<std::uint32_t>(out, at);
     case DType::u64:
       return print_as<std::uint64_t>(out, at);
+    case DType::f64:
+      return print_as<double>(out, at);
     case DType::u8:
     case DType::boolean:
+    case DType::f8e4m3:
+    case DType::f8e8m0:
+    case DType::f4e2m1:
       return print_as<std::uint8_t>(out, at);
     default:
       return print_as<std::uint16_t>(out, at);

@@ -149,8 +149,13 @@ Result<std::vector<double>> read_elements(const std::string& folder, const DumpE
       return widened<std::uint32_t>(raw);
     case DType::u16:
       return widened<std::uint16_t>(raw);
+    case DType::f64:
+      return widened<double>(raw);
     case DType::u8:
     case DType::boolean:
+    case DType::f8e4m3:
+    case DType::f8e8m0:
+    case DType::f4e2m1:
       return widened<std::uint8_t>(raw);
   }
   return Error(Errc::bad_file, "unknown dtype");

@@ -22,7 +22,8 @@ struct NaturalLess {
 };
 
 bool is_work(const TraceSpan& span) {
-  return span.kind != actors::SpanKind::mark && span.kind != actors::SpanKind::domain;
+  return span.kind != actors::SpanKind::mark && span.kind != actors::SpanKind::domain &&
+         span.kind != actors::SpanKind::move;
 }
 
 void measure_length(const Trace& trace, Analysis& analysis) {
@@ -144,6 +145,24 @@ void measure_tasks(const Trace& trace, Analysis& analysis) {
   std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(shown), std::greater{},
                             [&](std::size_t i) { return trace.spans[i].duration(); });
   analysis.longest.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(shown));
+}
+
+void measure_moves(const Trace& trace, Analysis& analysis) {
+  std::map<std::string, std::map<std::string, MovedBytes>, NaturalLess> moves;
+  for (const auto& span : trace.spans) {
+    if (span.kind != actors::SpanKind::move) continue;
+    auto& sum = moves[trace.lanes[span.lane].process][trace.text(span.name)];
+    ++sum.count;
+    sum.bytes += span.bytes;
+    sum.total += span.duration();
+  }
+  for (auto& [chip, ways] : moves) {
+    for (auto& [way, sum] : ways) {
+      sum.chip = chip;
+      sum.way = way;
+      analysis.moves.push_back(std::move(sum));
+    }
+  }
 }
 
 void measure_waits(const Trace& trace, Analysis& analysis) {
@@ -311,6 +330,7 @@ Analysis analyze(const Trace& trace) {
   measure_lanes(trace, analysis);
   count_tasks(trace, analysis);
   measure_tasks(trace, analysis);
+  measure_moves(trace, analysis);
   measure_waits(trace, analysis);
   find_critical_path(trace, analysis);
   return analysis;

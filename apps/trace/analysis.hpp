@@ -34,6 +34,15 @@ struct WaitTimes {
   actors::TaskId worst = 0;
 };
 
+/// What went between host memory and one chip, one way.
+struct MovedBytes {
+  std::string chip;
+  std::string way;  ///< "to the chip", "to host memory"
+  std::size_t count = 0;
+  std::uint64_t bytes = 0;
+  std::int64_t total = 0;
+};
+
 /// What a trace says about a run. Indexes are into `Trace::spans`.
 struct Analysis {
   std::int64_t length = 0;  ///< from the first event to the last
@@ -48,6 +57,7 @@ struct Analysis {
   std::vector<std::size_t> critical;     ///< spans along the longest chain of dependent tasks, in order
   std::int64_t critical_length = 0;      ///< sum of their durations
   std::vector<WaitTimes> waits;          ///< most time first; only reasons that occur
+  std::vector<MovedBytes> moves;         ///< in natural order of the chips
   bool cyclic = false;                   ///< the edges are no order: the file is wrong, no critical path
 };
 

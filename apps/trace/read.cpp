@@ -188,6 +188,7 @@ class Reader {
     span.part = small<std::uint16_t>(args, "part", 0);
     span.ring = small<std::uint16_t>(args, "ring", 0);
     span.function = small<std::int32_t>(args, "function", -1);
+    span.bytes = static_cast<std::uint64_t>(small<std::int64_t>(args, "bytes", 0));
     const auto time = [&](const char* key) {
       return args.contains(key) ? nanos(args[key]) : actors::unknown_time;
     };

@@ -169,6 +169,16 @@ std::string render_summary(const Trace& trace, const Analysis& analysis) {
   }
   callables.render(out);
 
+  if (!analysis.moves.empty()) {
+    out += "\nbytes moved\n";
+    Table moves({"chip", "way", "moves", "bytes", "took"});
+    for (const auto& row : analysis.moves) {
+      moves.row(
+          {row.chip, row.way, std::to_string(row.count), std::to_string(row.bytes), render_time(row.total)});
+    }
+    moves.render(out);
+  }
+
   out += "\nlongest tasks\n";
   Table longest({"task", "where", "took"});
   for (const std::size_t i : analysis.longest) {

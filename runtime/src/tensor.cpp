@@ -22,8 +22,7 @@ Error too_many_bytes(const Shape& shape, DType dtype) {
 Result<void> check_extents(const Shape& shape, DType dtype) {
   const auto number = static_cast<std::uint32_t>(dtype);
   if (!is_dtype(number)) {
-    return Error(Errc::unknown_dtype, text("tensor of unknown dtype ", number),
-                 text("dtypes are 0 to ", dtype_count - 1));
+    return Error(Errc::unknown_dtype, text("tensor of unknown dtype ", number), "dtypes are 0 to 14, and 64");
   }
   if (shape.dims() == 0) return bad_shape(shape, dtype, "it has no dimension");
   for (std::size_t dim = 0; dim < shape.dims(); ++dim) {

@@ -54,6 +54,9 @@ TEST_CASE("parameters, chips and repeated runs are as asked for") {
   CHECK(troupe_command("run allreduce --chips 2 --param rounds=3").exit == 0);
   CHECK(troupe_command("run heat --chips 3 --param size=17 --param steps=9").exit == 0);
   CHECK(troupe_command("run heat --chips 1 --param size=8").exit == 0);
+  CHECK(troupe_command("run heat_rows --chips 3 --param size=17 --param steps=9").exit == 0);
+  CHECK(troupe_command("run heat_rows --chips 1 --param size=8").exit == 0);
+  CHECK(troupe_command("run cholesky --chips 3 --param tiles=5 --param tile=7").exit == 0);
   CHECK(troupe_command("run pod --nodes 3 --chips 1").exit == 0);
   const auto several = troupe_command("run hello --runs 5");
   CHECK(several.exit == 0);
@@ -89,6 +92,8 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
                             {"run hello --chips 1 --chips 2", 2, "--chips can be given only once"},
                             {"run hello --dump-only x", 2, "--tensor-dump"},
                             {"run heat --param size=1", 2, "a plate of size 1 is too small"},
+                            {"run heat_rows --param size=1", 2, "a plate of size 1 is too small"},
+                            {"run cholesky --param tile=0", 2, "6 tiles of 0 rows are none"},
                             {"run refine --param number=-1", 2, "only numbers above 0"},
                             {"run allreduce --chips 65", 1, "1 to 64 ranks, not 65"},
                             {"run hello --platform " + module, 3, "it is not a troupe platform library"},

@@ -165,6 +165,17 @@ TEST_CASE("a system ends while threads copy what takes a thread of its own") {
   });
 }
 
+TEST_CASE(
+    "a system ends while threads look at tensors that chips have: they see all of it, or that it is lost") {
+  ends_under(
+      [](const Node& node, const auto&) {
+        auto x = node.tensor<float>({1 << 18});
+        node.run([&](Orchestrator& n) { n.submit("look", inout(x)); });
+        CHECK(x.host<const float>().size() == std::size_t{1} << 18U);
+      },
+      {Errc::data_lost});
+}
+
 TEST_CASE("a system ends while threads run single tasks on a chip") {
   ends_under([](const Node& node, const auto&) {
     auto x = node.tensor<float>({4});

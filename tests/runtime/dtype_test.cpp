@@ -16,22 +16,29 @@ namespace {
 using namespace troupe::runtime;
 
 TEST_CASE("dtypes keep the numbers and sizes of the kernel ABI") {
-  const std::size_t sizes[] = {4, 2, 4, 2, 1, 1, 2, 8, 8, 2, 4, 1};
-  const char* names[] = {"f32", "f16", "i32", "i16", "i8", "u8", "bf16", "i64", "u64", "u16", "u32", "bool"};
-  for (std::uint8_t i = 0; i < 12; ++i) {
+  const std::size_t sizes[] = {4, 2, 4, 2, 1, 1, 2, 8, 8, 2, 4, 1, 1, 1, 1};
+  const char* names[] = {"f32", "f16", "i32", "i16",  "i8",     "u8",     "bf16",  "i64",
+                         "u64", "u16", "u32", "bool", "f8e4m3", "f8e8m0", "f4e2m1"};
+  for (std::uint8_t i = 0; i < 15; ++i) {
     CHECK(size_of(static_cast<DType>(i)) == sizes[i]);
     CHECK(name_of(static_cast<DType>(i)) == names[i]);
     CHECK(dtype_from_name(names[i]) == static_cast<DType>(i));
     CHECK(is_dtype(i));
   }
   CHECK(DType::boolean == static_cast<DType>(11));
+  CHECK(DType::f64 == static_cast<DType>(64));
+  CHECK(size_of(DType::f64) == 8);
+  CHECK(dtype_from_name("f64") == DType::f64);
+  CHECK(dtype_from_name("float64") == DType::f64);
   CHECK(dtype_from_name("bfloat16") == DType::bf16);
 }
 
 TEST_CASE("a number or name that is no dtype is recognised") {
-  CHECK_FALSE(is_dtype(12));
+  CHECK_FALSE(is_dtype(15));
+  CHECK_FALSE(is_dtype(63));
+  CHECK_FALSE(is_dtype(65));
   CHECK_FALSE(is_dtype(255));
-  CHECK(size_of(static_cast<DType>(12)) == 0);
+  CHECK(size_of(static_cast<DType>(15)) == 0);
   CHECK(name_of(static_cast<DType>(200)) == "?");
   CHECK_FALSE(dtype_from_name("float").has_value());
   CHECK_FALSE(dtype_from_name("").has_value());
@@ -44,7 +51,8 @@ TEST_CASE("each element type has its dtype, and only those") {
   CHECK(dtype_of<BFloat16> == DType::bf16);
   CHECK(dtype_of<std::int64_t> == DType::i64);
   CHECK(dtype_of<bool> == DType::boolean);
-  CHECK_FALSE(Element<double>);
+  CHECK(dtype_of<double> == DType::f64);
+  CHECK_FALSE(Element<long double>);
   CHECK_FALSE(Element<char*>);
 }
 

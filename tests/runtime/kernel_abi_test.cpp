@@ -70,7 +70,7 @@ TEST_CASE("a descriptor becomes the tensor again, and a bad one is refused") {
   };
   CHECK(with([](auto& d) { d.ndims = 0; }) == Errc::invalid_shape);
   CHECK(with([](auto& d) { d.ndims = 6; }) == Errc::invalid_shape);
-  CHECK(with([](auto& d) { d.dtype = 12; }) == Errc::unknown_dtype);
+  CHECK(with([](auto& d) { d.dtype = 15; }) == Errc::unknown_dtype);
   CHECK(with([](auto& d) { d.start_offset = ~0ULL / 2; }) == Errc::size_overflow);
   CHECK(with([](auto& d) { d.size = 100; }) == Errc::out_of_range);
   CHECK(with([](auto& d) { d.shapes[0] = 0xFFFFFFFF; }) == Errc::out_of_range);

@@ -287,17 +287,22 @@ class ChipActor : public ChipSelf::base {
     promise.outlive();
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::memory);
-    services_->run_apart("troupe-memory", [call = std::make_shared<const MemoryCall>(std::move(call)), device,
-                                           promise, self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
-      MemoryCalled news{call, perform(*device, *call)};
-      promise.deliver(ChipState::answer_of(*call, news.made));
-      device->leave(DeviceInUse::Inside::memory);
-      if (auto chip = caf::actor_cast<ChipSelf>(self)) caf::anon_send(chip, std::move(news));
-    });
+    services_->run_apart("troupe-memory",
+                         [call = std::make_shared<const MemoryCall>(std::move(call)), device, promise,
+                          self = caf::actor_cast<caf::weak_actor_ptr>(address()), clock = services_->host()] {
+                           MemoryCalled news{call, {}, static_cast<std::int64_t>(clock->now())};
+                           news.made = perform(*device, *call);
+                           news.ended = static_cast<std::int64_t>(clock->now());
+                           promise.deliver(ChipState::answer_of(*call, news.made));
+                           device->leave(DeviceInUse::Inside::memory);
+                           if (auto chip = caf::actor_cast<ChipSelf>(self))
+                             caf::anon_send(chip, std::move(news));
+                         });
   }
   void memory_called(const MemoryCalled& news) {
     calling_.reset();
     if (news.call->buffer || news.call->task) {
+      state_.trace(*news.call, news.began, news.ended, news.made);
       proceed(state_.moved(*news.call, news.made));
       return next_call();
     }

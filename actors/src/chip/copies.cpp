@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "data/data.hpp"
+
 namespace troupe::actors {
 namespace {
 
@@ -11,23 +13,24 @@ constexpr std::uint64_t most_spare = 256ULL << 20U;
 
 }  // namespace
 
-Copy& Copies::of(std::uint64_t buffer, std::uint64_t bytes) {
-  auto& slot = copies_[buffer];
+Copy& Copies::of(std::uint64_t buffer, const Piece& piece) {
+  auto& slot = copies_[{buffer, piece.number}];
   if (!slot) {
     slot = std::make_unique<Copy>();
     slot->buffer = buffer;
-    slot->bytes = bytes;
+    slot->piece = piece;
+    slot->bytes = packed_bytes(piece.box);
   }
   return *slot;
 }
 
-Copy* Copies::find(std::uint64_t buffer) {
-  const auto known = copies_.find(buffer);
+Copy* Copies::find(CopyId id) {
+  const auto known = copies_.find(id);
   return known == copies_.end() ? nullptr : known->second.get();
 }
 
-void Copies::drop(std::uint64_t buffer) {
-  const auto known = copies_.find(buffer);
+void Copies::drop(CopyId id) {
+  const auto known = copies_.find(id);
   if (known == copies_.end()) return;
   auto& copy = *known->second;
   copy.detached = true;
@@ -102,7 +105,7 @@ void Copies::took(Copy& copy, std::uint64_t address) {
 
 std::vector<Copy*> Copies::idle() const {
   std::vector<Copy*> found;
-  for (const auto& [buffer, copy] : copies_) {
+  for (const auto& [id, copy] : copies_) {
     if (copy->busy == 0 && !copy->pinned && copy->address != 0 && copy->state != Copy::State::coming &&
         !copy->leaving)
       found.push_back(copy.get());

@@ -10,13 +10,26 @@
 
 #include <boost/container/small_vector.hpp>
 
+#include "troupe/actors/protocol.hpp"
 #include "troupe/runtime/export.hpp"
 
 namespace troupe::actors {
 
 class Buffer;
 
-/// The bytes of a buffer in a chip's memory.
+/// Which bytes a copy has: a piece of a buffer, by their numbers.
+struct CopyId {
+  std::uint64_t buffer = 0;
+  std::uint32_t piece = 0;
+  friend bool operator==(const CopyId&, const CopyId&) = default;
+};
+struct CopyIdHash {
+  std::size_t operator()(const CopyId& id) const noexcept {
+    return static_cast<std::size_t>(id.buffer ^ (std::uint64_t{id.piece} << 40U));
+  }
+};
+
+/// The bytes of a piece of a buffer in a chip's memory, without the gaps between them.
 struct Copy {
   enum class State : std::uint8_t {
     empty,   ///< has no bytes of the buffer's yet
@@ -24,6 +37,7 @@ struct Copy {
     here,
   };
   std::uint64_t buffer = 0;  ///< its number
+  Piece piece = {};
   std::uint64_t bytes = 0;
   std::uint64_t address = 0;  ///< 0: has no memory yet
   std::uint64_t used_at = 0;  ///< rises with each use
@@ -50,11 +64,11 @@ struct CopyUse {
 /// allocates nothing itself.
 class TROUPE_API Copies {
  public:
-  /// Of a buffer, made when there is none.
-  Copy& of(std::uint64_t buffer, std::uint64_t bytes);
-  Copy* find(std::uint64_t buffer);
+  /// Of a piece of a buffer, made when there is none.
+  Copy& of(std::uint64_t buffer, const Piece& piece);
+  Copy* find(CopyId id);
   /// Nothing that comes sees it any more.
-  void drop(std::uint64_t buffer);
+  void drop(CopyId id);
 
   void begin(const CopyUse& use);
   void end(const CopyUse& use);
@@ -80,7 +94,7 @@ class TROUPE_API Copies {
   void clear();
 
  private:
-  std::unordered_map<std::uint64_t, std::unique_ptr<Copy>> copies_;
+  std::unordered_map<CopyId, std::unique_ptr<Copy>, CopyIdHash> copies_;
   std::vector<std::unique_ptr<Copy>> detached_;
   std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> spare_;  ///< addresses, by bytes
   std::uint64_t spare_bytes_ = 0, bytes_ = 0, clock_ = 0;
@@ -108,7 +122,15 @@ class TROUPE_API CopyUses {
   }
   ~CopyUses() { end(); }
 
+  /// One use for each copy.
   void add(const CopyUse& use) {
+    for (auto& known : uses_) {
+      if (known.copy != use.copy) continue;
+      known.copy->writers += use.writes && !known.writes ? 1 : 0;
+      known.reads = known.reads || use.reads;
+      known.writes = known.writes || use.writes;
+      return;
+    }
     copies_->begin(use);
     uses_.push_back(use);
   }

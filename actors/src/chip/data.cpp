@@ -64,10 +64,8 @@ std::uint64_t ChipState::free_memory(std::uint64_t bytes) {
 /// False without an error: there is none now.
 bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::optional<Error>& why) {
   auto address = free_memory(copy.bytes);
-  if (address == 0 && room == Room::make) {
-    make_room(item, copy.bytes);
-    address = free_memory(copy.bytes);
-  }
+  // What became free may lie in pieces that are too small.
+  while (address == 0 && room == Room::make && make_room(item, copy.bytes)) address = free_memory(copy.bytes);
   if (address != 0) {
     copies_.took(copy, address);
     return true;
@@ -81,21 +79,56 @@ bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::option
 }
 
 /// Copies that no task on the device uses give their memory up, the longest unused first, but for those of
-/// the task itself; what only they have is stored before.
-void ChipState::make_room(const Item& item, std::uint64_t bytes) {
+/// the task itself; what only they have is stored before. Says whether there is more room now.
+bool ChipState::make_room(const Item& item, std::uint64_t bytes) {
   std::uint64_t made = 0;
+  bool more = false;
   for (auto* copy : copies_.idle()) {
-    if (made >= bytes) return;
+    if (made >= bytes) break;
     const auto& uses = item.uses.all();
     if (std::any_of(uses.begin(), uses.end(), [&](const CopyUse& use) { return use.copy == copy; })) continue;
     made += copy->bytes;
     const auto buffer = copy->of.lock();
     if (copy->written && buffer) {
-      store(*copy, buffer);
+      store(*copy, buffer, copy->piece);
       copy->goes = copy->leaving;
     }
-    if (!copy->written || !buffer) copies_.empty(*copy);  // nobody can want it any more
+    if (copy->written && buffer) continue;
+    copies_.empty(*copy);  // nobody can want it any more
+    more = true;
   }
+  return more;
+}
+
+/// A piece of a buffer on its way into a copy that has it, or out of it.
+MemoryCall ChipState::move_of(Copy& copy, Buffer& buffer, const Piece& what, bool to_chip,
+                              std::byte* place) const {
+  MemoryCall move{to_chip ? MemoryCall::What::copy_to : MemoryCall::What::copy_from, identity_.incarnation,
+                  copy.address, packed_bytes(what.box), place};
+  move.buffer = buffer.shared_from_this();
+  move.copy = &copy;
+  move.piece = what.number;
+  if (what.box.rank > 0) {
+    move.strided = {copy.piece.box, what.box};
+  } else {
+    move.address += packed_offset(copy.piece.box, what.box.lo);
+    move.host = place + what.box.lo;
+  }
+  return move;
+}
+
+Result<void> ChipState::move_now(const MemoryCall& move) {
+  const auto began = tracer_ ? tracer_->now() : 0;
+  auto made = perform(*device_, move);
+  if (tracer_) trace(move, began, tracer_->now(), made);
+  return made;
+}
+
+void ChipState::trace(const MemoryCall& call, std::int64_t began, std::int64_t ended,
+                      const Result<void>& made) {
+  if (!tracer_ || !call.buffer) return;
+  tracer_->moved(call.what == MemoryCall::What::copy_to, call.bytes, began, ended,
+                 made ? nullptr : &made.error());
 }
 
 ChipState::Data ChipState::bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why) {
@@ -104,16 +137,14 @@ ChipState::Data ChipState::bring_bytes(Copy& copy, Buffer& buffer, std::optional
     why = place.error();
     return Data::refused;
   }
+  auto move = move_of(copy, buffer, copy.piece, true, *place);
   if (copy.bytes > quick_bytes) {
     copy.state = Copy::State::coming;
     ++moving_;
-    MemoryCall move{MemoryCall::What::copy_to, identity_.incarnation, copy.address, copy.bytes, *place};
-    move.buffer = buffer.shared_from_this();
-    move.copy = &copy;
     moves_.push_back(std::move(move));
     return Data::coming;
   }
-  if (const auto made = context().copy_to(copy.address, *place, copy.bytes); !made) {
+  if (const auto made = move_now(move); !made) {
     if (lost_by(made)) return Data::coming;
     why = made.error();
     return Data::refused;
@@ -140,11 +171,12 @@ void ChipState::bring_ahead() {
 std::vector<TaskResult> ChipState::take(DataOrders& orders) {
   std::vector<TaskResult> out;
   if (life_ != Life::ready) {
-    for (const auto& buffer : orders.stores) stored_.emplace_back(buffer->number(), wrong_state("store"));
+    for (const auto& order : orders.stores)
+      stored_.push_back({order.buffer->number(), order.what.number, wrong_state("store")});
     return out;
   }
-  for (const auto buffer : orders.drops) copies_.drop(buffer);
-  for (auto& buffer : orders.stores) to_store_.push_back(std::move(buffer));
+  for (const auto& gone : orders.drops) copies_.drop({gone.buffer, gone.piece});
+  for (auto& order : orders.stores) to_store_.push_back(std::move(order));
   serve_stores(orders.at_once);
   free_surplus(copies_.take_surplus());
   if (!queued_.empty()) launch_queued(out);
@@ -154,45 +186,48 @@ std::vector<TaskResult> ChipState::take(DataOrders& orders) {
 /// Of what was asked to be stored, what no task writes. `at_once`: the rest is given up.
 void ChipState::serve_stores(bool at_once) {
   if (life_ != Life::ready) return;  // the end of the chip is the answer
-  std::erase_if(to_store_, [&](const std::shared_ptr<Buffer>& buffer) {
-    auto* copy = copies_.find(buffer->number());
+  std::erase_if(to_store_, [&](const DataOrders::Store& order) {
+    const auto number = order.buffer->number();
+    auto* copy = copies_.find({number, order.from});
     if (copy == nullptr || (!copy->written && copy->writers == 0)) {
-      stored_.emplace_back(buffer->number(), std::nullopt);
+      stored_.push_back({number, order.what.number});
       return true;
     }
     if (copy->leaving) return false;  // comes here again
     if (copy->writers != 0) {
       if (at_once) {
-        stored_.emplace_back(
-            buffer->number(),
-            Error(Errc::data_lost, identity_.name + " was reset while a task wrote a tensor"));
+        stored_.push_back(
+            {number, order.what.number,
+             Error(Errc::data_lost, identity_.name + " was reset while a task wrote a tensor")});
       }
       return at_once;
     }
-    store(*copy, buffer);
+    store(*copy, order.buffer, order.what);
     return true;
   });
 }
 
-void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer) {
+void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what) {
   const auto place = buffer->host();
   if (!place) {
-    stored_.emplace_back(copy.buffer, place.error());
+    stored_.push_back({copy.buffer, what.number, place.error()});
     return;
   }
-  if (copy.bytes > quick_bytes) {
+  auto move = move_of(copy, *buffer, what, false, *place);
+  if (move.bytes > quick_bytes) {
     copy.leaving = true;
     ++moving_;
-    MemoryCall move{MemoryCall::What::copy_from, identity_.incarnation, copy.address, copy.bytes, *place};
-    move.buffer = buffer;
-    move.copy = &copy;
     moves_.push_back(std::move(move));
     return;
   }
-  const auto made = context().copy_from(*place, copy.address, copy.bytes);
-  if (lost_by(made)) return;
-  copy.written = copy.written && !made;
-  stored_.emplace_back(copy.buffer, made ? std::nullopt : std::optional<Error>(made.error()));
+  const auto made = move_now(move);
+  if (!lost_by(made)) has_stored(copy, what.number, made);
+}
+
+void ChipState::has_stored(Copy& copy, std::uint32_t piece, const Result<void>& made) {
+  // Of a part of it host memory has not seen the rest.
+  if (piece == copy.piece.number) copy.written = copy.written && !made;
+  stored_.push_back({copy.buffer, piece, made ? std::nullopt : std::optional<Error>(made.error())});
 }
 
 std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<void>& made) {
@@ -214,9 +249,8 @@ std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<vo
     if (!made) refuse_users(copy, made.error(), out);
   } else {
     copy.leaving = false;
-    copy.written = copy.written && !made;
+    has_stored(copy, call.piece, made);
     if (std::exchange(copy.goes, false) && !copy.written && copy.busy == 0) copies_.empty(copy);
-    stored_.emplace_back(copy.buffer, made ? std::nullopt : std::optional<Error>(made.error()));
   }
   copies_.settle(copy);
   if (!to_store_.empty()) serve_stores(false);

@@ -117,11 +117,11 @@ std::optional<TaskResult> ChipState::data_task(const Item& item) {
     if (data == Data::refused) return refuse(request, *std::move(why));
     return std::nullopt;
   }
-  const TaskResult done{request.key, request.ticket, -1, Outcome::done, std::nullopt};
+  const auto began = tracer_ ? tracer_->now() : 0;
   if (kind == DataTask::pin) {
     for (const auto& use : item.uses.all()) use.copy->pinned = true;
   }
-  if (kind != DataTask::copy && kind != DataTask::fill) return ++completed_, done;
+  if (kind != DataTask::copy && kind != DataTask::fill) return data_task_result(request, {}, began);
 
   const auto& args = arguments_of(*request.body, request.key.member);
   std::vector<Elements> elements;
@@ -148,14 +148,17 @@ std::optional<TaskResult> ChipState::data_task(const Item& item) {
     call.keeps = request.memory;
     moves_.push_back(std::move(call));
     data_task_running_ = request.key;
+    data_task_began_ = began;
     return std::nullopt;
   }
   const auto made = work(*device_);
   if (lost_by(made)) return std::nullopt;
-  return data_task_result(request, made);
+  return data_task_result(request, made, began);
 }
 
-TaskResult ChipState::data_task_result(const TaskRequest& request, const Result<void>& made) {
+TaskResult ChipState::data_task_result(const TaskRequest& request, const Result<void>& made,
+                                       std::int64_t began) {
+  if (made && tracer_) tracer_->ran(*request.body, request.key, began, nullptr);
   if (!made) {
     auto result = refuse(request, made.error());
     result.untouched = false;
@@ -168,7 +171,7 @@ TaskResult ChipState::data_task_result(const TaskRequest& request, const Result<
 /// The one that ran on a thread of its own, next in the queue.
 void ChipState::data_task_ended(const Result<void>& made, std::vector<TaskResult>& out) {
   if (!std::exchange(data_task_running_, std::nullopt) || queued_.empty()) return;
-  out.push_back(data_task_result(queued_.front().request, made));
+  out.push_back(data_task_result(queued_.front().request, made, data_task_began_));
   queued_.pop_front();
 }
 

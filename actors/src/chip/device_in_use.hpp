@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -55,15 +56,22 @@ struct Copy;
 /// What is asked of a chip's memory. One of them at a time, in the order they came: memory must not go while
 /// it is copied.
 struct TROUPE_API MemoryCall {
+  /// Bytes of a buffer with gaps between them, which `address` has packed, perhaps among others.
+  struct Strided {
+    runtime::Box all;   ///< at the address
+    runtime::Box what;  ///< of them
+  };
   enum class What : std::uint8_t { copy_to, copy_from, load, store, task, free, release_window };
   What what = What::free;
   std::uint32_t incarnation = 0;
   std::uint64_t address = 0;  ///< or the window
   std::uint64_t bytes = 0;
-  void* host = nullptr;                                        ///< copies
+  void* host = nullptr;                                        ///< copies; of a strided one: the buffer
   std::shared_ptr<const comm::HostSegment> segment = nullptr;  ///< load and store
   std::shared_ptr<Buffer> buffer = nullptr;                    ///< whose bytes these are; null: an asker's
   Copy* copy = nullptr;                                        ///< the chip's copy of it, in that life
+  std::uint32_t piece = 0;                                     ///< of the buffer: which
+  std::optional<Strided> strided = {};                         ///< bytes with gaps in the buffer
   std::function<Result<void>(DeviceInUse&)> task = nullptr;    ///< of a task: what it does
   std::shared_ptr<const void> keeps = nullptr;                 ///< what that works on
 

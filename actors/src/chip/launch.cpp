@@ -30,6 +30,17 @@ troupe_tensor_arg argument_of(const Operand& arg, std::uint64_t buffer, bool on_
   return slot;
 }
 
+/// The argument lies in the copy of a piece of its buffer.
+void move_into(troupe_tensor_arg& slot, const Copy& copy, std::size_t element_bytes) {
+  const auto& box = copy.piece.box;
+  slot.buffer_bytes = copy.bytes;
+  slot.start_offset = packed_offset(box, slot.start_offset * element_bytes) / element_bytes;
+  for (std::size_t i = 0; i < slot.ndims && box.rank > 0; ++i) {
+    slot.strides[i] =
+        static_cast<std::uint32_t>(packed_stride(box, slot.strides[i] * element_bytes) / element_bytes);
+  }
+}
+
 }  // namespace
 
 std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
@@ -51,17 +62,46 @@ TaskResult ChipState::refuse(const TaskRequest& request, Error error) {
   return unlaunched(request, Outcome::failed, std::move(error));
 }
 
+/// Which piece of its buffer an argument uses on the chip; nothing: it is in host memory, or of no buffer.
+std::optional<Piece> ChipState::piece_of(const TaskRequest& request, std::size_t argument) {
+  const auto& operand = arguments_of(*request.body, request.key.member).tensors[argument];
+  const auto number = static_cast<std::uint32_t>(argument);
+  if (operand.buffer == nullptr || std::binary_search(request.at_home.begin(), request.at_home.end(), number))
+    return std::nullopt;
+  const auto use = std::find_if(request.pieces.begin(), request.pieces.end(),
+                                [&](const PieceUse& it) { return it.argument == number; });
+  return use == request.pieces.end() ? Piece{0, whole_box(*operand.buffer)} : use->piece;
+}
+
 /// The task with the copies that it will use; later orders to drop them leave these alone.
 ChipState::Item ChipState::item_of(TaskRequest& request) {
   Item item{std::move(request), CopyUses(copies_)};
-  const auto& at_home = item.request.at_home;
-  for_each_buffer(arguments_of(*item.request.body, item.request.key.member), [&](const BufferUse& use) {
-    if (std::binary_search(at_home.begin(), at_home.end(), std::uint32_t{use.argument})) return;
-    auto& copy = copies_.of(use.buffer->number(), use.buffer->bytes());
-    if (copy.users == 0 && copy.of.expired()) copy.of = use.buffer->weak_from_this();
-    item.uses.add({&copy, use.argument, use.reads, use.writes});
-  });
+  const auto& tensors = arguments_of(*item.request.body, item.request.key.member).tensors;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const auto piece = piece_of(item.request, i);
+    if (!piece) continue;
+    const auto& operand = tensors[i];
+    auto& copy = copies_.of(operand.buffer->number(), *piece);
+    if (copy.users == 0 && copy.of.expired()) copy.of = operand.buffer->weak_from_this();
+    const bool writes = runtime::writes(operand.tag);
+    // Who writes a part of it leaves the rest as it was.
+    const bool all = piece->number == 0 ? is_whole(operand) : box_of(operand) == piece->box;
+    item.uses.add(
+        {&copy, static_cast<std::uint16_t>(i), !writes || runtime::reads(operand.tag) || !all, writes});
+  }
   return item;
+}
+
+/// The copy that an argument of a task is in; null: it is in host memory, or of no buffer.
+const Copy* ChipState::copy_of(const Item& item, std::size_t argument) {
+  const auto piece = piece_of(item.request, argument);
+  if (!piece) return nullptr;
+  const auto& operand = arguments_of(*item.request.body, item.request.key.member).tensors[argument];
+  for (const auto& use : item.uses.all()) {
+    if (use.copy->buffer == operand.buffer->number() && use.copy->piece.number == piece->number)
+      return use.copy;
+  }
+  return nullptr;
 }
 
 /// What keeps a queued request from being launched at all.
@@ -179,18 +219,17 @@ void ChipState::add_run(Item& item, std::uint64_t callable) {
   run.callable = callable;
   run.tensors = tensors_.data() + tensors_.size();
   run.tensor_count = static_cast<std::uint32_t>(args.tensors.size());
-  for (const auto& arg : args.tensors) {
-    const Copy* copy = nullptr;
-    for (const auto& use : item.uses.all()) {
-      if (args.tensors[use.argument].buffer == arg.buffer) copy = use.copy;
-    }
-    if (arg.buffer == nullptr) copy = nullptr;
+  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+    const auto& arg = args.tensors[i];
+    const auto* copy = copy_of(item, i);
     // `bring` has found a place for those that stay at home.
     const auto address = copy != nullptr         ? copy->address
                          : arg.buffer != nullptr ? host_address_of(*arg.buffer)
                                                  : arg.tensor.buffer().offset;
     tensors_.push_back(argument_of(
         arg, address, copy != nullptr || (arg.buffer == nullptr && arg.tensor.buffer().arena != 0)));
+    if (copy != nullptr && copy->piece.number != 0)
+      move_into(tensors_.back(), *copy, arg.tensor.element_bytes());
   }
   for (const auto& use : item.uses.all()) {
     use.copy->state = Copy::State::here;

@@ -38,6 +38,7 @@ struct DeviceClosed {
 struct MemoryCalled {
   std::shared_ptr<const MemoryCall> call;
   Result<void> made;
+  std::int64_t began = 0, ended = 0;  ///< by the host's clock
 };
 /// A callable as a chip knows it. `own`: a foreign object that came with a submit; it goes when its last
 /// holder has let go of it, and no chip program can name it.

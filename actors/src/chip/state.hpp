@@ -117,10 +117,10 @@ class TROUPE_API ChipState {
   /// Bytes to be copied in or out and memory to be freed, on a thread that may block, one after the other.
   std::vector<MemoryCall> to_move() { return std::exchange(moves_, {}); }
   std::vector<TaskResult> moved(const MemoryCall& call, const Result<void>& made);
+  /// When it was made.
+  void trace(const MemoryCall& call, std::int64_t began, std::int64_t ended, const Result<void>& made);
   /// What has been stored since the last call.
-  std::vector<std::pair<std::uint64_t, std::optional<Error>>> take_stored() {
-    return std::exchange(stored_, {});
-  }
+  std::vector<Stored::One> take_stored() { return std::exchange(stored_, {}); }
 
   Result<std::uint64_t> malloc(const DeviceMalloc& request);
   /// Why the call must not be made: what it means is not there (any more).
@@ -179,6 +179,8 @@ class TROUPE_API ChipState {
   TaskResult refuse(const TaskRequest& request, Error error);
   std::uint32_t add_depends(const TaskRequest& request);
   Item item_of(TaskRequest& request);
+  static std::optional<Piece> piece_of(const TaskRequest& request, std::size_t argument);
+  static const Copy* copy_of(const Item& item, std::size_t argument);
   void gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
   void launch_queued(std::vector<TaskResult>& out) {
     std::vector<TaskRequest> none;
@@ -189,7 +191,8 @@ class TROUPE_API ChipState {
 
   // Tasks without a kernel: data_tasks.cpp.
   std::optional<TaskResult> data_task(const Item& item);
-  TaskResult data_task_result(const TaskRequest& request, const Result<void>& made);
+  TaskResult data_task_result(const TaskRequest& request, const Result<void>& made, std::int64_t began);
+  Result<void> move_now(const MemoryCall& move);
   void data_task_ended(const Result<void>& made, std::vector<TaskResult>& out);
 
   // Copies: data.cpp.
@@ -197,12 +200,14 @@ class TROUPE_API ChipState {
   Data bring(const Item& item, Room room, std::optional<Error>& why);
   std::uint64_t free_memory(std::uint64_t bytes);
   bool find_memory(const Item& item, Copy& copy, Room room, std::optional<Error>& why);
-  void make_room(const Item& item, std::uint64_t bytes);
+  bool make_room(const Item& item, std::uint64_t bytes);
   Data bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why);
   void bring_ahead();
   bool lost_by(const Result<void>& made);
   void serve_stores(bool at_once);
-  void store(Copy& copy, const std::shared_ptr<Buffer>& buffer);
+  void store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what);
+  MemoryCall move_of(Copy& copy, Buffer& buffer, const Piece& what, bool to_chip, std::byte* place) const;
+  void has_stored(Copy& copy, std::uint32_t piece, const Result<void>& made);
   void refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out);
   static std::uint64_t host_address_of(Buffer& buffer);
   void free_surplus(const std::vector<std::uint64_t>& addresses);
@@ -244,9 +249,10 @@ class TROUPE_API ChipState {
   Error no_memory_{Errc::out_of_memory, "no device memory"};  ///< why there was none the last time
   std::vector<MemoryCall> moves_;
   std::size_t moving_ = 0;  ///< moves that have not come back
-  std::vector<std::shared_ptr<Buffer>> to_store_;
-  std::vector<std::pair<std::uint64_t, std::optional<Error>>> stored_;
+  std::vector<DataOrders::Store> to_store_;
+  std::vector<Stored::One> stored_;
   std::optional<TaskKey> data_task_running_;  ///< on a thread of its own: the next in the queue
+  std::int64_t data_task_began_ = 0;
   std::deque<Item> queued_;
   std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;

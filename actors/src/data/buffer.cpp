@@ -68,6 +68,15 @@ std::uint32_t Buffer::changed_at_home() {
   return version_.fetch_add(1, std::memory_order_acq_rel) + 1;
 }
 
+std::uint32_t Buffer::changed_partly_at_home(const NodeLink* keeper) {
+  std::lock_guard guard(mutex_);
+  if (keeper_.get() != keeper) {
+    keeper_ = nullptr;
+    kept_by_.store(nullptr, std::memory_order_release);
+  }
+  return version_.fetch_add(1, std::memory_order_acq_rel) + 1;
+}
+
 void Buffer::lose(const Error& why) {
   {
     std::lock_guard guard(mutex_);

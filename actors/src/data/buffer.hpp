@@ -55,6 +55,8 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   void came_home(const NodeLink* from);
   /// The host has written it, or is about to. Returns the version.
   std::uint32_t changed_at_home();
+  /// A part of it was; the newest of other parts is still with `keeper`.
+  std::uint32_t changed_partly_at_home(const NodeLink* keeper);
 
   /// There is no newest version any more: its writer failed, or its chip died. Readers get the reason.
   void lose(const Error& why);
@@ -78,6 +80,21 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   /// To be told when the buffer ends.
   void tell(const std::shared_ptr<NodeLink>& node);
 
+  /// Where the directory that used it first keeps what it knows of it; null: it is another one that asks, or
+  /// nothing is kept. For that directory alone, by its number.
+  void* known_to(std::uint64_t directory) const noexcept {
+    return known_by_.load(std::memory_order_relaxed) == directory ? known_ : nullptr;
+  }
+  /// False: another one was first.
+  bool set_known(std::uint64_t directory, void* what) noexcept {
+    std::uint64_t nobody = 0;
+    if (!known_by_.compare_exchange_strong(nobody, directory, std::memory_order_relaxed) &&
+        nobody != directory)
+      return false;
+    known_ = what;
+    return true;
+  }
+
  private:
   friend class HostMemory;
 
@@ -89,6 +106,9 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   std::atomic<const NodeLink*> kept_by_{nullptr};  ///< as keeper_
   std::atomic<bool> lost_{false};                  ///< as loss_
   std::atomic<std::uint32_t> views_{0}, writable_views_{0};
+
+  std::atomic<std::uint64_t> known_by_{0};
+  void* known_ = nullptr;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+
+#include <boost/container/small_vector.hpp>
 
 #include "data/buffer.hpp"
 #include "troupe/actors/arguments.hpp"
+#include "troupe/runtime/access.hpp"
 
 namespace troupe::actors {
 
@@ -38,6 +42,70 @@ void for_each_buffer(const Arguments& args, Visit visit) {
     }
     visit(use);
   }
+}
+
+/// How a task uses a part of a buffer: the smallest of its views that has all of those that meet.
+struct PartUse {
+  Buffer* buffer = nullptr;
+  std::uint16_t argument = 0;  ///< the first of them
+  bool whole = false;
+  bool at_home = false;  ///< in host memory
+  bool reads = false, writes = false;
+  runtime::Box box = {};
+
+  bool meets(const runtime::Box& other) const { return whole || runtime::overlaps(box, other); }
+};
+using PartUses = boost::container::small_vector<PartUse, 4>;
+
+inline runtime::Box whole_box(const Buffer& buffer) {
+  runtime::Box box;
+  box.hi = buffer.bytes();
+  return box;
+}
+
+/// The bytes of an argument with a buffer.
+inline runtime::Box box_of(const Operand& operand) {
+  return is_whole(operand) ? whole_box(*operand.buffer) : runtime::make_box(operand.tensor);
+}
+
+/// The uses of all arguments with a buffer and bytes. `is_at_home(index)`: it is used in host memory; those
+/// are looked at one by one.
+template <class IsAtHome>
+PartUses part_uses(const Arguments& args, IsAtHome is_at_home) {
+  PartUses uses;
+  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+    const auto& operand = args.tensors[i];
+    if (operand.buffer == nullptr || operand.tensor.bytes() == 0) continue;
+    PartUse mine{operand.buffer, static_cast<std::uint16_t>(i), is_whole(operand), is_at_home(i)};
+    mine.box = box_of(operand);
+    bool inside = false;
+    for (auto use = uses.begin(); use != uses.end() && !inside;) {
+      const bool one_copy = use->buffer == mine.buffer && !use->at_home && !mine.at_home;
+      inside = one_copy && runtime::covers(use->box, mine.box);
+      if (one_copy && !inside && runtime::covers(mine.box, use->box)) {
+        mine.argument = std::min(mine.argument, use->argument);
+        use = uses.erase(use);
+      } else {
+        ++use;
+      }
+    }
+    if (!inside) uses.push_back(mine);
+  }
+  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+    const auto& operand = args.tensors[i];
+    if (operand.buffer == nullptr || operand.tensor.bytes() == 0) continue;
+    const bool at_home = is_at_home(i);
+    const auto box = box_of(operand);
+    for (auto& use : uses) {
+      if (use.buffer != operand.buffer || use.at_home != at_home || !runtime::covers(use.box, box)) continue;
+      const bool writes = runtime::writes(operand.tag);
+      use.writes = use.writes || writes;
+      // Who writes a part of it leaves the rest as it was.
+      use.reads = use.reads || !writes || runtime::reads(operand.tag) || !(use.box == box) || box.hull;
+      if (!at_home) break;
+    }
+  }
+  return uses;
 }
 
 }  // namespace troupe::actors

@@ -6,3 +6,4 @@
 #include "data/directory.hpp"
 #include "data/host_memory.hpp"
 #include "data/node_link.hpp"
+#include "data/packing.hpp"

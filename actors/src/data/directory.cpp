@@ -1,6 +1,7 @@
 #include "data/directory.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
@@ -10,12 +11,23 @@ namespace {
 
 /// What is smaller is quickly brought anywhere.
 constexpr std::uint64_t worth_staying = 64ULL << 10U;
+/// Of one buffer; beyond that, pieces that host memory has too are given up.
+constexpr std::size_t many_pieces = 4096;
+
+/// Only tells directories apart.
+std::uint64_t next_directory() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
 
 bool has(const std::vector<std::int32_t>& chips, std::int32_t chip) {
   return std::find(chips.begin(), chips.end(), chip) != chips.end();
 }
 
 }  // namespace
+
+Directory::Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished)
+    : self_(std::move(self)), number_(next_directory()), unfinished_(std::move(unfinished)) {}
 
 void Directory::add(ExecutorKind kind) {
   executors_.push_back(kind);
@@ -29,6 +41,23 @@ Directory::Entry* Directory::find(std::uint64_t buffer) {
 const Directory::Entry* Directory::find(std::uint64_t buffer) const {
   return const_cast<Directory*>(this)->find(buffer);
 }
+/// Most buffers are used by one node: then nothing is looked up.
+Directory::Entry* Directory::find(const Buffer& buffer) {
+  auto* known = buffer.known_to(number_);
+  return known != nullptr ? static_cast<Entry*>(known) : find(buffer.number());
+}
+
+Directory::Part* Directory::part_of(Entry& entry, std::uint32_t number) {
+  for (auto& part : entry.parts) {
+    if (part.piece.number == number) return &part;
+  }
+  return nullptr;
+}
+
+void Directory::erase(Entry& entry, const Part& part) {
+  entry.parts.erase(entry.parts.begin() + (&part - entry.parts.data()));
+  if (entry.parts.size() < 2) entry.nested = false;
+}
 
 DataOrders& Directory::orders(std::int32_t chip) {
   for (auto& [of, list] : orders_) {
@@ -41,173 +70,376 @@ std::vector<std::pair<std::int32_t, DataOrders>> Directory::take_orders() {
   return std::exchange(orders_, {});
 }
 
+bool Directory::several_nodes() const {
+  const auto* services = self_->services();
+  return services != nullptr && services->several_nodes();
+}
+
 bool Directory::is_far(const Buffer& buffer) const {
   const auto* keeper = buffer.kept_by();
   return keeper != nullptr && keeper != self_.get();
 }
 
-void Directory::drop_all(Entry& entry, std::uint64_t buffer, std::int32_t but) {
-  bool stays = false;
-  for (const auto chip : entry.copies) {
-    if (chip == but) {
-      stays = true;
-    } else {
-      drop(chip, buffer);
-    }
+void Directory::drop_all(Part& part, std::uint64_t buffer, std::int32_t but) {
+  const bool stays = has(part.copies, but);
+  for (const auto chip : part.copies) {
+    if (chip != but) orders(chip).drops.push_back({buffer, part.piece.number});
   }
-  entry.copies.clear();
-  if (stays) entry.copies.push_back(but);
+  part.copies.clear();
+  if (stays) part.copies.push_back(but);
+}
+
+void Directory::outdate(Entry& entry, std::uint64_t buffer) {
+  for (auto& part : entry.parts) {
+    drop_all(part, buffer);
+    part.newest = -1;
+    part.written_since = true;
+  }
+  std::erase_if(entry.parts, [](const Part& part) { return !part.coming; });
+  entry.nested = entry.parts.size() > 1;
 }
 
 /// What is known of a buffer; copies of an earlier version are dropped here.
 Directory::Entry& Directory::entry(Buffer& buffer) {
-  auto [known, fresh] = entries_.try_emplace(buffer.number());
-  auto& entry = known->second;
+  auto* known = find(buffer);
+  const bool fresh = known == nullptr;
+  if (fresh) known = &entries_.try_emplace(buffer.number()).first->second;
+  auto& entry = *known;
   if (fresh) {
     entry.buffer = buffer.weak_from_this();
+    entry.bytes = buffer.bytes();
     entry.version = buffer.version();
     buffer.tell(self_);
+    (void)buffer.set_known(number_, known);
   } else if (entry.version != buffer.version()) {
-    drop_all(entry, buffer.number());
-    entry.newest = -1;
+    outdate(entry, buffer.number());
     entry.version = buffer.version();
   }
   return entry;
 }
 
-// --- what tasks do -------------------------------------------------------------------------------
+// --- what tasks need -----------------------------------------------------------------------------
 
 /// Host memory has what the last task that ended left: those that were sent to write it since have not ended.
-bool Directory::home_is_good(const Entry& known) const {
-  return known.newest < 0 || (known.home_before && unfinished_ && unfinished_(known.newest, known.since));
+bool Directory::home_is_good(const Part& part) const {
+  return part.newest < 0 || (part.home_before && unfinished_ && unfinished_(part.newest, part.since));
 }
 
-std::vector<std::uint32_t> Directory::stay_home(const Arguments& args, std::int32_t chip) const {
-  std::vector<std::uint32_t> list;
-  const auto* services = self_->services();
-  if (chips_ < 2 && (services == nullptr || !services->several_nodes())) return list;
-  const auto in_parts = [this, chip](const Operand& operand) {
-    if (operand.buffer == nullptr) return false;
-    if (!is_whole(operand)) return true;
-    if (runtime::writes(operand.tag)) return false;
-    const auto* known = find(operand.buffer->number());
-    return known != nullptr && known->newest >= 0 && known->newest != chip && home_is_good(*known);
-  };
-  if (std::none_of(args.tensors.begin(), args.tensors.end(), in_parts)) return list;
-  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
-    const auto* buffer = args.tensors[i].buffer;
-    if (buffer != nullptr && std::any_of(args.tensors.begin(), args.tensors.end(), [&](const Operand& other) {
-          return other.buffer == buffer && in_parts(other);
-        })) {
-      list.push_back(static_cast<std::uint32_t>(i));
+/// The piece whose copy a task uses on that chip, or would make; null: one that is not known yet.
+const Directory::Part* Directory::used(const Entry& entry, const PartUse& use, std::int32_t chip) {
+  const Part *exact = nullptr, *around = nullptr;
+  for (const auto& part : entry.parts) {
+    const auto& box = part.piece.box;
+    if (box == use.box) {
+      exact = &part;
+    } else if (box.rank == 0 &&
+               (use.writes ? part.newest == chip
+                           : has(part.copies, chip) && (part.newest < 0 || part.newest == chip)) &&
+               runtime::covers(box, use.box)) {
+      around = &part;
     }
   }
+  if (around == nullptr || exact == nullptr) return exact != nullptr ? exact : around;
+  return (use.writes ? exact->newest == chip : has(exact->copies, chip)) ? exact : around;
+}
+
+/// Whether the task uses the argument in host memory.
+bool Directory::works_at_home(const TaskRequest& request, std::int32_t executor, std::size_t argument) const {
+  return executors_[static_cast<std::size_t>(executor)] != ExecutorKind::chip ||
+         std::binary_search(request.at_home.begin(), request.at_home.end(),
+                            static_cast<std::uint32_t>(argument));
+}
+
+template <class Visit>
+void Directory::for_each_use(const TaskRequest& request, std::int32_t executor, Visit visit) const {
+  const auto& args = arguments_of(*request.body, request.key.member);
+  const bool in_parts =
+      in_pieces() && std::any_of(args.tensors.begin(), args.tensors.end(),
+                                 [](const auto& it) { return it.buffer != nullptr && !is_whole(it); });
+  if (in_parts) {
+    for (const auto& use :
+         part_uses(args, [&](std::size_t i) { return works_at_home(request, executor, i); })) {
+      visit(use);
+    }
+    return;
+  }
+  for_each_buffer(args, [&](const BufferUse& use) {
+    visit(PartUse{use.buffer, use.argument, true, works_at_home(request, executor, use.argument), use.reads,
+                  use.writes, whole_box(*use.buffer)});
+  });
+}
+
+bool Directory::must_stay(const Arguments& args, std::size_t argument, std::int32_t chip,
+                          bool keeps_strides) const {
+  const auto& operand = args.tensors[argument];
+  if (operand.buffer == nullptr) return false;
+  const bool whole = is_whole(operand);
+  if (!whole && (several_nodes() || operand.tensor.bytes() == 0)) return true;
+  const auto box = box_of(operand);
+  if (!whole) {
+    if (box.hull || (box.rank > 0 && keeps_strides)) return true;
+    for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+      const auto& other = args.tensors[i];
+      if (i == argument || other.buffer != operand.buffer || other.tensor.bytes() == 0) continue;
+      const auto its = box_of(other);
+      if (its == box || !runtime::overlaps(its, box)) continue;
+      // One copy has both, at the steps of the larger.
+      const bool inside = its.rank == 0 && runtime::covers(its, box);
+      if (!inside && !(box.rank == 0 && runtime::covers(box, its))) return true;
+    }
+  }
+  const auto* known = find(*operand.buffer);
+  if (runtime::writes(operand.tag) || known == nullptr) return false;
+  const PartUse use{operand.buffer, 0, whole, false, true, false, box};
+  const auto* mine = used(*known, use, chip);
+  if (mine != nullptr && mine->newest < 0) return false;
+  return std::any_of(known->parts.begin(), known->parts.end(), [&](const Part& part) {
+    return part.newest >= 0 && !(&part == mine && part.newest == chip) && use.meets(part.piece.box) &&
+           home_is_good(part);
+  });
+}
+
+std::vector<std::uint32_t> Directory::stay_home(const Arguments& args, std::int32_t chip,
+                                                bool keeps_strides) const {
+  std::vector<std::uint32_t> list;
+  if (chips_ < 2 && !several_nodes()) return list;
+  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+    if (must_stay(args, i, chip, keeps_strides)) list.push_back(static_cast<std::uint32_t>(i));
+  }
+  if (list.empty()) return list;
+  // A task uses a buffer in one place.
+  const auto given = list.size();
+  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+    const auto& operand = args.tensors[i];
+    if (operand.buffer == nullptr) continue;
+    const bool with_others =
+        std::any_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(given), [&](auto other) {
+          return args.tensors[other].buffer == operand.buffer && args.tensors[other].tensor.bytes() > 0;
+        });
+    if (with_others) list.push_back(static_cast<std::uint32_t>(i));
+  }
+  std::sort(list.begin(), list.end());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
   return list;
 }
 
-/// Whether the task uses it in host memory.
-bool Directory::is_at_home(const TaskRequest& request, std::int32_t executor, const BufferUse& use) const {
-  return executors_[static_cast<std::size_t>(executor)] != ExecutorKind::chip ||
-         std::binary_search(request.at_home.begin(), request.at_home.end(), std::uint32_t{use.argument});
+/// What of a buffer has to come to host memory for a use. `alone`: the task follows none on that executor.
+void Directory::add_missing(const Entry& entry, const PartUse& use, std::int32_t executor, bool alone,
+                            Needs& needs) const {
+  // What follows its writer in the queue of the chip is not content with what was before it.
+  const auto good = [&](const Part& part) {
+    return home_is_good(part) && (part.newest != executor || alone);
+  };
+  const auto want = [&](const Part& part, bool only_that) {
+    needs.home.push_back({use.buffer->shared_from_this(), part.piece.number,
+                          only_that ? std::optional(use.box) : std::nullopt});
+  };
+  const auto* mine = use.at_home ? nullptr : used(entry, use, executor);
+  if (mine != nullptr) {
+    // What is on its way home is not to be written by another meanwhile.
+    const bool busy = mine->coming && mine->newest != executor;
+    if (busy || (use.reads && mine->newest != executor && !good(*mine))) want(*mine, false);
+    if (!use.writes || !entry.nested) return;
+  }
+  const bool at_home_already =
+      !use.writes && std::any_of(entry.parts.begin(), entry.parts.end(), [&](const Part& part) {
+        return part.newest < 0 && !part.coming && runtime::covers(part.piece.box, use.box);
+      });
+  if (at_home_already) return;
+  for (const auto& part : entry.parts) {
+    if (&part == mine || (part.newest < 0 && !part.coming) || !use.meets(part.piece.box)) continue;
+    bool wanted = true;
+    if (!part.coming && use.writes) {
+      // A writer at home may not run in the end: what was before it has to be somewhere.
+      wanted = use.at_home || use.reads || !runtime::covers(use.box, part.piece.box);
+    } else if (!part.coming) {
+      wanted = !good(part);
+    }
+    if (wanted)
+      want(part, !use.writes && !part.coming && runtime::covers(part.piece.box, use.box) &&
+                     part.piece.box != use.box);
+  }
 }
 
 Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t executor) const {
   Needs needs;
-  for_each_buffer(arguments_of(*request.body, request.key.member), [&](const BufferUse& use) {
-    const bool at_home = is_at_home(request, executor, use);
+  for_each_use(request, executor, [&](const PartUse& use) {
     auto& buffer = *use.buffer;
     if (buffer.is_lost() && use.reads && !needs.refused) needs.refused = buffer.loss();
-    const auto* known = find(buffer.number());
-    bool wanted = is_far(buffer);
-    if (known != nullptr && known->version == buffer.version()) {
-      // What follows its writer in the queue of the chip is not content with what was before it.
-      const bool good = home_is_good(*known) && (known->newest != executor || request.depends.empty());
-      const bool elsewhere = !good && (at_home || known->newest != executor);
-      // What is on its way home is not to be written by another meanwhile.
-      const bool busy = known->coming && (at_home || known->newest != executor);
-      // A writer at home may not run in the end: what was before it has to be somewhere.
-      wanted = wanted || busy || (elsewhere && (use.reads || at_home));
+    const auto before = needs.home.size();
+    if (is_far(buffer)) needs.home.push_back({buffer.shared_from_this()});
+    const auto* known = find(buffer);
+    if (known == nullptr) return;
+    if (known->version == buffer.version()) {
+      add_missing(*known, use, executor, request.depends.empty(), needs);
     }
-    if (wanted && known != nullptr && known->trouble && !needs.refused) needs.refused = known->trouble;
-    if (wanted) needs.home.push_back(buffer.shared_from_this());
+    if (needs.home.size() != before && known->trouble && !needs.refused) needs.refused = known->trouble;
     // The device brings its bytes home only when that has ended.
-    if (known != nullptr && !at_home && use.reads && !request.depends.empty() && known->home_task != 0 &&
-        !has(known->copies, executor) && unfinished_ && unfinished_(known->home_chip, known->home_task)) {
-      needs.after_others = true;
-    }
+    if (use.at_home || !use.reads || request.depends.empty() || !unfinished_) return;
+    const bool follows =
+        std::any_of(known->home_writers.begin(), known->home_writers.end(),
+                    [&](const auto& it) { return use.meets(it.box) && unfinished_(it.chip, it.task); });
+    if (!follows) return;
+    const auto* mine = used(*known, use, executor);
+    needs.after_others = needs.after_others || mine == nullptr || !has(mine->copies, executor);
   });
   return needs;
-}
-
-void Directory::dispatch(const TaskRequest& request, std::int32_t executor) {
-  const bool on_chip = executors_[static_cast<std::size_t>(executor)] == ExecutorKind::chip;
-  const bool evicts = request.body->callable->data_task == DataTask::evict;
-  for_each_buffer(arguments_of(*request.body, request.key.member), [&](const BufferUse& use) {
-    if (use.writes && !use.reads && use.buffer->is_lost()) use.buffer->forgive();
-    if (is_at_home(request, executor, use)) {
-      if (use.writes) {
-        auto* known = on_chip ? &entry(*use.buffer) : nullptr;
-        write_at_home(*use.buffer);
-        if (known != nullptr) {
-          known->home_chip = executor;
-          known->home_task = request.ticket;
-        }
-      }
-      if (auto* known = find(use.buffer->number()); known != nullptr && evicts)
-        drop_all(*known, use.buffer->number());
-      return;
-    }
-    auto& known = entry(*use.buffer);
-    if (!has(known.copies, executor)) known.copies.push_back(executor);
-    if (use.writes) write_on(known, *use.buffer, executor, request.ticket);
-  });
-}
-
-void Directory::write_on(Entry& known, Buffer& buffer, std::int32_t chip, Ticket ticket) {
-  if (known.copies.size() > 1) drop_all(known, buffer.number(), chip);
-  known.written_since = true;
-  known.last = ticket;
-  if (known.newest == chip) return;
-  known.home_before = home_is_good(known);
-  known.newest = chip;
-  known.since = ticket;
-  known.version = buffer.claim(self_);
-}
-
-void Directory::write_at_home(Buffer& buffer) {
-  const auto version = buffer.changed_at_home();
-  auto* known = find(buffer.number());
-  if (known == nullptr) return;
-  drop_all(*known, buffer.number());
-  known->newest = -1;
-  known->version = version;
 }
 
 std::int32_t Directory::nearest(const Arguments& args) const {
   std::int32_t chosen = -1;
   std::uint64_t most = worth_staying - 1;
   for (const auto& operand : args.tensors) {
-    if (operand.buffer == nullptr || operand.buffer->bytes() <= most || operand.tag == runtime::Tag::out ||
+    if (operand.buffer == nullptr || operand.tensor.bytes() <= most || operand.tag == runtime::Tag::out ||
         operand.tag == runtime::Tag::out_existing) {
       continue;
     }
-    const auto* known = find(operand.buffer->number());
-    if (known == nullptr || known->newest < 0 || known->version != operand.buffer->version()) continue;
-    chosen = known->newest;
-    most = operand.buffer->bytes();
+    const auto* known = find(*operand.buffer);
+    if (known == nullptr || known->version != operand.buffer->version()) continue;
+    const auto box = box_of(operand);
+    for (const auto& part : known->parts) {
+      if (part.newest < 0 || !runtime::covers(part.piece.box, box)) continue;
+      chosen = part.newest;
+      most = operand.tensor.bytes();
+    }
   }
   return chosen;
 }
 
+// --- what tasks do -------------------------------------------------------------------------------
+
+void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
+  const bool on_chip = executors_[static_cast<std::size_t>(executor)] == ExecutorKind::chip;
+  const bool evicts = request.body->callable->data_task == DataTask::evict;
+  const auto& tensors = arguments_of(*request.body, request.key.member).tensors;
+  request.pieces.clear();
+  for_each_use(request, executor, [&](const PartUse& use) {
+    auto& buffer = *use.buffer;
+    if (use.writes && !use.reads && use.whole && buffer.is_lost()) buffer.forgive();
+    if (use.at_home) {
+      auto* known = use.writes && on_chip ? &entry(buffer) : find(buffer);
+      if (use.writes) write_at_home(buffer, use);
+      if (use.writes && on_chip) {
+        auto& writers = known->home_writers;
+        std::erase_if(writers,
+                      [&](const auto& it) { return !unfinished_ || !unfinished_(it.chip, it.task); });
+        writers.push_back({executor, request.ticket, use.box});
+      }
+      if (evicts && known != nullptr) {
+        for (auto& part : known->parts) {
+          if (use.meets(part.piece.box)) drop_all(part, buffer.number());
+        }
+      }
+      return;
+    }
+    auto& known = entry(buffer);
+    const auto piece = place_of(known, use, executor).piece;
+    const bool was_elsewhere = use.writes && outdate_met(known, buffer.number(), use, piece.number);
+    auto& part = *part_of(known, piece.number);
+    if (!has(part.copies, executor)) part.copies.push_back(executor);
+    if (use.writes) write_on(known, part, buffer, executor, request.ticket, was_elsewhere);
+    if (piece.number == 0) return;
+    for (std::size_t i = use.argument; i < tensors.size(); ++i) {
+      if (tensors[i].buffer == use.buffer && !works_at_home(request, executor, i) &&
+          runtime::covers(use.box, box_of(tensors[i]))) {
+        request.pieces.push_back({static_cast<std::uint32_t>(i), piece});
+      }
+    }
+  });
+  std::sort(request.pieces.begin(), request.pieces.end(),
+            [](const PieceUse& a, const PieceUse& b) { return a.argument < b.argument; });
+}
+
+/// The piece that a task uses on that chip.
+Directory::Part& Directory::place_of(Entry& entry, const PartUse& use, std::int32_t chip) {
+  if (const auto* known = used(entry, use, chip)) return const_cast<Part&>(*known);
+  if (entry.parts.size() >= many_pieces) {
+    for (auto& part : entry.parts) {
+      if (part.newest < 0 && !part.coming) drop_all(part, use.buffer->number());
+    }
+    std::erase_if(entry.parts, [](const Part& part) { return part.newest < 0 && !part.coming; });
+  }
+  entry.nested = entry.nested || std::any_of(entry.parts.begin(), entry.parts.end(),
+                                             [&](const Part& part) { return use.meets(part.piece.box); });
+  const bool all = use.box == whole_box(*use.buffer);
+  return entry.parts.emplace_back(Part{{all ? 0 : ++entry.last_piece, use.box}});
+}
+
+/// Copies of what meets what is written go, but those of the piece `but`. Says whether a newer version than
+/// host memory's went.
+bool Directory::outdate_met(Entry& entry, std::uint64_t buffer, const PartUse& use, std::uint32_t but) {
+  if (!entry.nested) return false;
+  bool newer = false;
+  for (auto& part : entry.parts) {
+    if (part.piece.number == but || !use.meets(part.piece.box)) continue;
+    newer = newer || !home_is_good(part);
+    drop_all(part, buffer);
+    part.newest = -1;
+    part.written_since = true;
+  }
+  std::erase_if(entry.parts, [&](const Part& part) {
+    return part.piece.number != but && part.newest < 0 && !part.coming && use.meets(part.piece.box);
+  });
+  if (entry.parts.size() < 2) entry.nested = false;
+  return newer;
+}
+
+void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip, Ticket ticket,
+                         bool was_elsewhere) {
+  if (part.copies.size() > 1) drop_all(part, buffer.number(), chip);
+  part.written_since = true;
+  part.last = ticket;
+  if (part.newest == chip) return;
+  part.home_before = !was_elsewhere && home_is_good(part);
+  part.newest = chip;
+  part.since = ticket;
+  entry.version = buffer.claim(self_);
+}
+
+void Directory::write_at_home(Buffer& buffer, const PartUse& use) {
+  if (find(buffer) == nullptr) {
+    (void)buffer.changed_at_home();
+    return;
+  }
+  auto& known = entry(buffer);
+  for (auto& part : known.parts) {
+    if (!use.meets(part.piece.box)) continue;
+    drop_all(part, buffer.number());
+    part.newest = -1;
+    part.written_since = true;
+  }
+  std::erase_if(known.parts, [&](const Part& part) { return !part.coming && use.meets(part.piece.box); });
+  if (known.parts.size() < 2) known.nested = false;
+  known.version = any_newest(known) ? buffer.changed_partly_at_home(self_.get()) : buffer.changed_at_home();
+}
+
+// --- to be asked ---------------------------------------------------------------------------------
+
+bool Directory::any_newest(const Entry& entry) {
+  return std::any_of(entry.parts.begin(), entry.parts.end(),
+                     [](const Part& part) { return part.newest >= 0; });
+}
+
 bool Directory::has_newest(std::int32_t chip) const {
   return std::any_of(entries_.begin(), entries_.end(), [chip](const auto& known) {
-    return known.second.newest == chip && !known.second.buffer.expired();
+    const auto& parts = known.second.parts;
+    return !known.second.buffer.expired() &&
+           std::any_of(parts.begin(), parts.end(), [chip](const Part& part) { return part.newest == chip; });
   });
+}
+
+std::size_t Directory::pieces(std::uint64_t buffer) const {
+  const auto* known = find(buffer);
+  return known == nullptr ? 0 : known->parts.size();
 }
 
 std::int32_t Directory::newest(std::uint64_t buffer) const {
   const auto* known = find(buffer);
-  return known == nullptr ? -1 : known->newest;
+  if (known == nullptr) return -1;
+  for (const auto& part : known->parts) {
+    if (part.newest >= 0) return part.newest;
+  }
+  return -1;
 }
 
 }  // namespace troupe::actors

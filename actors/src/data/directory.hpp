@@ -13,38 +13,49 @@
 
 namespace troupe::actors {
 
-/// Which chips of a node have copies of which buffers, and which copy is the newest: the worker's, beside its
-/// placement. Says what has to be in host memory before a task may go to an executor, notes what the task
-/// will write, and orders copies dropped and stored. Plain state.
+/// Which chips of a node have copies of which buffers, or of parts of them, and which copy is the newest: the
+/// worker's, beside its placement. Says what has to be in host memory before a task may go to an executor,
+/// notes what the task will write, and orders copies dropped and stored. Plain state.
 ///
-/// - A copy is good until the buffer is written elsewhere; the first to write it there has the copy dropped.
+/// - A copy is good until its bytes are written elsewhere; the first to write them there has it dropped.
 /// - What a task writes is promised when it is dispatched: from then on the newest version is with its chip.
 /// - Bytes go from chip to chip through host memory, once for all who want them there.
+/// - Where there are several chips, a view that is not all of its buffer is a piece with copies of its own. A
+///   piece whose newest bytes are with a chip meets no other that is good, but for those inside it that were
+///   brought home since it was written. So what a task sees of a piece that is cut differently comes home
+///   first, and no more than that.
 class TROUPE_API Directory {
  public:
   using Then = std::function<void(const std::optional<Error>&)>;
   /// Whether the answer to that request of an executor is still owed.
   using Unfinished = std::function<bool(std::int32_t, Ticket)>;
 
-  explicit Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished = {})
-      : self_(std::move(self)), unfinished_(std::move(unfinished)) {}
+  explicit Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished = {});
 
   void add(ExecutorKind kind);
 
-  /// Tensor arguments that stay in host memory when the task runs on that chip. With several chips,
-  /// or nodes, buffers that a task sees in parts: others may be busy with the other parts elsewhere. And
-  /// what it only reads, without an order to who writes it elsewhere right now. Sorted.
-  std::vector<std::uint32_t> stay_home(const Arguments& args, std::int32_t chip) const;
+  /// Tensor arguments that stay in host memory when the task runs on that chip: parts of buffers, with
+  /// several nodes, or where the chip could not have them as they are; and what it only reads, without an
+  /// order to who writes it elsewhere right now. `keeps_strides`: it may not look at the strides it is given.
+  /// Sorted.
+  std::vector<std::uint32_t> stay_home(const Arguments& args, std::int32_t chip,
+                                       bool keeps_strides = false) const;
 
+  /// Bytes that have to come to host memory.
+  struct Missing {
+    std::shared_ptr<Buffer> buffer;
+    std::optional<std::uint32_t> piece = {};  ///< none: with another node
+    std::optional<runtime::Box> part = {};    ///< no more of the piece than that
+  };
   struct Needs {
-    std::vector<std::shared_ptr<Buffer>> home = {};  ///< are to be brought to host memory first
+    std::vector<Missing> home = {};
     bool after_others = false;          ///< it follows a task that writes a buffer of it in host memory
     std::optional<Error> refused = {};  ///< it reads what is lost
   };
   /// Of a task that is about to go to that executor.
   Needs needs(const TaskRequest& request, std::int32_t executor) const;
-  /// It goes there: with all it needs.
-  void dispatch(const TaskRequest& request, std::int32_t executor);
+  /// It goes there, with all it needs. Says in the request which pieces it uses.
+  void dispatch(TaskRequest& request, std::int32_t executor);
   /// The chip that has most of what a task reads; -1: none has much.
   std::int32_t nearest(const Arguments& args) const;
 
@@ -52,10 +63,12 @@ class TROUPE_API Directory {
     newest,      ///< what tasks that were sent to a chip will have written, too
     what_ended,  ///< while none of those has ended, host memory is good as it is
   };
-  /// Brings bytes to host memory, then says so, or why not.
+  /// Brings all bytes of a buffer to host memory, then says so, or why not.
   void bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wanted wanted = Wanted::newest);
+  /// What a task needs; nobody is told.
+  void bring_home(const Missing& missing);
   /// A chip has stored it: asked to, or because it has no room.
-  void stored(std::int32_t chip, std::uint64_t buffer, const std::optional<Error>& error);
+  void stored(std::int32_t chip, const Stored::One& what);
   /// What was with another node is at home, or cannot be.
   void fetched(std::uint64_t buffer, const std::optional<Error>& error);
   /// Before the chip goes: all that only it has comes home, but for what is being written.
@@ -82,46 +95,83 @@ class TROUPE_API Directory {
   /// Whether something is only there.
   bool has_newest(std::int32_t chip) const;
   std::size_t size() const { return entries_.size(); }
-  /// Of a buffer with a copy: the chip with the newest; -1: it is at home.
+  /// The pieces of a buffer that are known.
+  std::size_t pieces(std::uint64_t buffer) const;
+  /// The chip with the newest bytes of a buffer, or of a piece of it; -1: it is at home.
   std::int32_t newest(std::uint64_t buffer) const;
 
  private:
+  struct Part {
+    Piece piece;
+    std::vector<std::int32_t> copies = {};  ///< the chips that have one
+    std::int32_t newest = -1;               ///< the one that alone has the newest; -1: host memory is good
+    Ticket since = 0, last = 0;             ///< the first and the latest task that was sent there to write it
+    bool home_before = false;               ///< host memory has what it was before the first of them
+    bool coming = false;                    ///< it is being brought home,
+    std::int32_t from = -1;                 ///< by that chip
+    bool written_since = false;             ///< and a task that writes it was sent after that was ordered
+    std::vector<Then> waiting = {};
+  };
+  /// A task on a chip that writes in host memory.
+  struct HomeWriter {
+    std::int32_t chip = -1;
+    Ticket task = 0;
+    runtime::Box box = {};
+  };
   struct Entry {
     std::weak_ptr<Buffer> buffer;
+    std::uint64_t bytes = 0;
     std::uint32_t version = 0;
-    std::vector<std::int32_t> copies;   ///< the chips that have one
-    std::int32_t newest = -1;           ///< the one that alone has the newest; -1: it is at home
-    Ticket since = 0, last = 0;         ///< the first and the latest task that was sent there to write it
-    std::int32_t home_chip = -1;        ///< where the latest task is that writes it in host memory
-    Ticket home_task = 0;               ///< that task
-    bool home_before = false;           ///< host memory has what it was before that task
-    bool coming = false;                ///< it is being brought home,
-    std::int32_t from = -1;             ///< by that chip; -1: from another node
-    bool written_since = false;         ///< and a task that writes it was sent after that was ordered
+    std::uint32_t last_piece = 0;
+    bool nested = false;                ///< pieces of it may meet
+    bool fetching = false;              ///< it comes from another node
     std::optional<Error> trouble = {};  ///< why it did not come home, for those who waited
-    std::vector<Then> waiting;
+    std::vector<Then> waiting = {};     ///< for what is with another node
+    std::vector<Part> parts = {};
+    std::vector<HomeWriter> home_writers = {};  ///< that had not ended when the latest came
   };
+  using Entries = std::unordered_map<std::uint64_t, Entry>;
+
   Entry* find(std::uint64_t buffer);
   const Entry* find(std::uint64_t buffer) const;
+  Entry* find(const Buffer& buffer);
+  const Entry* find(const Buffer& buffer) const { return const_cast<Directory*>(this)->find(buffer); }
   Entry& entry(Buffer& buffer);
+  static Part* part_of(Entry& entry, std::uint32_t number);
+  static void erase(Entry& entry, const Part& part);
   DataOrders& orders(std::int32_t chip);
-  void drop(std::int32_t chip, std::uint64_t buffer) { orders(chip).drops.push_back(buffer); }
-  void drop_all(Entry& entry, std::uint64_t buffer, std::int32_t but = -1);
-  void write_on(Entry& entry, Buffer& buffer, std::int32_t chip, Ticket ticket);
-  void write_at_home(Buffer& buffer);
-  static void tell(Entry& entry, const std::optional<Error>& error);
-  /// Nothing comes from that chip any more: who waited for it, to be told.
-  static std::vector<Then> give_up(Entry& entry, std::int32_t chip);
+  void drop_all(Part& part, std::uint64_t buffer, std::int32_t but = -1);
+  /// Copies of it are out of date, and what of it is not coming is forgotten.
+  void outdate(Entry& entry, std::uint64_t buffer);
+  bool outdate_met(Entry& entry, std::uint64_t buffer, const PartUse& use, std::uint32_t but);
+  Part& place_of(Entry& entry, const PartUse& use, std::int32_t chip);
+  void write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip, Ticket ticket,
+                bool was_elsewhere);
+  void write_at_home(Buffer& buffer, const PartUse& use);
   void note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error);
+  static bool any_newest(const Entry& entry);
+  void came_home(const Entry& entry);
+  void order_store(const std::shared_ptr<Buffer>& buffer, std::uint32_t from, std::int32_t chip, Part& what);
+
+  /// Whether parts of buffers have copies of their own.
+  bool in_pieces() const { return chips_ > 1 && !several_nodes(); }
+  bool several_nodes() const;
   bool is_far(const Buffer& buffer) const;
-  bool is_at_home(const TaskRequest& request, std::int32_t executor, const BufferUse& use) const;
-  bool home_is_good(const Entry& entry) const;
+  bool works_at_home(const TaskRequest& request, std::int32_t executor, std::size_t argument) const;
+  bool home_is_good(const Part& part) const;
+  bool must_stay(const Arguments& args, std::size_t argument, std::int32_t chip, bool keeps_strides) const;
+  template <class Visit>
+  void for_each_use(const TaskRequest& request, std::int32_t executor, Visit visit) const;
+  static const Part* used(const Entry& entry, const PartUse& use, std::int32_t chip);
+  void add_missing(const Entry& entry, const PartUse& use, std::int32_t executor, bool alone,
+                   Needs& needs) const;
 
   std::shared_ptr<NodeLink> self_;
+  const std::uint64_t number_;  ///< no other directory of this process ever has it
   Unfinished unfinished_;
   std::vector<ExecutorKind> executors_;
   std::size_t chips_ = 0;
-  std::unordered_map<std::uint64_t, Entry> entries_;
+  Entries entries_;
   std::vector<std::pair<std::int32_t, DataOrders>> orders_;
   std::vector<std::shared_ptr<Buffer>> fetches_;
   std::vector<std::uint64_t> troubled_;  ///< buffers

@@ -5,55 +5,118 @@
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
+namespace {
 
-void Directory::tell(Entry& entry, const std::optional<Error>& error) {
-  for (const auto& then : std::exchange(entry.waiting, {})) {
+using Waiting = std::vector<Directory::Then>;
+
+void tell(const Waiting& waiting, const std::optional<Error>& error) {
+  for (const auto& then : waiting) {
     if (then) then(error);
   }
 }
 
+void join(Waiting& to, Waiting&& more) { std::move(more.begin(), more.end(), std::back_inserter(to)); }
+
+/// Calls `then` when it was called itself as often as was said, with the first error.
+Directory::Then count_down(std::size_t from, Directory::Then then) {
+  if (from == 1 || !then) return then;
+  struct Open {
+    std::size_t left;
+    std::optional<Error> error;
+  };
+  return [open = std::make_shared<Open>(Open{from, {}}),
+          then = std::move(then)](const std::optional<Error>& error) {
+    if (error && !open->error) open->error = error;
+    if (--open->left == 0) then(open->error);
+  };
+}
+
+/// Nothing comes from that chip any more: who waited for it, to be told.
+template <class Part>
+Waiting give_up(Part& part, std::int32_t chip) {
+  if (!part.coming || part.from != chip) return {};
+  part.coming = false;
+  return std::exchange(part.waiting, {});
+}
+
+}  // namespace
+
+void Directory::order_store(const std::shared_ptr<Buffer>& buffer, std::uint32_t from, std::int32_t chip,
+                            Part& what) {
+  what.coming = true;
+  what.written_since = false;
+  what.from = chip;
+  orders(chip).stores.push_back({buffer, from, what.piece});
+}
+
 void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wanted wanted) {
-  auto* known = find(buffer->number());
-  if (known != nullptr && !known->coming) known = &entry(*buffer);  // as it is now
-  const bool here = known != nullptr && (known->newest >= 0 || known->coming);
-  const bool good = wanted == Wanted::what_ended && known != nullptr && !known->coming &&
-                    known->newest >= 0 && home_is_good(*known);
-  if (good || (!here && !is_far(*buffer))) {
+  auto* known = find(*buffer);
+  if (known != nullptr) known = &entry(*buffer);  // as it is now
+  const bool far = is_far(*buffer) || (known != nullptr && known->fetching);
+  const auto comes = [&](const Part& part) {
+    const bool good = wanted == Wanted::what_ended && home_is_good(part);
+    return part.coming || (part.newest >= 0 && !good);
+  };
+  auto count = static_cast<std::size_t>(
+      known == nullptr ? 0 : std::count_if(known->parts.begin(), known->parts.end(), comes));
+  if (count == 0 && !far) {
     if (then) then(buffer->is_lost() ? std::optional<Error>(buffer->loss()) : std::nullopt);
     return;
   }
-  if (known == nullptr) known = &entry(*buffer);
-  known->waiting.push_back(std::move(then));
-  if (std::exchange(known->coming, true)) return;
-  known->written_since = false;
-  known->from = known->newest;
-  if (known->newest >= 0) {
-    orders(known->newest).stores.push_back(buffer);
-  } else {
-    fetches_.push_back(buffer);
+  const auto told = count_down(count + (far ? 1 : 0), std::move(then));
+  if (far) {
+    known = &entry(*buffer);
+    known->waiting.push_back(told);
+    if (!std::exchange(known->fetching, true)) fetches_.push_back(buffer);
+  }
+  for (auto& part : known->parts) {
+    if (!comes(part)) continue;
+    part.waiting.push_back(told);
+    if (!part.coming) order_store(buffer, part.piece.number, part.newest, part);
   }
 }
 
-void Directory::stored(std::int32_t chip, std::uint64_t buffer, const std::optional<Error>& error) {
-  auto* known = find(buffer);
-  if (known == nullptr) return;
-  const bool asked = known->coming && known->from == chip;
-  if (asked) known->coming = false;
+void Directory::bring_home(const Missing& missing) {
+  if (!missing.piece) return bring_home(missing.buffer, {});
+  auto* known = find(*missing.buffer);
+  auto* part = known == nullptr ? nullptr : part_of(*known, *missing.piece);
+  if (part == nullptr || part->coming || part->newest < 0) return;
+  if (!missing.part) return order_store(missing.buffer, part->piece.number, part->newest, *part);
+  const bool there = std::any_of(known->parts.begin(), known->parts.end(),
+                                 [&](const Part& other) { return other.piece.box == *missing.part; });
+  if (there) return;
+  const auto chip = part->newest;
+  auto& inside = known->parts.emplace_back(Part{{++known->last_piece, *missing.part}});
+  known->nested = true;
+  order_store(missing.buffer, *missing.piece, chip, inside);
+}
+
+void Directory::stored(std::int32_t chip, const Stored::One& what) {
+  auto* known = find(what.buffer);
+  auto* part = known == nullptr ? nullptr : part_of(*known, what.piece);
+  if (part == nullptr) return;
+  const bool asked = part->coming && part->from == chip;
+  if (asked) part->coming = false;
+  const auto waiting = asked ? std::exchange(part->waiting, {}) : Waiting();
   // Without being asked it stores what it has no room for; tasks behind that may be about to write it.
-  const bool all = asked ? !known->written_since : !unfinished_ || !unfinished_(chip, known->last);
-  if (!error && all && known->newest == chip) {
-    known->newest = -1;
-    if (const auto there = known->buffer.lock()) there->came_home(self_.get());
+  const bool all = asked ? !part->written_since : !unfinished_ || !unfinished_(chip, part->last);
+  if (part->newest == chip) {
+    if (!what.error && all) {
+      part->newest = -1;
+      came_home(*known);
+    }
+  } else if (asked && part->newest < 0 && part->copies.empty() && (what.error || !all)) {
+    erase(*known, *part);  // out of date
   }
   if (!asked) return;
-  note(*known, buffer, error);
-  tell(*known, error);
+  note(*known, what.buffer, what.error);
+  tell(waiting, what.error);
 }
 
-std::vector<Directory::Then> Directory::give_up(Entry& entry, std::int32_t chip) {
-  if (!entry.coming || entry.from != chip) return {};
-  entry.coming = false;
-  return std::exchange(entry.waiting, {});
+/// What was the newest is at home; with the last of its pieces the buffer is.
+void Directory::came_home(const Entry& entry) {
+  if (any_newest(entry)) return;
+  if (const auto buffer = entry.buffer.lock()) buffer->came_home(self_.get());
 }
 
 void Directory::note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error) {
@@ -70,24 +133,26 @@ void Directory::forget_troubles() {
 
 void Directory::fetched(std::uint64_t buffer, const std::optional<Error>& error) {
   auto* known = find(buffer);
-  if (known == nullptr || !known->coming || known->from >= 0) return;
-  known->coming = false;
+  if (known == nullptr || !std::exchange(known->fetching, false)) return;
   note(*known, buffer, error);
-  tell(*known, error);
+  tell(std::exchange(known->waiting, {}), error);
 }
 
 void Directory::store_all(std::int32_t chip, std::function<void()> then) {
-  std::vector<std::shared_ptr<Buffer>> only_there;
+  std::vector<std::pair<std::shared_ptr<Buffer>, std::uint32_t>> only_there;
   for (const auto& [number, known] : entries_) {
-    if (known.newest != chip) continue;
-    if (auto buffer = known.buffer.lock()) only_there.push_back(std::move(buffer));
+    for (const auto& part : known.parts) {
+      if (part.newest != chip) continue;
+      if (auto buffer = known.buffer.lock()) only_there.emplace_back(std::move(buffer), part.piece.number);
+    }
   }
   if (only_there.empty()) return then();
-  const auto open = std::make_shared<std::size_t>(only_there.size());
-  for (const auto& buffer : only_there) {
-    bring_home(buffer, [open, then](const std::optional<Error>&) {
-      if (--*open == 0) then();
-    });
+  const auto told =
+      count_down(only_there.size(), [then = std::move(then)](const std::optional<Error>&) { then(); });
+  for (const auto& [buffer, number] : only_there) {
+    auto& part = *part_of(*find(*buffer), number);
+    part.waiting.push_back(told);
+    if (!part.coming) order_store(buffer, number, chip, part);
   }
   orders(chip).at_once = true;
 }
@@ -96,67 +161,79 @@ void Directory::store_all(std::int32_t chip, std::function<void()> then) {
 
 void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
   const auto among = [&](Ticket ticket) { return std::binary_search(tasks.begin(), tasks.end(), ticket); };
-  std::vector<Then> waited;
+  Waiting waited;
   for (auto& [number, known] : entries_) {
-    if (known.newest != chip || !among(known.since)) continue;
-    if (!among(known.last)) {
-      // Others come after it, of which the last is known.
-      known.since = known.last;
-      known.home_before = false;
-      continue;
+    bool home = false, gone = false;
+    for (auto& part : known.parts) {
+      if (part.newest != chip || !among(part.since)) continue;
+      if (!among(part.last)) {
+        // Others come after it, of which the last is known.
+        part.since = part.last;
+        part.home_before = false;
+        continue;
+      }
+      part.newest = -1;
+      join(waited, give_up(part, chip));
+      drop_all(part, number);
+      (part.home_before ? home : gone) = true;
     }
-    known.newest = -1;
-    for (auto& then : give_up(known, chip)) waited.push_back(std::move(then));
     const auto buffer = known.buffer.lock();
-    if (!buffer) continue;
-    drop_all(known, number);
-    if (known.home_before) {
-      buffer->came_home(self_.get());
-    } else {
+    if (gone && buffer) {
       buffer->lose_if_kept_by(self_.get(),
                               Error(Errc::data_lost,
                                     "a tensor has no valid bytes: the task that was to write all of "
                                     "it did not run",
                                     "write all of it again: a task with out(x), or x.overwrite<T>()"));
+    } else if (home) {
+      came_home(known);
     }
   }
-  for (const auto& then : waited) {
-    if (then) then(std::nullopt);
-  }
+  tell(waited, std::nullopt);
 }
 
 void Directory::lost(std::int32_t chip, std::span<const Ticket> tasks) {
-  std::vector<Then> waited;
+  Waiting waited;
   for (auto& [number, known] : entries_) {
-    if (known.newest != chip || !known.home_before ||
-        !std::binary_search(tasks.begin(), tasks.end(), known.since))
-      continue;
-    known.newest = -1;
-    std::erase(known.copies, chip);
-    for (auto& then : give_up(known, chip)) waited.push_back(std::move(then));
-    if (const auto buffer = known.buffer.lock()) buffer->came_home(self_.get());
+    bool home = false;
+    for (auto& part : known.parts) {
+      if (part.newest != chip || !part.home_before ||
+          !std::binary_search(tasks.begin(), tasks.end(), part.since))
+        continue;
+      part.newest = -1;
+      std::erase(part.copies, chip);
+      join(waited, give_up(part, chip));
+      home = true;
+    }
+    if (home) came_home(known);
   }
-  for (const auto& then : waited) {
-    if (then) then(std::nullopt);
-  }
+  tell(waited, std::nullopt);
 }
 
 void Directory::down(std::int32_t chip, const Error& reason) {
   std::erase_if(orders_, [chip](const auto& order) { return order.first == chip; });
   const Error lost = Error(Errc::data_lost, "the newest bytes of a tensor were only on a chip that is gone")
                          .caused_by(reason);
-  std::vector<std::pair<Then, bool>> waited;  // and whether the bytes are gone
+  Waiting told_lost, told;
   for (auto& [number, known] : entries_) {
-    std::erase(known.copies, chip);
-    const bool gone = known.newest == chip;
-    for (auto& then : give_up(known, chip)) waited.emplace_back(std::move(then), gone);
+    bool gone = false;
+    for (auto& part : known.parts) {
+      std::erase(part.copies, chip);
+      // Also of one that was to bring home a part of what is gone with it.
+      const bool unseen = part.newest == chip || (part.coming && part.from == chip && part.newest < 0);
+      join(part.newest == chip ? told_lost : told, give_up(part, chip));
+      gone = gone || part.newest == chip;
+      if (part.newest == chip) part.newest = -1;
+      if (unseen) part.written_since = true;
+    }
+    std::erase_if(known.parts, [](const Part& part) {
+      return part.newest < 0 && !part.coming && part.written_since && part.copies.empty();
+    });
+    if (known.parts.size() < 2) known.nested = false;
     if (!gone) continue;
-    known.newest = -1;
     if (const auto buffer = known.buffer.lock()) buffer->lose_if_kept_by(self_.get(), lost);
   }
-  for (const auto& [then, gone] : waited) {
-    if (then) then(gone ? std::optional<Error>(lost) : std::nullopt);
-  }
+  tell(told_lost, lost);
+  tell(told, std::nullopt);
 }
 
 void Directory::forget(std::uint64_t buffer) {
@@ -164,15 +241,20 @@ void Directory::forget(std::uint64_t buffer) {
   if (known == entries_.end()) return;
   auto gone = std::move(known->second);
   entries_.erase(known);
-  drop_all(gone, buffer);
-  tell(gone, std::nullopt);
+  auto waited = std::move(gone.waiting);
+  for (auto& part : gone.parts) {
+    drop_all(part, buffer);
+    join(waited, std::move(part.waiting));
+  }
+  tell(waited, std::nullopt);
 }
 
 void Directory::end(const Error& reason) {
   for (auto& [number, known] : std::exchange(entries_, {})) {
-    if (const auto buffer = known.buffer.lock(); buffer && known.newest >= 0) {
-      buffer->lose_if_kept_by(self_.get(), reason);
-    }
+    const auto buffer = known.buffer.lock();
+    if (!buffer) continue;
+    if (buffer->known_to(number_) != nullptr) (void)buffer->set_known(number_, nullptr);
+    if (any_newest(known)) buffer->lose_if_kept_by(self_.get(), reason);
   }
   orders_.clear();
 }

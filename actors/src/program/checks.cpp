@@ -106,12 +106,6 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
     if (buffer.arena == program_arena && buffer.generation != static_cast<std::uint32_t>(run_)) {
       throw Error(Errc::wrong_program, which(i) + " is an intermediate of another run");
     }
-    if (callable != nullptr && callable->kind == CallableKind::function && is_device_arena(buffer.arena)) {
-      throw Error(Errc::bad_argument,
-                  which(i) + " lives on a chip, and host function \"" + callable->name +
-                      "\" reaches host memory only",
-                  "copy it first: copy_from of its chip, or a kernel that writes a host tensor");
-    }
     if (is_device_arena(buffer.arena) && chip_with_arena(node_->number, buffer.arena) < 0) {
       throw Error(Errc::bad_argument, which(i) + " lives on a chip of another node, not of " + node_->name,
                   "copy it into host memory first (copy_from): no node reaches into another's chips");

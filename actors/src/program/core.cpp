@@ -96,13 +96,11 @@ TaskNumber ProgramCore::submit_copy(const Tensor& to, const Tensor& from) {
   return submit_here(&Orchestrator::data_callable(DataTask::copy), std::move(call));
 }
 
-std::vector<ProgramCore::Visitor> ProgramCore::visit(Args& args, std::int32_t target) {
+std::vector<ProgramCore::Visitor> ProgramCore::visit(Args& args, std::int32_t place) {
   std::vector<Visitor> visitors;
-  const auto chip = target >= 0 ? target : home_of(args.values, node_->number);
-  if (chip < 0) return visitors;
   for (auto& operand : args.values.tensors) {
     const auto home = chip_with_arena(node_->number, operand.tensor.buffer().arena);
-    if (home < 0 || home == chip) continue;
+    if (home < 0 || home == place) continue;
     Visitor visitor{Tensor(operand.tensor), alloc(operand.tensor.shape(), operand.tensor.dtype()),
                     operand.tag != runtime::Tag::in && operand.tag != runtime::Tag::no_dep};
     if (operand.tag != runtime::Tag::out && operand.tag != runtime::Tag::out_existing) {
@@ -115,16 +113,22 @@ std::vector<ProgramCore::Visitor> ProgramCore::visit(Args& args, std::int32_t ta
   return visitors;
 }
 
-TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call) {
-  check_alive();
-  if (callable->kind != CallableKind::chip || home_of(call.args.values, node_->number) < 0)
-    return submit_here(callable, std::move(call));
-  check_system(*callable, call.args, call.extras.get());
-  const auto visitors = visit(call.args, check_target(*callable, call.target));
-  const auto number = submit_here(callable, std::move(call));
+void ProgramCore::send_home(const std::vector<Visitor>& visitors) {
   for (const auto& visitor : visitors) {
     if (visitor.writes) submit_copy(visitor.home, visitor.visits);
   }
+}
+
+TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call) {
+  check_alive();
+  const auto home = home_of(call.args.values, node_->number);
+  if (callable->kind == CallableKind::program || home < 0) return submit_here(callable, std::move(call));
+  check_system(*callable, call.args, call.extras.get());
+  auto place = check_target(*callable, call.target);
+  if (place < 0 && callable->kind == CallableKind::chip) place = home;
+  const auto visitors = visit(call.args, place);
+  const auto number = submit_here(callable, std::move(call));
+  send_home(visitors);
   return number;
 }
 
@@ -182,11 +186,20 @@ TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args>
                 "name its chips in the list behind the members");
   }
   take_options(*callable, call);
+  std::vector<Visitor> visitors;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    auto& member = members[i];
+    check_system(*callable, member, call.extras.get());
+    // Windows are where they are: what peers write there unseen would not be in a copy.
+    const auto home = member.domains.empty() ? home_of(member.values, node_->number) : -1;
+    if (home < 0) continue;
+    auto guests = visit(member, chips.empty() ? home : chips[i]);
+    std::move(guests.begin(), guests.end(), std::back_inserter(visitors));
+  }
   auto& extras = call.more();
   extras.chips = std::move(chips);
   for (auto& member : members) {
     if (callable->program) (void)callable->program(member.values);
-    check_system(*callable, member, &extras);
     check_arguments(callable, member.values, &extras);
     borrow(member);
   }
@@ -205,6 +218,7 @@ TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args>
   ++submitted_;
   const auto number = line.number;
   append(std::move(line));
+  send_home(visitors);
   return number;
 }
 

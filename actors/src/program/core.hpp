@@ -119,12 +119,14 @@ class TROUPE_API ProgramCore {
   void check_written(const std::string& which, const runtime::Tensor& view, bool all) const;
   void note_writes(const Arguments& args);
   void borrow(Args& args);
-  /// Device tensors of another chip than the task's: copied there before, and back after it.
+  /// A device tensor of another chip than the task's: copied to where it runs before, and back after it.
   struct Visitor {
     Tensor home, visits;
     bool writes = false;
   };
-  std::vector<Visitor> visit(Args& args, std::int32_t target);
+  /// The task runs on the chip `place`; -1: in host memory.
+  std::vector<Visitor> visit(Args& args, std::int32_t place);
+  void send_home(const std::vector<Visitor>& visitors);
   TaskNumber submit_copy(const Tensor& to, const Tensor& from);
   TaskNumber submit_here(const Callable* callable, detail::SubmitCall call);
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);

@@ -2,20 +2,11 @@
 
 #include <algorithm>
 
+#include "data/data.hpp"
+
 namespace troupe::actors {
 
 using runtime::Box;
-
-namespace {
-
-/// Bytes without a gap at each point of the box.
-std::uint64_t run_of(const Box& box) {
-  std::uint64_t gaps = 0;
-  for (std::size_t dim = 0; dim < box.rank; ++dim) gaps += box.strides[dim] * (box.extents[dim] - 1ULL);
-  return box.hi - box.lo - gaps;
-}
-
-}  // namespace
 
 void WrittenParts::add(const runtime::Tensor& view) {
   if (unknown_ || view.empty()) return;

@@ -167,6 +167,7 @@ class TraceWriter {
     time("submitted", span.submitted).time("ready", span.ready).time("dispatched", span.dispatched);
     time("finished", span.finished);
     if (span.window_wait != 0) time("window_wait", span.window_wait);
+    if (span.bytes != 0) writer_.raw(",\"bytes\":").number(span.bytes);
     count("attempt", span.attempt).count("part", span.part).count("ring", span.ring);
     if (span.function >= 0) writer_.raw(",\"function\":").number(static_cast<unsigned>(span.function));
     if (first_of_task) after(span.task);

@@ -230,6 +230,28 @@ void ChipTracer::refused(const TaskBody& body, const Error& error) {
   if (body.trace) recorder_->never_ran(lane_, SpanKind::chip, *body.trace, TaskOutcome::failed, &error);
 }
 
+void ChipTracer::ran(const TaskBody& body, const TaskKey& key, std::int64_t began, const Error* error) {
+  recorder_->ran(lane_, SpanKind::chip, body, key, began, now(), error);
+}
+
+void ChipTracer::moved(bool to_chip, std::uint64_t bytes, std::int64_t began, std::int64_t ended,
+                       const Error* error) {
+  auto& sink = recorder_->sink();
+  if (!moves_) moves_ = sink.lane(path_, "moves");
+  TraceSpan span;
+  span.lane = *moves_;
+  span.name = span.callable = sink.text(to_chip ? "to the chip" : "to host memory");
+  span.kind = SpanKind::move;
+  span.bytes = bytes;
+  span.start = began;
+  span.end = ended;
+  if (error != nullptr) {
+    span.outcome = TaskOutcome::failed;
+    span.error = sink.text(error->message());
+  }
+  sink.record(span);
+}
+
 void ChipTracer::dump(const troupe_dump_record& record) {
   if (auto* dump = recorder_->dump()) dump->record(path_, device_.task_of(record.correlation), record);
 }

@@ -21,6 +21,8 @@ const char* name_of(SpanKind kind) noexcept {
       return "program";
     case SpanKind::domain:
       return "domain";
+    case SpanKind::move:
+      return "move";
     case SpanKind::mark:
       return "mark";
   }

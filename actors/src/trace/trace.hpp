@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -93,6 +94,11 @@ class ChipTracer {
              std::uint64_t ended, const Error* error);
   /// Not even launched.
   void refused(const TaskBody& body, const Error& error);
+  /// One that the chip does itself, without its device: a copy, a fill.
+  void ran(const TaskBody& body, const TaskKey& key, std::int64_t began, const Error* error);
+  /// Bytes of a buffer have come to the chip, or gone to host memory.
+  void moved(bool to_chip, std::uint64_t bytes, std::int64_t began, std::int64_t ended, const Error* error);
+  std::int64_t now() const { return recorder_->now(); }
   /// From the device's threads.
   void events(std::span<const troupe_trace_event> events) { device_.events(events.data(), events.size()); }
   void dump(const troupe_dump_record& record);
@@ -101,6 +107,7 @@ class ChipTracer {
   std::shared_ptr<const Recorder> recorder_;
   std::string path_;
   LaneId lane_;
+  std::optional<LaneId> moves_;  ///< once there is one
   DeviceTrace device_;
 };
 

@@ -21,11 +21,11 @@ void WorkerActor::data_changed() {
 
 void WorkerActor::stored(Stored& news) {
   if (news.executor < 0) {
-    for (const auto& [buffer, error] : news.buffers) data_.fetched(buffer, error);
+    for (const auto& one : news.pieces) data_.fetched(one.buffer, one.error);
     return data_changed();
   }
   if (!children_.knows(news.executor) || children_[news.executor].incarnation != news.incarnation) return;
-  for (const auto& [buffer, error] : news.buffers) data_.stored(news.executor, buffer, error);
+  for (const auto& one : news.pieces) data_.stored(news.executor, one);
   data_changed();
 }
 
@@ -73,7 +73,7 @@ void WorkerActor::fetch_from_another_system(std::shared_ptr<NodeLink> from, std:
       problem = error;
     }
     if (const auto worker = caf::actor_cast<Worker>(self))
-      caf::anon_send(worker, Stored{-1, 0, {{number, std::move(problem)}}});
+      caf::anon_send(worker, Stored{-1, 0, {{number, 0, std::move(problem)}}});
   });
 }
 

@@ -1,5 +1,6 @@
 // A placement and its data: what waits for bytes, and the orders about copies between the tasks.
 #include <algorithm>
+#include <functional>
 
 #include "tasks.hpp"
 #include "worker/placement.hpp"
@@ -20,7 +21,7 @@ bool Placement::hold(std::int32_t executor, TaskRequest& request, std::optional<
   const auto needs = data_->needs(request, executor);
   refused = needs.refused;
   if (refused) return true;
-  for (const auto& buffer : needs.home) data_->bring_home(buffer, {});
+  for (const auto& missing : needs.home) data_->bring_home(missing);
   order_data();
   return needs.after_others || !needs.home.empty();
 }
@@ -74,7 +75,8 @@ bool Placement::is_out(std::int32_t executor, Ticket ticket) {
 void Placement::data_came() {
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     auto& it = lanes_[i];
-    if (it.held.empty()) continue;
+    // Of a chip that is being reset they are answered when that is done.
+    if (it.held.empty() || !it.up) continue;
     const auto executor = static_cast<std::int32_t>(i);
     std::vector<TaskNumber> failed;
     for (auto& request : std::exchange(it.held, {})) {
@@ -104,21 +106,35 @@ void Placement::data_came() {
   data_->forget_troubles();
 }
 
-/// Members of a group run at the same time: a buffer that one writes and another sees stays in host memory.
+/// Members of a group run at the same time: what one writes and another sees stays in host memory, with its
+/// whole buffer.
 std::vector<const Buffer*> Placement::shared_in(const TaskBody& body) {
-  std::vector<std::pair<const Buffer*, bool>> uses;
-  for (const auto& member : body.extras->members) {
-    for (const auto& operand : member.tensors) {
-      if (operand.buffer != nullptr) uses.emplace_back(operand.buffer, runtime::writes(operand.tag));
+  struct View {
+    const Operand* operand;
+    std::size_t member;
+    bool writes;
+  };
+  std::vector<View> views;
+  const auto& members = body.extras->members;
+  for (std::size_t m = 0; m < members.size(); ++m) {
+    for (const auto& operand : members[m].tensors) {
+      if (operand.buffer != nullptr) views.push_back({&operand, m, runtime::writes(operand.tag)});
     }
   }
-  std::sort(uses.begin(), uses.end());
+  std::sort(views.begin(), views.end(),
+            [](const View& a, const View& b) { return std::less<>()(a.operand->buffer, b.operand->buffer); });
   std::vector<const Buffer*> shared;
-  for (std::size_t i = 0; i < uses.size();) {
-    auto end = i + 1;
-    while (end < uses.size() && uses[end].first == uses[i].first) ++end;
-    if (end - i > 1 && uses[end - 1].second) shared.push_back(uses[i].first);
-    i = end;
+  for (auto view = views.begin(); view != views.end(); ++view) {
+    const auto* buffer = view->operand->buffer;
+    if (!view->writes || (!shared.empty() && shared.back() == buffer)) continue;
+    const auto [first, last] = std::equal_range(
+        views.begin(), views.end(), *view,
+        [](const View& a, const View& b) { return std::less<>()(a.operand->buffer, b.operand->buffer); });
+    const auto box = box_of(*view->operand);
+    const bool seen = std::any_of(first, last, [&](const View& other) {
+      return other.member != view->member && runtime::overlaps(box, box_of(*other.operand));
+    });
+    if (seen) shared.push_back(buffer);
   }
   return shared;
 }
@@ -136,7 +152,7 @@ bool Placement::data_is_there(Group& group) {
       group.refused = needs.refused;
       return false;
     }
-    for (const auto& buffer : needs.home) data_->bring_home(buffer, {});
+    for (const auto& missing : needs.home) data_->bring_home(missing);
     order_data();
     there = there && needs.home.empty() && !needs.after_others;
   }
@@ -153,7 +169,9 @@ void Placement::stay_home(TaskRequest& request, std::int32_t chip) const {
     }
     return;
   }
-  request.at_home = data_->stay_home(args, chip);
+  // Others than ours may compute with strides that they know.
+  request.at_home = data_->stay_home(
+      args, chip, data_task == DataTask::none && request.body->callable->descriptor == nullptr);
   if (request.members < 2) return;
   const auto shared = shared_in(*request.body);
   if (shared.empty()) return;

@@ -135,8 +135,13 @@ std::string difference(const SceneTensor& tensor, const std::vector<std::byte>& 
       return compare<std::int16_t>(tensor, got, closeness);
     case DType::i8:
       return compare<std::int8_t>(tensor, got, closeness);
+    case DType::f64:
+      return compare<double>(tensor, got, closeness);
     case DType::u8:
     case DType::boolean:
+    case DType::f8e4m3:
+    case DType::f8e8m0:
+    case DType::f4e2m1:
       return compare<std::uint8_t>(tensor, got, closeness);
     case DType::i64:
       return compare<std::int64_t>(tensor, got, closeness);

@@ -1,5 +1,5 @@
 // Where the newest bytes are, call by call.
-#include "data/directory.hpp"
+#include "data/data.hpp"
 
 #include <doctest/doctest.h>
 
@@ -35,12 +35,30 @@ struct Bench {
   }
   /// Sends a task that has all it needs; says its ticket.
   Ticket run(std::vector<TensorUse> uses, std::int32_t executor) {
-    const auto request = task(std::move(uses), executor);
+    auto request = task(std::move(uses), executor);
     const auto needs = data.needs(request, executor);
     REQUIRE_FALSE(needs.refused);
     REQUIRE(needs.home.empty());
     data.dispatch(request, executor);
+    pieces.clear();
+    for (const auto& use : request.pieces) pieces.push_back(use.piece.number);
     return request.ticket;
+  }
+  /// The same of one that has to have bytes brought home first.
+  Ticket bring_and_run(std::vector<TensorUse> uses, std::int32_t executor) {
+    const auto needs = data.needs(task(uses, executor), executor);
+    for (const auto& missing : needs.home) data.bring_home(missing);
+    for (const auto& [chip, order] : data.take_orders()) {
+      for (const auto& store : order.stores) {
+        moved += packed_bytes(store.what.box);
+        data.stored(chip, {store.buffer->number(), store.what.number});
+      }
+    }
+    return run(std::move(uses), executor);
+  }
+  /// The same, and it ends at once.
+  void step(std::vector<TensorUse> uses, std::int32_t executor) {
+    ended.insert(bring_and_run(std::move(uses), executor));
   }
   /// What a task there waits for, by the number of buffers.
   std::size_t waits(std::vector<TensorUse> uses, std::int32_t executor) {
@@ -66,6 +84,8 @@ struct Bench {
 
   std::shared_ptr<HostMemory> memory = std::make_shared<HostMemory>();
   std::set<Ticket> ended;
+  std::vector<std::uint32_t> pieces;  ///< of the last task
+  std::uint64_t moved = 0;            ///< bytes that came home
   std::shared_ptr<NodeLink> link =
       std::make_shared<NodeLink>("node0", std::make_shared<Services>(SystemConfig{}), nullptr);
   std::shared_ptr<NodeLink> other =
@@ -88,7 +108,7 @@ TEST_CASE("directory: a chain on one chip orders nothing; a reader elsewhere has
                         [&](const std::optional<Error>& error) { heard = error ? "error" : "home"; });
   CHECK(bench.orders() == "0:store");
   CHECK(heard == "nothing");
-  bench.data.stored(0, Bench::number(x), std::nullopt);
+  bench.data.stored(0, {Bench::number(x)});
   CHECK(heard == "home");
   CHECK(Bench::buffer(x)->kept_by() == nullptr);
   bench.run({in(x)}, 1);
@@ -116,7 +136,7 @@ TEST_CASE("directory: a host function works at home: reads bring the bytes there
   bench.ended.insert(bench.run({inout(x)}, 0));
   CHECK(bench.waits({in(x)}, 2) == 1);
   bench.data.bring_home(Bench::buffer(x), {});
-  bench.data.stored(0, Bench::number(x), std::nullopt);
+  bench.data.stored(0, {Bench::number(x)});
   (void)bench.orders();
   bench.run({inout(x)}, 2);
   CHECK(bench.orders() == "0:drop");
@@ -142,16 +162,114 @@ TEST_CASE(
   CHECK(bench.waits({in(x)}, 1) == 1);
 }
 
-TEST_CASE(
-    "directory: on several chips a tensor that is seen in parts stays in host memory; on one it does not") {
+TEST_CASE("directory: on several chips a view has a copy of its own, on one the whole buffer") {
   for (const int chips : {1, 2}) {
     Bench bench(chips);
     const auto x = bench.tensor(8);
-    auto task = bench.task({inout(x.rows(0, 4)), in(x.rows(4, 8))}, 0);
-    CHECK(task.at_home.size() == (chips == 1 ? 0 : 2));
-    bench.data.dispatch(task, 0);
-    CHECK(bench.data.newest(Bench::number(x)) == (chips == 1 ? 0 : -1));
+    bench.run({inout(x.rows(0, 4)), in(x.rows(4, 8))}, 0);
+    CHECK(bench.pieces.size() == (chips == 1 ? 0 : 2));
+    CHECK(bench.data.newest(Bench::number(x)) == 0);
   }
+}
+
+TEST_CASE("directory: chips that write rows of one tensor do not disturb each other") {
+  Bench bench;
+  const auto x = bench.tensor(8);
+  for (int i = 0; i < 3; ++i) {
+    bench.ended.insert(bench.run({inout(x.rows(0, 4))}, 0));
+    bench.ended.insert(bench.run({inout(x.rows(4, 8))}, 1));
+  }
+  CHECK(bench.orders().empty());
+  CHECK(bench.data.pieces(Bench::number(x)) == 2);
+  // Who reads all of it has both brought home; then both copies of its parts are still good.
+  bench.step({in(x)}, 0);
+  CHECK(bench.moved == 32);
+  CHECK(Bench::buffer(x)->kept_by() == nullptr);
+  bench.run({in(x.rows(4, 8))}, 1);
+  CHECK(bench.orders().empty());
+  bench.run({inout(x.rows(4, 8))}, 1);
+  CHECK(bench.orders() == "0:drop");  // of the whole
+}
+
+TEST_CASE(
+    "directory: of a neighbour's rows only those that are read come home, again when they were written") {
+  Bench bench;
+  const auto x = bench.tensor(16);
+  const auto low = x.rows(0, 8), high = x.rows(8, 16);
+  for (int round = 1; round <= 3; ++round) {
+    bench.step({inout(low)}, 0);
+    bench.step({inout(high)}, 1);
+    bench.step({in(low), in(x.rows(8, 9))}, 0);
+    bench.step({in(high), in(x.rows(7, 8))}, 1);
+    CHECK(bench.moved == static_cast<std::uint64_t>(round) * 8);
+    bench.step({in(low), in(x.rows(8, 9))}, 0);  // nothing more
+    CHECK(bench.moved == static_cast<std::uint64_t>(round) * 8);
+  }
+  CHECK(bench.data.pieces(Bench::number(x)) == 4);
+}
+
+TEST_CASE(
+    "directory: tiles of one matrix are pieces, unless the task may compute with strides that it knows") {
+  Bench bench;
+  const auto x = bench.memory->tensor({8, 8}, runtime::DType::f32).value();
+  const auto tile = [&](std::uint64_t i, std::uint64_t k) { return x.view({4 * i, 4 * k}, {4, 4}); };
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    for (std::uint64_t k = 0; k < 2; ++k) bench.step({inout(tile(i, k))}, static_cast<int>(k));
+  }
+  CHECK(bench.data.pieces(Bench::number(x)) == 4);
+  CHECK(bench.moved == 0);
+  Args args;
+  args.add(inout(tile(0, 0)));
+  CHECK(bench.data.stay_home(args.values, 0, true) == std::vector<std::uint32_t>{0});
+  bench.step({inout(x.rows(0, 4))}, 1);  // cut differently: what it meets comes home
+  CHECK(bench.moved == 128);
+  CHECK(bench.data.pieces(Bench::number(x)) == 3);
+}
+
+TEST_CASE("directory: what a chip has all of it reads and writes parts of in place") {
+  Bench bench;
+  const auto x = bench.tensor(8);
+  bench.step({out(x)}, 0);
+  bench.step({inout(x.rows(0, 4))}, 0);
+  bench.step({in(x.rows(2, 6))}, 0);
+  CHECK(bench.pieces.empty());
+  CHECK(bench.moved == 0);
+  bench.step({inout(x.rows(4, 8))}, 1);  // elsewhere: all of it comes home once
+  CHECK(bench.moved == 32);
+  bench.step({inout(x.rows(0, 4))}, 0);
+  bench.step({inout(x.rows(4, 8))}, 1);
+  CHECK(bench.moved == 32);
+}
+
+TEST_CASE("directory: views of one task that meet share a copy where one has the other; else they stay") {
+  Bench bench;
+  const auto x = bench.tensor(16);
+  bench.run({in(x.rows(0, 10)), inout(x.rows(2, 8))}, 0);
+  CHECK(bench.pieces == std::vector<std::uint32_t>{1, 1});
+  const auto crossing = bench.task({in(x.rows(0, 10)), inout(x.rows(5, 12)), in(x.rows(14, 16))}, 0);
+  CHECK(crossing.at_home == std::vector<std::uint32_t>{0, 1, 2});
+}
+
+TEST_CASE("directory: a host function that writes some rows leaves what chips have of the others") {
+  Bench bench;
+  const auto x = bench.tensor(8);
+  bench.step({inout(x.rows(0, 4))}, 0);
+  bench.step({inout(x.rows(4, 8))}, 1);
+  bench.step({inout(x.rows(0, 4))}, 2);
+  CHECK(bench.moved == 16);
+  CHECK(bench.data.newest(Bench::number(x)) == 1);
+  CHECK(Bench::buffer(x)->kept_by() == bench.link.get());
+  bench.run({inout(x.rows(4, 8))}, 1);
+  CHECK(bench.orders() == "0:drop");
+  bench.step({in(x)}, 0);
+  CHECK(bench.moved == 32);
+}
+
+TEST_CASE("directory: a host function waits for who writes other parts of what it writes") {
+  Bench bench(1);
+  const auto x = bench.tensor(8);
+  bench.run({inout(x.rows(0, 4))}, 0);
+  CHECK(bench.waits({inout(x.rows(4, 8))}, 1) == 1);
 }
 
 TEST_CASE(
@@ -227,10 +345,10 @@ TEST_CASE(
   const auto x = bench.tensor();
   bench.ended.insert(bench.run({inout(x)}, 0));
   const auto next = bench.run({inout(x)}, 0);
-  bench.data.stored(0, Bench::number(x), std::nullopt);
+  bench.data.stored(0, {Bench::number(x)});
   CHECK(bench.data.newest(Bench::number(x)) == 0);
   bench.ended.insert(next);
-  bench.data.stored(0, Bench::number(x), std::nullopt);
+  bench.data.stored(0, {Bench::number(x)});
   CHECK(bench.data.newest(Bench::number(x)) == -1);
   CHECK(bench.waits({in(x)}, 1) == 0);
 }
@@ -255,9 +373,9 @@ TEST_CASE("directory: all that only one chip has comes home before it goes") {
   bool stored = false;
   bench.data.store_all(0, [&] { stored = true; });
   CHECK(bench.orders() == "0:store 0:store");
-  bench.data.stored(0, Bench::number(x), std::nullopt);
+  bench.data.stored(0, {Bench::number(x)});
   CHECK_FALSE(stored);
-  bench.data.stored(0, Bench::number(y), std::nullopt);
+  bench.data.stored(0, {Bench::number(y)});
   CHECK(stored);
   CHECK_FALSE(bench.data.has_newest(0));
   CHECK(bench.data.has_newest(1));
@@ -268,7 +386,7 @@ TEST_CASE("directory: what cannot come home refuses who waits for it, once; late
   const auto x = bench.tensor();
   bench.ended.insert(bench.run({inout(x)}, 0));
   bench.data.bring_home(Bench::buffer(x), {});
-  bench.data.stored(0, Bench::number(x), Error(Errc::out_of_memory, "no host memory"));
+  bench.data.stored(0, {Bench::number(x), 0, Error(Errc::out_of_memory, "no host memory")});
   const auto reader = bench.task({in(x)}, 1);
   CHECK(bench.data.needs(reader, 1).refused);
   bench.data.forget_troubles();
@@ -287,13 +405,13 @@ TEST_CASE("directory: who waits for bytes is told, whatever becomes of the chip 
     dies ? bench.data.lost(0, std::vector<Ticket>{writer})
          : bench.data.withdrawn(0, std::vector<Ticket>{writer});
     CHECK(heard == "home");
-    bench.data.stored(0, Bench::number(x), std::nullopt);  // comes late
+    bench.data.stored(0, {Bench::number(x)});  // comes late
     // Meanwhile another has it: what comes late from the first means nothing to who waits now.
     bench.ended.insert(bench.run({inout(x)}, 1));
     heard = "nothing";
     bench.data.bring_home(Bench::buffer(x),
                           [&](const std::optional<Error>& error) { heard = error ? "lost" : "home"; });
-    bench.data.stored(0, Bench::number(x), std::nullopt);
+    bench.data.stored(0, {Bench::number(x)});
     CHECK(heard == "nothing");
     bench.data.down(1, Error(Errc::chip_lost, "chip1 died"));
     CHECK(heard == "lost");

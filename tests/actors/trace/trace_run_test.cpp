@@ -92,3 +92,30 @@ TEST_CASE("a node's program hangs below the pod's task that it is") {
   REQUIRE(step.size() == 1);
   CHECK(step[0].parent == run.task);
 }
+
+TEST_CASE("bytes that move, copies and fills are spans of the chip, with how many they were") {
+  const auto sink = std::make_shared<TraceSink>(TraceSink::Options{});
+  Simulation sim({.chips = 2, .trace = sink});
+  sim.kernel("step", [](auto&) {});
+  auto& node = sim.node();
+  auto x = node.tensor<float>({1024}), y = node.tensor<float>({16});
+  node.run(
+      [](Orchestrator& n, Tensor a, Tensor b) {
+        n.submit("step", inout(a), on_chip(0));
+        n.submit("step", inout(a), on_chip(1));
+        n.fill(b, 1.0F, name("clear b"), on_chip(1));
+      },
+      x, y);
+  const Trace trace = sink->snapshot();
+  const auto in = named(trace, "to the chip"), out = named(trace, "to host memory");
+  REQUIRE(in.size() == 2);
+  REQUIRE(out.size() == 1);
+  CHECK(out[0].kind == SpanKind::move);
+  CHECK(out[0].bytes == 4096);
+  CHECK(trace.lanes[out[0].lane].process == "node0/chip0");
+  CHECK(trace.lanes[out[0].lane].thread == "moves");
+  const auto fills = named(trace, "clear b");
+  REQUIRE(fills.size() == 1);
+  CHECK(fills[0].ran());
+  CHECK(trace.lanes[fills[0].lane].process == "node0/chip1");
+}

@@ -101,9 +101,9 @@ concept NamesCallable = std::is_convertible_v<T, std::string_view> || std::is_sa
 template <class T>
 void refuse_element() {
   constexpr bool element = runtime::Element<T>;
-  static_assert(
-      element,
-      "no tensor has elements of this type: they are float, half, bfloat16 or integers of 8 to 64 bits");
+  static_assert(element,
+                "no tensor has elements of this type: they are float, double, half, bfloat16 or integers of "
+                "8 to 64 bits");
 }
 
 template <class F>
@@ -137,6 +137,17 @@ class TROUPE_API Orchestrator {
     return alloc(shape, runtime::dtype_of<T>);
   }
   Tensor alloc(const runtime::Shape& shape, runtime::DType dtype);
+  /// A host buffer with its place on that chip: memory is taken there, and stays until somebody writes the
+  /// tensor elsewhere. Zero until it is written.
+  template <runtime::Element T>
+  Tensor device_tensor(const runtime::Shape& shape, OnExecutor chip) {
+    return device_tensor(shape, runtime::dtype_of<T>, chip);
+  }
+  Tensor device_tensor(const runtime::Shape& shape, runtime::DType dtype, OnExecutor chip) {
+    Tensor made = host_tensor(shape, dtype);
+    data_task(DataTask::pin, {out(made)}, chip);
+    return made;
+  }
   /// An intermediate of the same shape and type, as an argument.
   TensorUse out_like(const Tensor& like) { return out(alloc(like.shape(), like.dtype())); }
   /// Intermediates made while it lives end with it.

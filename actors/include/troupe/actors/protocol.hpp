@@ -28,6 +28,7 @@
 #include "troupe/actors/submission.hpp"
 #include "troupe/comm/file_descriptor.hpp"
 #include "troupe/platform/device_abi.h"
+#include "troupe/runtime/access.hpp"
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::comm {
@@ -47,6 +48,18 @@ struct TaskKey {
   friend bool operator==(const TaskKey&, const TaskKey&) = default;
 };
 
+/// A part of a buffer that has copies of its own: its number among those of its buffer, never used again, and
+/// its bytes there. Number 0 is all of it.
+struct Piece {
+  std::uint32_t number = 0;
+  runtime::Box box = {};
+};
+/// The piece of its buffer that a tensor argument uses on a chip.
+struct PieceUse {
+  std::uint32_t argument = 0;
+  Piece piece;
+};
+
 /// A task that may run.
 struct TaskRequest {
   TaskKey key;
@@ -62,6 +75,8 @@ struct TaskRequest {
   std::shared_ptr<const void> memory;
   /// Tensor arguments that stay in host memory: the device brings them and takes them back itself. Sorted.
   std::vector<std::uint32_t> at_home = {};
+  /// Set by the worker, for arguments that do not use all of their buffer: sorted.
+  std::vector<PieceUse> pieces = {};
 };
 
 enum class Outcome : std::uint8_t {
@@ -98,7 +113,12 @@ struct Results {
 struct Stored {
   std::int32_t executor = -1;
   std::uint32_t incarnation = 0;
-  std::vector<std::pair<std::uint64_t, std::optional<Error>>> buffers;  ///< by number
+  struct One {
+    std::uint64_t buffer = 0;  ///< its number
+    std::uint32_t piece = 0;
+    std::optional<Error> error = {};
+  };
+  std::vector<One> pieces;
 };
 /// Takes the answers of executors.
 using ResultSink = caf::typed_actor<caf::reacts_to<Results>, caf::reacts_to<Stored>>;
@@ -202,9 +222,19 @@ struct WindowRelease {
 /// About copies of buffers in the chip's memory, ordered with `Execute`: what was asked to run before sees
 /// the bytes as they were.
 struct DataOrders {
-  std::vector<std::uint64_t> drops;             ///< buffers whose copies are out of date, or not wanted
-  std::vector<std::shared_ptr<Buffer>> stores;  ///< bring the newest bytes to host memory: `Stored`
-  bool at_once = false;                         ///< do not wait for tasks that write them: those are given up
+  struct Drop {
+    std::uint64_t buffer = 0;
+    std::uint32_t piece = 0;
+  };
+  /// Bring the newest bytes of `what` to host memory: `Stored`. They are with the chip's copy of `from`.
+  struct Store {
+    std::shared_ptr<Buffer> buffer;
+    std::uint32_t from = 0;
+    Piece what;
+  };
+  std::vector<Drop> drops;  ///< copies that are out of date, or not wanted
+  std::vector<Store> stores;
+  bool at_once = false;  ///< do not wait for tasks that write them: those are given up
 };
 
 using Chip = Executor::extend<

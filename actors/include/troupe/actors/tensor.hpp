@@ -111,6 +111,18 @@ class Tensor {
   Tensor(const runtime::Tensor& view, std::shared_ptr<BufferHold> hold)
       : view_(view), hold_(std::move(hold)) {}
 
+  /// Memory of the user's own, densely packed, which has to outlive the runs that use it; what they wrote is
+  /// brought back when they end. Inside memory that troupe knows it is a view of that; memory that lies
+  /// partly in a known tensor is refused by the submit. Over const elements: for tasks that only read.
+  template <class T>
+  requires runtime::Element<std::remove_const_t<T>>
+  static Tensor borrow(T* elements, const runtime::Shape& shape) {
+    return borrow(elements, shape, runtime::dtype_of<std::remove_const_t<T>>);
+  }
+  static Tensor borrow(const void* elements, const runtime::Shape& shape, runtime::DType dtype) {
+    return Tensor(runtime::Tensor::host_bytes(elements, shape, dtype));
+  }
+
   const runtime::Tensor& description() const noexcept { return view_; }
   const std::shared_ptr<BufferHold>& hold() const noexcept { return hold_; }
 

@@ -29,6 +29,7 @@ enum class SpanKind : std::uint8_t {
   sub,      ///< a host function
   program,  ///< an orchestration program, submitted from `main` or from a level above
   domain,   ///< the life of a communication domain
+  move,     ///< bytes between host memory and a chip
   mark      ///< a moment, not a duration: only `start` is set
 };
 
@@ -116,6 +117,7 @@ struct TraceSpan {
   std::int64_t end = unknown_time;         ///< on the core
   std::int64_t finished = unknown_time;    ///< its end known to its scheduler
   std::int64_t window_wait = 0;            ///< time within start…end spent waiting for a peer
+  std::uint64_t bytes = 0;                 ///< of a move
 
   bool ran() const noexcept { return start != unknown_time && end != unknown_time; }
   std::int64_t duration() const noexcept { return ran() ? end - start : 0; }

@@ -44,12 +44,9 @@ struct DescribedTask {
   std::uint64_t dumped = ~std::uint64_t{0};  ///< a bit for each tensor whose contents are wanted in a dump
 };
 
-/// Bytes of an element; 0: no dtype. Foreign dtypes go on where ours end, with three of one byte.
+/// Bytes of an element; 0: no dtype.
 constexpr std::uint32_t size_of_element(std::uint8_t dtype) noexcept {
-  constexpr std::uint32_t foreign_dtypes = 3;
-  const auto known = runtime::size_of(static_cast<runtime::DType>(dtype));
-  if (known != 0) return static_cast<std::uint32_t>(known);
-  return dtype < runtime::dtype_count + foreign_dtypes ? 1 : 0;
+  return static_cast<std::uint32_t>(runtime::size_of(static_cast<runtime::DType>(dtype)));
 }
 
 /// Which bytes of the chip a described tensor is.

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <type_traits>
@@ -28,35 +29,66 @@ enum class DType : std::uint8_t {
   u16 = 9,
   u32 = 10,
   boolean = 11,  ///< one byte, 0 or 1
+  f8e4m3 = 12,   ///< one opaque byte, as the next two: kernels know what it means, the host moves it
+  f8e8m0 = 13,
+  f4e2m1 = 14,  ///< one to a byte
+  f64 = 64,     ///< far from the others, whose numbers other systems share
 };
 
-inline constexpr std::size_t dtype_count = 12;
+namespace detail {
+/// What is known of an element type.
+struct DTypeFacts {
+  DType dtype;
+  std::uint8_t size;
+  std::string_view name, long_name;
+};
+inline constexpr DTypeFacts dtype_facts[] = {
+    {DType::f32, 4, "f32", "float32"},
+    {DType::f16, 2, "f16", "float16"},
+    {DType::i32, 4, "i32", "int32"},
+    {DType::i16, 2, "i16", "int16"},
+    {DType::i8, 1, "i8", "int8"},
+    {DType::u8, 1, "u8", "uint8"},
+    {DType::bf16, 2, "bf16", "bfloat16"},
+    {DType::i64, 8, "i64", "int64"},
+    {DType::u64, 8, "u64", "uint64"},
+    {DType::u16, 2, "u16", "uint16"},
+    {DType::u32, 4, "u32", "uint32"},
+    {DType::boolean, 1, "bool", "bool"},
+    {DType::f8e4m3, 1, "f8e4m3", "float8_e4m3fn"},
+    {DType::f8e8m0, 1, "f8e8m0", "float8_e8m0"},
+    {DType::f4e2m1, 1, "f4e2m1", "float4_e2m1"},
+    {DType::f64, 8, "f64", "float64"},
+};
+/// Null: no dtype has that number. All but the last stand at their number.
+[[nodiscard]] constexpr const DTypeFacts* facts_of(std::uint32_t number) noexcept {
+  constexpr std::uint32_t in_a_row = std::size(dtype_facts) - 1;
+  if (number < in_a_row) return &dtype_facts[number];
+  return number == static_cast<std::uint32_t>(DType::f64) ? &dtype_facts[in_a_row] : nullptr;
+}
+}  // namespace detail
 
 /// Whether a number from outside is a dtype.
-[[nodiscard]] constexpr bool is_dtype(std::uint32_t value) noexcept { return value < dtype_count; }
+[[nodiscard]] constexpr bool is_dtype(std::uint32_t value) noexcept {
+  return detail::facts_of(value) != nullptr;
+}
 
 /// Bytes per element; 0 for a value that is no dtype.
 [[nodiscard]] constexpr std::size_t size_of(DType dtype) noexcept {
-  constexpr std::uint8_t sizes[dtype_count] = {4, 2, 4, 2, 1, 1, 2, 8, 8, 2, 4, 1};
-  const auto index = static_cast<std::size_t>(dtype);
-  return index < dtype_count ? sizes[index] : 0;
+  const auto* facts = detail::facts_of(static_cast<std::uint32_t>(dtype));
+  return facts != nullptr ? facts->size : 0;
 }
 
 /// "f32", "bf16", "bool", …; "?" for a value that is no dtype.
 [[nodiscard]] constexpr std::string_view name_of(DType dtype) noexcept {
-  constexpr std::string_view names[dtype_count] = {"f32",  "f16", "i32", "i16", "i8",  "u8",
-                                                   "bf16", "i64", "u64", "u16", "u32", "bool"};
-  const auto index = static_cast<std::size_t>(dtype);
-  return index < dtype_count ? names[index] : "?";
+  const auto* facts = detail::facts_of(static_cast<std::uint32_t>(dtype));
+  return facts != nullptr ? facts->name : "?";
 }
 
 /// The dtype of a name ("f32"; also the long form, "float32"); nothing for an unknown one.
 [[nodiscard]] constexpr std::optional<DType> dtype_from_name(std::string_view name) noexcept {
-  constexpr std::string_view longs[dtype_count] = {"float32", "float16", "int32",    "int16",
-                                                   "int8",    "uint8",   "bfloat16", "int64",
-                                                   "uint64",  "uint16",  "uint32",   "bool"};
-  for (std::size_t i = 0; i < dtype_count; ++i) {
-    if (name == longs[i] || name == name_of(static_cast<DType>(i))) return static_cast<DType>(i);
+  for (const auto& facts : detail::dtype_facts) {
+    if (name == facts.name || name == facts.long_name) return facts.dtype;
   }
   return std::nullopt;
 }
@@ -81,6 +113,7 @@ template <> struct DTypeOf<std::uint64_t> : DTypeIs<DType::u64> {};
 template <> struct DTypeOf<std::uint16_t> : DTypeIs<DType::u16> {};
 template <> struct DTypeOf<std::uint32_t> : DTypeIs<DType::u32> {};
 template <> struct DTypeOf<bool> : DTypeIs<DType::boolean> {};
+template <> struct DTypeOf<double> : DTypeIs<DType::f64> {};
 // clang-format on
 }  // namespace detail
 

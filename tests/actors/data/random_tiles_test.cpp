@@ -1,0 +1,229 @@
+// Random programs over boxes of a few matrices, on several chips, host functions among them: afterwards the
+// matrices are what the same operations leave one after the other.
+#include <doctest/doctest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "support/built.hpp"
+#include "support/random.hpp"
+#include "troupe/testing.hpp"
+
+using namespace troupe;
+
+namespace {
+
+constexpr std::uint64_t side = 12;
+constexpr int matrices = 3;
+
+}  // namespace
+
+namespace {
+
+/// Element `i` of a box, row by row.
+template <class T>
+T& nth(const runtime::TensorView<T>& box, std::size_t i) {
+  return box(i / box.extent(1), i % box.extent(1));
+}
+template <class T>
+void scale(const runtime::TensorView<T>& x) {
+  for (std::size_t i = 0; i < x.size(); ++i) nth(x, i) = nth(x, i) * 3 + 1;
+}
+
+}  // namespace
+
+TROUPE_KERNEL(tiles_scale)(KernelArgs& k) { scale(k.tensor<std::int64_t>(0)); }
+TROUPE_KERNEL(tiles_fold)(KernelArgs& k) {
+  const auto from = k.tensor<const std::int64_t>(0);
+  const auto to = k.tensor<std::int64_t>(1);
+  for (std::size_t i = 0; i < to.size(); ++i) nth(to, i) = nth(to, i) * 5 + nth(from, i);
+}
+TROUPE_KERNEL(tiles_copy)(KernelArgs& k) {
+  const auto from = k.tensor<const std::int64_t>(0);
+  const auto to = k.tensor<std::int64_t>(1);
+  for (std::size_t i = 0; i < to.size(); ++i) nth(to, i) = nth(from, i) + 7;
+}
+
+namespace {
+
+/// A box of a matrix, seen as it is or transposed.
+struct View {
+  int matrix = 0;
+  std::uint64_t row = 0, column = 0, rows = 1, columns = 1;
+  bool transposed = false;
+
+  std::string text() const {
+    const auto range = [](std::uint64_t first, std::uint64_t count) {
+      return std::to_string(first) + ":" + std::to_string(first + count);
+    };
+    return "m" + std::to_string(matrix) + "[" + range(row, rows) + ", " + range(column, columns) + "]" +
+           (transposed ? "T" : "");
+  }
+  Tensor of(const std::vector<Tensor>& all) const {
+    const auto box = all[static_cast<std::size_t>(matrix)].view({row, column}, {rows, columns});
+    return transposed ? box.transpose() : box;
+  }
+  std::int64_t& at(std::vector<std::vector<std::int64_t>>& all, std::uint64_t i) const {
+    const auto wide = transposed ? rows : columns;
+    auto r = i / wide, c = i % wide;
+    if (transposed) std::swap(r, c);
+    return all[static_cast<std::size_t>(matrix)][(row + r) * side + column + c];
+  }
+};
+
+struct Operation {
+  enum class Kind { scale, fold, copy, fill, move } kind = Kind::scale;
+  View from, to;
+  int place = -1;  ///< a chip; -1: any; -2: a host function
+
+  std::string text() const {
+    constexpr const char* names[] = {"scale", "fold", "copy", "fill", "move"};
+    return std::string(names[static_cast<std::size_t>(kind)]) + " " + from.text() + " -> " + to.text() +
+           " at " + std::to_string(place) + "\n";
+  }
+};
+
+class Programs {
+ public:
+  explicit Programs(std::uint64_t seed) : random_(seed) {}
+
+  std::uint64_t below(std::uint64_t n) { return random_() % n; }
+  View view() {
+    View made;
+    made.matrix = static_cast<int>(below(matrices));
+    // Mostly tiles of one partition; others cross it.
+    if (below(4) != 0) {
+      const auto tile = below(3) == 0 ? 6 : 4;
+      made.row = below(side / tile) * tile, made.column = below(side / tile) * tile;
+      made.rows = made.columns = tile;
+      if (below(4) == 0) made.column = 0, made.columns = side;
+    } else {
+      made.rows = 1 + below(side), made.columns = 1 + below(side);
+      made.row = below(side - made.rows + 1), made.column = below(side - made.columns + 1);
+    }
+    made.transposed = below(4) == 0;
+    return made;
+  }
+  Operation operation(int chips) {
+    Operation made;
+    made.kind = static_cast<Operation::Kind>(below(5));
+    made.to = made.from = view();
+    for (int tries = 0; tries < 20; ++tries) {
+      auto from = view();
+      if (from.matrix == made.to.matrix) continue;
+      if (below(2) == 0) {
+        from.rows = made.to.rows, from.columns = made.to.columns, from.transposed = made.to.transposed;
+        from.row = std::min(from.row, side - from.rows),
+        from.column = std::min(from.column, side - from.columns);
+      } else if (from.rows * from.columns != made.to.rows * made.to.columns) {
+        continue;
+      }
+      made.from = from;
+      break;
+    }
+    const bool same_shape = made.from.rows == made.to.rows && made.from.columns == made.to.columns &&
+                            made.from.transposed == made.to.transposed;
+    if (made.from.matrix == made.to.matrix) made.kind = Operation::Kind::scale;
+    if (made.kind == Operation::Kind::move && !same_shape) made.kind = Operation::Kind::copy;
+    made.place = static_cast<int>(below(static_cast<std::uint64_t>(chips) + 2)) - 2;
+    return made;
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+void submit(Orchestrator& n, const std::vector<Tensor>& all, const Operation& what) {
+  const auto to = what.to.of(all), from = what.from.of(all);
+  const auto chip = on_chip(what.place);
+  const bool anywhere = what.place < 0;
+  switch (what.kind) {
+    case Operation::Kind::scale:
+      if (what.place == -2) {
+        n.submit_sub([](HostArgs& args) { scale(args.tensor<std::int64_t>(0)); }, inout(to));
+      } else {
+        anywhere ? n.submit("tiles_scale", inout(to)) : n.submit("tiles_scale", inout(to), chip);
+      }
+      return;
+    case Operation::Kind::fold:
+      anywhere ? n.submit("tiles_fold", in(from), inout(to))
+               : n.submit("tiles_fold", in(from), inout(to), chip);
+      return;
+    case Operation::Kind::copy:
+      anywhere ? n.submit("tiles_copy", in(from), out(to)) : n.submit("tiles_copy", in(from), out(to), chip);
+      return;
+    case Operation::Kind::fill:
+      n.fill(to, std::int64_t{9});
+      return;
+    case Operation::Kind::move:
+      n.copy(to, from);
+      return;
+  }
+}
+
+void apply(std::vector<std::vector<std::int64_t>>& all, const Operation& what) {
+  std::vector<std::int64_t> read;
+  for (std::uint64_t i = 0; i < what.to.rows * what.to.columns; ++i) read.push_back(what.from.at(all, i));
+  for (std::uint64_t i = 0; i < read.size(); ++i) {
+    auto& element = what.to.at(all, i);
+    switch (what.kind) {
+      case Operation::Kind::scale:
+        element = element * 3 + 1;
+        break;
+      case Operation::Kind::fold:
+        element = element * 5 + read[i];
+        break;
+      case Operation::Kind::copy:
+        element = read[i] + 7;
+        break;
+      case Operation::Kind::fill:
+        element = 9;
+        break;
+      case Operation::Kind::move:
+        element = read[i];
+        break;
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("boxes of matrices on several chips hold what the operations leave one after the other") {
+  const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
+  System system(quiet);
+  NodeConfig config;
+  config.platform = tests::built("lib/libtroupe_a2a3sim.so");
+  config.chips = 3;
+  config.sub_workers = 1;
+  // A chip has room for a few pieces only.
+  config.device_options = {{"memory_bytes", std::to_string(16U << 10U)}};
+  const auto node = system.node(config);
+  node.load(this_module());
+  const auto first = test::first_seed();
+  for (std::uint64_t seed = first; seed < first + test::seeds(200); ++seed) {
+    CAPTURE(seed);
+    std::string program;
+    Programs programs(seed);
+    std::vector<Tensor> all;
+    std::vector<std::vector<std::int64_t>> expected;
+    for (int i = 0; i < matrices; ++i) {
+      all.push_back(node.tensor<std::int64_t>({side, side}, i));
+      expected.emplace_back(side * side, i);
+    }
+    for (int run = 0; run < 2; ++run) {
+      std::vector<Operation> operations;
+      for (std::uint64_t i = 0; i < 8 + programs.below(24); ++i) operations.push_back(programs.operation(3));
+      node.run([&](Orchestrator& n) {
+        for (const auto& what : operations) submit(n, all, what);
+      });
+      for (const auto& what : operations) apply(expected, what);
+      for (const auto& what : operations) program += what.text();
+    }
+    CAPTURE(program);
+    for (int i = 0; i < matrices; ++i) {
+      const auto seen = all[static_cast<std::size_t>(i)].host<const std::int64_t>();
+      REQUIRE(std::vector<std::int64_t>(seen.begin(), seen.end()) == expected[static_cast<std::size_t>(i)]);
+    }
+  }
+}
