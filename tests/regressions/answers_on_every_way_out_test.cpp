@@ -206,3 +206,18 @@ TEST_CASE("a device factory that throws fails the bring-up with what it said") {
     CHECK_MESSAGE(error->message().find("the driver is not loaded") != std::string::npos, error->message());
   }
 }
+
+TEST_CASE("a device that cannot be opened for want of memory fails the bring-up, it does not hang it") {
+  const platform::ScriptedChip script;
+  Simulation sim;
+  NodeConfig config;
+  config.device = [script](int, std::uint32_t) -> Result<platform::DeviceApi> {
+    auto api = script.api();
+    api.set_device = [](troupe_device_context*, std::int32_t) -> std::int32_t { throw std::bad_alloc(); };
+    return api;
+  };
+  const auto error = error_of([&] { (void)sim.system().node(config); });
+  REQUIRE(error);
+  CHECK(*error == Errc::bootstrap_failed);
+  CHECK_MESSAGE(render(*error).find("there is no more memory") != std::string::npos, render(*error));
+}

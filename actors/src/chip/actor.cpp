@@ -4,6 +4,7 @@
 #include "threads/threads.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeviceDone)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeviceOpened)
@@ -182,14 +183,18 @@ class ChipActor : public ChipSelf::base {
     opening_ = promise;
     const auto self = caf::actor_cast<caf::weak_actor_ptr>(address());
     auto events = events_for(self, services_, path_, state_.tracer());
-    services_->run_blocking(
-        "troupe-open", [self, config = state_.config(), services = services_.get(),
-                        incarnation = state_.identity().incarnation, events = std::move(events)] {
-          auto device =
-              std::make_shared<OpenedDevice>(open_device(config, incarnation, services->host(), events));
-          if (auto chip = caf::actor_cast<ChipSelf>(self))
-            caf::anon_send(chip, DeviceOpened{std::move(device)});
-        });
+    services_->run_blocking("troupe-open", [self, config = state_.config(), services = services_.get(),
+                                            path = path_, incarnation = state_.identity().incarnation,
+                                            events = std::move(events)] {
+      auto device = std::make_shared<OpenedDevice>();
+      try {
+        *device = open_device(config, incarnation, services->host(), events);
+      } catch (...) {
+        device->error = Error(Errc::bootstrap_failed,
+                              path + ": opening the device: " + runtime::text_of(std::current_exception()));
+      }
+      if (auto chip = caf::actor_cast<ChipSelf>(self)) caf::anon_send(chip, DeviceOpened{std::move(device)});
+    });
     return promise;
   }
   void adopt(OpenedDevice& device) {

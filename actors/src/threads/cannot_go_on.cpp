@@ -10,7 +10,9 @@ namespace troupe::actors {
 
 void cannot_go_on(const char* whose) noexcept {
   const auto what = runtime::text_of(std::current_exception());
-  (void)std::fprintf(stderr, "troupe: an actor (%s) cannot go on: %s\n", whose, what.c_str());
+  // There may be no memory for a sentence with the limit in it; this needs none.
+  (void)std::fprintf(stderr, "troupe: %s cannot go on: %s\n  hint: is it limited? see ulimit -v\n", whose,
+                     what.c_str());
   std::abort();
 }
 

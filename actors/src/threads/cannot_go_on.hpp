@@ -6,8 +6,8 @@
 
 namespace troupe::actors {
 
-/// Ends the process, with a sentence for what is thrown now: a thing that an actor (`whose`: its name) could
-/// not say to anybody because it has no memory for it. What waited for the actor would wait for ever.
+/// Ends the process, with a sentence for what is thrown now: a thing that an actor or a thread (`whose`: its
+/// name) could not say to anybody because it has no memory for it. What waited for it would wait for ever.
 [[noreturn]] void cannot_go_on(const char* whose) noexcept;
 
 /// Runs a job. Exceptions of handlers are their actors'; one that gets out comes from what CAF does about

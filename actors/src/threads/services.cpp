@@ -8,12 +8,12 @@
 #include <system_error>
 
 #include "threads/actor_host.hpp"
+#include "threads/cannot_go_on.hpp"
 #include "threads/replies.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/manual_host.hpp"
-#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::actors {
 
@@ -129,7 +129,7 @@ void Services::perform(const char* name, const std::function<void()>& work) cons
   try {
     work();
   } catch (...) {
-    log(1, name, "ended on an exception: " + runtime::text_of(std::current_exception()));
+    cannot_go_on(name);  // who waits for what it was to do would wait for ever
   }
 }
 
