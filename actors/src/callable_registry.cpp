@@ -2,6 +2,7 @@
 
 #include "troupe/actors/arguments.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/runtime/spelling.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -78,8 +79,11 @@ Result<void> CallableRegistry::load(const runtime::Module& module) {
 Result<const Callable*> CallableRegistry::find(std::string_view name) const {
   std::lock_guard guard(mutex_);
   if (auto known = by_name_.find(name); known != by_name_.end()) return known->second.get();
-  std::string hint = by_name_.empty() ? "nothing is loaded; load a module first" : "loaded are: ";
-  for (std::size_t i = 0; const auto& [known, callable] : by_name_) {
+  std::vector<std::string> names;
+  for (const auto& [known, callable] : by_name_) names.push_back(known);
+  std::string hint = names.empty() ? "nothing is loaded; load a module first"
+                                   : runtime::did_you_mean(name, names) + "loaded are: ";
+  for (std::size_t i = 0; const auto& known : names) {
     if (i++ == 12) {
       hint += ", …";
       break;

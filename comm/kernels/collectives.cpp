@@ -12,7 +12,7 @@ namespace {
 
 void expect_tensors(const KernelArgs& args, std::size_t fewest, std::size_t most, const char* what) {
   if (args.tensor_count() < fewest || args.tensor_count() > most) {
-    refuse(std::to_string(args.tensor_count()) + " tensor arguments", std::string("expected: ") + what);
+    refuse("it got " + std::to_string(args.tensor_count()) + " tensor arguments, and takes " + what);
   }
 }
 

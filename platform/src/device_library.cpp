@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/spelling.hpp"
 
 namespace troupe::platform {
 
@@ -30,15 +31,23 @@ std::string joined(const std::vector<std::string>& words) {
 Result<std::string> find(std::string_view name) {
   if (name.find('/') != std::string_view::npos) return std::string{name};
   const auto directories = DeviceLibrary::search_path();
-  const auto file = "libtroupe_" + std::string{name} + ".so";
+  const std::string begin = "libtroupe_", end = ".so";
+  const auto file = begin + std::string{name} + end;
+  std::vector<std::string> known;
   for (const auto& directory : directories) {
     std::error_code ignored;
     auto candidate = std::filesystem::path{directory} / file;
     if (std::filesystem::exists(candidate, ignored)) return candidate.string();
+    for (const auto& entry : std::filesystem::directory_iterator{directory, ignored}) {
+      const auto found = entry.path().filename().string();
+      if (!found.starts_with(begin) || !found.ends_with(end)) continue;
+      known.push_back(found.substr(begin.size(), found.size() - begin.size() - end.size()));
+    }
   }
-  return Error{Errc::load_failed,
-               "no platform '" + std::string{name} + "': no " + file + " in " + joined(directories),
-               "set TROUPE_PLATFORM_PATH to the directory that holds it, or give the path of the library"};
+  return Error{
+      Errc::load_failed, "no platform '" + std::string{name} + "': no " + file + " in " + joined(directories),
+      runtime::did_you_mean(name, known) +
+          "set TROUPE_PLATFORM_PATH to the directory that holds it, or give the path of the library"};
 }
 
 }  // namespace

@@ -28,7 +28,9 @@ TEST_CASE("an option that nobody knows is refused") {
   REQUIRE(error);
   CHECK(*error == Errc::bad_argument);
   CHECK(error->message() == "--chps: troupe has no such setting");
-  CHECK(error->hint().find("chips") != std::string::npos);
+  CHECK(error->hint().starts_with("did you mean --chips? there are: platform, chips"));
+  CHECK(start({"--szie", "4"}, {"size"})->hint().starts_with("did you mean --size?"));
+  CHECK_FALSE(start({"--dance"})->hint().starts_with("did you mean"));
   CHECK(start({"--chps=4"}));
   CHECK(start({"--threads", "4097"}));
   CHECK(start({"--threads", "99999999999999999999"}));

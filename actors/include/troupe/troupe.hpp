@@ -18,9 +18,11 @@
 #include <utility>
 #include <vector>
 
+#include "troupe/actors/collectives.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/orchestrator.hpp"
 #include "troupe/actors/parameters.hpp"
+#include "troupe/actors/print.hpp"
 #include "troupe/actors/system.hpp"
 #include "troupe/runtime/kernel.hpp"
 #include "troupe/runtime/module.hpp"
@@ -46,9 +48,12 @@ using actors::WorkerConfig;
 using actors::Args;
 using actors::Callable;
 using actors::CallableRef;
+using actors::collective_workspace;
+using actors::collectives;
 using actors::CoreKind;
 using actors::Domain;
 using actors::DomainBuffer;
+using actors::DomainRank;
 using actors::DomainSpec;
 using actors::Orchestrator;
 using actors::Program;

@@ -12,8 +12,10 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/runtime/spelling.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -91,10 +93,20 @@ constexpr Setting settings[] = {
     {"trace", [](CommandLine& to, const Value& value) { to.system.trace_file = value.text; }},
 };
 
-std::string names() {
+/// What there is instead of `written`, with what may have been meant by it; `before`: what stands before
+/// names in that place.
+std::string names(std::string_view written, std::span<const std::string_view> own,
+                  const std::string& before) {
+  std::vector<std::string> known;
   std::string all;
-  for (const auto& setting : settings) all += std::string(setting.name) + ", ";
-  return all + "device.NAME (an option of the chips)";
+  for (const auto& setting : settings) {
+    known.push_back(before + std::string(setting.name));
+    all += std::string(setting.name) + ", ";
+  }
+  for (const auto name : own) known.push_back(before + std::string(name));
+  if (!before.empty()) known.push_back(before + "config");
+  return runtime::did_you_mean(before + std::string(written), known) + "there are: " + all +
+         "device.NAME (an option of the chips)";
 }
 
 bool is_setting(std::string_view name) {
@@ -150,7 +162,7 @@ void read_file(CommandLine& to, const std::string& path) {
     if (equals == text.npos) throw refused(where, "not of the form name = value");
     const std::string name(trimmed(text.substr(0, equals)));
     if (!is_setting(name)) {
-      throw refused(where, "\"" + name + "\" is not a setting", "there are: " + names());
+      throw refused(where, "\"" + name + "\" is not a setting", names(name, {}, ""));
     }
     if (given.before(name)) throw refused(where, "\"" + name + "\" is given twice", once);
     apply(to, name, {where, std::string(trimmed(text.substr(equals + 1)))});
@@ -203,7 +215,7 @@ CommandLine read_command_line(int argc, const char* const* argv, std::span<const
     if (!is_setting(name)) {
       throw refused(
           "--" + std::string(name), "troupe has no such setting",
-          "there are: " + names() + "; options of the program's own are named to System, or stand behind --");
+          names(name, own, "--") + "; options of the program's own are named to System, or stand behind --");
     }
     if (given.before(name)) throw refused("--" + std::string(name), "given twice", once);
     apply(line, name, {"--" + std::string(name), required(name, value)});

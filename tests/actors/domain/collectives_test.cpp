@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "comm/collective_golden.hpp"
-#include "support/built.hpp"
+#include "support/error_of.hpp"
 #include "troupe/troupe.hpp"
 
 using namespace troupe;
@@ -21,7 +21,7 @@ TEST_CASE("the shipped all_reduce runs as a group task on simulated chips and gi
   config.platform = "a2a3sim";
   config.chips = static_cast<int>(ranks);
   auto node = system.node(config);
-  node.load(tests::built("modules/libtroupe_collectives.so"));
+  node.load(collectives());
   std::vector<Tensor> ins, outs;
   for (std::uint64_t round = 0; round < rounds; ++round) {
     for (std::uint32_t rank = 0; rank < ranks; ++rank) {
@@ -51,4 +51,33 @@ TEST_CASE("the shipped all_reduce runs as a group task on simulated chips and gi
       CHECK(std::memcmp(got.data(), expected.data(), expected.size()) == 0);
     }
   }
+}
+
+TEST_CASE("the shipped collectives say what is wrong with their arguments, by name") {
+  System system;
+  const auto node = system.node({.chips = 2});
+  node.load(collectives());
+  const auto refusal = [&](auto make) {
+    return test::error_of([&] {
+      node.run([&](Orchestrator& n) {
+        const DomainSpec spec{.chips = {0, 1},
+                              .buffers = {{"data", 64}, {"workspace", collective_workspace}}};
+        const Domain domain = n.allocate_domain(spec).get();
+        n.submit_group("all_reduce", domain.each(make));
+      });
+    });
+  };
+  const auto missing = refusal([](auto& rank) { return args(inout(rank.buffer("data")), rank.context()); });
+  REQUIRE(missing);
+  CHECK(render(*missing).find("it got 1 tensor arguments, and takes (in, out, workspace), or (data, workspace)") !=
+        std::string::npos);
+  const auto bytes = refusal([](auto& rank) {
+    return args(inout(rank.template buffer<std::uint8_t>("data")), inout(rank.buffer("workspace")),
+                rank.context());
+  });
+  REQUIRE(bytes);
+  CHECK(render(*bytes).find("no arithmetic for element type u8") != std::string::npos);
+  CHECK_FALSE(refusal([](auto& rank) {
+    return args(inout(rank.template buffer<float>("data")), inout(rank.buffer("workspace")), rank.context());
+  }));
 }
