@@ -80,6 +80,8 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
   number(sub, "--nodes", run.nodes, "Nodes of a pod, all in this process (default: a single node)", 1,
          actors::most_executors);
   sub->add_flag("--checked", run.checked, "Chips look for kernels that write where they must not; slower");
+  sub->add_flag("--isolate", run.isolate,
+                "Each chip in a process of its own: a kernel that crashes ends no other");
   number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
       ->capture_default_str();
   number(sub, "--timeout", run.timeout_seconds, "Seconds after which a run is cancelled (default: never)", 1,

@@ -24,7 +24,7 @@ struct RunCommand {
   std::string program;
   std::string platform = "a2a3sim";
   int chips = 0;  ///< 0: what the program asks for
-  bool checked = false;
+  bool checked = false, isolate = false;
   int nodes = 0;
   int runs = 1;
   int timeout_seconds = 0;                    ///< 0: none

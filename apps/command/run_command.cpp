@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <system_error>
 
 #include "command/attendance.hpp"
 #include "command/commands.hpp"
@@ -18,6 +20,7 @@
 #include "troupe/actors/tensor_dump.hpp"
 #include "troupe/actors/trace_sink.hpp"
 #include "troupe/platform/device_library.hpp"
+#include "troupe/platform/isolated.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -59,6 +62,19 @@ bool comes_as_bytes(const RunCommand& command) {
   return command.program.ends_with(".bin") || !command.tensors.empty() || !command.scalars.empty();
 }
 
+/// The module of the built-in programs: this program's own, or its copy in a file, which the processes of
+/// chips can load, too.
+Result<runtime::Module> built_in_module(const RunCommand& command) {
+  if (!command.isolate) return runtime::this_module();
+  const auto chip = platform::chip_program();
+  if (!chip) return chip.error();
+  const auto beside = std::filesystem::path(*chip).parent_path();
+  std::error_code ignored;
+  auto file = beside / "modules" / "libtroupe_examples.so";  // as installed
+  if (!std::filesystem::exists(file, ignored)) file = beside.parent_path() / "modules" / file.filename();
+  return runtime::Module::open(file.string());
+}
+
 Result<ToRun> find_what_to_run(const RunCommand& command) {
   ToRun run;
   if (comes_as_bytes(command)) {
@@ -74,7 +90,9 @@ Result<ToRun> find_what_to_run(const RunCommand& command) {
     run.bind = [packed = run.packed] { return packed->bind(); };
     return run;
   }
-  auto choice = choose_program(command.program, runtime::this_module(), command.parameters);
+  const auto built_in = built_in_module(command);
+  if (!built_in) return built_in.error();
+  auto choice = choose_program(command.program, *built_in, command.parameters);
   if (!choice) return choice.error();
   run.title = std::string(choice->callable.name());
   run.example = choice->example;
@@ -87,11 +105,11 @@ Result<ToRun> find_what_to_run(const RunCommand& command) {
 struct Machine {
   std::string platform;
   int nodes = 0, chips = 1;
-  bool checked = false;
+  bool checked = false, isolate = false;
 };
 
 Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
-  Machine machine{command.platform, command.nodes, command.chips, command.checked};
+  Machine machine{command.platform, command.nodes, command.chips, command.checked, command.isolate};
   const Example* example = choice.example;
   if (machine.nodes == 0 && example != nullptr) machine.nodes = example->nodes;
   if (machine.chips == 0) machine.chips = example != nullptr ? example->chips : 1;
@@ -110,6 +128,7 @@ actors::Node bring_up(const actors::System& system, const Machine& machine) {
   actors::NodeConfig node;
   node.platform = machine.platform;
   node.chips = machine.chips;
+  node.own_process = machine.isolate;
   if (machine.checked) node.device_options.emplace_back("checked", "1");
   if (machine.nodes == 0) return system.node(node);
   actors::PodConfig pod;

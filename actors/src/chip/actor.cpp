@@ -24,9 +24,10 @@ using ChipSelf = Chip::extend<caf::reacts_to<DeviceDone>,    // hot
 
 /// The news of a device, as messages to its chip actor. Called from the device's threads.
 platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Services> services,
-                                   std::string path, const std::shared_ptr<ChipTracer>& tracer) {
+                                   std::string path, const std::shared_ptr<ChipTracer>& tracer,
+                                   bool own_process) {
   platform::ContextEvents events;
-  if (services->reports_crashes()) events.where = path;
+  if (services->reports_crashes() && !own_process) events.where = path;
   if (tracer) {
     events.trace = [tracer](std::span<const troupe_trace_event> news) { tracer->events(news); };
     events.dump = [tracer](const troupe_dump_record& record) { tracer->dump(record); };
@@ -42,9 +43,12 @@ platform::ContextEvents events_for(caf::weak_actor_ptr chip, std::shared_ptr<Ser
     }
     caf::anon_send(strong, std::move(done));
   };
-  events.log = [services = std::move(services), path = std::move(path)](std::int32_t level, std::int32_t,
-                                                                        std::string_view text) {
-    services->log(level, path, text);
+  events.log = [chip, own_process, services = std::move(services), path = std::move(path)](
+                   std::int32_t level, std::int32_t code, std::string_view text) {
+    if (!own_process || code != TROUPE_DEVICE_LOST) return services->log(level, path, text);
+    // Nothing may run there that would end with it. Whoever starts the chip again says why.
+    if (auto strong = caf::actor_cast<ChipSelf>(chip))
+      caf::anon_send(strong, DeviceDone{{}, std::string(text)});
   };
   return events;
 }
@@ -120,6 +124,7 @@ class ChipActor : public ChipSelf::base {
 
  private:
   void ended(const DeviceDone& ends) {
+    if (!ends.lost.empty()) return device_died(ends.lost);
     proceed(state_.ended(ends));
     for (auto& call : state_.due_again()) calls_.push_back({std::move(call), {}});
     next_call();
@@ -136,7 +141,11 @@ class ChipActor : public ChipSelf::base {
     }
     while (const auto order = state_.to_link()) link(*order);
     if (auto ids = state_.to_unlink(); !ids.empty()) unlink(std::move(ids));
-    if (state_.device_lost()) die(Error(Errc::chip_lost, path_ + ": the device is lost"));
+    if (state_.device_lost()) device_died(state_.how_lost());
+  }
+  void device_died(const std::string& how) {
+    if (state_.life() != ChipState::Life::ready && !state_.device_lost()) return;  // that was another device
+    die(Error(Errc::chip_lost, how.empty() ? path_ + ": the device is lost" : how));
   }
   void die(const Error& reason) {
     replies_.because(reason);
@@ -182,7 +191,7 @@ class ChipActor : public ChipSelf::base {
     }
     opening_ = promise;
     const auto self = caf::actor_cast<caf::weak_actor_ptr>(address());
-    auto events = events_for(self, services_, path_, state_.tracer());
+    auto events = events_for(self, services_, path_, state_.tracer(), state_.config().own_process);
     services_->run_blocking("troupe-open", [self, config = state_.config(), services = services_.get(),
                                             path = path_, incarnation = state_.identity().incarnation,
                                             events = std::move(events)] {

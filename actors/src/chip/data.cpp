@@ -157,6 +157,7 @@ ChipState::Data ChipState::bring_bytes(Copy& copy, Buffer& buffer, std::optional
 bool ChipState::lost_by(const Result<void>& made) {
   if (made || !(made.error() == platform::Errc::lost)) return false;
   life_ = Life::lost;
+  how_lost_ = made.error().message();
   return true;
 }
 

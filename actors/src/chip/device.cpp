@@ -3,8 +3,10 @@
 #include <memory>
 #include <utility>
 
+#include "chip/chip.hpp"
 #include "chip/state.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/platform/isolated.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -182,6 +184,18 @@ std::string ChipState::why(const Why& why) const {
     return "queued, as many runs as it takes are on the device";
   }
   return "not on " + identity_.name;
+}
+
+ChipConfig with_device(ChipConfig config, const std::string& path, std::shared_ptr<HostMemory> memory) {
+  if (!config.own_process) return config;
+  config.device = [platform = config.platform, path, memory = std::move(memory)](std::uint32_t) {
+    platform::IsolatedOptions options;
+    options.library = platform;
+    options.where = path;
+    options.memory = memory;
+    return platform::isolated(std::move(options));
+  };
+  return config;
 }
 
 }  // namespace troupe::actors

@@ -290,7 +290,10 @@ void ChipState::take_back(const Error& reason, std::vector<TaskResult>& out) {
     for (auto i = batch_.size(); i-- > 0;) queued_.push_front(std::move(batch_[i]));
     return;
   }
-  if (reason == platform::Errc::lost) life_ = Life::lost;
+  if (reason == platform::Errc::lost) {
+    life_ = Life::lost;
+    how_lost_ = reason.message();
+  }
   for (const auto& [request, uses] : batch_) {
     failures_.add(request.key);
     ++failed_;

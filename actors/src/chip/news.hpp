@@ -25,6 +25,7 @@ struct DeviceDone {
     std::uint64_t started = 0, finished = 0;  ///< the host's clock
   };
   std::vector<One> ends;
+  std::string lost = {};  ///< of what the device died, also when nothing ran on it; empty: it has not
 };
 /// A device has been opened, on a thread that may block. Closed again when nobody takes it.
 struct DeviceOpened {

@@ -164,6 +164,7 @@ TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
     case TROUPE_DEVICE_LOST:
       result.outcome = Outcome::lost;
       life_ = Life::lost;
+      how_lost_ = end.message;
       break;
     default:
       result.outcome = Outcome::failed;
@@ -242,7 +243,9 @@ std::optional<Error> ChipState::does_not_end(std::uint64_t number) const {
   if (late == nullptr || (where.empty() && others)) return std::nullopt;
   return Error(Errc::chip_lost,
                "\"" + std::string(late->body->name()) + "\" was given up and does not return" + where,
-               "the chip is in quarantine: its threads and memory stay until the kernel returns");
+               config_.own_process
+                   ? "the chip's process is ended, and another one takes its place"
+                   : "the chip is in quarantine: its threads and memory stay until the kernel returns");
 }
 
 std::vector<TaskResult> ChipState::abandon(const Error& reason) {

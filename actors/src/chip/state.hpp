@@ -146,6 +146,8 @@ class TROUPE_API ChipState {
   std::string why(const Why& why) const;
   /// The device said it is gone.
   bool device_lost() const { return life_ == Life::lost; }
+  /// In its words; empty when it said none.
+  const std::string& how_lost() const { return how_lost_; }
 
  private:
   /// A task that was given to the chip, with the copies it uses.
@@ -222,6 +224,7 @@ class TROUPE_API ChipState {
   std::shared_ptr<ChipTracer> tracer_;
   std::shared_ptr<DeviceInUse> device_;
   Life life_ = Life::created;
+  std::string how_lost_;
   troupe_device_properties properties_{};
 
   struct KeyHash {

@@ -259,6 +259,18 @@ void HostMemory::release(const HostBlock& block) {
   slabs_.erase(slab);
 }
 
+std::optional<HostMemory::Piece> HostMemory::piece_at(const std::byte* address, std::uint64_t bytes) {
+  std::lock_guard guard(mutex_);
+  for (const auto& slab : slabs_) {
+    const auto& region = *slab.region;
+    if (address < region.base()) continue;
+    const auto offset = static_cast<std::uint64_t>(address - region.base());
+    if (offset < region.bytes() && bytes <= region.bytes() - offset)
+      return Piece{slab.region, region.base(), region.bytes(), region.descriptor()};
+  }
+  return std::nullopt;
+}
+
 std::size_t HostMemory::slabs() const {
   std::lock_guard guard(mutex_);
   return slabs_.size();

@@ -12,6 +12,7 @@
 
 #include "threads/threads.hpp"
 #include "troupe/actors/tensor.hpp"
+#include "troupe/platform/isolated.hpp"
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::actors {
@@ -93,7 +94,8 @@ class TROUPE_API HostBlock {
 /// with the logarithm of the memory and then with its GiB, not with the number of buffers. The memory of what
 /// is freed goes back to the system, of small blocks when enough of them lie together. Knows which memory is
 /// a buffer's, so that a pointer into one is a view of it. Thread-safe; buffers may outlive it.
-class TROUPE_API HostMemory : public std::enable_shared_from_this<HostMemory> {
+class TROUPE_API HostMemory : public platform::MappableMemory,
+                              public std::enable_shared_from_this<HostMemory> {
  public:
   /// A zeroed, 64-byte aligned buffer that lives as long as the hold.
   Result<Tensor> tensor(const runtime::Shape& shape, runtime::DType dtype);
@@ -105,6 +107,9 @@ class TROUPE_API HostMemory : public std::enable_shared_from_this<HostMemory> {
 
   /// Memory, zeroed when it comes fresh from the system, for who gives it back.
   Result<HostBlock> take(std::uint64_t bytes);
+
+  /// The slab that these bytes lie in, for the process of a chip.
+  std::optional<Piece> piece_at(const std::byte* address, std::uint64_t bytes) override;
 
   /// Mappings that buffers are in.
   std::size_t slabs() const;

@@ -78,6 +78,7 @@ constexpr Setting settings[] = {
     {"checked",
      [](CommandLine& to, const Value& value) { set_device_option(to, "checked", value.yes() ? "1" : "0"); },
      true},
+    {"isolate", [](CommandLine& to, const Value& value) { to.node.own_process = value.yes(); }, true},
     {"sub-workers",
      [](CommandLine& to, const Value& value) { to.node.sub_workers = value.number(0, most_executors); }},
     {"credit", [](CommandLine& to,

@@ -89,6 +89,13 @@ class Check {
                                               ") must equal the number of chips (" + std::to_string(chips) +
                                               ")"));
   }
+  Check& process(bool own, bool has_factory) {
+    if (own && has_factory) {
+      refuse("own_process with a device table of this process",
+             "a chip in a process of its own loads its platform there: give it a platform instead");
+    }
+    return *this;
+  }
   void refuse(const std::string& what, const char* hint = "") {
     if (!error_) error_ = Error(Errc::bad_argument, whose_ + ": " + what, hint);
   }
@@ -119,7 +126,8 @@ Result<void> validate(const NodeConfig& config) {
       .number("chips", config.chips, 0, most_executors)
       .number("sub_workers", config.sub_workers, 0, most_executors)
       .number("first_device", config.first_device, 0, std::numeric_limits<int>::max() - most_executors,
-              "the device number of chip 0");
+              "the device number of chip 0")
+      .process(config.own_process, config.device != nullptr);
   return check.bootstrap(config.chip_bootstrap_configs.size(), config.chips).done();
 }
 
@@ -149,6 +157,7 @@ Result<void> validate(const ExecutorConfig& config) {
         .number("credit", chip->credit, 1, std::numeric_limits<std::uint32_t>::max(),
                 "runs in flight on the device: with none, no task would ever run")
         .time("abort_grace", chip->abort_grace, grace)
+        .process(chip->own_process, chip->device != nullptr)
         .done();
   }
   if (const auto* sub = std::get_if<SubWorkerConfig>(&config)) {

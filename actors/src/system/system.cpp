@@ -53,6 +53,7 @@ std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
     chip.credit = config.credit;
     chip.abort_grace = config.abort_grace;
     chip.options = config.device_options;
+    chip.own_process = config.own_process;
     if (config.device) {
       chip.device = [make = config.device, i](std::uint32_t incarnation) { return make(i, incarnation); };
     }

@@ -5,12 +5,14 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "platform/conformance/conformance.hpp"
 #include "troupe/platform/child_processes.hpp"
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/platform/isolated.hpp"
 #include "troupe/runtime/module.hpp"
 
 // troupe-conformance: does this library do what a platform has to do?
@@ -25,6 +27,7 @@ constexpr const char* usage =
     "  --module FILE    a module with the suite's kernels, for devices that cannot run this program's own\n"
     "  --foreign FILE   an object with kernel_entry: c = a + b + s, for the rule foreign-bytes\n"
     "  --option N=V     an option of every context, as set_device_option has it; repeatable\n"
+    "  --isolate        each context in a process of its own (needs --module)\n"
     "  --rule NAME      only this rule; repeatable\n"
     "  --timeout N      seconds that one rule may take (default 120)\n"
     "  --list           print the rules and leave\n"
@@ -39,7 +42,7 @@ struct Options {
   std::string library, module, foreign;
   std::vector<std::string> rules, options;
   long timeout_s = 120;
-  bool list = false, child = false;
+  bool list = false, child = false, isolate = false;
 };
 
 bool parse(int argc, char** argv, Options& options) {
@@ -48,6 +51,8 @@ bool parse(int argc, char** argv, Options& options) {
     const bool has_value = i + 1 < argc;
     if (word == "--list") {
       options.list = true;
+    } else if (word == "--isolate") {
+      options.isolate = true;
     } else if (word == "--in-this-process") {
       options.child = true;
     } else if (word == "--library" && has_value) {
@@ -92,6 +97,18 @@ Result<conformance::Materials> load(const Options& options) {
     materials.options.emplace_back(option.substr(0, equals), option.substr(equals + 1));
   }
   return materials;
+}
+
+/// The table that the rules are run on.
+Result<platform::DeviceApi> table(const Options& options, const platform::DeviceLibrary& library) {
+  if (!options.isolate) return library.api();
+  if (options.module.empty()) {
+    return Error(platform::Errc::invalid_argument, "--isolate needs kernels from a module: --module FILE");
+  }
+  platform::IsolatedOptions isolated;
+  isolated.library = library.path();
+  isolated.where = "conformance";
+  return platform::isolated(std::move(isolated));
 }
 
 /// Why the library has no device that could be checked; empty: it has one.
@@ -179,11 +196,16 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", render(materials.error()).c_str());
     return 2;
   }
+  const auto api = table(options, *library);
+  if (!api) {
+    std::fprintf(stderr, "%s\n", render(api.error()).c_str());
+    return 2;
+  }
   if (const auto why = options.child ? std::string{} : why_no_device(library->api()); !why.empty()) {
     std::printf("%s\n", why.c_str());
     return no_device;
   }
-  if (options.child) return run_here(rules.front(), library->api(), *materials);
+  if (options.child) return run_here(rules.front(), *api, *materials);
 
   std::printf("%s: device ABI %u.%u, %zu rules\n", library->path().c_str(), library->abi_version() >> 16,
               library->abi_version() & 0xFFFF, rules.size());
@@ -197,6 +219,7 @@ int main(int argc, char** argv) {
     if (!options.module.empty()) request.command.insert(request.command.end(), {"--module", options.module});
     if (!options.foreign.empty())
       request.command.insert(request.command.end(), {"--foreign", options.foreign});
+    if (options.isolate) request.command.emplace_back("--isolate");
     for (const auto& option : options.options) {
       request.command.insert(request.command.end(), {"--option", option});
     }

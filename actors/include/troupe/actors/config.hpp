@@ -76,6 +76,9 @@ struct ChipConfig {
   /// kernel cannot be stopped, only left behind.
   std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);
   std::vector<std::pair<std::string, std::string>> options = {};  ///< of the device context
+  /// In a process of its own: a kernel that crashes, exits or does not return ends this chip and nothing
+  /// else. Needs kernels from modules; see docs/scaling.md.
+  bool own_process = false;
   /// Fills the device table of each incarnation; default: the platform's library. Tests put scripted or
   /// faulty chips here.
   std::function<Result<platform::DeviceApi>(std::uint32_t incarnation)> device = {};
@@ -113,6 +116,7 @@ struct NodeConfig {
   Count credit = 64;
   std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);  ///< see ChipConfig
   std::vector<std::pair<std::string, std::string>> device_options = {};
+  bool own_process = false;  ///< each chip; see ChipConfig
   /// Instead of a platform library: the device table of chip `index`, incarnation `incarnation`.
   std::function<Result<platform::DeviceApi>(int index, std::uint32_t incarnation)> device = {};
   Count max_runs = 64;

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "troupe/platform/crash_report.hpp"
+#include "troupe/platform/device_api.hpp"
+#include "troupe/platform/host_threads.hpp"
+#include "troupe/runtime/module.hpp"
+#include "wire/wire.hpp"
+
+namespace troupe::platform::isolation {
+
+/// The process of one chip: makes, on the real library, the calls that come over the link, and says what the
+/// library says. Calls that may take long are made on threads of their own.
+class Process final : Link::Receiver {
+ public:
+  explicit Process(comm::FileDescriptor socket);
+  /// Until the other side has gone, or has ended the context.
+  void serve();
+
+ private:
+  struct Piece {
+    std::byte* base = nullptr;
+    std::uint64_t bytes = 0;
+    std::shared_ptr<SharedPages> pages;
+  };
+  struct Call {
+    Kind kind{};
+    std::uint64_t number = 0;
+    std::vector<std::byte> payload;
+    std::vector<comm::FileDescriptor> descriptors;
+  };
+
+  Result<void> frame(Frame& frame) override;
+  void apart(Call call);
+  void make(Call& call);
+  Writer answer(Call& call, std::vector<comm::FileDescriptor>& descriptors);
+
+  Writer set_up(Reader& reader, Call& call);
+  Writer coded(std::int32_t code);
+  template <class Value>
+  Writer coded(std::int32_t code, const Value& value);
+  Writer misread() const { return answer_of(TROUPE_DEVICE_INTERNAL, "a call that cannot be read"); }
+  Writer lacks(const char* symbol) const;
+
+  Result<void> launch(Reader& reader);
+  Result<void> share(Reader& reader, Frame& frame);
+  std::byte* locate(std::uint32_t piece, std::uint64_t offset, std::uint64_t bytes);
+  RunBatch::Locate locator();
+  Writer copy(Reader& reader, bool to_device);
+  Writer add_callable(Reader& reader, Call& call);
+  Result<const troupe_module_v1*> module_of(const std::string& file, const std::string& name);
+  Writer run(Reader& reader);
+  Writer properties();
+  Writer status();
+  Writer create_window(Reader& reader, std::vector<comm::FileDescriptor>& descriptors);
+  Writer import_window(Reader& reader, Call& call);
+  Writer session_call(Kind kind, Reader& reader);
+  Writer destroy();
+
+  void let_exit_pass();
+  void fill_host(const SetUp& facts);
+  void send_ends(std::span<const troupe_completion> ends);
+  void send_trace(const troupe_trace_event* events, std::size_t count);
+  void send_dump(const troupe_dump_record& record);
+
+  Link link_;
+  HostThreads threads_;
+  DeviceApi api_;
+  troupe_host host_{};
+  std::atomic<troupe_device_context*> context_{nullptr};  ///< null: not yet, or no more
+  std::string where_;
+  std::optional<SharedPages> page_memory_;
+  Page* page_ = nullptr;
+  std::optional<CrashReport> crash_report_;
+  std::string said_;  ///< the latest error that was logged
+
+  std::mutex mutex_;
+  std::map<std::uint32_t, Piece> pieces_;
+  std::map<std::string, runtime::Module> modules_;
+};
+
+}  // namespace troupe::platform::isolation

@@ -1,0 +1,125 @@
+#include "host/child.hpp"
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern "C" {  // not everywhere said by the header itself
+#include <sys/pidfd.h>
+}
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "troupe/comm/threads_hint.hpp"
+#include "troupe/platform/errc.hpp"
+#include "wire/wire.hpp"
+
+extern char** environ;  // NOLINT(readability-redundant-declaration): where it is declared depends on macros
+
+namespace troupe::platform::isolation {
+namespace {
+
+Error cannot_start(const std::string& program, int problem) {
+  std::string hint = comm::limit_hint(problem);
+  if (problem == EAGAIN) hint = comm::threads_hint();
+  if (problem == ENOENT || problem == EACCES || problem == ENOEXEC) {
+    hint = "install troupe with its program troupe-chip, or say where it is in TROUPE_CHIP_PROGRAM";
+  }
+  return Error(
+      Errc::system,
+      "no process for a chip: cannot start '" + program + "': " + std::generic_category().message(problem),
+      hint);
+}
+
+/// Attributes and actions of one spawn.
+struct Orders {
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_t actions;
+  Orders() {
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_init(&actions);
+  }
+  Orders(const Orders&) = delete;
+  Orders& operator=(const Orders&) = delete;
+  ~Orders() {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  }
+};
+
+std::string told(const siginfo_t& info) {
+  switch (info.si_code) {
+    case CLD_EXITED:
+      return "exited with code " + std::to_string(info.si_status);
+    case CLD_KILLED:
+    case CLD_DUMPED:
+      return "was killed by signal " + std::to_string(info.si_status) + " (" + ::sigdescr_np(info.si_status) +
+             ")";
+    default:
+      return "ended";
+  }
+}
+
+}  // namespace
+
+Child::Child(Child&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)),
+      process_(std::move(other.process_)),
+      socket_(std::move(other.socket_)) {}
+
+Result<Child> Child::start(const std::string& program) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return cannot_start(program, errno);
+  comm::FileDescriptor ours(ends[0]), theirs(ends[1]);
+  Orders orders;
+  // A group of its own: Ctrl-C is for the program, which ends its chips in order; and what a kernel starts
+  // can be ended with it.
+  posix_spawnattr_setflags(&orders.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setpgroup(&orders.attributes, 0);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&orders.attributes, &none);
+  posix_spawn_file_actions_adddup2(&orders.actions, theirs.get(), socket_of_chip);
+  const std::string parent = std::to_string(::getpid());
+  std::array<char*, 3> words{const_cast<char*>(program.c_str()), const_cast<char*>(parent.c_str()), nullptr};
+  pid_t pid = -1;
+  if (const int problem =
+          ::posix_spawn(&pid, program.c_str(), &orders.actions, &orders.attributes, words.data(), environ);
+      problem != 0) {
+    return cannot_start(program, problem);
+  }
+  Child child(pid);
+  child.process_.reset(::pidfd_open(pid, 0));
+  child.socket_ = std::move(ours);
+  return child;
+}
+
+std::string Child::end() {
+  if (pid_ < 0) return {};
+  const pid_t pid = std::exchange(pid_, -1);
+  if (process_.valid()) {
+    (void)::pidfd_send_signal(process_.get(), SIGKILL, nullptr, 0);
+  } else {
+    (void)::kill(pid, SIGKILL);
+  }
+  siginfo_t info{};
+  int waited = 0;
+  do waited = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
+  while (waited != 0 && errno == EINTR);
+  // Somebody else has waited for it: its number may be another's by now.
+  if (waited != 0) return "ended";
+  (void)::kill(-pid, SIGKILL);
+  do waited = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED);
+  while (waited != 0 && errno == EINTR);
+  process_.reset();
+  return told(info);
+}
+
+}  // namespace troupe::platform::isolation

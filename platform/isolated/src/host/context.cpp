@@ -1,0 +1,310 @@
+// The life of a chip's process.
+#include "host/context.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::platform::isolation {
+namespace {
+
+/// How long a process may take until it has loaded its library.
+constexpr std::uint64_t begin_silence_ms = 30'000;
+
+}  // namespace
+
+Context::Context(const troupe_host& host, std::shared_ptr<const Settings> settings)
+    : settings_(std::move(settings)) {
+  std::memcpy(&host_, &host, std::min<std::size_t>(host.size, sizeof host_));
+}
+
+Context::~Context() {
+  {
+    std::unique_lock lock(mutex_);
+    wish_ = Wish::end;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !serving_; });
+  }
+  if (own_thread_.joinable()) own_thread_.join();
+}
+
+std::uint64_t Context::now() const {
+  if (host_.now != nullptr) return host_.now(host_.data);
+  return static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+void Context::log(std::int32_t level, std::int32_t code, const std::string& text) const {
+  if (host_.log != nullptr) {
+    host_.log(host_.data, level, code, text.c_str());
+  } else if (level == TROUPE_LOG_ERROR) {
+    std::fprintf(stderr, "troupe: %s [%d]\n", text.c_str(), code);
+  }
+}
+
+Result<void> Context::begin() {
+  serving_ = true;
+  if (host_.start_thread != nullptr) {
+    if (const auto code = host_.start_thread(host_.data, "troupe-isolated", &Context::body, this);
+        code != 0) {
+      serving_ = false;
+      if (code == TROUPE_DEVICE_SYSTEM)
+        return Error(Errc::system, "no thread for a chip in a process of its own");
+      return Error(Errc::unsupported, "a chip in a process of its own needs a host with threads",
+                   "the deterministic mode has none: leave the isolation away there");
+    }
+  } else {
+    own_thread_ = std::thread(&Context::body, this);
+  }
+  return start_process();
+}
+
+Result<void> Context::start_process() {
+  std::unique_lock lock(mutex_);
+  not_started_.reset();
+  session_.reset();
+  greeted_ = ending_ = false;
+  death_.clear();
+  failed_here_.clear();
+  wish_ = Wish::process;
+  changed_.notify_all();
+  const bool told = changed_.wait_for(lock, std::chrono::milliseconds(begin_silence_ms),
+                                      [this] { return greeted_ || not_started_ || !death_.empty(); });
+  const auto session = session_;
+  if (!told && session) {
+    lock.unlock();
+    session->give_up("did not say that it has begun");
+    lock.lock();
+  }
+  changed_.wait(lock, [this] { return greeted_ || not_started_ || !death_.empty(); });
+  if (not_started_) return *not_started_;
+  if (!death_.empty()) return Error(Errc::system, death_);
+  lock.unlock();
+  SetUp facts;
+  facts.wants_trace = host_.trace != nullptr;
+  facts.wants_dump = host_.dump != nullptr;
+  facts.page_bytes = Session::page_bytes;
+  facts.staging_bytes = Session::staging_bytes;
+  const auto answer =
+      session->set_up(facts, settings_->library, settings_->options.where, {begin_silence_ms});
+  if (answer.code == 0) return {};
+  return Error(ErrorCode{answer.code, "isolated"}, answer.text);
+}
+
+void Context::body(void* self) {
+  auto& context = *static_cast<Context*>(self);
+  context.serve();
+  // The last touch: then whoever waits for it may free it.
+  const std::lock_guard lock(context.mutex_);
+  context.serving_ = false;
+  context.changed_.notify_all();
+}
+
+void Context::serve() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return wish_ != Wish::nothing; });
+    if (wish_ == Wish::end) return;
+    wish_ = Wish::nothing;
+    lock.unlock();
+    auto child = Child::start(settings_->program);
+    if (child) {
+      live(*std::move(child));
+      lock.lock();
+      continue;
+    }
+    lock.lock();
+    not_started_ = child.error();
+    changed_.notify_all();
+  }
+}
+
+void Context::live(Child child) {
+  auto made = Session::make(child.take_socket(), settings_->options.memory);
+  std::shared_ptr<Session> session;
+  {
+    const std::lock_guard lock(mutex_);
+    if (made) {
+      session = session_ = *std::move(made);
+    } else {
+      not_started_ = made.error();
+      changed_.notify_all();
+      return;
+    }
+  }
+  const auto served = session->link.serve(*this, child.ended());
+  // Before anybody hears that the chip is lost: the process can write memory of ours until it is gone.
+  const auto how = child.end();
+  bury(*session, how, served ? std::string() : served.error().message());
+}
+
+/// "node0/chip1 is lost: kernel 'k' of task 't' …": of what the process died.
+std::string Context::story(const Session& session, const std::string& how, const std::string& garbage) const {
+  const auto& where = settings_->options.where;
+  std::string text = where.empty() ? std::string("a chip is lost: ") : where + " is lost: ";
+  if (auto crash = session.page().crash(); !crash.empty()) return text + crash;
+  const auto given_up = session.given_up_for();
+  if (!garbage.empty()) {
+    text += "its process sent something wrong (" + garbage + ")";
+  } else if (!given_up.empty()) {
+    text += "its process " + given_up;
+  } else {
+    text += "its process " + how;
+  }
+  constexpr std::size_t most = 3;
+  const auto inside = session.page().running();
+  for (std::size_t i = 0; i < std::min(most, inside.size()); ++i) {
+    text += (i == 0 ? ", inside of " : ", ") + inside[i].what + " '" + inside[i].name + "'";
+    if (!inside[i].task.empty()) text += " of task '" + inside[i].task + "'";
+  }
+  if (inside.size() > most) text += " and " + std::to_string(inside.size() - most) + " more";
+  return text;
+}
+
+void Context::bury(Session& session, const std::string& how, const std::string& garbage) {
+  std::string text;
+  bool on_purpose = false, was_greeted = false;
+  {
+    const std::lock_guard lock(mutex_);
+    text = death_ = story(session, how, garbage);
+    on_purpose = ending_;
+    was_greeted = greeted_;
+    if (on_purpose) {
+      end_all(TROUPE_DEVICE_ABORTED, "the device was reset or closed");
+    } else {
+      end_all(TROUPE_DEVICE_LOST, text);
+    }
+    changed_.notify_all();
+  }
+  deliver();
+  session.over({TROUPE_DEVICE_LOST, text, {}});
+  // Whoever has nothing to wait for hears it, too.
+  if (!on_purpose && was_greeted) log(TROUPE_LOG_ERROR, TROUPE_DEVICE_LOST, text);
+}
+
+/// Asks the process to end, in time, unless that is in vain; then sees to it.
+void Context::end_process(bool ask) {
+  std::unique_lock lock(mutex_);
+  const auto session = session_;
+  if (!session) return;
+  ending_ = true;
+  window_memory_.clear();
+  ask = ask && death_.empty();
+  const auto time = time_for_ending();
+  lock.unlock();
+  if (ask) (void)session->call(Kind::destroy, Writer(), {time, time});
+  session->give_up("was ended");
+  lock.lock();
+  changed_.wait(lock, [this] { return !death_.empty(); });
+  // What it has left is told before anybody hears that it has gone.
+  changed_.wait(lock, [this] { return ends_.empty() && delivering_.load() == std::thread::id(); });
+}
+
+Result<void> Context::greet(const Frame& frame) {
+  Reader reader(frame.payload);
+  const auto hello = reader.get<Hello>(), ours = this_build();
+  if (!reader.complete()) return Error(Errc::internal, "a greeting of another length");
+  if (hello.protocol != ours.protocol || hello.abi_version != ours.abi_version ||
+      std::memcmp(hello.build, ours.build, sizeof ours.build) != 0) {
+    return Error(Errc::version_mismatch, "'" + settings_->program + "' is of another version of troupe");
+  }
+  const std::lock_guard lock(mutex_);
+  greeted_ = true;
+  changed_.notify_all();
+  return {};
+}
+
+Result<void> Context::frame(Frame& frame) {
+  const auto wrong = [](const char* what) { return Error(Errc::internal, what); };
+  if (!greeted_) {
+    if (frame.kind != Kind::hello) return wrong("no greeting");
+    return greet(frame);
+  }
+  Reader reader(frame.payload);
+  switch (frame.kind) {
+    case Kind::answer:
+      deliver();  // the ends that came before it are heard before it
+      if (!session_->answered(frame)) return wrong("an answer to nothing");
+      return {};
+    case Kind::completions: {
+      std::vector<troupe_completion> ends;
+      std::vector<std::string> messages;
+      if (!read_completions(reader, ends, messages)) return wrong("ends of runs that cannot be read");
+      const std::lock_guard lock(mutex_);
+      for (std::size_t i = 0; i < ends.size(); ++i) {
+        auto* const flight = flight_of(ends[i].correlation);
+        if (flight == nullptr || flight->held) return wrong("the end of a run that is none");
+        if (!finish(*flight, ends[i].code)) return wrong("a second end of a run");
+        ends_.push_back({ends[i], std::move(messages[i])});
+      }
+      return {};
+    }
+    case Kind::log: {
+      const auto level = reader.get<std::int32_t>(), code = reader.get<std::int32_t>();
+      const std::string text(reader.text());
+      if (!reader.complete()) return wrong("a log line that cannot be read");
+      log(level, code, text);
+      return {};
+    }
+    case Kind::trace: {
+      TraceBatch batch;
+      if (!batch.read(reader)) return wrong("a trace that cannot be read");
+      if (host_.trace != nullptr) host_.trace(host_.data, batch.events().data(), batch.events().size());
+      return {};
+    }
+    case Kind::dump: {
+      troupe_dump_record record{};
+      std::string name;
+      if (!read_dump(reader, record, name)) return wrong("a dump that cannot be read");
+      std::optional<SharedPages> pages;
+      if (record.data == nullptr && record.bytes != 0) {
+        if (frame.descriptors.size() != 1) return wrong("a dump without its bytes");
+        auto mapped =
+            SharedPages::map(std::move(frame.descriptors[0]), static_cast<std::size_t>(record.bytes));
+        if (!mapped) return {};  // no room for it: it is left out
+        pages = *std::move(mapped);
+        record.data = pages->base();
+      }
+      if (host_.dump != nullptr) host_.dump(host_.data, &record);
+      return {};
+    }
+    default:
+      return wrong("of an unknown kind");
+  }
+}
+
+void Context::caught_up() {
+  {
+    const std::lock_guard lock(mutex_);
+    while (!flights_.empty() && flights_.front().ended) flights_.pop_front();
+    release_held();
+  }
+  deliver();
+}
+
+void Context::deliver() {
+  std::vector<End> ends;
+  {
+    const std::lock_guard lock(mutex_);
+    if (ends_.empty()) return;
+    ends.swap(ends_);
+    delivering_ = std::this_thread::get_id();
+  }
+  if (host_.complete != nullptr) {
+    std::vector<troupe_completion> told;
+    told.reserve(ends.size());
+    for (const auto& end : ends) {
+      told.push_back(end.completion);
+      told.back().message = end.completion.code != 0 ? end.message.c_str() : nullptr;
+    }
+    host_.complete(host_.data, told.data(), told.size());
+  }
+  const std::lock_guard lock(mutex_);
+  delivering_ = std::thread::id();
+  changed_.notify_all();
+}
+
+}  // namespace troupe::platform::isolation

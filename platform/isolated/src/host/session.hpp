@@ -1,0 +1,80 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "host/pieces.hpp"
+#include "host/staging.hpp"
+#include "wire/wire.hpp"
+
+namespace troupe::platform::isolation {
+
+/// What a call was answered.
+struct Answer {
+  std::int32_t code = 0;
+  std::string text;
+  std::vector<std::byte> more;
+  std::vector<comm::FileDescriptor> descriptors = {};
+
+  static Answer of(const Error& error) { return {error.code().value, error.message(), {}}; }
+};
+
+/// One life of a chip's process, as this side knows it: the link, the memory that both have, and who waits
+/// for an answer. Thread-safe.
+class Session {
+ public:
+  static constexpr std::size_t page_bytes = sizeof(Page);
+  static constexpr std::uint64_t copy_bytes = std::uint64_t{1} << 20U;  ///< of staging, for copies
+  static constexpr std::uint64_t staging_bytes = std::uint64_t{16} << 20U;
+
+  /// An error: no memory for it.
+  static Result<std::shared_ptr<Session>> make(comm::FileDescriptor socket,
+                                               std::shared_ptr<MappableMemory> memory);
+  Session(comm::FileDescriptor socket, std::shared_ptr<MappableMemory> memory, SharedPages page,
+          SharedPages staging);
+
+  Link link;
+  Pieces pieces;
+  Staging staging;  ///< of the context's mutex
+  const Page& page() const { return *reinterpret_cast<const Page*>(page_.base()); }
+  std::byte* copies() const { return staging_.base(); }
+  std::mutex copying;  ///< held by who uses `copies`
+
+  struct Patience {
+    std::uint64_t silence_ms = 0;              ///< after so long without a sign the process is given up
+    std::optional<std::uint64_t> all_ms = {};  ///< after so long the call is, with BUSY
+  };
+  /// Calls, and waits for the answer.
+  Answer call(Kind kind, const Writer& arguments, Patience patience, std::span<const int> descriptors = {});
+  /// The first call.
+  Answer set_up(const SetUp& facts, const std::string& library, const std::string& where, Patience patience);
+  /// False: nobody asked for it.
+  bool answered(Frame& frame);
+  /// There will be no further answers: `otherwise` is what everybody who waits gets.
+  void over(const Answer& otherwise);
+  /// Ends the process, for this reason.
+  void give_up(const std::string& why);
+  std::string given_up_for() const;
+
+ private:
+  struct Waiting {
+    std::condition_variable answered;
+    std::optional<Answer> answer;
+  };
+
+  SharedPages page_, staging_;
+  mutable std::mutex mutex_;
+  std::uint64_t last_number_ = 0;
+  std::unordered_map<std::uint64_t, Waiting*> waiting_;
+  std::optional<Answer> otherwise_;
+  std::string given_up_for_;
+};
+
+}  // namespace troupe::platform::isolation
