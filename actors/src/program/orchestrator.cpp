@@ -302,6 +302,23 @@ void Orchestrator::check_fill(const Tensor& tensor, runtime::DType value) {
       "give a value of the tensor's own type");
 }
 
+Task Orchestrator::submit_gathered(DataTask what, detail::SubmitCall call) {
+  const auto& tensors = call.args.values.tensors;
+  const std::size_t wanted = what == DataTask::copy ? 2 : 1;
+  if (what == DataTask::none || tensors.size() != wanted) {
+    throw Error(Errc::bad_argument, std::to_string(tensors.size()) + " tensors for a task of troupe's own",
+                "a copy takes two, all others take one");
+  }
+  if (what == DataTask::copy) check_copy(Tensor(tensors[1].tensor), Tensor(tensors[0].tensor));
+  if (what == DataTask::fill) {
+    const auto& scalars = call.args.values.scalars;
+    if (scalars.size() != 1) throw Error(Errc::bad_argument, "a fill needs the value of an element");
+  }
+  if ((what == DataTask::prefetch || what == DataTask::pin) && !call.target)
+    throw Error(Errc::bad_argument, "bytes are brought to a chip: say which", "on_chip(0)");
+  return submit_call(&data_callable(what), std::move(call));
+}
+
 Tensor Orchestrator::readable(const Tensor& tensor) {
   if (!tensor.valid() || !is_device_arena(tensor.description().buffer().arena)) return tensor;
   auto here = host_tensor(tensor.shape(), tensor.dtype());

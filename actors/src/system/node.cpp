@@ -116,13 +116,51 @@ void Handle::wait() const {
   }
 }
 
-void Handle::cancel() const {
-  if (!ref_) return;
-  const auto here = ref_->node->shared->services->enter();
+bool Handle::wait(const std::stop_token& stop, std::chrono::nanoseconds timeout) const {
+  if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
+  auto& node = node_of(*ref_);
+  if (!node.shared->services->deterministic() || node.gone) return ref_->outcome->wait(stop, timeout);
+  auto& clock = node.shared->pumps->system().clock();
+  const auto until = clock.now() + runtime::bounded(timeout);
+  while (!ref_->outcome->done() && !stop.stop_requested() && clock.now() < until &&
+         node.shared->pumps->step()) {
+  }
+  return ref_->outcome->done();
+}
+
+namespace {
+
+void cancel_run(const NodeCore& node, const caf::weak_actor_ptr& which) {
+  const auto here = node.shared->services->enter();
   if (!here) return;  // runs end with their system
-  if (auto run = caf::actor_cast<Run>(ref_->run)) {
+  if (auto run = caf::actor_cast<Run>(which)) {
     caf::anon_send(run, CancelRun{Error(Errc::cancelled, "the run was cancelled")});
   }
+}
+
+/// Cancels a run when a stop is asked for.
+class CancelOnStop {
+ public:
+  CancelOnStop(const std::stop_token& stop, std::shared_ptr<NodeCore> node, const Run& run)
+      : callback_(stop, [node = std::move(node), run = caf::actor_cast<caf::weak_actor_ptr>(run)] {
+          cancel_run(*node, run);
+        }) {}
+
+ private:
+  std::stop_callback<std::function<void()>> callback_;
+};
+
+/// The outcome keeps it, as long as somebody may want to know how the run ends.
+void listen(const RunOptions& options, const std::shared_ptr<NodeCore>& node, const Run& run,
+            RunOutcome& outcome) {
+  if (options.stop.stop_possible())
+    outcome.keep(std::make_shared<const CancelOnStop>(options.stop, node, run));
+}
+
+}  // namespace
+
+void Handle::cancel() const {
+  if (ref_) cancel_run(*ref_->node, ref_->run);
 }
 
 std::string Handle::why(std::uint64_t task) const {
@@ -186,6 +224,7 @@ void Node::run_bound(RunOptions options, BoundProgram program) const {
   auto held = std::make_shared<BoundProgram>(std::move(program));
   if (!plain) open.program = held;
   const auto opened = call.demand<RunOpened>(std::move(open));
+  listen(options, core_, opened.run, *outcome);
   if (plain) {
     run_plain(call.pump(), core_->shared, opened.id, opened.run, *held);
   } else {
@@ -211,6 +250,7 @@ Handle Node::submit_bound(RunOptions options, BoundProgram program) const {
   handle.ref_->node = core_;
   const auto opened = call.demand<RunOpened>(std::move(open));
   handle.ref_->run = caf::actor_cast<caf::weak_actor_ptr>(opened.run);
+  listen(options, core_, opened.run, *handle.ref_->outcome);
   return handle;
 }
 

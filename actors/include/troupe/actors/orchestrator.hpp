@@ -273,6 +273,14 @@ class TROUPE_API Orchestrator {
   Task submit_gathered(const Callable& callable, detail::SubmitCall call) {
     return submit_call(&callable, std::move(call));
   }
+  /// A copy (what is read first, then what is written), a fill (a tensor and a scalar of its type), a
+  /// prefetch, pin or evict, gathered piece by piece.
+  Task submit_gathered(DataTask what, detail::SubmitCall call);
+  /// A group whose members were gathered piece by piece.
+  Task submit_gathered(const Callable& callable, std::vector<Args> members, std::vector<int> chips,
+                       detail::SubmitCall call) {
+    return group_call(&callable, std::move(members), std::move(chips), std::move(call));
+  }
 
   // --- waiting -------------------------------------------------------------------------------------------
   // Objects to `co_await` in a coroutine; a plain function calls get() or wait() on them.

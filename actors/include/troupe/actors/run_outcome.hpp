@@ -7,9 +7,12 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "troupe/runtime/error.hpp"
@@ -62,7 +65,25 @@ class RunOutcome {
     return changed_.wait_for(guard, runtime::bounded(*timeout), ready);
   }
 
+  /// False: a stop was asked for before, or not in time.
+  bool wait(const std::stop_token& stop, std::chrono::nanoseconds timeout) const {
+    const std::stop_callback wake(stop, [this] {
+      std::lock_guard guard(mutex_);
+      changed_.notify_all();
+    });  // goes last: the one that it may wait for wants the mutex
+    std::unique_lock guard(mutex_);
+    changed_.wait_for(guard, runtime::bounded(timeout),
+                      [&] { return report_.has_value() || stop.stop_requested(); });
+    return report_.has_value();
+  }
+  /// Something that is to live as long as the run is looked at.
+  void keep(std::shared_ptr<const void> what) {
+    std::lock_guard guard(mutex_);
+    kept_ = std::move(what);
+  }
+
  private:
+  std::shared_ptr<const void> kept_;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::optional<RunReport> report_;

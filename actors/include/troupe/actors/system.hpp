@@ -13,6 +13,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -44,6 +45,10 @@ class TROUPE_API Handle {
   /// Waits for the end; false: not in time.
   bool wait(std::chrono::nanoseconds timeout) const;
   void wait() const;
+  /// Waits until the end, or until a stop is asked for, or not in time; false: that came first, and the run
+  /// goes on.
+  bool wait(const std::stop_token& stop,
+            std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max()) const;
   /// Asks the run to end with `cancelled`. Fine when it has ended.
   void cancel() const;
   /// Why the run is not done, in words: a line for each of its oldest unfinished tasks, or for one of them
@@ -70,6 +75,8 @@ struct RunOptions {
   /// interrupted, no more than by `cancel`: the run ends, and who waits for it is answered, when the program
   /// makes its next call or returns.
   std::chrono::nanoseconds deadline{0};
+  /// When a stop is asked for, on any thread, the run ends as by Handle::cancel.
+  std::stop_token stop = {};
 };
 
 /// Direct use of one chip, without a graph. Blocking; for the caller's thread. Calls are not ordered with

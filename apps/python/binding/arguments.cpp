@@ -1,0 +1,153 @@
+#include "arguments.hpp"
+
+#include <cmath>
+
+namespace troupe::python {
+namespace {
+
+using runtime::Tag;
+
+actors::TensorUse use_of(py::handle object, Tag tag) {
+  const auto tensor = tensor_of(object, tag != Tag::in);
+  return {{tensor.description(), tag}, tensor.hold()};
+}
+
+template <class T>
+T integer(py::handle value, const char* option) {
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!index) throw py::error_already_set();
+  int overflow = 0;
+  const auto number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+  if (overflow != 0 || !std::in_range<T>(number)) {
+    throw bad_argument(std::string(option) + " is " + py::str(index).cast<std::string>() +
+                       ", which is out of range");
+  }
+  return static_cast<T>(number);
+}
+
+actors::Task task_of(py::handle object) {
+  if (!py::isinstance<Wait>(object) || object.cast<const Wait&>().what != Wait::What::task)
+    throw bad_argument("after is a task, or several in a list", "after=task, or after=[first, second]");
+  return object.cast<const Wait&>().task;
+}
+
+void take_option(actors::detail::SubmitCall& call, const std::string& option, py::handle value) {
+  if (value.is_none()) return;
+  if (option == "on_chip") {
+    call.take(actors::on_chip(integer<std::int64_t>(value, "on_chip")));
+  } else if (option == "name") {
+    call.take(actors::name(py::str(value).cast<std::string>()));
+  } else if (option == "after") {
+    if (py::isinstance<Wait>(value)) return call.take(actors::after(task_of(value)));
+    for (const auto one : value) call.take(actors::after(task_of(one)));
+  } else if (option == "priority") {
+    call.take(actors::priority(integer<std::int64_t>(value, "priority")));
+  } else if (option == "deadline") {
+    call.take(actors::Deadline{duration_of(value, "deadline")});
+  } else if (option == "retry") {
+    call.take(actors::retry(integer<std::int64_t>(value, "retry")));
+  } else if (option == "idempotent") {
+    if (PyObject_IsTrue(value.ptr()) == 1) call.take(actors::idempotent);
+  } else if (option == "blocks") {
+    call.take(runtime::blocks(integer<std::int64_t>(value, "blocks")));
+  } else {
+    throw bad_argument("a submit has no option \"" + option + "\"",
+                       "there are on_chip, name, after, priority, deadline, retry, idempotent and blocks");
+  }
+}
+
+std::string say(const actors::TensorUse& use) {
+  return "<troupe." + std::string(name_of(use.arg.tag)) + " " + to_string(use.arg.tensor) + ">";
+}
+
+std::string say(const runtime::ScalarArg& scalar) {
+  return "<troupe.scalar " + py::str(value_of(scalar)).cast<std::string>() + " " +
+         std::string(runtime::name_of(scalar.kind)) + ">";
+}
+
+}  // namespace
+
+std::chrono::nanoseconds duration_of(py::handle seconds, const char* what) {
+  const double value = PyFloat_AsDouble(seconds.ptr());
+  if (value == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+  if (std::isnan(value)) throw bad_argument(std::string(what) + " is not a number of seconds");
+  constexpr double most = 9.2e9;  // seconds; what is longer is for ever
+  if (value > most) return std::chrono::nanoseconds::max();
+  if (value < -most) return std::chrono::nanoseconds::min();
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(value * 1e9));
+}
+
+void add_arguments(actors::Args& args, const py::tuple& items) {
+  for (const auto item : items) {
+    if (py::isinstance<actors::TensorUse>(item)) {
+      args.add(item.cast<const actors::TensorUse&>());
+    } else if (py::isinstance<runtime::ScalarArg>(item)) {
+      args.add(item.cast<const runtime::ScalarArg&>());
+    } else if (py::isinstance<actors::DomainContext>(item)) {
+      args.add(item.cast<const actors::DomainContext&>());
+    } else if (py::isinstance<actors::Tensor>(item) || PyObject_CheckBuffer(item.ptr()) != 0) {
+      throw bad_argument("a tensor argument says what the task does with it",
+                         "in_(x), out(x), inout(x), out_existing(x) or no_dep(x)");
+    } else if (PyNumber_Check(item.ptr()) != 0) {
+      throw bad_argument("a number argument is given as scalar(x)");
+    } else {
+      throw bad_argument(
+          py::repr(item).cast<std::string>() + " is no argument of a task",
+          "those are tensors with a tag, as in_(x), and scalar(x); options have names: on_chip=1");
+    }
+  }
+}
+
+actors::Args args_of(const Member& member) {
+  actors::Args args;
+  add_arguments(args, member.items);
+  args.home = member.home;
+  return args;
+}
+
+void take_options(actors::detail::SubmitCall& call, const py::kwargs& options) {
+  for (const auto& [option, value] : options) take_option(call, option.cast<std::string>(), value);
+}
+
+void add_arguments(py::module_& module) {
+  py::class_<actors::TensorUse>(module, "TensorArgument", "A tensor, and what a task does with it.")
+      .def("__repr__", [](const actors::TensorUse& use) { return say(use); });
+  py::class_<runtime::ScalarArg>(module, "ScalarArgument",
+                                 "A number that a task gets by value, with its type.")
+      .def_property_readonly("value", &value_of, "As a Python number.")
+      .def_property_readonly(
+          "type", [](const runtime::ScalarArg& scalar) { return std::string(name_of(scalar.kind)); })
+      .def("__repr__", [](const runtime::ScalarArg& scalar) { return say(scalar); });
+  py::class_<Member>(module, "Args", "The arguments of one member of a group.")
+      .def_readwrite("chip", &Member::home, "The chip that it runs on; -1: any.")
+      .def("__repr__", [](const Member& member) {
+        return "<troupe.Args " + py::repr(member.items).cast<std::string>() + ">";
+      });
+
+  const auto tagged = [&](const char* name, Tag tag, const char* text) {
+    module.def(
+        name, [tag](const py::object& tensor) { return use_of(tensor, tag); }, py::arg("tensor"), text);
+  };
+  tagged("in_", Tag::in, "The task reads the tensor (or array).");
+  tagged("out", Tag::out, "The task writes every element of the tensor (or array).");
+  tagged("inout", Tag::inout, "The task reads and writes the tensor (or array), or writes a part of it.");
+  tagged("out_existing", Tag::out_existing, "The task writes every element, in memory that exists already.");
+  module.def(
+      "no_dep",
+      [](const py::object& what) -> py::object {
+        if (py::isinstance<actors::DomainContext>(what))
+          return py::cast(actors::no_dep(what.cast<const actors::DomainContext&>()));
+        return py::cast(use_of(what, Tag::no_dep));
+      },
+      py::arg("tensor"), "The task touches the tensor without any order among tasks.");
+  module.def("scalar", &scalar_of, py::arg("value"), py::arg("type") = py::none(),
+             "A number as an argument, by value.\n\n"
+             "A float is a float32, the type that kernels compute with, unless `type` says \"float64\"; an "
+             "int may be\n"
+             "read as any integer type that holds it; a numpy scalar keeps its type.");
+  module.def(
+      "args", [](const py::args& items) { return Member{items}; },
+      "The arguments of one member of a group: args(in_(x), scalar(2.0)).");
+}
+
+}  // namespace troupe::python

@@ -1,0 +1,42 @@
+#pragma once
+
+// The arguments and options of a submit, as Python gives them. Inside Python only.
+
+#include <string>
+#include <vector>
+
+#include "program.hpp"
+
+namespace troupe::python {
+
+/// A member of a group: `args(in_(x), scalar(2))`, perhaps bound to a chip.
+struct Member {
+  py::tuple items;
+  int home = -1;
+};
+
+/// Adds the arguments among `items`; throws for anything else.
+void add_arguments(actors::Args& args, const py::tuple& items);
+actors::Args args_of(const Member& member);
+
+/// Takes the options that a submit was given by name: on_chip, name, after, priority, deadline, retry,
+/// idempotent, blocks.
+void take_options(actors::detail::SubmitCall& call, const py::kwargs& options);
+
+std::chrono::nanoseconds duration_of(py::handle seconds, const char* what);
+
+/// What a submit names: a callable's name, a function for a sub-worker, a program for the level below.
+struct Named {
+  std::string name;           ///< empty: `own`
+  actors::CallableRef own{};  ///< one that comes with the submit
+};
+Named function_of(const py::object& callable);
+Named callable_of(const py::object& callable, const py::tuple& items, std::int64_t soft_limit);
+
+/// A function of Python's as something that sub-workers call.
+actors::HostFunction host_function(py::object function);
+
+void add_arguments(py::module_& module);
+void add_tensors(py::module_& module);
+
+}  // namespace troupe::python

@@ -1,0 +1,182 @@
+#include "arrays.hpp"
+
+#include <algorithm>
+
+namespace troupe::python {
+namespace {
+
+/// A buffer that Python lends.
+class Lent final : public Leaving {
+ public:
+  Lent(py::handle object, int flags) {
+    if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw py::error_already_set();
+  }
+  ~Lent() override { PyBuffer_Release(&view_); }
+  const Py_buffer& operator*() const { return view_; }
+  const Py_buffer* operator->() const { return &view_; }
+
+  /// The addresses that it spans; false: some lie before the first element.
+  bool span(std::uintptr_t& begin, std::uintptr_t& end) const {
+    begin = reinterpret_cast<std::uintptr_t>(view_.buf);
+    if (view_.len == 0) return end = begin, true;
+    auto last = begin + static_cast<std::uintptr_t>(view_.itemsize);
+    for (int i = 0; i < view_.ndim; ++i) {
+      if (view_.strides[i] < 0) return false;
+      last += static_cast<std::uintptr_t>(view_.strides[i] * (view_.shape[i] - 1));
+    }
+    return end = last, true;
+  }
+
+ private:
+  Py_buffer view_{};
+};
+using LentRef = std::shared_ptr<Lent>;
+
+LentRef lend(py::handle object, int flags) {
+  return {new Lent(object, flags), [](Lent* lent) { leave(lent); }};
+}
+
+/// Keeps an array while a run uses it.
+class ArrayHold final : public actors::BufferHold {
+ public:
+  explicit ArrayHold(LentRef lent) : lent_(std::move(lent)) {}
+
+ private:
+  LentRef lent_;
+};
+
+/// What owns the memory that an array looks at: itself, or what it is a view of.
+py::object owner_of(py::handle array) {
+  auto owner = py::reinterpret_borrow<py::object>(array);
+  for (;;) {
+    const char* link = PyMemoryView_Check(owner.ptr()) != 0 ? "obj" : "base";
+    auto next = py::getattr(owner, link, py::none());
+    if (next.is_none() || PyObject_CheckBuffer(next.ptr()) == 0) return owner;
+    owner = std::move(next);
+  }
+}
+
+actors::Tensor tensor_of_buffer(py::handle object, bool writes) {
+  auto lent = lend(object, PyBUF_STRIDES | PyBUF_FORMAT);
+  const auto& view = **lent;
+  if (writes && view.readonly != 0) {
+    throw bad_argument("an array that is read-only, and a task that writes it", "give it a copy: x.copy()");
+  }
+  const auto dtype = dtype_of_format(view.format, view.itemsize);
+  if (view.ndim == 0) {
+    throw bad_argument("an array without dimensions is no tensor",
+                       "x.reshape(1) has one; a number is scalar(x)");
+  }
+  std::vector<std::uint64_t> extents, strides;
+  for (int i = 0; i < view.ndim; ++i) {
+    extents.push_back(static_cast<std::uint64_t>(view.shape[i]));
+    if (view.strides[i] < 0 || view.strides[i] % view.itemsize != 0) {
+      throw bad_argument("an array that runs backwards, or over parts of elements, is no tensor",
+                         "numpy.ascontiguousarray(x) is one");
+    }
+    strides.push_back(static_cast<std::uint64_t>(view.strides[i] / view.itemsize));
+  }
+  std::uintptr_t begin = 0, end = 0;
+  (void)lent->span(begin, end);
+  auto from = begin, to = end;
+  const auto owner = owner_of(object);
+  if (owner.ptr() != object.ptr()) {
+    auto whole = lend(owner, PyBUF_STRIDES);
+    std::uintptr_t first = 0, last = 0;
+    if (whole->span(first, last) && first <= begin && end <= last &&
+        (begin - first) % static_cast<std::uintptr_t>(view.itemsize) == 0) {
+      from = first;
+      to = last;
+      lent = std::move(whole);
+    }
+  }
+  const auto* address = reinterpret_cast<const void*>(from);  // NOLINT(performance-no-int-to-ptr)
+  auto tensor = runtime::Tensor::create_strided(runtime::BufferRef::host(address), to - from, begin - from,
+                                                runtime::Shape::from(extents).value(),
+                                                runtime::Shape::from(strides).value(), dtype)
+                    .value();
+  return {tensor, std::make_shared<ArrayHold>(std::move(lent))};
+}
+
+template <class T>
+void* host_address(const actors::Tensor& tensor, HostUse use, std::shared_ptr<const void>& keep) {
+  const auto kept = [&](auto view) {
+    auto held = std::make_shared<decltype(view)>(std::move(view));
+    keep = held;
+    return const_cast<T*>(held->data());
+  };
+  if (use == HostUse::look) return kept(tensor.host<const T>());
+  if (use == HostUse::change) return kept(tensor.host<T>());
+  return kept(tensor.overwrite<T>());
+}
+
+}  // namespace
+
+actors::Tensor tensor_of(py::handle object, bool writes) {
+  if (py::isinstance<actors::Tensor>(object)) return object.cast<const actors::Tensor&>();
+  if (PyObject_CheckBuffer(object.ptr()) != 0) return tensor_of_buffer(object, writes);
+  if (py::hasattr(object, "__dlpack__"))
+    return tensor_of_buffer(py::module_::import("numpy").attr("from_dlpack")(object), writes);
+  throw bad_argument("a " + std::string(Py_TYPE(object.ptr())->tp_name) + " is no tensor",
+                     "tensors are what node.tensor and node.alloc make, and arrays; a number is scalar(x)");
+}
+
+Elements Elements::dense(void* data, runtime::DType dtype, const runtime::Shape& shape) {
+  Elements elements;
+  elements.data = data;
+  elements.dtype = dtype;
+  auto stride = static_cast<py::ssize_t>(runtime::size_of(dtype));
+  elements.strides.resize(shape.dims());
+  for (std::size_t i = shape.dims(); i-- > 0;) {
+    elements.strides[i] = stride;
+    stride *= static_cast<py::ssize_t>(shape[i]);
+  }
+  for (const auto extent : shape) elements.shape.push_back(static_cast<py::ssize_t>(extent));
+  return elements;
+}
+
+py::buffer_info Elements::info() const {
+  static constexpr char nothing = 0;
+  constexpr const char* unsigned_formats[] = {"", "B", "H", "", "I", "", "", "", "Q"};
+  const auto bytes = runtime::size_of(dtype);
+  return {data != nullptr ? data : const_cast<char*>(&nothing),
+          static_cast<py::ssize_t>(bytes),
+          bits ? unsigned_formats[bytes] : format_of(dtype),
+          static_cast<py::ssize_t>(shape.size()),
+          shape,
+          strides,
+          readonly};
+}
+
+Elements host_elements(const actors::Tensor& tensor, HostUse use, bool bits) {
+  if (!bits) (void)format_of(tensor.dtype());
+  std::shared_ptr<const void> keep;
+  void* data = nullptr;
+  {
+    const WithoutPython outside;  // brings bytes home, which waits
+    with_element(tensor.dtype(), [&](auto zero) { data = host_address<decltype(zero)>(tensor, use, keep); });
+  }
+  auto elements = Elements::dense(data, tensor.dtype(), tensor.shape());
+  elements.readonly = use == HostUse::look;
+  elements.bits = bits;
+  elements.keep = std::move(keep);
+  return elements;
+}
+
+py::object array_of(Elements elements) { return array_over(py::cast(std::move(elements))); }
+
+py::object array_over(const py::object& offered) {
+  try {
+    return py::module_::import("numpy").attr("asarray")(offered);
+  } catch (py::error_already_set& missing) {
+    if (!missing.matches(PyExc_ImportError)) throw;
+    return py::reinterpret_steal<py::object>(PyMemoryView_FromObject(offered.ptr()));
+  }
+}
+
+void add_arrays(py::module_& module) {
+  py::class_<Elements>(module, "_Elements", py::buffer_protocol(), "Elements in host memory, for numpy.")
+      .def_buffer([](Elements& elements) { return elements.info(); });
+}
+
+}  // namespace troupe::python

@@ -1,0 +1,235 @@
+#include "elements.hpp"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <vector>
+
+namespace troupe::python {
+namespace {
+
+using runtime::DType;
+using runtime::ScalarKind;
+
+constexpr auto the_types =
+    "tensors have float32, float16, bfloat16, int8 to int64, uint8 to uint64, or bool elements";
+
+std::optional<DType> dtype_named(const std::string& name) {
+  if (name == "i8" || name == "u8") {
+    throw bad_argument("the element type \"" + name + "\" is of 8 bits for some and of 8 bytes for others",
+                       name == "i8" ? "say int8 or int64" : "say uint8 or uint64");
+  }
+  if (const auto known = runtime::dtype_from_name(name)) return known;
+  constexpr std::pair<std::string_view, DType> short_names[] = {
+      {"f4", DType::f32}, {"f2", DType::f16}, {"i4", DType::i32}, {"i2", DType::i16},   {"i1", DType::i8},
+      {"u1", DType::u8},  {"u2", DType::u16}, {"u4", DType::u32}, {"?", DType::boolean}};
+  for (const auto& [text, dtype] : short_names) {
+    if (name == text || (name.size() == text.size() + 1 && name[0] == '<' && name.substr(1) == text))
+      return dtype;
+  }
+  return std::nullopt;
+}
+
+std::string text_of(py::handle object) { return py::repr(object).cast<std::string>(); }
+
+template <class T>
+runtime::ScalarArg integer_scalar(py::handle value, const char* type) {
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!index) throw py::error_already_set();
+  try {
+    return runtime::scalar(index.cast<T>());
+  } catch (const py::cast_error&) {
+    throw bad_argument("scalar " + text_of(value) + " does not fit " + type);
+  }
+}
+
+runtime::ScalarArg float_scalar(double value, bool wide) {
+  if (wide) return runtime::scalar(value);
+  if (std::isfinite(value) && std::fabs(value) > static_cast<double>(std::numeric_limits<float>::max()))
+    throw bad_argument("scalar " + std::to_string(value) + " does not fit float32",
+                       "say scalar(x, \"float64\")");
+  return runtime::scalar(static_cast<float>(value));
+}
+
+double number(py::handle value) {
+  const double result = PyFloat_AsDouble(value.ptr());
+  if (result == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+  return result;
+}
+
+runtime::ScalarArg scalar_as(py::handle value, const std::string& type) {
+  if (type == "float64" || type == "f64" || type == "f8") return float_scalar(number(value), true);
+  const auto dtype = dtype_named(type);
+  if (!dtype)
+    throw bad_argument("\"" + type + "\" is no type of a scalar", "say float32, float64, int64, bool …");
+  return with_element(*dtype, [&](auto zero) -> runtime::ScalarArg {
+    using T = decltype(zero);
+    if constexpr (std::is_same_v<T, bool>) {
+      if (py::hasattr(value, "dtype")) return runtime::scalar(PyObject_IsTrue(value.ptr()) == 1);
+      const auto truth = integer_scalar<std::int64_t>(value, "bool").word;
+      if (truth > 1) throw bad_argument("scalar " + text_of(value) + " is no bool");
+      return runtime::scalar(truth == 1);
+    } else if constexpr (std::is_same_v<T, float>) {
+      return float_scalar(number(value), false);
+    } else if constexpr (std::is_integral_v<T>) {
+      return integer_scalar<T>(value, type.c_str());
+    } else {
+      return runtime::scalar(T(static_cast<float>(number(value))));
+    }
+  });
+}
+
+}  // namespace
+
+DType dtype_of(py::handle given) {
+  std::string name;
+  if (py::isinstance<py::str>(given)) {
+    name = given.cast<std::string>();
+  } else if (PyType_Check(given.ptr()) != 0) {
+    name = given.attr("__name__").cast<std::string>();
+  } else if (py::hasattr(given, "name")) {
+    name = py::str(given.attr("name")).cast<std::string>();
+  } else {
+    throw bad_argument("element type " + text_of(given), the_types);
+  }
+  if (name == "bool_") name = "bool";
+  if (const auto dtype = dtype_named(name)) return *dtype;
+  throw bad_argument("there are no tensors of " + name, the_types);
+}
+
+std::string long_name(DType dtype) {
+  constexpr std::array names = {"float32",  "float16", "int32",  "int16",  "int8",   "uint8",
+                                "bfloat16", "int64",   "uint64", "uint16", "uint32", "bool"};
+  return names.at(static_cast<std::size_t>(dtype));
+}
+
+std::string format_of(DType dtype) {
+  constexpr std::array formats = {"f", "e", "i", "h", "b", "B", "", "q", "Q", "H", "I", "?"};
+  const std::string format = formats.at(static_cast<std::size_t>(dtype));
+  if (format.empty()) {
+    throw bad_argument("numpy has no bfloat16", "look at its bits: x.numpy(bits=True) is an array of uint16");
+  }
+  return format;
+}
+
+DType dtype_of_format(const char* format, Py_ssize_t item_bytes) {
+  const std::string whole = format == nullptr ? "B" : format;
+  std::string code = whole;
+  if (code.size() == 2 && (code[0] == '@' || code[0] == '=' || code[0] == '<')) code.erase(0, 1);
+  const auto is_one_of = [&](const char* these) {
+    return code.size() == 1 && std::string_view(these).find(code[0]) != std::string_view::npos;
+  };
+  if (code == "f") return DType::f32;
+  if (code == "e") return DType::f16;
+  if (code == "?") return DType::boolean;
+  if (is_one_of("bhilq")) {
+    if (item_bytes == 1) return DType::i8;
+    if (item_bytes == 2) return DType::i16;
+    return item_bytes == 4 ? DType::i32 : DType::i64;
+  }
+  if (is_one_of("BHILQ")) {
+    if (item_bytes == 1) return DType::u8;
+    if (item_bytes == 2) return DType::u16;
+    return item_bytes == 4 ? DType::u32 : DType::u64;
+  }
+  if (code == "d") {
+    throw bad_argument("an array of float64 is no tensor", "make it float32: x.astype(\"float32\")");
+  }
+  const bool swapped = whole.size() == 2 && (whole[0] == '>' || whole[0] == '!');
+  throw bad_argument(
+      "an array of elements \"" + whole + "\" is no tensor",
+      swapped ? "its bytes are in the other order: x.astype(x.dtype.newbyteorder(\"=\"))" : the_types);
+}
+
+runtime::Shape shape_of(py::handle given) {
+  std::vector<std::uint64_t> extents;
+  const auto add = [&](py::handle extent) {
+    const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(extent.ptr()));
+    if (!index) throw py::error_already_set();
+    const auto value = PyLong_AsLongLong(index.ptr());
+    if (value == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    extents.push_back(static_cast<std::uint64_t>(value));  // a negative one is refused as far too large
+  };
+  if (PyIndex_Check(given.ptr()) != 0) {
+    add(given);
+  } else {
+    for (const auto extent : given) add(extent);
+  }
+  return runtime::Shape::from(extents).value();
+}
+
+py::tuple tuple_of(const runtime::Shape& shape) {
+  py::tuple result(shape.dims());
+  for (std::size_t i = 0; i < shape.dims(); ++i) result[i] = py::int_(shape[i]);
+  return result;
+}
+
+runtime::ScalarArg scalar_of(py::handle value, py::handle type) {
+  if (!type.is_none()) {
+    if (py::isinstance<py::str>(type)) return scalar_as(value, type.cast<std::string>());
+    if (PyType_Check(type.ptr()) != 0) return scalar_as(value, type.attr("__name__").cast<std::string>());
+    return scalar_as(value, py::str(type.attr("name")).cast<std::string>());
+  }
+  if (PyBool_Check(value.ptr()) != 0) return runtime::scalar(value.ptr() == Py_True);
+  if (PyFloat_CheckExact(value.ptr()) != 0) return float_scalar(PyFloat_AS_DOUBLE(value.ptr()), false);
+  if (PyLong_CheckExact(value.ptr()) != 0) {
+    int overflow = 0;
+    const auto small = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+    if (overflow == 0) return runtime::scalar(static_cast<std::int64_t>(small));
+    if (overflow > 0) return integer_scalar<std::uint64_t>(value, "64 bits");
+    throw bad_argument("scalar " + text_of(value) + " does not fit 64 bits");
+  }
+  if (py::hasattr(value, "dtype") && py::hasattr(value, "item")) {
+    const auto name = py::str(value.attr("dtype").attr("name")).cast<std::string>();
+    if (py::hasattr(value, "shape") && py::len(value.attr("shape")) == 0) return scalar_as(value, name);
+    throw bad_argument("an array is no scalar", "give it with a tag: in_(x)");
+  }
+  if (PyIndex_Check(value.ptr()) != 0) return integer_scalar<std::int64_t>(value, "64 bits");
+  if (PyFloat_Check(value.ptr()) != 0) return float_scalar(number(value), false);
+  throw bad_argument(text_of(value) + " is no scalar", "scalars are numbers and bools");
+}
+
+py::object value_of(const runtime::ScalarArg& scalar) {
+  using runtime::from_u64;
+  const auto word = scalar.word;
+  switch (scalar.kind) {
+    case ScalarKind::any:
+    case ScalarKind::u64:
+      return py::int_(word);
+    case ScalarKind::i8:
+      return py::int_(from_u64<std::int8_t>(word));
+    case ScalarKind::u8:
+      return py::int_(from_u64<std::uint8_t>(word));
+    case ScalarKind::i16:
+      return py::int_(from_u64<std::int16_t>(word));
+    case ScalarKind::u16:
+      return py::int_(from_u64<std::uint16_t>(word));
+    case ScalarKind::i32:
+      return py::int_(from_u64<std::int32_t>(word));
+    case ScalarKind::u32:
+      return py::int_(from_u64<std::uint32_t>(word));
+    case ScalarKind::i64:
+      return py::int_(from_u64<std::int64_t>(word));
+    case ScalarKind::boolean:
+      return py::bool_(from_u64<std::uint8_t>(word) != 0);
+    case ScalarKind::f32:
+      return py::float_(from_u64<float>(word));
+    case ScalarKind::f64:
+      return py::float_(from_u64<double>(word));
+    case ScalarKind::f16:
+      return py::float_(float(from_u64<runtime::Float16>(word)));
+    case ScalarKind::bf16:
+      return py::float_(float(from_u64<runtime::BFloat16>(word)));
+  }
+  return py::int_(word);
+}
+
+py::object element_at(const void* address, DType dtype) {
+  return with_element(dtype, [&](auto zero) {
+    std::memcpy(static_cast<void*>(&zero), address, sizeof zero);
+    return value_of(runtime::scalar(zero));
+  });
+}
+
+}  // namespace troupe::python

@@ -1,0 +1,92 @@
+#include "errors.hpp"
+
+namespace troupe::python {
+namespace {
+
+/// The error inside its exception.
+struct NativeError {
+  Error error;
+};
+
+py::object error_class() { return py::module_::import("troupe._errors").attr("Error"); }
+
+py::object exception_of_one(const Error& error, py::object native) {
+  return error_class()(std::string(error.code().name), error.message(), error.hint(), error.path(),
+                       error.code().value, std::move(native));
+}
+
+void put_cause(const py::object& exception, const py::object& cause) {
+  PyException_SetCause(exception.ptr(), cause.inc_ref().ptr());
+}
+
+}  // namespace
+
+py::object exception_of(const Error& error) {
+  auto first = exception_of_one(error, py::cast(NativeError{error}));
+  auto last = first;
+  for (const auto* cause = error.cause(); cause != nullptr; cause = cause->cause()) {
+    auto next = exception_of_one(*cause, py::none());
+    put_cause(last, next);
+    last = next;
+  }
+  return first;
+}
+
+void raise(const Error& error, const py::object& cause) {
+  const auto exception = exception_of(error);
+  if (cause) {
+    auto last = exception;
+    for (;;) {
+      const py::object next = last.attr("__cause__");
+      if (next.is_none()) break;
+      last = next;
+    }
+    put_cause(last, cause);
+  }
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
+  throw py::error_already_set();
+}
+
+Error error_from(py::error_already_set& raised, const std::string& who) {
+  try {
+    if (raised.matches(error_class())) {
+      const py::object native = raised.value().attr("_native");
+      if (!native.is_none()) return native.cast<const NativeError&>().error;
+    }
+    if (raised.matches(PyExc_KeyboardInterrupt))
+      return Error(actors::Errc::cancelled, who + " was interrupted (KeyboardInterrupt)");
+    const auto traceback = py::module_::import("traceback");
+    const auto join = [](const py::object& lines) {
+      return py::str("").attr("join")(lines).cast<std::string>();
+    };
+    auto what = join(traceback.attr("format_exception_only")(raised.type(), raised.value()));
+    auto where = join(traceback.attr("format_exception")(raised.type(), raised.value(), raised.trace()));
+    while (!what.empty() && what.back() == '\n') what.pop_back();
+    while (!where.empty() && where.back() == '\n') where.pop_back();
+    return Error(actors::Errc::function_failed, who + ": " + what + "\n" + where);
+  } catch (py::error_already_set& second) {
+    second.discard_as_unraisable("an exception that cannot be shown");
+    return Error(actors::Errc::function_failed, who + " raised an exception that cannot be shown");
+  }
+}
+
+Error bad_argument(std::string message, std::string hint) {
+  return Error(actors::Errc::bad_argument, std::move(message), std::move(hint));
+}
+
+void add_errors(py::module_& module) {
+  py::class_<NativeError>(module, "_NativeError");
+  py::register_exception_translator([](std::exception_ptr thrown) {
+    try {
+      if (thrown) std::rethrow_exception(thrown);
+    } catch (const Error& error) {
+      try {
+        raise(error);
+      } catch (py::error_already_set& raised) {
+        raised.restore();
+      }
+    }
+  });
+}
+
+}  // namespace troupe::python

@@ -1,0 +1,26 @@
+#pragma once
+
+// Errors across the border, both ways. Inside Python only.
+
+#include <string>
+
+#include "interpreter.hpp"
+#include "troupe/troupe.hpp"
+
+namespace troupe::python {
+
+/// The exception of an error, its causes behind `__cause__`.
+py::object exception_of(const Error& error);
+/// Raises it; `cause`, an exception of Python's, goes behind the last of its causes.
+[[noreturn]] void raise(const Error& error, const py::object& cause = {});
+
+/// What Python raised, as the error of the program or function `who`: the traceback is in its message. An
+/// error of troupe's that went through Python is the one that it was.
+Error error_from(py::error_already_set& raised, const std::string& who);
+
+/// A value that cannot be used.
+Error bad_argument(std::string message, std::string hint = {});
+
+void add_errors(py::module_& module);
+
+}  // namespace troupe::python

@@ -1,0 +1,119 @@
+#include "interpreter.hpp"
+
+#include <cxxabi.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+namespace troupe::python {
+namespace {
+
+/// There is one interpreter in a process, so there is one of this: the only state of the binding that is not
+/// in an object of somebody's.
+struct Gate {
+  std::atomic<bool> closed{false};
+  std::atomic<bool> asked{false};  ///< Python has been asked to clear what was left
+  std::atomic<int> passing{0};     ///< threads between the question and the answer
+  std::atomic<Leaving*> left{nullptr};
+  std::thread::id main{};
+};
+Gate gate;
+
+bool may_enter() noexcept {
+  gate.passing.fetch_add(1);
+  if (!gate.closed.load() || std::this_thread::get_id() == gate.main) return true;
+  gate.passing.fetch_sub(1);
+  return false;
+}
+void has_entered() noexcept { gate.passing.fetch_sub(1); }
+
+}  // namespace
+
+void leave(Leaving* what) noexcept {
+  if (what == nullptr) return;
+  what->next = gate.left.load();
+  while (!gate.left.compare_exchange_weak(what->next, what)) {
+  }
+  if (gate.asked.exchange(true)) return;
+  const bool here = may_enter();
+  // Cannot be asked now: whoever is inside Python next does it.
+  const auto clear = [](void*) {
+    clear_leavings();
+    return 0;
+  };
+  if (!here || Py_IsInitialized() == 0 || Py_AddPendingCall(clear, nullptr) != 0) gate.asked = false;
+  if (here) has_entered();
+}
+
+void clear_leavings() noexcept {
+  gate.asked = false;
+  auto* left = gate.left.exchange(nullptr);
+  while (left != nullptr) delete std::exchange(left, left->next);
+}
+
+Kept::Kept(py::object object) : node_(new Node, [](Node* node) { leave(node); }) {
+  node_->object = std::move(object);
+}
+
+WithPython::WithPython() noexcept {
+  if (!may_enter()) return;
+  before_ = PyGILState_Ensure();
+  has_entered();
+  inside_ = true;
+  clear_leavings();
+}
+WithPython::~WithPython() {
+  if (inside_) PyGILState_Release(before_);
+}
+
+WithoutPython::WithoutPython() noexcept : thread_(PyEval_SaveThread()) {}
+WithoutPython::~WithoutPython() {
+  if (!may_enter()) sleep_for_ever();
+  PyEval_RestoreThread(thread_);
+  has_entered();
+  clear_leavings();
+}
+
+PyObject* call_python(PyObject* function, PyObject* args) noexcept {
+  try {
+    return PyObject_CallObject(function, args);
+  } catch (const abi::__forced_unwind&) {
+    sleep_for_ever();
+  }
+}
+
+PySendResult send_python(PyObject* coroutine, PyObject* value, PyObject** next) noexcept {
+  try {
+    return PyIter_Send(coroutine, value, next);
+  } catch (const abi::__forced_unwind&) {
+    sleep_for_ever();
+  }
+}
+
+void sleep_for_ever() noexcept {
+  for (;;) pause();
+}
+
+bool is_main_thread() noexcept { return std::this_thread::get_id() == gate.main; }
+
+void open_gate() {
+  gate.main = std::this_thread::get_id();
+  // Threads that were on their way in are not there in a child.
+  pthread_atfork(nullptr, nullptr, [] {
+    gate.passing = 0;
+    gate.main = std::this_thread::get_id();
+  });
+}
+
+void close_gate() {
+  gate.closed = true;
+  {
+    const WithoutPython outside;  // who was on the way in gets in, and out again
+    while (gate.passing.load() > 0) std::this_thread::yield();
+  }
+  clear_leavings();
+}
+
+}  // namespace troupe::python

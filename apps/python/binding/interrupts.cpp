@@ -1,0 +1,103 @@
+#include "interrupts.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <mutex>
+#include <thread>
+
+namespace troupe::python {
+
+/// The thread that hears of signals, started when the first watch is made; like the handlers themselves there
+/// is one in a process.
+struct SignalReader {
+  std::mutex mutex;
+  SignalWatch* innermost = nullptr;
+  int descriptors[2] = {-1, -1};
+  pid_t process = 0;
+
+  bool start() {
+    if (process != 0) return descriptors[1] >= 0;
+    process = getpid();
+    if (pipe2(descriptors, O_CLOEXEC | O_NONBLOCK) != 0) return descriptors[1] = -1, false;
+    try {
+      std::thread([this, from = descriptors[0]] { read(from); }).detach();
+    } catch (const std::system_error&) {  // then Ctrl-C is heard of when the wait is over
+      descriptors[1] = -1;
+    }
+    return descriptors[1] >= 0;
+  }
+
+  void read(int from) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);  // they are for the main thread
+    for (;;) {
+      pollfd waiting{from, POLLIN, 0};
+      unsigned char signal = 0;
+      if (::poll(&waiting, 1, -1) < 0 || ::read(from, &signal, 1) != 1) continue;
+      const std::lock_guard guard(mutex);
+      for (auto* watch = innermost; watch != nullptr; watch = watch->outer_) {
+        if (signal == SIGINT || !watch->only_ctrl_c_) watch->source_.request_stop();
+        // Whoever listened before wants to hear of it, too.
+        if (watch->outer_ == nullptr && watch->before_ >= 0) (void)!::write(watch->before_, &signal, 1);
+      }
+    }
+  }
+};
+
+namespace {
+
+/// For the main thread, inside Python.
+SignalReader& reader() {
+  static SignalReader* one = nullptr;  // its thread may outlive everything
+  // In a child of fork the thread is not there, and who knows what it held.
+  if (one == nullptr || (one->process != 0 && one->process != getpid())) one = new SignalReader;
+  return *one;
+}
+
+/// Where Python's own handler writes to; what it was before.
+int set_wakeup_descriptor(int descriptor) {
+  using py::literals::operator""_a;
+  return py::module_::import("signal")
+      .attr("set_wakeup_fd")(descriptor, "warn_on_full_buffer"_a = false)
+      .cast<int>();
+}
+
+/// Whether Ctrl-C raises KeyboardInterrupt, rather than what somebody else made of it.
+bool ctrl_c_is_pythons() {
+  const auto signals = py::module_::import("signal");
+  return signals.attr("getsignal")(SIGINT).is(signals.attr("default_int_handler"));
+}
+
+}  // namespace
+
+SignalWatch::SignalWatch(On what) : only_ctrl_c_(what == On::ctrl_c) {
+  if (!is_main_thread() || (only_ctrl_c_ && !ctrl_c_is_pythons())) return;
+  auto& one = reader();
+  reader_ = &one;
+  const std::lock_guard guard(one.mutex);
+  if (!one.start()) return;
+  watches_ = true;
+  outer_ = one.innermost;
+  one.innermost = this;
+  before_ = set_wakeup_descriptor(one.descriptors[1]);
+  if (before_ == one.descriptors[1]) before_ = outer_ != nullptr ? before_ : -1;
+}
+
+SignalWatch::~SignalWatch() {
+  if (!watches_) return;
+  auto& one = *reader_;
+  try {
+    (void)set_wakeup_descriptor(before_);
+  } catch (py::error_already_set& raised) {
+    raised.discard_as_unraisable("the end of a wait");
+  }
+  const std::lock_guard guard(one.mutex);
+  one.innermost = outer_;
+}
+
+}  // namespace troupe::python

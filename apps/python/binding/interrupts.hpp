@@ -1,0 +1,38 @@
+#pragma once
+
+// Ctrl-C while the main thread waits outside of Python. Python's own handler only takes a note there; a
+// thread of ours reads that a signal has come (through the descriptor that Python writes to) and asks for a
+// stop.
+
+#include <stop_token>
+
+#include "interpreter.hpp"
+
+namespace troupe::python {
+
+struct SignalReader;
+
+/// While it lives, signals ask for a stop. On other threads than the main one it does nothing: Python handles
+/// signals on that one alone. Made and destroyed inside Python.
+class SignalWatch {
+ public:
+  enum class On { ctrl_c, any_signal };
+  explicit SignalWatch(On what);
+  SignalWatch(const SignalWatch&) = delete;
+  SignalWatch& operator=(const SignalWatch&) = delete;
+  ~SignalWatch();
+
+  std::stop_token token() const { return source_.get_token(); }
+  bool watches() const { return watches_; }
+
+ private:
+  friend struct SignalReader;
+  std::stop_source source_;
+  bool watches_ = false;
+  bool only_ctrl_c_;
+  int before_ = -1;
+  SignalWatch* outer_ = nullptr;
+  SignalReader* reader_ = nullptr;
+};
+
+}  // namespace troupe::python

@@ -1,0 +1,28 @@
+// The module troupe._core. The package around it (apps/python/troupe) is what users import.
+#include "machine.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  using namespace troupe::python;
+  open_gate();
+  py::options options;
+  options.disable_enum_members_docstring();
+  add_errors(module);
+  add_arrays(module);
+  add_waits(module);
+  add_tensors(module);
+  add_arguments(module);
+  add_status(module);
+  add_orchestrator(module);
+  add_domains(module);
+  add_machine(module);
+  add_runs(module);
+  // The module is loaded once for all interpreters; each imports the package.
+  module.def("_check_interpreter", [] {
+    if (PyInterpreterState_Get() != PyInterpreterState_Main())
+      throw py::import_error("troupe works in the main interpreter only, not in subinterpreters");
+  });
+  module.def("_close_all", [] {
+    close_all();
+    close_gate();
+  });
+}

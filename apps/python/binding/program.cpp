@@ -1,0 +1,390 @@
+#include "program.hpp"
+
+#include <map>
+
+namespace troupe::python {
+namespace {
+
+using actors::Errc;
+
+/// Gives a program no chance to keep what it was lent.
+class Lease {
+ public:
+  explicit Lease(SeatRef seat) : seat_(std::move(seat)) {}
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  ~Lease() { seat_->leave(); }
+
+ private:
+  SeatRef seat_;
+};
+
+/// What it returned; throws what it raised.
+py::object called(const py::object& function, const py::tuple& args) {
+  auto result = py::reinterpret_steal<py::object>(call_python(function.ptr(), args.ptr()));
+  if (!result) throw py::error_already_set();
+  return result;
+}
+
+/// What `coroutine.throw(exception)` answers; null: it raised.
+py::object thrown_into(const py::object& coroutine, const py::object& exception) {
+  const py::object method = coroutine.attr("throw");
+  return py::reinterpret_steal<py::object>(call_python(method.ptr(), py::make_tuple(exception).ptr()));
+}
+
+py::tuple with_seat(const SeatRef& seat, const py::tuple& args) {
+  py::tuple all(args.size() + 1);
+  all[0] = py::cast(seat);
+  for (std::size_t i = 0; i < args.size(); ++i) all[i + 1] = args[i];
+  return all;
+}
+
+/// Threads with code of a user's inside, how deep. Looked at inside Python only.
+std::map<std::thread::id, int>& user_code() {
+  static auto* const threads = new std::map<std::thread::id, int>;  // threads may outlive everything
+  return *threads;
+}
+
+Error python_has_ended() { return {Errc::shut_down, "Python is ending"}; }
+
+}  // namespace
+
+UserCode::UserCode() { ++user_code()[std::this_thread::get_id()]; }
+UserCode::~UserCode() {
+  const auto here = user_code().find(std::this_thread::get_id());
+  if (--here->second == 0) user_code().erase(here);
+}
+bool UserCode::is_here() { return user_code().contains(std::this_thread::get_id()); }
+
+actors::Orchestrator& Seat::use() const {
+  if (node_ == nullptr)
+    throw Error(Errc::wrong_program, "the program has returned", "a node lent to a program ends with it");
+  if (thread_ != std::this_thread::get_id()) {
+    throw Error(Errc::wrong_program, "a call of a program from a thread that is not its own",
+                "let other threads compute, and submit and wait where the program runs");
+  }
+  return *node_;
+}
+
+std::string name_of(py::handle function) {
+  const auto name = py::getattr(function, "__name__", py::none());
+  return name.is_none() ? "program" : py::str(name).cast<std::string>();
+}
+
+bool is_coroutine_function(py::handle function) {
+  return py::module_::import("inspect").attr("iscoroutinefunction")(function).cast<bool>();
+}
+
+PythonProgram::PythonProgram(py::object function, py::tuple args, std::string name, std::int64_t soft_limit)
+    : name_(std::move(name)), coroutine_(is_coroutine_function(function)), soft_limit_(soft_limit) {
+  if (PyCallable_Check(function.ptr()) == 0) {
+    throw bad_argument(py::repr(function).cast<std::string>() + " is no program",
+                       "a program is a function, or an async def function, of (node, its arguments)");
+  }
+  function_ = Kept(std::move(function));
+  args_ = Kept(std::move(args));
+}
+
+Error PythonProgram::failed(py::error_already_set& raised) {
+  auto error = error_from(raised, "program \"" + name_ + "\"");
+  py::object value = raised.value();
+  if (raised.trace()) PyException_SetTraceback(value.ptr(), raised.trace().ptr());
+  raised_ = Kept(std::move(value));
+  return error;
+}
+
+void PythonProgram::run_plain(actors::Orchestrator& node) {
+  const WithPython inside;
+  if (!inside) throw python_has_ended();
+  const UserCode here;
+  try {
+    const auto seat = std::make_shared<Seat>(node, false, soft_limit_);
+    const Lease lease(seat);
+    auto result = called(function_.get(), with_seat(seat, args_.get()));
+    if (PyCoro_CheckExact(result.ptr()) != 0) {
+      result.attr("close")();
+      throw bad_argument("program \"" + name_ + "\" returned a coroutine, which nobody awaits",
+                         "make it an async def function itself");
+    }
+    returned_ = Kept(std::move(result));
+  } catch (py::error_already_set& raised) {
+    throw failed(raised);
+  }
+}
+
+// --- coroutines ------------------------------------------------------------------------------------------
+
+/// The coroutine of an `async def` program, and what it waits for. Lives in the frame of a C++ coroutine,
+/// which does the waiting.
+class Body {
+ public:
+  Body(PythonProgram& program, actors::Orchestrator& node) : program_(&program) {
+    const WithPython inside;
+    if (!inside) throw python_has_ended();
+    const UserCode here;
+    try {
+      seat_ = std::make_shared<Seat>(node, true, program.soft_limit_);
+      auto coroutine = called(program.function_.get(), with_seat(seat_, program.args_.get()));
+      coroutine_ = Kept(coroutine);
+      step(coroutine, py::none());
+    } catch (py::error_already_set& raised) {
+      seat_->leave();
+      throw program.failed(raised);
+    } catch (...) {
+      seat_->leave();
+      throw;
+    }
+  }
+  Body(const Body&) = delete;
+  Body& operator=(const Body&) = delete;
+  ~Body() {
+    const WithPython inside;
+    if (!inside) return;
+    const UserCode here;
+    try {
+      seat_->sit_down();
+      // Given up while it waits: what it holds ends here, as in any coroutine that is closed.
+      if (wanted_) coroutine_.get().attr("close")();
+    } catch (py::error_already_set& raised) {
+      raised.discard_as_unraisable(program_->name_.c_str());
+    } catch (...) {  // nothing to tell it to
+    }
+    seat_->leave();
+    wanted_.reset();
+  }
+
+  bool waits() const { return wanted_.has_value(); }
+  const Wait& wanted() const { return *wanted_; }
+
+  void go_on(Answer answer, const std::optional<Error>& error) {
+    const WithPython inside;
+    if (!inside) throw python_has_ended();
+    const UserCode here;
+    seat_->sit_down();
+    const auto wait = *std::move(wanted_);
+    wanted_.reset();
+    try {
+      const auto coroutine = coroutine_.get();
+      if (error) {
+        took(thrown_into(coroutine, exception_of(*error)));
+      } else {
+        step(coroutine, object_of(wait, std::move(answer)));
+      }
+    } catch (py::error_already_set& raised) {
+      throw program_->failed(raised);
+    }
+  }
+
+ private:
+  void step(const py::object& coroutine, const py::object& value) {
+    PyObject* next = nullptr;
+    const auto how = send_python(coroutine.ptr(), value.ptr(), &next);
+    auto object = py::reinterpret_steal<py::object>(next);
+    if (how == PYGEN_ERROR) throw py::error_already_set();
+    if (how == PYGEN_RETURN) {
+      program_->returned_ = Kept(std::move(object));
+    } else {
+      want(coroutine, object);
+    }
+  }
+  /// What `throw` answered: the next wait, or StopIteration.
+  void took(py::object object) {
+    if (object) return want(coroutine_.get(), object);
+    if (PyErr_ExceptionMatches(PyExc_StopIteration) == 0) throw py::error_already_set();
+    const py::error_already_set stopped;
+    program_->returned_ = Kept(stopped.value().attr("value"));
+  }
+  void want(const py::object& coroutine, const py::object& object) {
+    if (!py::isinstance<Wait>(object)) {
+      refuse(coroutine, py::repr(object).cast<std::string>() + ", which is nothing of troupe's");
+    } else if (const auto& wait = object.cast<const Wait&>(); wait.seat != seat_) {
+      refuse(coroutine, "something of another program");
+    } else {
+      wanted_ = wait;
+    }
+  }
+  /// The `await` that cannot be served raises, in the program.
+  void refuse(const py::object& coroutine, const std::string& what) {
+    const Error error(
+        Errc::bad_argument, "program \"" + program_->name_ + "\" awaits " + what,
+        "a program awaits tasks, reads, drains and domains of its node, and its own coroutines");
+    took(thrown_into(coroutine, exception_of(error)));
+  }
+
+  PythonProgram* program_;
+  SeatRef seat_;
+  Kept coroutine_;
+  std::optional<Wait> wanted_;
+};
+
+namespace {
+
+/// Reads any element type into memory of its own.
+class ReadInto : public actors::ReadBytes {
+ public:
+  ReadInto(actors::ReadBytes&& from, bool first) : ReadBytes(std::move(from)), first_(first) {}
+  Answer await_resume() {
+    rethrow();
+    Answer answer;
+    answer.dtype = tensor_.dtype();
+    answer.shape = tensor_.shape();
+    const auto elements = first_ ? 1 : tensor_.elements();
+    answer.bytes =
+        std::make_shared<std::vector<std::byte>>(static_cast<std::size_t>(elements) * size_of(answer.dtype));
+    finish(answer.bytes->data(), elements);
+    return answer;
+  }
+  Answer get() {
+    block_for_data();
+    return await_resume();
+  }
+
+ private:
+  bool first_;
+};
+
+ReadInto read_of(actors::Orchestrator& node, const Wait& wait) {
+  const bool first = wait.what == Wait::What::read;
+  return with_element(wait.tensor.dtype(),
+                      [&](auto zero) { return ReadInto(node.read_all<decltype(zero)>(wait.tensor), first); });
+}
+
+actors::Program drive(actors::Orchestrator& node, std::shared_ptr<PythonProgram> program) {
+  Body body(*program, node);
+  while (body.waits()) {
+    Answer answer;
+    std::optional<Error> failure;
+    try {
+      const Wait& wanted = body.wanted();
+      switch (wanted.what) {
+        case Wait::What::task: {
+          co_await wanted.task;
+          break;
+        }
+        case Wait::What::drained: {
+          auto drained = node.drained();
+          co_await drained;
+          break;
+        }
+        case Wait::What::room: {
+          auto room = node.room();
+          co_await room;
+          break;
+        }
+        case Wait::What::read:
+        case Wait::What::read_all: {
+          auto read = read_of(node, wanted);
+          answer = co_await read;
+          break;
+        }
+        case Wait::What::fetch: {
+          auto fetch = node.fetch(wanted.tensor);
+          co_await fetch;
+          break;
+        }
+        case Wait::What::domain: {
+          auto request = node.allocate_domain(*wanted.spec);
+          answer.domain = co_await request;
+          break;
+        }
+        case Wait::What::barrier: {
+          auto barrier = node.barrier(wanted.domain, wanted.rank);
+          co_await barrier;
+          break;
+        }
+      }
+    } catch (const Error& error) {
+      failure = error;
+    }
+    body.go_on(std::move(answer), failure);
+  }
+}
+
+}  // namespace
+
+actors::BoundProgram PythonProgram::bind() {
+  actors::BoundProgram bound;
+  bound.name = name_;
+  auto self = shared_from_this();
+  if (coroutine_) {
+    bound.coroutine = [self](actors::Orchestrator& node) { return drive(node, self); };
+  } else {
+    bound.plain = [self](actors::Orchestrator& node) { self->run_plain(node); };
+  }
+  return bound;
+}
+
+// --- waiting ---------------------------------------------------------------------------------------------
+
+py::object object_of(const Wait& wait, Answer answer) {
+  if (answer.domain) return py::cast(*std::move(answer.domain));
+  if (!answer.bytes) {
+    if (wait.what == Wait::What::fetch) return py::cast(wait.tensor);
+    return py::none();
+  }
+  if (wait.what == Wait::What::read) return element_at(answer.bytes->data(), answer.dtype);
+  auto elements = Elements::dense(answer.bytes->data(), answer.dtype, answer.shape);
+  elements.bits = answer.dtype == runtime::DType::bf16;
+  elements.keep = std::move(answer.bytes);
+  return array_of(std::move(elements));
+}
+
+py::object wait_here(const Wait& wait) {
+  auto answer = wait.seat->wait([&](actors::Orchestrator& node) -> Answer {
+    switch (wait.what) {
+      case Wait::What::task:
+        wait.task.wait();
+        return {};
+      case Wait::What::drained:
+        node.drain();
+        return {};
+      case Wait::What::room:
+        node.room().wait();
+        return {};
+      case Wait::What::read:
+      case Wait::What::read_all:
+        return read_of(node, wait).get();
+      case Wait::What::fetch:
+        node.fetch(wait.tensor).wait();
+        return {};
+      case Wait::What::domain: {
+        Answer with_domain;
+        with_domain.domain = node.allocate_domain(*wait.spec).get();
+        return with_domain;
+      }
+      case Wait::What::barrier:
+        node.barrier(wait.domain, wait.rank).wait();
+        return {};
+    }
+    return {};
+  });
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  return object_of(wait, std::move(answer));
+}
+
+void add_waits(py::module_& module) {
+  py::class_<Wait>(module, "Wait",
+                   "Something that a program waits for.\n\n"
+                   "In an `async def` program: `value = await node.read(x)`. In a plain one: "
+                   "`value = node.read(x).get()`. A task is one, too: `await task`, `task.wait()`.")
+      .def("get", &wait_here, "Waits, in a plain program, and returns what came of it.")
+      .def("wait", &wait_here, "Waits, in a plain program; the same as get().")
+      .def_property_readonly(
+          "number", [](const Wait& wait) { return wait.task.number(); },
+          "The task's number in its program; 0 for what is no task.")
+      .def("__repr__", [](const Wait& wait) {
+        constexpr const char* names[] = {"Task",
+                                         "Wait for all tasks",
+                                         "Wait for room",
+                                         "Wait for an element",
+                                         "Wait for elements",
+                                         "Wait for bytes",
+                                         "Wait for a domain",
+                                         "Wait at a barrier"};
+        std::string text = std::string("<troupe.") + names[static_cast<std::size_t>(wait.what)];
+        if (wait.what == Wait::What::task) text += " " + std::to_string(wait.task.number());
+        return text + ">";
+      });
+}
+
+}  // namespace troupe::python

@@ -1,0 +1,124 @@
+#pragma once
+
+// Programs in Python: functions, and `async def` ones, as programs of troupe; and what they wait for.
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "arrays.hpp"
+
+namespace troupe::python {
+
+/// The orchestrator as a program in Python holds it: it may be kept longer than the program lives, and be
+/// taken to other threads, where its use is an error. Inside Python only.
+class Seat {
+ public:
+  Seat(actors::Orchestrator& node, bool coroutine, std::int64_t soft_limit)
+      : node_(&node), coroutine_(coroutine), soft_limit_(soft_limit) {
+    sit_down();
+  }
+  /// The program's code goes on, on this thread.
+  void sit_down() { thread_ = std::this_thread::get_id(); }
+  void leave() { node_ = nullptr; }
+  bool coroutine() const { return coroutine_; }
+  std::int64_t soft_limit() const { return soft_limit_; }
+
+  /// Throws `wrong_program` when the program is over, and on a thread that is not its own.
+  actors::Orchestrator& use() const;
+  /// A call that appends to the program. It waits when there is no room: then outside of Python.
+  template <class Work>
+  auto call(Work work) const {
+    auto& node = use();
+    // As far from the limit as one call can append, nothing waits.
+    if (!coroutine_ && static_cast<std::int64_t>(node.unfinished()) + 600 >= soft_limit_)
+      return without_python([&] { return work(node); });
+    return work(node);
+  }
+  /// A call that waits.
+  template <class Work>
+  auto wait(Work work) const {
+    auto& node = use();
+    return without_python([&] { return work(node); });
+  }
+
+ private:
+  actors::Orchestrator* node_;
+  std::thread::id thread_{};
+  bool coroutine_;
+  std::int64_t soft_limit_;
+};
+using SeatRef = std::shared_ptr<Seat>;
+
+/// Something to wait for: `await` it in an `async def` program, call get() or wait() on it in a plain one.
+struct Wait {
+  enum class What { task, drained, room, read, read_all, fetch, domain, barrier };
+  What what = What::drained;
+  SeatRef seat;
+  actors::Task task = {};
+  actors::Tensor tensor = {};
+  std::shared_ptr<const actors::DomainSpec> spec = {};
+  actors::Domain domain = {};
+  int rank = 0;
+};
+
+/// What came of it, as it can be carried outside of Python.
+struct Answer {
+  std::shared_ptr<std::vector<std::byte>> bytes = {};
+  runtime::DType dtype = runtime::DType::f32;
+  runtime::Shape shape = {};
+  std::optional<actors::Domain> domain = {};
+};
+py::object object_of(const Wait& wait, Answer answer);
+/// Waits here; an error inside a coroutine.
+py::object wait_here(const Wait& wait);
+
+/// A program in Python with its arguments. Shared by its run and by who waits for it.
+class PythonProgram : public std::enable_shared_from_this<PythonProgram> {
+ public:
+  /// Inside Python. Throws `bad_argument` for what cannot be called.
+  PythonProgram(py::object function, py::tuple args, std::string name, std::int64_t soft_limit);
+
+  actors::BoundProgram bind();
+  const std::string& name() const { return name_; }
+
+  // Inside Python, when the run is over.
+  /// What it raised itself, if it did; null otherwise.
+  py::object raised() const { return raised_ ? raised_.get() : py::object(); }
+  /// What it returned.
+  py::object returned() const { return returned_ ? returned_.get() : py::object(py::none()); }
+
+ private:
+  friend class Body;
+  void run_plain(actors::Orchestrator& node);
+  /// Keeps what was raised, and makes an error of it.
+  Error failed(py::error_already_set& raised);
+
+  const std::string name_;
+  Kept function_, args_, raised_, returned_;
+  const bool coroutine_;
+  const std::int64_t soft_limit_;
+};
+
+/// While code of a program (or a host function) runs on this thread: it must not end its own system, which
+/// would wait for it.
+class UserCode {
+ public:
+  UserCode();
+  UserCode(const UserCode&) = delete;
+  UserCode& operator=(const UserCode&) = delete;
+  ~UserCode();
+  static bool is_here();
+};
+
+/// How a program is to be called in errors and traces.
+std::string name_of(py::handle function);
+bool is_coroutine_function(py::handle function);
+
+void add_waits(py::module_& module);
+
+}  // namespace troupe::python

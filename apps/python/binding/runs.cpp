@@ -1,0 +1,315 @@
+// Nodes, their chips, and runs.
+#include "machine.hpp"
+
+#include <fstream>
+
+namespace troupe::python {
+namespace {
+
+using actors::Node;
+
+/// A chip by itself.
+struct ChipOf {
+  actors::ChipDevice chip;
+  Node node;
+};
+
+actors::RunOptions options_of(const py::kwargs& given, std::string name) {
+  actors::RunOptions options;
+  options.name = std::move(name);
+  for (const auto& [key, value] : given) {
+    const auto option = key.cast<std::string>();
+    if (value.is_none()) continue;
+    if (option == "name") {
+      options.name = py::str(value).cast<std::string>();
+    } else if (option == "priority") {
+      const auto priority = value.cast<std::int64_t>();
+      if (!std::in_range<int>(priority)) throw bad_argument("priority is out of range");
+      options.priority = static_cast<int>(priority);
+    } else if (option == "deadline") {
+      options.deadline = duration_of(value, "deadline");
+    } else {
+      throw bad_argument(
+          "a run has no option \"" + option + "\"",
+          "there are name, priority and deadline; arguments of the program are given by position");
+    }
+  }
+  return options;
+}
+
+actors::Args args_of(const py::tuple& items) {
+  actors::Args args;
+  add_arguments(args, items);
+  return args;
+}
+
+std::shared_ptr<PythonProgram> program_of(const py::object& function, const py::tuple& args,
+                                          const std::string& name, std::int64_t soft_limit) {
+  return std::make_shared<PythonProgram>(function, args, name, soft_limit);
+}
+
+/// Raises what a run ended with.
+[[noreturn]] void raise_end(const Error& error, const std::shared_ptr<PythonProgram>& program) {
+  const auto raised = program ? program->raised() : py::object();
+  if (!raised) raise(error);
+  // What the program raised to end like this; an error of troupe's, or Ctrl-C, is itself.
+  const bool itself = py::hasattr(raised, "_native") || !py::isinstance(raised, py::handle(PyExc_Exception));
+  if (!itself) raise(error, raised);
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(raised.ptr())), raised.ptr());
+  throw py::error_already_set();
+}
+
+RunOf start(const NodeOf& on, const py::object& program, const py::args& args, const py::kwargs& given) {
+  RunOf run;
+  if (py::isinstance<py::str>(program)) {
+    auto options = options_of(given, "program");
+    const auto name = program.cast<std::string>();
+    const auto values = args_of(args);
+    run.handle = without_python([&] { return on.node.submit(name, values, std::move(options)); });
+    return run;
+  }
+  auto options = options_of(given, name_of(program));
+  run.program = program_of(program, args, options.name, on.soft_limit);
+  run.handle = without_python([&] { return on.node.submit_bound(std::move(options), run.program->bind()); });
+  return run;
+}
+
+/// Waits as long as `seconds` says, and hears of signals; false: not in time.
+bool wait(const RunOf& run, const py::object& seconds) {
+  using Clock = std::chrono::steady_clock;
+  const auto timeout = seconds.is_none() ? std::chrono::nanoseconds::max() : duration_of(seconds, "timeout");
+  const auto begin = Clock::now();
+  for (;;) {
+    const SignalWatch watch(SignalWatch::On::any_signal);
+    const auto passed = Clock::now() - begin;
+    const auto left = timeout == std::chrono::nanoseconds::max() ? timeout : timeout - passed;
+    const bool done = without_python([&] { return run.handle.wait(watch.token(), left); });
+    if (done) return true;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (!watch.token().stop_requested()) return false;
+  }
+}
+
+py::object result(const RunOf& run, const py::object& timeout) {
+  if (!wait(run, timeout)) {
+    PyErr_SetString(PyExc_TimeoutError, "the run has not ended in time");
+    throw py::error_already_set();
+  }
+  const auto how = run.handle.report();
+  if (how.error) raise_end(*how.error, run.program);
+  return run.program ? run.program->returned() : py::object(py::none());
+}
+
+void add_file_kernel(const NodeOf& on, const std::string& name, const py::object& object,
+                     const std::string& cores) {
+  if (cores != "vector" && cores != "matrix")
+    throw bad_argument("cores \"" + cores + "\"", "say vector or matrix");
+  std::vector<std::uint8_t> bytes;
+  if (py::isinstance<py::bytes>(object)) {
+    const auto text = object.cast<std::string_view>();
+    bytes.assign(text.begin(), text.end());
+  } else {
+    const auto path = py::module_::import("os").attr("fspath")(object).cast<std::string>();
+    std::ifstream file(path, std::ios::binary);
+    if (!file) throw bad_argument("cannot read \"" + path + "\"");
+    bytes.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  on.node.add_kernel(name, std::move(bytes),
+                     cores == "vector" ? actors::CoreKind::vector : actors::CoreKind::matrix);
+}
+
+void add_chip(py::module_& module) {
+  py::class_<ChipOf>(module, "Chip",
+                     "Direct use of one chip, without a graph; not ordered with runs in flight.")
+      .def_property_readonly("index", [](const ChipOf& of) { return of.chip.index(); })
+      .def(
+          "malloc",
+          [](const ChipOf& of, const py::object& shape, const py::object& dtype) {
+            const auto extents = shape_of(shape);
+            const auto type = dtype_of(dtype);
+            return without_python([&] { return of.chip.malloc(extents, type); });
+          },
+          py::arg("shape"), py::arg("dtype") = "float32", "Device memory, freed with the last tensor of it.")
+      .def(
+          "copy_to",
+          [](const ChipOf& of, const py::object& device, const py::object& host) {
+            const auto to = tensor_of(device, true), from = tensor_of(host, false);
+            without_python([&] { of.chip.copy_to(to, from); });
+          },
+          py::arg("device"), py::arg("host"), "From a host tensor or array into device memory.")
+      .def(
+          "copy_from",
+          [](const ChipOf& of, const py::object& host, const py::object& device) {
+            const auto to = tensor_of(host, true), from = tensor_of(device, false);
+            without_python([&] { of.chip.copy_from(to, from); });
+          },
+          py::arg("host"), py::arg("device"), "From device memory into a host tensor or array.")
+      .def(
+          "reset", [](const ChipOf& of) { without_python([&] { of.chip.reset(); }); },
+          "Gives up everything on the chip and brings it up again.")
+      .def(
+          "run",
+          [](const ChipOf& of, const std::string& name, const py::args& items, const py::kwargs& options) {
+            actors::detail::SubmitCall call;
+            add_arguments(call.args, items);
+            take_options(call, options);
+            if (call.target)
+              throw bad_argument("a chip runs it itself: submit it to a program where it is to go elsewhere");
+            call.take(actors::on_chip(of.chip.index()));
+            actors::BoundProgram one;
+            one.name = name;
+            one.plain = [&](actors::Orchestrator& node) {
+              node.submit_gathered(node.callable(name), std::move(call));
+            };
+            without_python([&] { of.node.run_bound({}, std::move(one)); });
+          },
+          py::arg("name"), "One task on this chip.")
+      .def("__repr__",
+           [](const ChipOf& of) { return "<troupe.Chip " + std::to_string(of.chip.index()) + ">"; });
+}
+
+void add_node(py::module_& module) {
+  py::class_<NodeOf>(module, "Node",
+                     "A node of chips, or a pod of nodes. Safe on any thread.\n\n"
+                     "load() modules or add kernels and functions, then run() programs.")
+      .def(
+          "load",
+          [](const NodeOf& on, const py::object& path) {
+            const auto file = py::module_::import("os").attr("fspath")(path).cast<std::string>();
+            without_python([&] { on.node.load(file); });
+          },
+          py::arg("path"), "Everything in a module file can be submitted by name.")
+      .def("add_kernel", &add_file_kernel, py::arg("name"), py::arg("object"), py::arg("cores") = "vector",
+           "A kernel from a foreign object with one kernel_entry: its bytes, or its path.")
+      .def(
+          "add_function",
+          [](const NodeOf& on, const std::string& name, py::object function) {
+            on.node.add_function(name, host_function(std::move(function)));
+          },
+          py::arg("name"), py::arg("function"), "A host function that programs submit by name.")
+      .def(
+          "run",
+          [](const NodeOf& on, const py::object& program, const py::args& args, const py::kwargs& options) {
+            return run(on.node, on.soft_limit, program, args, options);
+          },
+          py::arg("program"),
+          "Runs a program to its end: node.run(function, its arguments…, name=…, priority=…, deadline=…).\n\n"
+          "The program is a function, or an async def function, called with (node, its arguments); or the "
+          "name of one in\n"
+          "a loaded module. Returns what it returned. Raises Error when the run failed; what a program "
+          "raised is behind\n"
+          "it as __cause__.")
+      .def("submit", &start, py::arg("program"),
+           "Starts a program and returns a Handle, also when it has to wait for others.")
+      .def(
+          "tensor",
+          [](const NodeOf& on, const py::object& shape, const py::object& dtype, const py::object& fill) {
+            auto tensor = on.node.host_tensor(shape_of(shape), dtype_of(dtype));
+            if (!fill.is_none()) filled(tensor, fill);
+            return tensor;
+          },
+          py::arg("shape"), py::arg("dtype") = "float32", py::arg("fill") = py::none(),
+          "A tensor in host memory, zeroed or filled.")
+      .def(
+          "chip",
+          [](const NodeOf& on, std::int64_t index) {
+            return without_python([&] { return ChipOf{on.node.chip(index), on.node}; });
+          },
+          py::arg("index"), "Direct use of a chip.")
+      .def_property_readonly(
+          "chips", [](const NodeOf& on) { return on.node.chips(); },
+          "How many chips (at a pod: nodes) there are now.")
+      .def_property_readonly("name", [](const NodeOf& on) { return on.node.name(); })
+      .def(
+          "add_chip",
+          [](const NodeOf& on, const std::string& platform, std::int64_t device) {
+            actors::ChipConfig chip;
+            chip.platform = platform;
+            chip.device_id = device;
+            return without_python([&] { return on.node.add_executor(chip); });
+          },
+          py::arg("platform") = "a2a3sim", py::arg("device") = 0,
+          "Adds a chip while programs run; its number.")
+      .def(
+          "remove_executor",
+          [](const NodeOf& on, std::int64_t index) {
+            without_python([&] { on.node.remove_executor(index); });
+          },
+          py::arg("index"), "Removes a chip or sub-worker, after its last task.")
+      .def(
+          "status", [](const NodeOf& on) { return without_python([&] { return on.node.status(); }); },
+          "What the node and its chips are doing now.")
+      .def("__repr__", [](const NodeOf& on) { return "<troupe.Node " + on.node.name() + ">"; });
+}
+
+void add_handle(py::module_& module) {
+  py::class_<RunOf>(module, "Handle", "A run that was submitted. Dropping it leaves the run running.")
+      .def_property_readonly("done", [](const RunOf& run) { return run.handle.done(); })
+      .def("wait", &wait, py::arg("timeout") = py::none(),
+           "Waits for the end; False: not within so many seconds.")
+      .def("result", &result, py::arg("timeout") = py::none(),
+           "Waits, then returns what the program returned, or raises the run's error. TimeoutError: not in "
+           "time.")
+      .def(
+          "cancel", [](const RunOf& run) { run.handle.cancel(); }, "Asks the run to end with `cancelled`.")
+      .def(
+          "why",
+          [](const RunOf& run, std::uint64_t task) {
+            return without_python([&] { return run.handle.why(task); });
+          },
+          py::arg("task") = 0,
+          "Why the run is not done, in words: its oldest unfinished tasks, or one of them by its number.")
+      .def(
+          "report",
+          [](const RunOf& run) {
+            (void)wait(run, py::none());
+            return run.handle.report();
+          },
+          "Waits, then everything that is known about the end.")
+      .def("__repr__", [](const RunOf& run) {
+        return std::string("<troupe.Handle of ") +
+               (run.program ? "\"" + run.program->name() + "\", " : "a program, ") +
+               (run.handle.done() ? "done>" : "running>");
+      });
+}
+
+}  // namespace
+
+py::object run(const Node& node, std::int64_t soft_limit, const py::object& program, const py::tuple& args,
+               const py::kwargs& given) {
+  std::shared_ptr<PythonProgram> python;
+  std::optional<Error> error;
+  {
+    const SignalWatch watch(SignalWatch::On::ctrl_c);
+    const auto guarded = [&](auto work) {
+      try {
+        without_python(work);
+      } catch (const Error& failed) {
+        error = failed;
+      }
+    };
+    if (py::isinstance<py::str>(program)) {
+      auto options = options_of(given, "program");
+      if (watch.watches()) options.stop = watch.token();
+      const auto values = args_of(args);
+      const auto name = program.cast<std::string>();
+      guarded([&] { node.run(name, values, std::move(options)); });
+    } else {
+      auto options = options_of(given, name_of(program));
+      if (watch.watches()) options.stop = watch.token();
+      python = program_of(program, args, options.name, soft_limit);
+      guarded([&] { node.run_bound(std::move(options), python->bind()); });
+    }
+  }
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  if (error) raise_end(*error, python);
+  return python ? python->returned() : py::object(py::none());
+}
+
+void add_runs(py::module_& module) {
+  add_chip(module);
+  add_node(module);
+  add_handle(module);
+}
+
+}  // namespace troupe::python

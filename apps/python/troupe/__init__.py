@@ -1,0 +1,99 @@
+"""troupe: graphs of tasks over machines with many accelerator chips.
+
+    import numpy as np
+    import troupe
+    from troupe import inout, out
+
+    @troupe.program
+    async def refine(node, x, tolerance):
+        while True:
+            err = node.alloc(1)
+            node.submit("step", inout(x), out(err))
+            if await node.read(err) < tolerance:
+                return
+
+    with troupe.System(platform="a2a3sim", chips=2) as system:
+        node = system.node()
+        node.load("libmy_kernels.so")
+        node.run(refine, np.ones(1024, "float32"), 1e-6)
+
+A System owns the machine, a Node runs programs, a program submits tasks. help(troupe.System), help(troupe.Node) and
+help(troupe.Orchestrator) say what each can do.
+"""
+
+import atexit as _atexit
+
+from ._core import _check_interpreter
+
+_check_interpreter()
+
+from ._core import (
+    Args,
+    Chip,
+    Domain,
+    DomainContext,
+    Handle,
+    Node,
+    Orchestrator,
+    Rank,
+    Report,
+    ScalarArgument,
+    Scope,
+    Status,
+    System,
+    Tensor,
+    TensorArgument,
+    Wait,
+    args,
+    borrow,
+    in_,
+    inout,
+    no_dep,
+    out,
+    out_existing,
+    scalar,
+)
+from ._core import _close_all
+from ._errors import Error
+from ._programs import host_function, parameters_of, program
+
+__all__ = [
+    "Args",
+    "Chip",
+    "Domain",
+    "DomainContext",
+    "Error",
+    "Handle",
+    "Node",
+    "Orchestrator",
+    "Rank",
+    "Report",
+    "ScalarArgument",
+    "Scope",
+    "Status",
+    "System",
+    "Tensor",
+    "TensorArgument",
+    "Wait",
+    "args",
+    "borrow",
+    "host_function",
+    "in_",
+    "inout",
+    "no_dep",
+    "out",
+    "out_existing",
+    "parameters_of",
+    "program",
+    "scalar",
+]
+
+
+def _await(self):
+    return (yield self)
+
+
+Wait.__await__ = _await
+# Runs that are still in flight end before the interpreter does.
+_atexit.register(_close_all)
+del _atexit, _await, _check_interpreter

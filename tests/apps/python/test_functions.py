@@ -1,0 +1,102 @@
+"""Host functions in Python."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import troupe
+from troupe import in_, inout, out, scalar
+
+
+def test_a_function_gets_arrays_then_scalars(node):
+    seen = []
+
+    @troupe.host_function
+    def look(a, b, factor, count, flag):
+        seen.append((a.tolist(), b.shape, factor, count, flag, threading.current_thread() is threading.main_thread()))
+        b[:] = a * factor
+
+    def program(node):
+        a, b = node.tensor(2, fill=3.0), node.tensor(2)
+        node.submit(look, in_(a), scalar(2.0), out(b), scalar(7), scalar(True))
+        return node.read_all(b).get().tolist()
+
+    assert node.run(program) == [6, 6]
+    assert seen == [([3, 3], (2,), 2.0, 7, True, False)]
+
+
+def test_functions_are_added_under_a_name(node):
+    node.add_function("double", lambda x: np.multiply(x, 2, out=x))
+    x = np.ones(4, "f4")
+    node.run(lambda node: node.submit_sub("double", inout(x)))
+    assert (x == 2).all()
+
+    def program(node):
+        with pytest.raises(troupe.Error, match="no host function"):
+            node.submit_sub("scale", inout(x))
+        with pytest.raises(troupe.Error, match="unknown|nothing"):
+            node.submit_sub("nobody", inout(x))
+
+    node.run(program)
+
+
+def test_an_exception_is_the_tasks_error_with_its_traceback(node):
+    def broken(x):
+        return 1 / 0
+
+    with pytest.raises(troupe.Error) as raised:
+        node.run(lambda node: node.submit_sub(broken, in_(node.tensor(1)), name="the divider"))
+    text = str(raised.value) + str(raised.value.root)
+    assert "ZeroDivisionError" in text and "broken" in text and "test_functions.py" in text
+    assert "the divider" in text
+
+
+def test_sys_exit_in_a_function_is_its_tasks_error(node):
+    def leaves(x):
+        raise SystemExit(3)
+
+    with pytest.raises(troupe.Error, match="SystemExit"):
+        node.run(lambda node: node.submit_sub(leaves, in_(node.tensor(1))))
+
+
+def test_an_array_that_is_kept_is_an_error(node):
+    kept = []
+    with pytest.raises(troupe.Error) as raised:
+        node.run(lambda node: node.submit_sub(kept.append, in_(node.tensor(1))))
+    assert "copy" in str(raised.value) + str(raised.value.root) + raised.value.root.hint
+    node.run(lambda node: node.submit_sub(lambda x: kept.append(x.copy()), in_(node.tensor(1))))
+
+
+def test_functions_run_beside_each_other(node):
+    meet = threading.Barrier(2)  # passes only when two are inside at once
+    node.run(lambda node: [node.submit_sub(lambda x: meet.wait(60), in_(node.tensor(1))) for _ in range(2)])
+
+
+def test_an_async_function_is_no_host_function(node):
+    async def wrong(x):
+        pass
+
+    with pytest.raises(TypeError):
+        troupe.host_function(wrong)
+
+    def program(node):
+        with pytest.raises(troupe.Error, match="async"):
+            node.submit_sub(wrong, in_(node.tensor(1)))
+        with pytest.raises(troupe.Error, match="no host function"):
+            node.submit_sub(42)
+
+    node.run(program)
+
+
+def test_a_function_may_run_programs_itself(node):
+    def nested(x):
+        node.run(lambda inner: inner.submit("scale", inout(inner.tensor(1)), scalar(2.0)))
+        x[:] = 1
+
+    def program(outer):
+        x = outer.tensor(1)
+        outer.submit_sub(nested, out(x))
+        return outer.read(x).get()
+
+    assert node.run(program) == 1
