@@ -71,7 +71,7 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
   CLI::App* sub = app.add_subcommand("run", "Run a program: a built-in example, or one in a shared object");
   sub->add_option("PROGRAM", run.program,
                   "A name from `troupe list`, or FILE.so for the one program in it, or FILE.so:NAME,\n"
-                  "or FILE.bin, a packed callable (any object, with --tensor)")
+                  "or FILE.py:NAME, in Python, or FILE.bin, a packed callable (any object, with --tensor)")
       ->required();
   sub->add_option("--platform", run.platform, "Platform of the chips: a2a3sim, a5sim, or a library's path")
       ->capture_default_str();

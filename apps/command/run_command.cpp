@@ -12,6 +12,7 @@
 #include "command/packed_program.hpp"
 #include "command/program.hpp"
 #include "command/progress.hpp"
+#include "command/python_program.hpp"
 #include "errc.hpp"
 #include "trace/analysis.hpp"
 #include "trace/files.hpp"
@@ -202,6 +203,10 @@ int execute(const RunCommand& command, Console& console) {
     progress.say("troupe: " + render(error));
     return answer;
   };
+  if (names_python_program(command.program)) {
+    const auto error = run_python_program(command, console.log_level);
+    return refuse(error, error == Errc::bad_parameter ? exit_usage : exit_cannot_start);
+  }
   const auto choice = find_what_to_run(command);
   if (!choice) {
     return refuse(choice.error(), choice.error() == Errc::bad_parameter ? exit_usage : exit_cannot_start);

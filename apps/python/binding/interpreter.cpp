@@ -15,19 +15,27 @@ namespace {
 struct Gate {
   std::atomic<bool> closed{false};
   std::atomic<bool> asked{false};  ///< Python has been asked to clear what was left
-  std::atomic<int> passing{0};     ///< threads between the question and the answer
+  std::atomic<int> busy{0};        ///< threads on the way in, or inside with something else than user code
   std::atomic<Leaving*> left{nullptr};
   std::thread::id main{};
 };
 Gate gate;
 
 bool may_enter() noexcept {
-  gate.passing.fetch_add(1);
+  gate.busy.fetch_add(1);
   if (!gate.closed.load() || std::this_thread::get_id() == gate.main) return true;
-  gate.passing.fetch_sub(1);
+  gate.busy.fetch_sub(1);
   return false;
 }
-void has_entered() noexcept { gate.passing.fetch_sub(1); }
+void no_longer_busy() noexcept { gate.busy.fetch_sub(1); }
+
+/// Back from code of a user's, inside Python. What it returned is worth nothing when Python has ended
+/// meanwhile.
+void busy_again() noexcept {
+  if (may_enter()) return;
+  PyEval_SaveThread();
+  sleep_for_ever();
+}
 
 }  // namespace
 
@@ -44,7 +52,7 @@ void leave(Leaving* what) noexcept {
     return 0;
   };
   if (!here || Py_IsInitialized() == 0 || Py_AddPendingCall(clear, nullptr) != 0) gate.asked = false;
-  if (here) has_entered();
+  if (here) no_longer_busy();
 }
 
 void clear_leavings() noexcept {
@@ -60,33 +68,40 @@ Kept::Kept(py::object object) : node_(new Node, [](Node* node) { leave(node); })
 WithPython::WithPython() noexcept {
   if (!may_enter()) return;
   before_ = PyGILState_Ensure();
-  has_entered();
   inside_ = true;
   clear_leavings();
 }
 WithPython::~WithPython() {
-  if (inside_) PyGILState_Release(before_);
+  if (!inside_) return;
+  PyGILState_Release(before_);
+  no_longer_busy();
 }
 
 WithoutPython::WithoutPython() noexcept : thread_(PyEval_SaveThread()) {}
 WithoutPython::~WithoutPython() {
   if (!may_enter()) sleep_for_ever();
   PyEval_RestoreThread(thread_);
-  has_entered();
+  no_longer_busy();
   clear_leavings();
 }
 
 PyObject* call_python(PyObject* function, PyObject* args) noexcept {
+  no_longer_busy();
   try {
-    return PyObject_CallObject(function, args);
+    auto* const result = PyObject_CallObject(function, args);
+    busy_again();
+    return result;
   } catch (const abi::__forced_unwind&) {
     sleep_for_ever();
   }
 }
 
 PySendResult send_python(PyObject* coroutine, PyObject* value, PyObject** next) noexcept {
+  no_longer_busy();
   try {
-    return PyIter_Send(coroutine, value, next);
+    const auto how = PyIter_Send(coroutine, value, next);
+    busy_again();
+    return how;
   } catch (const abi::__forced_unwind&) {
     sleep_for_ever();
   }
@@ -102,7 +117,7 @@ void open_gate() {
   gate.main = std::this_thread::get_id();
   // Threads that were on their way in are not there in a child.
   pthread_atfork(nullptr, nullptr, [] {
-    gate.passing = 0;
+    gate.busy = 0;
     gate.main = std::this_thread::get_id();
   });
 }
@@ -111,7 +126,7 @@ void close_gate() {
   gate.closed = true;
   {
     const WithoutPython outside;  // who was on the way in gets in, and out again
-    while (gate.passing.load() > 0) std::this_thread::yield();
+    while (gate.busy.load() > 0) std::this_thread::yield();
   }
   clear_leavings();
 }

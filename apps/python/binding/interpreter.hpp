@@ -80,8 +80,9 @@ auto without_python(Work work) {
 /// For a thread whose interpreter has gone: sleeps until the process ends.
 [[noreturn]] void sleep_for_ever() noexcept;
 
-/// Calls it. The interpreter ends a thread that wants in too late by unwinding it, through code that cannot
-/// be unwound; such a thread sleeps from here on. Null: an exception is set.
+/// Calls code of a user's, inside a WithPython. The interpreter ends a thread that wants in too late by
+/// unwinding it, through code that cannot be unwound: that happens in here only, and here the thread sleeps
+/// instead. Null: an exception is set.
 PyObject* call_python(PyObject* function, PyObject* args) noexcept;
 /// The same for a step of a coroutine.
 PySendResult send_python(PyObject* coroutine, PyObject* value, PyObject** next) noexcept;

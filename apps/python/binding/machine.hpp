@@ -55,6 +55,7 @@ void add_orchestrator(py::module_& module);
 void add_domains(py::module_& module);
 void add_machine(py::module_& module);
 void add_runs(py::module_& module);
+void add_simulation(py::module_& module);
 void add_status(py::module_& module);
 
 }  // namespace troupe::python

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, module) {
   add_domains(module);
   add_machine(module);
   add_runs(module);
+  add_simulation(module);
   // The module is loaded once for all interpreters; each imports the package.
   module.def("_check_interpreter", [] {
     if (PyInterpreterState_Get() != PyInterpreterState_Main())

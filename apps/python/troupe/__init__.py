@@ -45,7 +45,6 @@ from ._core import (
     TensorArgument,
     Wait,
     args,
-    borrow,
     in_,
     inout,
     no_dep,
@@ -54,16 +53,21 @@ from ._core import (
     scalar,
 )
 from ._core import _close_all
+from ._build import MODULES as _modules
 from ._errors import Error
+from ._kernels import Module, kernel
+from . import _reads as _reads  # what a read of an array means
 from ._programs import host_function, parameters_of, program
 
 __all__ = [
+    "COLLECTIVES",
     "Args",
     "Chip",
     "Domain",
     "DomainContext",
     "Error",
     "Handle",
+    "Module",
     "Node",
     "Orchestrator",
     "Rank",
@@ -76,10 +80,10 @@ __all__ = [
     "TensorArgument",
     "Wait",
     "args",
-    "borrow",
     "host_function",
     "in_",
     "inout",
+    "kernel",
     "no_dep",
     "out",
     "out_existing",
@@ -87,6 +91,10 @@ __all__ = [
     "program",
     "scalar",
 ]
+
+
+#: The module with the collective kernels (all_reduce, all_gather, …): node.load(troupe.COLLECTIVES).
+COLLECTIVES = _modules + "/libtroupe_collectives.so"
 
 
 def _await(self):

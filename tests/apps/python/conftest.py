@@ -6,6 +6,8 @@ import pytest
 
 import troupe
 
+pytest_plugins = ["troupe.pytest_plugin"]
+
 KERNELS = os.environ["TROUPE_TEST_KERNELS"]
 
 

@@ -1,0 +1,172 @@
+"""What `troupe run program.py:name` becomes: finds the program, gives it its parameters, runs it."""
+
+import argparse
+import importlib.util
+import os
+import sys
+import time
+
+import troupe
+
+EXIT_FAILED, EXIT_USAGE, EXIT_CANNOT_START, EXIT_OUT_OF_TIME, EXIT_INTERRUPTED = 1, 2, 3, 124, 130
+
+
+class Refused(Exception):
+    """The command line is wrong; `exit` says how."""
+
+    def __init__(self, text, hint="", exit=EXIT_USAGE):
+        super().__init__(text + (f"\n  hint: {hint}" if hint else ""))
+        self.exit = exit
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def load(file):
+    """The module of a file, which is not in the search path."""
+    if not os.path.exists(file):
+        raise Refused(f'cannot read "{file}"', exit=EXIT_CANNOT_START)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(file)))
+    spec = importlib.util.spec_from_file_location(os.path.splitext(os.path.basename(file))[0], file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def find(module, file, name):
+    """The program of that name, or the only one that is marked."""
+    marked = {k: v for k, v in vars(module).items() if getattr(v, "_troupe_program", False)}
+    names = "its programs are: " + ", ".join(marked) if marked else "mark one with @troupe.program"
+    if name:
+        if callable(getattr(module, name, None)):
+            return getattr(module, name)
+        raise Refused(f'there is no program "{name}" in "{file}"', names, EXIT_CANNOT_START)
+    if len(marked) == 1:
+        return next(iter(marked.values()))
+    what = "several programs" if marked else "no program"
+    raise Refused(f'"{file}" has {what}', names + "; say FILE:NAME" if marked else names, EXIT_CANNOT_START)
+
+
+def value_of(text, kind, program, name):
+    """A parameter as its annotation or its default says."""
+    if kind is bool:
+        if text in ("true", "1", "false", "0"):
+            return text in ("true", "1")
+    elif kind in (int, float, str):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    else:
+        for each in (int, float):
+            try:
+                return each(text)
+            except ValueError:
+                continue
+        return text
+    raise Refused(f'program "{program}" cannot take "{text}" for its parameter "{name}"', f"it is of type {kind.__name__}")
+
+
+def bind(program, given):
+    """The values of a program's parameters, by name."""
+    title = program.__name__
+    kinds = getattr(program, "__annotations__", {})
+    known = {name: (default, has) for name, default, has in troupe.parameters_of(program)}
+    hint = "its parameters are: " + ", ".join(known) if known else "leave --param away"
+    values = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise Refused(f'program "{title}" got --param "{text}", which is not name=value', hint)
+        if name not in known:
+            raise Refused(f'program "{title}" has no parameter "{name}"', hint)
+        if name in values:
+            raise Refused(f'program "{title}" got its parameter "{name}" twice', hint)
+        default, has = known[name]
+        kind = kinds.get(name, type(default) if has and default is not None else None)
+        values[name] = value_of(value, kind, title, name)
+    for name, (_, has) in known.items():
+        if not has and name not in values:
+            raise Refused(f'program "{title}" needs its parameter "{name}"', f"--param {name}=…")
+    return values
+
+
+def parse(words):
+    parser = argparse.ArgumentParser(prog="python3 -m troupe", description="Runs programs in Python; see `troupe run --help`.")
+    run = parser.add_subparsers(dest="command", required=True).add_parser("run")
+    run.add_argument("program")
+    run.add_argument("--platform", default="a2a3sim")
+    run.add_argument("--chips", type=int, default=1)
+    run.add_argument("--nodes", type=int, default=0)
+    run.add_argument("--runs", type=int, default=1)
+    run.add_argument("--timeout", type=float)
+    run.add_argument("--checked", action="store_true")
+    run.add_argument("--trace")
+    run.add_argument("--log-level", type=int, default=2)
+    run.add_argument("--param", action="append", default=[])
+    return parser.parse_args(words)
+
+
+def execute(asked):
+    file, _, name = asked.program.partition(".py:")
+    file = file if not name else file + ".py"
+    program = find(load(file), file, name)
+    values = bind(program, asked.param)
+    options = {"trace": asked.trace} if asked.trace else {}
+    with troupe.System(platform=asked.platform, chips=asked.chips, log_level=asked.log_level, **options) as system:
+        more = {"checked": True} if asked.checked else {}
+        node = system.pod([more] * asked.nodes) if asked.nodes else system.node(**more)
+
+        if troupe._programs.inspect.iscoroutinefunction(program):
+
+            async def bound(node):
+                return await program(node, **values)
+
+        else:
+
+            def bound(node):
+                return program(node, **values)
+
+        for _ in range(asked.runs):
+            begin = time.perf_counter()
+            handle = node.submit(bound, name=program.__name__)
+            try:
+                if not handle.wait(asked.timeout):
+                    say(f"{program.__name__}: not done within {asked.timeout:g} s\n{handle.why()}")
+                    handle.cancel()
+                    return EXIT_OUT_OF_TIME
+            except KeyboardInterrupt:
+                handle.cancel()
+                say(f"{program.__name__}: cancelled")
+                return EXIT_INTERRUPTED
+            try:
+                handle.result()
+            except troupe.Error as error:
+                say(f"troupe: {error}")
+                while error.__cause__ is not None and isinstance(error.__cause__, troupe.Error):
+                    error = error.__cause__
+                    say(f"  because: {error}")
+                return EXIT_FAILED
+            report = handle.report()
+            tasks = report.tasks + report.inside
+            say(f"{program.__name__}: {tasks} task{'' if tasks == 1 else 's'} in {(time.perf_counter() - begin) * 1e3:.3g} ms")
+    return 0
+
+
+def main(words):
+    try:
+        return execute(parse(words))
+    except Refused as refused:
+        say(f"troupe: {refused}")
+        return refused.exit
+    except troupe.Error as error:
+        say(f"troupe: {error}")
+        return EXIT_CANNOT_START
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""Kernels from C++ text: compiled once, kept by content."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+
+from . import _build
+from ._errors import Error
+
+PRELUDE = """#include <cmath>
+#include <troupe/runtime/kernel.hpp>
+#include <troupe/runtime/module.hpp>
+using namespace troupe::runtime;
+#line 1 "kernel.cpp"
+"""
+
+
+def _cache_folder():
+    base = os.environ.get("TROUPE_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "troupe"
+    )
+    os.makedirs(base, exist_ok=True)
+    return base
+
+
+class Module:
+    """A compiled module of kernels: `node.load(module)`. Its file is `module.path`."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return self.path
+
+    def __repr__(self):
+        return f"<troupe.Module {self.path}>"
+
+
+def kernel(source, *, flags=(), name="text"):
+    """Compiles kernels written in C++, and returns their Module.
+
+        module = troupe.kernel('''
+        TROUPE_KERNEL(scale)(KernelArgs& k) {
+          for (auto& value : k.tensor<float>(0)) value *= k.scalar<float>(0);
+        }
+        ''')
+        node.load(module)
+        node.run(lambda node: node.submit("scale", inout(x), scalar(2.0)))
+
+    The text has any number of TROUPE_KERNEL (and TROUPE_HOST_FUNCTION); the module around it is added. The compiler is
+    the one that CXX names, or g++. What was compiled once is kept by its content, in TROUPE_CACHE or ~/.cache/troupe.
+    Raises Error with the compiler's words. `flags` are further flags of the compiler.
+    """
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if compiler is None:
+        raise Error("cannot_start", "no C++ compiler to compile a kernel with", "on Debian: apt-get install g++")
+    text = PRELUDE + source + f'\nTROUPE_MODULE("{name}");\n'
+    command = [compiler, "-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,--build-id=sha1", *flags]
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    key = "\0".join([text, *command, version, _build.VERSION, *_build.INCLUDES])
+    file = os.path.join(_cache_folder(), hashlib.sha256(key.encode()).hexdigest() + ".so")
+    if os.path.exists(file):
+        return Module(file)
+    with tempfile.TemporaryDirectory(prefix="troupe-") as folder:
+        path = os.path.join(folder, "kernel.cpp")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+        made = os.path.join(folder, "kernel.so")
+        includes = [f"-I{include}" for include in _build.INCLUDES]
+        libraries = [f"-L{_build.LIBRARIES}", "-ltroupe_runtime"]
+        done = subprocess.run([*command, *includes, path, "-o", made, *libraries], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Error("bad_argument", f"a kernel does not compile:\n{done.stderr.strip()}")
+        # Two that compile the same text at once leave one whole file.
+        waiting = f"{file}.{os.getpid()}.tmp"
+        shutil.copy(made, waiting)
+        os.replace(waiting, file)
+    return Module(file)

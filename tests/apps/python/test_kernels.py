@@ -1,0 +1,113 @@
+"""Kernels from C++ text, from files, and the collective kernels; domains."""
+
+import os
+import pathlib
+import subprocess
+
+import numpy as np
+import pytest
+
+import troupe
+from troupe import args, in_, inout, out, scalar
+
+SCALE = """
+TROUPE_KERNEL(scale_from_text)(KernelArgs& k) {
+  for (auto& value : k.tensor<float>(0)) value *= k.scalar<float>(0);
+}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    before = os.environ.get("TROUPE_CACHE")
+    os.environ["TROUPE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield pathlib.Path(os.environ["TROUPE_CACHE"])
+    if before is None:
+        del os.environ["TROUPE_CACHE"]
+    else:
+        os.environ["TROUPE_CACHE"] = before
+
+
+def test_a_kernel_from_text_is_compiled_once(node, cache):
+    module = troupe.kernel(SCALE)
+    before = os.stat(module.path).st_mtime_ns
+    assert troupe.kernel(SCALE).path == module.path and os.stat(module.path).st_mtime_ns == before
+    assert list(cache.iterdir()) == [pathlib.Path(module.path)]
+    node.load(module)
+    x = np.ones(4, "f4")
+    node.run(lambda node: node.submit("scale_from_text", inout(x), scalar(3.0)))
+    assert (x == 3).all()
+
+
+def test_a_kernel_that_does_not_compile_says_what_the_compiler_says():
+    with pytest.raises(troupe.Error) as raised:
+        troupe.kernel("TROUPE_KERNEL(wrong)(KernelArgs& k) { nonsense; }")
+    assert "nonsense" in raised.value.message and "kernel.cpp:1" in raised.value.message
+    os.environ["CXX"] = "no-such-compiler"
+    try:
+        with pytest.raises(troupe.Error, match="compiler"):
+            troupe.kernel("// nothing here")
+    finally:
+        del os.environ["CXX"]
+
+
+def test_a_foreign_object_is_a_kernel(node, tmp_path):
+    source = tmp_path / "entry.cpp"
+    source.write_text(
+        "#include <troupe/runtime/kernel_abi.hpp>\n"
+        "using troupe::runtime::TensorDescriptor;\n"
+        'extern "C" __attribute__((visibility("default"))) void kernel_entry(std::int64_t* words) {\n'
+        "  auto* t = reinterpret_cast<TensorDescriptor*>(words[0]);\n"
+        "  auto* x = reinterpret_cast<float*>(t->address) + t->start_offset;\n"
+        "  for (unsigned i = 0; i < t->shapes[0]; ++i) x[i] += 1;\n"
+        "}\n"
+    )
+    made = tmp_path / "entry.so"
+    includes = [f"-I{folder}" for folder in troupe._build.INCLUDES]
+    subprocess.run(["g++", "-std=c++20", "-O1", "-fPIC", "-shared", *includes, source, "-o", made], check=True)
+    node.add_kernel("from_file", made)
+    node.add_kernel("from_bytes", made.read_bytes(), cores="matrix")
+    x = np.zeros(3, "f4")
+    node.run(lambda node: [node.submit(name, inout(x)) for name in ["from_file", "from_bytes"]])
+    assert x.tolist() == [2, 2, 2]
+    with pytest.raises(troupe.Error):
+        node.add_kernel("missing", tmp_path / "missing.so")
+    with pytest.raises(troupe.Error):
+        node.add_kernel("cores", made, cores="quantum")
+    node.add_kernel("nonsense", b"no object")
+    with pytest.raises(troupe.Error):
+        node.run(lambda node: node.submit("nonsense", inout(x)))
+
+
+def test_a_domain_has_buffers_that_tasks_fill_and_programs_read(node):
+    async def program(node):
+        domain = await node.allocate_domain([0, 1], {"mine": 64, "other": 32})
+        assert len(domain) == 2 and "2 ranks" in repr(domain)
+        rank = domain.rank(1)
+        assert (rank.index, rank.chip, rank.ranks) == (1, 1, 2)
+        assert rank.buffer("mine").shape == (16,) and rank.buffer("other", "uint8").shape == (32,)
+        node.submit_group("mark", domain.each(lambda r: args(out(r.buffer("mine")), scalar(float(r.index + 1)))))
+        values = [await node.read(domain.rank(i).buffer("mine")) for i in range(2)]
+        with pytest.raises(troupe.Error):
+            domain.rank(2)
+        with pytest.raises(troupe.Error):
+            rank.buffer("nobody")
+        assert "domain" in repr(rank.context()) and rank.address_of("mine").value != 0
+        return values
+
+    assert node.run(program) == [1, 2]
+
+    def plain(node):
+        domain = node.allocate_domain([0, 1], {"x": 64}).get()
+        with pytest.raises(troupe.Error):
+            node.allocate_domain([0, 9], {"x": 64}).get()
+        return len(domain)
+
+    assert node.run(plain) == 2
+
+
+@pytest.mark.skipif(not os.path.exists(troupe.COLLECTIVES), reason="the collective kernels were not built")
+def test_the_collective_kernels_are_a_module(node):
+    node.load(troupe.COLLECTIVES)
+    with pytest.raises(troupe.Error):
+        node.run(lambda node: node.submit("all_reduce_of_nobody"))

@@ -1,0 +1,126 @@
+"""Random programs against numpy: what troupe computes is what the submits compute one after the other."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+
+from troupe import in_, inout, out, scalar
+
+SCALE = int(os.environ.get("TROUPE_RANDOM_SCALE", "1"))
+
+
+def part_of(rng, array):
+    """A random view, and how to take it: the same of the array and of its twin."""
+    rows = sorted(rng.sample(range(array.shape[0] + 1), 2))
+    kind = rng.randrange(4)
+    if kind == 0:
+        return lambda a: a
+    if kind == 1:
+        return lambda a: a[rows[0] : rows[1]]
+    if kind == 2:
+        columns = sorted(rng.sample(range(array.shape[1] + 1), 2))
+        return lambda a: a[:, columns[0] : columns[1]]
+    return lambda a: a.T
+
+
+def program_of(rng, steps, borrowed):
+    """Steps, each as something that submits and something that does the same to numpy arrays."""
+    script = []
+    for _ in range(steps):
+        x, y = rng.randrange(4), rng.randrange(4)
+        kind = rng.randrange(6)
+        by = float(rng.choice([0.5, 2, -1, 3]))
+        if kind < 2:
+            view = part_of(rng, np.empty((6, 6))) if borrowed or rng.random() < 0.5 else (lambda a: a)
+            script.append(("scale", x, y, view, by))
+        elif kind == 2 and x != y:
+            script.append(("copy", x, y, None, by))
+        elif kind == 3:
+            script.append(("fill", x, y, None, by))
+        elif kind == 4:
+            script.append(("function", x, y, None, by))
+        else:
+            script.append(("add", x, y, None, by))
+    return script
+
+
+def multiply(x, by):
+    x *= np.float32(by)
+
+
+def submit(node, rng, arrays, line):
+    kind, x, y, view, by = line
+    where = {"on_chip": rng.randrange(2)} if rng.random() < 0.3 else {}
+    if kind == "scale":
+        part = view(arrays[x])
+        if 0 not in part.shape:
+            node.submit("scale", inout(part), scalar(by), **where)
+    elif kind == "copy":
+        node.copy(arrays[x], arrays[y])
+    elif kind == "fill":
+        node.fill(arrays[x], by)
+    elif kind == "function":
+        node.submit_sub(multiply, inout(arrays[x]), scalar(by))
+    else:
+        total = node.alloc((6, 6))
+        node.submit("add", in_(arrays[x]), in_(arrays[y]), out(total), **where)
+        node.copy(arrays[x], total)
+
+
+def apply(arrays, line):
+    kind, x, y, view, by = line
+    if kind in ("scale", "function"):
+        part = view(arrays[x]) if view else arrays[x]
+        part *= np.float32(by)
+    elif kind == "copy":
+        arrays[x][:] = arrays[y]
+    elif kind == "fill":
+        arrays[x][:] = by
+    else:
+        arrays[x][:] = arrays[x] + arrays[y]
+
+
+@pytest.mark.parametrize("borrowed", [True, False], ids=["arrays", "tensors"])
+@pytest.mark.parametrize("form", ["plain", "async"])
+@pytest.mark.parametrize("seed", range(10 * SCALE))
+def test_random_programs_compute_what_numpy_computes(node, seed, form, borrowed):
+    rng = random.Random(f"{seed} {form} {borrowed}")
+    start = [np.arange(36, dtype="f4").reshape(6, 6) + 100 * i for i in range(4)]
+    wanted = [a.copy() for a in start]
+    if borrowed:
+        given = [a.copy() for a in start]
+    else:
+        given = [node.tensor((6, 6)) for _ in start]
+        for tensor, array in zip(given, start):
+            tensor.numpy()[:] = array
+    for _ in range(rng.randrange(1, 4)):
+        script = program_of(rng, rng.randrange(1, 25), borrowed)
+        looks = [rng.random() < 0.1 for _ in script]
+        seen = []
+
+        def plain(node):
+            for line, look in zip(script, looks):
+                submit(node, rng, given, line)
+                if look:
+                    seen.append(node.read_all(given[line[1]]).get())
+
+        async def waiting(node):
+            for line, look in zip(script, looks):
+                submit(node, rng, given, line)
+                if look:
+                    seen.append(await node.read_all(given[line[1]]))
+
+        node.run(plain if form == "plain" else waiting)
+        expected = []
+        with np.errstate(all="ignore"):
+            for line, look in zip(script, looks):
+                apply(wanted, line)
+                if look:
+                    expected.append(wanted[line[1]].copy())
+        for got, want in zip(seen, expected, strict=True):
+            np.testing.assert_array_equal(got, want)
+        for i, want in enumerate(wanted):
+            got = given[i] if borrowed else given[i].numpy(writable=rng.random() < 0.5)
+            np.testing.assert_array_equal(got, want, err_msg=f"seed {seed}, array {i}, {script}")
