@@ -25,4 +25,12 @@ set(CPACK_COMPONENT_DEV_DESCRIPTION "${PROJECT_DESCRIPTION}: headers, CMake pack
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "troupe (= ${PROJECT_VERSION}), libcaf-dev, g++")
 set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "cmake, ninja-build, clang")
 
+if(TARGET troupe_python)
+  list(APPEND CPACK_COMPONENTS_ALL python)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_NAME python3-troupe)
+  set(CPACK_COMPONENT_PYTHON_DESCRIPTION "${PROJECT_DESCRIPTION}: the Python package")
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "troupe (= ${PROJECT_VERSION}), python3 (>= 3.11)")
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_SUGGESTS "python3-numpy, g++, troupe-dev")
+endif()
+
 include(CPack)
