@@ -13,7 +13,7 @@ using runtime::DType;
 using runtime::ScalarKind;
 
 constexpr auto the_types =
-    "tensors have float32, float16, bfloat16, int8 to int64, uint8 to uint64, or bool elements";
+    "tensors have float32, float64, float16, bfloat16, int8 to int64, uint8 to uint64, or bool elements";
 
 std::optional<DType> dtype_named(const std::string& name) {
   if (name == "i8" || name == "u8") {
@@ -22,8 +22,8 @@ std::optional<DType> dtype_named(const std::string& name) {
   }
   if (const auto known = runtime::dtype_from_name(name)) return known;
   constexpr std::pair<std::string_view, DType> short_names[] = {
-      {"f4", DType::f32}, {"f2", DType::f16}, {"i4", DType::i32}, {"i2", DType::i16},   {"i1", DType::i8},
-      {"u1", DType::u8},  {"u2", DType::u16}, {"u4", DType::u32}, {"?", DType::boolean}};
+      {"f4", DType::f32}, {"f8", DType::f64}, {"f2", DType::f16}, {"i4", DType::i32}, {"i2", DType::i16},
+      {"i1", DType::i8},  {"u1", DType::u8},  {"u2", DType::u16}, {"u4", DType::u32}, {"?", DType::boolean}};
   for (const auto& [text, dtype] : short_names) {
     if (name == text || (name.size() == text.size() + 1 && name[0] == '<' && name.substr(1) == text))
       return dtype;
@@ -59,7 +59,6 @@ double number(py::handle value) {
 }
 
 runtime::ScalarArg scalar_as(py::handle value, const std::string& type) {
-  if (type == "float64" || type == "f64" || type == "f8") return float_scalar(number(value), true);
   const auto dtype = dtype_named(type);
   if (!dtype)
     throw bad_argument("\"" + type + "\" is no type of a scalar", "say float32, float64, int64, bool …");
@@ -70,8 +69,8 @@ runtime::ScalarArg scalar_as(py::handle value, const std::string& type) {
       const auto truth = integer_scalar<std::int64_t>(value, "bool").word;
       if (truth > 1) throw bad_argument("scalar " + text_of(value) + " is no bool");
       return runtime::scalar(truth == 1);
-    } else if constexpr (std::is_same_v<T, float>) {
-      return float_scalar(number(value), false);
+    } else if constexpr (std::is_floating_point_v<T>) {
+      return float_scalar(number(value), std::is_same_v<T, double>);
     } else if constexpr (std::is_integral_v<T>) {
       return integer_scalar<T>(value, type.c_str());
     } else {
@@ -99,18 +98,40 @@ DType dtype_of(py::handle given) {
 }
 
 std::string long_name(DType dtype) {
-  constexpr std::array names = {"float32",  "float16", "int32",  "int16",  "int8",   "uint8",
-                                "bfloat16", "int64",   "uint64", "uint16", "uint32", "bool"};
-  return names.at(static_cast<std::size_t>(dtype));
+  const auto* facts = runtime::detail::facts_of(static_cast<std::uint32_t>(dtype));
+  return facts != nullptr ? std::string(facts->long_name) : "?";
 }
 
 std::string format_of(DType dtype) {
-  constexpr std::array formats = {"f", "e", "i", "h", "b", "B", "", "q", "Q", "H", "I", "?"};
-  const std::string format = formats.at(static_cast<std::size_t>(dtype));
-  if (format.empty()) {
-    throw bad_argument("numpy has no bfloat16", "look at its bits: x.numpy(bits=True) is an array of uint16");
+  switch (dtype) {
+    case DType::f32:
+      return "f";
+    case DType::f64:
+      return "d";
+    case DType::f16:
+      return "e";
+    case DType::i8:
+      return "b";
+    case DType::i16:
+      return "h";
+    case DType::i32:
+      return "i";
+    case DType::i64:
+      return "q";
+    case DType::u8:
+      return "B";
+    case DType::u16:
+      return "H";
+    case DType::u32:
+      return "I";
+    case DType::u64:
+      return "Q";
+    case DType::boolean:
+      return "?";
+    default:
+      throw bad_argument("numpy has no " + long_name(dtype),
+                         "look at its bits: x.numpy(bits=True) is an array of unsigned integers");
   }
-  return format;
 }
 
 DType dtype_of_format(const char* format, Py_ssize_t item_bytes) {
@@ -121,6 +142,7 @@ DType dtype_of_format(const char* format, Py_ssize_t item_bytes) {
     return code.size() == 1 && std::string_view(these).find(code[0]) != std::string_view::npos;
   };
   if (code == "f") return DType::f32;
+  if (code == "d") return DType::f64;
   if (code == "e") return DType::f16;
   if (code == "?") return DType::boolean;
   if (is_one_of("bhilq")) {
@@ -132,9 +154,6 @@ DType dtype_of_format(const char* format, Py_ssize_t item_bytes) {
     if (item_bytes == 1) return DType::u8;
     if (item_bytes == 2) return DType::u16;
     return item_bytes == 4 ? DType::u32 : DType::u64;
-  }
-  if (code == "d") {
-    throw bad_argument("an array of float64 is no tensor", "make it float32: x.astype(\"float32\")");
   }
   const bool swapped = whole.size() == 2 && (whole[0] == '>' || whole[0] == '!');
   throw bad_argument(

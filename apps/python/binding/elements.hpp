@@ -60,10 +60,14 @@ decltype(auto) with_element(runtime::DType dtype, Work work) {
       return work(std::uint16_t{});
     case DType::u32:
       return work(std::uint32_t{});
+    case DType::f64:
+      return work(double{});
     case DType::boolean:
       return work(bool{});
+    default:
+      // Opaque bytes: kernels know what they mean.
+      throw bad_argument("the host does not look at elements of " + std::string(runtime::name_of(dtype)));
   }
-  throw bad_argument("elements of an unknown type");
 }
 
 template <class Call>

@@ -38,10 +38,9 @@ platform::ScriptedKernel scripted(const std::string& name, py::object function) 
       py::tuple given(call.tensor_count() + call.scalar_count());
       std::size_t at = 0;
       for (std::size_t i = 0; i < call.tensor_count(); ++i) {
-        given[at] = array_of(
-            elements_of<float, std::int32_t, std::uint8_t, std::int64_t, runtime::Float16, runtime::BFloat16,
-                        std::int8_t, std::int16_t, std::uint16_t, std::uint32_t, std::uint64_t, bool>(call,
-                                                                                                      i));
+        given[at] = array_of(elements_of<float, double, std::int32_t, std::uint8_t, std::int64_t,
+                                         runtime::Float16, runtime::BFloat16, std::int8_t, std::int16_t,
+                                         std::uint16_t, std::uint32_t, std::uint64_t, bool>(call, i));
         ++at;
       }
       for (std::size_t i = 0; i < call.scalar_count(); ++i) {

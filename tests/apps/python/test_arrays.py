@@ -53,7 +53,6 @@ def test_the_buffer_protocol_is_enough(node):
 @pytest.mark.parametrize(
     "make, sentence",
     [
-        (lambda: np.ones(4), "astype"),
         (lambda: np.ones(4, "c8"), "is no tensor"),
         (lambda: np.ones(4, ">f4"), "other order"),
         (lambda: np.array(["a", "b"]), "is no tensor"),
@@ -142,7 +141,7 @@ def test_gaps_are_refused_with_the_way_round(node):
 
 
 def test_every_element_type_goes_there_and_back(node):
-    for name in ["float32", "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]:
+    for name in ["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]:
         x = node.tensor(3, name, fill=1)
         assert x.dtype == name
         assert x.numpy().dtype == np.dtype(name)
@@ -167,7 +166,7 @@ def test_bfloat16_is_seen_as_bits(node):
 def test_types_are_named_as_numpy_does_and_ambiguous_ones_refused(node):
     for name in ["f4", "float32", "f32", np.float32, np.dtype("f4"), "<f4"]:
         assert node.tensor(1, name).dtype == "float32"
-    for name in ["i8", "u8", "float64", np.float64, "nonsense", 4, float]:
+    for name in ["i8", "u8", "nonsense", 4, float, "complex64"]:
         with pytest.raises(troupe.Error):
             node.tensor(1, name)
 
