@@ -16,6 +16,8 @@ async def hangs(node):
     node.flush()
     print("under way", flush=True)
     await task
+async def quiet(node):
+    await node.submit("hang", inout(node.tensor(1)))
 def blocks(node):
     task = node.submit("hang", inout(node.tensor(1)))
     print("under way", flush=True)
@@ -49,8 +51,9 @@ def test_ctrl_c_ends_a_wait_for_a_handle_and_not_the_run(run_python):
     code, out, err = run_python(
         START
         + """
-handle = node.submit(hangs)
+handle = node.submit(quiet)
 try:
+    print("under way", flush=True)
     handle.result()
 except KeyboardInterrupt:
     print("interrupted", handle.done)
@@ -67,8 +70,9 @@ def test_a_signal_handler_of_ones_own_runs_and_the_wait_goes_on(run_python):
         START
         + """
 import signal
-handle = node.submit(hangs)
+handle = node.submit(quiet)
 signal.signal(signal.SIGINT, lambda *_: (print("heard", flush=True), handle.cancel()))
+print("under way", flush=True)
 print(handle.wait())
 """,
         signals=interrupt,
