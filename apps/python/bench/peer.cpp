@@ -1,5 +1,5 @@
-// What apps/bench/python.py measures, in C++: a submit of three tensors, a run of nothing, a run of 256 tasks
-// over two chips.
+// What apps/python/bench/cost.py measures, in C++: a submit of three tensors, a run of nothing, a run of 256
+// tasks over two chips.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

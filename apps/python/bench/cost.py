@@ -1,4 +1,4 @@
-"""What Python costs beside C++, in turns: PYTHONPATH=build/release/python python3 apps/bench/python.py
+"""What Python costs beside C++, in turns: PYTHONPATH=build/release/python python3 apps/python/bench/cost.py
 
 A submit of a task with three tensors; a run of an empty program; a run of 256 tasks over two chips; the import; an array of
 256 MiB handed over. Medians of each round; the median over the rounds is shown.
