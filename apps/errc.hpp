@@ -15,6 +15,7 @@ enum class Errc : std::int32_t {
   unknown_program = 4004,  ///< neither a built-in example nor a shared object with that program
   bad_parameter = 4005,    ///< a --param that the program does not have, or with a value that does not parse
   wrong_result = 4006,     ///< a program ran, and its own check of the result failed
+  unknown_task = 4007,     ///< a name that no task of a trace has
 };
 
 inline std::string_view error_name(Errc code) {
@@ -31,6 +32,8 @@ inline std::string_view error_name(Errc code) {
       return "bad_parameter";
     case Errc::wrong_result:
       return "wrong_result";
+    case Errc::unknown_task:
+      return "unknown_task";
   }
   return "unknown";
 }

@@ -1,12 +1,13 @@
+// What the command line of `troupe` is: its commands, their options, and what --help says of each.
 #include "command/cli.hpp"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <optional>
-#include <string_view>
 #include <vector>
 
+#include "command_line/definition.hpp"
 #include "troupe/actors/config.hpp"
+
 namespace troupe::apps {
 namespace {
 
@@ -17,7 +18,8 @@ constexpr const char* about =
     "  troupe run hello                               run it\n"
     "  troupe run allreduce --chips 4 --trace t.json  four simulated chips, and a trace\n"
     "  troupe trace summary t.json                    where the time went\n"
-    "  troupe trace html t.json > t.html              a page to look at it";
+    "  troupe trace html t.json > t.html              a page to look at it\n"
+    "  troupe help                                    more, by subject";
 constexpr const char* exits =
     "Exit codes: 0 fine; 1 it ran and failed; 2 the command line is wrong; 3 a file, module or platform\n"
     "cannot be used; 124 out of time; 130 interrupted. `troupe COMMAND --help` tells more.";
@@ -53,22 +55,24 @@ CLI::Option* place(CLI::App* sub, const std::string& name, std::string& value, c
 }
 
 /// One of a few words; in help "WORD", the words stand in the text.
-CLI::Option* word(CLI::App* sub, const std::string& name, std::string& value, const std::string& meaning,
-                  const std::vector<std::string>& words) {
-  std::string all;
-  for (const auto& one : words) all += (all.empty() ? "" : ", ") + one;
-  return sub->add_option(name, value, meaning + ": " + all)
-      ->type_name("WORD")
-      ->check(CLI::Validator(
-          [words, all](const std::string& text) {
-            if (std::ranges::find(words, text) != words.end()) return std::string();
-            return "\"" + text + "\" is none of: " + all;
-          },
-          ""));
+CLI::Option* word(Definition& all, CLI::App* sub, const std::string& name, std::string& value,
+                  const std::string& meaning, const std::vector<std::string>& words) {
+  std::string listed;
+  for (const auto& one : words) listed += (listed.empty() ? "" : ", ") + one;
+  CLI::Option* option = sub->add_option(name, value, meaning + ": " + listed)->type_name("WORD");
+  all.words[option] = words;
+  return option->check(CLI::Validator(
+      [words, listed](const std::string& text) {
+        if (std::ranges::find(words, text) != words.end()) return std::string();
+        return "\"" + text + "\" is none of: " + listed;
+      },
+      ""));
 }
 
-void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
-  CLI::App* sub = app.add_subcommand("run", "Run a program: a built-in example, or one in a shared object");
+void add_run(Definition& all) {
+  RunCommand& run = all.run;
+  CLI::App* sub =
+      all.app.add_subcommand("run", "Run a program: a built-in example, or one in a shared object");
   sub->add_option("PROGRAM", run.program,
                   "A name from `troupe list`, or FILE.so for the one program in it, or FILE.so:NAME,\n"
                   "or FILE.py:NAME, in Python, or FILE.bin, a packed callable (any object, with --tensor)")
@@ -86,7 +90,9 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
       ->capture_default_str();
   number(sub, "--timeout", run.timeout_seconds, "Seconds after which a run is cancelled (default: never)", 1,
          1000000);
-  sub->add_option("--param", run.parameters, "k=v: a parameter of the program; see troupe run PROGRAM --help")
+  sub->add_option("--param", run.parameters,
+                  "A parameter of the program; `troupe run PROGRAM --help` says which it takes")
+      ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   sub->add_option("--tensor", run.tensors,
                   "TYPE[SHAPE]:TAG, with =VALUE or @FILE: a tensor of a FILE.bin, in their order")
@@ -108,21 +114,22 @@ void add_run(CLI::App& app, std::optional<Command>& chosen, RunCommand& run) {
       "  troupe run ./libmine.so:train --chips 2 --param 0=1e-6   (without a name: by position)\n"
       "  troupe run decode.bin --tensor f32[8,64]:in=1.5 --tensor f32[64]:out --scalar i32=3\n"
       "Ctrl-C cancels the run, cleans up and answers 130; a second one ends at once.");
-  sub->callback([&] { chosen = run; });
+  sub->callback([&all] { all.chosen = all.run; });
 }
 
-void add_looks(CLI::App& app, std::optional<Command>& chosen, ListCommand& list, DevicesCommand& devices,
-               ScenesCommand& scenes) {
-  CLI::App* sub = app.add_subcommand("list", "List the built-in examples, or what modules contain");
-  sub->add_option("MODULE", list.modules, "Shared objects; without any: the built-in examples");
-  sub->callback([&] { chosen = list; });
+void add_looks(Definition& all) {
+  CLI::App* sub =
+      all.app.add_subcommand("list", "List the built-in programs and kernels, or what modules contain");
+  sub->add_option("MODULE", all.list.modules, "Shared objects; without any: what is built in");
+  sub->callback([&all] { all.chosen = all.list; });
 
-  sub = app.add_subcommand("devices", "List the platforms that can be used, and what their chips are");
-  sub->add_option("PLATFORM", devices.platforms, "Names or library paths (default: all that are found)");
+  sub = all.app.add_subcommand("devices", "List the platforms that can be used, and what their chips are");
+  sub->add_option("PLATFORM", all.devices.platforms, "Names or library paths (default: all that are found)");
   sub->footer("Platforms are looked for in TROUPE_PLATFORM_PATH, then where troupe is installed.");
-  sub->callback([&] { chosen = devices; });
+  sub->callback([&all] { all.chosen = all.devices; });
 
-  sub = app.add_subcommand("scenes", "Run test scenes on simulated chips, several at a time");
+  ScenesCommand& scenes = all.scenes;
+  sub = all.app.add_subcommand("scenes", "Run test scenes on simulated chips, several at a time");
   sub->add_option("MODULE", scenes.modules,
                   "Shared objects with scenes, or programs of scenes; without any: the built-in scenes");
   sub->add_option("--platform", scenes.platforms, "Only on this one, or these: P,Q (default: a2a3sim,a5sim)")
@@ -133,7 +140,7 @@ void add_looks(CLI::App& app, std::optional<Command>& chosen, ListCommand& list,
   number(sub, "--devices", scenes.devices, "How many run at a time (default: the machine's cores)", 1, 256);
   number(sub, "--timeout", scenes.timeout_seconds, "Seconds after which a scene has failed", 1, 86400)
       ->capture_default_str();
-  word(sub, "--manual", scenes.manual, "Cases marked as manual", {"exclude", "include", "only"})
+  word(all, sub, "--manual", scenes.manual, "Cases marked as manual", {"exclude", "include", "only"})
       ->capture_default_str();
   number(sub, "--rounds", scenes.rounds, "Run each this many times in its process", 1, 1000000)
       ->capture_default_str();
@@ -145,55 +152,77 @@ void add_looks(CLI::App& app, std::optional<Command>& chosen, ListCommand& list,
       "Examples:\n"
       "  troupe scenes --platform a5sim --case matmul_tiled\n"
       "  troupe scenes ./libmy_kernels.so");
-  sub->callback([&] { chosen = scenes; });
+  sub->callback([&all] { all.chosen = all.scenes; });
 
-  app.add_subcommand("version", "Print the version")->callback([&] { chosen = VersionCommand{}; });
+  all.app.add_subcommand("version", "Print the version")->callback([&all] { all.chosen = VersionCommand{}; });
 }
 
-struct TraceCommands {
-  TraceSummaryCommand summary;
-  TraceHtmlCommand html;
-  TraceGraphCommand graph;
-  TraceSwimlaneCommand swimlane;
-};
+void add_help(Definition& all) {
+  CLI::App* sub = all.app.add_subcommand("help", "Explain a command, a program or a subject");
+  sub->add_option("TOPIC", all.help.words, "A command, a program or a subject; without any: all of them");
+  sub->add_flag("--man", all.help.manual, "The page of a command as a manual page, for: man -l FILE");
+  sub->footer(
+      "Examples:\n"
+      "  troupe help run\n"
+      "  troupe help heat\n"
+      "  troupe help types");
+  sub->callback([&all] { all.chosen = all.help; });
 
-void add_trace(CLI::App& app, std::optional<Command>& chosen, TraceCommands& commands) {
-  CLI::App* trace = app.add_subcommand("trace", "Look at a trace that `troupe run --trace` wrote");
+  sub = all.app.add_subcommand("completion", "Print what a shell needs to complete command lines");
+  word(all, sub, "SHELL", all.completion.shell, "The shell", {"bash", "zsh", "fish"})->required();
+  sub->footer(
+      "Installed packages have it already. For one shell:\n"
+      "  source <(troupe completion bash)\n"
+      "  source <(troupe completion zsh)\n"
+      "  troupe completion fish | source");
+  sub->callback([&all] { all.chosen = all.completion; });
+}
+
+void add_trace(Definition& all) {
+  CLI::App* trace = all.app.add_subcommand("trace", "Look at a trace that `troupe run --trace` wrote");
   trace->require_subcommand(1);
   CLI::App* sub = trace->add_subcommand(
       "summary", "Utilisation, longest tasks, critical path, where time was lost waiting");
-  sub->add_option("FILE", commands.summary.file, "A trace")->required();
-  sub->callback([&] { chosen = commands.summary; });
+  sub->add_option("FILE", all.summary.file, "A trace")->required();
+  sub->add_flag("--json", all.summary.json, "As one JSON object; times are nanoseconds");
+  number(sub, "--top", all.summary.top, "Rows of each table (default: about a screen in all)", 1, 1000000);
+  sub->callback([&all] { all.chosen = all.summary; });
 
   sub = trace->add_subcommand("html", "One self-contained page to zoom in, on standard output");
-  sub->add_option("FILE", commands.html.file, "A trace")->required();
+  sub->add_option("FILE", all.html.file, "A trace")->required();
   sub->footer("Example: troupe trace html t.json > timeline.html");
-  sub->callback([&] { chosen = commands.html; });
+  sub->callback([&all] { all.chosen = all.html; });
 
   sub = trace->add_subcommand("graph", "The task graph, with tags and the way of failures");
-  sub->add_option("FILE", commands.graph.file, "A trace")->required();
-  sub->add_option("OUTPUT", commands.graph.output, "FILE.dot (Graphviz) or FILE.mmd (Mermaid)")->required();
-  sub->callback([&] { chosen = commands.graph; });
+  sub->add_option("FILE", all.graph.file, "A trace")->required();
+  sub->add_option("OUTPUT", all.graph.output, "FILE.dot (Graphviz) or FILE.mmd (Mermaid)")->required();
+  sub->add_option(
+         "--name", all.graph.name,
+         "Only tasks and callables of this name; * and ? stand for anything. Dotted: by way of others")
+      ->type_name("NAME");
+  sub->callback([&all] { all.chosen = all.graph; });
 
   sub = trace->add_subcommand("swimlane", "The core tasks as swimlane JSON");
-  sub->add_option("FILE", commands.swimlane.file, "A trace")->required();
-  sub->add_option("OUTPUT", commands.swimlane.output, "Where to write it")->required();
-  sub->callback([&] { chosen = commands.swimlane; });
+  sub->add_option("FILE", all.swimlane.file, "A trace")->required();
+  sub->add_option("OUTPUT", all.swimlane.output, "Where to write it")->required();
+  sub->callback([&all] { all.chosen = all.swimlane; });
 }
 
-void add_dump(CLI::App& app, std::optional<Command>& chosen, DumpCommand& dump) {
-  CLI::App* sub = app.add_subcommand("dump", "Look at tensors that `troupe run --tensor-dump` wrote");
+void add_dump(Definition& all) {
+  DumpCommand& dump = all.dump;
+  CLI::App* sub = all.app.add_subcommand("dump", "Look at tensors that `troupe run --tensor-dump` wrote");
   sub->add_option("FOLDER", dump.folder, "A tensor dump")->required();
   sub->add_option("--task", dump.filter.task, "Only of this task, e.g. 17.3")->type_name("NUMBER");
   sub->add_option("--name", dump.filter.name, "Only of kernels with this name; * and ? stand for anything");
-  word(sub, "--stage", dump.filter.stage, "Only at this moment", {"before", "after"});
-  word(sub, "--role", dump.filter.role, "Only arguments used so",
+  word(all, sub, "--stage", dump.filter.stage, "Only at this moment", {"before", "after"});
+  word(all, sub, "--role", dump.filter.role, "Only arguments used so",
        {"in", "out", "inout", "out_existing", "no_dep"});
   number(sub, "--arg", dump.filter.argument, "Only the argument of this number", 0, 1000000);
   number(sub, "--index", dump.filter.index, "Only the entry of this number in the listing", 0, 1000000000);
   sub->add_flag("--values", dump.values, "Print the elements too");
   place(sub, "--export", dump.export_folder, "Write the elements of each as text into this folder", "FOLDER");
-  sub->callback([&] { chosen = dump; });
+  place(sub, "--npy", dump.npy_folder, "Write each as NUMBER.npy into this folder, for numpy.load", "FOLDER");
+  sub->callback([&all] { all.chosen = all.dump; });
 }
 
 /// Common options may stand after the subcommand, where people put them.
@@ -204,143 +233,24 @@ void let_options_stand_anywhere(CLI::App& app) {
   }
 }
 
-/// The innermost command that was named, and how it was called.
-std::pair<const CLI::App*, std::string> innermost(const CLI::App& app) {
-  const CLI::App* asked = &app;
-  std::string called = "troupe";
-  for (auto parsed = app.get_subcommands(); !parsed.empty(); parsed = asked->get_subcommands()) {
-    asked = parsed.front();
-    called += " " + asked->get_name();
-  }
-  return {asked, called};
-}
-
-/// How many letters it takes to make one word of the other, swaps of neighbours counted as one.
-std::size_t distance(std::string_view one, std::string_view other) {
-  std::vector<std::vector<std::size_t>> rows(one.size() + 1, std::vector<std::size_t>(other.size() + 1));
-  for (std::size_t i = 0; i <= one.size(); ++i) {
-    for (std::size_t k = 0; k <= other.size(); ++k) {
-      if (i == 0 || k == 0) {
-        rows[i][k] = i + k;
-        continue;
-      }
-      const std::size_t change = one[i - 1] == other[k - 1] ? 0 : 1;
-      rows[i][k] = std::min({rows[i - 1][k] + 1, rows[i][k - 1] + 1, rows[i - 1][k - 1] + change});
-      const bool swapped = i > 1 && k > 1 && one[i - 1] == other[k - 2] && one[i - 2] == other[k - 1];
-      if (swapped) rows[i][k] = std::min(rows[i][k], rows[i - 2][k - 2] + 1);
-    }
-  }
-  return rows[one.size()][other.size()];
-}
-
-/// The first option that the command does not have, and the one that may have been meant (or nothing).
-struct UnknownOption {
-  std::string written, meant;
-};
-std::optional<UnknownOption> unknown_option(const std::vector<std::string>& arguments,
-                                            const CLI::App& asked) {
-  std::vector<std::string> known;
-  for (const CLI::App* app = &asked; app != nullptr; app = app->get_parent()) {
-    for (const auto* option : app->get_options()) {
-      for (const auto& name : option->get_lnames()) known.push_back("--" + name);
-    }
-  }
-  for (const auto& argument : arguments) {
-    if (argument == "--") return std::nullopt;
-    const auto written = argument.substr(0, argument.find('='));
-    if (!written.starts_with("--") || std::ranges::find(known, written) != known.end()) continue;
-    UnknownOption found{written, ""};
-    std::size_t nearest = 3;  // more than two letters off is another word
-    for (const auto& name : known) {
-      const auto off = distance(written, name);
-      if (off < nearest) found.meant = name;
-      nearest = std::min(nearest, off);
-    }
-    return found;
-  }
-  return std::nullopt;
-}
-
-/// What is wrong, as a sentence. The library's own words, except where they do not say it.
-std::string complaint(const CLI::ParseError& wrong, const std::vector<std::string>& arguments,
-                      const CLI::App& app) {
-  const bool no_command = dynamic_cast<const CLI::RequiredError*>(&wrong) != nullptr &&
-                          std::string_view(wrong.what()).find("subcommand") != std::string_view::npos;
-  const std::string_view said = wrong.what();
-  if (const auto colon = said.find(": 1 required "); colon != std::string_view::npos) {
-    return std::string(said.substr(0, colon)) + " needs a value";
-  }
-  if (const auto colon = said.find(": At Most 1 required"); colon != std::string_view::npos) {
-    return std::string(said.substr(0, colon)) + " can be given only once";
-  }
-  if (dynamic_cast<const CLI::ExtrasError*>(&wrong) != nullptr) {
-    return "did not expect \"" + std::string(said.substr(said.find(": ") + 2)) + "\"";
-  }
-  if (!no_command) return wrong.what();
-  const auto [asked, called] = innermost(app);
-  // What stands where the command should: after the commands that were understood.
-  const std::size_t depth = static_cast<std::size_t>(std::ranges::count(called, ' '));
-  for (std::size_t i = depth; i < arguments.size(); ++i) {
-    if (arguments[i].starts_with("--log-level")) {
-      if (arguments[i] == "--log-level") ++i;  // with its value
-      continue;
-    }
-    if (arguments[i].starts_with('-')) return "did not expect \"" + arguments[i] + "\" before a command";
-    return "there is no command \"" + called + " " + arguments[i] + "\"";
-  }
-  return called + " needs a command";
-}
-
 }  // namespace
 
-CommandLine parse_command_line(const std::vector<std::string>& arguments) {
-  CommandLine line;
-  std::optional<Command> chosen;
-  RunCommand run;
-  ListCommand list;
-  DevicesCommand devices;
-  ScenesCommand scenes;
-  TraceCommands traces;
-  DumpCommand dump;
-
-  CLI::App app(about, "troupe");
+Definition::Definition() : app(about, "troupe") {
   app.footer(exits);
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("troupe ") + version(), "Print the version");
-  std::string log_level = log_levels[static_cast<std::size_t>(line.log_level) - 1];
-  word(&app, "--log-level", log_level, "How much to say", log_levels)->capture_default_str();
-  add_run(app, chosen, run);
-  add_looks(app, chosen, list, devices, scenes);
-  add_trace(app, chosen, traces);
-  add_dump(app, chosen, dump);
+  log_level = log_levels[1];
+  word(*this, &app, "--log-level", log_level, "How much to say", log_levels)->capture_default_str();
+  add_run(*this);
+  add_looks(*this);
+  add_trace(*this);
+  add_dump(*this);
+  add_help(*this);
   let_options_stand_anywhere(app);
+}
 
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-    line.command = std::move(chosen);
-    const auto level = std::ranges::find(log_levels, log_level) - log_levels.begin();
-    line.log_level = static_cast<int>(level) + 1;
-  } catch (const CLI::CallForHelp&) {
-    const auto [asked, called] = innermost(app);
-    if (asked->get_name() == "run" && !asked->get_option("PROGRAM")->results().empty()) {
-      line.command = ProgramHelpCommand{asked->get_option("PROGRAM")->results().front()};
-      return line;
-    }
-    line.text = asked->help(asked == &app ? "" : called.substr(0, called.rfind(' ')));
-  } catch (const CLI::CallForVersion& asked) {
-    line.text = std::string(asked.what()) + "\n";
-  } catch (const CLI::ParseError& wrong) {
-    line.exit = exit_usage;
-    const auto [asked, called] = innermost(app);
-    const auto unknown = asked == &app ? std::nullopt : unknown_option(arguments, *asked);
-    line.text =
-        "troupe: " +
-        (unknown ? called + " has no option \"" + unknown->written + "\""
-                 : complaint(wrong, arguments, app)) +
-        "\n  hint: " + (unknown && !unknown->meant.empty() ? "did you mean " + unknown->meant + "? " : "") +
-        called + " --help\n";
-  }
-  return line;
+int Definition::log_number() const {
+  return static_cast<int>(std::ranges::find(log_levels, log_level) - log_levels.begin()) + 1;
 }
 
 const char* version() noexcept { return TROUPE_VERSION; }

@@ -55,12 +55,15 @@ struct ScenesCommand {
 struct VersionCommand {};
 struct TraceSummaryCommand {
   std::string file;
+  bool json = false;
+  int top = 0;  ///< rows of each table; 0: as many as fit a screen
 };
 struct TraceHtmlCommand {
   std::string file;
 };
 struct TraceGraphCommand {
   std::string file, output;
+  std::string name;  ///< of the tasks to draw; empty: all of them
 };
 struct TraceSwimlaneCommand {
   std::string file, output;
@@ -69,12 +72,25 @@ struct DumpCommand {
   std::string folder;
   DumpFilter filter;
   bool values = false;
-  std::string export_folder;
+  std::string export_folder, npy_folder;
+};
+
+struct HelpCommand {
+  std::vector<std::string> words;  ///< of the topic: a command, a program, a subject; empty: all of them
+  bool manual = false;             ///< as a manual page
+};
+struct CompletionCommand {
+  std::string shell;
+};
+/// What the scripts of `troupe completion` ask: how the last of these words may go on.
+struct CompleteCommand {
+  std::vector<std::string> words;
 };
 
 using Command =
     std::variant<VersionCommand, RunCommand, ProgramHelpCommand, ListCommand, DevicesCommand, ScenesCommand,
-                 TraceSummaryCommand, TraceHtmlCommand, TraceGraphCommand, TraceSwimlaneCommand, DumpCommand>;
+                 TraceSummaryCommand, TraceHtmlCommand, TraceGraphCommand, TraceSwimlaneCommand, DumpCommand,
+                 HelpCommand, CompletionCommand, CompleteCommand>;
 
 /// A command line, understood or not.
 struct CommandLine {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <iosfwd>
+#include <string>
+#include <vector>
 
 #include "command/cli.hpp"
 
@@ -29,6 +31,12 @@ int execute(const TraceHtmlCommand& command, Console& console);
 int execute(const TraceGraphCommand& command, Console& console);
 int execute(const TraceSwimlaneCommand& command, Console& console);
 int execute(const DumpCommand& command, Console& console);
+int execute(const HelpCommand& command, Console& console);
+int execute(const CompletionCommand& command, Console& console);
+int execute(const CompleteCommand& command, Console& console);
+
+/// The names of the platforms whose libraries are found; none of them is opened.
+std::vector<std::string> platform_names();
 
 /// Parses and executes; never throws.
 int run_command_line(const std::vector<std::string>& arguments, Console& console);

@@ -92,6 +92,11 @@ Result<void> describe(const std::string& name, const platform::DeviceLibrary& li
 
 }  // namespace
 
+std::vector<std::string> platform_names() {
+  const auto names = candidates();
+  return {names.begin(), names.end()};
+}
+
 int execute(const DevicesCommand& command, Console& console) {
   int answer = exit_ok;
   std::size_t listed = 0;

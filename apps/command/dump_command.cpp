@@ -8,17 +8,30 @@
 namespace troupe::apps {
 namespace {
 
-Result<void> export_text(const std::string& folder, const DumpEntry& entry, std::size_t index,
-                         const std::vector<double>& elements) {
+Result<void> make_folder(const std::string& folder) {
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
-  if (problem) {
-    return cannot_write(folder, problem.value());
-  }
+  return problem ? Result<void>(cannot_write(folder, problem.value())) : Result<void>();
+}
+
+Result<void> export_text(const std::string& folder, const DumpEntry& entry, std::size_t index,
+                         const std::vector<double>& elements) {
+  if (auto made = make_folder(folder); !made) return made;
   // Only the number is of our making: names may contain anything.
   return write_file(folder + "/" + std::to_string(index) + ".txt", [&](std::ostream& out) {
     out << "# " << describe(entry, index, elements) << "\n" << render_elements(entry, elements);
   });
+}
+
+Result<void> export_npy(const DumpCommand& command, const DumpEntry& entry, std::size_t index) {
+  if (entry.truncated) return {};  // its line says that there are no elements
+  if (auto made = make_folder(command.npy_folder); !made) return made;
+  const auto bytes = read_bytes(command.folder, entry);
+  if (!bytes) return bytes.error();
+  const auto file = as_npy(entry, *bytes);
+  if (!file) return file.error();
+  return write_file(command.npy_folder + "/" + std::to_string(index) + ".npy",
+                    [&](std::ostream& out) { out << *file; });
 }
 
 }  // namespace
@@ -39,6 +52,9 @@ int execute(const DumpCommand& command, Console& console) {
     if (!elements) return refuse(elements.error());
     console.out << describe(entry, i, *elements) << "\n";
     if (command.values) console.out << render_elements(entry, *elements);
+    if (!command.npy_folder.empty()) {
+      if (const auto written = export_npy(command, entry, i); !written) return refuse(written.error());
+    }
     if (command.export_folder.empty()) continue;
     const auto written = export_text(command.export_folder, entry, i, *elements);
     if (!written) return refuse(written.error());

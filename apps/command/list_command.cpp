@@ -30,6 +30,18 @@ void list_examples(std::ostream& out) {
   }
 }
 
+void list_shipped(std::ostream& out) {
+  out << "\nkernels that ship with troupe, for: node.load(troupe::collectives())\n";
+  std::size_t width = 0;
+  for (const ShippedKernel& kernel : shipped_kernels()) width = std::max(width, kernel.name.size());
+  for (const ShippedKernel& kernel : shipped_kernels()) {
+    const std::string indent(width + 6, ' ');
+    out << "  " << kernel.name << std::string(width + 2 - kernel.name.size(), ' ') << kernel.summary << "\n"
+        << indent << "tensors  " << kernel.tensors << "\n"
+        << indent << "scalars  " << kernel.scalars << "\n";
+  }
+}
+
 Result<void> list_module(const std::string& path, std::ostream& out) {
   const std::string file = module_path(path);
   const auto module = runtime::Module::open(file);
@@ -57,7 +69,10 @@ Result<void> list_module(const std::string& path, std::ostream& out) {
 }  // namespace
 
 int execute(const ListCommand& command, Console& console) {
-  if (command.modules.empty()) list_examples(console.out);
+  if (command.modules.empty()) {
+    list_examples(console.out);
+    list_shipped(console.out);
+  }
   int answer = exit_ok;
   for (const auto& path : command.modules) {
     const auto listed = list_module(path, console.out);

@@ -1,9 +1,11 @@
 #include "command/parameters.hpp"
 
 #include <charconv>
+#include <limits>
 #include <optional>
 
 #include "errc.hpp"
+#include "troupe/runtime/spelling.hpp"
 #include "troupe/runtime/task_args.hpp"
 
 namespace troupe::apps {
@@ -17,7 +19,42 @@ std::optional<std::uint64_t> word(std::string_view text) {
   return runtime::to_u64(value);
 }
 
+template <class T>
+std::string from_to() {
+  return "a whole number from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
+         std::to_string(std::numeric_limits<T>::max());
+}
+
+/// What a value of a type word may be, for who wrote one that it is not.
+std::string values_of(std::string_view type) {
+  if (type == "f32" || type == "f64") return "a number such as 0.5 or 1e-3";
+  if (type == "i8") return from_to<std::int8_t>();
+  if (type == "u8") return from_to<std::uint8_t>();
+  if (type == "i16") return from_to<std::int16_t>();
+  if (type == "u16") return from_to<std::uint16_t>();
+  if (type == "i32") return from_to<std::int32_t>();
+  if (type == "u32") return from_to<std::uint32_t>();
+  if (type == "i64") return from_to<std::int64_t>();
+  if (type == "u64") return from_to<std::uint64_t>();
+  return "true or false";
+}
+
+std::string name_of(std::span<const Parameter> known, std::size_t i) {
+  return known.empty() ? std::to_string(i) : std::string(known[i].name);
+}
+
 }  // namespace
+
+std::string parameter_list(std::string_view signature, std::span<const Parameter> known) {
+  const auto types = types_of(signature);
+  std::string list;
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    list += (i == 0 ? "" : ", ") + name_of(known, i) + " (" + std::string(types[i]);
+    if (!known.empty() && known[i].value) list += ", " + std::string(*known[i].value) + " unless given";
+    list += ")";
+  }
+  return list.empty() ? "no parameters" : list;
+}
 
 std::optional<std::uint64_t> word_of(std::string_view type, std::string_view text) {
   if (type == "f32") return word<float>(text);
@@ -58,12 +95,10 @@ Result<std::vector<std::uint64_t>> bind_parameters(std::string_view program, std
                  "submit it from a program of your own, or give it a program around it");
     }
   }
-  const auto name_of = [&](std::size_t i) {
-    return known.empty() ? std::to_string(i) : std::string(known[i].name);
-  };
-  std::string names;
-  for (std::size_t i = 0; i < types.size(); ++i) names += (i == 0 ? "" : ", ") + name_of(i);
-  const std::string hint = types.empty() ? "leave --param away" : "its parameters are: " + names;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < types.size(); ++i) names.push_back(name_of(known, i));
+  const std::string hint =
+      types.empty() ? "leave --param away" : "it takes: " + parameter_list(signature, known);
 
   std::vector<std::optional<std::string>> values(types.size());
   for (const auto& text : given) {
@@ -71,23 +106,26 @@ Result<std::vector<std::uint64_t>> bind_parameters(std::string_view program, std
     if (equals == std::string::npos || equals == 0) {
       return bad("got --param \"" + text + "\", which is not name=value", hint);
     }
+    const std::string written = text.substr(0, equals);
     std::size_t i = 0;
-    while (i < types.size() && name_of(i) != text.substr(0, equals)) ++i;
-    if (i == types.size()) return bad("has no parameter \"" + text.substr(0, equals) + "\"", hint);
-    if (values[i]) return bad("got its parameter \"" + name_of(i) + "\" twice", hint);
+    while (i < types.size() && names[i] != written) ++i;
+    if (i == types.size()) {
+      return bad("has no parameter \"" + written + "\"", runtime::did_you_mean(written, names) + hint);
+    }
+    if (values[i]) return bad("got its parameter \"" + names[i] + "\" twice", hint);
     values[i] = text.substr(equals + 1);
   }
   std::vector<std::uint64_t> words;
   for (std::size_t i = 0; i < types.size(); ++i) {
     if (!values[i] && (known.empty() || !known[i].value)) {
-      return bad("needs its parameter \"" + name_of(i) + "\"",
-                 "--param " + name_of(i) + "=…, of type " + std::string(types[i]));
+      return bad("needs its parameter \"" + names[i] + "\"",
+                 "--param " + names[i] + "=…, " + values_of(types[i]));
     }
     const std::string value = values[i] ? *values[i] : std::string(*known[i].value);
     const auto parsed = word_of(types[i], value);
     if (!parsed) {
-      return bad("cannot take \"" + value + "\" for its parameter \"" + name_of(i) + "\"",
-                 "it is of type " + std::string(types[i]));
+      return bad("cannot take \"" + value + "\" for its parameter \"" + names[i] + "\"",
+                 "it is of type " + std::string(types[i]) + ": " + values_of(types[i]));
     }
     words.push_back(*parsed);
   }

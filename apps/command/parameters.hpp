@@ -23,6 +23,9 @@ namespace troupe::apps {
                                                                  std::span<const Parameter> known,
                                                                  const std::vector<std::string>& given);
 
+/// What a program takes, in a line: "size (u32, 128 unless given), rate (f32)", or "no parameters".
+[[nodiscard]] std::string parameter_list(std::string_view signature, std::span<const Parameter> known);
+
 /// The argument word for a value of a type word of a signature ("f32"); nothing: it is none of that type.
 [[nodiscard]] std::optional<std::uint64_t> word_of(std::string_view type, std::string_view text);
 

@@ -5,6 +5,7 @@
 #include "command/parameters.hpp"
 #include "errc.hpp"
 #include "troupe/actors/parameters.hpp"
+#include "troupe/runtime/spelling.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -15,15 +16,20 @@ Error unknown(const std::string& what, const std::string& hint) {
   return {Errc::unknown_program, what, hint};
 }
 
-/// The names of a module's programs, for hints.
-std::string programs_of(const runtime::Module& module) {
-  std::string names;
+std::string listed(const std::vector<std::string>& names) {
+  std::string list;
+  for (const auto& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+/// The names of a module's programs, for hints to who wrote `name`.
+std::string programs_of(const runtime::Module& module, const std::string& name) {
+  std::vector<std::string> names;
   for (const auto& callable : module.callables()) {
-    if (callable.kind() == CallableKind::program) {
-      names += (names.empty() ? "" : ", ") + std::string(callable.name());
-    }
+    if (callable.kind() == CallableKind::program) names.emplace_back(callable.name());
   }
-  return names.empty() ? "it has no programs" : "its programs are: " + names;
+  if (names.empty()) return "it has no programs; TROUPE_PROGRAM(f) makes one of a function";
+  return runtime::did_you_mean(name, names) + "its programs are: " + listed(names);
 }
 
 Result<runtime::Callable> find_in(const runtime::Module& module, const std::string& file,
@@ -34,21 +40,22 @@ Result<runtime::Callable> find_in(const runtime::Module& module, const std::stri
     if (callable.name() == name) return callable;
     if (!name.empty()) continue;
     if (only != nullptr)
-      return unknown("\"" + file + "\" has several programs", programs_of(module) + "; say FILE:NAME");
+      return unknown("\"" + file + "\" has several programs", programs_of(module, name) + "; say FILE:NAME");
     only = &callable;
   }
   if (only != nullptr) return *only;
   return unknown("there is no program" + (name.empty() ? "" : " \"" + name + "\"") + " in \"" + file + "\"",
-                 programs_of(module));
+                 programs_of(module, name));
 }
 
 Result<ProgramChoice> built_in_program(const std::string& name, const runtime::Module& built_in) {
   const Example* example = find_example(name);
   if (example == nullptr) {
-    std::string names;
-    for (const Example& one : examples()) names += (names.empty() ? "" : ", ") + std::string(one.name);
+    std::vector<std::string> names;
+    for (const Example& one : examples()) names.emplace_back(one.name);
     return unknown("there is no built-in program \"" + name + "\"",
-                   "there are: " + names + "; a program of your own is named by its file: ./mine.so");
+                   runtime::did_you_mean(name, names) + "there are: " + listed(names) +
+                       "; a program of your own is named by its file: ./mine.so");
   }
   auto callable = built_in.find(CallableKind::program, example->name);
   if (!callable) return callable.error();

@@ -27,7 +27,11 @@ int with_trace(const std::string& file, Console& console, Use&& use) {
 
 int execute(const TraceSummaryCommand& command, Console& console) {
   return with_trace(command.file, console, [&](const actors::Trace& trace) -> Result<void> {
-    console.out << render_summary(trace, analyze(trace));
+    const auto top = static_cast<std::size_t>(command.top);
+    const Analysis analysis = top == 0 ? analyze(trace) : analyze(trace, top);
+    console.out << (command.json ? summary_json(trace, analysis)
+                    : top == 0   ? render_summary(trace, analysis)
+                                 : render_summary(trace, analysis, top));
     return {};
   });
 }
@@ -40,8 +44,9 @@ int execute(const TraceHtmlCommand& command, Console& console) {
 }
 
 int execute(const TraceGraphCommand& command, Console& console) {
-  return with_trace(command.file, console,
-                    [&](const actors::Trace& trace) { return write_graph_file(trace, command.output); });
+  return with_trace(command.file, console, [&](const actors::Trace& trace) {
+    return write_graph_file(trace, command.output, command.name);
+  });
 }
 
 int execute(const TraceSwimlaneCommand& command, Console& console) {

@@ -122,12 +122,19 @@ Result<std::vector<DumpEntry>> read_dump(const std::string& folder) {
   return entries;
 }
 
-Result<std::vector<double>> read_elements(const std::string& folder, const DumpEntry& entry) {
+Result<std::string> read_bytes(const std::string& folder, const DumpEntry& entry) {
   std::ifstream in(folder + "/tensors.bin", std::ios::binary);
   std::string raw(entry.bytes, '\0');
   in.seekg(static_cast<std::streamoff>(entry.offset));
   in.read(raw.data(), static_cast<std::streamsize>(raw.size()));
   if (!in) return Error(Errc::cannot_read, "cannot read the elements in \"" + folder + "/tensors.bin\"");
+  return raw;
+}
+
+Result<std::vector<double>> read_elements(const std::string& folder, const DumpEntry& entry) {
+  const auto bytes = read_bytes(folder, entry);
+  if (!bytes) return bytes.error();
+  const std::string& raw = *bytes;
   switch (entry.dtype) {
     case DType::f32:
       return widened<float>(raw);

@@ -46,7 +46,20 @@ const std::vector<Example> all = {
     {.name = "failure_and_retry", .summary = "a failure that passes, one that stays, and who is told"},
 };
 
+constexpr ShippedKernel shipped[] = {
+    {"all_reduce", "every rank gets the sum (or min, max) of all", "data, workspace | in, out, workspace",
+     "context [operation [algorithm]]"},
+    {"all_gather", "every rank gets the parts of all", "data, workspace | part, out, workspace", "context"},
+    {"reduce_scatter", "every rank gets its part of the sum", "data, workspace | in, part, workspace",
+     "context [operation]"},
+    {"broadcast", "every rank gets what one has", "data, workspace", "context [root]"},
+    {"all_to_all", "every rank gets a block from each", "in, out, workspace", "context"},
+    {"barrier", "no rank goes on before all are there", "workspace", "context"},
+};
+
 }  // namespace
+
+std::span<const ShippedKernel> shipped_kernels() { return shipped; }
 
 std::span<const Example> examples() { return all; }
 

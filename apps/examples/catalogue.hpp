@@ -24,6 +24,13 @@ struct Example {
   std::vector<Parameter> parameters = {};
 };
 
+/// A kernel of `troupe::collectives()`. A test holds it against the module.
+struct ShippedKernel {
+  std::string_view name, summary;
+  std::string_view tensors, scalars;  ///< what it takes, each in its order
+};
+[[nodiscard]] std::span<const ShippedKernel> shipped_kernels();
+
 [[nodiscard]] std::span<const Example> examples();
 [[nodiscard]] const Example* find_example(std::string_view name);
 

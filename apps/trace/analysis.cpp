@@ -122,7 +122,7 @@ void count_tasks(const Trace& trace, Analysis& analysis) {
   }
 }
 
-void measure_tasks(const Trace& trace, Analysis& analysis) {
+void measure_tasks(const Trace& trace, std::size_t longest, Analysis& analysis) {
   const auto programs = containers(trace);
   std::map<std::pair<std::string, actors::SpanKind>, CallableTimes> callables;
   std::vector<std::size_t> order;
@@ -141,7 +141,7 @@ void measure_tasks(const Trace& trace, Analysis& analysis) {
     analysis.callables.push_back(times);
   }
   std::ranges::stable_sort(analysis.callables, std::greater{}, &CallableTimes::total);
-  const std::size_t shown = std::min<std::size_t>(10, order.size());
+  const std::size_t shown = std::min(longest, order.size());
   std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(shown), std::greater{},
                             [&](std::size_t i) { return trace.spans[i].duration(); });
   analysis.longest.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(shown));
@@ -324,12 +324,12 @@ void infer_ready(Trace& trace) {
   }
 }
 
-Analysis analyze(const Trace& trace) {
+Analysis analyze(const Trace& trace, std::size_t longest) {
   Analysis analysis;
   measure_length(trace, analysis);
   measure_lanes(trace, analysis);
   count_tasks(trace, analysis);
-  measure_tasks(trace, analysis);
+  measure_tasks(trace, longest, analysis);
   measure_moves(trace, analysis);
   measure_waits(trace, analysis);
   find_critical_path(trace, analysis);

@@ -53,7 +53,7 @@ struct Analysis {
   std::vector<Utilisation> processes;
   std::vector<Utilisation> lanes;
   std::vector<CallableTimes> callables;  ///< most total time first
-  std::vector<std::size_t> longest;      ///< spans, longest first, at most ten
+  std::vector<std::size_t> longest;      ///< spans, longest first, at most as many as were asked for
   std::vector<std::size_t> critical;     ///< spans along the longest chain of dependent tasks, in order
   std::int64_t critical_length = 0;      ///< sum of their durations
   std::vector<WaitTimes> waits;          ///< most time first; only reasons that occur
@@ -65,10 +65,17 @@ struct Analysis {
 /// ready when the last of them has ended.
 void infer_ready(actors::Trace& trace);
 
-[[nodiscard]] Analysis analyze(const actors::Trace& trace);
+[[nodiscard]] Analysis analyze(const actors::Trace& trace, std::size_t longest = 10);
 
-/// For people: tables, one screen unless there are many chips.
-[[nodiscard]] std::string render_summary(const actors::Trace& trace, const Analysis& analysis);
+/// For people: tables, one screen unless there are many chips. `most_rows` of each.
+[[nodiscard]] std::string render_summary(const actors::Trace& trace, const Analysis& analysis,
+                                         std::size_t most_rows = 24);
+
+/// For programs: the same figures as one JSON object. Times are nanoseconds, shares of 1.
+[[nodiscard]] std::string summary_json(const actors::Trace& trace, const Analysis& analysis);
+
+/// Where something ran: "node0/chip2 aiv1".
+[[nodiscard]] std::string place_of(const actors::Trace& trace, const actors::TraceSpan& span);
 
 /// "1.2 ms", "340 ns": three digits and a unit.
 [[nodiscard]] std::string render_time(std::int64_t nanos);

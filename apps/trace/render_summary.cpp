@@ -11,21 +11,19 @@ using actors::Trace;
 using actors::TraceSpan;
 using actors::WaitReason;
 
-constexpr std::size_t most_rows = 24;
-
 /// Columns as wide as their widest cell: the first flush left, the rest flush right.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
 
   void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  /// After `most_rows` rows only the number of the others is told.
-  void render(std::string& out) const {
+  /// After `most` rows only the number of the others is told.
+  void render(std::string& out, std::size_t most) const {
     std::vector<std::size_t> widths(rows_.front().size());
     for (const auto& row : rows_) {
       for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
     }
-    const std::size_t shown = std::min(rows_.size(), most_rows + 1);
+    const std::size_t shown = std::min(rows_.size(), most + 1);
     for (std::size_t r = 0; r < shown; ++r) {
       out += " ";
       for (std::size_t i = 0; i < rows_[r].size(); ++i) {
@@ -48,11 +46,6 @@ std::string percent(double share) {
   std::array<char, 16> text{};
   (void)std::snprintf(text.data(), text.size(), "%.1f %%", share * 100.0);
   return text.data();
-}
-
-std::string place(const Trace& trace, const TraceSpan& span) {
-  const auto& lane = trace.lanes[span.lane];
-  return lane.process.empty() ? lane.thread : lane.process + " " + lane.thread;
 }
 
 std::string title(const Trace& trace, const TraceSpan& span) {
@@ -97,7 +90,7 @@ void headline(const Trace& trace, const Analysis& analysis, std::string& out) {
   }
 }
 
-void critical_path(const Trace& trace, const Analysis& analysis, std::string& out) {
+void critical_path(const Trace& trace, const Analysis& analysis, std::size_t most_rows, std::string& out) {
   if (analysis.cyclic) {
     out += "\nno critical path: the dependencies in this file form a cycle\n";
     return;
@@ -111,10 +104,10 @@ void critical_path(const Trace& trace, const Analysis& analysis, std::string& ou
   for (const std::size_t i : analysis.critical) {
     const TraceSpan& span = trace.spans[i];
     const bool known = span.ready != actors::unknown_time;
-    table.row({title(trace, span), place(trace, span), render_time(span.duration()),
+    table.row({title(trace, span), place_of(trace, span), render_time(span.duration()),
                known ? render_time(std::max<std::int64_t>(0, span.start - span.ready)) : "-"});
   }
-  table.render(out);
+  table.render(out, most_rows);
 }
 
 }  // namespace
@@ -140,7 +133,12 @@ std::string render_time(std::int64_t nanos) {
   return std::to_string(nanos) + " ns";
 }
 
-std::string render_summary(const Trace& trace, const Analysis& analysis) {
+std::string place_of(const Trace& trace, const TraceSpan& span) {
+  const auto& lane = trace.lanes[span.lane];
+  return lane.process.empty() ? lane.thread : lane.process + " " + lane.thread;
+}
+
+std::string render_summary(const Trace& trace, const Analysis& analysis, std::size_t most_rows) {
   std::string out;
   headline(trace, analysis, out);
   if (analysis.lanes.empty()) return out + "\nnothing ran\n";
@@ -151,14 +149,14 @@ std::string render_summary(const Trace& trace, const Analysis& analysis) {
     chips.row({row.process, std::to_string(row.lanes), std::to_string(row.spans), render_time(row.busy),
                percent(row.share)});
   }
-  chips.render(out);
+  chips.render(out, most_rows);
   out += "\nutilisation of each lane\n";
   Table lanes({"lane", "spans", "busy", "utilisation"});
   for (const auto& row : analysis.lanes) {
     lanes.row({row.process + " " + row.thread, std::to_string(row.spans), render_time(row.busy),
                percent(row.share)});
   }
-  lanes.render(out);
+  lanes.render(out, most_rows);
 
   out += "\ntime by callable\n";
   Table callables({"callable", "on", "spans", "total", "mean", "least", "most"});
@@ -167,7 +165,7 @@ std::string render_summary(const Trace& trace, const Analysis& analysis) {
                    render_time(row.total / static_cast<std::int64_t>(row.count)), render_time(row.least),
                    render_time(row.most)});
   }
-  callables.render(out);
+  callables.render(out, most_rows);
 
   if (!analysis.moves.empty()) {
     out += "\nbytes moved\n";
@@ -176,18 +174,18 @@ std::string render_summary(const Trace& trace, const Analysis& analysis) {
       moves.row(
           {row.chip, row.way, std::to_string(row.count), std::to_string(row.bytes), render_time(row.total)});
     }
-    moves.render(out);
+    moves.render(out, most_rows);
   }
 
   out += "\nlongest tasks\n";
   Table longest({"task", "where", "took"});
   for (const std::size_t i : analysis.longest) {
     const TraceSpan& span = trace.spans[i];
-    longest.row({title(trace, span), place(trace, span), render_time(span.duration())});
+    longest.row({title(trace, span), place_of(trace, span), render_time(span.duration())});
   }
-  longest.render(out);
+  longest.render(out, most_rows);
 
-  critical_path(trace, analysis, out);
+  critical_path(trace, analysis, most_rows, out);
 
   out += "\ntime lost waiting for\n";
   Table waits({"reason", "spans", "total", "most", "worst task"});
@@ -198,7 +196,7 @@ std::string render_summary(const Trace& trace, const Analysis& analysis) {
   if (analysis.waits.empty()) {
     out += "  nothing (or the trace has no waiting times)\n";
   } else {
-    waits.render(out);
+    waits.render(out, most_rows);
   }
   return out;
 }

@@ -349,7 +349,7 @@ TEST_CASE("the command reference says what --help says") {
     told.insert(command);
   }
   for (const char* command : {"", "run", "list", "devices", "scenes", "version", "trace", "trace summary",
-                              "trace html", "trace graph", "trace swimlane", "dump"}) {
+                              "trace html", "trace graph", "trace swimlane", "dump", "help", "completion"}) {
     CAPTURE(command);
     CHECK(told.contains(command));
   }

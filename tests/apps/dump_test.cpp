@@ -53,6 +53,31 @@ TEST_CASE("a dump is read back with its elements and described in a line") {
   CHECK_FALSE(TensorDump::create(folder / "d"));
 }
 
+TEST_CASE("an entry as a file of NumPy has its type, its shape and its bytes") {
+  apps::DumpEntry entry;
+  entry.shape = {2, 3};
+  const std::string bytes(24, 'x');
+  const auto file = apps::as_npy(entry, bytes).value();
+  CHECK(file.starts_with(std::string("\x93NUMPY\x01\x00", 8)));
+  const std::size_t header = static_cast<unsigned char>(file[8]) + 256U * static_cast<unsigned char>(file[9]);
+  CHECK((10 + header) % 64 == 0);
+  CHECK(file.size() == 10 + header + bytes.size());
+  CHECK(file.substr(10 + header) == bytes);
+  CHECK(file[9 + header] == '\n');
+  CHECK(file.substr(10, header).starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, ), }"));
+  entry.shape = {};
+  entry.dtype = runtime::DType::boolean;
+  CHECK(apps::as_npy(entry, "x")
+            .value()
+            .substr(10)
+            .starts_with("{'descr': '|b1', 'fortran_order': False, 'shape': (), }"));
+  // 1.5 of bf16 is the upper half of 1.5 of f32.
+  entry.dtype = runtime::DType::bf16;
+  CHECK(apps::as_npy(entry, std::string("\xc0\x3f", 2)).value().ends_with(std::string("\0\0\xc0\x3f", 4)));
+  entry.truncated = true;
+  CHECK_FALSE(apps::as_npy(entry, ""));
+}
+
 TEST_CASE("a filter lets through what it names") {
   apps::DumpEntry entry;
   entry.task = "5.3";

@@ -27,6 +27,9 @@ void scaled_answer(Orchestrator& node, std::int32_t number, std::int32_t factor)
 TROUPE_PROGRAM(scaled_answer);
 TROUPE_PARAMETERS(scaled_answer, {"number", nullptr, "what to say"}, {"factor", "2", "how often"});
 
+void misspells(Orchestrator& node) { node.submit_sub("sya", scalar(1)); }
+TROUPE_PROGRAM(misspells);
+
 void badly_named(Orchestrator&, std::int32_t, std::int32_t) {}
 TROUPE_PROGRAM(badly_named);
 TROUPE_PARAMETERS(badly_named, {"only_one", "1", ""});

@@ -230,6 +230,25 @@ TEST_CASE("the summary reads as tables, and an empty trace says so") {
   CHECK(has(render_summary(Trace{}, analyze(Trace{})), "nothing ran"));
 }
 
+TEST_CASE("the summary as JSON has the same figures, and its tables are as long as asked for") {
+  const Trace trace = synthetic_trace();
+  const auto json = nlohmann::json::parse(summary_json(trace, analyze(trace, 2)));
+  CHECK(json["length"] == 62'000);
+  CHECK(json["tasks"] == 3);
+  CHECK(json["failed"] == 1);
+  CHECK(json["metadata"]["platform"] == "a2a3sim");
+  CHECK(json["critical_path"]["length"] == 55'000);
+  CHECK(json["critical_path"]["steps"][1]["name"] == "matmul");
+  REQUIRE(json["longest"].size() == 2);
+  CHECK(json["longest"][0]["took"] == 30'000);
+  CHECK(json["longest"][0]["where"] == "node0/chip2 aic0");
+  CHECK(json["waits"].size() > 1);
+  CHECK(nlohmann::json::parse(summary_json(Trace{}, analyze(Trace{})))["lanes"].empty());
+  const std::string text = render_summary(trace, analyze(trace, 1), 1);
+  CHECK(has(text, "… and "));
+  CHECK_FALSE(has(text, "scale"));
+}
+
 TEST_CASE("times have three digits and a unit") {
   CHECK(render_time(0) == "0 ns");
   CHECK(render_time(999) == "999 ns");
@@ -340,6 +359,64 @@ TEST_CASE("the graph does not say twice what a task is, and who submitted it") {
   CHECK_FALSE(has(dot.str(), "t2_1"));               // the kernel that the task is
   CHECK(has(dot.str(), "label=\"two steps (3)\""));  // a chip program has something inside
   CHECK(has(dot.str(), "t3_1 [label=\"scale"));
+}
+
+/// A pod: two tasks, one after the other, each a program of a node with a task of its own inside.
+Trace pod_trace(actors::TaskOutcome second = actors::TaskOutcome::ok) {
+  actors::TraceSink sink({});
+  const auto lane = sink.lane("pod0/node0", "program");
+  std::vector<TaskId> tasks;
+  for (int i = 0; i < 2; ++i) {
+    const TaskId program = sink.reserve_tasks(), inside = sink.reserve_tasks();
+    for (const TaskId task : {program, inside}) {
+      TraceSpan span;
+      span.task = task;
+      span.parent = task == inside ? program : 0;
+      span.lane = lane;
+      span.kind = task == inside ? actors::SpanKind::sub : actors::SpanKind::program;
+      span.name = span.callable = sink.text(task == inside ? "row" : i == 0 ? "first half" : "second half");
+      span.start = span.submitted = 1;
+      span.end = 2;
+      if (i == 1 && task == program) span.outcome = second;
+      if (span.outcome != actors::TaskOutcome::ok) span.error = sink.text("out of luck");
+      sink.record(span);
+    }
+    tasks.push_back(program);
+  }
+  sink.record(actors::TraceEdge{tasks[0], tasks[1], EdgeKind::raw});
+  return sink.snapshot();
+}
+
+TEST_CASE("the programs of a pod's nodes are boxes, and what one waits for leads from box to box") {
+  std::ostringstream dot, mermaid;
+  write_dot(pod_trace(), dot);
+  write_mermaid(pod_trace(), mermaid);
+  CAPTURE(dot.str());
+  CHECK(has(dot.str(), "t2 -> t4 [label=\"raw\", ltail=cluster_t1, lhead=cluster_t3];"));
+  CHECK_FALSE(has(dot.str(), "t1 [label"));
+  CAPTURE(mermaid.str());
+  CHECK(has(mermaid.str(), "in_t1 -- raw --> in_t3"));
+  std::ostringstream failed;
+  write_dot(pod_trace(actors::TaskOutcome::failed), failed);
+  CHECK(has(failed.str(), "label=\"second half (3) failed: out of luck\""));
+}
+
+TEST_CASE("a graph of some tasks has dotted edges where the others were between") {
+  std::ostringstream dot, mermaid;
+  write_dot(synthetic_trace(), dot, "[la]*d");  // load and add, with matmul and scale between
+  write_mermaid(synthetic_trace(), mermaid, "[la]*d");
+  CAPTURE(dot.str());
+  CHECK(has(dot.str(), "t1_1 -> t1_4 [style=dotted];"));
+  CHECK_FALSE(has(dot.str(), "matmul"));
+  CHECK(has(mermaid.str(), "t1_1 -.-> t1_4"));
+  std::ostringstream box;
+  write_dot(pod_trace(), box, "first*");
+  CHECK(has(box.str(), "subgraph cluster_t1"));
+  CHECK(has(box.str(), "t2 [label"));  // what is inside comes along
+  CHECK_FALSE(has(box.str(), "t4"));
+  const auto none = write_graph_file(synthetic_trace(), "none.dot", "matmull");
+  REQUIRE_FALSE(none);
+  CHECK(has(none.error().hint(), "did you mean matmul?"));
 }
 
 TEST_CASE("the swimlane has the fields that existing tools read") {

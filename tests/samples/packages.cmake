@@ -38,7 +38,8 @@ foreach(package IN LISTS packages)
 endforeach()
 
 run("hello: 2 tasks" "${root}/usr/bin/troupe" run hello)
-foreach(file lib/troupe/modules/libtroupe_collectives.so lib/troupe/platforms/libtroupe_a5sim.so bin/troupe-conformance)
+foreach(file share/man/man1/troupe-run.1 share/bash-completion/completions/troupe share/zsh/site-functions/_troupe
+    share/fish/vendor_completions.d/troupe.fish lib/troupe/modules/libtroupe_collectives.so lib/troupe/platforms/libtroupe_a5sim.so bin/troupe-conformance)
   if(NOT EXISTS "${root}/usr/${file}")
     message(FATAL_ERROR "${file} is in no package")
   endif()
