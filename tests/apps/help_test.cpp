@@ -36,7 +36,7 @@ std::string completed(const std::vector<std::string>& words) {
 TEST_CASE("a command line is completed: commands, options, their words, programs, their parameters") {
   CHECK(completed({"r"}) == "run");
   CHECK(completed({"trace", "s"}) == "summary swimlane");
-  CHECK(completed({"run", "he"}) == "hello heat FILES");
+  CHECK(completed({"run", "he"}) == "hello heat heat_rows FILES");
   CHECK(completed({"run", "--ch"}) == "--chips --checked");
   CHECK(completed({"run", "--checked", "--ch"}) == "--chips");
   CHECK(completed({"run", "heat", "--param", ""}) == "size= steps=");

@@ -1,4 +1,4 @@
-// docs/scaling.md, compiled and run.
+// What docs/scaling.md shows, run.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -10,11 +10,9 @@ using namespace troupe;
 
 TEST_CASE("the sample of the page about processes") {
   const std::string module_file = tests::built("tests/platform/isolated/isolated_kernels.so");
-  // clang-format off
   System system;
   auto node = system.node({.chips = 2, .own_process = true});
   node.load(module_file);  // kernels have to be in a module
-  // clang-format on
   auto x = node.tensor<float>({4});
   node.run([](Orchestrator& n, Tensor a) { n.submit("isolated_add", inout(a), scalar(1.0F)); }, x);
   CHECK(x.host<const float>()[3] == 1.0F);

@@ -81,6 +81,8 @@ bool wait(const RunOf& run, const py::object& seconds) {
   const auto begin = Clock::now();
   for (;;) {
     const SignalWatch watch(SignalWatch::On::any_signal);
+    // One that came before anybody listened.
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     const auto passed = Clock::now() - begin;
     const auto left = timeout == std::chrono::nanoseconds::max() ? timeout : timeout - passed;
     const bool done = without_python([&] { return run.handle.wait(watch.token(), left); });
@@ -281,6 +283,7 @@ py::object run(const Node& node, std::int64_t soft_limit, const py::object& prog
   std::optional<Error> error;
   {
     const SignalWatch watch(SignalWatch::On::ctrl_c);
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // one that came before anybody listened
     const auto guarded = [&](auto work) {
       try {
         without_python(work);
