@@ -69,7 +69,8 @@ TEST_CASE("the shipped collectives say what is wrong with their arguments, by na
   };
   const auto missing = refusal([](auto& rank) { return args(inout(rank.buffer("data")), rank.context()); });
   REQUIRE(missing);
-  CHECK(render(*missing).find("it got 1 tensor arguments, and takes (in, out, workspace), or (data, workspace)") !=
+  CHECK(render(*missing).find(
+            "it got 1 tensor arguments, and takes (in, out, workspace), or (data, workspace)") !=
         std::string::npos);
   const auto bytes = refusal([](auto& rank) {
     return args(inout(rank.template buffer<std::uint8_t>("data")), inout(rank.buffer("workspace")),
