@@ -35,9 +35,12 @@ def run_python():
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        if signals is not None:
-            signals(process)
-        out, err = process.communicate(timeout=timeout)
+        try:
+            if signals is not None:
+                signals(process)
+            out, err = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
         return process.returncode, out, err
 
     return run
