@@ -100,6 +100,7 @@ TEST_CASE("the platform that has no process of its own for chips works with all 
   CHECK(a2a3.process() != a5.process());
 }
 
+#ifndef __SANITIZE_ADDRESS__  // whose look at an object's type needs descriptors of its own
 TEST_CASE("too few descriptors are an error, and more of them mend it") {
   rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
@@ -115,6 +116,7 @@ TEST_CASE("too few descriptors are an error, and more of them mend it") {
   IsolatedChip chip;
   CHECK(chip.process() != 0);
 }
+#endif
 
 TEST_CASE("a program that is killed leaves no process of its chips") {
   // A child of ours that has chips, and is killed.
