@@ -127,7 +127,7 @@ void idle(System& system) {
   });
   std::printf("%-40s %8.2f s\n", "64 isolated chips, until each has run", seconds(begin));
   const auto cpu = processor_seconds();
-  std::this_thread::sleep_for(std::chrono::seconds(5));
+  std::this_thread::sleep_for(std::chrono::seconds(5));  // in which nobody asks for anything
   std::printf("%-40s %8.3f %% of a core, all processes together   goal 0\n", "64 isolated chips, idle",
               (processor_seconds() - cpu) / 5 * 100);
 }

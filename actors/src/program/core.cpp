@@ -78,11 +78,19 @@ void ProgramCore::keep(const std::vector<std::shared_ptr<BufferHold>>& holds) {
   }
 }
 
-/// Memory of the user's own becomes a buffer, for as long as the run lasts.
+bool ProgramCore::is_users(const runtime::Tensor& view, const Buffer* buffer) {
+  return buffer == nullptr && view.valid() && view.buffer().is_host() && view.bytes() > 0;
+}
+
+Tensor ProgramCore::with_buffer(const Tensor& tensor) const {
+  const auto* buffer = tensor.hold() ? tensor.hold()->buffer : nullptr;
+  if (!is_users(tensor.description(), buffer)) return tensor;
+  return node_->memory->borrow(tensor.description()).value();
+}
+
 void ProgramCore::borrow(Args& args) {
   for (auto& operand : args.values.tensors) {
-    if (operand.buffer != nullptr || !operand.tensor.buffer().is_host() || operand.tensor.bytes() == 0)
-      continue;
+    if (!is_users(operand.tensor, operand.buffer)) continue;
     const auto known = node_->memory->borrow(operand.tensor).value();
     operand.tensor = known.description();
     operand.buffer = known.hold()->buffer;

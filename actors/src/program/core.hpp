@@ -78,6 +78,8 @@ class TROUPE_API ProgramCore {
   TaskNumber submit_group(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                           detail::SubmitCall call);
   Tensor alloc(const runtime::Shape& shape, runtime::DType dtype);
+  /// Memory of the user's own is a buffer for as long as the run lasts; others stay what they are.
+  Tensor with_buffer(const Tensor& tensor) const;
   TaskNumber read(const Tensor& tensor);
   void read_done(TaskNumber task);
   void begin_scope();
@@ -118,6 +120,7 @@ class TROUPE_API ProgramCore {
   void check_system(const Callable& callable, const Args& args, const SubmitExtras* extras) const;
   void check_written(const std::string& which, const runtime::Tensor& view, bool all) const;
   void note_writes(const Arguments& args);
+  static bool is_users(const runtime::Tensor& view, const Buffer* buffer);
   void borrow(Args& args);
   /// A device tensor of another chip than the task's: copied to where it runs before, and back after it.
   struct Visitor {

@@ -113,6 +113,7 @@ ReadBytes::ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType w
               "read it as what it is: " + given);
 }
 void ReadBytes::begin() {
+  tensor_ = core().with_buffer(tensor_);
   number_ = core().read(tensor_);
   core().wait(*this, Await::What::data, number_);
 }

@@ -121,9 +121,6 @@ void add_tensors(py::module_& module) {
       .def("__dlpack_device__", [](const Tensor&) { return py::make_tuple(1, 0); })
       .def("__repr__",
            [](const Tensor& tensor) { return "<troupe.Tensor " + to_string(tensor.description()) + ">"; });
-  module.def(
-      "borrow", [](const py::object& array) { return tensor_of(array, true); }, py::arg("array"),
-      "An array as a tensor over the array's own memory, brought up to date when a run ends.");
 }
 
 }  // namespace troupe::python

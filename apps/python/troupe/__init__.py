@@ -56,7 +56,6 @@ from ._core import _close_all
 from ._build import MODULES as _modules
 from ._errors import Error
 from ._kernels import Module, kernel
-from . import _reads as _reads  # what a read of an array means
 from ._programs import host_function, parameters_of, program
 
 __all__ = [

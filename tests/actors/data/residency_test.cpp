@@ -445,3 +445,29 @@ TEST_CASE(
   const auto seen = x.host<const float>();
   CHECK(std::vector<float>(seen.begin(), seen.end()) == std::vector<float>{0, 0, 1, 2, 3, 4});
 }
+
+TEST_CASE("a program reads the newest bytes of memory of the user's own, and of a pointer into a tensor") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Simulation sim({.seed = seed, .chips = 2});
+    add_kernels(sim);
+    auto& node = sim.node();
+    std::vector<float> mine(8, 1.0F);
+    auto x = node.tensor<float>({8}, 2.0F);
+    const auto own = Tensor::borrow(mine.data(), {8});
+    const auto inside = Tensor::borrow(x.host<const float>().data() + 4, {4});
+    std::vector<float> seen, part;
+    node.run(
+        [&](Orchestrator& n, Tensor known) -> Program {
+          n.submit("add", inout(own), on_chip(1));
+          seen = co_await n.read_all<float>(own);
+          n.submit("add", inout(known), on_chip(1));
+          part = co_await n.read_all<float>(inside);
+          n.submit("add", inout(own), on_chip(0));
+          co_await n.fetch(own);
+          CHECK(mine[7] == 3.0F);
+        },
+        x);
+    CHECK(seen == std::vector<float>(8, 2.0F));
+    CHECK(part == std::vector<float>(4, 3.0F));
+  }
+}

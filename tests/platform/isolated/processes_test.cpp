@@ -6,12 +6,15 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <random>
 #include <thread>
 
 #include "fixture.hpp"
 #include "support/random.hpp"
+#include "support/temporary_folder.hpp"
 #include "troupe/platform/manual_host.hpp"
+#include "troupe/runtime/digest.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
@@ -182,6 +185,29 @@ TEST_CASE("processes that are killed at any moment end each run once, and the ch
     chip.context->reset_device().value();
     chip.context->set_device(0).value();
   }
+}
+
+TEST_CASE("a module whose file was replaced since it was loaded is refused: it would be another kernel") {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "kernels.so", next = folder.path() / "next.so";
+  std::filesystem::copy_file(built("tests/platform/isolated/isolated_kernels.so"), file);
+  const auto loaded = runtime::Module::open(file.string()).value();
+  const auto id = runtime::build_id_of(loaded.raw());
+  REQUIRE_FALSE(id.empty());
+  std::string bytes;
+  {
+    std::ifstream from(file, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(from), {});
+  }
+  const auto at = bytes.find(std::string_view(reinterpret_cast<const char*>(id.data()), id.size()));
+  REQUIRE(at != std::string::npos);
+  bytes[at] = static_cast<char>(~bytes[at]);
+  std::ofstream(next, std::ios::binary) << bytes;
+  std::filesystem::rename(next, file);
+  IsolatedChip chip;
+  const auto refused = chip.context->register_callable("isolated_add", *loaded.raw());
+  REQUIRE_FALSE(refused);
+  CHECK(contains(refused.error().message(), "was replaced since the program loaded module"));
 }
 
 TEST_CASE("a chip is closed while other threads are inside its calls") {

@@ -7,6 +7,7 @@
 
 #include "chip/process.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/digest.hpp"
 
 namespace troupe::platform::isolation {
 
@@ -150,7 +151,8 @@ Writer Process::copy(Reader& reader, bool to_device) {
                          : api_.copy_from_device_ctx(context_, host, call.device, call.bytes));
 }
 
-Result<const troupe_module_v1*> Process::module_of(const std::string& file, const std::string& name) {
+Result<const troupe_module_v1*> Process::module_of(const std::string& file, const std::string& name,
+                                                   const std::string& build) {
   const std::lock_guard lock(mutex_);
   auto known = modules_.find(file);
   if (known == modules_.end()) {
@@ -166,12 +168,18 @@ Result<const troupe_module_v1*> Process::module_of(const std::string& file, cons
     return Error(Errc::bad_callable, "'" + file + "' holds module '" + std::string(known->second.name()) +
                                          "' now, no longer '" + name + "'");
   }
+  const auto here = runtime::build_id_of(known->second.raw());
+  if (std::string_view(reinterpret_cast<const char*>(here.data()), here.size()) != build) {
+    return Error(Errc::bad_callable,
+                 "'" + file + "' was replaced since the program loaded module '" + name + "' from it",
+                 "start the program again");
+  }
   return known->second.raw();
 }
 
 Writer Process::add_callable(Reader& reader, Call& call) {
   const auto news = reader.get<CallableNews>();
-  const std::string name(reader.text()), file(reader.text()), module(reader.text());
+  const std::string name(reader.text()), file(reader.text()), module(reader.text()), build(reader.text());
   std::vector<std::uint8_t> signature;
   if (!reader.values(signature, news.signature_count)) return misread();
   std::optional<SharedPages> pages;
@@ -194,7 +202,7 @@ Writer Process::add_callable(Reader& reader, Call& call) {
   callable.signature = signature.empty() ? nullptr : signature.data();
   callable.signature_count = news.signature_count;
   if (news.has_module != 0) {
-    const auto found = module_of(file, module);
+    const auto found = module_of(file, module, build);
     if (!found) return failure(found.error());
     callable.module = *found;
   }

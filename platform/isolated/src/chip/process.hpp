@@ -56,7 +56,8 @@ class Process final : Link::Receiver {
   RunBatch::Locate locator();
   Writer copy(Reader& reader, bool to_device);
   Writer add_callable(Reader& reader, Call& call);
-  Result<const troupe_module_v1*> module_of(const std::string& file, const std::string& name);
+  Result<const troupe_module_v1*> module_of(const std::string& file, const std::string& name,
+                                            const std::string& build);
   Writer run(Reader& reader);
   Writer properties();
   Writer status();

@@ -9,6 +9,7 @@
 
 #include "host/context.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/digest.hpp"
 #include "troupe/runtime/module_abi.h"
 
 namespace troupe::platform::isolation {
@@ -277,6 +278,10 @@ std::int32_t Context::register_callable(const troupe_callable* callable, std::ui
   arguments.put(news).text(name).text(file);
   arguments.text(callable->module != nullptr && callable->module->name != nullptr ? callable->module->name
                                                                                   : "");
+  // So that a file that was replaced meanwhile is told from the one that is loaded here.
+  const auto build =
+      callable->module != nullptr ? runtime::build_id_of(callable->module) : std::span<const std::byte>();
+  arguments.text({reinterpret_cast<const char*>(build.data()), build.size()});
   arguments.raw(callable->signature, news.signature_count);
   if (inlined) arguments.raw(callable->bytes, static_cast<std::size_t>(news.byte_count));
   const auto answer = ask(Kind::register_callable, arguments, descriptors);
