@@ -1,6 +1,7 @@
 // What a program is refused at once: a submit that can never be met, or that says what makes no sense.
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -16,6 +17,14 @@ namespace {
 std::string task_title(const Callable& callable, const SubmitExtras* extras) {
   const bool named = extras != nullptr && !extras->name.empty();
   return "task \"" + (named ? extras->name : callable.name) + "\"";
+}
+
+/// One kernel, as far as is known here: packed callables and orchestrations take as much as chip programs do,
+/// and their platform says what they are.
+bool is_kernel(const Callable& callable) {
+  if (callable.descriptor != nullptr) return callable.descriptor->kind == TROUPE_CALLABLE_KERNEL;
+  const std::string_view bytes(reinterpret_cast<const char*>(callable.bytes.data()), callable.bytes.size());
+  return bytes.starts_with("\x7f" "ELF") && bytes.find("framework_bind_runtime") == bytes.npos;
 }
 
 /// A view and where it lies.
@@ -78,12 +87,10 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
     if (callable == nullptr) return std::string("the tensor to read");
     return task_title(*callable, extras) + ": tensor argument " + std::to_string(i);
   };
-  const bool kernel =
-      callable != nullptr && callable->kind == CallableKind::chip &&
-      (callable->descriptor == nullptr ? !callable->bytes.empty()
-                                       : callable->descriptor->kind == TROUPE_CALLABLE_KERNEL);
-  if (kernel && (args.tensors.size() > runtime::limits::core_tensors ||
-                 args.scalars.size() > runtime::limits::core_scalars)) {
+  if (callable != nullptr && callable->kind == CallableKind::chip &&
+      (args.tensors.size() > runtime::limits::core_tensors ||
+       args.scalars.size() > runtime::limits::core_scalars) &&
+      is_kernel(*callable)) {
     throw Error(Errc::bad_argument,
                 task_title(*callable, extras) + ": kernel \"" + callable->name + "\" got " +
                     std::to_string(args.tensors.size()) + " tensors and " +

@@ -41,6 +41,30 @@ std::int64_t whole(py::handle value, const std::string& option) {
   return number;
 }
 
+/// How a chip comes up, from an object with the attributes of the other system's record of that name.
+comm::ChipBootstrapConfig bootstrap_config(py::handle given) {
+  comm::ChipBootstrapConfig config;
+  config.buffer_alignment = 1;
+  const auto text = [](py::handle of, const char* name) { return of.attr(name).cast<std::string>(); };
+  const auto number = [](py::handle of, const char* name) { return of.attr(name).cast<std::uint64_t>(); };
+  if (const py::object comm = given.attr("comm"); !comm.is_none()) {
+    config.comm = {comm.attr("rank").cast<int>(), comm.attr("nranks").cast<int>(),
+                   text(comm, "rootinfo_path"), number(comm, "window_size")};
+  }
+  for (const auto buffer : given.attr("buffers")) {
+    config.buffers.push_back({text(buffer, "name"), text(buffer, "dtype"), number(buffer, "count"), "window",
+                              number(buffer, "nbytes"), buffer.attr("load_from_host").cast<bool>(),
+                              buffer.attr("store_to_host").cast<bool>()});
+  }
+  const auto stagings = [&](const char* list, std::vector<comm::HostBufferStaging>& into) {
+    for (const auto one : given.attr(list))
+      into.push_back({text(one, "name"), text(one, "shm_name"), number(one, "size")});
+  };
+  stagings("host_inputs", config.host_inputs);
+  stagings("host_outputs", config.host_outputs);
+  return config;
+}
+
 /// Whether it is an option of a node.
 bool node_option(actors::NodeConfig& node, const std::string& option, py::handle value) {
   const std::pair<std::string_view, actors::Count actors::NodeConfig::*> counts[] = {
@@ -64,6 +88,10 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
   }
   if (option == "restarts") return node.restart.restarts = whole(value, option), true;
   if (option == "restarts_within") return node.restart.within = duration_of(value, "restarts_within"), true;
+  if (option == "_chip_bootstrap_configs") {
+    for (const auto one : value) node.chip_bootstrap_configs.push_back(bootstrap_config(one));
+    return true;
+  }
   if (option == "checked") {
     node.device_options.emplace_back("checked", PyObject_IsTrue(value.ptr()) == 1 ? "1" : "0");
     return true;

@@ -57,5 +57,7 @@ void add_machine(py::module_& module);
 void add_runs(py::module_& module);
 void add_simulation(py::module_& module);
 void add_status(py::module_& module);
+void add_raw(py::module_& module);
+void add_device(py::module_& module);
 
 }  // namespace troupe::python

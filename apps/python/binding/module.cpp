@@ -17,6 +17,8 @@ PYBIND11_MODULE(_core, module) {
   add_machine(module);
   add_runs(module);
   add_simulation(module);
+  add_raw(module);
+  add_device(module);
   // The module is loaded once for all interpreters; each imports the package.
   module.def("_check_interpreter", [] {
     if (PyInterpreterState_Get() != PyInterpreterState_Main())

@@ -1,0 +1,165 @@
+"""Runs of a worker: two at a time, in the caller's thread or in one that a handle waits for."""
+
+import concurrent.futures
+import threading
+
+from ._machine import failure_of
+from ._troupe import troupe
+
+MOST_RUNS = 2
+
+_here = threading.local()
+
+
+def current(worker):
+    """The orchestrator of the run of that worker whose function is running on this thread."""
+    found = getattr(_here, "orchestrators", None)
+    for orchestrator in reversed(found or []):
+        if orchestrator._worker is worker:
+            return orchestrator
+    return None
+
+
+class RunHandle:
+    """A run that was submitted."""
+
+    def __init__(self, future):
+        self._future = future
+
+    @property
+    def done(self):
+        return self._future.done()
+
+    def wait(self, timeout=None):
+        """Waits for its end and raises its error; TimeoutError: not in time."""
+        try:
+            return self._future.result(timeout)
+        except concurrent.futures.TimeoutError:
+            if self._future.done():
+                raise
+            raise TimeoutError(f"the run has not ended within {timeout} s") from None
+
+    def result(self, timeout=None):
+        return self.wait(timeout)
+
+    def __repr__(self):
+        return f"<RunHandle, {'done' if self.done else 'running'}>"
+
+
+class Runs:
+    """The runs of one worker."""
+
+    def __init__(self):
+        self._room = threading.BoundedSemaphore(MOST_RUNS)
+        self._threads = concurrent.futures.ThreadPoolExecutor(MOST_RUNS, "simpler-run")
+        self._count = 0
+        self._lock = threading.Lock()
+
+    @property
+    def busy(self):
+        return self._count > 0
+
+    def _enter(self):
+        self._room.acquire()
+        with self._lock:
+            self._count += 1
+
+    def _leave(self):
+        with self._lock:
+            self._count -= 1
+        self._room.release()
+
+    def run_here(self, run):
+        self._enter()
+        try:
+            run.go()
+        finally:
+            self._leave()
+
+    def start(self, run):
+        self._enter()
+        try:
+            future = self._threads.submit(self._go, run)
+        except BaseException:
+            self._leave()
+            raise
+        run.submitted.wait()
+        if run.raised is not None:
+            concurrent.futures.wait([future])
+            raise run.raised
+        return RunHandle(future)
+
+    def _go(self, run):
+        try:
+            run.go()
+        finally:
+            run.submitted.set()
+            self._leave()
+
+    def close(self):
+        self._threads.shutdown()
+
+
+class ChipRun:
+    """One callable on the one chip of a worker."""
+
+    raised = None
+
+    def __init__(self, worker, name, items, args):
+        self._node, self._name, self._items = worker._machine.node, name, items
+        self._args = args  # keeps what the items view
+        self.submitted = threading.Event()
+        self.submitted.set()
+
+    def _program(self, seat):
+        seat.submit(self._name, *self._items, on_chip=0)
+
+    def go(self):
+        try:
+            self._node.run(self._program)
+        except troupe.Error as error:
+            raise failure_of(error) from error
+        finally:
+            self._items = self._args = None
+
+
+class GraphRun:
+    """An orchestration function and the tasks that it submits."""
+
+    def __init__(self, worker, function, args, config):
+        self._worker, self._function, self._args, self._config = worker, function, args, config
+        self.submitted = threading.Event()
+        self.raised = None
+        self._failures = []
+
+    def _program(self, seat):
+        from .orchestrator import Orchestrator
+
+        orchestrator = self._orchestrator = Orchestrator(
+            self._worker, seat, self._config, self._failures)
+        stack = _here.__dict__.setdefault("orchestrators", [])
+        stack.append(orchestrator)
+        try:
+            self._function(orchestrator, self._args, self._config)
+        except BaseException as error:
+            self.raised = error
+            raise
+        finally:
+            stack.pop()
+            orchestrator._end()
+            self.submitted.set()
+
+    _orchestrator = None
+
+    def go(self):
+        try:
+            self._worker._machine.node.run(self._program)
+        except troupe.Error as error:
+            if self.raised is not None:
+                raise self.raised
+            if self._failures and error.root.code == "function_failed":
+                raise self._failures[0]
+            raise failure_of(error) from error
+        finally:
+            if self._orchestrator is not None:
+                self._orchestrator._give_back()

@@ -1,0 +1,394 @@
+"""A worker of level 2 (one chip), 3 (the chips and sub-workers of a machine) or 4 (workers of workers)."""
+
+import threading
+
+from . import _runs
+from ._bootstrap_types import ChipContext
+from ._call_config import CallConfig
+from ._callables import ChipCallable
+from ._chip_tensors import ChipStorageTaskArgs
+from ._host_memory import Heap, first_element, is_shared, shared_buffer, span_of, storage_of
+from ._machine import Machine, host_buffer
+from ._registry import Registry
+from ._remote import MpiL3GroupSpec, RemoteCallable, RemoteWorkerSpec, refuse_remote
+from ._runs import RunHandle
+from ._sub_workers import SubWorkers
+from ._task_args import TaskArgs
+from ._troupe import troupe
+from ._types import element_size, shape_of
+from .buffer import AccessMode, BackendKind, Buffer, Tensor
+
+_SIMULATED = ("a2a3sim", "a5sim")
+_HARDWARE = ("a2a3", "a5")
+_RUNTIMES = ("tensormap_and_ringbuffer", "host_build_graph")
+_DEFAULT_HEAP = 4 << 30
+
+
+class InitCancelled(RuntimeError):
+    """The start of a worker was given up."""
+
+
+class Worker(Registry):
+    """NEW, after init() READY, after close() CLOSED; FAILED when init() raised: close it and make another."""
+
+    def __init__(self, level, chip_bootstrap_configs=None, **config):
+        self.level = int(level)
+        if self.level < 2:
+            raise ValueError(f"a worker is of level 2 or higher, not {level}")
+        self._config = config
+        self._state = "NEW"
+        self._machine = self._subs = self._heap = self._runs = None
+        self._children, self._is_child = [], False
+        self._live_domains = {}
+        self._bootstrap, self._contexts = self._checked_bootstrap(chip_bootstrap_configs), None
+        self._buffers = {}  # those of create_buffer, by identity
+        self._borrowed = {}  # host memory by its storage
+        self._lock = threading.RLock()
+        super().__init__()
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    def _checked_bootstrap(self, configs):
+        if configs is None:
+            return None
+        configs = list(configs)
+        if self.level < 3:
+            raise ValueError(f"chip_bootstrap_configs requires level >= 3 (got level={self.level})")
+        devices = self._config.get("device_ids") or []
+        if len(configs) != len(devices):
+            raise ValueError(
+                f"chip_bootstrap_configs length ({len(configs)}) must equal device_ids length ({len(devices)})")
+        for config in configs:
+            config.check()
+            config.offsets(config.comm.window_size if config.comm else 0)
+        return configs
+
+    @property
+    def config(self):
+        return dict(self._config)
+
+    @property
+    def state(self):
+        return self._state
+
+    @property
+    def initialized(self):
+        return self._state == "READY"
+
+    def _device_count(self):
+        if self.level == 2:
+            return 1
+        return len(self._config.get("device_ids") or [])
+
+    def _sub_count(self):
+        return int(self._config.get("num_sub_workers", 0)) if self.level > 2 else 0
+
+    def add_worker(self, child):
+        """A worker of the level below; its number."""
+        if self.level < 4:
+            raise RuntimeError(f"a worker of level {self.level} has chips, no workers: level 4 has")
+        if self._state != "NEW":
+            raise RuntimeError("workers are added before init()")
+        if not isinstance(child, Worker):
+            raise TypeError(f"a Worker is expected, not a {type(child).__name__}")
+        if child._state != "NEW" or child._is_child:
+            raise RuntimeError("the worker to be added has been initialized, or belongs to another one")
+        child._is_child = True
+        self._children.append(child)
+        return len(self._children) - 1
+
+    def add_remote_worker(self, *_, **__):
+        refuse_remote("add_remote_worker")
+
+    def add_mpirun_worker_group(self, *_, **__):
+        refuse_remote("add_mpirun_worker_group")
+
+    def __getattr__(self, name):
+        if name.startswith("remote_"):
+            return lambda *_, **__: refuse_remote(name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def _platform(self):
+        """The platform that the chips are of; KeyError when there are chips and none is said."""
+        if self._device_count() == 0:
+            return None
+        platform, runtime = self._config["platform"], self._config["runtime"]
+        if runtime not in _RUNTIMES:
+            raise ValueError(f"unknown runtime {runtime!r}: {' or '.join(_RUNTIMES)}")
+        if platform in _HARDWARE:
+            raise RuntimeError(f"platform {platform!r} is hardware, which nothing here drives: {platform}sim runs")
+        if platform not in _SIMULATED:
+            raise ValueError(f"unknown platform {platform!r}: {' or '.join(_SIMULATED)}")
+        if self._config.get("enable_sdma"):
+            raise RuntimeError(f"enable_sdma: {platform} has no DMA engines")
+        return platform
+
+    def init(self, prewarm_config=None):
+        """Children of fork first, then chips and threads."""
+        with self._lock:
+            if self._state != "NEW":
+                raise RuntimeError(f"init() of a worker that is {self._state}: it is called once")
+            try:
+                if prewarm_config is not None:
+                    prewarm_config.validate()
+                self._fork()
+                self._start()
+            except BaseException:
+                self._state = "FAILED"
+                self._end()
+                raise
+            self._state = "READY"
+
+    def _fork(self):
+        """All that wants a process without threads, here and below."""
+        self._platform_name = self._platform()
+        if self.level >= 4 and self._config.get("device_ids"):
+            raise ValueError("a worker of level 4 has no chips of its own: device_ids is for its workers")
+        if self.level > 2:
+            size = self._config.get("heap_ring_size")
+            self._heap = Heap(int(size) * 4 if size else _DEFAULT_HEAP)
+            if self._sub_count():
+                self._subs = SubWorkers(self._sub_count(), self._functions)
+        for child in self._children:
+            child._fork()
+
+    def _start(self):
+        for child in self._children:
+            child._start()
+            child._state = "READY"
+        threads = max(1, self._sub_count() + 2 * len(self._children))
+        try:
+            self._machine = Machine(self._platform_name, self._device_count(), threads, self._bootstrap)
+        except troupe.Error as error:
+            raise RuntimeError(f"the worker does not come up: {error.root}\n  in {error}") from error
+        for handle in self._chip_callables():
+            self._machine.add_kernel(handle.name, handle.target.to_bytes())
+        self._runs = _runs.Runs()
+        if self._bootstrap is not None:
+            self._contexts = [
+                ChipContext(device, *facts)
+                for device, facts in zip(self._config["device_ids"], self._machine.contexts())]
+
+    def close(self):
+        with self._lock:
+            if self._state == "CLOSED":
+                return
+            self._state = "CLOSED"
+            self._end()
+
+    def _end(self):
+        if self._runs is not None:
+            self._runs.close()
+        if self._machine is not None:
+            self._machine.close()
+        for child in self._children:
+            child._state = "CLOSED"
+            child._end()
+        if self._subs is not None:
+            self._subs.close()
+        for buffer in list(self._buffers.values()):
+            buffer.close()
+        self._buffers.clear()
+        self._borrowed.clear()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _ready(self):
+        if self._state != "READY":
+            raise RuntimeError(f"the worker is {self._state}: init() comes first, close() last")
+
+    # --- runs ------------------------------------------------------------------------------------------------
+
+    def run(self, callable, args=None, config=None):
+        """Runs it to its end."""
+        self._ready()
+        run = self._prepared(callable, args, config)
+        self._runs.run_here(run)
+
+    def submit(self, callable, args=None, config=None):
+        """Starts it; an orchestration function has returned then, its tasks go on."""
+        self._ready()
+        return self._runs.start(self._prepared(callable, args, config))
+
+    def _prepared(self, target, args, config):
+        if config is None:
+            config = CallConfig()
+        config.validate()
+        if self.level == 2:
+            return self._chip_run(target, args, config)
+        if isinstance(target, ChipCallable) or not callable(target):
+            raise TypeError("an orchestration function is expected: f(orch, args, config)")
+        return _runs.GraphRun(self, target, args, config)
+
+    def _chip_run(self, target, args, config):
+        if isinstance(target, ChipCallable):
+            target = self._known_or_new(target)
+        handle = self._live(target)
+        if args is None:
+            args = TaskArgs()
+        if isinstance(args, ChipStorageTaskArgs):
+            from ._april import task_args_of
+
+            args = task_args_of(args, handle.target)
+        if not isinstance(args, TaskArgs):
+            raise TypeError(f"the arguments of a run are TaskArgs, not a {type(args).__name__}")
+        args.check()
+        return _runs.ChipRun(self, handle.name, self._machine.arguments(args, handle.target.directions(), 0), args)
+
+    def _run_as_child(self, function, args, config):
+        """For the level above, which sends one task at a time."""
+        with self._lock:
+            try:
+                self._runs.run_here(_runs.GraphRun(self, function, args, config or CallConfig()))
+            except RuntimeError:
+                raise
+            except Exception as error:
+                raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+    @property
+    def live_domains(self):
+        return dict(self._live_domains)
+
+    @property
+    def chip_contexts(self):
+        """Of April 2026: what came of chip_bootstrap_configs."""
+        if self._contexts is None:
+            raise RuntimeError("Worker.chip_contexts available only after init()")
+        return list(self._contexts)
+
+    # --- memory ----------------------------------------------------------------------------------------------
+
+    def malloc(self, size, worker_id=None):
+        """Memory of the chip. With a worker_id, as in April 2026: at level 3, of that chip."""
+        if self.level > 2 and worker_id is None:
+            raise TypeError("malloc is for a worker of level 2; alloc_child_tensor names a chip")
+        self._ready()
+        return self._machine.malloc(int(worker_id or 0), size)
+
+    def alloc_child_tensor(self, worker_id, shapes, dtype):
+        """Memory of one chip, for the tasks there. It stays until free() or close()."""
+        if self.level != 3:
+            raise TypeError("alloc_child_tensor is for a worker of level 3; malloc is for level 2")
+        self._ready()
+        nbytes = element_size(dtype)
+        for extent in shape_of(shapes):
+            nbytes *= extent
+        return self._machine.malloc(int(worker_id), nbytes)
+
+    def free(self, buffer, worker_id=None):
+        """Gives memory of a chip back: a buffer as malloc returned it, or its address."""
+        self._ready()
+        if not isinstance(buffer, Buffer):
+            address = buffer.__index__()
+            if address == 0:
+                return
+            buffer = self._machine.device_buffer_at(address, worker_id)
+            if buffer.base != address:
+                raise ValueError(f"{address:#x} is inside an allocation, not the beginning of it")
+        if buffer.backend_kind != BackendKind.DEVICE_MALLOC or buffer.closed:
+            raise ValueError(f"{buffer!r} is no allocation of a chip")
+        buffer.close()
+
+    def copy_to(self, dst, src, *more):
+        """From the host into memory of a chip: as many bytes as the host's side has."""
+        self._copy((dst, src, *more), True)
+
+    def copy_from(self, dst, src, *more):
+        """From memory of a chip to the host."""
+        self._copy((dst, src, *more), False)
+
+    def _copy(self, what, to_device, seat=None):
+        self._ready()
+        (there, here) = (what[0], what[1]) if to_device else (what[1], what[0])
+        offset, size = 0, int(what[2]) if len(what) > 2 else None
+        if isinstance(there, Tensor):
+            there, offset = there.buffer, there.byte_offset
+        if not isinstance(there, Buffer):
+            at = there.__index__()
+            there = self._machine.device_buffer_at(at, what[3] if len(what) > 3 else None)
+            offset = at - there.base
+        if there.closed or not there.is_device:
+            raise ValueError(f"{there!r} is no memory of a chip")
+        address, nbytes, readonly = self._host_side(here, size)
+        if not to_device and readonly:
+            raise ValueError("the host's side is read-only")
+        try:
+            self._machine.copy(there, offset, address, nbytes if size is None else size, to_device, seat)
+        except troupe.Error as error:
+            raise RuntimeError(str(error)) from error
+
+    def _host_side(self, here, size):
+        if isinstance(here, Buffer):
+            if here.closed or here.is_device:
+                raise ValueError(f"{here!r} is no memory of the host")
+            return here.base, here.nbytes, here.access == AccessMode.READ
+        if isinstance(here, Tensor):
+            return here.address, here._extent, here.buffer.access == AccessMode.READ
+        if size is not None and hasattr(here, "__index__"):
+            return here.__index__(), size, False
+        if self.level > 2:
+            raise TypeError("the host's side is a Buffer of create_buffer at this level")
+        return span_of(here)
+
+    def create_buffer(self, nbytes):
+        """Memory of the host that sub-workers see, too, also those that are there already."""
+        self._ready()
+        buffer = shared_buffer(nbytes, on_close=self._buffer_closed)
+        self._buffers[buffer.identity] = buffer
+        return buffer
+
+    def _buffer_closed(self, buffer):
+        self._buffers.pop(buffer.identity, None)
+        if self._subs is not None and self._state == "READY":
+            self._subs.drop(buffer.shm.name)
+
+    def release_buffer(self, buffer):
+        if buffer.identity not in self._buffers:
+            raise ValueError(f"{buffer!r} is no live buffer of this worker's create_buffer")
+        if self._runs is not None and self._runs.busy:
+            raise RuntimeError("a run is under way, which may use the buffer")
+        buffer.close()
+
+    def make_tensor_arg(self, tensor, shapes, dtype, *, strides=None):
+        """Memory of the host that the program has: its own tensors and arrays."""
+        base, nbytes, readonly = storage_of(tensor)
+        with self._lock:
+            buffer = self._borrowed.get(base)
+            if buffer is None or buffer.nbytes != nbytes or buffer._keep is not tensor:
+                buffer = self._borrowed_buffer(tensor, base, nbytes, readonly)
+                self._borrowed[base] = buffer
+        return Tensor(buffer, shapes, dtype, strides, first_element(tensor) - base)
+
+    def _borrowed_buffer(self, tensor, base, nbytes, readonly):
+        access, kind = AccessMode.READWRITE, BackendKind.FORK_SHM
+        if readonly or (self.level > 2 and not is_shared(base, nbytes)):
+            # A child of fork would write into a copy of its own.
+            access, kind = AccessMode.READ, BackendKind.FORK_COW
+        return host_buffer(base, nbytes, access, kind, tensor)
+
+    def alloc_shared_tensor(self, shapes, dtype):
+        """Inside an orchestration function: memory of its run."""
+        orchestrator = _runs.current(self)
+        if orchestrator is None:
+            raise RuntimeError("alloc_shared_tensor is for orchestration functions, while they run")
+        return orchestrator.alloc(shapes, dtype)
+
+    # --- diagnostics -----------------------------------------------------------------------------------------
+
+    def committed_device_memory(self, worker_id=0):
+        self._ready()
+        return self._machine.device_bytes(int(worker_id))
+
+    @property
+    def run_stream_set_create_count(self):
+        return 1 if self._machine is not None else 0
+
+    def __repr__(self):
+        return f"<Worker of level {self.level}, {self._state}>"
+
+
+__all__ = ["InitCancelled", "MpiL3GroupSpec", "RemoteCallable", "RemoteWorkerSpec", "RunHandle", "Worker"]

@@ -1,0 +1,223 @@
+"""Level 2: the call sequences of scripts that use one chip."""
+
+import array
+import struct
+
+import pytest
+from compat_support import IN, INOUT, OUT, floats, packed, task
+
+from simpler.task_interface import (
+    CallConfig,
+    ChipStorageTaskArgs,
+    ContinuousTensor,
+    DataType,
+    TaskArgs,
+    scalar_to_uint64,
+)
+from simpler.worker import Worker
+
+
+def test_memory_of_the_chip_is_filled_computed_with_and_read_back(worker, platform, runtime):
+    w = worker(2, init=False, platform=platform, runtime=runtime, device_id=0)
+    h = w.register(packed("chain", runtime))
+    w.init()
+    a, b, c = (w.malloc(16) for _ in range(3))
+    w.copy_to(a, floats(1, 2, 3, 4))
+    w.copy_to(b, floats(10, 10, 10, 10))
+    args = TaskArgs()
+    args.add_tensor(a.tensor((4,), DataType.FLOAT32), IN)
+    args.add_tensor(b.tensor((4,), DataType.FLOAT32), IN)
+    args.add_tensor(c.tensor((4,), DataType.FLOAT32), OUT)
+    args.add_scalar(scalar_to_uint64(2.0))
+    assert w.run(h, args, CallConfig()) is None
+    out = floats(0, 0, 0, 0)
+    w.copy_from(out, c)
+    assert out.tolist() == [23, 26, 29, 32]
+    for buffer in (a, b, c):
+        w.free(buffer)
+    assert w.committed_device_memory() == 0
+
+
+def test_memory_of_the_host_is_copied_in_and_out(worker, platform, runtime):
+    w = worker(2, platform=platform, runtime=runtime)
+    h = w.register(packed("add", runtime))
+    a, b, c = floats(1, 2, 3), floats(4, 5, 6), floats(0, 0, 0)
+    w.run(h, task(w, (a, IN), (b, IN), (c, OUT)))
+    assert c.tolist() == [5, 7, 9]
+    assert a.tolist() == [1, 2, 3]
+
+
+def test_what_is_both_read_and_written_comes_back(worker):
+    w = worker(2)
+    h = w.register(packed("add_to"))
+    x = floats(1, 2, 3)
+    args = task(w, (x, INOUT), (floats(1, 1, 1), IN))
+    for round in range(1, 4):
+        w.run(h, args)
+        assert x.tolist() == [1 + round, 2 + round, 3 + round]
+
+
+def test_host_memory_that_changes_between_runs_is_seen(worker):
+    w = worker(2)
+    h = w.register(packed("add"))
+    a, b, c = floats(1, 1), floats(2, 2), floats(0, 0)
+    args = task(w, (a, IN), (b, IN), (c, OUT))
+    w.run(h, args)
+    a[0] = 40
+    w.run(h, args)
+    assert c.tolist() == [42, 3]
+
+
+def test_the_signature_says_what_is_copied_whatever_the_tag(worker):
+    w = worker(2)
+    h = w.register(packed("add"))
+    a, b, c = floats(1, 1), floats(2, 2), floats(0, 0)
+    w.run(h, task(w, (a, IN), (b, OUT), (c, IN)))
+    assert c.tolist() == [3, 3]
+
+
+def test_views_with_strides_and_offsets(worker):
+    w = worker(2)
+    h = w.register(packed("add"))
+    memory = floats(*range(12))
+    view = w.make_tensor_arg(memory, (3, 4), 0).buffer
+    column = [view.tensor((3,), DataType.FLOAT32, strides=(4,), byte_offset=4 * i) for i in range(3)]
+    args = TaskArgs()
+    for tensor, tag in zip(column, (IN, IN, OUT)):
+        args.add_tensor(tensor, tag)
+    w.run(h, args)
+    assert memory.tolist() == [0, 1, 1, 3, 4, 5, 9, 7, 8, 9, 17, 11]
+
+
+def test_many_tensors(worker):
+    w = worker(2)
+    h = w.register(packed("sum", signature=[1] * 60 + [3]))
+    total = floats(0, 0)
+    parts = [floats(i, 1) for i in range(60)]
+    w.run(h, task(w, *[(part, IN) for part in parts], (total, INOUT)))
+    assert total.tolist() == [sum(range(60)), 60]
+
+
+@pytest.mark.parametrize("dtype", [DataType.FP8E4M3FN, DataType.FP8E8M0, DataType.FP4E2M1, DataType.INT8, DataType.UINT8])
+def test_elements_of_one_byte_of_any_type(worker, dtype):
+    w = worker(2, platform="a5sim")
+    h = w.register(packed("bytes"))
+    x, y = bytearray(range(8)), bytearray(8)
+    args = TaskArgs()
+    args.add_tensor(w.make_tensor_arg(x, (8,), dtype.value), IN)
+    args.add_tensor(w.make_tensor_arg(y, (8,), dtype.value), OUT)
+    w.run(h, args)
+    assert list(y) == [i + dtype.value for i in range(8)]
+
+
+def test_a_failed_run_carries_its_code_and_the_next_one_works(worker, runtime):
+    w = worker(2, runtime=runtime)
+    fatal, add = w.register(packed("fatal", runtime)), w.register(packed("add", runtime))
+    args = TaskArgs()
+    args.add_scalar(9)
+    for go in (lambda: w.run(fatal, args), lambda: w.submit(fatal, args).wait()):
+        with pytest.raises(RuntimeError, match="run failed with code -9"):
+            go()
+    c = floats(0)
+    w.run(add, task(w, (floats(1), IN), (floats(2), IN), (c, OUT)))
+    assert c.tolist() == [3]
+
+
+def test_submit_returns_a_handle(worker):
+    w = worker(2)
+    h = w.register(packed("add"))
+    c = floats(0)
+    handle = w.submit(h, task(w, (floats(1), IN), (floats(2), IN), (c, OUT)))
+    assert handle.wait(timeout=30) is None and handle.result() is None
+    assert handle.done and c.tolist() == [3]
+
+
+def test_a_worker_has_states(worker):
+    w = Worker(level=2, runtime="host_build_graph")
+    with pytest.raises(RuntimeError):
+        w.malloc(4)
+    with pytest.raises(KeyError, match="platform"):
+        w.init()
+    with pytest.raises(RuntimeError):
+        w.init()
+    w.close()
+    w.close()
+    with Worker(level=2, platform="a2a3sim", runtime="host_build_graph") as w:
+        w.init()
+        with pytest.raises(RuntimeError):
+            w.init()
+    with pytest.raises(RuntimeError):
+        w.malloc(4)
+    with pytest.raises(RuntimeError, match="hardware"):
+        worker(2, platform="a5")
+    with pytest.raises(RuntimeError, match="DMA"):
+        worker(2, enable_sdma=True)
+    with pytest.raises(ValueError, match="runtime"):
+        Worker(level=2, platform="a5sim", runtime="?").init()
+
+
+def test_callables_are_registered_by_their_content(worker):
+    w = worker(2)
+    h = w.register(packed("add"))
+    assert w.register(packed("add")) == h
+    with pytest.raises(TypeError):
+        w.register(lambda: None)
+    w.unregister(h)
+    with pytest.raises(KeyError):
+        w.unregister(h)
+    with pytest.raises(KeyError):
+        w.run(h, TaskArgs())
+    again, c = w.register(packed("add")), floats(0)
+    w.run(again, task(w, (floats(1), IN), (floats(2), IN), (c, OUT)))
+    assert c.tolist() == [3]
+
+
+def test_several_workers_at_once_and_one_after_the_other(worker):
+    both = [worker(2, platform=platform) for platform in ("a2a3sim", "a5sim")]
+    for w in both + [worker(2)]:
+        c = floats(0)
+        w.run(w.register(packed("add")), task(w, (floats(1), IN), (floats(2), IN), (c, OUT)))
+        assert c.tolist() == [3]
+
+
+def test_copies_are_checked(worker):
+    w = worker(2)
+    a = w.malloc(8)
+    with pytest.raises(ValueError):
+        w.copy_to(a, floats(1, 2, 3))
+    with pytest.raises(ValueError):
+        w.copy_from(b"\0" * 8, a)
+    w.free(a)
+    with pytest.raises(ValueError):
+        w.free(a)
+    with pytest.raises(ValueError):
+        w.copy_to(a, floats(1))
+
+
+def test_the_generation_of_april_works_with_addresses(worker):
+    w = worker(2)
+    chip = packed("add")
+    a = w.malloc(64)
+    pointer = int(a)
+    host = array.array("f", [1, 2, 3, 4])
+    w.copy_to(pointer, host.buffer_info()[0], 16)
+    args = ChipStorageTaskArgs()
+    args.add_tensor(ContinuousTensor.make(pointer, (4,), DataType.FLOAT32, child_memory=True))
+    args.add_tensor(ContinuousTensor.make(pointer, (4,), DataType.FLOAT32, child_memory=True))
+    args.add_tensor(ContinuousTensor.make(pointer + 16, (4,), DataType.FLOAT32, child_memory=True))
+    assert args.sizeof() == 33856
+    w.run(chip, args, CallConfig())
+    w.copy_from(host.buffer_info()[0], pointer + 16, 16)
+    assert host.tolist() == [2, 4, 6, 8]
+    w.free(pointer)
+
+
+def test_arguments_by_address_have_the_layout_of_the_chip():
+    args = ChipStorageTaskArgs()
+    args.add_tensor(ContinuousTensor.make(0x1000, (2, 3), DataType.INT16))
+    args.add_scalar(7)
+    import ctypes
+
+    raw = ctypes.string_at(args.__ptr__(), args.sizeof())
+    assert struct.unpack_from("<QQ", raw) == (0x1000, 12)
+    assert struct.unpack_from("<Q", raw, 32768) == (7,) and struct.unpack_from("<ii", raw, 33792) == (1, 1)

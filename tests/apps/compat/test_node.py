@@ -1,0 +1,390 @@
+"""Level 3: chips and sub-workers of one machine, an orchestration function that submits."""
+
+import os
+import struct
+import threading
+
+import pytest
+from compat_support import IN, INOUT, OUT, of, packed, shared, task
+
+from simpler.task_interface import (
+    CallConfig,
+    CommBufferSpec,
+    ContinuousTensor,
+    DataType,
+    TaskArgs,
+    TensorArgType,
+    scalar_to_uint64,
+)
+
+COUNTER = {"calls": 0}
+
+
+def add_up(args):
+    """A sub callable: the last tensor becomes the sum of the others."""
+    values = [memoryview(arg.buffer).cast("f") for arg in args]
+    for i in range(len(values[-1])):
+        values[-1][i] = sum(one[i] for one in values[:-1])
+
+
+def test_two_chips_and_a_sub_worker_that_needs_both(worker, platform, runtime):
+    ins = [shared([1, 2, 3, 4]), shared([5, 6, 7, 8])]
+    outs, total = [shared([0] * 4) for _ in range(2)], shared([0] * 4)
+    w = worker(3, init=False, platform=platform, runtime=runtime, device_ids=[0, 1], num_sub_workers=1)
+    sub, chip = w.register(add_up), w.register(packed("add", runtime))
+    w.init()
+    given = []
+
+    def orch_fn(orch, args, cfg):
+        given.append((args, cfg, threading.get_ident()))
+        for i in range(2):
+            orch.submit_next_level(chip, task(w, (ins[i], IN), (ins[i], IN), (outs[i], OUT)), cfg, worker=i)
+        orch.submit_sub(sub, task(w, (outs[0], IN), (outs[1], IN), (total, OUT)))
+
+    config = CallConfig()
+    w.run(orch_fn, args="mine", config=config)
+    assert given == [("mine", config, threading.get_ident())]
+    assert of(outs[0]) == [2, 4, 6, 8] and of(total) == [12, 16, 20, 24]
+
+
+def test_results_go_from_sub_worker_to_chip_and_on(worker):
+    a, out = shared([1, 2]), shared([0, 0])
+    w = worker(3, init=False, device_ids=[0, 1], num_sub_workers=2)
+    sub, chip = w.register(add_up), w.register(packed("add"))
+    w.init()
+
+    def orch_fn(orch, args, cfg):
+        between = [orch.alloc((2,), DataType.FLOAT32) for _ in range(6)]
+        view = [buffer.tensor((2,), DataType.FLOAT32) for buffer in between]
+        orch.submit_sub(sub, task(w, (a, IN), (a, IN), (view[0], TensorArgType.OUTPUT)))
+        for i in range(5):
+            with orch.scope():
+                if i % 2:
+                    orch.submit_sub(sub, task(w, (view[i], IN), (view[i], IN), (view[i + 1], OUT)))
+                else:
+                    orch.submit_next_level(chip, task(w, (view[i], IN), (view[i], IN), (view[i + 1], OUT)), worker=i % 2)
+        orch.submit_next_level(chip, task(w, (view[5], IN), (a, IN), (out, OUT)), worker=1)
+
+    for _ in range(3):
+        w.run(orch_fn)
+        assert of(out) == [65, 130]
+
+
+def test_sub_workers_are_processes_that_see_what_modules_hold(worker):
+    COUNTER["calls"] = 40
+    said = shared([0, 0])
+
+    def count(args):
+        COUNTER["calls"] += 1
+        memoryview(args[0].buffer).cast("f")[:] = memoryview(struct.pack("2f", COUNTER["calls"], os.getpid() % 65536)).cast("f")
+
+    w = worker(3, init=False, num_sub_workers=1)
+    sub = w.register(count)
+    w.init()
+    for calls in (41, 42):
+        w.run(lambda orch, args, cfg: orch.submit_sub(sub, task(w, (said, OUT))))
+        assert of(said)[0] == calls
+    assert of(said)[1] != os.getpid() % 65536
+    assert COUNTER["calls"] == 40
+
+
+def test_sub_callables_get_mapped_arguments(worker):
+    memory, answer = shared(range(12)), shared([0] * 8)
+
+    def look(args):
+        arg = args[0]
+        found = [args.tensor_count(), args.scalar_count(), args.scalar(0), len(args), arg.byte_offset, arg.dtype,
+                 arg.shapes[0] * 10 + arg.strides[0], arg.buffer.readonly * 100 + memoryview(arg.buffer).cast("f")[0]]
+        memoryview(args[1].buffer).cast("f")[:] = memoryview(struct.pack("8f", *found)).cast("f")
+        try:
+            args.scalar(1)
+        except IndexError:
+            return
+        raise AssertionError("a scalar that is not there")
+
+    w = worker(3, init=False, num_sub_workers=1)
+    sub = w.register(look)
+    w.init()
+    view = w.make_tensor_arg(memory, (12,), 0).buffer.tensor((3,), DataType.FLOAT32, strides=(4,), byte_offset=4)
+    w.run(lambda orch, args, cfg: orch.submit_sub(sub, task(w, (view, IN), (answer, OUT), scalars=[9])))
+    assert of(answer) == [2, 1, 9, 2, 4, 0, 34, 101]
+
+
+def test_a_function_that_comes_after_the_children(worker):
+    said = shared([0])
+    w = worker(3, num_sub_workers=2)
+
+    def late(args):
+        memoryview(args[0].buffer).cast("f")[0] = 7
+
+    sub = w.register(late)
+    w.run(lambda orch, args, cfg: orch.submit_sub(sub, task(w, (said, OUT))))
+    assert of(said) == [7]
+    with pytest.raises(ValueError):
+        w.register(packed("add"))  # no chip could run it
+    with pytest.raises(ValueError):
+        worker(3, device_ids=[0]).register(late)
+
+
+def test_buffers_that_come_after_the_children(worker):
+    w = worker(3, init=False, device_ids=[0], num_sub_workers=1)
+    sub, chip = w.register(add_up), w.register(packed("add"))
+    w.init()
+    a, b, c = (w.create_buffer(16) for _ in range(3))
+    a.shm.buf[:16] = struct.pack("4f", 1, 2, 3, 4)
+    views = [buffer.tensor((4,), DataType.FLOAT32) for buffer in (a, b, c)]
+
+    def orch_fn(orch, args, cfg):
+        orch.submit_next_level(chip, task(w, (views[0], IN), (views[0], IN), (views[1], OUT)), cfg, worker=0)
+        orch.submit_sub(sub, task(w, (views[1], IN), (views[2], OUT)))
+
+    w.run(orch_fn)
+    assert struct.unpack("4f", c.shm.buf[:16]) == (2, 4, 6, 8)
+    name = a.shm.name
+    w.release_buffer(a)
+    assert a.closed and not os.path.exists("/dev/shm/" + name)
+    with pytest.raises(ValueError):
+        w.release_buffer(a)
+    with pytest.raises(ValueError):
+        w.run(orch_fn)
+
+
+def test_memory_of_one_chip(worker):
+    out = shared([0] * 4)
+    w = worker(3, init=False, device_ids=[0, 1], num_sub_workers=1)
+    sub, chip = w.register(add_up), w.register(packed("add"))
+    w.init()
+    host = w.create_buffer(16)
+    host.shm.buf[:16] = struct.pack("4f", 1, 2, 3, 4)
+    device = w.alloc_child_tensor(1, (4,), DataType.FLOAT32)
+    w.copy_to(device, host)
+
+    def orch_fn(orch, args, cfg):
+        mine = orch.alloc_child_tensor(1, (4,), DataType.FLOAT32)
+        view, there = device.tensor((4,), DataType.FLOAT32), mine.tensor((4,), DataType.FLOAT32)
+        orch.submit_next_level(chip, task(w, (view, IN), (view, IN), (there, OUT)), worker=1)
+        orch.copy_from(host, mine)
+        assert struct.unpack("4f", host.shm.buf[:16]) == (2, 4, 6, 8)
+        orch.submit_next_level(chip, task(w, (there, IN), (there, IN), (out, OUT)), worker=1)
+        with pytest.raises(ValueError):
+            orch.submit_next_level(chip, task(w, (there, IN), (there, IN), (out, OUT)), worker=0)
+        with pytest.raises(ValueError):
+            orch.submit_sub(sub, task(w, (there, IN)))
+
+    w.run(orch_fn)
+    assert of(out) == [4, 8, 12, 16]
+    with pytest.raises(TypeError):
+        w.malloc(4)
+    assert w.committed_device_memory(1) == 32 and w.committed_device_memory(0) == 0
+    w.free(device)
+    assert w.committed_device_memory(1) == 16
+
+
+def test_groups(worker):
+    ins, outs = [shared([1, 1]), shared([2, 2])], [shared([0, 0]), shared([0, 0])]
+    w = worker(3, init=False, device_ids=[0, 1], num_sub_workers=2)
+    sub, chip = w.register(add_up), w.register(packed("add"))
+    w.init()
+    members = [task(w, (ins[i], IN), (ins[1 - i], IN), (outs[i], OUT)) for i in range(2)]
+
+    def orch_fn(orch, args, cfg):
+        orch.submit_next_level_group(chip, members, cfg, workers=[1, 0])
+        orch.submit_sub_group(sub, [task(w, (outs[i], IN), (outs[i], IN), (ins[i], OUT)) for i in range(2)])
+        for workers in ([0], [0, 0], [0, 2]):
+            with pytest.raises(ValueError):
+                orch.submit_next_level_group(chip, members, cfg, workers=workers)
+
+    w.run(orch_fn)
+    assert of(outs[0]) == of(outs[1]) == [3, 3] and of(ins[0]) == of(ins[1]) == [6, 6]
+
+
+def test_chips_that_communicate_through_a_domain(worker, platform):
+    n = 64
+    ins = [shared([i + 1] * n) for i in range(3)]
+    outs = [shared([0] * n) for _ in range(3)]
+    w = worker(3, init=False, platform=platform, device_ids=[0, 1, 2])
+    chip = w.register(packed("all_sum"))
+    w.init()
+    kept = []
+
+    def orch_fn(orch, args, cfg):
+        with orch.allocate_domain(name="sum", workers=[2, 0, 1], window_size=4096,
+                                  buffers=[CommBufferSpec("x", "float32", n, 4 * n + 4), CommBufferSpec("y", "int32", 1, 4)]) as d:
+            kept.append(d)
+            assert list(w.live_domains) == ["sum"]
+            assert [d[i].domain_rank for i in (2, 0, 1)] == [0, 1, 2] and d[0].domain_size == 3
+            assert d[0].buffers["x"].base == d[0].local_window_base
+            assert d[0].buffers["y"].base == d[0].local_window_base + 4 * n + 4
+            members = []
+            for i in range(3):
+                members.append(task(w, (ins[i], IN), (d[i].buffers["x"].tensor((n,), DataType.FLOAT32), INOUT),
+                                    (outs[i], OUT), scalars=[d[i].domain_size, d[i].device_ctx]))
+            orch.submit_next_level_group(chip, members, cfg, workers=[0, 1, 2])
+            for wrong in ({"workers": []}, {"workers": [0, 0]}, {"workers": [3]}, {"window_size": 0}, {"name": "sum"},
+                          {"buffers": [CommBufferSpec("x", "f", 1, 5000)]},
+                          {"buffers": [CommBufferSpec("x", "f", 1, 4), CommBufferSpec("x", "f", 1, 4)]}):
+                with pytest.raises(ValueError):
+                    orch.allocate_domain(**{"name": "other", "workers": [0], "window_size": 64, **wrong})
+        with pytest.raises(RuntimeError):
+            d[0]
+        assert d.released and not d.freed and not w.live_domains
+
+    for _ in range(2):
+        w.run(orch_fn)
+        for out in outs:
+            assert of(out) == [6] * n
+    assert kept[0].freed and kept[0].allocation_id != kept[1].allocation_id
+
+
+def test_failures_of_functions_and_chips(worker):
+    w = worker(3, init=False, device_ids=[0], num_sub_workers=1)
+
+    def bad(args):
+        raise ValueError("no good")
+
+    sub, fatal, chip = w.register(bad), w.register(packed("fatal")), w.register(packed("add"))
+    w.init()
+
+    def orch_raises(orch, args, cfg):
+        raise LookupError("mine")
+
+    for go in (w.run, lambda fn: w.submit(fn).wait()):
+        with pytest.raises(RuntimeError, match="sub_worker: .*bad: ValueError: no good"):
+            go(lambda orch, args, cfg: orch.submit_sub(sub))
+        with pytest.raises(RuntimeError, match="run failed with code -7"):
+            go(lambda orch, args, cfg: orch.submit_next_level(fatal, task(w, scalars=[7]), worker=0))
+        with pytest.raises(LookupError, match="mine"):
+            go(orch_raises)
+    with pytest.raises(LookupError):
+        w.submit(orch_raises)  # at once
+    out, one = shared([0]), shared([1])
+    w.run(lambda orch, args, cfg: orch.submit_next_level(chip, task(w, (one, IN), (one, IN), (out, OUT)), worker=0))
+    assert of(out) == [2]
+
+
+def test_a_sub_worker_that_dies_is_told_and_replaced(worker):
+    said = shared([0])
+    w = worker(3, init=False, num_sub_workers=1)
+
+    def dies(args):
+        os._exit(3)
+
+    def lives(args):
+        memoryview(args[0].buffer).cast("f")[0] += 1
+
+    first, second = w.register(dies), w.register(lives)
+    w.init()
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        w.run(lambda orch, args, cfg: orch.submit_sub(first))
+    w.run(lambda orch, args, cfg: orch.submit_sub(second, task(w, (said, INOUT))))
+    assert of(said) == [1]
+
+
+def test_submitted_runs_go_on_when_their_function_has_returned(worker):
+    import mmap
+
+    gate = mmap.mmap(-1, 1)
+
+    def waits(args):
+        while gate[0] == 0:
+            os.sched_yield()
+
+    w = worker(3, init=False, num_sub_workers=1)
+    sub = w.register(waits)
+    w.init()
+    called = []
+
+    def orch_fn(orch, args, cfg):
+        called.append(args)
+        orch.submit_sub(sub)
+        return orch
+
+    handle = w.submit(orch_fn, 5)
+    assert called == [5] and not handle.done
+    with pytest.raises(TimeoutError):
+        handle.wait(timeout=0.01)
+    buffer = w.create_buffer(4)
+    with pytest.raises(RuntimeError):
+        w.release_buffer(buffer)
+    gate[0] = 1
+    assert handle.result(timeout=60) is None and handle.done
+    w.release_buffer(buffer)
+
+
+def test_memory_that_children_do_not_share_can_only_be_read(worker):
+    import array
+
+    mine, out = array.array("f", [1, 2]), shared([0, 0])
+    w = worker(3, init=False, device_ids=[0])
+    chip = w.register(packed("add"))
+    w.init()
+    w.run(lambda orch, args, cfg: orch.submit_next_level(chip, task(w, (mine, IN), (mine, IN), (out, OUT)), worker=0))
+    assert of(out) == [2, 4]
+    with pytest.raises(ValueError):
+        task(w, (mine, OUT))
+
+
+def test_an_orchestrator_ends_with_its_function(worker):
+    w = worker(3, num_sub_workers=1)
+    kept = []
+    w.run(lambda orch, args, cfg: kept.append(orch))
+    with pytest.raises(RuntimeError):
+        kept[0].submit_sub(0)
+    with pytest.raises(RuntimeError):
+        w.alloc_shared_tensor((1,), DataType.FLOAT32)
+    got = []
+    w.run(lambda orch, args, cfg: got.append(w.alloc_shared_tensor((3,), DataType.INT16).nbytes))
+    assert got == [6]
+
+
+def test_the_generation_of_april(worker):
+    n = 32
+    from simpler.task_interface import ChipBootstrapConfig, ChipBufferSpec, ChipCommBootstrapConfig
+
+    ins, outs = [shared([i + 1] * n) for i in range(2)], [shared([0] * n) for _ in range(2)]
+    configs = [ChipBootstrapConfig(comm=ChipCommBootstrapConfig(rank, 2, f"/tmp/compat-{os.getpid()}", 4096),
+                                   buffers=[ChipBufferSpec("x", "float32", n, 4 * n + 4)]) for rank in range(2)]
+    w = worker(3, init=False, device_ids=[0, 1], chip_bootstrap_configs=configs)
+    with pytest.raises(RuntimeError):
+        w.chip_contexts
+    chip = packed("all_sum")
+    w.init()
+    contexts = w.chip_contexts
+    assert [(one.device_id, one.rank, one.nranks) for one in contexts] == [(0, 0, 2), (1, 1, 2)]
+
+    def orch_fn(orch, args, cfg):
+        for i, context in enumerate(contexts):
+            args = task(w, (ins[i], IN))
+            args.add_tensor(ContinuousTensor.make(context.buffer_ptrs["x"], (n,), DataType.FLOAT32, child_memory=True), INOUT)
+            args.add_tensor(w.make_tensor_arg(outs[i], (n,), 0), OUT)
+            args.add_scalar(context.nranks)
+            args.add_scalar(context.device_ctx)
+            orch.submit_next_level(chip, args, cfg, worker=i)
+
+    w.run(orch_fn)
+    assert of(outs[0]) == of(outs[1]) == [3] * n
+
+
+def test_april_memory_by_worker_and_address(worker):
+    out = shared([0, 0])
+    w = worker(3, init=False, device_ids=[0, 1])
+    w.init()
+    chip = packed("add")
+
+    def orch_fn(orch, args, cfg):
+        pointer = int(orch.malloc(1, 64))
+        host = struct.pack("2f", 3, 4)
+        import ctypes
+
+        source = ctypes.create_string_buffer(host, 8)
+        orch.copy_to(1, pointer + 8, ctypes.addressof(source), 8)
+        args = TaskArgs()
+        for _ in range(2):
+            args.add_tensor(ContinuousTensor.make(pointer + 8, (2,), DataType.FLOAT32, child_memory=True))
+        args.add_tensor(w.make_tensor_arg(out, (2,), 0), OUT)
+        orch.submit_next_level(chip, args, cfg, worker=1)
+        orch.free(1, pointer)
+
+    w.run(orch_fn)
+    assert of(out) == [6, 8]
+    assert scalar_to_uint64(1.0) == 0x3F800000
