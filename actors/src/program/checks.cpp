@@ -24,7 +24,10 @@ std::string task_title(const Callable& callable, const SubmitExtras* extras) {
 bool is_kernel(const Callable& callable) {
   if (callable.descriptor != nullptr) return callable.descriptor->kind == TROUPE_CALLABLE_KERNEL;
   const std::string_view bytes(reinterpret_cast<const char*>(callable.bytes.data()), callable.bytes.size());
-  return bytes.starts_with("\x7f" "ELF") && bytes.find("framework_bind_runtime") == bytes.npos;
+  return bytes.starts_with(
+             "\x7f"
+             "ELF") &&
+         bytes.find("framework_bind_runtime") == bytes.npos;
 }
 
 /// A view and where it lies.

@@ -1,5 +1,5 @@
-// The sum over all ranks: (x, part of the own window, y, ranks, context). Each writes its part into its own window,
-// tells every other one, waits for all of them, and adds what it reads from their windows.
+// The sum over all ranks: (x, part of the own window, y, ranks, context). Each writes its part into its own
+// window, tells every other one, waits for all of them, and adds what it reads from their windows.
 #include <sched.h>
 
 #include "kernel.hpp"
@@ -26,7 +26,8 @@ extern "C" void kernel_entry(std::int64_t* args) {
   const auto arrived = [&](std::uint32_t rank) { return reinterpret_cast<std::int32_t*>(peer(rank) + n); };
   for (std::uint64_t i = 0; i < n; ++i) own[i] = x.at<float>(i);
   for (std::uint32_t rank = 0; rank < ranks; ++rank) __atomic_add_fetch(arrived(rank), 1, __ATOMIC_ACQ_REL);
-  while (__atomic_load_n(arrived(context.rank), __ATOMIC_ACQUIRE) < static_cast<std::int32_t>(ranks)) sched_yield();
+  while (__atomic_load_n(arrived(context.rank), __ATOMIC_ACQUIRE) < static_cast<std::int32_t>(ranks))
+    sched_yield();
   for (std::uint64_t i = 0; i < n; ++i) {
     float sum = 0;
     for (std::uint32_t rank = 0; rank < ranks; ++rank) sum += peer(rank)[i];

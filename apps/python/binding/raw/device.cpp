@@ -128,9 +128,10 @@ class Device {
 }  // namespace
 
 void add_device(py::module_& module) {
-  py::class_<Device>(module, "_Device",
-                     "One device context: memory by address, callables from bytes, and the blocking comm_* of "
-                     "rank programs.")
+  py::class_<Device>(
+      module, "_Device",
+      "One device context: memory by address, callables from bytes, and the blocking comm_* of "
+      "rank programs.")
       .def(py::init<const std::string&>(), py::arg("platform"))
       .def("close", &Device::close)
       .def("set_device", &Device::set_device, py::arg("device_id"))
@@ -143,8 +144,9 @@ void add_device(py::module_& module) {
       .def_property_readonly("memory_used", &Device::memory_used)
       .def("add", &Device::add, py::arg("name"), py::arg("object"), "A callable from its bytes; its number.")
       .def("remove", &Device::remove, py::arg("callable"))
-      .def("run", &Device::run, py::arg("callable"), py::arg("tensors"), py::arg("scalars"),
-           "Runs it and waits. A tensor is (buffer, bytes, first element, shape, strides, dtype, tag, space).")
+      .def(
+          "run", &Device::run, py::arg("callable"), py::arg("tensors"), py::arg("scalars"),
+          "Runs it and waits. A tensor is (buffer, bytes, first element, shape, strides, dtype, tag, space).")
       .def("comm_init", &Device::comm_init, py::arg("rank"), py::arg("ranks"), py::arg("rootinfo_path"))
       .def("comm_alloc_windows", &Device::comm_alloc_windows, py::arg("bytes"))
       .def("comm_local_window_base", &Device::comm_local_window_base)

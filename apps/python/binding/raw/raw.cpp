@@ -9,7 +9,8 @@ using actors::Tensor;
 using Extents = std::vector<std::uint64_t>;
 
 runtime::DType dtype_at(std::uint32_t number) {
-  if (!runtime::is_dtype(number)) throw bad_argument("no element type has the number " + std::to_string(number));
+  if (!runtime::is_dtype(number))
+    throw bad_argument("no element type has the number " + std::to_string(number));
   return static_cast<runtime::DType>(number);
 }
 
@@ -87,7 +88,10 @@ py::list contexts(const NodeOf& of) {
 void add_raw(py::module_& module) {
   auto raw = module.def_submodule("_raw", "Memory by its address.");
   raw.def(
-      "word", [](std::uint64_t word) { return runtime::ScalarArg{word, runtime::ScalarKind::any}; },
+      "word",
+      [](std::uint64_t word) {
+        return runtime::ScalarArg{word, runtime::ScalarKind::any};
+      },
       py::arg("word"), "A scalar of which nothing but its 64 bits is known.");
   raw.def("host", &host, py::arg("address"), py::arg("bytes"), py::arg("offset"), py::arg("shape"),
           py::arg("strides"), py::arg("dtype"),
@@ -100,7 +104,8 @@ void add_raw(py::module_& module) {
   raw.def("use", &use, py::arg("tensor"), py::arg("tag"), "A tensor argument, by the number of its tag.");
   raw.def("span", &span, py::arg("object"),
           "Address and bytes of the buffer that it offers, and whether that is read-only. Keep the object.");
-  raw.def("contexts", &contexts, py::arg("node"), "What came of the configuration that its chips came up from.");
+  raw.def("contexts", &contexts, py::arg("node"),
+          "What came of the configuration that its chips came up from.");
   raw.def("window", &window, py::arg("domain"), py::arg("rank"),
           "Of one rank: the addresses of its context and of its window, and the bytes of that.");
 }
