@@ -60,13 +60,22 @@ _MAPPING = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) ...(.)")
 
 def is_shared(address, nbytes):
     """Whether children of fork see what is written there."""
+    return _mapped(address, nbytes, lambda kind: kind == b"s")
+
+
+def is_mapped(address, nbytes):
+    """Whether there is memory at all."""
+    return _mapped(address, nbytes, lambda kind: True)
+
+
+def _mapped(address, nbytes, fits):
     end = address + max(nbytes, 1)
     with open("/proc/self/maps", "rb") as maps:
         for line in maps:
             found = _MAPPING.match(line)
             begin, over = int(found[1], 16), int(found[2], 16)
             if begin <= address < over:
-                if found[3] != b"s":
+                if not fits(found[3]):
                     return False
                 if end <= over:
                     return True

@@ -1,10 +1,12 @@
 """The chips under a worker: a node of troupe's, and how arguments and failures cross to it and back."""
 
+import hashlib
+import struct
 import threading
 
 from ._chip_tensors import ChipTensor
 from ._troupe import raw, troupe
-from ._types import DataType, element_size, row_major
+from ._types import DataType
 from .buffer import AccessMode, AddressSpace, BackendKind, Buffer, Tensor
 
 IN, OUT, INOUT, OUT_EXISTING, NO_DEP = range(5)
@@ -20,10 +22,6 @@ _MODES = {
     3: (INOUT, INOUT, INOUT, INOUT, INOUT),
     None: (INOUT, OUT, INOUT, OUT, INOUT),
 }
-
-
-def mode_of(direction, tag):
-    return _MODES[direction][tag]
 
 
 def failure_of(error):
@@ -85,6 +83,14 @@ class Machine:
                 return
             self.node.add_kernel(name, data)
             self._kernels.add(name)
+
+    def kernel(self, handle, rings):
+        """The name of a callable of the node; one for each ring sizes that it is run with."""
+        if not rings:
+            return handle.name
+        name = f"{handle.name}-{hashlib.sha256(rings).hexdigest()[:16]}"
+        self.add_kernel(name, handle.target.to_bytes() + rings)
+        return name
 
     # --- memory of chips -------------------------------------------------------------------------------------
 
@@ -205,14 +211,34 @@ class Machine:
             return Tensor(buffer, tensor.shapes, tensor.dtype, byte_offset=tensor.data - buffer.base)
         return Tensor(host_buffer(tensor.data, tensor.nbytes()), tensor.shapes, tensor.dtype)
 
-    def arguments(self, args, directions, chip):
-        """All of a task's, for its chip; scalars last."""
+    def arguments(self, args, target, chip):
+        """All of a task's, for its chip; scalars last. Checks them, too."""
+        known = args._prepared
+        if known is not None and known[0] is target and known[1] == chip:
+            for tensor in args.tensors:
+                if type(tensor) is Tensor and tensor.buffer.closed:
+                    break
+            else:
+                return known[2]
+        args.check()
+        directions = target.directions()
+        count = len(directions)
         items = []
         for i, (tensor, tag) in enumerate(zip(args.tensors, args.tags)):
-            items.append(self.use(tensor, _MODES[directions[i] if i < len(directions) else None][tag], chip))
+            items.append(self.use(tensor, _MODES[directions[i] if i < count else None][tag], chip))
         for word in args.scalars:
             items.append(raw.word(word))
+        items = tuple(items)
+        args._prepared = target, chip, items
         return items
+
+
+def rings_of(config):
+    """The ring sizes that a configuration or the environment says, as they stand behind a callable; b"": neither does."""
+    said = config.runtime_env.rings()
+    if not said:
+        return b""
+    return struct.pack("<12Q", *(number for ring in said for number in (ring or (0,) * 4))) + b"TRRINGS1"
 
 
 def host_buffer(address, nbytes, access=AccessMode.READWRITE, kind=BackendKind.FORK_SHM, keep=None):
@@ -220,4 +246,4 @@ def host_buffer(address, nbytes, access=AccessMode.READWRITE, kind=BackendKind.F
                   keep=keep)
 
 
-__all__ = ["Machine", "failure_of", "host_buffer", "mode_of", "element_size", "row_major"]
+__all__ = ["Machine", "failure_of", "host_buffer", "rings_of"]

@@ -4,7 +4,7 @@ import concurrent.futures
 import threading
 
 from ._machine import failure_of
-from ._troupe import troupe
+from ._troupe import raw, troupe
 
 MOST_RUNS = 2
 
@@ -112,7 +112,7 @@ class ChipRun:
         self.submitted.set()
 
     def _program(self, seat):
-        seat.submit(self._name, *self._items, on_chip=0)
+        raw.submit(seat, self._name, self._items, 0)
 
     def go(self):
         try:
@@ -133,10 +133,7 @@ class GraphRun:
         self._failures = []
 
     def _program(self, seat):
-        from .orchestrator import Orchestrator
-
-        orchestrator = self._orchestrator = Orchestrator(
-            self._worker, seat, self._config, self._failures)
+        orchestrator = self._orchestrator = self._worker._orchestrator(self._worker, seat, self._config, self._failures)
         stack = _here.__dict__.setdefault("orchestrators", [])
         stack.append(orchestrator)
         try:

@@ -4,6 +4,7 @@ program's modules hold, and the memory that it shares."""
 import os
 import pickle
 import queue
+import select
 import signal
 import sys
 import threading
@@ -11,10 +12,15 @@ import traceback
 import weakref
 from multiprocessing import Pipe
 
+from ._host_memory import is_mapped
 from .buffer import AccessMode, ImportRegistry, MappedArg, MappedArgs, memory_at
 
 #: The parent's ends of all pipes of this process: a child that kept one would keep its brother from hearing the end.
 _parents_ends = weakref.WeakSet()
+
+
+#: How long a child that was told to end may go on with a function.
+_GRACE_MS = 2000
 
 
 class _Unpicklable(Exception):
@@ -39,6 +45,7 @@ def pickled(function):
 class _Child:
     def __init__(self, pipe, functions):
         self.pipe, self.functions, self.imports = pipe, functions, ImportRegistry()
+        self.known = set()  # memory of before the fork, which stays
 
     def serve(self):
         while True:
@@ -68,6 +75,8 @@ class _Child:
             self.functions[number](MappedArgs([self.mapped(*tensor) for tensor in tensors], scalars))
         except BaseException as error:
             return self.failed(error)
+        finally:
+            sys.stdout.flush()
         return None
 
     @staticmethod
@@ -77,6 +86,11 @@ class _Child:
     def mapped(self, name, at, nbytes, readonly, shapes, strides, dtype, byte_offset):
         """`name` none: memory that lies where it lies in the parent."""
         if name is None:
+            if (at, nbytes) not in self.known:
+                if not is_mapped(at, nbytes):
+                    raise ValueError("memory that came after init() is not in sub-workers: allocate it before, or with "
+                                     "create_buffer")
+                self.known.add((at, nbytes))
             view = memory_at(at, nbytes, readonly)
         else:
             view = memoryview(self.imports.map(name, at + nbytes))[at:at + nbytes]
@@ -150,9 +164,24 @@ class _Process:
             pass
 
     def wait(self):
+        """Until it has ended; a function that does not return is ended with its process."""
         if not self.dead:
+            if not self._ends_within(_GRACE_MS):
+                os.kill(self.pid, signal.SIGKILL)
             self.how_it_ended()
         self.pipe.close()
+
+    def _ends_within(self, milliseconds):
+        try:
+            end = os.pidfd_open(self.pid)
+        except OSError:
+            return False
+        try:
+            poll = select.poll()
+            poll.register(end, select.POLLIN)
+            return bool(poll.poll(milliseconds))
+        finally:
+            os.close(end)
 
 
 class SubWorkers:

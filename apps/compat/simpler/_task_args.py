@@ -59,24 +59,28 @@ def overlaps(one, other):
 class TaskArgs:
     """Tensors with their tags, then scalars."""
 
-    __slots__ = ("tensors", "tags", "scalars")
+    __slots__ = ("tensors", "tags", "scalars", "_prepared")
 
     def __init__(self):
         self.tensors, self.tags, self.scalars = [], [], []
+        self._prepared = None  # what a machine has made of them; not good any more when they change
 
     def add_tensor(self, t, tag=TensorArgType.INPUT):
         if self.scalars:
             raise UsageError("tensors come before scalars")
-        tag = TensorArgType(tag)
+        if type(tag) is not TensorArgType:
+            tag = TensorArgType(tag)
         if type(t) is Tensor:
             check_access(t, tag)
         elif not isinstance(t, (Tensor, ChipTensor)) and not getattr(t, "is_remote", False):
             raise TypeError(f"a tensor argument is a Tensor, as buffer.tensor(…) makes one, not a {type(t).__name__}")
         self.tensors.append(t)
         self.tags.append(tag)
+        self._prepared = None
 
     def add_scalar(self, value):
         self.scalars.append(word_of(value))
+        self._prepared = None
 
     @staticmethod
     def _at(values, index):
@@ -96,6 +100,7 @@ class TaskArgs:
     def set_tag(self, i, tag):
         self._at(self.tags, i)
         self.tags[i] = TensorArgType(tag)
+        self._prepared = None
 
     def tensor_count(self):
         return len(self.tensors)
@@ -104,6 +109,7 @@ class TaskArgs:
         return len(self.scalars)
 
     def clear(self):
+        self._prepared = None
         self.tensors.clear()
         self.tags.clear()
         self.scalars.clear()
@@ -111,18 +117,27 @@ class TaskArgs:
     def __len__(self):
         return len(self.tensors) + len(self.scalars)
 
+    def copy(self):
+        """Another one with the same arguments."""
+        made = TaskArgs()
+        made.tensors, made.tags, made.scalars = list(self.tensors), list(self.tags), list(self.scalars)
+        return made
+
     def check(self):
         """What is looked at once more when a task is submitted."""
         written = []
         for tensor, tag in zip(self.tensors, self.tags):
             if type(tensor) is not Tensor:
                 continue
-            if tag in _NEEDS:
+            buffer = tensor.buffer
+            if buffer.access != AccessMode.READWRITE:
                 check_access(tensor, tag)
-            if tensor.buffer.closed:
-                raise ValueError(f"an argument is a view of {tensor.buffer!r}")
+            if buffer.closed:
+                raise ValueError(f"an argument is a view of {buffer!r}")
             if tag in _WRITES:
                 written.append(tensor)
+        if len(written) < 2:
+            return
         for i, one in enumerate(written):
             for other in written[:i]:
                 if one.buffer is other.buffer and overlaps(one, other):

@@ -6,8 +6,9 @@ import threading
 from ._callables import ChipCallable
 from ._domains import CommDomainHandle, check_domain
 from ._host_memory import shared_buffer
+from ._machine import rings_of
 from ._sub_workers import described
-from ._troupe import troupe
+from ._troupe import raw, troupe
 from ._types import TensorArgType, element_size, shape_of
 from .buffer import Buffer, Tensor
 from .callable_identity import CallableHandle
@@ -24,6 +25,7 @@ class Orchestrator:
         self._failures = failures  # of functions, in the order in which they failed
         self._pieces, self._segments = [], []
         self._domains = []
+        self._own_rings = rings_of(config)
         self._scopes = []
 
     # --- tasks -----------------------------------------------------------------------------------------------
@@ -35,18 +37,15 @@ class Orchestrator:
             if isinstance(handle, CallableHandle):
                 raise TypeError("submit_next_level() missing 1 required keyword-only argument: 'worker'")
             worker = -1
-        if config is not None:
+        if config is not None and config is not self._config:
             config.validate()
+            self._worker._check_threads(config)
         if self._worker.level > 3:
             return self._submit_children(handle, [args], [worker], config)
         handle = self._chip_handle(handle)
         worker = self._chip(worker)
-        args.check()
-        items = self._arguments(handle, args, 0 if worker is None else worker)
-        if worker is None:
-            self._submit(lambda: seat.submit(handle.name, *items))
-        else:
-            self._submit(lambda: seat.submit(handle.name, *items, on_chip=worker))
+        items = self._worker._machine.arguments(args, handle.target, 0 if worker is None else worker)
+        self._submit(raw.submit, seat, self._kernel(handle, config), items, -1 if worker is None else worker)
 
     def submit_next_level_group(self, handle, args_list, config=None, *, workers=None):
         """One task with a member on each of several workers; they start together."""
@@ -66,9 +65,8 @@ class Orchestrator:
         handle = self._chip_handle(handle)
         members = []
         for args, worker in zip(args_list, workers):
-            args.check()
-            members.append(troupe.args(*self._arguments(handle, args, self._chip(worker))))
-        self._submit(lambda: seat.submit_group(handle.name, members, chips=workers))
+            members.append(self._worker._machine.arguments(args, handle.target, self._chip(worker)))
+        self._submit(raw.submit_group, seat, self._kernel(handle, config), members, workers)
 
     def submit_sub(self, handle, args=None):
         """A Python function in a sub-worker: called with one MappedArgs."""
@@ -86,9 +84,14 @@ class Orchestrator:
     def _end(self):
         self._seat = None
 
-    def _submit(self, call):
+    def _kernel(self, handle, config):
+        """With the sizes that a task's own configuration says, or that of the run."""
+        rings = self._own_rings if config is None or config is self._config else rings_of(config)
+        return self._worker._machine.kernel(handle, rings) if rings else handle.name
+
+    def _submit(self, call, *args):
         try:
-            call()
+            call(*args)
         except troupe.Error as error:
             if error.code == "bad_argument":
                 raise ValueError(str(error)) from error
@@ -110,9 +113,6 @@ class Orchestrator:
         if not 0 <= worker < self._worker._machine.chips:
             raise ValueError(f"there is no worker {worker} among {self._worker._machine.chips}")
         return worker
-
-    def _arguments(self, handle, args, chip):
-        return self._worker._machine.arguments(args, handle.target.directions(), chip)
 
     def _submit_functions(self, handle, args_list):
         seat = self._open()
@@ -159,7 +159,9 @@ class Orchestrator:
                 if type(tensor) is Tensor and tensor.buffer.is_device:
                     raise ValueError("memory of a chip stays with the worker of that chip")
                 items.append(machine.bytes_of(tensor, tag != _READS))
-        calls = [(handle.target, args, config, children[worker]) for args, worker in zip(args_list, workers)]
+        # The function comes later, when the caller may have filled its arguments anew.
+        calls = [(handle.target, None if args is None else args.copy(), config, children[worker])
+                 for args, worker in zip(args_list, workers)]
         self._submit(lambda: self._seat.submit_sub(_calls(self._failures, _run_in_child, calls), *items))
 
     # --- scopes and memory -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from ._call_config import CallConfig
 from ._callables import ChipCallable
 from ._chip_tensors import ChipStorageTaskArgs
 from ._host_memory import Heap, first_element, is_shared, shared_buffer, span_of, storage_of
-from ._machine import Machine, host_buffer
+from ._machine import Machine, host_buffer, rings_of
 from ._registry import Registry
 from ._remote import MpiL3GroupSpec, RemoteCallable, RemoteWorkerSpec, refuse_remote
 from ._runs import RunHandle
@@ -17,6 +17,7 @@ from ._task_args import TaskArgs
 from ._troupe import troupe
 from ._types import element_size, shape_of
 from .buffer import AccessMode, BackendKind, Buffer, Tensor
+from .orchestrator import Orchestrator
 
 _SIMULATED = ("a2a3sim", "a5sim")
 _HARDWARE = ("a2a3", "a5")
@@ -30,6 +31,8 @@ class InitCancelled(RuntimeError):
 
 class Worker(Registry):
     """NEW, after init() READY, after close() CLOSED; FAILED when init() raised: close it and make another."""
+
+    _orchestrator = Orchestrator
 
     def __init__(self, level, chip_bootstrap_configs=None, **config):
         self.level = int(level)
@@ -218,11 +221,19 @@ class Worker(Registry):
         if config is None:
             config = CallConfig()
         config.validate()
+        self._check_threads(config)
         if self.level == 2:
             return self._chip_run(target, args, config)
         if isinstance(target, ChipCallable) or not callable(target):
             raise TypeError("an orchestration function is expected: f(orch, args, config)")
         return _runs.GraphRun(self, target, args, config)
+
+    def _check_threads(self, config):
+        """What every run of that configuration would end with."""
+        most = 4 if self._platform_name == "a2a3sim" else 5
+        threads = config.aicpu_thread_num
+        if self._platform_name is not None and (threads == 1 or not 0 <= threads <= most):
+            raise RuntimeError(f"run failed with code -1: aicpu_thread_num is 0 or 2 to {most}, not {threads}")
 
     def _chip_run(self, target, args, config):
         if isinstance(target, ChipCallable):
@@ -236,8 +247,8 @@ class Worker(Registry):
             args = task_args_of(args, handle.target)
         if not isinstance(args, TaskArgs):
             raise TypeError(f"the arguments of a run are TaskArgs, not a {type(args).__name__}")
-        args.check()
-        return _runs.ChipRun(self, handle.name, self._machine.arguments(args, handle.target.directions(), 0), args)
+        name = self._machine.kernel(handle, rings_of(config))
+        return _runs.ChipRun(self, name, self._machine.arguments(args, handle.target, 0), args)
 
     def _run_as_child(self, function, args, config):
         """For the level above, which sends one task at a time."""

@@ -123,6 +123,33 @@ def test_a_failed_run_carries_its_code_and_the_next_one_works(worker, runtime):
     assert c.tolist() == [3]
 
 
+def test_ring_sizes_of_a_run(worker, runtime, monkeypatch):
+    w = worker(2, runtime=runtime)
+    h = w.register(packed("tasks", runtime))
+    c = floats(0)
+    args = task(w, (floats(1), IN), (floats(2), IN), (c, OUT), scalars=[40])
+    config = CallConfig()
+    config.runtime_env.ring_task_window = [64, 16, 64, 64] if runtime == "tmr" else 16
+    with pytest.raises(RuntimeError, match="run failed with code -" + ("1" if runtime == "tmr" else "3")):
+        w.run(h, args, config)
+    w.run(h, args)
+    assert c.tolist() == [3]
+    monkeypatch.setenv("PTO2_RING_TASK_WINDOW", "16")
+    with pytest.raises(RuntimeError, match="run failed with code"):
+        w.run(h, args)
+    config.runtime_env.ring_task_window = 64
+    w.run(h, args, config)
+
+
+def test_threads_that_no_chip_has(worker):
+    w = worker(2)
+    config = CallConfig()
+    for threads in (1, 5, -1):
+        config.aicpu_thread_num = threads
+        with pytest.raises(RuntimeError, match="run failed with code -1"):
+            w.run(w.register(packed("add")), TaskArgs(), config)
+
+
 def test_submit_returns_a_handle(worker):
     w = worker(2)
     h = w.register(packed("add"))

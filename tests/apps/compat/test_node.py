@@ -236,6 +236,29 @@ def test_chips_that_communicate_through_a_domain(worker, platform):
     assert kept[0].freed and kept[0].allocation_id != kept[1].allocation_id
 
 
+def test_a_chip_is_in_two_domains_at_once(worker):
+    n = 16
+    ins = [shared([i + 1] * n) for i in range(3)]
+    outs = {(name, i): shared([0] * n) for name, chips in (("ab", (0, 1)), ("bc", (2, 1))) for i in chips}
+    w = worker(3, init=False, device_ids=[0, 1, 2])
+    chip = w.register(packed("all_sum"))
+    w.init()
+
+    def orch_fn(orch, args, cfg):
+        spec = [CommBufferSpec("x", "float32", n, 4 * n + 4)]
+        with orch.allocate_domain(name="ab", workers=[0, 1], window_size=1024, buffers=spec) as ab, \
+                orch.allocate_domain(name="bc", workers=[2, 1], window_size=2048, buffers=spec) as bc:
+            for name, domain in (("ab", ab), ("bc", bc)):
+                for i in domain.workers:  # not a group: each waits for the other
+                    orch.submit_next_level(chip, task(w, (ins[i], IN), (domain[i].buffers["x"].tensor((n,), 0), INOUT),
+                                                      (outs[name, i], OUT),
+                                                      scalars=[domain[i].domain_size, domain[i].device_ctx]), cfg, worker=i)
+
+    for _ in range(3):
+        w.run(orch_fn)
+        assert [of(outs[key])[0] for key in (("ab", 0), ("ab", 1), ("bc", 2), ("bc", 1))] == [3, 3, 5, 5]
+
+
 def test_failures_of_functions_and_chips(worker):
     w = worker(3, init=False, device_ids=[0], num_sub_workers=1)
 
@@ -260,6 +283,15 @@ def test_failures_of_functions_and_chips(worker):
     out, one = shared([0]), shared([1])
     w.run(lambda orch, args, cfg: orch.submit_next_level(chip, task(w, (one, IN), (one, IN), (out, OUT)), worker=0))
     assert of(out) == [2]
+
+
+def test_memory_that_came_after_the_children_is_refused_there(worker):
+    w = worker(3, init=False, num_sub_workers=1)
+    sub = w.register(add_up)
+    w.init()
+    late = [shared([0] * 4096) for _ in range(2)]
+    with pytest.raises(RuntimeError, match="before"):
+        w.run(lambda orch, args, cfg: orch.submit_sub(sub, task(w, (late[0], IN), (late[1], OUT))))
 
 
 def test_a_sub_worker_that_dies_is_told_and_replaced(worker):
@@ -363,6 +395,45 @@ def test_the_generation_of_april(worker):
 
     w.run(orch_fn)
     assert of(outs[0]) == of(outs[1]) == [3] * n
+
+
+def test_what_contradicts_in_april_has_a_module_of_its_own(worker):
+    from simpler import april
+
+    out, counts = shared([0, 0]), shared([0])
+    w = april.Worker(level=3, platform="a2a3sim", runtime="tensormap_and_ringbuffer", device_ids=[0, 1], num_sub_workers=1)
+
+    def count(args):
+        import ctypes
+
+        tensor = args.tensor(0)
+        ctypes.c_float.from_address(tensor.data).value += sum(memoryview(args[1].buffer).cast("f"))
+
+    number = w.register(count)
+    assert type(number) is int
+    w.init()
+    chip, config = packed("add"), april.CallConfig()
+    config.block_dim = 3
+    try:
+        pointer = w.malloc(8, worker_id=1)
+        assert type(pointer) is int
+
+        def orch_fn(orch, args, cfg):
+            between = orch.alloc((2,), DataType.FLOAT32)
+            first, second = TaskArgs(), TaskArgs()
+            for tensor, tag in ((w.make_tensor_arg(out, (2,), 0), IN), (w.make_tensor_arg(out, (2,), 0), IN), (between, OUT)):
+                first.add_tensor(tensor, tag)
+            orch.submit_next_level(chip, first, cfg)
+            for tensor, tag in ((w.make_tensor_arg(counts, (1,), 0), INOUT), (between, IN)):
+                second.add_tensor(tensor, tag)
+            orch.submit_sub(number, second)
+
+        memoryview(out).cast("B").cast("f")[:] = memoryview(struct.pack("2f", 2, 3)).cast("f")
+        w.run(orch_fn, None, config)
+        assert of(counts) == [10]
+        w.free(pointer, worker_id=1)
+    finally:
+        w.close()
 
 
 def test_april_memory_by_worker_and_address(worker):

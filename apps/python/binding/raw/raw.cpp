@@ -71,6 +71,25 @@ py::tuple window(const actors::Domain& domain, int rank) {
   return py::make_tuple(info.context, info.base, info.bytes);
 }
 
+/// A task on a chip (-1: any), as short as it can be; nothing to wait for comes of it.
+void submit(const SeatRef& seat, const std::string& name, const py::tuple& items, int chip) {
+  auto call = seat->use().new_call(items.size());
+  add_arguments(call.args, items);
+  if (chip >= 0) call.take(actors::on_chip(chip));
+  seat->call([&](actors::Orchestrator& program) {
+    return program.submit_gathered(program.callable(name), std::move(call));
+  });
+}
+void submit_group(const SeatRef& seat, const std::string& name, const std::vector<py::tuple>& members,
+                  const std::vector<int>& chips) {
+  std::vector<actors::Args> all;
+  for (const auto& member : members) add_arguments(all.emplace_back(), member);
+  actors::detail::SubmitCall call;
+  seat->call([&](actors::Orchestrator& program) {
+    return program.submit_gathered(program.callable(name), std::move(all), chips, std::move(call));
+  });
+}
+
 /// Of chips that came up from configuration: rank, ranks, context, window, its bytes, buffers by name.
 py::list contexts(const NodeOf& of) {
   py::list found;
@@ -104,6 +123,10 @@ void add_raw(py::module_& module) {
   raw.def("use", &use, py::arg("tensor"), py::arg("tag"), "A tensor argument, by the number of its tag.");
   raw.def("span", &span, py::arg("object"),
           "Address and bytes of the buffer that it offers, and whether that is read-only. Keep the object.");
+  raw.def("submit", &submit, py::arg("program"), py::arg("name"), py::arg("items"), py::arg("chip"),
+          "A task on a chip, -1: any.");
+  raw.def("submit_group", &submit_group, py::arg("program"), py::arg("name"), py::arg("members"),
+          py::arg("chips"));
   raw.def("contexts", &contexts, py::arg("node"),
           "What came of the configuration that its chips came up from.");
   raw.def("window", &window, py::arg("domain"), py::arg("rank"),

@@ -15,11 +15,12 @@ namespace troupe::platform::sim {
 /// itself. Finds, and changes nothing. With the baton.
 class DeadlockProof {
  public:
-  DeadlockProof(const Schedule& schedule, const Whereabouts& threads, bool edges_are_limited)
-      : schedule_(schedule), threads_(threads), edges_are_limited_(edges_are_limited) {}
+  DeadlockProof(const Schedule& schedule, const Whereabouts& threads)
+      : schedule_(schedule), threads_(threads) {}
 
-  void begin(const FlagWaits& flags, std::uint32_t task_window) noexcept {
+  void begin(const FlagWaits& flags, std::uint32_t task_window, bool edges_are_limited) noexcept {
     flags_ = &flags;
+    edges_are_limited_ = edges_are_limited;
     task_window_ = task_window;
   }
 
@@ -48,7 +49,7 @@ class DeadlockProof {
 
   const Schedule& schedule_;
   const Whereabouts& threads_;
-  const bool edges_are_limited_;
+  bool edges_are_limited_ = false;
   const FlagWaits* flags_ = nullptr;
   std::uint32_t task_window_ = 0;
 };

@@ -38,7 +38,8 @@ class ChipEngine::Host final : public KernelHost {
 
 ChipEngine::ChipEngine(const Parts& parts, const Options& options)
     : parts_(parts),
-      limits_(GraphLimits::from_environment(parts.host, options.memory_bytes)),
+      device_limits_(GraphLimits::from_environment(parts.host, options.memory_bytes)),
+      limits_(device_limits_),
       baton_(std::thread::hardware_concurrency() > 1 ? baton_spins : 0),
       table_(parts.callables),
       intermediates_(parts.memory, limits_.arena_bytes, options.checked),
@@ -56,7 +57,7 @@ ChipEngine::ChipEngine(const Parts& parts, const Options& options)
                  .bell = bell_},
                 worker_count(options)),
       runner_(baton_, parts.board, parts.pipes, schedule_, traces_),
-      deadlock_(schedule_, whereabouts_, limits_.dependency_pool != 0),
+      deadlock_(schedule_, whereabouts_),
       crew_({.baton = baton_,
              .bell = bell_,
              .whereabouts = whereabouts_,
@@ -109,6 +110,12 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
     return Error(Errc::invalid_argument, "chip runtime " + std::to_string(runtime_) + " does not exist");
   }
   if (auto sound = check_config(run); !sound) return sound;
+  limits_ = device_limits_;
+  if (foreign_ != nullptr && foreign_->rings() != nullptr) {
+    auto said = device_limits_.with(*foreign_->rings());
+    if (!said) return said.error();
+    limits_ = *said;
+  }
 
   const Lock lock(baton_);
   runtime::TaskGraphConfig config;
@@ -128,9 +135,9 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   deferrals_.begin(*kernels_);
   const std::uint32_t clusters = foreign_ != nullptr ? foreign_->clusters() : architecture.clusters;
   schedule_.begin(config, run.block_dim != 0 ? run.block_dim : clusters, kernels_->flags());
-  intermediates_.begin(schedule_.graph());
+  intermediates_.begin(schedule_.graph(), limits_.arena_bytes);
   runner_.begin(*kernels_);
-  deadlock_.begin(kernels_->flags(), config.task_window);
+  deadlock_.begin(kernels_->flags(), config.task_window, config.edge_limit != 0);
   crew_.begin(*kernels_, queue);
   waits_.begin(has_edges_by_hand(), holds_tasks());
   if (run.aborted.load()) schedule_.fail(aborted("aborted before it started"));

@@ -127,7 +127,8 @@ class ChipEngine {
   bool has_edges_by_hand() const noexcept { return holds_tasks() && foreign_ == nullptr; }
 
   const Parts parts_;
-  const GraphLimits limits_;
+  const GraphLimits device_limits_;
+  GraphLimits limits_;  ///< of the current run
   const Error no_memory_{Errc::out_of_memory, "a chip program: there is no more memory"};
   mutable Baton baton_;
 

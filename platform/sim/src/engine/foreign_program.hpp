@@ -6,6 +6,7 @@
 #include "code/code.hpp"
 #include "common.hpp"
 #include "runs/runs.hpp"
+#include "tasks/tasks.hpp"
 #include "troupe/runtime/result.hpp"
 #include "troupe/runtime/tensor.hpp"
 
@@ -23,6 +24,8 @@ class ForeignProgram : public LoadedCode {
   virtual std::uint32_t chip_runtime() const noexcept = 0;
   /// How many clusters a run has that does not say.
   virtual std::uint32_t clusters() const noexcept = 0;
+  /// What bounds the graph of its runs; null: what bounds others on the chip.
+  virtual const RingSizes* rings() const noexcept = 0;
   /// Runs it, on the calling thread; `tensors` have device addresses. What the engine refused it knows by
   /// itself; an error is what went wrong elsewhere.
   virtual Result<void> run(ChipEngine& engine, const Run& run,

@@ -32,6 +32,7 @@ bool OrchestrationObject::is_one(const HostObject& object) noexcept {
 Result<std::unique_ptr<LoadedCode>> OrchestrationObject::load(std::string_view name, HostObject object,
                                                               const PackedCallable& packed) {
   std::unique_ptr<OrchestrationObject> made(new OrchestrationObject(name, std::move(object)));
+  made->rings_ = packed.rings;
   if (auto resolved = made->resolve(packed); !resolved) return resolved.error();
   if (auto added = made->add_kernels(packed); !added) return added.error();
   return std::unique_ptr<LoadedCode>(std::move(made));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ class OrchestrationObject final : public ForeignProgram {
                                                   const PackedCallable& packed);
 
   std::uint32_t chip_runtime() const noexcept override;
+  const RingSizes* rings() const noexcept override { return rings_ ? &*rings_ : nullptr; }
   std::uint32_t clusters() const noexcept override { return simulated_clusters; }
   Result<void> run(ChipEngine& engine, const Run& run,
                    std::span<const runtime::Tensor> tensors) const override;
@@ -67,6 +69,7 @@ class OrchestrationObject final : public ForeignProgram {
   Config config_ = nullptr;
   Bind bind_ = nullptr;
   std::vector<std::uint8_t> directions_;
+  std::optional<RingSizes> rings_;
   std::vector<Kernel> kernels_;
 };
 

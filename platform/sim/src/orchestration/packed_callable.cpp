@@ -120,6 +120,18 @@ Result<std::vector<PackedKernel>> kernels_in(Bytes storage, const OrchestrationH
   return kernels;
 }
 
+/// Of ours: twelve sizes, and a word that says so, as the last bytes.
+std::optional<RingSizes> rings_behind(Bytes storage) {
+  constexpr std::uint64_t magic = 0x3153474e49525254;  // "TRRINGS1"
+  RingSizes rings;
+  std::uint64_t last = 0;
+  if (storage.size() < sizeof rings + sizeof last) return std::nullopt;
+  std::memcpy(&last, storage.data() + storage.size() - sizeof last, sizeof last);
+  if (last != magic) return std::nullopt;
+  std::memcpy(&rings, storage.data() + storage.size() - sizeof last - sizeof rings, sizeof rings);
+  return rings;
+}
+
 Result<PackedCallable> unpack_orchestration(Bytes bytes) {
   OrchestrationHeader header;
   std::memcpy(&header, bytes.data(), sizeof header);
@@ -146,6 +158,7 @@ Result<PackedCallable> unpack_orchestration(Bytes bytes) {
   callable.config = *std::move(config);
   callable.directions = *std::move(directions);
   callable.kernels = *std::move(kernels);
+  callable.rings = rings_behind(storage);
   return callable;
 }
 

@@ -3,10 +3,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "tasks/tasks.hpp"
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::platform::sim {
@@ -26,6 +28,7 @@ struct PackedCallable {
   std::string entry, config;             ///< names of functions; empty: the usual ones
   std::vector<std::uint8_t> directions;  ///< 0 scalar, 1 in, 2 out, 3 inout
   std::vector<PackedKernel> kernels;     ///< sorted by number, which are different
+  std::optional<RingSizes> rings;        ///< behind everything else
 };
 
 /// Bytes that begin like no form are an object: what loads it says what is wrong. Any other defect is an

@@ -76,4 +76,43 @@ GraphLimits GraphLimits::from_environment(const HostServices& host, std::uint64_
   return found;
 }
 
+namespace {
+
+/// Takes what was said over; false: one of them makes no sense.
+bool take(GraphLimits::PerArena<std::uint64_t>& into, const std::uint64_t (&said)[runtime::limits::arenas],
+          std::uint64_t least, std::uint64_t most, bool powers_of_two) {
+  for (std::size_t i = 0; i < into.size(); ++i) {
+    if (said[i] == 0) continue;
+    if (said[i] < least || said[i] > most || (powers_of_two && !std::has_single_bit(said[i]))) return false;
+    into[i] = said[i];
+  }
+  return true;
+}
+
+Error no_ring(const char* what, const char* expected) {
+  return {runtime::Errc::invalid_call_config, std::string("ring sizes that make no sense: ") + what,
+          std::string("expected ") + expected + ", 0 for the default"};
+}
+
+}  // namespace
+
+Result<GraphLimits> GraphLimits::with(const RingSizes& rings) const {
+  using namespace runtime;
+  GraphLimits found = *this;
+  constexpr std::uint64_t most = std::uint64_t{1} << 31;
+  if (!take(found.windows, rings.task_window, limits::min_task_window, most, true))
+    return no_ring("its task window", "powers of 2, at least 4");
+  if (!take(found.arenas, rings.heap, limits::min_arena_bytes, std::uint64_t{1} << 40, false))
+    return no_ring("its heap", "numbers of bytes, at least 1024");
+  PerArena<std::uint64_t> pools{};
+  pools.fill(dependency_pool);
+  if (!take(pools, rings.dependency_pool, limits::min_dependency_pool, most, false))
+    return no_ring("its dependency pool", "numbers, at least 4");
+  for (auto& arena : found.arenas) arena = arena / limits::block_alignment * limits::block_alignment;
+  if (found.windows != windows) found.task_window = static_cast<std::uint32_t>(largest(found.windows));
+  found.arena_bytes = std::max(arena_bytes, largest(found.arenas));
+  found.dependency_pool = static_cast<std::uint32_t>(largest(pools));
+  return found;
+}
+
 }  // namespace troupe::platform::sim

@@ -9,6 +9,13 @@
 
 namespace troupe::platform::sim {
 
+/// What a callable says of the graphs of its runs, for each scope depth; 0: as the chip was set up.
+struct RingSizes {
+  std::uint64_t task_window[runtime::limits::arenas];
+  std::uint64_t heap[runtime::limits::arenas];
+  std::uint64_t dependency_pool[runtime::limits::arenas];
+};
+
 /// What bounds a graph on the chip. The environment can change it (PTO2_RING_TASK_WINDOW, PTO2_RING_HEAP,
 /// PTO2_RING_DEP_POOL), by one number, or by four, one for each arena; a value that makes no sense is ignored
 /// with a warning.
@@ -23,6 +30,8 @@ struct GraphLimits {
   std::uint32_t dependency_pool = 0;  ///< 0: no limit
 
   static GraphLimits from_environment(const HostServices& host, std::uint64_t device_memory);
+  /// These, but for what a callable says itself; an error names what makes no sense.
+  Result<GraphLimits> with(const RingSizes& rings) const;
 };
 
 }  // namespace troupe::platform::sim

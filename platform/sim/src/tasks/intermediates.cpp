@@ -27,6 +27,13 @@ std::uint64_t Intermediates::allocate_arena(std::optional<Error>& refusal) {
   return 0;
 }
 
+void Intermediates::grow(std::uint64_t arena_bytes) noexcept {
+  for (auto& address : arenas_) {
+    if (address != 0) memory_.release_internal(std::exchange(address, 0));
+  }
+  arena_bytes_ = arena_bytes;
+}
+
 // Memory that was just given is not to be mistaken for zeros by a kernel that forgets to write it.
 void Intermediates::poison(Made& made, std::uint64_t address, const runtime::Placement& placed) {
   static_assert(runtime::limits::block_alignment >= 2 * guard_bytes);

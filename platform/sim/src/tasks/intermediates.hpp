@@ -23,8 +23,10 @@ class Intermediates {
       : memory_(memory), arena_bytes_(arena_bytes), checked_(checked) {}
 
   /// Of a run. `graph` must stay until the next begin, or not be asked for any more.
-  void begin(runtime::TaskGraph& graph) noexcept {
+  /// An arena that is smaller than such a run needs goes first.
+  void begin(runtime::TaskGraph& graph, std::uint64_t arena_bytes) noexcept {
     graph_ = &graph;
+    if (arena_bytes > arena_bytes_) grow(arena_bytes);
     made_.clear();
     for (auto& places : places_) places.clear();
   }
@@ -92,10 +94,11 @@ class Intermediates {
     return runtime::limits::block_alignment * (checked_ ? 2 : 1);
   }
   std::uint64_t allocate_arena(std::optional<Error>& refusal);
+  void grow(std::uint64_t arena_bytes) noexcept;
   static void poison(Made& made, std::uint64_t address, const runtime::Placement& placed);
 
   DeviceMemory& memory_;
-  const std::uint64_t arena_bytes_;
+  std::uint64_t arena_bytes_;  ///< of each; the most that a run has asked for
   const bool checked_;
   std::array<std::uint64_t, runtime::limits::arenas> arenas_{};  ///< addresses; 0: not needed so far
   runtime::TaskGraph* graph_ = nullptr;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "orchestration/scenario.hpp"
@@ -105,6 +106,50 @@ TEST_CASE("each scope depth may have a window and a heap of its own") {
   Scenarios chip("a2a3sim", "tmr");
   chip.runs(memory_again);  // of scopes
   CHECK(chip.code(memory_gone) == 2);
+}
+
+TEST_CASE(
+    "ring sizes behind a packed callable hold for its runs alone, also when they are larger than the "
+    "chip's") {
+  struct Rings {
+    std::uint64_t windows[4], heaps[4], pools[4];
+  };
+  const auto code = [](Scenarios& chip, const Rings& rings, const RunArgs& arguments) {
+    auto bytes = tests::pack_orchestration(
+        object_file(chip.is_host_graph ? "scenarios_hbg" : "scenarios_tmr"), "aicpu_orchestration_entry", {},
+        {{0, tests::pack_kernel(object_file("linear"), {})}});
+    const auto at = bytes.size();
+    bytes.resize(at + sizeof rings);
+    std::memcpy(bytes.data() + at, &rings, sizeof rings);
+    for (const char letter : std::string("TRRINGS1")) bytes.push_back(letter);
+    const auto callable = chip.add_bytes("with rings", bytes);
+    const auto done = chip.run(callable, arguments);
+    REQUIRE(chip.context.unregister_callable(callable).has_value());
+    return done ? 0 : done.error().code().value;
+  };
+  const Limit heap("PTO2_RING_HEAP", "16384");
+  for (const auto* platform : platforms) {
+    Scenarios tensormap(platform, "tmr");
+    CHECK(code(tensormap, {.windows = {8, 8, 8, 8}, .heaps = {}, .pools = {}},
+               tensormap.args(many_tasks, 8)) == 1);
+    tensormap.runs(many_tasks, 8);
+    CHECK(tensormap.code(memory_gone) == 2);
+    constexpr std::uint64_t large = 1 << 20;
+    CHECK(code(tensormap, {.windows = {}, .heaps = {large, large, large, large}, .pools = {}},
+               tensormap.args(memory_gone)) == 0);
+    CHECK(tensormap.code(memory_gone) == 2);
+    tensormap.runs(memory_again);
+    for (const Rings& wrong :
+         {Rings{.windows = {7}, .heaps = {}, .pools = {}}, Rings{.windows = {}, .heaps = {1023}, .pools = {}},
+          Rings{.windows = {}, .heaps = {}, .pools = {3}}}) {
+      CHECK(code(tensormap, wrong, tensormap.args(many_tasks, 2)) ==
+            static_cast<std::int32_t>(runtime::Errc::invalid_call_config));
+    }
+    Scenarios host_graph(platform, "hbg");
+    CHECK(code(host_graph, {.windows = {8, 8, 8, 8}, .heaps = {}, .pools = {}},
+               host_graph.args(many_tasks, 9)) == 3);
+    host_graph.runs(many_tasks, 9);
+  }
 }
 
 TEST_CASE("an orchestration that asks whether to go on is told when its run is aborted") {

@@ -58,8 +58,8 @@ struct ChipParts {
     builder.begin(all, edges_by_hand);
     deferrals.begin(kernels);
     schedule.begin(config, clusters, kernels.flags());
-    intermediates.begin(schedule.graph());
-    deadlock.begin(kernels.flags(), task_window);
+    intermediates.begin(schedule.graph(), mebibyte);
+    deadlock.begin(kernels.flags(), task_window, false);
   }
 
   KernelEntry& kernel(const char* name) {
@@ -139,7 +139,7 @@ struct ChipParts {
                      .threads = whereabouts,
                      .bell = bell},
                     2};
-  DeadlockProof deadlock{schedule, whereabouts, false};
+  DeadlockProof deadlock{schedule, whereabouts};
 };
 
 }  // namespace troupe::platform::sim::test

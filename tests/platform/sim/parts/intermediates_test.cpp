@@ -33,7 +33,7 @@ TEST_CASE("an intermediate has memory once the graph has placed it, and an owner
   Graph g;
   DeviceMemory memory(16 * test::mebibyte);
   Intermediates intermediates(memory, test::mebibyte, false);
-  intermediates.begin(g.graph);
+  intermediates.begin(g.graph, test::mebibyte);
   const auto buffer = intermediates.make(100).value();
   const auto other = intermediates.make(100).value();
   std::optional<Error> refusal;
@@ -55,7 +55,7 @@ TEST_CASE("an arena that the chip has no memory for is refused") {
   Graph g;
   DeviceMemory memory(64 * 1024);
   Intermediates intermediates(memory, test::mebibyte, false);
-  intermediates.begin(g.graph);
+  intermediates.begin(g.graph, test::mebibyte);
   const auto buffer = intermediates.make(100).value();
   g.place(buffer, 100);
   std::optional<Error> refusal;
@@ -68,7 +68,7 @@ TEST_CASE("on a checked chip new memory is poisoned once, and a write next to it
   Graph g;
   DeviceMemory memory(16 * test::mebibyte, true);
   Intermediates intermediates(memory, test::mebibyte, true);
-  intermediates.begin(g.graph);
+  intermediates.begin(g.graph, test::mebibyte);
   const auto buffer = intermediates.make(100).value();
   g.place(buffer, 100);
   std::optional<Error> refusal;
