@@ -1,6 +1,7 @@
 #include "troupe/platform/host_threads.hpp"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -41,6 +42,7 @@ struct HostThreads::State {
   explicit State(std::size_t limit) : idle_limit(limit) {}
 
   const std::size_t idle_limit;
+  const pid_t process = ::getpid();
   mutable std::mutex mutex;
   bool closing = false;
   std::list<Worker> workers;       // every thread that may still run a body
@@ -101,6 +103,11 @@ struct HostThreads::State {
 HostThreads::HostThreads(std::size_t idle_limit) : state_(std::make_shared<State>(idle_limit)) {}
 
 HostThreads::~HostThreads() {
+  if (::getpid() != state_->process) {
+    // In a child of fork, which has none of these threads to end: what they would need stays as it is.
+    (void)new std::shared_ptr<State>(std::move(state_));
+    return;
+  }
   std::vector<std::thread> threads;
   decltype(State::posted) cancelled;
   {

@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <future>
 #include <memory>
@@ -114,6 +117,22 @@ TEST_CASE("bodies have their threads for themselves, as many as were asked for")
   }
   meeting.everybody.wait();
   CHECK(host.threads_started() == count);
+}
+
+TEST_CASE("a host with threads ends in a child of fork, too, which has none of them") {
+  auto host = std::make_shared<HostThreads>();
+  std::promise<void> ran;
+  post(*host, 0, [&](bool) { ran.set_value(); });
+  ran.get_future().wait();
+  const pid_t child = fork();
+  if (child == 0) {
+    host.reset();
+    _exit(7);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
 }
 
 TEST_CASE("a quarantined context is kept until its retry succeeds") {

@@ -107,7 +107,7 @@ class ChipRun:
 
     def __init__(self, worker, name, items, args):
         self._node, self._name, self._items = worker._machine.node, name, items
-        self._args = args  # keeps what the items view
+        self._kept = list(args.tensors)  # what the items view
         self.submitted = threading.Event()
         self.submitted.set()
 
@@ -120,7 +120,7 @@ class ChipRun:
         except troupe.Error as error:
             raise failure_of(error) from error
         finally:
-            self._items = self._args = None
+            self._items = self._kept = None
 
 
 class GraphRun:

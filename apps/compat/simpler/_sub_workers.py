@@ -1,6 +1,7 @@
 """Processes that call functions: children of fork, made before anything has threads, so that they see what the
 program's modules hold, and the memory that it shares."""
 
+import gc
 import os
 import pickle
 import queue
@@ -105,6 +106,8 @@ class _Child:
 
 def _be_a_child(pipe, functions):
     try:
+        # What the parent made is never collected here: machines among it would end with the wrong threads.
+        gc.freeze()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent, whose end is ours
         for end in list(_parents_ends):
             try:
@@ -184,6 +187,30 @@ class _Process:
             os.close(end)
 
 
+def _check(failed, name):
+    if failed is not None:
+        what, where = failed
+        raise RuntimeError(f"sub_worker: {name}: {what}\n{where.rstrip()}")
+
+
+class SubThreads:
+    """The same in this process, on the threads of troupe's sub-workers: functions see and change what the program does."""
+
+    pids = ()
+
+    def __init__(self, count, functions):
+        self.count, self._here = count, _Child(None, functions)
+
+    def call(self, number, name, tensors, scalars):
+        _check(self._here.call(number, tensors, scalars), name)
+
+    def drop(self, name):
+        self._here.imports.drop(name)
+
+    def close(self):
+        self._here.imports.clear()
+
+
 class SubWorkers:
     """So many processes; whoever calls a function takes one that is free."""
 
@@ -216,9 +243,7 @@ class SubWorkers:
             if process.dead:
                 process = self._replaced(process)
             self._free.put(process)
-        if failed is not None:
-            what, where = failed
-            raise RuntimeError(f"sub_worker: {name}: {what}\n{where.rstrip()}")
+        _check(failed, name)
 
     def _teach(self, process, number):
         """A function that came after the children: it travels, or a new child has it from the beginning."""

@@ -24,6 +24,7 @@ class Orchestrator:
         self._worker, self._seat, self._config = worker, seat, config
         self._failures = failures  # of functions, in the order in which they failed
         self._pieces, self._segments = [], []
+        self._kept = []  # tensors of tasks, whose memory stays until the run has ended
         self._domains = []
         self._own_rings = rings_of(config)
         self._scopes = []
@@ -45,6 +46,7 @@ class Orchestrator:
         handle = self._chip_handle(handle)
         worker = self._chip(worker)
         items = self._worker._machine.arguments(args, handle.target, 0 if worker is None else worker)
+        self._kept += args.tensors
         self._submit(raw.submit, seat, self._kernel(handle, config), items, -1 if worker is None else worker)
 
     def submit_next_level_group(self, handle, args_list, config=None, *, workers=None):
@@ -66,6 +68,7 @@ class Orchestrator:
         members = []
         for args, worker in zip(args_list, workers):
             members.append(self._worker._machine.arguments(args, handle.target, self._chip(worker)))
+            self._kept += args.tensors
         self._submit(raw.submit_group, seat, self._kernel(handle, config), members, workers)
 
     def submit_sub(self, handle, args=None):
@@ -137,6 +140,7 @@ class Orchestrator:
                     items.append(machine.bytes_of(tensor, not readonly))
                     tensors.append(described(tensor, readonly))
                 scalars = list(args.scalars)
+                self._kept += args.tensors
             calls.append((handle.index, handle.name, tensors, scalars))
         self._submit(lambda: seat.submit_sub(_calls(self._failures, pool.call, calls), *items))
 
@@ -159,6 +163,7 @@ class Orchestrator:
                 if type(tensor) is Tensor and tensor.buffer.is_device:
                     raise ValueError("memory of a chip stays with the worker of that chip")
                 items.append(machine.bytes_of(tensor, tag != _READS))
+            self._kept += args.tensors
         # The function comes later, when the caller may have filled its arguments anew.
         calls = [(handle.target, None if args is None else args.copy(), config, children[worker])
                  for args, worker in zip(args_list, workers)]
@@ -214,6 +219,7 @@ class Orchestrator:
             segment.close()
         for domain in self._domains:
             domain._run_ended()
+        self._kept.clear()
 
     def alloc_child_tensor(self, worker_id, shapes, dtype):
         return self._worker.alloc_child_tensor(worker_id, shapes, dtype)

@@ -1,22 +1,23 @@
 """A worker of level 2 (one chip), 3 (the chips and sub-workers of a machine) or 4 (workers of workers)."""
 
+import os
 import threading
+import weakref
 
 from . import _runs
 from ._bootstrap_types import ChipContext
 from ._call_config import CallConfig
 from ._callables import ChipCallable
 from ._chip_tensors import ChipStorageTaskArgs
-from ._host_memory import Heap, first_element, is_shared, shared_buffer, span_of, storage_of
-from ._machine import Machine, host_buffer, rings_of
+from ._host_memory import Heap
+from ._machine import Machine, rings_of
 from ._registry import Registry
 from ._remote import MpiL3GroupSpec, RemoteCallable, RemoteWorkerSpec, refuse_remote
 from ._runs import RunHandle
-from ._sub_workers import SubWorkers
+from ._sub_workers import SubThreads, SubWorkers
 from ._task_args import TaskArgs
 from ._troupe import troupe
-from ._types import element_size, shape_of
-from .buffer import AccessMode, BackendKind, Buffer, Tensor
+from ._worker_memory import Memory
 from .orchestrator import Orchestrator
 
 _SIMULATED = ("a2a3sim", "a5sim")
@@ -29,7 +30,7 @@ class InitCancelled(RuntimeError):
     """The start of a worker was given up."""
 
 
-class Worker(Registry):
+class Worker(Registry, Memory):
     """NEW, after init() READY, after close() CLOSED; FAILED when init() raised: close it and make another."""
 
     _orchestrator = Orchestrator
@@ -45,7 +46,7 @@ class Worker(Registry):
         self._live_domains = {}
         self._bootstrap, self._contexts = self._checked_bootstrap(chip_bootstrap_configs), None
         self._buffers = {}  # those of create_buffer, by identity
-        self._borrowed = {}  # host memory by its storage
+        self._borrowed = weakref.WeakValueDictionary()  # host memory that is in use, by its storage
         self._lock = threading.RLock()
         super().__init__()
 
@@ -142,6 +143,13 @@ class Worker(Registry):
                 raise
             self._state = "READY"
 
+    def _wants_threads(self):
+        """Of troupe's own: sub_workers="threads", or the environment says so."""
+        kind = self._config.get("sub_workers") or os.environ.get("TROUPE_COMPAT_SUB_WORKERS") or "processes"
+        if kind not in ("processes", "threads"):
+            raise ValueError(f"sub_workers is \"processes\" or \"threads\", not {kind!r}")
+        return kind == "threads"
+
     def _fork(self):
         """All that wants a process without threads, here and below."""
         self._platform_name = self._platform()
@@ -151,7 +159,8 @@ class Worker(Registry):
             size = self._config.get("heap_ring_size")
             self._heap = Heap(int(size) * 4 if size else _DEFAULT_HEAP)
             if self._sub_count():
-                self._subs = SubWorkers(self._sub_count(), self._functions)
+                kind = SubThreads if self._wants_threads() else SubWorkers
+                self._subs = kind(self._sub_count(), self._functions)
         for child in self._children:
             child._fork()
 
@@ -180,8 +189,13 @@ class Worker(Registry):
             self._end()
 
     def _end(self):
-        if self._runs is not None:
-            self._runs.close()
+        try:
+            if self._runs is not None:
+                self._runs.close()
+        finally:
+            self._end_all()
+
+    def _end_all(self):
         if self._machine is not None:
             self._machine.close()
         for child in self._children:
@@ -270,123 +284,6 @@ class Worker(Registry):
         if self._contexts is None:
             raise RuntimeError("Worker.chip_contexts available only after init()")
         return list(self._contexts)
-
-    # --- memory ----------------------------------------------------------------------------------------------
-
-    def malloc(self, size, worker_id=None):
-        """Memory of the chip. With a worker_id, as in April 2026: at level 3, of that chip."""
-        if self.level > 2 and worker_id is None:
-            raise TypeError("malloc is for a worker of level 2; alloc_child_tensor names a chip")
-        self._ready()
-        return self._machine.malloc(int(worker_id or 0), size)
-
-    def alloc_child_tensor(self, worker_id, shapes, dtype):
-        """Memory of one chip, for the tasks there. It stays until free() or close()."""
-        if self.level != 3:
-            raise TypeError("alloc_child_tensor is for a worker of level 3; malloc is for level 2")
-        self._ready()
-        nbytes = element_size(dtype)
-        for extent in shape_of(shapes):
-            nbytes *= extent
-        return self._machine.malloc(int(worker_id), nbytes)
-
-    def free(self, buffer, worker_id=None):
-        """Gives memory of a chip back: a buffer as malloc returned it, or its address."""
-        self._ready()
-        if not isinstance(buffer, Buffer):
-            address = buffer.__index__()
-            if address == 0:
-                return
-            buffer = self._machine.device_buffer_at(address, worker_id)
-            if buffer.base != address:
-                raise ValueError(f"{address:#x} is inside an allocation, not the beginning of it")
-        if buffer.backend_kind != BackendKind.DEVICE_MALLOC or buffer.closed:
-            raise ValueError(f"{buffer!r} is no allocation of a chip")
-        buffer.close()
-
-    def copy_to(self, dst, src, *more):
-        """From the host into memory of a chip: as many bytes as the host's side has."""
-        self._copy((dst, src, *more), True)
-
-    def copy_from(self, dst, src, *more):
-        """From memory of a chip to the host."""
-        self._copy((dst, src, *more), False)
-
-    def _copy(self, what, to_device, seat=None):
-        self._ready()
-        (there, here) = (what[0], what[1]) if to_device else (what[1], what[0])
-        offset, size = 0, int(what[2]) if len(what) > 2 else None
-        if isinstance(there, Tensor):
-            there, offset = there.buffer, there.byte_offset
-        if not isinstance(there, Buffer):
-            at = there.__index__()
-            there = self._machine.device_buffer_at(at, what[3] if len(what) > 3 else None)
-            offset = at - there.base
-        if there.closed or not there.is_device:
-            raise ValueError(f"{there!r} is no memory of a chip")
-        address, nbytes, readonly = self._host_side(here, size)
-        if not to_device and readonly:
-            raise ValueError("the host's side is read-only")
-        try:
-            self._machine.copy(there, offset, address, nbytes if size is None else size, to_device, seat)
-        except troupe.Error as error:
-            raise RuntimeError(str(error)) from error
-
-    def _host_side(self, here, size):
-        if isinstance(here, Buffer):
-            if here.closed or here.is_device:
-                raise ValueError(f"{here!r} is no memory of the host")
-            return here.base, here.nbytes, here.access == AccessMode.READ
-        if isinstance(here, Tensor):
-            return here.address, here._extent, here.buffer.access == AccessMode.READ
-        if size is not None and hasattr(here, "__index__"):
-            return here.__index__(), size, False
-        if self.level > 2:
-            raise TypeError("the host's side is a Buffer of create_buffer at this level")
-        return span_of(here)
-
-    def create_buffer(self, nbytes):
-        """Memory of the host that sub-workers see, too, also those that are there already."""
-        self._ready()
-        buffer = shared_buffer(nbytes, on_close=self._buffer_closed)
-        self._buffers[buffer.identity] = buffer
-        return buffer
-
-    def _buffer_closed(self, buffer):
-        self._buffers.pop(buffer.identity, None)
-        if self._subs is not None and self._state == "READY":
-            self._subs.drop(buffer.shm.name)
-
-    def release_buffer(self, buffer):
-        if buffer.identity not in self._buffers:
-            raise ValueError(f"{buffer!r} is no live buffer of this worker's create_buffer")
-        if self._runs is not None and self._runs.busy:
-            raise RuntimeError("a run is under way, which may use the buffer")
-        buffer.close()
-
-    def make_tensor_arg(self, tensor, shapes, dtype, *, strides=None):
-        """Memory of the host that the program has: its own tensors and arrays."""
-        base, nbytes, readonly = storage_of(tensor)
-        with self._lock:
-            buffer = self._borrowed.get(base)
-            if buffer is None or buffer.nbytes != nbytes or buffer._keep is not tensor:
-                buffer = self._borrowed_buffer(tensor, base, nbytes, readonly)
-                self._borrowed[base] = buffer
-        return Tensor(buffer, shapes, dtype, strides, first_element(tensor) - base)
-
-    def _borrowed_buffer(self, tensor, base, nbytes, readonly):
-        access, kind = AccessMode.READWRITE, BackendKind.FORK_SHM
-        if readonly or (self.level > 2 and not is_shared(base, nbytes)):
-            # A child of fork would write into a copy of its own.
-            access, kind = AccessMode.READ, BackendKind.FORK_COW
-        return host_buffer(base, nbytes, access, kind, tensor)
-
-    def alloc_shared_tensor(self, shapes, dtype):
-        """Inside an orchestration function: memory of its run."""
-        orchestrator = _runs.current(self)
-        if orchestrator is None:
-            raise RuntimeError("alloc_shared_tensor is for orchestration functions, while they run")
-        return orchestrator.alloc(shapes, dtype)
 
     # --- diagnostics -----------------------------------------------------------------------------------------
 

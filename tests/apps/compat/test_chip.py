@@ -141,6 +141,28 @@ def test_ring_sizes_of_a_run(worker, runtime, monkeypatch):
     w.run(h, args, config)
 
 
+def test_what_fills_a_window_and_a_pool_has_their_numbers(worker):
+    w = worker(2)
+    config = CallConfig()
+
+    def code(entry, count):
+        try:
+            w.run(w.register(packed(entry)), task(w, scalars=[count]), config)
+            return 0
+        except RuntimeError as error:
+            return error.code
+
+    config.runtime_env.ring_task_window = 16
+    assert code("nested", 2) == 0
+    assert code("nested", 4) == -3  # no scope alone, all of them together
+    assert code("nested", 15) == -1
+    config.runtime_env.ring_task_window = 0
+    assert code("fan", 80) == 0
+    config.runtime_env.ring_dep_pool = 8
+    assert code("fan", 72) == 0
+    assert code("fan", 73) == -4
+
+
 def test_threads_that_no_chip_has(worker):
     w = worker(2)
     config = CallConfig()

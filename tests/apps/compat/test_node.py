@@ -88,6 +88,32 @@ def test_sub_workers_are_processes_that_see_what_modules_hold(worker):
     assert COUNTER["calls"] == 40
 
 
+def test_sub_workers_are_threads_when_asked(worker):
+    COUNTER["calls"] = 0
+    w = worker(3, init=False, num_sub_workers=2, sub_workers="threads")
+
+    def count(args):
+        COUNTER["calls"] += 1
+        values = memoryview(args[0].buffer).cast("f")
+        values[0] = values[0] + os.getpid() % 1000
+
+    def bad(args):
+        raise ValueError("no good")
+
+    sub, fails = w.register(count), w.register(bad)
+    w.init()
+    memory, buffer = shared([1]), w.create_buffer(4)  # of after init()
+    for what in (memory, buffer.tensor((1,), DataType.FLOAT32)):
+        w.run(lambda orch, args, cfg, what=what: orch.submit_sub(sub, task(w, (what, INOUT))))
+    assert COUNTER["calls"] == 2 and of(memory) == [1 + os.getpid() % 1000]
+    assert struct.unpack("f", buffer.shm.buf[:4])[0] == os.getpid() % 1000
+    with pytest.raises(RuntimeError, match="sub_worker: .*no good"):
+        w.run(lambda orch, args, cfg: orch.submit_sub(fails))
+    w.release_buffer(buffer)
+    with pytest.raises(ValueError):
+        worker(3, num_sub_workers=1, sub_workers="fibres")
+
+
 def test_sub_callables_get_mapped_arguments(worker):
     memory, answer = shared(range(12)), shared([0] * 8)
 
@@ -354,6 +380,48 @@ def test_memory_that_children_do_not_share_can_only_be_read(worker):
     assert of(out) == [2, 4]
     with pytest.raises(ValueError):
         task(w, (mine, OUT))
+
+
+def test_memory_stays_while_a_run_uses_it(worker):
+    import gc
+    import weakref
+
+    class Memory(bytearray):
+        pass
+
+    out = shared([0] * 4096)
+    w = worker(3, init=False, device_ids=[0])
+    chip = w.register(packed("add"))
+    w.init()
+    alive = []
+
+    def orch_fn(orch, args, cfg):
+        for i in range(8):
+            mine = Memory(struct.pack("4096f", *[i] * 4096))
+            alive.append(weakref.ref(mine))
+            args = task(w, (mine, IN), (mine, IN), (out, OUT))
+            orch.submit_next_level(chip, args, worker=0)
+            args.clear()
+            del mine, args
+        gc.collect()
+        assert all(one() is not None for one in alive)
+
+    w.run(orch_fn)
+    assert of(out)[:2] == [14, 14]
+    gc.collect()
+    assert not any(one() for one in alive)
+
+
+def test_arguments_of_one_storage_are_views_of_one_buffer(worker):
+    w = worker(2, init=False)
+    memory = memoryview(bytearray(64)).cast("f")
+    one, other = w.make_tensor_arg(memory[:4], (4,), 0), w.make_tensor_arg(memory[2:6], (4,), 0)
+    assert one.buffer is other.buffer and other.byte_offset == 8
+    args = TaskArgs()
+    args.add_tensor(one, OUT)
+    args.add_tensor(other, OUT)
+    with pytest.raises(ValueError, match="same bytes"):
+        args.check()
 
 
 def test_an_orchestrator_ends_with_its_function(worker):

@@ -226,3 +226,24 @@ except troupe.Error as error:
 """
     )
     assert (code, out) == (0, "True\n"), err
+
+
+def test_what_is_left_of_a_closed_system_ends_in_a_child_of_fork(run_python):
+    code, out, err = run_python("""
+        import gc, os, troupe
+
+        gc.disable()
+        class Box: pass
+
+        system = troupe.System(chips=1)
+        box = Box()
+        box.itself, box.node = box, system.node()
+        system.close()
+        del box
+        pid = os.fork()
+        if pid == 0:
+            gc.collect()
+            os._exit(7)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """)
+    assert (code, out) == (0, "7\n"), err

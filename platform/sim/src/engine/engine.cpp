@@ -121,7 +121,8 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   runtime::TaskGraphConfig config;
   config.arena_bytes = limits_.arenas;
   config.task_window = limits_.task_window;
-  config.edge_limit = limits_.dependency_pool;
+  // What came as bytes counts the dependencies of each task itself.
+  config.edge_limit = foreign_ != nullptr ? 0 : limits_.dependency_pool;
   if (runtime_ == TROUPE_CHIP_RUNTIME_HOST_GRAPH && config.task_window == runtime::limits::task_window) {
     config.task_window = host_graph_window;
   }

@@ -87,6 +87,8 @@ class ChipEngine {
   KernelEntry* find_kernel(const std::string& name) { return table_.find(name.data(), name.size()); }
   std::uint32_t clusters() const noexcept { return schedule_.cores().clusters(); }
   /// How many tasks an arena's scopes have room for.
+  /// How many dependencies a pool holds; 0: as many as there are.
+  std::uint32_t dependency_pool() const noexcept { return limits_.dependency_pool; }
   std::uint64_t task_window(std::size_t arena) const noexcept { return limits_.windows[arena]; }
 
  private:

@@ -117,7 +117,7 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
   spec.events = holds ? 1 : 0;
   spec.accesses = builder_.accesses();
   spec.after = after_;
-  if (limits_.dependency_pool != 0 && after.size() > limits_.dependency_pool) {
+  if (foreign_ == nullptr && limits_.dependency_pool != 0 && after.size() > limits_.dependency_pool) {
     schedule_.fail(Error(runtime::Errc::dependency_overflow,
                          "'" + record->entry->name + "' has " + std::to_string(after.size()) +
                              " producers, more than the whole dependency pool holds",

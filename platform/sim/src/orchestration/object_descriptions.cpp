@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::uint64_t output_alignment = 1024;
 constexpr std::uint32_t host_graph_dependencies = 128;
-constexpr std::uint32_t tensormap_dependencies = 64 + 16'384;
+constexpr std::uint32_t near_dependencies = 64;  ///< that need no place in the pool
+constexpr std::uint32_t usual_pool = 16'384;
 
 Error too_many_dependencies(const std::string& who, std::uint32_t count) {
   return Error(runtime::Errc::dep_pool_overflow,
@@ -101,7 +102,8 @@ bool ObjectRun::describe_tensors(const ObjectArguments& arguments, Ready& task) 
 bool ObjectRun::add_dependencies(const ObjectArguments& arguments, Ready& task) {
   const std::uint32_t count = arguments.dependency_count;
   if (count == 0) return true;
-  if (count > (object_.is_host_graph() ? host_graph_dependencies : tensormap_dependencies)) {
+  const std::uint32_t pool = engine_.dependency_pool() != 0 ? engine_.dependency_pool() : usual_pool;
+  if (count > (object_.is_host_graph() ? host_graph_dependencies : near_dependencies + pool)) {
     engine_.fail(too_many_dependencies("orchestration '" + object_.name() + "'", count));
     return false;
   }

@@ -63,13 +63,17 @@ bool ObjectRun::check_window() {
     engine_.fail(Error(runtime::Errc::flow_control_deadlock,
                        who + "more tasks than the window of " + std::to_string(window),
                        "raise PTO2_RING_TASK_WINDOW"));
-  } else {
-    engine_.fail(Error(runtime::Errc::scope_deadlock,
-                       who + std::to_string(ring_tasks_[ring]) +
-                           " tasks in one scope, as many as the window of " + std::to_string(window) +
-                           " takes",
-                       "end scopes earlier, or raise PTO2_RING_TASK_WINDOW"));
+    return false;
   }
+  // Some scope on this ring alone is too large, or all of them together are.
+  const auto first = scopes_.begin() + static_cast<std::ptrdiff_t>(ring);
+  const auto last = ring + 1 < runtime::limits::arenas ? first + 1 : scopes_.end();
+  const bool alone = std::any_of(first, last, [&](const Scope& scope) { return scope.tasks + 1 >= window; });
+  engine_.fail(Error(alone ? runtime::Errc::scope_deadlock : runtime::Errc::flow_control_deadlock,
+                     who + std::to_string(ring_tasks_[ring]) +
+                         (alone ? " tasks in one scope" : " tasks in scopes inside each other") +
+                         ", as many as the window of " + std::to_string(window) + " takes",
+                     "end scopes earlier, or raise PTO2_RING_TASK_WINDOW"));
   return false;
 }
 

@@ -67,3 +67,24 @@ extern "C" OBJECT_EXPORT void tasks_entry(const ChipArguments& run) {
     object::aiv(0, add);
   }
 }
+
+namespace {
+void nest(const ChipArguments& run, int depth) {
+  const object::Scope scope;
+  for (std::uint64_t i = 0; i < run.scalar_as<std::uint64_t>(0); ++i) object::dummy(TaskArguments());
+  if (depth > 1) nest(run, depth - 1);
+}
+}  // namespace
+
+/// Eight scopes inside each other, so many tasks in each.
+extern "C" OBJECT_EXPORT void nested_entry(const ChipArguments& run) { nest(run, 8); }
+
+/// One task behind so many others.
+extern "C" OBJECT_EXPORT void fan_entry(const ChipArguments& run) {
+  static std::uint64_t tasks[1024];
+  const auto count = run.scalar_as<std::uint64_t>(0);
+  for (std::uint64_t i = 0; i < count; ++i) tasks[i] = object::dummy(TaskArguments()).task;
+  TaskArguments last;
+  last.after(tasks, static_cast<std::uint32_t>(count));
+  object::dummy(last);
+}
