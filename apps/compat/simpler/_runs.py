@@ -1,6 +1,7 @@
 """Runs of a worker: two at a time, in the caller's thread or in one that a handle waits for."""
 
 import concurrent.futures
+import queue
 import threading
 
 from ._machine import failure_of
@@ -78,22 +79,26 @@ class Runs:
 
     def start(self, run):
         self._enter()
+        run.prepare()
         try:
             future = self._threads.submit(self._go, run)
         except BaseException:
             self._leave()
             raise
-        run.submitted.wait()
-        if run.raised is not None:
+        try:
+            run.call_function()
+        except BaseException:
             concurrent.futures.wait([future])
-            raise run.raised
+            raise
         return RunHandle(future)
 
     def _go(self, run):
         try:
             run.go()
+        except BaseException as error:
+            run.not_begun(error)
+            raise
         finally:
-            run.submitted.set()
             self._leave()
 
     def close(self):
@@ -103,13 +108,18 @@ class Runs:
 class ChipRun:
     """One callable on the one chip of a worker."""
 
-    raised = None
-
     def __init__(self, worker, name, items, args):
         self._node, self._name, self._items = worker._machine.node, name, items
         self._kept = list(args.tensors)  # what the items view
-        self.submitted = threading.Event()
-        self.submitted.set()
+
+    def prepare(self):
+        pass
+
+    def call_function(self):
+        pass
+
+    def not_begun(self, error):
+        pass
 
     def _program(self, seat):
         raw.submit(seat, self._name, self._items, 0)
@@ -124,16 +134,19 @@ class ChipRun:
 
 
 class GraphRun:
-    """An orchestration function and the tasks that it submits."""
+    """An orchestration function and the tasks that it submits. The function is called on the caller's thread; in a run
+    that was submitted, another thread makes its calls of the node, and waits for the end."""
 
     def __init__(self, worker, function, args, config):
         self._worker, self._function, self._args, self._config = worker, function, args, config
-        self.submitted = threading.Event()
         self.raised = None
         self._failures = []
+        self._orchestrator = None
+        self._calls = None  # of a function on another thread; none at the end
 
-    def _program(self, seat):
-        orchestrator = self._orchestrator = self._worker._orchestrator(self._worker, seat, self._config, self._failures)
+    def _called(self, seat, do):
+        """The function, to its end; `do` makes a call where the seat is."""
+        orchestrator = self._orchestrator = self._worker._orchestrator(self._worker, seat, self._config, self._failures, do)
         stack = _here.__dict__.setdefault("orchestrators", [])
         stack.append(orchestrator)
         try:
@@ -144,9 +157,18 @@ class GraphRun:
         finally:
             stack.pop()
             orchestrator._end()
-            self.submitted.set()
 
-    _orchestrator = None
+    def _program(self, seat):
+        if self._calls is None:
+            return self._called(seat, _at_once)
+        self._seat.set_result(seat)
+        while True:
+            call = self._calls.get()
+            if call is None:
+                break
+            call.go()
+        if self.raised is not None:
+            raise self.raised
 
     def go(self):
         try:
@@ -160,3 +182,42 @@ class GraphRun:
         finally:
             if self._orchestrator is not None:
                 self._orchestrator._give_back()
+
+    # --- a run that is submitted -----------------------------------------------------------------------------
+
+    def prepare(self):
+        self._calls, self._seat = queue.SimpleQueue(), concurrent.futures.Future()
+
+    def not_begun(self, error):
+        """The run has ended before its function could be called."""
+        if not self._seat.done():
+            self._seat.set_exception(error)
+
+    def call_function(self):
+        try:
+            self._called(self._seat.result(), self._there)
+        finally:
+            self._calls.put(None)
+
+    def _there(self, function, *args):
+        call = _Call(function, args)
+        self._calls.put(call)
+        return call.answer.result()
+
+
+def _at_once(function, *args):
+    return function(*args)
+
+
+class _Call:
+    """A call that another thread makes."""
+
+    def __init__(self, function, args):
+        self._function, self._args = function, args
+        self.answer = concurrent.futures.Future()
+
+    def go(self):
+        try:
+            self.answer.set_result(self._function(*self._args))
+        except BaseException as error:
+            self.answer.set_exception(error)

@@ -20,8 +20,9 @@ _READS = TensorArgType.INPUT
 class Orchestrator:
     """The graph of one run. For the thread of the orchestration function, until that returns."""
 
-    def __init__(self, worker, seat, config, failures):
+    def __init__(self, worker, seat, config, failures, do):
         self._worker, self._seat, self._config = worker, seat, config
+        self._do = do  # makes a call on the thread of the seat
         self._failures = failures  # of functions, in the order in which they failed
         self._pieces, self._segments = [], []
         self._kept = []  # tensors of tasks, whose memory stays until the run has ended
@@ -94,7 +95,7 @@ class Orchestrator:
 
     def _submit(self, call, *args):
         try:
-            call(*args)
+            self._do(call, *args)
         except troupe.Error as error:
             if error.code == "bad_argument":
                 raise ValueError(str(error)) from error
@@ -183,7 +184,7 @@ class Orchestrator:
         seat = self._open()
         opened = seat.scope()
         try:
-            opened.__enter__()
+            self._do(opened.__enter__)
         except troupe.Error as error:
             raise RuntimeError(str(error)) from error
         self._scopes.append(opened)
@@ -191,7 +192,7 @@ class Orchestrator:
     def scope_end(self):
         if not self._scopes:
             raise RuntimeError("no scope is open")
-        self._scopes.pop().__exit__(None, None, None)
+        self._do(self._scopes.pop().__exit__, None, None, None)
 
     def alloc(self, shape, dtype):
         """Memory that all of the run's tasks can see; it goes with the run."""
@@ -237,11 +238,11 @@ class Orchestrator:
 
     def copy_to(self, *what):
         """copy_to(buffer, source), behind what was submitted before. Of April 2026: (worker_id, to, from, bytes)."""
-        self._worker._copy(what[1:] + what[:1] if len(what) == 4 else what, True, self._open())
+        self._do(self._worker._copy, what[1:] + what[:1] if len(what) == 4 else what, True, self._open())
 
     def copy_from(self, *what):
         """copy_from(target, buffer), the other way."""
-        self._worker._copy(what[1:] + what[:1] if len(what) == 4 else what, False, self._open())
+        self._do(self._worker._copy, what[1:] + what[:1] if len(what) == 4 else what, False, self._open())
 
     # --- domains ---------------------------------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ class Orchestrator:
         workers, buffers = [int(worker) for worker in workers], tuple(buffers)
         check_domain(self._worker, name, workers, window_size, buffers)
         try:
-            domain = seat.allocate_domain(workers, {"window": int(window_size)}, int(window_size)).get()
+            domain = self._do(lambda: seat.allocate_domain(workers, {"window": int(window_size)}, int(window_size)).get())
         except troupe.Error as error:
             raise RuntimeError(f"domain {name!r}: {error}") from error
         handle = CommDomainHandle(self._worker, name, workers, int(window_size), buffers, domain)

@@ -369,6 +369,37 @@ def test_submitted_runs_go_on_when_their_function_has_returned(worker):
     w.release_buffer(buffer)
 
 
+def test_a_submitted_function_makes_all_its_calls_on_the_callers_thread(worker):
+    n = 16
+    ins, outs = [shared([i + 1] * n) for i in range(2)], [shared([0] * n) for _ in range(2)]
+    w = worker(3, init=False, device_ids=[0, 1], num_sub_workers=1)
+    chip, add, sub = w.register(packed("all_sum")), w.register(packed("add")), w.register(add_up)
+    w.init()
+    threads, host = [], w.create_buffer(4 * n)
+
+    def orch_fn(orch, args, cfg):
+        threads.append(threading.get_ident())
+        with orch.scope():
+            between = orch.alloc((n,), DataType.FLOAT32).tensor((n,), DataType.FLOAT32)
+            orch.submit_sub(sub, task(w, (ins[0], IN), (ins[1], IN), (between, OUT)))
+            device = orch.alloc_child_tensor(1, (n,), DataType.FLOAT32)
+            orch.submit_next_level(add, task(w, (between, IN), (between, IN), (device.tensor((n,), 0), OUT)), worker=1)
+        orch.copy_from(host, device)
+        with orch.allocate_domain(name="d", workers=[0, 1], window_size=1024,
+                                  buffers=[CommBufferSpec("x", "float32", n, 4 * n + 4)]) as d:
+            orch.submit_next_level_group(chip, [task(w, (ins[i], IN), (d[i].buffers["x"].tensor((n,), 0), INOUT), (outs[i], OUT),
+                                                     scalars=[2, d[i].device_ctx]) for i in range(2)], cfg, workers=[0, 1])
+        assert w.alloc_shared_tensor((1,), DataType.INT8).nbytes == 1
+        with pytest.raises(ValueError):
+            orch.submit_next_level(add, task(w), worker=9)
+
+    handles = [w.submit(orch_fn) for _ in range(2)]
+    for handle in handles:
+        handle.wait(timeout=60)
+    assert threads == [threading.get_ident()] * 2
+    assert memoryview(host.shm.buf)[:4 * n].cast("f").tolist() == [6] * n and of(outs[0]) == of(outs[1]) == [3] * n
+
+
 def test_memory_that_children_do_not_share_can_only_be_read(worker):
     import array
 
