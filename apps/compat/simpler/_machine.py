@@ -173,7 +173,7 @@ class Machine:
                 raise ValueError("memory of a chip is for the tasks of that chip")
             if buffer.owner_worker_id != chip:
                 raise ValueError(f"memory of worker {buffer.owner_worker_id} is given to a task on worker {chip}")
-        elif buffer.access == AccessMode.READ and mode != NO_DEP:
+        elif not buffer.is_plain and buffer.access == AccessMode.READ and mode != NO_DEP:
             mode = IN
         uses = tensor._uses
         if uses is None:
@@ -183,8 +183,9 @@ class Machine:
             if buffer.is_device:
                 view = raw.inside(buffer._memory, tensor.byte_offset, tensor.shapes, tensor.strides, tensor.dtype)
             else:
-                view = raw.host(buffer.base, buffer.nbytes, tensor.byte_offset, tensor.shapes, tensor.strides,
-                                tensor.dtype)
+                use = uses[mode] = raw.host_use(buffer.base, buffer.nbytes, tensor.byte_offset, tensor.shapes,
+                                                tensor.strides, tensor.dtype, mode)
+                return use
             use = uses[mode] = raw.use(view, mode)
         return use
 

@@ -11,7 +11,8 @@ _NEEDS = {
     TensorArgType.OUTPUT_EXISTING: (AccessMode.WRITE, AccessMode.READWRITE),
     TensorArgType.INOUT: (AccessMode.READWRITE,),
 }
-_WRITES = (TensorArgType.OUTPUT, TensorArgType.INOUT, TensorArgType.OUTPUT_EXISTING)
+#: By tag.
+_WRITES = (False, True, True, True, False)
 
 
 def check_access(tensor, tag):
@@ -71,7 +72,8 @@ class TaskArgs:
         if type(tag) is not TensorArgType:
             tag = TensorArgType(tag)
         if type(t) is Tensor:
-            check_access(t, tag)
+            if not t.buffer.is_plain:
+                check_access(t, tag)
         elif not isinstance(t, (Tensor, ChipTensor)) and not getattr(t, "is_remote", False):
             raise TypeError(f"a tensor argument is a Tensor, as buffer.tensor(…) makes one, not a {type(t).__name__}")
         self.tensors.append(t)
@@ -130,11 +132,11 @@ class TaskArgs:
             if type(tensor) is not Tensor:
                 continue
             buffer = tensor.buffer
-            if buffer.access != AccessMode.READWRITE:
+            if not buffer.is_plain:
                 check_access(tensor, tag)
             if buffer.closed:
                 raise ValueError(f"an argument is a view of {buffer!r}")
-            if tag in _WRITES:
+            if _WRITES[tag]:
                 written.append(tensor)
         if len(written) < 2:
             return

@@ -116,14 +116,13 @@ def word_of(value):
 def shape_of(shape):
     """The extents as a tuple; a number is one dimension."""
     extents = (shape,) if hasattr(shape, "__index__") else tuple(shape)
-    extents = tuple(int(extent) for extent in extents)
     if not 1 <= len(extents) <= MAX_TENSOR_DIMS:
         raise ValueError(f"a tensor has 1 to {MAX_TENSOR_DIMS} dimensions, not {len(extents)}")
     for extent in extents:
-        if extent <= 0:
-            raise ValueError(f"an extent is at least 1: {extents}")
-        if extent >= 1 << 32:
-            raise ValueError(f"an extent has 32 bits: {extents}")
+        if type(extent) is not int:
+            return shape_of([int(one) for one in extents])
+        if not 0 < extent < 1 << 32:
+            raise ValueError(f"an extent is at least 1 and has 32 bits: {extents}")
     return extents
 
 

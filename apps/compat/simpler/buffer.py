@@ -126,6 +126,9 @@ class Buffer:
         self.address_space, self.access, self.backend_kind = address_space, access, backend_kind
         self.nbytes, self.base, self.shm, self.owner_worker_id = int(nbytes), int(base), shm, owner_worker_id
         self.closed = False
+        # As they are asked for with every task.
+        self.is_device = address_space == AddressSpace.DEVICE
+        self.is_plain = access == AccessMode.READWRITE
         self._keep = keep  # what owns the memory, where that is somebody else's
         self._memory = memory  # of a chip: the tensor of troupe's that holds it
         self._on_close = on_close
@@ -154,10 +157,6 @@ class Buffer:
         self._memory = self._keep = None
         if self.shm is not None:
             close_shared(self.shm)
-
-    @property
-    def is_device(self):
-        return self.address_space == AddressSpace.DEVICE
 
     def __index__(self):
         return self.base
@@ -198,25 +197,31 @@ class Tensor:
     __slots__ = ("buffer", "byte_offset", "ndims", "shapes", "strides", "dtype", "_uses", "_extent")
 
     def __init__(self, buffer, shapes, dtype, strides=None, byte_offset=0):
-        shapes = shape_of(shapes)
+        dtype = int(dtype)
         size = element_size(dtype)
+        shapes = shape_of(shapes)
         if strides is None:
-            strides = row_major(shapes)
+            # Row-major, and what it takes, in one go: most tensors are.
+            steps, count = [], 1
+            for extent in reversed(shapes):
+                steps.append(count)
+                count *= extent
+            strides, extent = tuple(reversed(steps)), count * size
         else:
             strides = tuple(int(stride) for stride in strides)
             if len(strides) != len(shapes):
                 raise ValueError(f"{len(shapes)} extents and {len(strides)} strides")
             if any(not 0 < stride < 1 << 32 for stride in strides):
                 raise ValueError(f"a stride is at least 1 and has 32 bits: {strides}")
+            extent = (1 + sum((n - 1) * step for n, step in zip(shapes, strides))) * size
         byte_offset = int(byte_offset)
         if byte_offset < 0 or byte_offset % size != 0:
             raise ValueError(f"byte_offset {byte_offset} is no multiple of the element's {size} bytes")
-        extent = (1 + sum((n - 1) * step for n, step in zip(shapes, strides))) * size
         if byte_offset + extent > buffer.nbytes:
             raise ValueError(
                 f"a view of {extent} bytes from {byte_offset} on does not lie in a buffer of {buffer.nbytes} bytes")
         self.buffer, self.byte_offset, self.ndims = buffer, byte_offset, len(shapes)
-        self.shapes, self.strides, self.dtype = shapes, strides, int(dtype)
+        self.shapes, self.strides, self.dtype = shapes, strides, dtype
         self._extent = extent
         self._uses = None
 

@@ -115,6 +115,12 @@ void add_raw(py::module_& module) {
   raw.def("host", &host, py::arg("address"), py::arg("bytes"), py::arg("offset"), py::arg("shape"),
           py::arg("strides"), py::arg("dtype"),
           "A view of memory of this process, which has to stay until the runs that use it have ended.");
+  raw.def(
+      "host_use",
+      [](std::uint64_t place, std::uint64_t bytes, std::uint64_t offset, const Extents& shape,
+         const Extents& strides, std::uint32_t dtype,
+         std::uint32_t tag) { return use(host(place, bytes, offset, shape, strides, dtype), tag); },
+      "use(host(…), tag), in one call.");
   raw.def("inside", &inside, py::arg("of"), py::arg("offset"), py::arg("shape"), py::arg("strides"),
           py::arg("dtype"), "Another view of a tensor's buffer, `offset` bytes behind its first element.");
   raw.def("beside", &beside, py::arg("of"), py::arg("address"), py::arg("bytes"),
