@@ -163,7 +163,7 @@ class TROUPE_API ChipState {
     bool asked = false;            ///< to end
     std::uint64_t names_from = 0;  ///< no run before this one is in its depends_on
     CopyUses uses = {};
-    std::shared_ptr<const void> memory = {};  ///< keeps the buffers
+    std::shared_ptr<RunHold> memory = {};  ///< keeps the buffers
   };
   /// Whether a task's data is on the chip.
   enum class Data : std::uint8_t { there, coming, no_room, refused };

@@ -7,3 +7,4 @@
 #include "data/host_memory.hpp"
 #include "data/node_link.hpp"
 #include "data/packing.hpp"
+#include "data/run_hold.hpp"

@@ -24,8 +24,11 @@ bool has(const std::vector<std::int32_t>& chips, std::int32_t chip) {
 
 }  // namespace
 
-Directory::Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished)
-    : self_(std::move(self)), number_(next_directory()), unfinished_(std::move(unfinished)) {}
+Directory::Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished, bool remakes)
+    : self_(std::move(self)),
+      number_(next_directory()),
+      unfinished_(std::move(unfinished)),
+      recovers_(remakes) {}
 
 void Directory::add(ExecutorKind kind) {
   executors_.push_back(kind);
@@ -53,6 +56,7 @@ Directory::Part* Directory::part_of(Entry& entry, std::uint32_t number) {
 }
 
 void Directory::erase(Entry& entry, const Part& part) {
+  entry.changed = std::max(entry.changed, part.written);
   entry.parts.erase(entry.parts.begin() + (&part - entry.parts.data()));
   if (entry.parts.size() < 2) entry.nested = false;
 }
@@ -91,10 +95,12 @@ void Directory::outdate(Entry& entry, std::uint64_t buffer) {
   for (auto& part : entry.parts) {
     drop_all(part, buffer);
     part.newest = -1;
+    part.lost = false;
     part.written_since = true;
   }
-  std::erase_if(entry.parts, [](const Part& part) { return !part.coming; });
+  erase_parts(entry, [](const Part& part) { return !part.coming && part.waiting.empty(); });
   entry.nested = entry.parts.size() > 1;
+  entry.changed = now_ != 0 ? now_ : ++clock_;
 }
 
 /// What is known of a buffer; copies of an earlier version are dropped here.
@@ -107,6 +113,7 @@ Directory::Entry& Directory::entry(Buffer& buffer) {
     entry.buffer = buffer.weak_from_this();
     entry.bytes = buffer.bytes();
     entry.version = buffer.version();
+    entry.changed = now_ != 0 ? now_ : ++clock_;
     buffer.tell(self_);
     (void)buffer.set_known(number_, known);
   } else if (entry.version != buffer.version()) {
@@ -120,6 +127,7 @@ Directory::Entry& Directory::entry(Buffer& buffer) {
 
 /// Host memory has what the last task that ended left: those that were sent to write it since have not ended.
 bool Directory::home_is_good(const Part& part) const {
+  if (part.lost) return false;
   return part.newest < 0 || (part.home_before && unfinished_ && unfinished_(part.newest, part.since));
 }
 
@@ -169,8 +177,13 @@ void Directory::for_each_use(const TaskRequest& request, std::int32_t executor, 
 
 Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t executor) const {
   Needs needs;
+  if (const auto* remake = remake_of(request.key); remake != nullptr && is_obsolete(*remake)) {
+    needs.refused = Error(Errc::cancelled, "what it was to make again has been written since");
+    return needs;
+  }
   for_each_use(request, executor, [&](const PartUse& use) {
     auto& buffer = *use.buffer;
+    needs.after_others = needs.after_others || waits_for_remake(request, use);
     if (buffer.is_lost() && use.reads && !needs.refused) needs.refused = buffer.loss();
     const auto before = needs.home.size();
     if (is_far(buffer)) needs.home.push_back({buffer.shared_from_this()});
@@ -198,6 +211,8 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
   const bool on_chip = executors_[static_cast<std::size_t>(executor)] == ExecutorKind::chip;
   const bool evicts = request.body->callable->data_task == DataTask::evict;
   const auto& tensors = arguments_of(*request.body, request.key.member).tensors;
+  const bool remakeable = recovers_ && on_chip && can_be_remade(request, executor);
+  now_ = ++clock_;
   request.pieces.clear();
   for_each_use(request, executor, [&](const PartUse& use) {
     auto& buffer = *use.buffer;
@@ -223,7 +238,10 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
     const bool was_elsewhere = use.writes && outdate_met(known, buffer.number(), use, piece.number);
     auto& part = *part_of(known, piece.number);
     if (!has(part.copies, executor)) part.copies.push_back(executor);
-    if (use.writes) write_on(known, part, buffer, executor, request.ticket, was_elsewhere);
+    if (use.writes) {
+      write_on(known, part, buffer, executor, request, was_elsewhere);
+      note_origin(part, request, remakeable);
+    }
     if (piece.number == 0) return;
     for (std::size_t i = use.argument; i < tensors.size(); ++i) {
       if (tensors[i].buffer == use.buffer && !works_at_home(request, executor, i) &&
@@ -234,6 +252,7 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
   });
   std::sort(request.pieces.begin(), request.pieces.end(),
             [](const PieceUse& a, const PieceUse& b) { return a.argument < b.argument; });
+  now_ = 0;
 }
 
 /// The piece that a task uses on that chip.
@@ -241,9 +260,9 @@ Directory::Part& Directory::place_of(Entry& entry, const PartUse& use, std::int3
   if (const auto* known = used(entry, use, chip)) return const_cast<Part&>(*known);
   if (entry.parts.size() >= many_pieces) {
     for (auto& part : entry.parts) {
-      if (part.newest < 0 && !part.coming) drop_all(part, use.buffer->number());
+      if (part.newest < 0 && !part.lost && !part.coming) drop_all(part, use.buffer->number());
     }
-    std::erase_if(entry.parts, [](const Part& part) { return part.newest < 0 && !part.coming; });
+    erase_parts(entry, [](const Part& part) { return part.newest < 0 && !part.lost && !part.coming; });
   }
   entry.nested = entry.nested || std::any_of(entry.parts.begin(), entry.parts.end(),
                                              [&](const Part& part) { return use.meets(part.piece.box); });
@@ -263,22 +282,22 @@ bool Directory::outdate_met(Entry& entry, std::uint64_t buffer, const PartUse& u
     part.newest = -1;
     part.written_since = true;
   }
-  std::erase_if(entry.parts, [&](const Part& part) {
+  erase_parts(entry, [&](const Part& part) {
     return part.piece.number != but && part.newest < 0 && !part.coming && use.meets(part.piece.box);
   });
-  if (entry.parts.size() < 2) entry.nested = false;
   return newer;
 }
 
-void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip, Ticket ticket,
-                         bool was_elsewhere) {
+void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip,
+                         const TaskRequest& request, bool was_elsewhere) {
   if (part.copies.size() > 1) drop_all(part, buffer.number(), chip);
   part.written_since = true;
-  part.last = ticket;
+  part.last = request.ticket;
   if (part.newest == chip) return;
   part.home_before = !was_elsewhere && home_is_good(part);
   part.newest = chip;
-  part.since = ticket;
+  part.lost = false;
+  part.since = request.ticket;
   entry.version = buffer.claim(self_);
 }
 
@@ -288,14 +307,14 @@ void Directory::write_at_home(Buffer& buffer, const PartUse& use) {
     return;
   }
   auto& known = entry(buffer);
+  known.changed = now_;
   for (auto& part : known.parts) {
     if (!use.meets(part.piece.box)) continue;
     drop_all(part, buffer.number());
     part.newest = -1;
     part.written_since = true;
   }
-  std::erase_if(known.parts, [&](const Part& part) { return !part.coming && use.meets(part.piece.box); });
-  if (known.parts.size() < 2) known.nested = false;
+  erase_parts(known, [&](const Part& part) { return !part.coming && use.meets(part.piece.box); });
   known.version = any_newest(known) ? buffer.changed_partly_at_home(self_.get()) : buffer.changed_at_home();
 }
 
@@ -303,7 +322,7 @@ void Directory::write_at_home(Buffer& buffer, const PartUse& use) {
 
 bool Directory::any_newest(const Entry& entry) {
   return std::any_of(entry.parts.begin(), entry.parts.end(),
-                     [](const Part& part) { return part.newest >= 0; });
+                     [](const Part& part) { return part.newest >= 0 || part.lost; });
 }
 
 bool Directory::has_newest(std::int32_t chip) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "data/buffer_use.hpp"
+#include "data/run_hold.hpp"
 #include "troupe/actors/protocol.hpp"
 
 namespace troupe::actors {
@@ -24,13 +26,16 @@ namespace troupe::actors {
 ///   piece whose newest bytes are with a chip meets no other that is good, but for those inside it that were
 ///   brought home since it was written. So what a task sees of a piece that is cut differently comes home
 ///   first, and no more than that.
+/// - What was only on a chip that dies is made again where that is possible: the tasks that wrote it run once
+///   more. Whoever wants it, or would change what they read, waits until they have ended.
 class TROUPE_API Directory {
  public:
   using Then = std::function<void(const std::optional<Error>&)>;
   /// Whether the answer to that request of an executor is still owed.
   using Unfinished = std::function<bool(std::int32_t, Ticket)>;
 
-  explicit Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished = {});
+  /// `remakes`: lost bytes are made again.
+  explicit Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished = {}, bool remakes = false);
 
   void add(ExecutorKind kind);
 
@@ -81,6 +86,13 @@ class TROUPE_API Directory {
   void lost(std::int32_t chip, std::span<const Ticket> tasks);
   /// The chip's memory is gone.
   void down(std::int32_t chip, const Error& reason);
+
+  /// Tasks to be run once more, on any chip: what they wrote was only on one that is gone.
+  std::vector<TaskRequest> take_remakes() { return std::exchange(to_remake_, {}); }
+  /// Such a task has ended, or goes with its chip. False: it was none.
+  bool remade(const TaskResult& result);
+  /// Whether something is being made again for a run.
+  bool remakes_for(RunId run) const;
   void forget(std::uint64_t buffer);
   /// The node ends: what is still with it is lost. Nobody is told.
   void end(const Error& reason);
@@ -101,6 +113,12 @@ class TROUPE_API Directory {
   std::int32_t newest(std::uint64_t buffer) const;
 
  private:
+  /// The task that wrote a piece, when it could be run again: it wrote nothing but what it did not read.
+  struct Origin {
+    TaskBodyRef body;
+    std::weak_ptr<RunHold> run;
+    TaskKey key;
+  };
   struct Part {
     Piece piece;
     std::vector<std::int32_t> copies = {};  ///< the chips that have one
@@ -110,6 +128,9 @@ class TROUPE_API Directory {
     bool coming = false;                    ///< it is being brought home,
     std::int32_t from = -1;                 ///< by that chip
     bool written_since = false;             ///< and a task that writes it was sent after that was ordered
+    bool lost = false;                      ///< its newest bytes are nowhere: they are to be made again
+    std::uint64_t written = 0;              ///< when its latest writer was sent, by the directory's clock
+    Origin origin = {};                     ///< of the newest bytes
     std::vector<Then> waiting = {};
   };
   /// A task on a chip that writes in host memory.
@@ -123,6 +144,7 @@ class TROUPE_API Directory {
     std::uint64_t bytes = 0;
     std::uint32_t version = 0;
     std::uint32_t last_piece = 0;
+    std::uint64_t changed = 0;          ///< when it changed outside the pieces that are known, at the latest
     bool nested = false;                ///< pieces of it may meet
     bool fetching = false;              ///< it comes from another node
     std::optional<Error> trouble = {};  ///< why it did not come home, for those who waited
@@ -131,6 +153,18 @@ class TROUPE_API Directory {
     std::vector<HomeWriter> home_writers = {};  ///< that had not ended when the latest came
   };
   using Entries = std::unordered_map<std::uint64_t, Entry>;
+  /// A task that runs once more. Its request has its key.
+  struct Remake {
+    TaskKey key;
+    std::uint64_t written = 0;  ///< when it had been sent first
+    std::uint32_t attempts = 1;
+    Origin origin;
+    std::shared_ptr<RunHold> run;
+    std::vector<std::shared_ptr<Buffer>> buffers;                  ///< that it works on
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> outputs;  ///< buffers and pieces
+    std::vector<std::pair<const Buffer*, runtime::Box>> reads = {}, writes = {};
+  };
+  struct LostWork;  ///< directory_remakes.cpp
 
   Entry* find(std::uint64_t buffer);
   const Entry* find(std::uint64_t buffer) const;
@@ -139,14 +173,28 @@ class TROUPE_API Directory {
   Entry& entry(Buffer& buffer);
   static Part* part_of(Entry& entry, std::uint32_t number);
   static void erase(Entry& entry, const Part& part);
+  template <class Which>
+  static void erase_parts(Entry& entry, Which which);
   DataOrders& orders(std::int32_t chip);
   void drop_all(Part& part, std::uint64_t buffer, std::int32_t but = -1);
   /// Copies of it are out of date, and what of it is not coming is forgotten.
   void outdate(Entry& entry, std::uint64_t buffer);
   bool outdate_met(Entry& entry, std::uint64_t buffer, const PartUse& use, std::uint32_t but);
   Part& place_of(Entry& entry, const PartUse& use, std::int32_t chip);
-  void write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip, Ticket ticket,
+  void write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip, const TaskRequest& request,
                 bool was_elsewhere);
+  void note_origin(Part& part, const TaskRequest& request, bool can_be_remade);
+  bool can_be_remade(const TaskRequest& request, std::int32_t executor) const;
+  void plan_remakes(std::int32_t chip);
+  LostWork lost_work(std::int32_t chip);
+  bool can_be_remade(const LostWork& work, std::uint64_t when) const;
+  bool order_remake(const LostWork& work, std::uint64_t when);
+  void send_again(Remake& remake);
+  void end_remake(const Remake& remake, const std::optional<Error>& error);
+  Remake* remake_of(const TaskKey& key);
+  const Remake* remake_of(const TaskKey& key) const { return const_cast<Directory*>(this)->remake_of(key); }
+  bool is_obsolete(const Remake& remake) const;
+  bool waits_for_remake(const TaskRequest& request, const PartUse& use) const;
   void write_at_home(Buffer& buffer, const PartUse& use);
   void note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error);
   static bool any_newest(const Entry& entry);
@@ -175,6 +223,22 @@ class TROUPE_API Directory {
   std::vector<std::pair<std::int32_t, DataOrders>> orders_;
   std::vector<std::shared_ptr<Buffer>> fetches_;
   std::vector<std::uint64_t> troubled_;  ///< buffers
+  bool recovers_;
+  std::uint64_t clock_ = 0, now_ = 0;  ///< tasks that were sent; the one that is being sent, or 0
+  std::vector<Remake> remakes_;        ///< under way
+  std::uint32_t remake_count_ = 0;
+  std::vector<TaskRequest> to_remake_;
 };
+
+/// When they were written is remembered for all of the buffer.
+template <class Which>
+void Directory::erase_parts(Entry& entry, Which which) {
+  std::erase_if(entry.parts, [&](const Part& part) {
+    if (!which(part)) return false;
+    entry.changed = std::max(entry.changed, part.written);
+    return true;
+  });
+  if (entry.parts.size() < 2) entry.nested = false;
+}
 
 }  // namespace troupe::actors

@@ -55,7 +55,7 @@ void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wan
   const bool far = is_far(*buffer) || (known != nullptr && known->fetching);
   const auto comes = [&](const Part& part) {
     const bool good = wanted == Wanted::what_ended && home_is_good(part);
-    return part.coming || (part.newest >= 0 && !good);
+    return part.coming || part.lost || (part.newest >= 0 && !good);
   };
   auto count = static_cast<std::size_t>(
       known == nullptr ? 0 : std::count_if(known->parts.begin(), known->parts.end(), comes));
@@ -72,7 +72,8 @@ void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wan
   for (auto& part : known->parts) {
     if (!comes(part)) continue;
     part.waiting.push_back(told);
-    if (!part.coming) order_store(buffer, part.piece.number, part.newest, part);
+    // What is made again is stored when it is there.
+    if (!part.coming && !part.lost) order_store(buffer, part.piece.number, part.newest, part);
   }
 }
 
@@ -213,6 +214,7 @@ void Directory::down(std::int32_t chip, const Error& reason) {
   std::erase_if(orders_, [chip](const auto& order) { return order.first == chip; });
   const Error lost = Error(Errc::data_lost, "the newest bytes of a tensor were only on a chip that is gone")
                          .caused_by(reason);
+  plan_remakes(chip);
   Waiting told_lost, told;
   for (auto& [number, known] : entries_) {
     bool gone = false;
@@ -220,15 +222,19 @@ void Directory::down(std::int32_t chip, const Error& reason) {
       std::erase(part.copies, chip);
       // Also of one that was to bring home a part of what is gone with it.
       const bool unseen = part.newest == chip || (part.coming && part.from == chip && part.newest < 0);
+      if (part.lost && part.newest == chip) {  // who waits for it goes on waiting
+        part.newest = -1;
+        part.coming = false;
+        continue;
+      }
       join(part.newest == chip ? told_lost : told, give_up(part, chip));
       gone = gone || part.newest == chip;
       if (part.newest == chip) part.newest = -1;
       if (unseen) part.written_since = true;
     }
-    std::erase_if(known.parts, [](const Part& part) {
-      return part.newest < 0 && !part.coming && part.written_since && part.copies.empty();
+    erase_parts(known, [](const Part& part) {
+      return part.newest < 0 && !part.lost && !part.coming && part.written_since && part.copies.empty();
     });
-    if (known.parts.size() < 2) known.nested = false;
     if (!gone) continue;
     if (const auto buffer = known.buffer.lock()) buffer->lose_if_kept_by(self_.get(), lost);
   }

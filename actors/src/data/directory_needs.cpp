@@ -85,7 +85,7 @@ void Directory::add_missing(const Entry& entry, const PartUse& use, std::int32_t
   }
   const bool at_home_already =
       !use.writes && std::any_of(entry.parts.begin(), entry.parts.end(), [&](const Part& part) {
-        return part.newest < 0 && !part.coming && runtime::covers(part.piece.box, use.box);
+        return part.newest < 0 && !part.lost && !part.coming && runtime::covers(part.piece.box, use.box);
       });
   if (at_home_already) return;
   for (const auto& part : entry.parts) {

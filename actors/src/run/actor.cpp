@@ -77,6 +77,7 @@ class RunActor : public Run::base {
     // Who has something to answer keeps this object until then: what is left must be small.
     deadlines_.clear();
     at_barriers_.clear();
+    state_->memory().abandon();
     in_use_ = state_->memory_in_use();
     state_ = nullptr;
   }
@@ -140,10 +141,7 @@ class RunActor : public Run::base {
     const auto last = std::make_shared<Last>(Last{std::move(report)});
     const auto one = [this, last](const std::optional<Error>& error) {
       if (error && !last->report.error) last->report.error = error->inside(state_->config().node);
-      if (--last->open != 0) return;
-      state_->memory().hand_over();
-      outcome_->set(std::move(last->report));
-      quit();
+      if (--last->open == 0) settle(last->report);
     };
     for (auto& buffer : state_->memory().wanted_home()) {
       ++last->open;
@@ -156,6 +154,25 @@ class RunActor : public Run::base {
               [one, gone](const caf::error& error) { one(error_from(error, gone)); });
     }
     one(std::nullopt);
+  }
+
+  /// From then on its buffers are the user's: nothing is made again in its name.
+  void settle(const RunReport& report) {
+    auto& memory = state_->memory();
+    if (!memory.close()) {
+      const auto again = [this, report](const auto&) { settle(report); };
+      return request(worker_, caf::infinite, SettleRun{state_->config().id})
+          .then([again](bool settled) { again(settled); },
+                [this, report](const caf::error&) { over(report); });
+    }
+    over(report);
+  }
+  void over(RunReport report) {
+    auto& memory = state_->memory();
+    memory.hand_over();
+    report.made_again = memory.remade();
+    outcome_->set(std::move(report));
+    quit();
   }
 
   void watch(TaskNumber task, std::chrono::nanoseconds after) {

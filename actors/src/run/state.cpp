@@ -297,7 +297,7 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
   }
   if (spare_.size() < most_spare) {
     // Nobody reads a chip's task any more; its arguments need not wait for the rest of their block.
-    if (!error && spent->kind == chip_kind) spent->body->args = {};
+    if (!error && spent->kind == chip_kind && !spent->body->kept) spent->body->args = {};
     spent->clear();
     spare_.push_back(std::move(spent));
   }

@@ -34,7 +34,7 @@ struct RunConfig {
 
 /// The buffers of a run's tensors: those it was told to keep, and its intermediates. Tasks share it, so that
 /// one that outlives its run finds what it works on.
-struct RunMemory {
+struct RunMemory final : RunHold {
   /// Keeps the buffer, once, however often the run is told to.
   void keep(std::shared_ptr<BufferHold> hold);
   std::size_t kept() const { return holds_.size(); }
@@ -111,7 +111,7 @@ class TROUPE_API RunState {
   const RunConfig& config() const { return config_; }
   /// Whether nothing is to be known of the task any more.
   bool over(TaskNumber task) const { return find(task) == nullptr; }
-  const RunMemory& memory() const { return *memory_; }
+  RunMemory& memory() const { return *memory_; }
 
  private:
   enum Kind : std::uint8_t { chip_kind = 0, function_kind = 1, program_kind = 2, read_kind = 3 };

@@ -46,6 +46,7 @@ std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
   worker->soft_limit = config.soft_limit;
   worker->hard_limit = config.hard_limit;
   worker->chip_bootstrap_configs = config.chip_bootstrap_configs;
+  worker->recover = config.recover;
   for (int i = 0; i < config.chips; ++i) {
     ChipConfig chip;
     chip.platform = config.platform;

@@ -110,6 +110,7 @@ Node& Simulation::node() {
     config.hard_limit = options.hard_limit;
     config.arena_bytes = options.arena_bytes;
     config.chip_bootstrap_configs = options.chip_bootstrap_configs;
+    config.recover = options.recover;
     config.device = [script = state_->script](int, std::uint32_t) {
       return Result<platform::DeviceApi>(script.api());
     };

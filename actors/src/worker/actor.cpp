@@ -21,8 +21,10 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
       above_(std::move(results)),
       replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")),
       children_(config_->name, config_->restart),
-      data_(shared_->link,
-            [this](std::int32_t chip, Ticket task) { return placement_.is_unanswered(chip, task); }),
+      data_(
+          shared_->link,
+          [this](std::int32_t chip, Ticket task) { return placement_.is_unanswered(chip, task); },
+          config_->recover),
       placement_(shared_->number, &data_),
       admission_(config_->max_runs),
       bring_up_(shared_->number, shared_->configured) {
@@ -49,6 +51,7 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const ForgetBuffer& gone) { data_.forget(gone.buffer), send_orders(); },
       [this](Ready& tasks) { ready(tasks); },
       [this](OpenRun& request) { return open(request); },
+      [this](const SettleRun& over) { return settle(over.run); },
       [this](const RunClosed& closed) { run_closed(closed.run); },
       [this](const StartWorker&) { return start_all(); },
       [this](const AddExecutor& add) { return add_executor(add); },
@@ -122,6 +125,7 @@ void WorkerActor::dispatch() {
 
 /// Results to their runs, in batches; usually all are of one run.
 void WorkerActor::route(std::vector<TaskResult> results) {
+  take_remade(results);
   while (!results.empty()) {
     const auto run = results.front().key.run;
     const bool one =

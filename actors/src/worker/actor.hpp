@@ -118,6 +118,8 @@ class WorkerActor : public Worker::base {
   void fetch(std::shared_ptr<Buffer> buffer);
   void fetch_from_another_system(std::shared_ptr<NodeLink> from, std::shared_ptr<Buffer> buffer);
   void send_orders();
+  void take_remade(std::vector<TaskResult>& results);
+  caf::typed_response_promise<bool> settle(RunId run);
   void data_changed();
   void store_chips(std::function<void()> then);
 
@@ -150,6 +152,7 @@ class WorkerActor : public Worker::base {
   ConfiguredBringUp bring_up_;
   Domains domains_;
 
+  std::vector<std::pair<RunId, Reply<bool>>> settling_;  ///< runs that wait until nothing is made again
   Reply<Result<bool>> start_promise_;
   std::optional<Error> start_error_;  ///< what the start is given up for
   /// By executor: who waits for it to have come, to be up again, to have left.

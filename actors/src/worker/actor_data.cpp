@@ -41,6 +41,28 @@ caf::typed_response_promise<Result<bool>> WorkerActor::bring_home(const BringHom
   return promise;
 }
 
+/// What was made again is nothing that its run asked for.
+void WorkerActor::take_remade(std::vector<TaskResult>& results) {
+  const auto count = std::erase_if(results, [&](const TaskResult& result) { return data_.remade(result); });
+  if (count == 0) return;
+  send_orders();
+  std::erase_if(settling_, [&](auto& waiting) {
+    if (data_.remakes_for(waiting.first)) return false;
+    waiting.second.deliver(true);
+    return true;
+  });
+}
+
+caf::typed_response_promise<bool> WorkerActor::settle(RunId run) {
+  auto promise = replies_.owe<bool>();
+  if (data_.remakes_for(run)) {
+    settling_.emplace_back(run, promise);
+  } else {
+    promise.deliver(true);
+  }
+  return promise;
+}
+
 /// The newest bytes are with another node, perhaps of another system.
 void WorkerActor::fetch(std::shared_ptr<Buffer> buffer) {
   const auto number = buffer->number();

@@ -315,8 +315,31 @@ void Placement::place_waiting(Moves& moves) {
   }
 }
 
+/// On the chip with least to do. They wait for no credit: what holds it may wait for them.
+void Placement::place_remakes() {
+  if (data_ == nullptr) return;
+  for (auto& request : data_->take_remakes()) remakes_.push_back(std::move(request));
+  while (!remakes_.empty()) {
+    std::int32_t chosen = -1;
+    for (std::size_t i = 0; i < lanes_.size(); ++i) {
+      const auto& it = lanes_[i];
+      if (it.kind != ExecutorKind::chip || !it.up || it.closing) continue;
+      if (chosen < 0 || it.used < lane(chosen).used) chosen = static_cast<std::int32_t>(i);
+    }
+    if (chosen < 0 && any_left(ExecutorKind::chip)) return;
+    auto request = std::move(remakes_.front());
+    remakes_.pop_front();
+    if (chosen < 0) {
+      refuse(request, {Errc::chip_retired, "no chip is left for it"});
+    } else {
+      put(chosen, std::move(request));
+    }
+  }
+}
+
 Placement::Moves Placement::place() {
   Moves moves;
+  place_remakes();
   for (std::size_t i = 0; i < touched_.size(); ++i) {  // grows while groups start
     lane(touched_[i]).listed = false;
     drain(touched_[i]);

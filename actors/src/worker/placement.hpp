@@ -148,6 +148,7 @@ class TROUPE_API Placement {
   void take_turn(RunId id, RunQueue& run, std::size_t kind);
   std::map<RunId, RunQueue>::iterator next_in_turn(std::size_t kind);
   void place_waiting(Moves& moves);
+  void place_remakes();
   bool any_left(ExecutorKind kind) const;
   void refuse(const TaskRequest& request, const Error& error);
   void skip_followers(std::int32_t executor, const TaskKey& key);
@@ -163,6 +164,7 @@ class TROUPE_API Placement {
   std::vector<std::int32_t> outboxes_;
   std::vector<Send> sends_;  ///< what goes before the outboxes
   std::vector<TaskResult> refused_;
+  std::deque<TaskRequest> remakes_;  ///< tasks that run again for bytes that were lost; before all others
   mutable std::size_t cursor_ = 0;
 };
 

@@ -134,6 +134,10 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
       });
     }
   }
+  std::erase_if(remakes_, [&](const TaskRequest& request) {
+    if (meant(request.key)) give_back(request);
+    return meant(request.key);
+  });
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     auto& it = lanes_[i];
     const auto removed = std::erase_if(it.queue, [&](const Entry& entry) {

@@ -104,6 +104,7 @@ struct WorkerConfig {
   Count hard_limit = 65536;                   ///< … before submit fails in a coroutine
   /// Bring-up of the chips with communicator and buffers, one entry per chip; empty: plain chips.
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
+  bool recover = true;  ///< see NodeConfig
 };
 
 /// A node as users ask for it: `{.platform = "a2a3sim", .chips = 2}`.
@@ -125,6 +126,9 @@ struct NodeConfig {
   Count soft_limit = 8192;
   Count hard_limit = 65536;
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
+  /// Bytes that were only on a chip that dies are made again, where that is possible: the tasks of the run
+  /// that wrote them run once more on another chip. Off: tasks that read them fail with `data_lost`.
+  bool recover = true;
 };
 
 /// A worker of workers: `{.nodes = {NodeConfig{…}, NodeConfig{…}}}`.

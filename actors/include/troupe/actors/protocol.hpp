@@ -36,6 +36,8 @@ class HostSegment;
 }
 namespace troupe::actors {
 
+class RunHold;  ///< what a run keeps as long as tasks may work on it
+
 using RunId = std::uint64_t;   ///< unique within a system
 using Ticket = std::uint64_t;  ///< given by a worker to one request on one executor, rising
 
@@ -72,7 +74,7 @@ struct TaskRequest {
   /// sorted.
   std::vector<TaskNumber> depends;
   /// What keeps the buffers of its arguments.
-  std::shared_ptr<const void> memory;
+  std::shared_ptr<RunHold> memory;
   /// Tensor arguments that stay in host memory: the device brings them and takes them back itself. Sorted.
   std::vector<std::uint32_t> at_home = {};
   /// Set by the worker, for arguments that do not use all of their buffer: sorted.
@@ -443,6 +445,10 @@ struct BringHome {
   std::shared_ptr<Buffer> buffer;
   bool all = false;  ///< also what tasks that have not ended are to write
 };
+/// The run's tasks have ended: answered when none is run again either, for bytes that were lost with a chip.
+struct SettleRun {
+  RunId run = 0;
+};
 /// Nobody holds a tensor of it any more.
 struct ForgetBuffer {
   std::uint64_t buffer = 0;
@@ -456,6 +462,7 @@ using Worker =
                      caf::reacts_to<ForgetBuffer>,                               //
                      caf::reacts_to<Ready>,                                      // hot: from runs
                      caf::replies_to<OpenRun>::with<Result<RunOpened>>,          //
+                     caf::replies_to<SettleRun>::with<bool>,                     //
                      caf::reacts_to<RunClosed>,                                  //
                      caf::replies_to<StartWorker>::with<Result<bool>>,           //
                      caf::replies_to<AddExecutor>::with<Result<std::int32_t>>,   // its number

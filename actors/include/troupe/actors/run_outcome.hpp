@@ -30,6 +30,7 @@ struct RunReport {
   std::uint64_t inside = 0;  ///< that programs below submitted, of those that were tasks of this one
   std::uint64_t completed = 0;
   std::uint64_t retried = 0;
+  std::uint64_t made_again = 0;    ///< tasks that ran once more, for bytes that were lost with a chip
   std::uint64_t all_poisoned = 0;  ///< how many there were
   /// Of a run that was cancelled (by a deadlock, a deadline or a user): why its unfinished tasks waited at
   /// that moment, a sentence each; the first 16 in the order of their submits.

@@ -46,6 +46,8 @@ struct TaskBody {
   Arguments args;
   std::shared_ptr<SubmitExtras> extras;   ///< null for most
   std::shared_ptr<TaskTrace> trace = {};  ///< only while a trace is taken
+  /// Set by the worker before it goes to a chip: it may have to run again, so the arguments stay.
+  bool kept = false;
 
   std::string_view name() const noexcept {
     if (extras && !extras->name.empty()) return extras->name;

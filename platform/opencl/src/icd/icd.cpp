@@ -101,7 +101,8 @@ Result<cl::Functions> load_icd() {
     const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): per thread in glibc
     return Error(Errc::load_failed,
                  std::string("OpenCL's loader cannot be loaded: ") + (reason != nullptr ? reason : "?"),
-                 "install an OpenCL driver with its loader, on Debian: apt-get install pocl-opencl-icd");
+                 "install an OpenCL driver with its loader, on Debian: apt-get install pocl-opencl-icd "
+                 "ocl-icd-libopencl1");
   }
   cl::Functions cl;
   std::string missing;

@@ -44,7 +44,8 @@ class OpenClSource final : public DriverSource {
         Errc::no_such_device,
         "no OpenCL device" +
             (refused_.empty() ? ": OpenCL's loader is there, and knows no driver with a device" : refused_),
-        "install an OpenCL driver, on Debian: apt-get install pocl-opencl-icd; `clinfo` lists what is there"};
+        "install an OpenCL driver, on Debian: apt-get install pocl-opencl-icd ocl-icd-libopencl1; `clinfo` "
+        "lists what is there"};
   }
   Result<std::unique_ptr<Driver>> open(std::uint32_t device) override {
     return OpenClDriver::open(*cl_, devices_[device]);
