@@ -55,6 +55,7 @@ void add_status(py::module_& module) {
       .def_readonly("inside", &RunReport::inside, "That programs below submitted.")
       .def_readonly("completed", &RunReport::completed)
       .def_readonly("retried", &RunReport::retried)
+      .def_readonly("made_again", &RunReport::made_again)
       .def_readonly("waiting", &RunReport::waiting, "Why unfinished tasks waited when the run was given up.")
       .def_readonly("unfinished", &RunReport::unfinished)
       .def("__repr__", [](const RunReport& report) {

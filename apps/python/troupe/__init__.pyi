@@ -168,6 +168,7 @@ class Report:
     inside: int
     completed: int
     retried: int
+    made_again: int
     waiting: list[str]
     unfinished: int
 
