@@ -96,6 +96,7 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
     node.device_options.emplace_back("checked", PyObject_IsTrue(value.ptr()) == 1 ? "1" : "0");
     return true;
   }
+  if (option == "recover") return node.recover = PyObject_IsTrue(value.ptr()) == 1, true;
   if (option == "device_options") {
     for (const auto& [name, text] : value.cast<py::dict>())
       node.device_options.emplace_back(py::str(name).cast<std::string>(), py::str(text).cast<std::string>());
@@ -107,7 +108,7 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
 constexpr auto node_options =
     "name, platform, chips, sub_workers, first_device, credit, abort_grace, device_options, checked, "
     "max_runs, restarts, "
-    "restarts_within, arena_bytes, soft_limit, hard_limit";
+    "restarts_within, recover, arena_bytes, soft_limit, hard_limit";
 
 int log_level(py::handle value) {
   if (!py::isinstance<py::str>(value)) return static_cast<int>(whole(value, "log_level"));
@@ -206,16 +207,17 @@ void close_all() {
 }
 
 void add_machine(py::module_& module) {
-  py::class_<Machine, MachineRef>(module, "System",
-                                  "Owns everything: threads, nodes, chips, memory.\n\n"
-                                  "    with troupe.System(platform=\"a2a3sim\", chips=2) as system:\n"
-                                  "        node = system.node()\n\n"
-                                  "Options: threads, log_level, log_file, trace (a file that is written when "
-                                  "the System ends), and those of its\n"
-                                  "nodes: name, platform, chips, sub_workers, first_device, credit, "
-                                  "abort_grace, device_options, checked, max_runs,\n"
-                                  "restarts, restarts_within, arena_bytes, soft_limit, hard_limit. close() "
-                                  "(or the end of `with`) ends what runs.")
+  py::class_<Machine, MachineRef>(
+      module, "System",
+      "Owns everything: threads, nodes, chips, memory.\n\n"
+      "    with troupe.System(platform=\"a2a3sim\", chips=2) as system:\n"
+      "        node = system.node()\n\n"
+      "Options: threads, log_level, log_file, trace (a file that is written when "
+      "the System ends), and those of its\n"
+      "nodes: name, platform, chips, sub_workers, first_device, credit, "
+      "abort_grace, device_options, checked, max_runs,\n"
+      "restarts, restarts_within, recover, arena_bytes, soft_limit, hard_limit. close() "
+      "(or the end of `with`) ends what runs.")
       .def(py::init<const py::kwargs&>())
       .def("node", &node_of, py::keep_alive<0, 1>(),
            "A node, up and ready, as the System's options say; options given here come before them.")
