@@ -177,8 +177,9 @@ void Directory::for_each_use(const TaskRequest& request, std::int32_t executor, 
 
 Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t executor) const {
   Needs needs;
-  if (const auto* remake = remake_of(request.key); remake != nullptr && is_obsolete(*remake)) {
-    needs.refused = Error(Errc::cancelled, "what it was to make again has been written since");
+  const auto* remake = remake_of(request.key);
+  if (remake != nullptr && (is_obsolete(*remake) || !has_inputs(*remake))) {
+    needs.refused = Error(Errc::cancelled, "what it works on has been written since");
     return needs;
   }
   for_each_use(request, executor, [&](const PartUse& use) {
@@ -216,7 +217,8 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
   request.pieces.clear();
   for_each_use(request, executor, [&](const PartUse& use) {
     auto& buffer = *use.buffer;
-    if (use.writes && !use.reads && use.whole && buffer.is_lost()) buffer.forgive();
+    if (use.writes && !use.reads && use.whole && buffer.is_lost() && remake_of(request.key) == nullptr)
+      buffer.forgive();
     if (use.at_home) {
       auto* known = use.writes && on_chip ? &entry(buffer) : find(buffer);
       if (use.writes) write_at_home(buffer, use);

@@ -91,6 +91,9 @@ class TROUPE_API Directory {
   std::vector<TaskRequest> take_remakes() { return std::exchange(to_remake_, {}); }
   /// Such a task has ended, or goes with its chip. False: it was none.
   bool remade(const TaskResult& result);
+  /// The node ends: nothing is made again from now on.
+  void recover_no_more() { recovers_ = false; }
+  bool recovers() const { return recovers_; }
   /// Whether something is being made again for a run.
   bool remakes_for(RunId run) const;
   void forget(std::uint64_t buffer);
@@ -158,6 +161,7 @@ class TROUPE_API Directory {
     TaskKey key;
     std::uint64_t written = 0;  ///< when it had been sent first
     std::uint32_t attempts = 1;
+    bool lost = false;  ///< with a chip, whose end will be told
     Origin origin;
     std::shared_ptr<RunHold> run;
     std::vector<std::shared_ptr<Buffer>> buffers;                  ///< that it works on
@@ -190,7 +194,10 @@ class TROUPE_API Directory {
   bool can_be_remade(const LostWork& work, std::uint64_t when) const;
   bool order_remake(const LostWork& work, std::uint64_t when);
   void send_again(Remake& remake);
-  void end_remake(const Remake& remake, const std::optional<Error>& error);
+  void end_remake(const Remake& remake, const std::optional<Error>& error, bool made = false);
+  void end_remakes_lost(const Error& why);
+  bool is_being_made(std::uint64_t buffer, const Part& part) const;
+  bool has_inputs(const Remake& remake) const;
   Remake* remake_of(const TaskKey& key);
   const Remake* remake_of(const TaskKey& key) const { return const_cast<Directory*>(this)->remake_of(key); }
   bool is_obsolete(const Remake& remake) const;

@@ -55,7 +55,7 @@ void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wan
   const bool far = is_far(*buffer) || (known != nullptr && known->fetching);
   const auto comes = [&](const Part& part) {
     const bool good = wanted == Wanted::what_ended && home_is_good(part);
-    return part.coming || part.lost || (part.newest >= 0 && !good);
+    return part.coming || part.lost || (part.newest >= 0 && !good) || is_being_made(buffer->number(), part);
   };
   auto count = static_cast<std::size_t>(
       known == nullptr ? 0 : std::count_if(known->parts.begin(), known->parts.end(), comes));
@@ -73,7 +73,8 @@ void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wan
     if (!comes(part)) continue;
     part.waiting.push_back(told);
     // What is made again is stored when it is there.
-    if (!part.coming && !part.lost) order_store(buffer, part.piece.number, part.newest, part);
+    if (!part.coming && !is_being_made(buffer->number(), part))
+      order_store(buffer, part.piece.number, part.newest, part);
   }
 }
 
@@ -82,6 +83,7 @@ void Directory::bring_home(const Missing& missing) {
   auto* known = find(*missing.buffer);
   auto* part = known == nullptr ? nullptr : part_of(*known, *missing.piece);
   if (part == nullptr || part->coming || part->newest < 0) return;
+  if (is_being_made(missing.buffer->number(), *part)) return;
   if (!missing.part) return order_store(missing.buffer, part->piece.number, part->newest, *part);
   const bool there = std::any_of(known->parts.begin(), known->parts.end(),
                                  [&](const Part& other) { return other.piece.box == *missing.part; });
@@ -104,6 +106,7 @@ void Directory::stored(std::int32_t chip, const Stored::One& what) {
   if (part->newest == chip) {
     if (!what.error && all) {
       part->newest = -1;
+      part->origin = {};
       came_home(*known);
     }
   } else if (asked && part->newest < 0 && part->copies.empty() && (what.error || !all)) {
@@ -153,7 +156,7 @@ void Directory::store_all(std::int32_t chip, std::function<void()> then) {
   for (const auto& [buffer, number] : only_there) {
     auto& part = *part_of(*find(*buffer), number);
     part.waiting.push_back(told);
-    if (!part.coming) order_store(buffer, number, chip, part);
+    if (!part.coming && !is_being_made(buffer->number(), part)) order_store(buffer, number, chip, part);
   }
   orders(chip).at_once = true;
 }
@@ -166,6 +169,8 @@ void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
   for (auto& [number, known] : entries_) {
     bool home = false, gone = false;
     for (auto& part : known.parts) {
+      // What is there was not made by it.
+      if (part.newest == chip && among(part.last) && !is_being_made(number, part)) part.origin = {};
       if (part.newest != chip || !among(part.since)) continue;
       if (!among(part.last)) {
         // Others come after it, of which the last is known.
@@ -196,10 +201,10 @@ void Directory::lost(std::int32_t chip, std::span<const Ticket> tasks) {
   Waiting waited;
   for (auto& [number, known] : entries_) {
     bool home = false;
+    const auto among = [&](Ticket ticket) { return std::binary_search(tasks.begin(), tasks.end(), ticket); };
     for (auto& part : known.parts) {
-      if (part.newest != chip || !part.home_before ||
-          !std::binary_search(tasks.begin(), tasks.end(), part.since))
-        continue;
+      if (part.newest == chip && among(part.last) && !is_being_made(number, part)) part.origin = {};
+      if (part.newest != chip || !part.home_before || !among(part.since)) continue;
       part.newest = -1;
       std::erase(part.copies, chip);
       join(waited, give_up(part, chip));
@@ -240,6 +245,7 @@ void Directory::down(std::int32_t chip, const Error& reason) {
   }
   tell(told_lost, lost);
   tell(told, std::nullopt);
+  end_remakes_lost(reason);
 }
 
 void Directory::forget(std::uint64_t buffer) {

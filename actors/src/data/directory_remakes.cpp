@@ -100,14 +100,14 @@ bool Directory::can_be_remade(const LostWork& work, std::uint64_t when) const {
     if (operand.tensor.bytes() == 0) continue;
     const auto known = work.known.find(operand.buffer);
     if (known == work.known.end() || work.hopeless.count(known->second) != 0) return false;
+    if (known->first->is_lost()) return false;
     if (operand.tag == runtime::Tag::out) {
       ++outputs;
       continue;
     }
     const auto& entry = *known->second;
     const auto& buffer = *known->first;
-    if (entry.changed > when || entry.version != buffer.version() || is_far(buffer) || buffer.is_lost())
-      return false;
+    if (entry.changed > when || entry.version != buffer.version() || is_far(buffer)) return false;
     const auto box = box_of(operand);
     const bool same = std::all_of(entry.parts.begin(), entry.parts.end(), [&](const Part& part) {
       return part.written < when || !runtime::overlaps(part.piece.box, box);
@@ -189,7 +189,24 @@ bool Directory::is_obsolete(const Remake& remake) const {
     const auto part = std::find_if(known->parts.begin(), known->parts.end(),
                                    [&](const Part& it) { return it.piece.number == output.second; });
     const auto buffer = known->buffer.lock();
-    return part == known->parts.end() || !part->lost || !buffer || buffer->version() != known->version;
+    return part == known->parts.end() || !part->lost || !buffer || buffer->is_lost() ||
+           buffer->version() != known->version;
+  });
+}
+
+/// What it reads is what it was when it ran first: no task changes it meanwhile, but the host may.
+bool Directory::has_inputs(const Remake& remake) const {
+  return std::all_of(remake.reads.begin(), remake.reads.end(), [&](const auto& it) {
+    const auto* known = find(*it.first);
+    return known != nullptr && known->version == it.first->version() && known->changed <= remake.written &&
+           !it.first->is_lost();
+  });
+}
+
+bool Directory::is_being_made(std::uint64_t buffer, const Part& part) const {
+  return std::any_of(remakes_.begin(), remakes_.end(), [&](const Remake& it) {
+    return std::find(it.outputs.begin(), it.outputs.end(), std::pair(buffer, part.piece.number)) !=
+           it.outputs.end();
   });
 }
 
@@ -221,21 +238,39 @@ bool Directory::remade(const TaskResult& result) {
     sent = sent || (part != nullptr && part->newest >= 0);
     waits = waits || (part != nullptr && part->lost);
   }
-  if (result.outcome == Outcome::lost && sent) return true;  // `down` decides
-  if (result.outcome == Outcome::lost && waits) {            // it had not begun
+  const bool lost = result.outcome == Outcome::lost;
+  if (lost && sent && recovers_) return known->lost = true;  // the end of its chip decides
+  if (lost && waits && recovers_) {                          // it had not begun
     send_again(*known);
     return true;
   }
   const auto remake = std::move(*known);
   remakes_.erase(remakes_.begin() + (known - remakes_.data()));
-  const bool made = result.outcome == Outcome::done || result.outcome == Outcome::lost;
   const Error failed(Errc::task_failed, "it did not run to its end");
-  end_remake(remake, made ? std::nullopt : std::optional<Error>(result.error.value_or(failed)));
+  auto error = result.outcome == Outcome::done ? std::nullopt
+               : lost && !sent && !waits       ? std::nullopt  // its bytes had come home before
+                                               : std::optional<Error>(result.error.value_or(failed));
+  if (!error && !has_inputs(remake))
+    error = Error(Errc::task_failed, "what it read has been written meanwhile");
+  end_remake(remake, error, result.outcome == Outcome::done);
   return true;
 }
 
+/// Those that went with a chip and are not tried again.
+void Directory::end_remakes_lost(const Error& why) {
+  for (std::size_t i = 0; i < remakes_.size();) {
+    if (!remakes_[i].lost) {
+      ++i;
+      continue;
+    }
+    const auto remake = std::move(remakes_[i]);
+    remakes_.erase(remakes_.begin() + static_cast<std::ptrdiff_t>(i));
+    end_remake(remake, why);
+  }
+}
+
 /// Who waits for the bytes gets them, or hears that there are none.
-void Directory::end_remake(const Remake& remake, const std::optional<Error>& error) {
+void Directory::end_remake(const Remake& remake, const std::optional<Error>& error, bool made) {
   Error lost(Errc::data_lost, "the newest bytes of a tensor were only on a chip that is gone, and task \"" +
                                   std::string(remake.origin.body->name()) + "\" could not make them again");
   if (error) lost = lost.caused_by(*error);
@@ -249,7 +284,7 @@ void Directory::end_remake(const Remake& remake, const std::optional<Error>& err
       continue;
     }
     const auto waiting = part->coming ? std::vector<Then>() : std::exchange(part->waiting, {});
-    if (error && (part->lost || part->newest >= 0)) {
+    if (error && (part->lost || part->newest >= 0 || part->written == remake.written)) {
       drop_all(*part, number);
       part->newest = -1;
       part->lost = false;
@@ -262,7 +297,7 @@ void Directory::end_remake(const Remake& remake, const std::optional<Error>& err
       if (then) then(why);
     }
   }
-  remake.run->end_remake(!error);
+  remake.run->end_remake(made && !error);
 }
 
 }  // namespace troupe::actors

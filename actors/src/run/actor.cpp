@@ -160,6 +160,7 @@ class RunActor : public Run::base {
   void settle(const RunReport& report) {
     auto& memory = state_->memory();
     if (!memory.close()) {
+      settling_ = true;
       const auto again = [this, report](const auto&) { settle(report); };
       return request(worker_, caf::infinite, SettleRun{state_->config().id})
           .then([again](bool settled) { again(settled); },
@@ -171,6 +172,8 @@ class RunActor : public Run::base {
     auto& memory = state_->memory();
     memory.hand_over();
     report.made_again = memory.remade();
+    if (settling_ && !report.error && state_->is_given_up())
+      report.error = state_->given_up_for()->inside(state_->config().node);
     outcome_->set(std::move(report));
     quit();
   }
@@ -283,6 +286,7 @@ class RunActor : public Run::base {
   std::unique_ptr<RunState> state_;          ///< null: the run has ended
   std::shared_ptr<const RunMemory> in_use_;  ///< then, what tasks that nobody waits for any more may work on
   Replies replies_;
+  bool settling_ = false;  ///< all tasks have ended, and some run again for bytes that were lost
   std::map<std::uint64_t, std::string> at_barriers_;  ///< by token: what `why` says
 };
 

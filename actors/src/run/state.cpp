@@ -324,8 +324,12 @@ void RunState::program_lost(const Error& reason) {
 }
 
 void RunState::cancel(const Error& reason) {
-  if (cancelled_ || finished_) return;
+  if (cancelled_) return;
   cancelled_ = reason;
+  if (finished_) {  // what is still made again in its name
+    effects_.cancel_all = true;
+    return;
+  }
   report_.unfinished = live_;
   for (const auto& record : records_) {
     if (report_.waiting.size() == 16) break;

@@ -104,6 +104,7 @@ class TROUPE_API RunState {
   RunEffects advance();
   bool finished() const { return finished_; }
   bool is_given_up() const { return cancelled_.has_value(); }
+  const std::optional<Error>& given_up_for() const { return cancelled_; }
   /// What tasks of it that have not been answered may be working on; null: there are none.
   std::shared_ptr<const RunMemory> memory_in_use() const {
     return in_flight_ != 0 || reads_open_ != 0 ? memory_ : nullptr;

@@ -121,6 +121,7 @@ void WorkerActor::dispatch() {
     route(std::move(moves.refused));
     dispatch();
   }
+  if (!settling_.empty()) settle_runs();
 }
 
 /// Results to their runs, in batches; usually all are of one run.

@@ -120,6 +120,7 @@ class WorkerActor : public Worker::base {
   void send_orders();
   void take_remade(std::vector<TaskResult>& results);
   caf::typed_response_promise<bool> settle(RunId run);
+  void settle_runs();
   void data_changed();
   void store_chips(std::function<void()> then);
 

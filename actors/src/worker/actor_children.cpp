@@ -122,6 +122,7 @@ void WorkerActor::child_failed(std::int32_t index, std::uint32_t life, const Err
 /// All come up or none.
 void WorkerActor::give_up_start(const Error& error, std::int32_t index) {
   life_ = Life::stopping;
+  data_.recover_no_more();
   start_error_ = children_.not_started(index, error);
   stop_children();
 }
@@ -129,9 +130,13 @@ void WorkerActor::give_up_start(const Error& error, std::int32_t index) {
 void WorkerActor::child_down(const caf::down_msg& down) {
   if (domains_.ended(down.source)) return;
   const auto index = children_.find(down.source);
-  if (!index || life_ == Life::stopping) return;
+  if (!index) return;
   const auto reason =
       error_from(down.reason, Error(Errc::chip_lost, shared_->path + "/" + children_[*index].name + " died"));
+  if (life_ == Life::stopping) {  // nobody waits any longer for what it was to store
+    if (children_[*index].kind == ExecutorKind::chip) data_.down(*index, reason);
+    return;
+  }
   // Also when it had come up before the others.
   life_ == Life::starting ? give_up_start(reason, *index) : child_lost(*index, reason);
 }

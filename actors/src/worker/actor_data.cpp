@@ -46,6 +46,11 @@ void WorkerActor::take_remade(std::vector<TaskResult>& results) {
   const auto count = std::erase_if(results, [&](const TaskResult& result) { return data_.remade(result); });
   if (count == 0) return;
   send_orders();
+  placement_.data_came();  // also groups, which are not held
+}
+
+/// Runs that wait until nothing is made again in their name.
+void WorkerActor::settle_runs() {
   std::erase_if(settling_, [&](auto& waiting) {
     if (data_.remakes_for(waiting.first)) return false;
     waiting.second.deliver(true);

@@ -65,7 +65,9 @@ caf::typed_response_promise<Result<bool>> WorkerActor::reset_executor(std::int32
     return promise;
   }
   resetting_.add(index, promise);
-  data_.store_all(index, [this, index] { reset_now(index); });
+  data_.store_all(index, [this, index, life = it.incarnation] {
+    if (children_[index].incarnation == life) reset_now(index);
+  });
   send_orders();
   return promise;
 }
@@ -105,6 +107,8 @@ caf::typed_response_promise<bool> WorkerActor::stop_all() {
     return promise;
   }
   life_ = Life::stopping;
+  data_.recover_no_more();
+  dispatch();  // what was to be made again is given up
   stop_promise_ = promise;
   const Error reason = going_down();
   if (start_promise_.pending()) start_promise_.deliver(Result<bool>(reason));

@@ -130,7 +130,8 @@ void WorkerActor::run_closed(RunId id) {
   if (!report || report->error) {
     // Nothing of a run that ended as it should is left; of one that was killed there may be.
     std::vector<std::int32_t> holders;
-    (void)placement_.cancel(Cancel{id, 0}, holders);
+    auto taken_back = placement_.cancel(Cancel{id, 0}, holders);
+    take_remade(taken_back);
     for (const auto executor : holders) send(children_[executor].handle, Cancel{id, 0});
     // A coroutine may have begun when its run was over already.
     if (over->program) {

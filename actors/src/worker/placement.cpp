@@ -326,10 +326,13 @@ void Placement::place_remakes() {
       if (it.kind != ExecutorKind::chip || !it.up || it.closing) continue;
       if (chosen < 0 || it.used < lane(chosen).used) chosen = static_cast<std::int32_t>(i);
     }
-    if (chosen < 0 && any_left(ExecutorKind::chip)) return;
+    const bool ends = !data_->recovers();
+    if (chosen < 0 && !ends && any_left(ExecutorKind::chip)) return;
     auto request = std::move(remakes_.front());
     remakes_.pop_front();
-    if (chosen < 0) {
+    if (ends) {
+      refuse(request, {Errc::shut_down, "the node goes down"});
+    } else if (chosen < 0) {
       refuse(request, {Errc::chip_retired, "no chip is left for it"});
     } else {
       put(chosen, std::move(request));

@@ -2,6 +2,7 @@
 // changed what those read; and nobody sees anything in between.
 #include <doctest/doctest.h>
 
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -208,6 +209,183 @@ TEST_CASE("a program that is cancelled while bytes are made again ends") {
   CHECK(*report.error == Errc::cancelled);
   node.run([](Orchestrator& n, Tensor x, Tensor y) { n.submit("twice", in(x), out(y)); }, a, b);
   CHECK(b.host<const float>()[0] == 2.0F);
+}
+
+TEST_CASE("what the host writes while a task waits to run again is not what that task reads") {
+  Simulation sim({.chips = 2});
+  add_kernels(sim);
+  sim.fault(testing::kill_chip(0).of("look"));
+  sim.fault(testing::delay(std::chrono::seconds(10)).of("twice").at(2));
+  auto& node = sim.node();
+  auto a = node.tensor<float>({1}, 1.0F), b = node.tensor<float>({1}), c = node.tensor<float>({1}),
+       d = node.tensor<float>({1}, 5.0F), flag = node.tensor<float>({1});
+  float seen = 0;
+  const auto error = error_of([&] {
+    node.run(
+        [&seen](Orchestrator& n, Tensor x, Tensor y, Tensor z, Tensor w, Tensor it) {
+          n.submit("twice", in(x), out(y), on_chip(0));
+          n.submit("sum", in(y), in(w), out(z), on_chip(0));
+          die(n, it);
+          w.host<float>()[0] = 100.0F;  // all tasks of the program that use it have ended
+          seen = n.read<float>(z).get();
+        },
+        a, b, c, d, flag);
+  });
+  CHECK((error ? *error == Errc::data_lost : seen == 7.0F));
+}
+
+TEST_CASE("bytes of a task that did not come to its end a second time are never seen") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Simulation sim({.seed = seed, .chips = 2});
+    add_kernels(sim);
+    int times = 0;
+    sim.kernel("half", [&times](auto& call) {
+      const auto to = call.template tensor<float>(1);
+      to[0] = ++times == 1 ? 2.0F : 666.0F;
+      if (times > 1) call.waits();
+    });
+    sim.fault(testing::kill_chip(0).of("look"));
+    auto& node = sim.node();
+    auto a = node.tensor<float>({1}, 1.0F), b = node.tensor<float>({1}), flag = node.tensor<float>({1});
+    auto first = node.submit(
+        [](Orchestrator& n, Tensor x, Tensor y, Tensor it) -> Program {
+          co_await n.submit("half", in(x), out(y), on_chip(0));
+          co_await n.submit("look", in(it), on_chip(0), retry(1));
+          co_await n.submit("add", inout(y));
+        },
+        a, b, flag);
+    sim.steps(100'000);
+    float seen = 2.0F;
+    auto second =
+        node.submit([&seen](Orchestrator& n, Tensor y) -> Program { seen = co_await n.read<float>(y); }, b);
+    sim.steps(100'000);
+    first.cancel();
+    CHECK(first.report().error);
+    (void)second.report();
+    CHECK(seen == 2.0F);
+    float viewed = 2.0F;
+    (void)error_of([&] { viewed = b.host<const float>()[0]; });
+    CHECK(viewed == 2.0F);
+  }
+}
+
+TEST_CASE("a task that did not begin is not what wrote the bytes") {
+  for (std::uint64_t call = 1; call < 5; ++call) {
+    Simulation sim({.chips = 2});
+    add_kernels(sim);
+    sim.fault(testing::kill_chip(0).of("look"));
+    sim.fault(testing::fail_call("copy_to_device_ctx", 0).at(call));
+    auto& node = sim.node();
+    auto a = node.tensor<float>({1}, 1.0F), b = node.tensor<float>({1}), c = node.tensor<float>({1}, 50.0F),
+         flag = node.tensor<float>({1});
+    bool second_ran = false;
+    (void)error_of([&] {
+      node.run(
+          [&](Orchestrator& n, Tensor x, Tensor y, Tensor z, Tensor it) {
+            n.submit("twice", in(x), out(y), on_chip(0));
+            n.drain();
+            const auto task = n.submit("twice", in(z), out(y), on_chip(0));
+            second_ran = !error_of([&] { task.wait(); });
+            n.submit("look", in(it), on_chip(0), retry(1));
+            n.drain();
+          },
+          a, b, c, flag);
+    });
+    float seen = 0;
+    const auto lost = error_of([&] { seen = b.host<const float>()[0]; });
+    if (!lost && sim.ran("twice") > 0) CHECK(seen == (second_ran ? 100.0F : 2.0F));
+  }
+}
+
+TEST_CASE("groups, and what waits for a chain of tasks that run again, hear of their end") {
+  SUBCASE("a group on other chips") {
+    Simulation sim({.chips = 4});
+    add_kernels(sim);
+    sim.fault(testing::kill_chip(0).of("look"));
+    sim.fault(testing::delay(std::chrono::seconds(10)).of("twice").at(2));
+    auto& node = sim.node();
+    auto a = node.tensor<float>({1}, 1.0F), b = node.tensor<float>({1}), c = node.tensor<float>({1}),
+         d = node.tensor<float>({1}), flag = node.tensor<float>({1});
+    node.run(
+        [](Orchestrator& n, Tensor x, Tensor y, Tensor z, Tensor w, Tensor it) {
+          n.submit("twice", in(x), out(y), on_chip(0));
+          die(n, it);
+          n.submit_group("twice", {args(in(y), out(z)), args(in(y), out(w))}, {2, 3});
+        },
+        a, b, c, d, flag);
+    CHECK(c.host<const float>()[0] == 4.0F);
+    CHECK(d.host<const float>()[0] == 4.0F);
+  }
+  SUBCASE("a chain of which the second fails") {
+    Simulation sim({.chips = 2});
+    add_kernels(sim);
+    sim.fault(testing::kill_chip(0).of("look"));
+    sim.fault(testing::delay(std::chrono::seconds(10)).of("twice").at(4));
+    sim.fault(testing::fail("twice").at(5));
+    auto& node = sim.node();
+    auto a = node.tensor<float>({1}, 1.0F), b = node.tensor<float>({1}), c = node.tensor<float>({1}),
+         d = node.tensor<float>({1}), e = node.tensor<float>({1}), flag = node.tensor<float>({1});
+    const auto lost = error_of([&] {
+      node.run(
+          [](Orchestrator& n, Tensor x, Tensor y, Tensor z, Tensor w, Tensor v, Tensor it) {
+            n.submit("twice", in(x), out(y), on_chip(0));
+            n.submit("twice", in(y), out(z), on_chip(0));
+            n.submit("twice", in(z), out(w), on_chip(0));
+            die(n, it);
+            n.submit("sum", in(w), in(w), out(v), on_chip(1));
+          },
+          a, b, c, d, e, flag);
+    });
+    REQUIRE(lost);
+    CHECK(*lost == Errc::data_lost);
+  }
+}
+
+TEST_CASE("a run that waits only for a task that runs again can be cancelled") {
+  Simulation sim({.chips = 2});
+  add_kernels(sim);
+  sim.fault(testing::kill_chip(0).of("look"));
+  sim.fault(testing::hang("twice").at(2));
+  auto& node = sim.node();
+  auto a = node.tensor<float>({1}, 1.0F), b = node.tensor<float>({1}), flag = node.tensor<float>({1});
+  auto handle = node.submit(
+      [](Orchestrator& n, Tensor x, Tensor y, Tensor it) -> Program {
+        co_await n.submit("twice", in(x), out(y), on_chip(0));
+        co_await n.submit("look", in(it), on_chip(0), retry(1));
+      },
+      a, b, flag);
+  sim.steps(100'000);
+  CHECK_FALSE(handle.done());
+  handle.cancel();
+  const auto report = handle.report();
+  REQUIRE(report.error);
+  CHECK(*report.error == Errc::cancelled);
+}
+
+TEST_CASE("a system ends at whatever moment of a chip's death and of what follows it") {
+  for (std::size_t steps = 1; steps < 200; ++steps) {
+    CAPTURE(steps);
+    std::optional<Handle> handle;
+    {
+      Simulation sim({.seed = steps % 7, .chips = 1});
+      add_kernels(sim);
+      sim.fault(testing::kill_chip(0).of("look"));
+      auto& node = sim.node();
+      auto a = node.tensor<float>({1}, 1.0F), b = node.tensor<float>({1}), flag = node.tensor<float>({1});
+      handle = node.submit(
+          [](Orchestrator& n, Tensor x, Tensor y, Tensor it) -> Program {
+            co_await n.submit("twice", in(x), out(y), on_chip(0));
+            try {
+              co_await n.submit("look", in(it), on_chip(0));
+            } catch (const Error&) {
+              // the chip died
+            }
+          },
+          a, b, flag);
+      sim.steps(steps);
+    }
+    CHECK(handle->done());
+  }
 }
 
 namespace {
