@@ -56,8 +56,10 @@ using actors::DomainBuffer;
 using actors::DomainRank;
 using actors::DomainSpec;
 using actors::Orchestrator;
+using actors::Plan;
 using actors::Program;
 using actors::Scope;
+using actors::Slot;
 using actors::Task;
 using actors::Tensor;
 

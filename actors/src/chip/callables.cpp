@@ -24,8 +24,6 @@ bool may_name_others(const Callable& callable) {
   return std::search(bytes.begin(), bytes.end(), sign.begin(), sign.end()) != bytes.end();
 }
 
-CallableRef owner_of(const TaskBody& body) { return body.extras ? body.extras->owned : nullptr; }
-
 /// "step@3": an object of a submit's own is never in the way of what the node calls "step".
 std::string own_name(const std::string& name, std::uint64_t number) {
   const auto mark = "@" + std::to_string(number);
@@ -34,21 +32,19 @@ std::string own_name(const std::string& name, std::uint64_t number) {
 
 }  // namespace
 
-CallableKey ChipState::key_of(const TaskBody& body) {
-  const auto& callable = *body.callable;
-  return {callable.digest(), is_foreign(callable) && owner_of(body) != nullptr};
+CallableKey ChipState::key_of(const Callable& callable, const CallableRef& owner) {
+  return {callable.digest(), is_foreign(callable) && owner != nullptr};
 }
 
-Result<std::uint64_t> ChipState::callable_id(const TaskBody& body) {
-  const auto& callable = *body.callable;
+Result<std::uint64_t> ChipState::callable_id(const Callable& callable, const CallableRef& owner) {
   if (callable.kind != CallableKind::chip) {
     return Error(Errc::bad_argument, "\"" + callable.name + "\" is not a kernel or chip program",
                  "host functions go to submit_sub, programs to a level above");
   }
-  const auto key = key_of(body);
+  const auto key = key_of(callable, owner);
   if (auto known = callables_.find(key); known != callables_.end()) {
     // Whoever made the one that was linked in may have gone; this one is the same.
-    if (key.own) known->second.owner = owner_of(body);
+    if (key.own) known->second.owner = owner;
     return known->second.id;
   }
   if (auto link = links_.find(key); link != links_.end()) return *link->second.failed;
@@ -74,17 +70,16 @@ void ChipState::add_callable(const CallableKey& key, std::uint64_t id, std::weak
 
 /// Orders what the task needs and the device does not have yet. True: the task, and what is queued behind it,
 /// waits for that.
-bool ChipState::order_links(const TaskBody& body) {
-  const auto& callable = *body.callable;
+bool ChipState::order_links(const Callable& callable, const CallableRef& owner) {
   if (callable.kind != CallableKind::chip) return false;
   if (is_chip_program(callable)) return !learn_all();
   if (!is_foreign(callable)) return false;
-  const auto key = key_of(body);
+  const auto key = key_of(callable, owner);
   const auto [naming, is_new] = naming_.try_emplace(key, false);
   if (is_new) naming->second = may_name_others(callable);
   const bool waits = naming->second && !learn_all();
   if (callables_.contains(key)) return waits;
-  return !links_.try_emplace(key, Link{&callable, owner_of(body), {}}).first->second.failed;
+  return !links_.try_emplace(key, Link{&callable, owner, {}}).first->second.failed;
 }
 
 /// A chip program may name whatever its node knows: orders what is new of that. True: all of it is on the

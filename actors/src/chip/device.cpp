@@ -178,7 +178,7 @@ std::string ChipState::why(const Why& why) const {
   for (const auto& item : queued_) {
     if (!meant(item.request.key)) continue;
     const auto& first = *queued_.front().request.body;
-    if (links_.contains(key_of(first))) return "queued until \"" + first.callable->name + "\" is linked in";
+    if (links_.contains(key_of(*first.callable, owner_of(first)))) return "queued until \"" + first.callable->name + "\" is linked in";
     if (!links_.empty()) return "queued until what its node knows is linked in";
     if (moving_ != 0) return "queued until its tensors have been brought";
     return "queued, as many runs as it takes are on the device";

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "chip/launch.hpp"
 #include "chip/state.hpp"
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
@@ -28,17 +29,6 @@ troupe_tensor_arg argument_of(const Operand& arg, std::uint64_t buffer, bool on_
   // Copies of buffers are written by tasks alone.
   if (on_chip && arg.buffer != nullptr) slot.flags = TROUPE_TENSOR_LEFT_ALONE;
   return slot;
-}
-
-/// The argument lies in the copy of a piece of its buffer.
-void move_into(troupe_tensor_arg& slot, const Copy& copy, std::size_t element_bytes) {
-  const auto& box = copy.piece.box;
-  slot.buffer_bytes = copy.bytes;
-  slot.start_offset = packed_offset(box, slot.start_offset * element_bytes) / element_bytes;
-  for (std::size_t i = 0; i < slot.ndims && box.rank > 0; ++i) {
-    slot.strides[i] =
-        static_cast<std::uint32_t>(packed_stride(box, slot.strides[i] * element_bytes) / element_bytes);
-  }
 }
 
 }  // namespace
@@ -110,9 +100,14 @@ std::optional<TaskResult> ChipState::prepare(const TaskRequest& request, std::ui
     failures_.add(request.key);
     return unlaunched(request, Outcome::skipped);
   }
-  auto id = callable_id(*request.body);
+  auto id = callable_id(*request.body->callable, owner_of(*request.body));
   if (!id) return refuse(request, id.error());
   callable = *id;
+  return check_memory(request);
+}
+
+/// What names memory of a chip has to mean this one, in this life.
+std::optional<TaskResult> ChipState::check_memory(const TaskRequest& request) {
   for (const auto& arg : arguments_of(*request.body, request.key.member).tensors) {
     const auto buffer = arg.tensor.buffer();
     if (arg.buffer != nullptr) continue;
@@ -142,7 +137,10 @@ void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
   batch_callables_.clear();
   auto take = [&](Item& item) {
     const auto& request = item.request;
-    if (in_flight_ + batch_.size() >= static_cast<std::size_t>(config_.credit) || order_links(*request.body))
+    // A bundle goes when what is to go before it has gone.
+    if (in_flight_ + batch_.size() >= static_cast<std::size_t>(config_.credit) ||
+        request.body->callable->bundle || follows_bundle(request) ||
+        order_links(*request.body->callable, owner_of(*request.body)))
       return false;
     if (request.body->callable->data_task != DataTask::none) {
       // What is to be launched before it is, now.
@@ -249,8 +247,17 @@ void ChipState::add_run(Item& item, std::uint64_t callable) {
 }
 
 void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
-  if (life_ != Life::ready) return;
-  gather(fresh, out);
+  std::vector<TaskRequest> none;
+  for (auto* next = &fresh;; next = &none) {
+    if (life_ != Life::ready) return;
+    gather(*next, out);
+    launch_batch(out);
+    if (life_ != Life::ready || queued_.empty() || !queued_.front().request.body->callable->bundle) return;
+    if (!launch_bundle(out)) return;
+  }
+}
+
+void ChipState::launch_batch(std::vector<TaskResult>& out) {
   if (batch_.empty()) return;
   runs_.clear();
   tensors_.clear();
@@ -294,7 +301,7 @@ void ChipState::take_back(const Error& reason, std::vector<TaskResult>& out) {
     life_ = Life::lost;
     how_lost_ = reason.message();
   }
-  for (const auto& [request, uses] : batch_) {
+  for (const auto& [request, uses, bundle] : batch_) {
     failures_.add(request.key);
     ++failed_;
     out.push_back(unlaunched(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, reason));

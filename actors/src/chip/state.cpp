@@ -107,6 +107,7 @@ Result<ExecutorInfo> ChipState::adopt(OpenedDevice& device) {
 void ChipState::forget() {
   callables_.clear();
   queued_.clear();
+  bundles_.clear();
   first_ += flights_.size();
   flights_.clear();
   copies_.clear();
@@ -178,7 +179,8 @@ std::vector<TaskResult> ChipState::ended(const DeviceDone& done) {
   for (const auto& end : done.ends) {
     if (end.correlation < first_ || end.correlation - first_ >= flights_.size()) continue;
     auto& flight = flights_[end.correlation - first_];
-    if (!flight.ended) out.push_back(finish(flight, end));
+    if (flight.ended) continue;
+    flight.bundle ? bundle_task_ended(flight, end, out) : out.push_back(finish(flight, end));
   }
   while (!flights_.empty() && flights_.front().ended) {
     flights_.pop_front();
@@ -199,6 +201,7 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
     const auto& request = item.request;
     if (!meant(request.key) || request.key == data_task_running_) return false;
     failures_.add(request.key);
+    if (item.bundle) return true;  // answered below
     out.push_back(unlaunched(request, Outcome::cancelled));
     return true;
   });
@@ -207,6 +210,11 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
     // An abort of a run that has just ended is fine; its completion is on the way.
     if (device_) (void)context().abort(first_ + i);
     flights_[i].asked = true;
+  }
+  for (const auto& run : std::vector(bundles_)) {
+    if (!meant(run->request.key)) continue;
+    run->given_up = true;
+    if (run->open == 0) end_bundle(run, out);
   }
   if (!to_store_.empty()) serve_stores(false);
   return out;
@@ -242,7 +250,7 @@ std::optional<Error> ChipState::does_not_end(std::uint64_t number) const {
   // Nothing overtakes on a device: what waits behind somebody else's kernel may have to wait on.
   if (late == nullptr || (where.empty() && others)) return std::nullopt;
   return Error(Errc::chip_lost,
-               "\"" + std::string(late->body->name()) + "\" was given up and does not return" + where,
+               "\"" + std::string(late->name()) + "\" was given up and does not return" + where,
                config_.own_process
                    ? "the chip's process is ended, and another one takes its place"
                    : "the chip is in quarantine: its threads and memory stay until the kernel returns");
@@ -251,11 +259,17 @@ std::optional<Error> ChipState::does_not_end(std::uint64_t number) const {
 std::vector<TaskResult> ChipState::abandon(const Error& reason) {
   std::vector<TaskResult> out;
   for (auto& flight : flights_) {
-    if (!flight.ended) out.push_back({flight.key, flight.ticket, -1, Outcome::lost, reason});
+    if (!flight.ended && !flight.bundle)
+      out.push_back({flight.key, flight.ticket, -1, Outcome::lost, reason});
   }
-  for (const auto& item : queued_) out.push_back(unlaunched(item.request, Outcome::lost, reason));
+  for (const auto& run : bundles_)
+    out.push_back({run->request.key, run->request.ticket, -1, Outcome::lost, reason});
+  for (const auto& item : queued_) {
+    if (!item.bundle) out.push_back(unlaunched(item.request, Outcome::lost, reason));
+  }
   flights_.clear();
   queued_.clear();
+  bundles_.clear();
   in_flight_ = 0;
   return out;
 }

@@ -15,6 +15,7 @@
 #include "chip/device_in_use.hpp"
 #include "chip/news.hpp"
 #include "data/data.hpp"
+#include "plan/plan.hpp"
 #include "recent_failures.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/errc.hpp"
@@ -150,10 +151,35 @@ class TROUPE_API ChipState {
   const std::string& how_lost() const { return how_lost_; }
 
  private:
+  /// Tasks of a plan that are on their way through the device: to all others they are one task.
+  struct BundleRun {
+    TaskRequest request;
+    CopyUses uses;
+    /// Where an argument of the whole lies.
+    struct Base {
+      std::uint64_t address = 0, buffer_bytes = 0, byte_offset = 0;
+      bool on_chip = false, left_alone = false;
+      const Copy* piece = nullptr;
+    };
+    std::vector<Base> bases;
+    std::vector<std::uint64_t> callables;  ///< the device's numbers
+    std::vector<std::uint64_t> scalars;    ///< with the numbers of this replay; empty: as they were recorded
+    std::vector<std::uint64_t> runs;       ///< by task: its correlation; 0: not launched
+    std::vector<bool> bad;                 ///< by task, once one has not ended well
+    std::vector<TaskBodyRef> bodies;       ///< by task, while a trace is taken
+    std::int64_t began = 0;
+    std::uint32_t next = 0, open = 0;  ///< task to launch; launched ones that have not ended
+    bool given_up = false;
+    std::optional<Error> error;
+
+    const Bundle& bundle() const { return *request.body->callable->bundle; }
+    bool all_launched() const { return next == bundle().size(); }
+  };
   /// A task that was given to the chip, with the copies it uses.
   struct Item {
     TaskRequest request;
     CopyUses uses;
+    std::shared_ptr<BundleRun> bundle = {};  ///< once it has begun
   };
   struct Flight {
     TaskKey key;
@@ -163,7 +189,11 @@ class TROUPE_API ChipState {
     bool asked = false;            ///< to end
     std::uint64_t names_from = 0;  ///< no run before this one is in its depends_on
     CopyUses uses = {};
-    std::shared_ptr<RunHold> memory = {};  ///< keeps the buffers
+    std::shared_ptr<RunHold> memory = {};    ///< keeps the buffers
+    std::shared_ptr<BundleRun> bundle = {};   ///< that it is a task of; then `body` is null
+    std::uint32_t task = 0;                   ///< and which
+
+    std::string_view name() const { return bundle ? bundle->bundle().name_of(task) : body->name(); }
   };
   /// Whether a task's data is on the chip.
   enum class Data : std::uint8_t { there, coming, no_room, refused };
@@ -171,13 +201,15 @@ class TROUPE_API ChipState {
   platform::DeviceContext& context() const { return device_->context; }
   Error wrong_state(std::string_view call) const;
   std::optional<Error> of_another_life(std::string_view call, std::uint32_t incarnation) const;
-  static CallableKey key_of(const TaskBody& body);
-  Result<std::uint64_t> callable_id(const TaskBody& body);
+  static CallableRef owner_of(const TaskBody& body) { return body.extras ? body.extras->owned : nullptr; }
+  static CallableKey key_of(const Callable& callable, const CallableRef& owner);
+  Result<std::uint64_t> callable_id(const Callable& callable, const CallableRef& owner);
   Result<std::uint64_t> register_at_once(const Callable& callable);
   void add_callable(const CallableKey& key, std::uint64_t id, std::weak_ptr<const Callable> owner);
-  bool order_links(const TaskBody& body);
+  bool order_links(const Callable& callable, const CallableRef& owner);
   bool learn_all();
   std::optional<TaskResult> prepare(const TaskRequest& request, std::uint64_t& callable);
+  std::optional<TaskResult> check_memory(const TaskRequest& request);
   TaskResult refuse(const TaskRequest& request, Error error);
   std::uint32_t add_depends(const TaskRequest& request);
   Item item_of(TaskRequest& request);
@@ -189,7 +221,20 @@ class TROUPE_API ChipState {
     launch(none, out);
   }
   void launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
+  void launch_batch(std::vector<TaskResult>& out);
   void add_run(Item& item, std::uint64_t callable);
+
+  // Tasks of plans: bundles.cpp.
+  bool follows_bundle(const TaskRequest& request) const;
+  bool launch_bundle(std::vector<TaskResult>& out);
+  bool begin_bundle(Item& item, std::vector<TaskResult>& out);
+  void find_bases(const Item& item, BundleRun& run);
+  bool is_spoilt(const BundleRun& run, std::uint32_t task) const;
+  void add_bundle_run(const std::shared_ptr<BundleRun>& run, std::uint32_t task);
+  void launch_part(const std::shared_ptr<BundleRun>& run);
+  void bundle_task_ended(Flight& flight, const DeviceDone::One& end, std::vector<TaskResult>& out);
+  void end_bundle(const std::shared_ptr<BundleRun>& run, std::vector<TaskResult>& out);
+  TaskBodyRef traced_part(const BundleRun& run, std::uint32_t task) const;
 
   // Tasks without a kernel: data_tasks.cpp.
   std::optional<TaskResult> data_task(const Item& item);
@@ -257,7 +302,8 @@ class TROUPE_API ChipState {
   std::optional<TaskKey> data_task_running_;  ///< on a thread of its own: the next in the queue
   std::int64_t data_task_began_ = 0;
   std::deque<Item> queued_;
-  std::deque<Flight> flights_;  ///< launched, by correlation from `first_` on
+  std::vector<std::shared_ptr<BundleRun>> bundles_;  ///< that have begun
+  std::deque<Flight> flights_;                       ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;
   std::uint32_t in_flight_ = 0;
   RecentFailures failures_;

@@ -129,6 +129,14 @@ void ProgramCore::send_home(const std::vector<Visitor>& visitors) {
 
 TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call) {
   check_alive();
+  if (!recorder_) return submit_ordered(callable, std::move(call));
+  auto recorded = recorder_->copy(callable, call);
+  const auto number = submit_ordered(callable, std::move(call));
+  recorder_->keep(std::move(recorded), number);
+  return number;
+}
+
+TaskNumber ProgramCore::submit_ordered(const Callable* callable, detail::SubmitCall call) {
   const auto home = home_of(call.args.values, node_->number);
   if (callable->kind == CallableKind::program || home < 0) return submit_here(callable, std::move(call));
   check_system(*callable, call.args, call.extras.get());
@@ -169,6 +177,18 @@ TaskNumber ProgramCore::submit_here(const Callable* callable, detail::SubmitCall
 TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args> members,
                                      std::vector<int> chips, detail::SubmitCall call) {
   check_alive();
+  if (!recorder_)
+    return submit_group_ordered(callable, std::move(members), std::move(chips), std::move(call));
+  auto recorded = recorder_->copy(callable, call);
+  recorded.members = members;
+  recorded.chips = chips;
+  const auto number = submit_group_ordered(callable, std::move(members), std::move(chips), std::move(call));
+  recorder_->keep(std::move(recorded), number);
+  return number;
+}
+
+TaskNumber ProgramCore::submit_group_ordered(const Callable* callable, std::vector<Args> members,
+                                             std::vector<int> chips, detail::SubmitCall call) {
   const int available = node_->executors.chips();
   if (chips.empty() &&
       std::all_of(members.begin(), members.end(), [](const Args& m) { return m.home >= 0; })) {
@@ -250,12 +270,22 @@ Tensor ProgramCore::alloc(const runtime::Shape& shape, runtime::DType dtype) {
   auto buffer = node_->memory->intermediate(like.bytes());
   line.buffer = buffer;
   unwritten_.made(number);
+  if (recorder_) recorder_->made(number, shape, dtype);
   append(std::move(line));
   return {view, std::make_shared<IntermediateHold>(releases_, number, std::move(buffer))};
 }
 
+void ProgramCore::refuse_recorded(const std::string& what) const {
+  if (!recorder_) return;
+  recorder_->refuse(
+      what,
+      "a plan is the same whatever its tensors hold: decide between plans, outside of them; a number "
+      "that changes is a Slot<T>, and a condition is one that a task looks at");
+}
+
 TaskNumber ProgramCore::read(const Tensor& tensor) {
   check_alive();
+  refuse_recorded("reads a tensor");
   if (tensor.hold() && tensor.hold()->system != nullptr && tensor.hold()->system != node_->services.get()) {
     throw Error(Errc::wrong_program, "the tensor to read is of another System", of_another_system);
   }
@@ -373,6 +403,7 @@ void ProgramCore::send_domain_releases() {
 
 void ProgramCore::wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit) {
   check_alive();
+  if (what != Await::What::room) refuse_recorded("waits for tasks");
   waiter.token = next_token_++;
   waiters_.emplace(waiter.token, &waiter);
   flush(false, Await{what, waiter.token, task, limit});
@@ -380,6 +411,7 @@ void ProgramCore::wait(Waiter& waiter, Await::What what, TaskNumber task, std::u
 
 void ProgramCore::open_domain(Waiter& waiter, const DomainSpec& spec) {
   check_alive();
+  refuse_recorded("forms a communication domain");
   waiter.token = next_token_++;
   waiters_.emplace(waiter.token, &waiter);
   flush();
@@ -394,6 +426,7 @@ void ProgramCore::release_domain(std::uint64_t id) noexcept {
 
 void ProgramCore::enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank) {
   check_alive();
+  refuse_recorded("waits at a barrier");
   const auto arena = domain.ranks[rank].arena;
   if ((domain.system != nullptr && domain.system != node_->services) ||
       (is_device_arena(arena) && chip_with_arena(node_->number, arena) < 0)) {

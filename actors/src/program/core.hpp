@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "program/node_shared.hpp"
+#include "program/recorder.hpp"
 #include "program/unwritten_buffers.hpp"
 #include "program/written_parts.hpp"
 #include "troupe/actors/orchestrator.hpp"
@@ -77,6 +78,9 @@ class TROUPE_API ProgramCore {
   TaskNumber submit(const Callable* callable, detail::SubmitCall call);
   TaskNumber submit_group(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                           detail::SubmitCall call);
+  Plan record(detail::PlanRecord& record, Orchestrator& orchestrator);
+  bool is_recorded() const { return recorder_ != nullptr; }
+  TaskNumber submit_plan(const Plan& plan, detail::PlanCall call);
   Tensor alloc(const runtime::Shape& shape, runtime::DType dtype);
   /// Memory of the user's own is a buffer for as long as the run lasts; others stay what they are.
   Tensor with_buffer(const Tensor& tensor) const;
@@ -130,6 +134,24 @@ class TROUPE_API ProgramCore {
   /// The task runs on the chip `place`; -1: in host memory.
   std::vector<Visitor> visit(Args& args, std::int32_t place);
   void send_home(const std::vector<Visitor>& visitors);
+  /// What a replay was given, and has made so far.
+  struct PlanValues {
+    const detail::PlanCall* call = nullptr;
+    std::vector<Tensor> slots;          ///< by parameter
+    std::vector<std::uint64_t> words;   ///< by parameter
+    std::vector<std::int32_t> outer;    ///< by parameter: the slot of a recording around it
+    std::vector<Tensor> intermediates;  ///< while steps to come use them
+    std::vector<TaskNumber> numbers;    ///< of the steps
+  };
+  void check_plan(const PlanImage& plan, const detail::PlanCall& call) const;
+  detail::SubmitCall bound_call(const PlanImage& plan, const PlanStep& step, PlanValues& values,
+                                std::vector<Args>& members) const;
+  TaskNumber join(const std::string& name, std::vector<TaskNumber> tasks);
+  TaskNumber submit_ordered(const Callable* callable, detail::SubmitCall call);
+  TaskNumber submit_group_ordered(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
+                                  detail::SubmitCall call);
+  /// A plan cannot have what the program is about to do.
+  void refuse_recorded(const std::string& what) const;
   TaskNumber submit_copy(const Tensor& to, const Tensor& from);
   TaskNumber submit_here(const Callable* callable, detail::SubmitCall call);
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
@@ -165,6 +187,7 @@ class TROUPE_API ProgramCore {
   TaskNumber next_task_ = 1;
   std::uint64_t next_buffer_ = 1, next_token_ = 1, submitted_ = 0, ended_ = 0;
   std::size_t depth_ = 0;
+  std::unique_ptr<PlanRecorder> recorder_;  ///< while a plan is made
   UnwrittenBuffers unwritten_;
   std::unordered_map<std::uint64_t, WrittenParts> parts_;  ///< of intermediates that are written in part
 };

@@ -86,7 +86,8 @@ void Drained::wait() {
   rethrow();
 }
 
-bool Room::await_ready() const { return core().below_soft_limit(); }
+// A program that is recorded waits for nothing; its limits are those of the program around it.
+bool Room::await_ready() const { return core().below_soft_limit() || core().is_recorded(); }
 void Room::await_suspend(std::coroutine_handle<> self) {
   continuation = self;
   core().wait(*this, Await::What::room, 0, room_limit());
@@ -340,6 +341,18 @@ const Callable& Orchestrator::host_function(std::string_view name) const {
 ProgramLife Orchestrator::life() const { return core_->itself(); }
 Task Orchestrator::submit_call(const Callable* callable, detail::SubmitCall call) {
   return {life(), core_->submit(callable, std::move(call))};
+}
+Plan Orchestrator::record_call(detail::PlanRecord record) {
+  // While it is recorded each submit brings along what keeps its tensors, also what the run keeps already.
+  struct Keeper {
+    std::uint64_t& of;
+    std::uint64_t before;
+    ~Keeper() { of = before; }
+  } keeper{keeper_, std::exchange(keeper_, 0)};
+  return core_->record(record, *this);
+}
+Task Orchestrator::plan_call(const Plan& plan, detail::PlanCall call) {
+  return {life(), core_->submit_plan(plan, std::move(call))};
 }
 Task Orchestrator::group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                               detail::SubmitCall call) {

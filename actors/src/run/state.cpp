@@ -66,6 +66,7 @@ void RunState::apply(Submission& line) {
     case Submission::Kind::task:
     case Submission::Kind::group:
     case Submission::Kind::read:
+    case Submission::Kind::join:
       apply_task(line);
       break;
     case Submission::Kind::alloc:
@@ -151,8 +152,8 @@ void RunState::apply_task(Submission& line) {
   record->priority = line.priority;
   record->target = line.target;
   const auto& callable = record->body->callable;
-  if (line.kind == Submission::Kind::read) {
-    record->kind = read_kind;
+  if (callable == nullptr) {
+    record->kind = read_kind;  // or a join, which the graph ends by itself
   } else {
     record->kind = static_cast<std::uint8_t>(callable->kind);
   }
@@ -228,6 +229,7 @@ void RunState::apply_task(Submission& line) {
   spec.kind = raw->kind;
   spec.priority = static_cast<std::int32_t>(raw->priority);
   spec.members = raw->members;
+  spec.node_only = line.kind == Submission::Kind::join;
   spec.executor = raw->target >= 0 ? static_cast<runtime::ExecutorId>(raw->target) : runtime::any_executor;
   spec.accesses = accesses_.span();
   spec.after = after;
@@ -266,6 +268,13 @@ void RunState::hold_domains(const TaskBody& body, std::int32_t delta) {
 Error RunState::poison_error(const Record& record, const Error& cause) const {
   if (record.cancel_reason) return *record.cancel_reason;
   if (cancelled_) return *cancelled_;
+  // What only stands for others ends as the first of them that failed.
+  if (record.kind == read_kind && record.body->args.tensors.empty()) {
+    const auto* first = &cause;
+    while (first->cause() != nullptr && (*first == runtime::Errc::poisoned || *first == Errc::poisoned))
+      first = first->cause();
+    return *first;
+  }
   return Error(Errc::poisoned, std::string(record.body->name()) + " was not run: what it needs failed")
       .caused_by(cause);
 }

@@ -226,6 +226,20 @@ void ChipTracer::ended(std::uint64_t correlation, const TaskBody& body, const Ta
                  static_cast<std::int64_t>(ended), error);
 }
 
+void ChipTracer::part_of(const TaskBody& whole, TaskBody& body, std::span<const TaskId> producers) const {
+  if (!whole.trace) return;
+  TraceSink& sink = recorder_->sink();
+  auto trace = std::make_shared<TaskTrace>();
+  trace->task = sink.reserve_tasks();
+  trace->parent = whole.trace->task;
+  trace->submitted = trace->dispatched = recorder_->now();
+  trace->name = sink.text(body.name());
+  trace->callable = sink.text(body.callable->name);
+  trace->tags = sink.text(tags_of(body.args));
+  for (const auto producer : producers) sink.record(TraceEdge{producer, trace->task, EdgeKind::raw});
+  body.trace = std::move(trace);
+}
+
 void ChipTracer::refused(const TaskBody& body, const Error& error) {
   if (body.trace) recorder_->never_ran(lane_, SpanKind::chip, *body.trace, TaskOutcome::failed, &error);
 }

@@ -92,6 +92,8 @@ class ChipTracer {
   /// `started`, `ended`: the device's clock, 0 when unknown.
   void ended(std::uint64_t correlation, const TaskBody& body, const TaskKey& key, std::uint64_t started,
              std::uint64_t ended, const Error* error);
+  /// A task of a plan that is a part of one of the run's: `body` gets its TaskTrace.
+  void part_of(const TaskBody& whole, TaskBody& body, std::span<const TaskId> producers) const;
   /// Not even launched.
   void refused(const TaskBody& body, const Error& error);
   /// One that the chip does itself, without its device: a copy, a fill.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "plan/plan.hpp"
 #include "tasks.hpp"
 #include "worker/placement.hpp"
 
@@ -170,8 +171,10 @@ void Placement::stay_home(TaskRequest& request, std::int32_t chip) const {
     return;
   }
   // Others than ours may compute with strides that they know.
-  request.at_home = data_->stay_home(
-      args, chip, data_task == DataTask::none && request.body->callable->descriptor == nullptr);
+  const auto& callable = *request.body->callable;
+  const bool keeps_strides =
+      callable.bundle ? callable.bundle->keeps_strides : callable.descriptor == nullptr;
+  request.at_home = data_->stay_home(args, chip, data_task == DataTask::none && keeps_strides);
   if (request.members < 2) return;
   const auto shared = shared_in(*request.body);
   if (shared.empty()) return;

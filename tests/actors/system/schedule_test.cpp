@@ -44,22 +44,25 @@ struct Line {
   unsigned retries = 0;
   int resident = 0;                                                     ///< the chip whose tensor is meant
   std::chrono::nanoseconds deadline = std::chrono::nanoseconds::max();  ///< of a host function
+  bool slot = false;  ///< its value is the program's parameter
 
   int home() const { return buffers + resident; }
 };
 
-struct Plan {
+struct Sample {
   std::vector<Line> lines;
   int chips = 1;
   bool coroutine = false;
+  float parameter = 0;
 };
 
 /// `late`: some host functions have deadlines that may pass before they are done.
-Plan random_plan(std::mt19937_64& random, bool late) {
-  Plan plan;
+Sample random_plan(std::mt19937_64& random, bool late) {
+  Sample plan;
   auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
   plan.chips = 1 + below(4);
   plan.coroutine = below(2) == 0;
+  plan.parameter = static_cast<float>(below(100));
   const int count = 3 + below(25);
   for (int i = 0; i < count; ++i) {
     Line line;
@@ -69,6 +72,8 @@ Plan random_plan(std::mt19937_64& random, bool late) {
     line.b = below(buffers);
     line.c = below(buffers);
     line.value = static_cast<float>(below(100));
+    line.slot = below(3) == 0;
+    if (line.slot) line.value = plan.parameter;
     line.chip = below(3) == 0 ? below(plan.chips) : -1;
     line.retries = below(3) == 0 ? 2U : 0U;
     line.resident = below(plan.chips);
@@ -79,7 +84,7 @@ Plan random_plan(std::mt19937_64& random, bool late) {
 }
 
 /// What the host's tensors hold at the end, and behind them those that live on the chips, one on each.
-std::vector<Values> expected(const Plan& plan) {
+std::vector<Values> expected(const Sample& plan) {
   std::vector<Values> x(static_cast<std::size_t>(buffers + plan.chips), Values{});
   auto at = [&](int i) -> Values& { return x[static_cast<std::size_t>(i)]; };
   const auto all = [](float value) {
@@ -141,7 +146,8 @@ std::vector<Values> expected(const Plan& plan) {
   return x;
 }
 
-void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
+void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x, Slot<float> parameter) {
+  const auto value = line.slot ? scalar(parameter) : scalar(Slot<float>(line.value));
   auto at = [&](int i) -> const Tensor& { return x[static_cast<std::size_t>(i)]; };
   const auto submit = [&](int chip, auto&&... what) {
     if (chip < 0) {
@@ -158,25 +164,25 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
       break;
     }
     case Line::What::set:
-      submit(line.chip, "set", out_existing(at(line.c)), scalar(line.value), retry(line.retries));
+      submit(line.chip, "set", out_existing(at(line.c)), value, retry(line.retries));
       break;
     case Line::What::group: {
       std::vector<Args> members;
-      members.push_back(args(out_existing(at(line.c)), scalar(line.value)));
-      if (line.a != line.c) members.push_back(args(out_existing(at(line.a)), scalar(line.value)));
+      members.push_back(args(out_existing(at(line.c)), value));
+      if (line.a != line.c) members.push_back(args(out_existing(at(line.a)), value));
       n.submit_group("set", members);
       break;
     }
     case Line::What::host:
       n.submit_sub([](HostArgs& args) { args.tensor<float>(0)[0] += args.scalar<float>(0); },
-                   inout(at(line.c)), scalar(line.value), deadline(line.deadline));
+                   inout(at(line.c)), value, deadline(line.deadline));
       break;
     case Line::What::scratch: {
       auto scope = n.scope();
       auto sum = n.alloc<float>({elements});
       auto more = n.alloc<float>({elements});
       n.submit("add", in(at(line.a)), in(at(line.b)), out(sum));
-      n.submit("set", out(more), scalar(line.value));
+      n.submit("set", out(more), value);
       submit(line.chip, "add", in(sum), in(more), out_existing(at(line.c)));
       break;
     }
@@ -192,8 +198,7 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
       break;
     case Line::What::part: {
       const auto begin = static_cast<std::uint64_t>(line.b) % elements;
-      submit(line.chip, "set", out_existing(at(line.c).rows(begin, begin + 1)), scalar(line.value),
-             retry(line.retries));
+      submit(line.chip, "set", out_existing(at(line.c).rows(begin, begin + 1)), value, retry(line.retries));
       break;
     }
     case Line::What::fill:
@@ -220,7 +225,31 @@ void submit(Orchestrator& n, const Line& line, const std::vector<Tensor>& x) {
 struct Case {
   std::uint64_t seed = 0;
   bool faults = false;
+  bool as_plan = false;  ///< recorded with other tensors and numbers, then replayed
 };
+
+constexpr int most_chips = 4;
+
+/// The program as a plan: its parameters are the host's tensors, one on each chip, and a number.
+Plan record(const Node& node, const Sample& sample, const std::vector<Tensor>& x) {
+  static_assert(buffers + most_chips == 9);
+  std::vector<Tensor> all = x;
+  while (all.size() < 9) all.push_back(node.tensor<float>({elements}));
+  return node.record(
+      [&sample](Orchestrator& n, Tensor a, Tensor b, Tensor c, Tensor d, Tensor e, Tensor f, Tensor g,
+                Tensor h, Tensor i, Slot<float> parameter) {
+        const std::vector<Tensor> tensors{a, b, c, d, e, f, g, h, i};
+        for (const auto& line : sample.lines) submit(n, line, tensors, parameter);
+      },
+      all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7], all[8], sample.parameter + 1);
+}
+void submit(Orchestrator& n, const Plan& plan, std::vector<Tensor> x, float parameter) {
+  while (x.size() < 9) x.push_back(n.tensor<float>({elements}));
+  actors::detail::PlanCall call;
+  for (auto& tensor : x) call.take(tensor);
+  call.take(parameter);
+  n.submit_gathered(plan, std::move(call));
+}
 
 /// A chip that is just being restarted refuses.
 void reset(const Node& node, int chip) {
@@ -234,7 +263,7 @@ void reset(const Node& node, int chip) {
 /// Runs one case; returns what went wrong, or nothing.
 std::string run_case(const Case& it) {
   std::mt19937_64 random(it.seed);
-  const auto plan = random_plan(random, it.faults);
+  const auto plan = random_plan(random, it.faults && !it.as_plan);
   const auto want = expected(plan);
   auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
   Handle handle;
@@ -264,6 +293,14 @@ std::string run_case(const Case& it) {
       x.push_back(node.chip(chip).malloc<float>({elements}));
       node.chip(chip).copy_to(x.back(), x.front());
     }
+    Plan recorded;
+    if (it.as_plan) {
+      std::vector<Tensor> others;
+      for (int i = 0; i < buffers; ++i) others.push_back(node.tensor<float>({elements}));
+      for (int chip = 0; chip < plan.chips; ++chip)
+        others.push_back(node.chip(chip).malloc<float>({elements}));
+      recorded = record(node, plan, others);
+    }
     if (it.faults) {
       hurt = true;
       const auto where = below(plan.chips);
@@ -286,11 +323,19 @@ std::string run_case(const Case& it) {
           break;
       }
     }
-    if (plan.coroutine) {
+    if (it.as_plan && plan.coroutine) {
+      handle = node.submit([&plan, &x, recorded](Orchestrator& n) -> Program {
+        submit(n, recorded, x, plan.parameter);
+        co_await n.room();
+      });
+    } else if (it.as_plan) {
+      handle =
+          node.submit([&plan, &x, recorded](Orchestrator& n) { submit(n, recorded, x, plan.parameter); });
+    } else if (plan.coroutine) {
       handle = node.submit([&plan, &x](Orchestrator& n) -> Program {
         int i = 0;
         for (const auto& line : plan.lines) {
-          submit(n, line, x);
+          submit(n, line, x, plan.parameter);
           if (++i % 5 == 0) (void)co_await n.read<float>(x[static_cast<std::size_t>(i % buffers)]);
           if (i % 7 == 0) co_await n.fetch(x[static_cast<std::size_t>(i % buffers)]);
           co_await n.room();
@@ -298,7 +343,7 @@ std::string run_case(const Case& it) {
       });
     } else {
       handle = node.submit([&plan, &x](Orchestrator& n) {
-        for (const auto& line : plan.lines) submit(n, line, x);
+        for (const auto& line : plan.lines) submit(n, line, x, plan.parameter);
       });
     }
     if (it.faults) {
@@ -376,6 +421,26 @@ TEST_CASE("random programs under random interleavings give the sequential result
   const auto count = test::seeds(5000);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const auto wrong = run_case({seed, false});
+    CHECK_MESSAGE(wrong.empty(), wrong, "; replay this one with TROUPE_SEED=", seed);
+    if (!wrong.empty()) break;
+  }
+}
+
+TEST_CASE("random programs recorded with other tensors, and replayed, give the sequential result") {
+  const auto first = test::first_seed();
+  const auto count = test::seeds(5000);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    const auto wrong = run_case({seed, false, true});
+    CHECK_MESSAGE(wrong.empty(), wrong, "; replay this one with TROUPE_SEED=", seed);
+    if (!wrong.empty()) break;
+  }
+}
+
+TEST_CASE("random faults at random moments of a replay end in the sequential result or a typed error") {
+  const auto first = test::first_seed();
+  const auto count = test::seeds(5000);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    const auto wrong = run_case({seed, true, true});
     CHECK_MESSAGE(wrong.empty(), wrong, "; replay this one with TROUPE_SEED=", seed);
     if (!wrong.empty()) break;
   }

@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "troupe/actors/slot.hpp"
 #include "troupe/actors/tensor.hpp"
 #include "troupe/runtime/export.hpp"
 #include "troupe/runtime/task_args.hpp"
@@ -75,6 +76,10 @@ class TROUPE_API Args {
     values.add(arg);
     return *this;
   }
+  Args& add(const detail::SlotScalar& arg) {
+    if (arg.slot >= 0) slots.push_back({static_cast<std::uint32_t>(values.scalars.size()), arg.slot});
+    return add(arg.arg);
+  }
   Args& add(const DomainContext& context) {
     add(runtime::ScalarArg{context.address, runtime::ScalarKind::any});
     domains.push_back(context);
@@ -84,6 +89,7 @@ class TROUPE_API Args {
   Arguments values;
   std::vector<std::shared_ptr<BufferHold>> holds;
   std::vector<DomainContext> domains;  ///< they live until the task is done
+  std::vector<detail::SlotUse> slots;  ///< while a program is recorded
   /// The run's number among all that keep buffers: buffers that it already keeps are not kept again. 0:
   /// unknown.
   std::uint64_t keeper = 0;
@@ -112,7 +118,7 @@ template <class T, class... Ts>
 concept OneOf = (std::is_same_v<T, Ts> || ...);
 /// The types of a task's arguments.
 template <class T>
-concept TaskArgument = OneOf<T, TensorUse, runtime::TensorArg, runtime::ScalarArg, DomainContext>;
+concept TaskArgument = OneOf<T, TensorUse, runtime::TensorArg, runtime::ScalarArg, SlotScalar, DomainContext>;
 
 /// The one place that says what is wrong with an item of a submit: in a sentence.
 template <class T>
@@ -122,7 +128,8 @@ consteval bool check_argument() {
       "a tensor argument says what the task does with it: in(x), out(x), inout(x), out_existing(x), "
       "no_dep(x)");
   static_assert(!std::is_arithmetic_v<T>, "a number argument is given as scalar(x)");
-  static_assert(OneOf<T, Tensor, runtime::Tensor> || std::is_arithmetic_v<T> || TaskArgument<T>,
+  static_assert(!is_slot<T>, "a slot argument is given as scalar(r)");
+  static_assert(OneOf<T, Tensor, runtime::Tensor> || std::is_arithmetic_v<T> || is_slot<T> || TaskArgument<T>,
                 "this is no argument of a task: those are tensors with a tag, as in(x), and scalar(x)");
   return TaskArgument<T>;
 }

@@ -21,6 +21,7 @@
 
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/program.hpp"
+#include "troupe/actors/slot.hpp"
 #include "troupe/actors/tensor.hpp"
 #include "troupe/runtime/digest.hpp"
 #include "troupe/runtime/kernel.hpp"
@@ -42,7 +43,8 @@ struct BoundProgram {
 
 /// A type that may be a parameter of a program: everything that can travel as a task's argument.
 template <class T>
-concept ProgramParameter = std::is_same_v<std::decay_t<T>, Tensor> || runtime::Scalar<std::decay_t<T>>;
+concept ProgramParameter = std::is_same_v<std::decay_t<T>, Tensor> || runtime::Scalar<std::decay_t<T>> ||
+    detail::is_slot<std::decay_t<T>>;
 
 namespace detail {
 
@@ -72,7 +74,10 @@ struct ParametersOf<F> : ParametersOf<decltype(&F::operator())> {};
 /// An argument as its parameter wants it: a number becomes another type only where that holds it exactly.
 template <class Param, class Arg>
 auto for_parameter(Arg arg, std::size_t index) {
-  if constexpr (std::is_same_v<Param, Arg> || !std::is_arithmetic_v<Param> || !std::is_arithmetic_v<Arg>) {
+  if constexpr (is_slot<Param> && !is_slot<Arg>) {
+    return Param(for_parameter<typename Param::value_type>(arg, index));
+  } else if constexpr (std::is_same_v<Param, Arg> || !std::is_arithmetic_v<Param> ||
+                       !std::is_arithmetic_v<Arg>) {
     return arg;
   } else {
     return runtime::convert_scalar<Param>(runtime::scalar(arg), index);
@@ -164,6 +169,8 @@ class CallableIdentity {
   mutable runtime::Digest digest_;
 };
 
+struct Bundle;  ///< tasks of a plan that run on one chip; troupe's own
+
 /// Something a task can call. Immutable; a node's stay where they are for the life of the node, those that a
 /// submit brings along (lambdas) for the life of the run.
 struct Callable {
@@ -176,7 +183,8 @@ struct Callable {
   HostFunction function;
   ProgramFactory program;
   CallableIdentity identity = {};
-  DataTask data_task = DataTask::none;  ///< troupe's own
+  DataTask data_task = DataTask::none;             ///< troupe's own
+  std::shared_ptr<const Bundle> bundle = nullptr;  ///< troupe's own
 
   /// For callables of a chip: the same for the same code under the same name. Computed at the first call,
   /// which may come from any thread.
@@ -198,6 +206,8 @@ struct ArgReader {
     if constexpr (std::is_same_v<std::decay_t<T>, Tensor>) {
       if (tensor >= tensors.size()) missing(program, "tensor", tensor);
       return tensor_of(tensors[tensor++]);
+    } else if constexpr (is_slot<std::decay_t<T>>) {
+      return next<typename std::decay_t<T>::value_type>(program);
     } else {
       if (scalar >= scalars.size()) missing(program, "scalar", scalar);
       const auto index = scalar++;
@@ -257,6 +267,8 @@ consteval std::string_view parameter_word() {
   using Plain = std::decay_t<T>;
   if constexpr (std::is_same_v<Plain, Tensor>)
     return "tensor";
+  else if constexpr (is_slot<Plain>)
+    return parameter_word<typename Plain::value_type>();
   else if constexpr (std::is_same_v<Plain, bool>)
     return "bool";
   else if constexpr (std::is_same_v<Plain, float>)

@@ -11,6 +11,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -23,6 +24,7 @@
 #include "troupe/actors/arguments.hpp"
 #include "troupe/actors/callable.hpp"
 #include "troupe/actors/domain.hpp"
+#include "troupe/actors/plan.hpp"
 #include "troupe/actors/submission.hpp"
 #include "troupe/actors/submit_options.hpp"
 #include "troupe/actors/waiting.hpp"
@@ -108,6 +110,50 @@ void refuse_element() {
 
 template <class F>
 concept ProgramFunctionPointer = ProgramShape<F>::is_program;
+
+/// A program that is to be recorded.
+struct PlanRecord {
+  std::string name;
+  std::vector<PlanArgument> parameters;
+  std::function<void(const std::vector<Tensor>&)> take;  ///< its tensors, once they are buffers
+  std::function<Program(Orchestrator&)> body;            ///< empty where the program is no coroutine
+};
+
+/// The parameters of a program as it wants them.
+template <class F, class... Args>
+auto held_parameters(Args... args) {
+  if constexpr (std::is_void_v<typename ParametersOf<F>::Given>) {
+    return std::make_tuple(std::move(args)...);
+  } else {
+    return for_parameters(typename ParametersOf<F>::Given{}, std::move(args)...);
+  }
+}
+template <class Held>
+void put_tensors(Held& held, const std::vector<Tensor>& tensors) {
+  std::size_t next = 0;
+  const auto one = [&](auto& parameter) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(parameter)>, Tensor>) parameter = tensors[next++];
+  };
+  std::apply([&](auto&... parameter) { (one(parameter), ...); }, held);
+}
+template <class F, class Held>
+Program call_program(F& program, Orchestrator& node, Held& held) {
+  return std::apply(
+      [&](auto&... parameter) -> Program {
+        constexpr bool callable = std::is_invocable_v<F&, Orchestrator&, decltype(parameter)...>;
+        static_assert(callable, "a program is called with (Orchestrator&, the arguments given to record)");
+        if constexpr (!callable) {
+          return {};
+        } else if constexpr (std::is_same_v<std::invoke_result_t<F&, Orchestrator&, decltype(parameter)...>,
+                                            Program>) {
+          return program(node, parameter...);
+        } else {
+          program(node, parameter...);
+          return {};
+        }
+      },
+      held);
+}
 
 }  // namespace detail
 
@@ -217,7 +263,7 @@ class TROUPE_API Orchestrator {
   }
   /// At a pod and above: a program of the level below, run by one of its nodes.
   template <class F, class... Items>
-  requires(!detail::NamesCallable<F>) Task submit(F program, Items&&... items) {
+  requires(!detail::NamesCallable<F> && !std::is_same_v<F, Plan>) Task submit(F program, Items&&... items) {
     constexpr bool program_pointer = detail::ProgramFunctionPointer<F>;
     static_assert(
         program_pointer,
@@ -229,6 +275,49 @@ class TROUPE_API Orchestrator {
       return {};
     }
   }
+
+  // --- plans ---------------------------------------------------------------------------------------------
+
+  /// Runs a program once, as a part of this one, and keeps what it submits: `node.record(layer, x, y, 0.1f)`.
+  /// It may not wait for anything or read. Throws what is refused, see plan.hpp.
+  template <class F, class... Args>
+  requires(!std::is_same_v<F, Named>) Plan record(F program, Args... args) {
+    return record(name("plan"), std::move(program), std::move(args)...);
+  }
+  /// The same under a name, for errors and traces.
+  template <class F, class... Args>
+  Plan record(Named named, F program, Args... args) {
+    constexpr bool parameters = (ProgramParameter<Args> && ...);
+    static_assert(parameters,
+                  "parameters of a program are Tensor, Slot<T>, and trivially copyable values of up "
+                  "to 8 bytes behind Orchestrator&");
+    if constexpr (parameters) {
+      auto held = detail::held_parameters<F>(std::move(args)...);
+      auto kept = std::make_shared<decltype(held)>(std::move(held));
+      detail::PlanRecord record;
+      record.name = std::move(named.value);
+      record.parameters = detail::plan_parameters(*kept);
+      record.take = [kept](const std::vector<Tensor>& tensors) { detail::put_tensors(*kept, tensors); };
+      record.body = [kept, &program](Orchestrator& node) {
+        using Given = std::decay_t<decltype(*kept)>;
+        return detail::call_program<F, Given>(program, node, *kept);
+      };
+      return record_call(std::move(record));
+    } else {
+      return {};
+    }
+  }
+  /// What was recorded, as one task with these arguments: `node.submit(plan, in(x), out(y), scalar(0.3f))`,
+  /// or plainly `node.submit(plan, x, y, 0.3f)`. Throws `bad_argument` where they do not fit.
+  template <class... Items>
+  Task submit(const Plan& plan, Items&&... items) {
+    (void)detail::each_option_once<std::decay_t<Items>...>();
+    detail::PlanCall call;
+    (call.take(std::forward<Items>(items)), ...);
+    return plan_call(plan, std::move(call));
+  }
+  /// The same, gathered piece by piece.
+  Task submit_gathered(const Plan& plan, detail::PlanCall call) { return plan_call(plan, std::move(call)); }
 
   /// A host function on a sub-worker: by name, or a function object called with `HostArgs&`. Throws
   /// `bad_argument` for the name of something else.
@@ -354,6 +443,8 @@ class TROUPE_API Orchestrator {
   /// The tensor, or what is in a chip's memory, copied into host memory first.
   Tensor readable(const Tensor& tensor);
   ProgramLife life() const;
+  Plan record_call(detail::PlanRecord record);
+  Task plan_call(const Plan& plan, detail::PlanCall call);
   Task submit_call(const Callable* callable, detail::SubmitCall call);
   Task group_call(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                   detail::SubmitCall call);

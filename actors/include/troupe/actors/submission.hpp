@@ -66,6 +66,7 @@ struct Submission {
     scope_begin,
     scope_end,
     read,  ///< the program wants to look at a tensor: done when the program says so
+    join,  ///< done when those that it comes after are
   };
   Kind kind = Kind::task;
   std::int8_t priority = 0;

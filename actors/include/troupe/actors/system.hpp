@@ -140,6 +140,21 @@ class TROUPE_API Node {
   /// A program of a loaded module, by name.
   void run(std::string_view program, const Args& args = {}, RunOptions options = {}) const;
 
+  /// Runs a program once and keeps what it submits, to be run again with other arguments:
+  /// `auto plan = node.record(layer, x, y, 0.1f); node.run(plan, x2, y2, 0.2f);`. Throws the run's error, and
+  /// what a plan is refused for (plan.hpp).
+  template <class F, class... Args>
+  requires(!std::is_same_v<F, Named>) Plan record(F program, Args... args)
+  const { return record(actors::name("plan"), std::move(program), std::move(args)...); }
+  template <class F, class... Args>
+  Plan record(Named named, F program, Args... args) const {
+    Plan plan;
+    RunOptions options;
+    options.name = named.value;
+    run(std::move(options), [&](Orchestrator& node) { plan = node.record(named, program, args...); });
+    return plan;
+  }
+
   /// Starts a program and returns, also when it has to wait until others have ended (`max_runs`).
   template <class F, class... Args>
   requires(!std::is_convertible_v<F, std::string_view>) Handle submit(F program, Args... args)

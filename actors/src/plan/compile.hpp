@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "plan/image.hpp"
+
+namespace troupe::actors {
+
+/// A submit as a program made it.
+struct RecordedTask {
+  const Callable* callable = nullptr;
+  detail::SubmitCall call;
+  std::vector<Args> members;  ///< of a group
+  std::vector<int> chips;
+  std::vector<std::uint32_t> after;  ///< recorded tasks
+};
+
+/// All that a program did while it was recorded.
+struct Recording {
+  std::string name;
+  std::uint32_t node = 0;
+  std::string path;
+  const void* system = nullptr;
+  std::shared_ptr<const void> callables;
+  std::uint64_t arena_bytes = 0;
+  bool one_chip = false;                         ///< so that every task of a chip runs there
+  std::vector<detail::PlanArgument> parameters;  ///< tensors with their buffers
+  struct Intermediate {
+    std::uint64_t number = 0;  ///< as its program calls it
+    PlanIntermediate what;
+  };
+  std::vector<Intermediate> intermediates;
+  std::vector<RecordedTask> tasks;
+};
+
+/// Makes a plan of it. Throws what a plan cannot have.
+TROUPE_API std::shared_ptr<const PlanImage> compile(Recording recording);
+
+}  // namespace troupe::actors

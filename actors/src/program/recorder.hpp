@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "plan/plan.hpp"
+#include "troupe/actors/waiting.hpp"
+
+namespace troupe::actors {
+
+/// What a program submits while it is recorded. Plain state of its core.
+class PlanRecorder {
+ public:
+  explicit PlanRecorder(Recording begin) : recording_(std::move(begin)) {}
+
+  /// A submit as it was made; kept once it has been taken, under that number.
+  RecordedTask copy(const Callable* callable, const detail::SubmitCall& call) const;
+  void keep(RecordedTask task, TaskNumber number);
+  void made(std::uint64_t intermediate, const runtime::Shape& shape, runtime::DType dtype) {
+    recording_.intermediates.push_back({intermediate, {shape, dtype}});
+  }
+  /// The program does what a plan cannot do: throws, now and at the end.
+  [[noreturn]] void refuse(const std::string& what, const std::string& hint);
+  /// All of it, once the program has returned.
+  Recording take();
+
+ private:
+  Recording recording_;
+  std::map<TaskNumber, std::uint32_t> numbers_;
+  std::optional<Error> refused_;
+};
+
+}  // namespace troupe::actors
