@@ -69,6 +69,12 @@ CLI::Option* word(Definition& all, CLI::App* sub, const std::string& name, std::
       ""));
 }
 
+void add_certificates(CLI::App* sub, Certificates& to) {
+  place(sub, "--cert", to.certificate, "Certificate to show to the other end; `troupe certs` makes it");
+  place(sub, "--key", to.key, "Its key, which nobody else may read");
+  place(sub, "--ca", to.authority, "Certificate of the authority that the other end's has to be of");
+}
+
 void add_run(Definition& all) {
   RunCommand& run = all.run;
   CLI::App* sub =
@@ -86,6 +92,15 @@ void add_run(Definition& all) {
   sub->add_flag("--checked", run.checked, "Chips look for kernels that write where they must not; slower");
   sub->add_flag("--isolate", run.isolate,
                 "Each chip in a process of its own: a kernel that crashes ends no other");
+  sub->add_option("--hosts", run.hosts,
+                  "Nodes on other machines instead of chips here: HOST:PORT,HOST:PORT; `troupe node` is one")
+      ->type_name("HOST:PORT")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  add_certificates(sub, run.certificates);
+  number(sub, "--silence", run.silence_ms, "Milliseconds without a byte until a host counts as lost", 50,
+         3600000)
+      ->capture_default_str();
   number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
       ->capture_default_str();
   number(sub, "--timeout", run.timeout_seconds, "Seconds after which a run is cancelled (default: never)", 1,
@@ -113,6 +128,7 @@ void add_run(Definition& all) {
       "  troupe run heat --help                                   what its parameters are\n"
       "  troupe run ./libmine.so:train --chips 2 --param 0=1e-6   (without a name: by position)\n"
       "  troupe run decode.bin --tensor f32[8,64]:in=1.5 --tensor f32[64]:out --scalar i32=3\n"
+      "  troupe run pod --hosts a:7000,b:7000 --cert me.pem --key me.key --ca ca.pem\n"
       "Ctrl-C cancels the run, cleans up and answers 130; a second one ends at once.");
   sub->callback([&all] { all.chosen = all.run; });
 }
@@ -155,6 +171,72 @@ void add_looks(Definition& all) {
   sub->callback([&all] { all.chosen = all.scenes; });
 
   all.app.add_subcommand("version", "Print the version")->callback([&all] { all.chosen = VersionCommand{}; });
+}
+
+void add_nodes(Definition& all) {
+  NodeCommand& node = all.node;
+  CLI::App* sub = all.app.add_subcommand("node", "Lend this machine's chips to programs on other machines");
+  sub->add_option("--listen", node.listen, "Where: HOST:PORT, or unix:PATH for programs of yours here")
+      ->type_name("ADDRESS")
+      ->required();
+  number(sub, "--chips", node.chips, "How many chips", 1, actors::most_executors)->capture_default_str();
+  sub->add_option("--platform", node.platform, "Their platform: a2a3sim, a5sim, or a library's path")
+      ->capture_default_str();
+  number(sub, "--first-device", node.first_device, "The device number of the first", 0, 65536)
+      ->capture_default_str();
+  add_certificates(sub, node.certificates);
+  sub->add_option("--allow", node.allowed, "A name that may use the node, as on its certificate; repeatable")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  sub->add_option("--ship", node.may_ship, "An allowed name that may also send code to run here; repeatable")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  sub->add_option("--module", node.modules, "A module that programs may use; repeatable")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  number(sub, "--silence", node.silence_ms, "Milliseconds without a byte until a program counts as lost", 50,
+         3600000)
+      ->capture_default_str();
+  sub->footer(
+      "One program at a time has the node. Each chip is a process of its own.\n"
+      "Example:\n"
+      "  troupe node --listen 0.0.0.0:7000 --chips 4 --cert b.pem --key b.key --ca ca.pem \\\n"
+      "      --allow alice --module ./libmine.so\n"
+      "Ctrl-C ends it, and what runs there.");
+  sub->add_option("--parent", node.parent)->group("");  // of `troupe pod`
+  sub->callback([&all] { all.chosen = all.node; });
+
+  PodCommand& pod = all.pod;
+  sub = all.app.add_subcommand("pod", "Several nodes on this machine, to try what runs on several");
+  number(sub, "--nodes", pod.nodes, "How many, a process each", 1, 256)->capture_default_str();
+  number(sub, "--chips", pod.chips, "Chips of each", 1, actors::most_executors)->capture_default_str();
+  sub->add_option("--platform", pod.platform, "Their platform: a2a3sim, a5sim, or a library's path")
+      ->capture_default_str();
+  sub->footer(
+      "Makes certificates for them (needs the program openssl), and prints the options with which\n"
+      "`troupe run` uses them. Ctrl-C ends it, and takes the certificates away.\n"
+      "Example:\n"
+      "  troupe pod --nodes 3 > options &\n"
+      "  troupe run pod $(cat options)");
+  sub->callback([&all] { all.chosen = all.pod; });
+
+  sub =
+      all.app.add_subcommand("certs", "Make an authority of your own, and certificates for nodes and users");
+  sub->add_option("FOLDER", all.certs.folder, "Where; what is there already is used, never overwritten")
+      ->required();
+  sub->add_option("--node", all.certs.nodes,
+                  "A host that runs `troupe node`, as programs will call it; repeatable")
+      ->type_name("HOST")
+      ->allow_extra_args(false);
+  sub->add_option("--user", all.certs.users, "A name for who runs programs; repeatable")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  number(sub, "--days", all.certs.days, "How long they are good", 1, 3650)->capture_default_str();
+  sub->footer(
+      "Needs the program openssl. ca.key stays in FOLDER; a machine gets ca.pem and its own .pem and .key.\n"
+      "Example:\n"
+      "  troupe certs ~/certs --node a.example --node 10.0.0.2 --user alice");
+  sub->callback([&all] { all.chosen = all.certs; });
 }
 
 void add_help(Definition& all) {
@@ -243,6 +325,7 @@ Definition::Definition() : app(about, "troupe") {
   word(*this, &app, "--log-level", log_level, "How much to say", log_levels)->capture_default_str();
   add_run(*this);
   add_looks(*this);
+  add_nodes(*this);
   add_trace(*this);
   add_dump(*this);
   add_help(*this);

@@ -20,12 +20,19 @@ enum Exit : int {
   exit_interrupted = 130   ///< Ctrl-C (SIGINT) or SIGTERM: cancelled and cleaned up
 };
 
+/// Who one is to the other end, and whom one believes: files.
+struct Certificates {
+  std::string certificate, key, authority;
+};
 struct RunCommand {
   std::string program;
   std::string platform = "a2a3sim";
   int chips = 0;  ///< 0: what the program asks for
   bool checked = false, isolate = false;
   int nodes = 0;
+  std::vector<std::string> hosts;  ///< nodes on other machines instead
+  Certificates certificates;
+  int silence_ms = 2000;
   int runs = 1;
   int timeout_seconds = 0;                    ///< 0: none
   std::vector<std::string> parameters;        ///< "k=v"
@@ -51,6 +58,27 @@ struct ScenesCommand {
   int timeout_seconds = 600;
   int rounds = 1, retries = 1;
   bool fail_fast = false, list = false;
+};
+/// A node for programs on other machines.
+struct NodeCommand {
+  std::string listen;
+  std::string platform = "a2a3sim";
+  int chips = 1, first_device = 0;
+  int silence_ms = 2000;
+  Certificates certificates;
+  std::vector<std::string> allowed, may_ship, modules;
+  int parent = 0;  ///< ends with that process, which started it
+};
+/// Several of them on this machine, for trying.
+struct PodCommand {
+  int nodes = 2, chips = 1;
+  std::string platform = "a2a3sim";
+};
+/// An authority of one's own, and certificates of it.
+struct CertsCommand {
+  std::string folder;
+  std::vector<std::string> nodes, users;
+  int days = 365;
 };
 struct VersionCommand {};
 struct TraceSummaryCommand {
@@ -87,10 +115,10 @@ struct CompleteCommand {
   std::vector<std::string> words;
 };
 
-using Command =
-    std::variant<VersionCommand, RunCommand, ProgramHelpCommand, ListCommand, DevicesCommand, ScenesCommand,
-                 TraceSummaryCommand, TraceHtmlCommand, TraceGraphCommand, TraceSwimlaneCommand, DumpCommand,
-                 HelpCommand, CompletionCommand, CompleteCommand>;
+using Command = std::variant<VersionCommand, RunCommand, ProgramHelpCommand, ListCommand, DevicesCommand,
+                             ScenesCommand, NodeCommand, PodCommand, CertsCommand, TraceSummaryCommand,
+                             TraceHtmlCommand, TraceGraphCommand, TraceSwimlaneCommand, DumpCommand,
+                             HelpCommand, CompletionCommand, CompleteCommand>;
 
 /// A command line, understood or not.
 struct CommandLine {

@@ -37,7 +37,7 @@ std::set<std::string> candidates() {
     }
   }
   // The floors themselves have names of the same form.
-  for (const char* floor : {"runtime", "comm", "platform", "actors", "examples", "sim_hooks"})
+  for (const char* floor : {"runtime", "comm", "platform", "actors", "examples", "sim_hooks", "tls"})
     names.erase(floor);
   return names;
 }

@@ -22,6 +22,7 @@
 #include "troupe/actors/trace_sink.hpp"
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/isolated.hpp"
+#include "troupe/platform/nodes.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -66,7 +67,7 @@ bool comes_as_bytes(const RunCommand& command) {
 /// The module of the built-in programs: this program's own, or its copy in a file, which the processes of
 /// chips can load, too.
 Result<runtime::Module> built_in_module(const RunCommand& command) {
-  if (!command.isolate) return runtime::this_module();
+  if (!command.isolate && command.hosts.empty()) return runtime::this_module();
   const auto chip = platform::chip_program();
   if (!chip) return chip.error();
   const auto beside = std::filesystem::path(*chip).parent_path();
@@ -107,9 +108,37 @@ struct Machine {
   std::string platform;
   int nodes = 0, chips = 1;
   bool checked = false, isolate = false;
+  std::vector<platform::RemoteNode> hosts = {};
 };
 
+/// Those of --hosts: one node of all their chips, or for a program of a pod one node each.
+Result<Machine> machine_elsewhere(const RunCommand& command, const ToRun& choice) {
+  Machine machine{command.platform, 0, 0, command.checked, false};
+  if (command.chips != 0 || command.isolate) {
+    return Error(Errc::bad_parameter, "--chips and --isolate are about chips of this machine",
+                 "`troupe node --chips N` says how many a host has, each in a process of its own");
+  }
+  if (command.nodes != 0 || (choice.example != nullptr && choice.example->nodes != 0)) {
+    machine.nodes = static_cast<int>(command.hosts.size());
+    if (command.nodes != 0 && command.nodes != machine.nodes) {
+      return Error(
+          Errc::bad_parameter,
+          "--nodes " + std::to_string(command.nodes) + ", but " + plural(command.hosts.size(), "host"),
+          "a pod has one node on each host");
+    }
+  }
+  for (const auto& address : command.hosts) {
+    auto& node = machine.hosts.emplace_back();
+    node.address = address;
+    const auto& files = command.certificates;
+    node.credentials = {files.certificate, files.key, files.authority};
+    node.silence = std::chrono::milliseconds(command.silence_ms);
+  }
+  return machine;
+}
+
 Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
+  if (!command.hosts.empty()) return machine_elsewhere(command, choice);
   Machine machine{command.platform, command.nodes, command.chips, command.checked, command.isolate};
   const Example* example = choice.example;
   if (machine.nodes == 0 && example != nullptr) machine.nodes = example->nodes;
@@ -131,10 +160,12 @@ actors::Node bring_up(const actors::System& system, const Machine& machine) {
   node.chips = machine.chips;
   node.own_process = machine.isolate;
   if (machine.checked) node.device_options.emplace_back("checked", "1");
+  node.remote = machine.hosts;
   if (machine.nodes == 0) return system.node(node);
   actors::PodConfig pod;
   for (int i = 0; i < machine.nodes; ++i) {
     node.name = "node" + std::to_string(i);
+    if (!machine.hosts.empty()) node.remote = {machine.hosts[static_cast<std::size_t>(i)]};
     pod.nodes.push_back(node);
   }
   return system.pod(pod);
@@ -215,8 +246,9 @@ int execute(const RunCommand& command, Console& console) {
   if (!made) return refuse(made.error(), exit_usage);
   const Machine& machine = *made;
   // What can be known to fail is told before the run, which may be long.
-  if (const auto platform = platform::DeviceLibrary::open(command.platform); !platform) {
-    return refuse(platform.error(), exit_cannot_start);
+  if (machine.hosts.empty()) {
+    const auto platform = platform::DeviceLibrary::open(command.platform);
+    if (!platform) return refuse(platform.error(), exit_cannot_start);
   }
   if (const auto writable = can_write_outputs(command); !writable) {
     return refuse(writable.error(), exit_cannot_start);

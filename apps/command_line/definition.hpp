@@ -31,6 +31,9 @@ class Definition {
   ListCommand list;
   DevicesCommand devices;
   ScenesCommand scenes;
+  NodeCommand node;
+  PodCommand pod;
+  CertsCommand certs;
   TraceSummaryCommand summary;
   TraceHtmlCommand html;
   TraceGraphCommand graph;

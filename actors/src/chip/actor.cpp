@@ -191,7 +191,8 @@ class ChipActor : public ChipSelf::base {
     }
     opening_ = promise;
     const auto self = caf::actor_cast<caf::weak_actor_ptr>(address());
-    auto events = events_for(self, services_, path_, state_.tracer(), state_.config().own_process);
+    auto events = events_for(self, services_, path_, state_.tracer(),
+                             state_.config().own_process || state_.config().remote);
     services_->run_blocking("troupe-open", [self, config = state_.config(), services = services_.get(),
                                             path = path_, incarnation = state_.identity().incarnation,
                                             events = std::move(events)] {

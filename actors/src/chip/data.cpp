@@ -215,7 +215,7 @@ void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const P
     return;
   }
   auto move = move_of(copy, *buffer, what, false, *place);
-  if (move.bytes > quick_bytes) {
+  if (move.bytes > quick_bytes || config_.remote) {
     copy.leaving = true;
     ++moving_;
     moves_.push_back(std::move(move));

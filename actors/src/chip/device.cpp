@@ -7,6 +7,7 @@
 #include "chip/state.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/isolated.hpp"
+#include "troupe/platform/nodes.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -62,6 +63,7 @@ std::optional<Error> ChipState::refuses(const MemoryCall& call) const {
 }
 
 bool ChipState::takes_long(const MemoryCall& call) const {
+  if (config_.remote) return true;  // each waits for a network
   if (call.moves_bytes()) return call.bytes > quick_bytes;
   if (call.what == MemoryCall::What::release_window) return !quick_windows_.contains(call.address);
   return large_.contains(call.address);
@@ -178,7 +180,8 @@ std::string ChipState::why(const Why& why) const {
   for (const auto& item : queued_) {
     if (!meant(item.request.key)) continue;
     const auto& first = *queued_.front().request.body;
-    if (links_.contains(key_of(*first.callable, owner_of(first)))) return "queued until \"" + first.callable->name + "\" is linked in";
+    if (links_.contains(key_of(*first.callable, owner_of(first))))
+      return "queued until \"" + first.callable->name + "\" is linked in";
     if (!links_.empty()) return "queued until what its node knows is linked in";
     if (moving_ != 0) return "queued until its tensors have been brought";
     return "queued, as many runs as it takes are on the device";
@@ -187,6 +190,12 @@ std::string ChipState::why(const Why& why) const {
 }
 
 ChipConfig with_device(ChipConfig config, const std::string& path, std::shared_ptr<HostMemory> memory) {
+  if (config.remote) {
+    auto chip = *config.remote;
+    chip.where = path;
+    config.device = [chip](std::uint32_t) { return platform::remote(chip); };
+    return config;
+  }
   if (!config.own_process) return config;
   config.device = [platform = config.platform, path, memory = std::move(memory)](std::uint32_t) {
     platform::IsolatedOptions options;

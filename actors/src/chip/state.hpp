@@ -190,8 +190,8 @@ class TROUPE_API ChipState {
     std::uint64_t names_from = 0;  ///< no run before this one is in its depends_on
     CopyUses uses = {};
     std::shared_ptr<RunHold> memory = {};    ///< keeps the buffers
-    std::shared_ptr<BundleRun> bundle = {};   ///< that it is a task of; then `body` is null
-    std::uint32_t task = 0;                   ///< and which
+    std::shared_ptr<BundleRun> bundle = {};  ///< that it is a task of; then `body` is null
+    std::uint32_t task = 0;                  ///< and which
 
     std::string_view name() const { return bundle ? bundle->bundle().name_of(task) : body->name(); }
   };

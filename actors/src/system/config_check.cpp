@@ -89,6 +89,12 @@ class Check {
                                               ") must equal the number of chips (" + std::to_string(chips) +
                                               ")"));
   }
+  Check& remote(bool is, bool own, bool has_factory, std::chrono::nanoseconds rejoin) {
+    if (is && (own || has_factory))
+      refuse("remote with own_process or a device table",
+             "chips of another machine are as that node makes them");
+    return time("rejoin", rejoin, "how long a chip that cannot be reached is tried again");
+  }
   Check& process(bool own, bool has_factory) {
     if (own && has_factory) {
       refuse("own_process with a device table of this process",
@@ -127,7 +133,12 @@ Result<void> validate(const NodeConfig& config) {
       .number("sub_workers", config.sub_workers, 0, most_executors)
       .number("first_device", config.first_device, 0, std::numeric_limits<int>::max() - most_executors,
               "the device number of chip 0")
-      .process(config.own_process, config.device != nullptr);
+      .process(config.own_process, config.device != nullptr)
+      .remote(!config.remote.empty(), config.own_process, config.device != nullptr, config.rejoin);
+  std::vector<std::string> hosts;
+  for (const auto& node : config.remote) hosts.push_back(node.address);
+  check.once("remote", "the node", hosts, "its chips would be counted twice");
+  if (!config.remote.empty()) return check.done();
   return check.bootstrap(config.chip_bootstrap_configs.size(), config.chips).done();
 }
 
@@ -158,6 +169,7 @@ Result<void> validate(const ExecutorConfig& config) {
                 "runs in flight on the device: with none, no task would ever run")
         .time("abort_grace", chip->abort_grace, grace)
         .process(chip->own_process, chip->device != nullptr)
+        .remote(chip->remote != nullptr, chip->own_process, chip->device != nullptr, chip->rejoin)
         .done();
   }
   if (const auto* sub = std::get_if<SubWorkerConfig>(&config)) {

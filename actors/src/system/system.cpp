@@ -37,6 +37,37 @@ SystemConfig with_trace(SystemConfig config) {
 
 }  // namespace
 
+namespace {
+
+ChipConfig plain_chip(const NodeConfig& config) {
+  ChipConfig chip;
+  chip.platform = config.platform;
+  chip.credit = config.credit;
+  chip.abort_grace = config.abort_grace;
+  chip.options = config.device_options;
+  chip.own_process = config.own_process;
+  return chip;
+}
+
+/// Those of all nodes elsewhere, numbered through. They are one program's, so they have one number.
+std::vector<ChipConfig> remote_chips(const NodeConfig& config) {
+  std::vector<ChipConfig> chips;
+  const auto pod = platform::new_pod_number();
+  for (const auto& node : config.remote) {
+    const auto facts = platform::describe_node(node);
+    if (!facts) throw Error(Errc::bootstrap_failed, facts.error().message(), facts.error().hint());
+    for (int i = 0; i < facts->chips; ++i) {
+      auto& chip = chips.emplace_back(plain_chip(config));
+      chip.platform = facts->platform;
+      chip.remote = std::make_shared<platform::RemoteChip>(platform::RemoteChip{node, i, pod, {}});
+      chip.rejoin = config.rejoin;
+    }
+  }
+  return chips;
+}
+
+}  // namespace
+
 std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
   auto worker = std::make_shared<WorkerConfig>();
   worker->name = config.name;
@@ -47,14 +78,10 @@ std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
   worker->hard_limit = config.hard_limit;
   worker->chip_bootstrap_configs = config.chip_bootstrap_configs;
   worker->recover = config.recover;
-  for (int i = 0; i < config.chips; ++i) {
-    ChipConfig chip;
-    chip.platform = config.platform;
+  for (auto& chip : remote_chips(config)) worker->executors.emplace_back(std::move(chip));
+  for (int i = 0; i < (config.remote.empty() ? config.chips : 0); ++i) {
+    auto chip = plain_chip(config);
     chip.device_id = config.first_device + i;
-    chip.credit = config.credit;
-    chip.abort_grace = config.abort_grace;
-    chip.options = config.device_options;
-    chip.own_process = config.own_process;
     if (config.device) {
       chip.device = [make = config.device, i](std::uint32_t incarnation) { return make(i, incarnation); };
     }

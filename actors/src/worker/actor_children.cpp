@@ -116,7 +116,9 @@ void WorkerActor::child_failed(std::int32_t index, std::uint32_t life, const Err
   const auto& it = children_[index];
   demonitor(it.handle.address());
   send_exit(it.handle, caf::exit_reason::user_shutdown);
-  adding_.has(index) ? retire(index, error) : child_lost(index, error);
+  if (adding_.has(index)) return retire(index, error);
+  children_.did_not_come(index);
+  child_lost(index, error);
 }
 
 /// All come up or none.
@@ -168,7 +170,14 @@ void WorkerActor::buried(std::int32_t index) {
   down(index, fate->died);
   if (fate->out_of_use) return retire(index, *fate->out_of_use);
   const auto& it = children_[index];
-  services_->warn(shared_->path, it.name + " is restarted: " + fate->died.message());
+  if (!fate->told) services_->warn(shared_->path, it.name + " is restarted: " + fate->died.message());
+  if (fate->after.count() != 0) {
+    children_.starting(index);
+    call_after(this, fate->after, [this, index, life = it.incarnation] {
+      if (children_.is_starting(index, life) && life_ != Life::stopping) bring_up(index);
+    });
+    return dispatch();
+  }
   if (const auto& recorder = services_->recorder()) {
     recorder->mark(shared_->path + "/" + it.name, "restarted", fate->died.message());
   }

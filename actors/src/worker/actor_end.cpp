@@ -43,8 +43,10 @@ void WorkerActor::remove_if_idle(std::int32_t index) {
     data_.store_all(index, [this, index] { remove_if_idle(index); });
     return send_orders();
   }
-  demonitor(it.handle.address());
-  stop_child(index, [] {});
+  if (it.handle) {  // else it is away, and waited for
+    demonitor(it.handle.address());
+    stop_child(index, [] {});
+  }
   retire(index, Error(Errc::chip_retired, it.name + " was removed"));
 }
 

@@ -63,8 +63,11 @@ bool Children::all_up() const {
 }
 
 void Children::up(std::int32_t index, std::uint32_t credit) {
-  at(index).state = ExecutorState::up;
-  at(index).credit = credit;
+  auto& it = at(index);
+  it.state = ExecutorState::up;
+  it.credit = credit;
+  it.missing_since.reset();
+  it.tries = 0;
 }
 
 std::uint32_t Children::reset(std::int32_t index) {
@@ -96,6 +99,8 @@ std::optional<Children::Fate> Children::bury(std::int32_t index, Time now) {
     fate.out_of_use = fate.died;
     return fate;
   }
+  if (const auto waits = std::exchange(it.did_not_come, false) ? wait_for(it, fate, now) : std::nullopt)
+    return waits;
   it.restarts.push_back(now);
   while (!it.restarts.empty() && now - it.restarts.front() > limit_.within) it.restarts.pop_front();
   if (std::cmp_greater(it.restarts.size(), limit_.restarts)) {
@@ -104,6 +109,31 @@ std::optional<Children::Fate> Children::bury(std::int32_t index, Time now) {
                           .caused_by(fate.died);
     return fate;
   }
+  ++it.incarnation;
+  it.handle = nullptr;
+  it.gone = false;
+  return fate;
+}
+
+/// A chip of another machine that cannot be reached is no chip that dies over and over: it is tried again,
+/// more and more seldom.
+std::optional<Children::Fate> Children::wait_for(Child& it, Fate fate, Time now) const {
+  constexpr std::chrono::milliseconds first(100), longest(2000);
+  const auto* const chip = std::get_if<ChipConfig>(&it.config);
+  if (chip == nullptr || !chip->remote) return std::nullopt;
+  if (!it.missing_since) it.missing_since = now;
+  if (now - *it.missing_since >= chip->rejoin) {
+    fate.out_of_use =
+        Error(Errc::chip_retired,
+              it.name + " could not be reached for " +
+                  std::to_string(std::chrono::ceil<std::chrono::seconds>(chip->rejoin).count()) +
+                  " s and is out of use")
+            .caused_by(fate.died);
+    return fate;
+  }
+  fate.told = it.tries != 0;
+  fate.after = std::min<std::chrono::nanoseconds>(longest, first * (1U << std::min(it.tries, 8U)));
+  ++it.tries;
   ++it.incarnation;
   it.handle = nullptr;
   it.gone = false;

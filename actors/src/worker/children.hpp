@@ -34,6 +34,10 @@ class TROUPE_API Children {
     bool gone = false;               ///< nothing of it is left
     std::deque<Time> restarts = {};  ///< within the window
     bool removing = false;
+    /// Elsewhere, and not to be had since: how often has been tried.
+    std::optional<Time> missing_since = {};
+    std::uint32_t tries = 0;
+    bool did_not_come = false;  ///< it did not die, but failed to be brought up
   };
 
   /// `node`: the name of the worker they belong to.
@@ -65,12 +69,16 @@ class TROUPE_API Children {
   std::uint32_t reset(std::int32_t index);
   /// It died. Its devices may still write what its tasks write: its fate is decided when nothing is left.
   void lost(std::int32_t index, const Error& reason);
+  /// The same, of one that could not be brought up.
+  void did_not_come(std::int32_t index) { at(index).did_not_come = true; }
   /// The last word of an actor: whether it was that of this child, not of its predecessor.
   bool gone(std::int32_t index, caf::actor_id whose);
 
   struct Fate {
-    Error died;                       ///< of this
-    std::optional<Error> out_of_use;  ///< why it is not restarted
+    Error died;                         ///< of this
+    std::optional<Error> out_of_use;    ///< why it is not restarted
+    std::chrono::nanoseconds after{0};  ///< so long nobody tries
+    bool told = false;                  ///< that it is away
   };
   /// What becomes of a child that died once nothing of it is left; nullopt: there is nothing to decide yet.
   /// One that is restarted has begun its next life.
@@ -95,6 +103,7 @@ class TROUPE_API Children {
   void clear() { children_.clear(); }
 
  private:
+  std::optional<Fate> wait_for(Child& it, Fate fate, Time now) const;
   Child& at(std::int32_t index) { return children_[static_cast<std::size_t>(index)]; }
 
   std::string node_;

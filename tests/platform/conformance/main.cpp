@@ -1,8 +1,13 @@
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +18,7 @@
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/platform/isolated.hpp"
+#include "troupe/platform/nodes.hpp"
 #include "troupe/runtime/module.hpp"
 
 // troupe-conformance: does this library do what a platform has to do?
@@ -28,6 +34,7 @@ constexpr const char* usage =
     "  --foreign FILE   an object with kernel_entry: c = a + b + s, for the rule foreign-bytes\n"
     "  --option N=V     an option of every context, as set_device_option has it; repeatable\n"
     "  --isolate        each context in a process of its own (needs --module)\n"
+    "  --over-node      each context a chip of a node, which this program then is (needs --module)\n"
     "  --rule NAME      only this rule; repeatable\n"
     "  --timeout N      seconds that one rule may take (default 120)\n"
     "  --list           print the rules and leave\n"
@@ -39,10 +46,10 @@ constexpr int child_pass = 0, child_fail = 1, child_skip = 3;
 constexpr int no_device = 4;
 
 struct Options {
-  std::string library, module, foreign;
+  std::string library, module, foreign, node;
   std::vector<std::string> rules, options;
   long timeout_s = 120;
-  bool list = false, child = false, isolate = false;
+  bool list = false, child = false, isolate = false, over_node = false;
 };
 
 bool parse(int argc, char** argv, Options& options) {
@@ -61,6 +68,10 @@ bool parse(int argc, char** argv, Options& options) {
       options.module = argv[++i];
     } else if (word == "--foreign" && has_value) {
       options.foreign = argv[++i];
+    } else if (word == "--over-node") {
+      options.over_node = true;
+    } else if (word == "--node" && has_value) {
+      options.node = argv[++i];
     } else if (word == "--option" && has_value) {
       options.options.emplace_back(argv[++i]);
     } else if (word == "--rule" && has_value) {
@@ -101,6 +112,14 @@ Result<conformance::Materials> load(const Options& options) {
 
 /// The table that the rules are run on.
 Result<platform::DeviceApi> table(const Options& options, const platform::DeviceLibrary& library) {
+  if (!options.node.empty()) {
+    platform::RemoteChip chip;
+    chip.node.address = options.node;
+    chip.chip = -1;  // rules use several contexts
+    chip.pod = platform::new_pod_number();
+    chip.where = "conformance";
+    return platform::remote(std::move(chip));
+  }
   if (!options.isolate) return library.api();
   if (options.module.empty()) {
     return Error(platform::Errc::invalid_argument, "--isolate needs kernels from a module: --module FILE");
@@ -125,6 +144,34 @@ std::string why_no_device(const platform::DeviceApi& api) {
   (void)api.destroy_device_context(context);
   return text.data();
 }
+
+/// The node that the rules are run over, at a socket of its own.
+class Node {
+ public:
+  Result<std::string> start(const Options& options, const std::string& library) {
+    std::string folder = "/tmp/troupe-conformance-XXXXXX";
+    if (::mkdtemp(folder.data()) == nullptr) return Error(platform::Errc::system, "cannot make " + folder);
+    folder_ = folder;
+    platform::NodeOptions node;
+    node.listen = "unix:" + folder + "/node";
+    node.platform = library;
+    node.chips = 64;
+    node.modules = {options.module};
+    node.silence = std::chrono::seconds(60);
+    auto started = platform::NodeServer::start(std::move(node));
+    if (!started) return started.error();
+    server_ = *std::move(started);
+    return server_->address();
+  }
+  ~Node() {
+    server_.reset();
+    if (!folder_.empty()) ::rmdir(folder_.c_str());
+  }
+
+ private:
+  std::string folder_;
+  std::unique_ptr<platform::NodeServer> server_;
+};
 
 int run_here(const conformance::Rule& rule, const platform::DeviceApi& api,
              const conformance::Materials& materials) {
@@ -207,6 +254,15 @@ int main(int argc, char** argv) {
   }
   if (options.child) return run_here(rules.front(), *api, *materials);
 
+  Node node;
+  if (options.over_node) {
+    auto address = node.start(options, library->path());
+    if (!address) {
+      std::fprintf(stderr, "%s\n", render(address.error()).c_str());
+      return 2;
+    }
+    options.node = *std::move(address);
+  }
   std::printf("%s: device ABI %u.%u, %zu rules\n", library->path().c_str(), library->abi_version() >> 16,
               library->abi_version() & 0xFFFF, rules.size());
   Totals totals;
@@ -220,6 +276,7 @@ int main(int argc, char** argv) {
     if (!options.foreign.empty())
       request.command.insert(request.command.end(), {"--foreign", options.foreign});
     if (options.isolate) request.command.emplace_back("--isolate");
+    if (!options.node.empty()) request.command.insert(request.command.end(), {"--node", options.node});
     for (const auto& option : options.options) {
       request.command.insert(request.command.end(), {"--option", option});
     }

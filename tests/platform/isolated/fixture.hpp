@@ -43,11 +43,9 @@ class IsolatedChip {
 
   explicit IsolatedChip(const Options& options = {},
                         std::shared_ptr<platform::MappableMemory> memory = nullptr,
-                        const std::string& library = built("lib/libtroupe_a2a3sim.so")) {
-    platform::IsolatedOptions isolated;
-    isolated.library = library;
-    isolated.where = "test/chip0";
-    isolated.memory = std::move(memory);
+                        const std::string& library = built("lib/libtroupe_a2a3sim.so"))
+      : IsolatedChip(platform::isolated({library, "test/chip0", std::move(memory), {}}), options) {}
+  explicit IsolatedChip(Result<platform::DeviceApi> api, const Options& options = {}) {
     platform::ContextEvents events;
     events.complete = [this](std::span<const troupe_completion> completions) {
       const std::lock_guard lock(mutex_);
@@ -63,7 +61,7 @@ class IsolatedChip {
       heard_.notify_all();
     };
     context = std::make_unique<platform::DeviceContext>(
-        platform::DeviceContext::create(platform::isolated(isolated).value(), host, events).value());
+        platform::DeviceContext::create(std::move(api).value(), host, events).value());
     for (const auto& [name, value] : options) context->set_option(name, value).value();
     context->set_device(0).value();
   }

@@ -18,6 +18,7 @@
 
 #include "troupe/comm/bootstrap_config.hpp"
 #include "troupe/platform/device_api.hpp"
+#include "troupe/platform/nodes.hpp"
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::platform {
@@ -79,6 +80,10 @@ struct ChipConfig {
   /// In a process of its own: a kernel that crashes, exits or does not return ends this chip and nothing
   /// else. Needs kernels from modules; see docs/scaling.md.
   bool own_process = false;
+  /// A chip of a node on another machine instead; `platform` and `device_id` are the node's. One that cannot
+  /// be reached is tried again for so long before it is out of use.
+  std::shared_ptr<const platform::RemoteChip> remote = {};
+  std::chrono::nanoseconds rejoin = std::chrono::seconds(60);
   /// Fills the device table of each incarnation; default: the platform's library. Tests put scripted or
   /// faulty chips here.
   std::function<Result<platform::DeviceApi>(std::uint32_t incarnation)> device = {};
@@ -118,6 +123,10 @@ struct NodeConfig {
   std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);  ///< see ChipConfig
   std::vector<std::pair<std::string, std::string>> device_options = {};
   bool own_process = false;  ///< each chip; see ChipConfig
+  /// The chips of these nodes on other machines (`troupe node`), numbered through, instead of chips here:
+  /// then `platform`, `chips` and `first_device` are theirs. See docs/scaling.md.
+  std::vector<platform::RemoteNode> remote = {};
+  std::chrono::nanoseconds rejoin = std::chrono::seconds(60);  ///< see ChipConfig
   /// Instead of a platform library: the device table of chip `index`, incarnation `incarnation`.
   std::function<Result<platform::DeviceApi>(int index, std::uint32_t incarnation)> device = {};
   Count max_runs = 64;
@@ -139,7 +148,8 @@ struct PodConfig {
   Count sub_workers = 0;
 };
 
-/// The worker a node or pod configuration describes.
+/// The worker a node or pod configuration describes. Nodes on other machines are asked how many chips they
+/// have: that blocks, and throws what is wrong with them.
 TROUPE_API std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config);
 TROUPE_API std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config);
 

@@ -49,7 +49,8 @@ bool takes_long(Kind kind, std::span<const std::byte> payload) {
 
 }  // namespace
 
-Process::Process(comm::FileDescriptor socket) : link_(std::move(socket), Link::WhenFull::wait) {}
+Process::Process(comm::FileDescriptor socket)
+    : link_(local_stream(std::move(socket)), Link::WhenFull::wait) {}
 
 void Process::serve() {
   Writer hello;

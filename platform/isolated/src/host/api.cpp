@@ -82,8 +82,7 @@ void fill_required(DeviceApi& api) {
     return guarded(handle, [&](Context& context) { return context.allocate(bytes, address); });
   };
   api.device_free_ctx = [](Handle handle, std::uint64_t address) {
-    return guarded(
-        handle, [&](Context& context) { return context.simple<char>(Kind::free, with(address), nullptr); });
+    return guarded(handle, [&](Context& context) { return context.free(address); });
   };
   api.copy_to_device_ctx = [](Handle handle, std::uint64_t device, const void* host, std::uint64_t bytes) {
     return guarded(handle, [&](Context& context) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 
 #include "host/context.hpp"
@@ -141,6 +142,7 @@ std::int32_t Context::reset() {
     session->link.wake();
     changed_.wait(lock, [this] { return ends_.empty() && delivering_.load() == std::thread::id(); });
     window_memory_.clear();
+    allocations_.clear();
     ending_ = false;
     state_ = State::created;
     return 0;
@@ -205,7 +207,23 @@ std::int32_t Context::allocate(std::uint64_t bytes, std::uint64_t* address) {
   if (address == nullptr) return null_argument("address");
   Writer arguments;
   arguments.put(bytes);
-  return simple(Kind::allocate, arguments, address);
+  const auto code = simple(Kind::allocate, arguments, address);
+  if (code == 0 && settings_->reach) {
+    const std::lock_guard lock(mutex_);
+    allocations_[*address] = bytes;
+  }
+  return code;
+}
+
+std::int32_t Context::free(std::uint64_t address) {
+  Writer arguments;
+  arguments.put(address);
+  const auto code = simple<char>(Kind::free, arguments, nullptr);
+  if (code == 0 && settings_->reach) {
+    const std::lock_guard lock(mutex_);
+    allocations_.erase(address);
+  }
+  return code;
 }
 
 std::int32_t Context::copy(bool to_device, std::uint64_t device, std::byte* host, std::uint64_t bytes) {
@@ -223,6 +241,7 @@ std::int32_t Context::copy(bool to_device, std::uint64_t device, std::byte* host
   // Nothing is copied, but the platform may have something to say.
   if (bytes == 0 || !session || inside_callback()) return note(call(device, {staging_piece, 0}, 0));
   if (host == nullptr) return null_argument("host");
+  if (!session->link.is_local()) return copy_away(*session, to_device, device, host, bytes);
   if (const auto place = session->pieces.find(session->link, host, bytes))
     return note(call(device, *place, bytes));
   // The range is refused as a whole, or not at all.
@@ -241,6 +260,33 @@ std::int32_t Context::copy(bool to_device, std::uint64_t device, std::byte* host
     if (!to_device) std::memcpy(host + done, session->copies(), static_cast<std::size_t>(length));
   }
   return 0;
+}
+
+/// To another machine. As above, but with the bytes, and many of them under way.
+std::int32_t Context::copy_away(Session& session, bool to_device, std::uint64_t device, std::byte* host,
+                                std::uint64_t bytes) {
+  std::uint64_t silence = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (auto refused = refusal(false)) return note(*refused);
+    silence = silence_ms_;
+    const auto next = allocations_.upper_bound(device);
+    const bool fits = next != allocations_.begin() && [&](const auto& one) {
+      return device - one.first <= one.second && bytes <= one.second - (device - one.first);
+    }(*std::prev(next));
+    if (fits && to_device && bytes <= part_bytes) {
+      session.put_quietly(device, {host, static_cast<std::size_t>(bytes)});
+      return 0;
+    }
+  }
+  if (bytes > part_bytes) {
+    Writer range;
+    range.put(CopyCall{device, 0, bytes, 0, 0});
+    if (const auto answer = ask(to_device ? Kind::copy_to : Kind::copy_from, range); answer.code != 0)
+      return note(answer);
+  }
+  const std::span memory(host, static_cast<std::size_t>(bytes));
+  return note(to_device ? session.put(device, memory, {silence}) : session.get(device, memory, {silence}));
 }
 
 // --- code --------------------------------------------------------------------------------------------------
@@ -263,10 +309,16 @@ std::int32_t Context::register_callable(const troupe_callable* callable, std::ui
     if (!found) return note(Answer::of(found.error()));
     file = *std::move(found);
     news.has_module = 1;
+    if (settings_->reach) {
+      // Another machine knows it by what is in it.
+      std::string digest;
+      if (const auto brought = bring_module(file, name, digest); brought.code != 0) return note(brought);
+      file = std::move(digest);
+    }
   }
   std::optional<SharedPages> pages;
   std::vector<int> descriptors;
-  const bool inlined = news.has_bytes != 0 && news.byte_count <= most_inlined;
+  const bool inlined = news.has_bytes != 0 && (news.byte_count <= most_inlined || settings_->reach);
   if (news.has_bytes != 0 && !inlined) {
     auto made = SharedPages::make(static_cast<std::size_t>(news.byte_count));
     if (!made) return note(Answer::of(made.error()));
@@ -304,6 +356,7 @@ std::int32_t Context::run(const troupe_run* run, troupe_completion* completion) 
   troupe_run sent = *run;
   sent.depends_on = nullptr;
   sent.depends_count = 0;
+  sent.correlation = 0;
   std::vector<troupe_tensor_arg> tensors;
   StagedRun staged;
   std::shared_ptr<Session> session;
@@ -315,6 +368,10 @@ std::int32_t Context::run(const troupe_run* run, troupe_completion* completion) 
     if (!place_tensors(*run, tensors, staged)) {
       if (alone.stage(tensors, session->link, session->pieces, staged) != Staging::Made::done) {
         return note(TROUPE_DEVICE_SYSTEM, "no memory for the host tensors of a run");
+      }
+      if (!session->link.is_local()) {
+        sent.correlation = waited_for | ++last_waited_for_;
+        staged.send_along(session->link, sent.correlation);
       }
     }
   }

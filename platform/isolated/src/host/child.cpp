@@ -68,12 +68,7 @@ std::string told(const siginfo_t& info) {
 
 }  // namespace
 
-Child::Child(Child&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)),
-      process_(std::move(other.process_)),
-      socket_(std::move(other.socket_)) {}
-
-Result<Child> Child::start(const std::string& program) {
+Result<std::unique_ptr<Peer>> Child::start(const std::string& program) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return cannot_start(program, errno);
@@ -95,10 +90,10 @@ Result<Child> Child::start(const std::string& program) {
       problem != 0) {
     return cannot_start(program, problem);
   }
-  Child child(pid);
-  child.process_.reset(::pidfd_open(pid, 0));
-  child.socket_ = std::move(ours);
-  return child;
+  std::unique_ptr<Child> child(new Child(pid));
+  child->process_.reset(::pidfd_open(pid, 0));
+  child->socket_ = std::move(ours);
+  return std::unique_ptr<Peer>(std::move(child));
 }
 
 std::string Child::end() {

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "host/peer.hpp"
 #include "troupe/comm/file_descriptor.hpp"
 #include "troupe/runtime/result.hpp"
 
@@ -11,20 +12,17 @@ namespace troupe::platform::isolation {
 
 /// A process of a chip, and the socket to it. Started by the thread that serves it, because it ends when the
 /// thread does that started it; and never without having been waited for.
-class Child {
+class Child final : public Peer {
  public:
-  static Result<Child> start(const std::string& program);
-  Child(Child&& other) noexcept;
-  Child& operator=(Child&&) = delete;
-  ~Child() { (void)end(); }
+  static Result<std::unique_ptr<Peer>> start(const std::string& program);
+  ~Child() override { (void)end(); }
 
-  comm::FileDescriptor take_socket() { return std::move(socket_); }
-  /// Can be read once the process has ended; -1: nobody tells.
-  int ended() const { return process_.get(); }
+  std::unique_ptr<Stream> take_stream() override { return local_stream(std::move(socket_)); }
+  int ended() const override { return process_.get(); }
   int number() const { return pid_; }
   /// Kills it, if it has not ended by itself, and all it has started; waits until it is gone. How it ended,
   /// in words: "exited with code 3". Empty the second time.
-  std::string end();
+  std::string end() override;
 
  private:
   explicit Child(pid_t pid) : pid_(pid) {}

@@ -110,20 +110,21 @@ void Context::serve() {
     if (wish_ == Wish::end) return;
     wish_ = Wish::nothing;
     lock.unlock();
-    auto child = Child::start(settings_->program);
-    if (child) {
-      live(*std::move(child));
+    auto peer = settings_->reach ? settings_->reach() : Child::start(settings_->program);
+    if (peer) {
+      live(**peer);
       lock.lock();
       continue;
     }
     lock.lock();
-    not_started_ = child.error();
+    not_started_ = peer.error();
     changed_.notify_all();
   }
 }
 
-void Context::live(Child child) {
-  auto made = Session::make(child.take_socket(), settings_->options.memory);
+void Context::live(Peer& peer) {
+  clock_ahead_ns_ = peer.clock_ahead_ns();
+  auto made = Session::make(peer.take_stream(), settings_->silence_ns, settings_->options.memory);
   std::shared_ptr<Session> session;
   {
     const std::lock_guard lock(mutex_);
@@ -135,33 +136,27 @@ void Context::live(Child child) {
       return;
     }
   }
-  const auto served = session->link.serve(*this, child.ended());
+  const auto served = session->link.serve(*this, peer.ended());
   // Before anybody hears that the chip is lost: the process can write memory of ours until it is gone.
-  const auto how = child.end();
+  const auto how = peer.end();
   bury(*session, how, served ? std::string() : served.error().message());
 }
 
 /// "node0/chip1 is lost: kernel 'k' of task 't' …": of what the process died.
 std::string Context::story(const Session& session, const std::string& how, const std::string& garbage) const {
   const auto& where = settings_->options.where;
-  std::string text = where.empty() ? std::string("a chip is lost: ") : where + " is lost: ";
-  if (auto crash = session.page().crash(); !crash.empty()) return text + crash;
+  const std::string text = where.empty() ? std::string("a chip is lost: ") : where + " is lost: ";
   const auto given_up = session.given_up_for();
-  if (!garbage.empty()) {
-    text += "its process sent something wrong (" + garbage + ")";
-  } else if (!given_up.empty()) {
-    text += "its process " + given_up;
-  } else {
-    text += "its process " + how;
+  if (session.link.is_local()) return text + death_of(session.page(), given_up, how, garbage);
+  const auto& address = settings_->address;
+  if (auto told = session.died_of(); !told.empty()) return text + told;
+  if (session.link.fell_silent()) {
+    return text + "nothing was heard from " + address + " for " +
+           std::to_string(settings_->silence_ns / 1'000'000) + " ms";
   }
-  constexpr std::size_t most = 3;
-  const auto inside = session.page().running();
-  for (std::size_t i = 0; i < std::min(most, inside.size()); ++i) {
-    text += (i == 0 ? ", inside of " : ", ") + inside[i].what + " '" + inside[i].name + "'";
-    if (!inside[i].task.empty()) text += " of task '" + inside[i].task + "'";
-  }
-  if (inside.size() > most) text += " and " + std::to_string(inside.size() - most) + " more";
-  return text;
+  if (!garbage.empty()) return text + address + " sent something wrong (" + garbage + ")";
+  if (!given_up.empty()) return text + "the chip " + given_up;
+  return text + how;
 }
 
 void Context::bury(Session& session, const std::string& how, const std::string& garbage) {
@@ -192,6 +187,7 @@ void Context::end_process(bool ask) {
   if (!session) return;
   ending_ = true;
   window_memory_.clear();
+  allocations_.clear();
   ask = ask && death_.empty();
   const auto time = time_for_ending();
   lock.unlock();
@@ -205,10 +201,9 @@ void Context::end_process(bool ask) {
 
 Result<void> Context::greet(const Frame& frame) {
   Reader reader(frame.payload);
-  const auto hello = reader.get<Hello>(), ours = this_build();
+  const auto hello = reader.get<Hello>();
   if (!reader.complete()) return Error(Errc::internal, "a greeting of another length");
-  if (hello.protocol != ours.protocol || hello.abi_version != ours.abi_version ||
-      std::memcmp(hello.build, ours.build, sizeof ours.build) != 0) {
+  if (is_another_build(hello)) {
     return Error(Errc::version_mismatch, "'" + settings_->program + "' is of another version of troupe");
   }
   const std::lock_guard lock(mutex_);
@@ -238,10 +233,25 @@ Result<void> Context::frame(Frame& frame) {
         auto* const flight = flight_of(ends[i].correlation);
         if (flight == nullptr || flight->held) return wrong("the end of a run that is none");
         if (!finish(*flight, ends[i].code)) return wrong("a second end of a run");
+        for (auto* const time : {&ends[i].queued_ns, &ends[i].started_ns, &ends[i].finished_ns})
+          *time = here(*time);
         ends_.push_back({ends[i], std::move(messages[i])});
       }
       return {};
     }
+    case Kind::part:
+      if (!session_->got(frame)) return wrong("bytes that nobody asked for");
+      return {};
+    case Kind::spill: {
+      const auto where = reader.get<PiecePart>();
+      const auto bytes = reader.take(reader.left());
+      if (!reader.fine() || !session_->pieces.filled(where.piece, where.offset, bytes))
+        return wrong("bytes for nowhere");
+      return {};
+    }
+    case Kind::obituary:
+      session_->obituary(reader.text());
+      return {};
     case Kind::log: {
       const auto level = reader.get<std::int32_t>(), code = reader.get<std::int32_t>();
       const std::string text(reader.text());
@@ -252,6 +262,11 @@ Result<void> Context::frame(Frame& frame) {
     case Kind::trace: {
       TraceBatch batch;
       if (!batch.read(reader)) return wrong("a trace that cannot be read");
+      for (auto& event : batch.events()) {
+        for (auto* const time :
+             {&event.submitted_ns, &event.ready_ns, &event.dispatched_ns, &event.begin_ns, &event.end_ns})
+          *time = here(*time);
+      }
       if (host_.trace != nullptr) host_.trace(host_.data, batch.events().data(), batch.events().size());
       return {};
     }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "host/child.hpp"
+#include "host/module_files.hpp"
 #include "host/session.hpp"
 #include "troupe/platform/isolated.hpp"
 
@@ -22,6 +24,11 @@ namespace troupe::platform::isolation {
 struct Settings {
   IsolatedOptions options;
   std::string program, library;
+  /// Of chips on another machine: how one is reached, where, and how long it may say nothing.
+  std::function<Result<std::unique_ptr<Peer>>()> reach = {};
+  std::string address = {};
+  std::uint64_t silence_ns = 0;
+  std::shared_ptr<ModuleFiles> modules = {};
 };
 
 /// A device context whose device is in another process. What the device ABI says of contexts holds.
@@ -42,6 +49,7 @@ class Context final : Link::Receiver {
   std::int32_t set_option(const char* name, const char* value);
   std::int32_t set_device(std::int32_t device);
   std::int32_t allocate(std::uint64_t bytes, std::uint64_t* address);
+  std::int32_t free(std::uint64_t address);
   std::int32_t copy(bool to_device, std::uint64_t device, std::byte* host, std::uint64_t bytes);
   std::int32_t register_callable(const troupe_callable* callable, std::uint64_t* id);
   std::int32_t launch(const troupe_run* runs, std::size_t count, std::uint64_t settled);
@@ -100,7 +108,7 @@ class Context final : Link::Receiver {
   // context.cpp: the life of the process.
   static void body(void* self);
   void serve();
-  void live(Child child);
+  void live(Peer& peer);
   void bury(Session& session, const std::string& how, const std::string& garbage);
   Result<void> frame(Frame& frame) override;
   void caught_up() override;
@@ -112,7 +120,14 @@ class Context final : Link::Receiver {
   std::uint64_t now() const;
 
   // calls.cpp
+  std::int32_t copy_away(Session& session, bool to_device, std::uint64_t device, std::byte* host,
+                         std::uint64_t bytes);
+  Answer bring_module(const std::string& file, const std::string& name, std::string& digest);
   Answer ask(Kind kind, const Writer& arguments, std::span<const int> descriptors = {});
+  /// Of the other end's clock, as this end's.
+  std::uint64_t here(std::uint64_t there) const {
+    return there == 0 ? 0 : there - static_cast<std::uint64_t>(clock_ahead_ns_.load());
+  }
   static Answer bad_answer();
   bool inside_callback() const { return delivering_.load() == std::this_thread::get_id(); }
   std::optional<Answer> refusal(bool needs_device) const;
@@ -139,6 +154,7 @@ class Context final : Link::Receiver {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Wish wish_ = Wish::nothing;
+  std::atomic<std::int64_t> clock_ahead_ns_{0};
   bool serving_ = false;  ///< the thread is there
   bool greeted_ = false;
   bool ending_ = false;  ///< the process is ended on purpose
@@ -152,11 +168,12 @@ class Context final : Link::Receiver {
   std::deque<std::string> device_names_;
   std::map<std::uint64_t, comm::FileDescriptor> window_memory_;
   std::uint64_t completed_ = 0, failed_ = 0;
+  std::map<std::uint64_t, std::uint64_t> allocations_;  ///< elsewhere: bytes, by address
 
   std::deque<Flight> flights_;  ///< unfinished runs, by correlation
   std::deque<Held> held_;
   std::map<std::uint64_t, std::uint64_t> failed_here_;  ///< never sent; with what failed first
-  std::uint64_t last_correlation_ = 0, settled_ = 0;
+  std::uint64_t last_correlation_ = 0, settled_ = 0, last_waited_for_ = 0;
   std::size_t unfinished_ = 0;
 
   std::vector<End> ends_;  ///< to be told, by the thread that serves

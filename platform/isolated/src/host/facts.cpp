@@ -31,6 +31,12 @@ std::int32_t Context::properties(troupe_device_properties* properties) {
     told.architecture[sizeof told.architecture - 1] = '\0';
     // They are functions of its own process, which nobody here can call or share memory with.
     told.features &= ~static_cast<std::uint32_t>(TROUPE_FEATURE_HOST_KERNELS);
+    if (settings_->reach) {
+      // Of the node's chips it is one; its rank programs do not meet those of other machines.
+      told.features &= ~static_cast<std::uint32_t>(TROUPE_FEATURE_COMM);
+      told.device_count = 1;
+      told.device_id = std::min(told.device_id, 0);
+    }
     told.device_name = nullptr;
     if (!name.empty()) {
       if (device_names_.empty() || device_names_.back() != name) device_names_.push_back(name);
@@ -71,7 +77,10 @@ std::int32_t Context::status(troupe_device_status* status, troupe_core_status* c
     fresh = answer.code == 0 && reader.values(busy, reader.left() / sizeof(troupe_core_status)) &&
             reader.complete();
     if (fresh && busy.size() > 0) {
-      for (auto& core : busy) core.name[sizeof core.name - 1] = core.detail[sizeof core.detail - 1] = '\0';
+      for (auto& core : busy) {
+        core.name[sizeof core.name - 1] = core.detail[sizeof core.detail - 1] = '\0';
+        core.since_ns = here(core.since_ns);
+      }
     }
   }
   const std::lock_guard lock(mutex_);

@@ -1,6 +1,6 @@
 #pragma once
 
-// Border of the room: a table of the device ABI whose contexts have a process each.
+// Border of the room: a table of the device ABI whose contexts are elsewhere; the process of a chip.
 
 #include <memory>
 

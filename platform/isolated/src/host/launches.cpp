@@ -99,7 +99,11 @@ bool Context::place_tensors(const troupe_run& run, std::vector<troupe_tensor_arg
   for (auto& tensor : tensors) {
     set_piece(tensor, 0);
     const auto extent = extent_of(tensor);
-    if (!extent) continue;
+    if (!extent) {
+      // Another machine has nothing at such an address.
+      if (!session_->link.is_local() && tensor.address_space != TROUPE_SPACE_DEVICE) tensor.buffer = 0;
+      continue;
+    }
     const auto* const host =
         reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(tensor.buffer));  // NOLINT
     if (const auto place = session_->pieces.find(session_->link, host, tensor.buffer_bytes)) {
@@ -118,7 +122,10 @@ bool Context::can_be_sent(const troupe_run& run, Flight& flight, std::vector<tro
   if (place_tensors(run, tensors, staged)) return true;
   auto made = Staging::Made::no_room;
   if (!must_wait(staged)) made = session_->staging.stage(tensors, session_->link, session_->pieces, staged);
-  if (made == Staging::Made::done) return true;
+  if (made == Staging::Made::done) {
+    staged.send_along(session_->link, run.correlation);
+    return true;
+  }
   staged = {};
   if (made == Staging::Made::refused) {
     end_here(run.correlation, TROUPE_DEVICE_SYSTEM, "no memory for the host tensors of a run", 0);

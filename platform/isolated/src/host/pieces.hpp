@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "troupe/platform/isolated.hpp"
@@ -27,6 +29,9 @@ class Pieces {
   /// Passes on memory of ours. 0: that cannot be done now.
   std::uint32_t share(Link& link, const SharedPages& pages);
   void unshare(Link& link, std::uint32_t piece);
+  /// Memory that the other end has a copy of: bytes of it have come. False: there is none such.
+  bool filled(std::uint32_t piece, std::uint64_t offset, std::span<const std::byte> bytes);
+  void is_copied(std::uint32_t piece, std::span<std::byte> memory);
 
  private:
   struct Known {
@@ -41,6 +46,8 @@ class Pieces {
   std::mutex mutex_;
   std::vector<Known> known_;
   std::uint32_t last_ = staging_piece;
+  std::mutex copied_mutex_;
+  std::map<std::uint32_t, std::span<std::byte>> copied_;
 };
 
 }  // namespace troupe::platform::isolation

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <new>
 
 #include "troupe/platform/errc.hpp"
@@ -12,27 +13,43 @@ namespace troupe::platform::isolation {
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::milliseconds;
 
-Result<std::shared_ptr<Session>> Session::make(comm::FileDescriptor socket,
+std::string death_of(const Page& page, const std::string& given_up, const std::string& how,
+                     const std::string& garbage) {
+  if (auto crash = page.crash(); !crash.empty()) return crash;
+  std::string text = "its process " + (given_up.empty() ? how : given_up);
+  if (!garbage.empty()) text = "its process sent something wrong (" + garbage + ")";
+  constexpr std::size_t most = 3;
+  const auto inside = page.running();
+  for (std::size_t i = 0; i < std::min(most, inside.size()); ++i) {
+    text += (i == 0 ? ", inside of " : ", ") + inside[i].what + " '" + inside[i].name + "'";
+    if (!inside[i].task.empty()) text += " of task '" + inside[i].task + "'";
+  }
+  if (inside.size() > most) text += " and " + std::to_string(inside.size() - most) + " more";
+  return text;
+}
+
+Result<std::shared_ptr<Session>> Session::make(std::unique_ptr<Stream> stream, std::uint64_t silence_ns,
                                                std::shared_ptr<MappableMemory> memory) {
   auto page = SharedPages::make(page_bytes);
   if (!page) return page.error();
   auto staging = SharedPages::make(staging_bytes);
   if (!staging) return staging.error();
-  auto made =
-      std::make_shared<Session>(std::move(socket), std::move(memory), *std::move(page), *std::move(staging));
+  auto made = std::make_shared<Session>(std::move(stream), silence_ns, std::move(memory), *std::move(page),
+                                        *std::move(staging));
   if (made->link.is_down())
     return Error(Errc::system, "too few descriptors for a chip's process", "ulimit -n");
   return made;
 }
 
-Session::Session(comm::FileDescriptor socket, std::shared_ptr<MappableMemory> memory, SharedPages page,
-                 SharedPages staging_pages)
-    : link(std::move(socket), Link::WhenFull::go_down),
+Session::Session(std::unique_ptr<Stream> stream, std::uint64_t silence_ns,
+                 std::shared_ptr<MappableMemory> memory, SharedPages page, SharedPages staging_pages)
+    : link(std::move(stream), Link::WhenFull::go_down, silence_ns),
       pieces(std::move(memory)),
       staging(staging_pages.base() + copy_bytes, copy_bytes, staging_bytes - copy_bytes),
       page_(std::move(page)),
       staging_(std::move(staging_pages)) {
   new (page_.base()) Page{};
+  if (!link.is_local()) pieces.is_copied(staging_piece, {staging_.base(), staging_.size()});
 }
 
 Answer Session::set_up(const SetUp& facts, const std::string& library, const std::string& where,
@@ -40,7 +57,8 @@ Answer Session::set_up(const SetUp& facts, const std::string& library, const std
   Writer writer;
   writer.put(facts).text(library).text(where);
   const std::array<int, 2> shared{page_.descriptor(), staging_.descriptor()};
-  auto answer = call(Kind::set_up, writer, patience, shared);
+  auto answer =
+      call(Kind::set_up, writer, patience, std::span(shared).first(link.is_local() ? shared.size() : 0));
   page_.close_descriptor();
   staging_.close_descriptor();
   return answer;
@@ -53,17 +71,27 @@ Answer Session::call(Kind kind, const Writer& arguments, Patience patience,
   }
   Waiting waiting;
   std::unique_lock lock(mutex_);
-  if (otherwise_) return {otherwise_->code, otherwise_->text, {}};
-  const auto number = ++last_number_;
-  waiting_.emplace(number, &waiting);
+  const auto number = open(waiting);
+  if (!number) return {otherwise_->code, otherwise_->text, {}};
   lock.unlock();
-  const bool sent = link.send(kind, number, arguments.bytes(), descriptors);
+  const bool sent = link.send(kind, *number, arguments.bytes(), descriptors);
   lock.lock();
   if (!sent && !link.is_down()) {
-    waiting_.erase(number);
+    waiting_.erase(*number);
     return {
         TROUPE_DEVICE_SYSTEM, "memory could not be passed to the chip's process: too many open files", {}};
   }
+  return wait_for(waiting, *number, patience, lock);
+}
+
+std::optional<std::uint64_t> Session::open(Waiting& waiting) {
+  if (otherwise_) return std::nullopt;
+  waiting_.emplace(++last_number_, &waiting);
+  return last_number_;
+}
+
+Answer Session::wait_for(Waiting& waiting, std::uint64_t number, Patience patience,
+                         std::unique_lock<std::mutex>& lock) {
   // Without a word from the process for half of its time it is asked for one.
   const auto begin = Clock::now();
   auto last_heard = begin;
@@ -98,6 +126,72 @@ Answer Session::call(Kind kind, const Writer& arguments, Patience patience,
   return *std::move(waiting.answer);
 }
 
+Answer Session::put(std::uint64_t device, std::span<const std::byte> bytes, Patience patience) {
+  Waiting waiting;
+  std::unique_lock lock(mutex_);
+  const auto number = open(waiting);
+  if (!number) return {otherwise_->code, otherwise_->text, {}};
+  lock.unlock();
+  Writer part;
+  for (std::size_t done = 0; done < bytes.size() && !link.is_down(); done += part_bytes) {
+    const auto length = std::min<std::size_t>(part_bytes, bytes.size() - done);
+    part.clear();
+    part.put(PutPart{device + done, done + length == bytes.size(), 0}).raw(bytes.data() + done, length);
+    link.wait_for_room();
+    (void)link.send(Kind::put, *number, part.bytes());
+  }
+  lock.lock();
+  return wait_for(waiting, *number, patience, lock);
+}
+
+void Session::put_quietly(std::uint64_t device, std::span<const std::byte> bytes) {
+  std::uint64_t number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    number = not_waited_for | ++last_number_;
+  }
+  Writer part;
+  part.put(PutPart{device, 1, 1}).raw(bytes.data(), bytes.size());
+  (void)link.send(Kind::put, number, part.bytes());
+}
+
+Answer Session::get(std::uint64_t device, std::span<std::byte> bytes, Patience patience) {
+  Waiting waiting;
+  waiting.wants = bytes;
+  std::unique_lock lock(mutex_);
+  const auto number = open(waiting);
+  if (!number) return {otherwise_->code, otherwise_->text, {}};
+  lock.unlock();
+  Writer which;
+  which.put(GetCall{device, bytes.size()});
+  (void)link.send(Kind::get, *number, which.bytes());
+  lock.lock();
+  return wait_for(waiting, *number, patience, lock);
+}
+
+bool Session::got(Frame& frame) {
+  Reader reader(frame.payload);
+  const auto part = reader.get<GotPart>();
+  const auto bytes = reader.take(reader.left());
+  const std::lock_guard lock(mutex_);
+  const auto found = waiting_.find(frame.number);
+  if (!reader.fine() || found == waiting_.end()) return false;
+  const auto to = found->second->wants;
+  if (part.offset > to.size() || bytes.size() > to.size() - part.offset) return false;
+  if (!bytes.empty()) std::memcpy(to.data() + part.offset, bytes.data(), bytes.size());
+  return true;
+}
+
+void Session::obituary(std::string_view text) {
+  const std::lock_guard lock(mutex_);
+  died_of_ = text.substr(0, 4096);
+}
+
+std::string Session::died_of() const {
+  const std::lock_guard lock(mutex_);
+  return died_of_;
+}
+
 bool Session::answered(Frame& frame) {
   Reader reader(frame.payload);
   Answer answer;
@@ -108,6 +202,10 @@ bool Session::answered(Frame& frame) {
   answer.more.assign(more.begin(), more.end());
   answer.descriptors = std::move(frame.descriptors);
   if (frame.number == 0) return true;  // to a question whether it is there
+  if ((frame.number & not_waited_for) != 0) {
+    if (answer.code != 0) give_up("did not take bytes: " + answer.text);
+    return true;
+  }
   const std::lock_guard lock(mutex_);
   const auto found = waiting_.find(frame.number);
   // Who asked may have lost patience.

@@ -5,7 +5,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -26,6 +28,10 @@ struct Answer {
   static Answer of(const Error& error) { return {error.code().value, error.message(), {}}; }
 };
 
+/// "kernel 'k' of task 't' crashed: …": of what a chip's process died, which left that page.
+std::string death_of(const Page& page, const std::string& given_up, const std::string& how,
+                     const std::string& garbage);
+
 /// One life of a chip's process, as this side knows it: the link, the memory that both have, and who waits
 /// for an answer. Thread-safe.
 class Session {
@@ -35,10 +41,10 @@ class Session {
   static constexpr std::uint64_t staging_bytes = std::uint64_t{16} << 20U;
 
   /// An error: no memory for it.
-  static Result<std::shared_ptr<Session>> make(comm::FileDescriptor socket,
+  static Result<std::shared_ptr<Session>> make(std::unique_ptr<Stream> stream, std::uint64_t silence_ns,
                                                std::shared_ptr<MappableMemory> memory);
-  Session(comm::FileDescriptor socket, std::shared_ptr<MappableMemory> memory, SharedPages page,
-          SharedPages staging);
+  Session(std::unique_ptr<Stream> stream, std::uint64_t silence_ns, std::shared_ptr<MappableMemory> memory,
+          SharedPages page, SharedPages staging);
 
   Link link;
   Pieces pieces;
@@ -53,6 +59,13 @@ class Session {
   };
   /// Calls, and waits for the answer.
   Answer call(Kind kind, const Writer& arguments, Patience patience, std::span<const int> descriptors = {});
+  /// Copies, where no memory is shared: the bytes go along, or come back.
+  Answer put(std::uint64_t device, std::span<const std::byte> bytes, Patience patience);
+  /// The same of one part that fits, as this side knows: nobody waits. What goes wrong all the same ends it.
+  void put_quietly(std::uint64_t device, std::span<const std::byte> bytes);
+  Answer get(std::uint64_t device, std::span<std::byte> bytes, Patience patience);
+  /// Bytes of a `get` have come. False: nobody asked for them.
+  bool got(Frame& frame);
   /// The first call.
   Answer set_up(const SetUp& facts, const std::string& library, const std::string& where, Patience patience);
   /// False: nobody asked for it.
@@ -62,19 +75,27 @@ class Session {
   /// Ends the process, for this reason.
   void give_up(const std::string& why);
   std::string given_up_for() const;
+  /// The other end has told of what the device died.
+  void obituary(std::string_view text);
+  std::string died_of() const;
 
  private:
   struct Waiting {
     std::condition_variable answered;
     std::optional<Answer> answer;
+    std::span<std::byte> wants = {};  ///< bytes to there
   };
+  /// Under the lock: the number of a call; none: it is over.
+  std::optional<std::uint64_t> open(Waiting& waiting);
+  Answer wait_for(Waiting& waiting, std::uint64_t number, Patience patience,
+                  std::unique_lock<std::mutex>& lock);
 
   SharedPages page_, staging_;
   mutable std::mutex mutex_;
   std::uint64_t last_number_ = 0;
   std::unordered_map<std::uint64_t, Waiting*> waiting_;
   std::optional<Answer> otherwise_;
-  std::string given_up_for_;
+  std::string given_up_for_, died_of_;
 };
 
 }  // namespace troupe::platform::isolation

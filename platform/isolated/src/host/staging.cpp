@@ -82,6 +82,26 @@ void StagedRun::copy_back() const {
   }
 }
 
+void StagedRun::send_along(Link& link, std::uint64_t number) const {
+  if (link.is_local() || parts.empty()) return;
+  Writer places, bytes;
+  std::uint32_t count = 0;
+  for (const auto& part : parts) {
+    if (part.written) {
+      places.put(part.region);
+      ++count;
+    }
+    for (std::uint64_t done = 0; part.read && done < part.region.bytes; done += part_bytes) {
+      const auto length = std::min(part_bytes, part.region.bytes - done);
+      bytes.clear();
+      bytes.put(PiecePart{part.region.offset + done, part.region.piece, 0});
+      bytes.raw(part.base + done, static_cast<std::size_t>(length));
+      (void)link.send(Kind::fill, 0, bytes.bytes());
+    }
+  }
+  if (count != 0) (void)link.send(Kind::returns, number, places.bytes());
+}
+
 Staging::Made Staging::stage(std::span<troupe_tensor_arg> tensors, Link& link, Pieces& pieces,
                              StagedRun& run) {
   struct Stretch {
@@ -126,11 +146,18 @@ Staging::Made Staging::stage(std::span<troupe_tensor_arg> tensors, Link& link, P
     used_ += needed;
     ++users_;
   }
+  for (const auto& copy : copies) {
+    const auto bytes = copy.extent.end - copy.extent.begin;
+    run.parts.push_back({{from + copy.offset, bytes, piece, 0}, base + copy.offset, false, false});
+  }
   for (auto& tensor : tensors) {
     const auto extent = piece_of(tensor) == 0 ? extent_of(tensor) : std::nullopt;
     if (!extent) continue;
     const auto copy = std::find_if(copies.begin(), copies.end(),
                                    [&](const Stretch& one) { return one.extent.overlaps(*extent); });
+    auto& part = run.parts[static_cast<std::size_t>(copy - copies.begin())];
+    part.read = part.read || is_read(tensor);
+    part.written = part.written || is_written(tensor);
     run.tensors.push_back({tensor, base + copy->offset + (extent->begin - copy->extent.begin)});
     if (is_read(tensor)) {
       const auto* const host = host_bytes(extent->begin);
@@ -159,6 +186,7 @@ void Staging::unstage(StagedRun& run, Link& link, Pieces& pieces) {
   }
   run.tensors.clear();
   run.extents.clear();
+  run.parts.clear();
 }
 
 }  // namespace troupe::platform::isolation

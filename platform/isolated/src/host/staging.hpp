@@ -30,13 +30,22 @@ struct StagedRun {
     troupe_tensor_arg host;  ///< as it was launched
     std::byte* copy;         ///< of the first byte of its extent
   };
+  /// The same memory without what lies in it, for an end that cannot map it.
+  struct Part {
+    Region region;
+    std::byte* base;
+    bool read, written;
+  };
   std::vector<Tensor> tensors;
   std::vector<Extent> extents;
+  std::vector<Part> parts;
   std::uint32_t own_piece = 0;  ///< too large for what all runs share
   std::optional<SharedPages> own = {};
 
   /// What the run has written, into the host's memory.
   void copy_back() const;
+  /// To an end that cannot map the memory: what run `number` reads, and where it writes.
+  void send_along(Link& link, std::uint64_t number) const;
 };
 
 /// The memory that runs share for such tensors: taken one behind the other, and all of it free again when no

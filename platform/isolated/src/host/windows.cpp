@@ -50,6 +50,11 @@ std::int32_t Context::window_import(std::uint64_t window, std::uint32_t rank,
   Writer arguments;
   arguments.put(window).put(rank).put(told);
   if (blob->fd < 0) return note(ask(Kind::window_import, arguments));
+  if (settings_->reach) {
+    return note(TROUPE_DEVICE_BAD_WINDOW, "the window of rank " + std::to_string(rank) +
+                                              " is on this machine, this one on " + settings_->address +
+                                              ": windows join chips of one machine");
+  }
   // One that is closed is told by the platform, in its words.
   comm::FileDescriptor memory(::fcntl(blob->fd, F_DUPFD_CLOEXEC, 0));
   if (!memory.valid()) {

@@ -49,6 +49,17 @@ enum class Kind : std::uint16_t {
   abort,
   share,
   unshare,
+  // of a chip on another machine also: whose it is, the bytes that are not shared,
+  claim = 96,
+  put,
+  get,
+  fill,
+  returns,
+  // modules,
+  find_module,
+  module_part,
+  // from either end,
+  alive = 127,
   // and what comes from it.
   hello = 128,
   answer,
@@ -56,6 +67,11 @@ enum class Kind : std::uint16_t {
   log,
   trace,
   dump,
+  // Of a node: that the chip may be used, what was read, what runs wrote, of what the chip died.
+  welcome = 160,
+  part,
+  spill,
+  obituary,
 };
 
 struct FrameHeader {

@@ -3,13 +3,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -18,44 +17,24 @@
 namespace troupe::platform::isolation {
 namespace {
 
-constexpr std::size_t most_kept = std::size_t{64} << 20U;
-constexpr std::size_t control_bytes = CMSG_SPACE(sizeof(int) * most_descriptors);
-
-struct Sent {
-  std::size_t bytes = 0;
-  bool gone = false;  ///< there is nobody at the other end
-};
-
-/// As much as the socket takes now.
-Sent send_now(int socket, std::span<iovec> parts, std::span<const int> descriptors) {
-  alignas(cmsghdr) std::array<std::byte, control_bytes> control{};
-  msghdr message{};
-  message.msg_iov = parts.data();
-  message.msg_iovlen = parts.size();
-  if (!descriptors.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * descriptors.size());
-    auto* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int) * descriptors.size());
-    std::memcpy(CMSG_DATA(header), descriptors.data(), sizeof(int) * descriptors.size());
-  }
-  for (;;) {
-    const auto sent = ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent >= 0) return {static_cast<std::size_t>(sent), false};
-    if (errno == EINTR) continue;
-    const bool full = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM ||
-                      errno == ETOOMANYREFS;
-    return {0, !full};
-  }
-}
+/// Who may wait does so from here on.
+constexpr std::size_t enough_kept = std::size_t{4} << 20U;
+/// So often is read, or written, before anything else has its turn.
+constexpr int turns = 64;
 
 }  // namespace
 
-Link::Link(comm::FileDescriptor socket, WhenFull when_full)
-    : socket_(std::move(socket)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), when_full_(when_full) {
+Link::Link(std::unique_ptr<Stream> stream, WhenFull when_full, std::uint64_t silence_ns)
+    : stream_(std::move(stream)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      when_full_(when_full),
+      silence_ns_(silence_ns) {
   if (!wake_.valid()) down_ = true;
+}
+
+std::uint64_t Link::now() {
+  return static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
 }
 
 bool Link::send(Kind kind, std::uint64_t number, std::span<const std::byte> payload,
@@ -71,12 +50,13 @@ bool Link::send(Kind kind, std::uint64_t number, std::span<const std::byte> payl
   std::unique_lock lock(mutex_);
   std::size_t sent = 0;
   if (rest_.empty()) {
-    const auto now = send_now(socket_.get(), parts, descriptors);
+    const auto now = stream_->send(parts, descriptors);
     if (now.gone) {
       down_ = true;
       return false;
     }
     sent = now.bytes;
+    if (sent != 0) spoke_.store(true, std::memory_order_relaxed);
     if (sent == sizeof header + payload.size()) return true;
   }
   return keep(header, payload, sent, descriptors, lock);
@@ -92,102 +72,136 @@ bool Link::keep(const FrameHeader& header, std::span<const std::byte> payload, s
       if (!rest.descriptors.back().valid()) return false;
     }
   }
-  if (rest_bytes_ > most_kept) {
-    if (when_full_ == WhenFull::go_down) {
-      lock.unlock();
-      shut();
-      return false;
-    }
-    // Who makes room must not wait for it.
-    if (std::this_thread::get_id() != serving_.load()) {
-      has_room_.wait(lock, [this] { return rest_bytes_ <= most_kept || is_down(); });
-    }
-    if (is_down()) return false;
-  }
   rest.bytes.resize(sizeof header + payload.size());
   std::memcpy(rest.bytes.data(), &header, sizeof header);
   if (!payload.empty()) std::memcpy(rest.bytes.data() + sizeof header, payload.data(), payload.size());
   rest_bytes_ += rest.bytes.size();
   rest_.push_back(std::move(rest));
   wake();
-  return true;
+  // Runs with their tensors to another machine have to be kept here: who launches them must not wait.
+  const auto most_kept = is_local() || when_full_ == WhenFull::wait ? most_kept_here : most_kept_away;
+  if (rest_bytes_ <= most_kept) return true;
+  if (when_full_ == WhenFull::go_down) {
+    lock.unlock();
+    shut();
+    return false;
+  }
+  // Who makes room must not wait for it.
+  if (std::this_thread::get_id() != serving_.load()) {
+    has_room_.wait(lock, [&] { return rest_bytes_ <= most_kept || is_down(); });
+  }
+  return !is_down();
+}
+
+void Link::wait_for_room() {
+  std::unique_lock lock(mutex_);
+  has_room_.wait(lock, [this] { return rest_bytes_ <= enough_kept || is_down(); });
+}
+
+bool Link::has_room() const {
+  const std::lock_guard lock(mutex_);
+  return rest_bytes_ <= enough_kept;
 }
 
 void Link::send_rest() {
   const std::lock_guard lock(mutex_);
-  while (!rest_.empty()) {
+  for (int turn = 0; !rest_.empty(); ++turn) {
     auto& first = rest_.front();
     std::array<int, most_descriptors> descriptors{};
     for (std::size_t i = 0; i < first.descriptors.size(); ++i) descriptors[i] = first.descriptors[i].get();
     iovec part{first.bytes.data() + first.sent, first.bytes.size() - first.sent};
-    const auto now =
-        send_now(socket_.get(), {&part, 1}, std::span(descriptors).first(first.descriptors.size()));
+    const auto now = stream_->send({&part, 1}, std::span(descriptors).first(first.descriptors.size()));
     if (now.gone) {
       down_ = true;
       break;
     }
-    if (now.bytes == 0) return;
+    if (now.bytes == 0) break;
+    spoke_.store(true, std::memory_order_relaxed);
     first.descriptors.clear();
     first.sent += now.bytes;
-    if (first.sent != first.bytes.size()) return;
+    if (first.sent != first.bytes.size()) continue;
     rest_bytes_ -= first.bytes.size();
     rest_.pop_front();
+    if (turn >= turns) break;
   }
   has_room_.notify_all();
 }
 
-int Link::take_in(Assembler& to) {
-  alignas(cmsghdr) std::array<std::byte, control_bytes> control;
-  const auto room = to.room();
-  iovec part{room.data(), room.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t came = 0;
-  do came = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (came < 0 && errno == EINTR);
-  if (came < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : 0;
-  std::vector<comm::FileDescriptor> descriptors;
-  for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const auto count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int descriptor = -1;
-      std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof descriptor);
-      descriptors.emplace_back(descriptor);
-    }
-  }
-  if (!descriptors.empty() || (message.msg_flags & MSG_CTRUNC) != 0) to.took(std::move(descriptors));
-  to.took(static_cast<std::size_t>(came));
-  if (came > 0) heard_.fetch_add(1, std::memory_order_relaxed);
-  return static_cast<int>(came);
+Link::Came Link::take_in(Assembler& to) {
+  auto came = stream_->receive(to.room());
+  if (came.nothing) return Came::nothing;
+  if (!came.descriptors.empty() || came.lost_descriptors) to.took(std::move(came.descriptors));
+  to.took(came.bytes);
+  if (came.bytes == 0) return Came::end;
+  if (is_local()) heard_.fetch_add(1, std::memory_order_relaxed);
+  pulse_.heard(silence_ns_ != 0 ? now() : 0);
+  return Came::bytes;
 }
 
 Result<void> Link::tell(Assembler& of, Receiver& receiver) {
   Frame frame;
-  for (;;) {
+  in_the_middle_ = true;
+  while (!paused_.load()) {
     const auto there = of.next(frame);
     if (!there) return there.error();
-    if (!*there) break;
+    if (!*there) {
+      in_the_middle_ = false;
+      break;
+    }
+    if (frame.kind == Kind::alive) continue;
+    if (!is_local()) heard_.fetch_add(1, std::memory_order_relaxed);
     if (auto told = receiver.frame(frame); !told) return told;
   }
   receiver.caught_up();
   return {};
 }
 
+/// For poll, in milliseconds, until the pulse is to be looked at.
+int Link::time_to_wait() const {
+  const auto next = pulse_.next();
+  if (next == 0) return -1;
+  const auto time = now();
+  if (next <= time) return 0;
+  return static_cast<int>(std::min<std::uint64_t>((next - time) / 1'000'000 + 1, 60'000));
+}
+
+bool Link::is_over(bool listened) {
+  if (silence_ns_ == 0) return false;
+  const auto time = now();
+  if (spoke_.exchange(false, std::memory_order_relaxed)) pulse_.said(time);
+  if (!listened) pulse_.heard(time);
+  switch (pulse_.due(time)) {
+    case Pulse::Due::over:
+      silent_.store(true);
+      return true;
+    case Pulse::Due::sign:
+      pulse_.said(time);
+      (void)send(Kind::alive, 0, {});
+      return false;
+    default:
+      return false;
+  }
+}
+
 Result<void> Link::serve(Receiver& receiver, int also) {
   Assembler assembler;
-  std::array<pollfd, 3> waiting{{{socket_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {also, POLLIN, 0}}};
+  std::array<pollfd, 3> waiting{
+      {{stream_->descriptor(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {also, POLLIN, 0}}};
   serving_.store(std::this_thread::get_id());
+  if (silence_ns_ != 0) pulse_ = Pulse(silence_ns_, now());
+  // A stream may have taken in more than it has given out.
+  bool more = true;
   for (bool over = false; !over && !shut_.load();) {
+    const bool paused = paused_.load();
     {
       const std::lock_guard lock(mutex_);
       if (finishing_.load() && rest_.empty()) break;
-      waiting[0].events = static_cast<short>(rest_.empty() ? POLLIN : POLLIN | POLLOUT);
+      waiting[0].events = static_cast<short>((paused ? 0 : POLLIN) | (rest_.empty() ? 0 : POLLOUT));
     }
-    if (::poll(waiting.data(), waiting.size(), -1) < 0) {
+    // What nobody wants to hear of must not wake anybody.
+    waiting[0].fd = waiting[0].events != 0 ? stream_->descriptor() : -1;
+    const bool at_once = !paused && (more || in_the_middle_);
+    if (::poll(waiting.data(), waiting.size(), at_once || pulse_.in_doubt() ? 0 : time_to_wait()) < 0) {
       if (errno == EINTR) continue;
       break;
     }
@@ -196,27 +210,42 @@ Result<void> Link::serve(Receiver& receiver, int also) {
       (void)!::read(wake_.get(), &count, sizeof count);
       receiver.caught_up();
     }
-    if ((waiting[0].revents & POLLOUT) != 0) send_rest();
+    if ((waiting[0].revents & POLLOUT) != 0) {
+      send_rest();
+      receiver.caught_up();
+    }
     over = (waiting[2].revents & POLLIN) != 0;  // what it has sent before is still heard
-    if (!over && (waiting[0].revents & ~POLLOUT) == 0) continue;
-    do {
-      const int came = take_in(assembler);
-      if (came == 0) over = true;
-      if (came <= 0) break;
+    const bool reads = over || at_once || (waiting[0].revents & ~POLLOUT) != 0;
+    more = false;
+    for (int turn = 0; reads && !paused_.load(); ++turn) {
+      if (!in_the_middle_) {
+        const auto came = take_in(assembler);
+        if (came == Came::end) over = true;
+        if (came != Came::bytes) break;
+      }
       if (auto told = tell(assembler, receiver); !told) {
         shut();
         return told;
       }
-    } while (over);
+      if (over) continue;
+      more = turn >= turns;
+      if (more || is_local()) break;
+    }
+    if (!over && is_over(!paused_.load())) over = true;
   }
   shut();
   return {};
 }
 
+void Link::resume() noexcept {
+  paused_.store(false);
+  wake();
+}
+
 void Link::shut() noexcept {
   shut_.store(true);
   down_.store(true, std::memory_order_release);
-  ::shutdown(socket_.get(), SHUT_RDWR);
+  stream_->shut();
   wake();
   const std::lock_guard lock(mutex_);
   has_room_.notify_all();

@@ -23,7 +23,7 @@ std::size_t put_trace(Writer& to, std::span<const troupe_trace_event> events);
 class TraceBatch {
  public:
   bool read(Reader& from);
-  std::span<const troupe_trace_event> events() const { return events_; }
+  std::span<troupe_trace_event> events() { return events_; }
 
  private:
   std::vector<troupe_trace_event> events_;

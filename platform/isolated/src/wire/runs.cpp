@@ -41,6 +41,26 @@ void put_run(Writer& to, const troupe_run& run, std::span<const troupe_tensor_ar
   to.raw(name.data(), name.size());
 }
 
+bool uses_pieces_only(Reader from, std::uint64_t count, const std::function<void(std::uint64_t)>& each) {
+  std::vector<troupe_tensor_arg> tensors;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const auto head = from.get<RunHead>();
+    tensors.clear();
+    if (!from.values(tensors, head.tensor_count)) return false;
+    const auto words = (std::uint64_t{head.scalar_count} + head.depends_count) * sizeof(std::uint64_t);
+    const std::uint64_t rest = words + (head.has_kinds != 0 ? head.scalar_count : 0) + head.name_bytes;
+    if (rest > from.left()) return false;
+    (void)from.take(static_cast<std::size_t>(rest));
+    if (!from.fine()) return false;
+    for (const auto& tensor : tensors) {
+      if (tensor.address_space != TROUPE_SPACE_DEVICE && piece_of(tensor) == 0 && tensor.buffer != 0)
+        return false;
+    }
+    each(head.correlation);
+  }
+  return from.complete();
+}
+
 bool RunBatch::read(Reader& from, std::uint32_t count, const Locate& locate) {
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto head = from.get<RunHead>();

@@ -20,6 +20,10 @@ void set_piece(troupe_tensor_arg& tensor, std::uint32_t piece) noexcept;
 /// Appends a run. `tensors`: its tensors as they are to arrive.
 void put_run(Writer& to, const troupe_run& run, std::span<const troupe_tensor_arg> tensors);
 
+/// Of runs as bytes: whether all of their memory is the device's or a piece's, none a mere address of whoever
+/// sent them. `each` gets the number of each run.
+bool uses_pieces_only(Reader from, std::uint64_t count, const std::function<void(std::uint64_t)>& each);
+
 /// Runs that have come, with the memory that they point to.
 class RunBatch {
  public:

@@ -2,12 +2,14 @@
 
 // Border of the room: what both ends of a chip's process know of each other.
 
+#include "wire/away.hpp"
 #include "wire/bytes.hpp"
 #include "wire/frame.hpp"
 #include "wire/link.hpp"
 #include "wire/news.hpp"
 #include "wire/page.hpp"
 #include "wire/runs.hpp"
+#include "wire/stream.hpp"
 
 namespace troupe::platform::isolation {
 
@@ -21,8 +23,16 @@ struct Hello {
   char build[24] = {};
 };
 Hello this_build() noexcept;
+/// Whether the other end is of another version of troupe.
+template <class Said>
+bool is_another_build(const Said& said) noexcept {
+  const auto ours = this_build();
+  return said.protocol != ours.protocol || said.abi_version != ours.abi_version ||
+         std::memcmp(said.build, ours.build, sizeof ours.build) != 0;
+}
 
-/// What the process is told first, with the page, then the staging memory, as descriptors.
+/// What the process is told first, with the page, then the staging memory, as descriptors. From another
+/// machine there are none: the node knows the library, and adds memory of its own.
 struct SetUp {
   std::uint32_t wants_trace = 0, wants_dump = 0;
   std::uint64_t page_bytes = 0, staging_bytes = 0;

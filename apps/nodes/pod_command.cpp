@@ -1,0 +1,163 @@
+// `troupe pod`: several nodes on this machine, for trying what runs on several machines.
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <ostream>
+#include <sstream>
+#include <system_error>
+#include <vector>
+
+#include "command/commands.hpp"
+#include "command/interrupts.hpp"
+#include "errc.hpp"
+
+extern char** environ;  // NOLINT(readability-redundant-declaration): where it is declared depends on macros
+
+namespace troupe::apps {
+namespace {
+
+/// A folder that goes with what is in it.
+class Folder {
+ public:
+  Folder() : name_((std::filesystem::temp_directory_path() / "troupe-pod-XXXXXX").string()) {
+    if (::mkdtemp(name_.data()) == nullptr)
+      throw Error(Errc::cannot_write, "cannot make a folder: " + std::generic_category().message(errno));
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(name_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  std::string operator/(const std::string& file) const { return name_ + "/" + file; }
+  const std::string& name() const { return name_; }
+
+ private:
+  std::string name_;
+};
+
+/// A `troupe node` of this one's, which ends with it.
+class NodeProcess {
+ public:
+  explicit NodeProcess(std::vector<std::string> words) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw failed();
+    says_.reset(::fdopen(ends[0], "r"));
+    std::vector<char*> raw;
+    for (auto& word : words) raw.push_back(word.data());
+    raw.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    // Ctrl-C is for this one, and its signals, which it waits for, are none of theirs.
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    const int problem = ::posix_spawn(&pid_, "/proc/self/exe", &actions, &attributes, raw.data(), environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    ::close(ends[1]);
+    if (problem != 0) {
+      errno = problem;
+      throw failed();
+    }
+  }
+  ~NodeProcess() {
+    if (pid_ < 0) return;
+    ::kill(pid_, SIGTERM);
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+  }
+  NodeProcess(const NodeProcess&) = delete;
+  NodeProcess& operator=(const NodeProcess&) = delete;
+
+  /// Once it listens; what it said instead, if it does not.
+  Result<std::string> address() {
+    const std::string begun = "listens at ";
+    std::string all;
+    std::array<char, 1024> line{};
+    while (std::fgets(line.data(), line.size(), says_.get()) != nullptr) {
+      const std::string text = line.data();
+      if (const auto found = text.find(begun); found != std::string::npos) {
+        const auto address = text.substr(found + begun.size());
+        return address.substr(0, address.find(' '));
+      }
+      all += text;
+    }
+    return Error(Errc::bad_parameter, "a node of the pod did not start: " + all);
+  }
+
+ private:
+  static Error failed() {
+    return Error(Errc::cannot_read, "no process for a node: " + std::generic_category().message(errno));
+  }
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  pid_t pid_ = -1;
+  std::unique_ptr<std::FILE, Close> says_;
+};
+
+}  // namespace
+
+int execute(const PodCommand& command, Console& console) {
+  Interrupts interrupts;
+  const Folder folder;
+  CertsCommand certificates;
+  certificates.folder = folder.name();
+  certificates.nodes = {"localhost"};
+  certificates.users = {"me"};
+  std::ostringstream unsaid;
+  Console quiet{unsaid, unsaid};
+  if (const int made = execute(certificates, quiet); made != exit_ok) {
+    console.err << unsaid.str();
+    return made;
+  }
+  std::vector<std::unique_ptr<NodeProcess>> nodes;
+  std::string hosts;
+  for (int i = 0; i < command.nodes; ++i) {
+    std::vector<std::string> words{"troupe",     "node",
+                                   "--listen",   "localhost:0",
+                                   "--chips",    std::to_string(command.chips),
+                                   "--platform", command.platform,
+                                   "--cert",     folder / "localhost.pem",
+                                   "--key",      folder / "localhost.key",
+                                   "--ca",       folder / "ca.pem",
+                                   "--allow",    "me",
+                                   "--ship",     "me",
+                                   "--parent",   std::to_string(::getpid())};
+    nodes.push_back(std::make_unique<NodeProcess>(std::move(words)));
+    const auto address = nodes.back()->address();
+    if (!address) {
+      console.err << "troupe: " << render(address.error()) << "\n";
+      return exit_cannot_start;
+    }
+    hosts += (hosts.empty() ? "" : ",") + *address;
+  }
+  console.err << "troupe pod: " << command.nodes << (command.nodes == 1 ? " node" : " nodes") << " of "
+              << command.chips << (command.chips == 1 ? " chip" : " chips")
+              << ", for programs of yours on this machine:\n";
+  console.out << "--hosts " << hosts << " --cert " << folder / "me.pem"
+              << " --key " << folder / "me.key"
+              << " --ca " << folder / "ca.pem" << std::endl;
+  const Flag never;
+  (void)wait_for(never, &interrupts, -1);
+  (void)interrupts.take();
+  return exit_interrupted;
+}
+
+}  // namespace troupe::apps

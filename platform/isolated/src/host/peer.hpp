@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "wire/wire.hpp"
+
+namespace troupe::platform::isolation {
+
+/// Who is at the other end of a context's link: a process that was started for it, or a chip of a node on
+/// another machine. Made, and ended, by the thread that serves the context.
+class Peer {
+ public:
+  Peer() = default;
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+  /// It has gone.
+  virtual ~Peer() = default;
+
+  /// Once.
+  virtual std::unique_ptr<Stream> take_stream() = 0;
+  /// Can be read once it has ended; -1: the stream tells.
+  virtual int ended() const { return -1; }
+  /// By how much its clock is ahead of this machine's.
+  virtual std::int64_t clock_ahead_ns() const { return 0; }
+  /// Nothing of it can touch memory of ours any more. What became of it, in words: "exited with code 3".
+  virtual std::string end() = 0;
+};
+
+}  // namespace troupe::platform::isolation

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "wire/wire.hpp"
+
+namespace troupe::platform::isolation {
+
+/// Copies between a device and a program elsewhere: bytes pass through a few slots of memory that the node
+/// and the chip's process have in common, several at a time. Plain state: what it wants sent it sends through
+/// `Ways`.
+class NodeCopies {
+ public:
+  static constexpr std::size_t slots_each_way = 8;
+  static constexpr std::uint64_t bytes = 2 * slots_each_way * part_bytes;
+  /// The piece's number, for the chip's process; of those that the program gives it none is so high.
+  static constexpr std::uint32_t piece = 0x8000'0000;
+
+  struct Ways {
+    /// A call to the chip; its answer goes to `answered`.
+    std::function<void(std::uint64_t number, Kind kind, const CopyCall& call)> call;
+    /// Bytes that were read, and answers, to the program.
+    std::function<void(std::uint64_t number, std::uint64_t offset, std::span<const std::byte> bytes)> part;
+    std::function<void(std::uint64_t number, std::int32_t code, const std::string& text)> answer;
+    /// Whether more bytes may be read now; come again with `go_on` when that changes.
+    std::function<bool()> has_room;
+  };
+  NodeCopies(std::byte* memory, Ways ways);
+
+  /// False: there is no room now, come again when `has_room`.
+  bool put(std::uint64_t number, const PutPart& part, std::span<const std::byte> payload);
+  bool has_room() const { return !free_in_.empty(); }
+  void get(std::uint64_t number, const GetCall& call);
+  void go_on() { ask_on(); }
+  /// False: that was not asked.
+  bool answered(std::uint64_t number, std::int32_t code, const std::string& text);
+
+ private:
+  struct Copy {
+    bool to_device = false, last = false, quiet = false;
+    std::uint64_t device = 0, bytes = 0, asked = 0;  ///< of a get: all, and asked so far
+    std::size_t under_way = 0;
+    std::int32_t code = 0;
+    std::string text = {};
+  };
+  struct Call {
+    std::uint64_t copy = 0, offset = 0, bytes = 0;
+    std::size_t slot = 0;
+  };
+  std::byte* at(std::size_t slot) const { return memory_ + slot * part_bytes; }
+  void call(std::uint64_t copy, bool to_device, std::size_t slot, std::uint64_t device, std::uint64_t offset,
+            std::uint64_t length);
+  void ask_on();
+  void settle(std::uint64_t number);
+
+  std::byte* const memory_;
+  const Ways ways_;
+  std::uint64_t last_ = 0;
+  std::vector<std::size_t> free_in_, free_out_;
+  std::map<std::uint64_t, Copy> copies_;  ///< by the program's number
+  std::map<std::uint64_t, Call> calls_;   ///< by ours
+  std::deque<std::uint64_t> to_ask_;      ///< gets that have not been asked for in full
+};
+
+}  // namespace troupe::platform::isolation

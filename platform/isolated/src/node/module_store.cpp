@@ -1,0 +1,97 @@
+#include "node/module_store.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::platform::isolation {
+namespace {
+
+Error failed(const std::string& doing) {
+  return Error(Errc::system, doing + ": " + std::generic_category().message(errno));
+}
+
+}  // namespace
+
+Result<ModuleImage> ModuleImage::make(const std::string& name) {
+  ModuleImage image;
+  image.memory_.reset(::memfd_create(name.substr(0, 200).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!image.memory_.valid()) return failed("memory for a module");
+  return image;
+}
+
+Result<void> ModuleImage::append(std::span<const std::byte> bytes) {
+  if (bytes.size() > ModuleStore::most_bytes - bytes_)
+    return Error(Errc::invalid_argument, "a module of more than 1 GiB");
+  while (!bytes.empty()) {
+    const auto written = ::write(memory_.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return failed("memory for a module");
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    bytes_ += static_cast<std::uint64_t>(written);
+  }
+  return {};
+}
+
+Result<runtime::Digest> ModuleImage::seal() {
+  if (::fcntl(memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+    return failed("sealing a module");
+  return runtime::sha256_of_file(path());
+}
+
+std::string ModuleImage::path() const {
+  return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(memory_.get());
+}
+
+Result<void> ModuleStore::read(const std::string& file) {
+  std::ifstream from(file, std::ios::binary);
+  if (!from) return Error(Errc::load_failed, "cannot read module '" + file + "'");
+  auto image = ModuleImage::make(file.substr(file.find_last_of('/') + 1));
+  if (!image) return image.error();
+  std::vector<char> bytes(std::size_t{1} << 20U);
+  while (from.read(bytes.data(), static_cast<std::streamsize>(bytes.size())) || from.gcount() > 0) {
+    const std::span part(bytes.data(), static_cast<std::size_t>(from.gcount()));
+    if (auto added = image->append(std::as_bytes(part)); !added) return added;
+  }
+  if (image->bytes() == 0)
+    return Error(Errc::load_failed, "cannot read module '" + file + "': there is nothing in it");
+  auto digest = image->seal();
+  if (!digest) return digest.error();
+  add(*digest, *std::move(image));
+  return {};
+}
+
+void ModuleStore::add(const runtime::Digest& digest, ModuleImage image) {
+  const std::lock_guard lock(mutex_);
+  images_.try_emplace(digest, std::move(image));
+}
+
+std::optional<std::string> ModuleStore::path_of(const runtime::Digest& digest) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = images_.find(digest);
+  if (found == images_.end()) return std::nullopt;
+  return found->second.path();
+}
+
+std::optional<runtime::Digest> digest_from(std::string_view digits) {
+  runtime::Digest digest;
+  if (digits.size() != 2 * digest.bytes.size()) return std::nullopt;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    const char c = digits[i];
+    const int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (value < 0) return std::nullopt;
+    auto& byte = digest.bytes[i / 2];
+    byte = static_cast<std::uint8_t>(byte << 4U | static_cast<unsigned>(value));
+  }
+  return digest;
+}
+
+}  // namespace troupe::platform::isolation

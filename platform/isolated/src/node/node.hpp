@@ -1,0 +1,5 @@
+#pragma once
+
+// Border of the room: what a node does with its chips.
+
+#include "node/relay.hpp"

@@ -1,0 +1,142 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "host/host.hpp"
+#include "node/copies.hpp"
+#include "node/module_store.hpp"
+#include "wire/wire.hpp"
+
+namespace troupe::platform::isolation {
+
+/// What came is not what it should be.
+Error misread(const char* what);
+
+/// Memory of windows that other chips of the node may still want to join, by number. Thread-safe.
+class WindowMemory {
+ public:
+  explicit WindowMemory(std::uint64_t node) : node_(node) {}
+  std::uint64_t node() const { return node_; }
+  std::uint64_t keep(comm::FileDescriptor memory);
+  void forget(std::uint64_t number);
+  /// A descriptor of one's own; invalid: it is gone.
+  comm::FileDescriptor find(std::uint64_t number) const;
+
+ private:
+  const std::uint64_t node_;
+  mutable std::mutex mutex_;
+  std::uint64_t last_ = 0;
+  std::map<std::uint64_t, comm::FileDescriptor> memory_;
+};
+
+/// What the chips of a node have in common.
+struct NodeRooms {
+  std::string program, library;
+  std::uint64_t silence_ns = 0;
+  ModuleStore modules;
+  WindowMemory windows;
+};
+
+/// A chip of a node in use: what the program elsewhere says goes to the chip's process, and back. What refers
+/// to memory that two processes of one machine have in common is put into other words on the way. Believes
+/// neither end.
+class Relay {
+ public:
+  /// `called`: what the program calls the node.
+  Relay(NodeRooms& rooms, std::unique_ptr<Stream> program, std::uint64_t silence_ns, std::string called,
+        bool may_ship);
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+  ~Relay();
+
+  /// Its number for its platform. Before it is served.
+  void is_chip(int device) { device_ = device; }
+  /// On two threads; each returns when both ends have gone.
+  void serve_program();
+  void serve_chip();
+  /// Ends it. From any thread.
+  void end();
+
+ private:
+  struct FromProgram final : Link::Receiver {
+    explicit FromProgram(Relay& of) : relay(of) {}
+    Result<void> frame(Frame& frame) override { return relay.from_program(frame); }
+    void caught_up() override { relay.go_on(); }
+    Relay& relay;
+  };
+  struct FromChip final : Link::Receiver {
+    explicit FromChip(Relay& of) : relay(of) {}
+    Result<void> frame(Frame& frame) override { return relay.from_chip(frame); }
+    Relay& relay;
+  };
+  /// A put that had no room.
+  struct Stalled {
+    std::uint64_t number = 0;
+    PutPart part;
+    std::vector<std::byte> payload;
+  };
+  struct Upload {
+    ModuleAsked asked;
+    ModuleImage image;
+  };
+
+  // relay_program.cpp: what comes from the program.
+  Result<void> from_program(Frame& frame);
+  Result<void> set_up(Reader& reader, const Frame& frame);
+  Result<void> share(Reader& reader, const Frame& frame);
+  Result<void> fill(Reader& reader);
+  Result<void> returns(Reader& reader, std::uint64_t number);
+  Result<void> put(Reader& reader, std::uint64_t number);
+  Result<void> runs(Reader& reader, const Frame& frame);
+  Result<void> add_callable(Reader& reader, const Frame& frame);
+  Result<void> find_module(Reader& reader, const Frame& frame);
+  Result<void> module_part(Reader& reader, const Frame& frame);
+  Result<void> import_window(Reader& reader, const Frame& frame);
+  void window_is_done(std::uint64_t window);
+  void go_on();
+  void pass_on(const Frame& frame, std::span<const std::byte> payload, std::span<const int> descriptors = {});
+  void answer(std::uint64_t number, std::int32_t code, const std::string& text);
+
+  // relay.cpp: what comes from the chip, and the end.
+  Result<void> from_chip(Frame& frame);
+  Result<void> answered(Frame& frame);
+  Result<void> window_made(Frame& frame);
+  void ends(Frame& frame);
+  void spill(std::uint64_t number);
+  void bury(const std::string& how, const std::string& garbage);
+  std::byte* locate(std::uint32_t piece, std::uint64_t offset, std::uint64_t bytes);
+
+  NodeRooms& rooms_;
+  const std::string called_;
+  const bool may_ship_;
+  int device_ = 0;
+  Link program_;
+  FromProgram hears_program_{*this};
+  FromChip hears_chip_{*this};
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::unique_ptr<Link> chip_;
+  bool program_gone_ = false, chip_gone_ = false;
+  std::optional<SharedPages> page_;
+  std::map<std::uint32_t, std::shared_ptr<SharedPages>> pieces_;
+  std::shared_ptr<SharedPages> slots_;
+  std::optional<NodeCopies> copies_;
+  std::optional<Stalled> stalled_;
+  std::map<std::uint64_t, std::vector<Region>> returns_;  ///< by run
+  std::map<std::uint64_t, std::uint64_t> waited_runs_;    ///< by call
+  std::set<std::uint64_t> making_windows_;                ///< by call
+  std::map<std::uint64_t, std::uint64_t> commits_;        ///< their windows, by call
+  std::map<std::uint64_t, std::uint64_t> windows_;        ///< their memory, by window
+  std::map<runtime::Digest, Upload> uploads_;
+};
+
+}  // namespace troupe::platform::isolation

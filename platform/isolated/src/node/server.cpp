@@ -1,0 +1,316 @@
+// A node: who comes to its door, and who holds its chips.
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "net/net.hpp"
+#include "node/node.hpp"
+#include "troupe/platform/device_library.hpp"
+#include "troupe/platform/errc.hpp"
+#include "troupe/platform/host_threads.hpp"
+#include "troupe/platform/isolated.hpp"
+
+namespace troupe::platform {
+
+using namespace isolation;
+
+namespace {
+
+/// At the door at once: more are sent away before anything is done for them.
+constexpr int most_at_the_door = 64;
+constexpr auto time_at_the_door = std::chrono::seconds(5);
+
+std::uint64_t random_number() {
+  std::uint64_t number = 0;
+  (void)!::getrandom(&number, sizeof number, 0);
+  return number;
+}
+
+bool is_among(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+struct NodeServer::Parts {
+  struct Guest {
+    std::string from, name = "this user";
+    std::unique_ptr<Stream> stream;
+    Claim claim;
+    bool said_all = false;
+    std::string calls_it;
+    std::string refusal;
+  };
+  explicit Parts(NodeOptions with)
+      : options(std::move(with)),
+        rooms{{},
+              {},
+              static_cast<std::uint64_t>(std::chrono::nanoseconds(options.silence).count()),
+              {},
+              WindowMemory(random_number())} {}
+  ~Parts() { end(); }
+
+  Result<void> open();
+  void end();
+  void listen_on();
+  void at_the_door(comm::FileDescriptor socket);
+  Result<void> recognise(comm::FileDescriptor socket, Deadline until, Guest& guest) const;
+  std::string refusal_of(const Guest& guest) const;
+  bool greet(Stream& stream, const std::string& refusal, Deadline until);
+  void let_in(Guest& guest, Deadline until);
+  std::string take(Guest& guest, Relay& relay);
+  void give_back(const Guest& guest, const Relay& relay);
+  void log(const std::string& text) const {
+    if (options.log) options.log(text);
+  }
+
+  NodeOptions options;
+  NodeRooms rooms;
+  Address address;
+  std::string address_text;
+  std::shared_ptr<Security> security;
+  comm::FileDescriptor listening, stop;
+  std::atomic<int> at_door{0};
+
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  bool ending = false;
+  std::array<std::uint8_t, 16> pod{};  ///< who holds it
+  std::string holder;
+  std::map<int, Relay*> taken;  ///< by chip
+  HostThreads threads;          ///< the last: it waits for them
+};
+
+Result<void> NodeServer::Parts::open() {
+  auto where = read_address(options.listen);
+  if (!where) return where.error();
+  address = *std::move(where);
+  if (!address.is_local) {
+    auto made = security_of(options.credentials, true);
+    if (!made) return made.error();
+    security = *std::move(made);
+    if (options.allowed.empty()) {
+      return Error(Errc::invalid_argument, "nobody is allowed to use the node",
+                   "--allow NAME, as on their certificates");
+    }
+  }
+  for (const auto& name : options.may_ship) {
+    if (security && !is_among(options.allowed, name))
+      return Error(Errc::invalid_argument, "'" + name + "' may send code, but is not allowed to use the node",
+                   "--allow " + name);
+  }
+  if (options.chips < 1) return Error(Errc::invalid_argument, "a node has one chip at least");
+  const auto library = DeviceLibrary::open(options.platform);
+  if (!library) return library.error();
+  rooms.library = library->path();
+  auto program = options.program.empty() ? chip_program() : Result<std::string>(options.program);
+  if (!program) return program.error();
+  rooms.program = *std::move(program);
+  for (const auto& file : options.modules) {
+    if (auto read = rooms.modules.read(file); !read) return read;
+  }
+  stop.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!stop.valid()) return Error(Errc::system, "too few descriptors", "ulimit -n");
+  auto socket = listen_at(address);
+  if (!socket) return socket.error();
+  listening = *std::move(socket);
+  address_text = address.text();
+  const bool started = threads.start_thread(
+      "troupe-node", [](void* self) { static_cast<Parts*>(self)->listen_on(); }, this);
+  if (!started) return Error(Errc::system, "no thread for a node", "ulimit -u");
+  return {};
+}
+
+void NodeServer::Parts::end() {
+  {
+    const std::lock_guard lock(mutex);
+    ending = true;
+    for (auto& [chip, relay] : taken) relay->end();
+  }
+  changed.notify_all();
+  const std::uint64_t one = 1;
+  if (stop.valid()) (void)!::write(stop.get(), &one, sizeof one);
+  if (address.is_local && listening.valid()) (void)::unlink(address.host.c_str());
+}
+
+void NodeServer::Parts::listen_on() {
+  std::array<pollfd, 2> waiting{{{listening.get(), POLLIN, 0}, {stop.get(), POLLIN, 0}}};
+  struct Knock {
+    Parts* node;
+    comm::FileDescriptor socket;
+  };
+  for (;;) {
+    if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) break;
+    if (waiting[1].revents != 0) break;
+    comm::FileDescriptor socket(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) {
+      // Without descriptors nobody can be let in until one is free: not asked for over and over.
+      if (errno == EMFILE || errno == ENFILE) (void)::poll(&waiting[1], 1, 100);
+      continue;
+    }
+    if (at_door.load() >= most_at_the_door) continue;
+    ++at_door;
+    auto knock = std::make_unique<Knock>(Knock{this, std::move(socket)});
+    const bool started = threads.start_thread(
+        "troupe-guest",
+        [](void* argument) {
+          const std::unique_ptr<Knock> own(static_cast<Knock*>(argument));
+          own->node->at_the_door(std::move(own->socket));
+        },
+        knock.get());
+    if (started) {
+      (void)knock.release();
+    } else {
+      --at_door;
+    }
+  }
+}
+
+/// Who it is, and what it wants, within a few seconds.
+void NodeServer::Parts::at_the_door(comm::FileDescriptor socket) {
+  const auto until = std::chrono::steady_clock::now() + time_at_the_door;
+  Guest guest;
+  guest.from = peer_of(socket.get());
+  const auto known = recognise(std::move(socket), until, guest);
+  if (!known) {
+    log("sent away " + guest.from + ": " + known.error().message());
+    --at_door;
+    return;
+  }
+  guest.refusal = refusal_of(guest);
+  if (guest.claim.chip != Claim::only_asks && guest.refusal.empty()) return let_in(guest, until);
+  if (!guest.refusal.empty()) log("refused " + guest.name + " from " + guest.from + ": " + guest.refusal);
+  (void)greet(*guest.stream, guest.refusal, until);
+  --at_door;
+}
+
+Result<void> NodeServer::Parts::recognise(comm::FileDescriptor socket, Deadline until, Guest& guest) const {
+  if (address.is_local) {
+    if (!is_own_user(socket.get())) return Error(Errc::system, "another user");
+    guest.stream = plain_stream(std::move(socket));
+  } else {
+    auto accepted = security->accept(std::move(socket), until);
+    if (!accepted) return accepted.error();
+    guest.stream = std::move(accepted->stream);
+    guest.name = std::move(accepted->name);
+  }
+  const auto frame = receive_frame(*guest.stream, until);
+  if (!frame) return frame.error();
+  Reader reader(frame->payload);
+  guest.claim = reader.get<Claim>();
+  guest.calls_it = reader.text().substr(0, 256);
+  if (frame->kind != Kind::claim || frame->payload.size() < sizeof(Claim))
+    return Error(Errc::internal, "it said something wrong");
+  guest.said_all = reader.complete();
+  return {};
+}
+
+/// Empty: it may come in.
+std::string NodeServer::Parts::refusal_of(const Guest& guest) const {
+  if (!address.is_local && !is_among(options.allowed, guest.name)) {
+    return "'" + guest.name + "' is not allowed to use it (the node says who is with --allow NAME)";
+  }
+  if (!guest.said_all || is_another_build(guest.claim)) {
+    return "it is of another version of troupe, " + std::string(this_build().build);
+  }
+  if (guest.claim.chip >= options.chips || guest.claim.chip < Claim::any_chip) {
+    return "it has " + std::to_string(options.chips) + " chips, number " + std::to_string(guest.claim.chip) +
+           " is none of them";
+  }
+  return {};
+}
+
+bool NodeServer::Parts::greet(Stream& stream, const std::string& refusal, Deadline until) {
+  Welcome welcome;
+  const auto build = this_build();
+  std::memcpy(welcome.build, build.build, sizeof welcome.build);
+  welcome.node = rooms.windows.node();
+  welcome.chips = static_cast<std::uint32_t>(options.chips);
+  welcome.now_ns = threads.now();
+  Writer words;
+  words.put(welcome).text(refusal).text(options.platform);
+  return send_frame(stream, Kind::welcome, words, until).has_value();
+}
+
+/// It gets its chip, until one of both has gone.
+void NodeServer::Parts::let_in(Guest& guest, Deadline until) {
+  constexpr std::uint64_t least_silence = 50'000'000;
+  const auto wanted = std::min<std::uint64_t>(guest.claim.silence_ms, 3'600'000) * 1'000'000;
+  const auto silence = std::max(least_silence, std::min(rooms.silence_ns, wanted));
+  const bool may_ship = address.is_local || is_among(options.may_ship, guest.name);
+  auto* const stream = guest.stream.get();
+  Relay relay(rooms, std::move(guest.stream), silence, guest.calls_it, may_ship);
+  guest.refusal = take(guest, relay);
+  const bool greeted = greet(*stream, guest.refusal, until);  // before anything else is said
+  --at_door;
+  if (!guest.refusal.empty()) {
+    log("refused " + guest.name + " from " + guest.from + ": " + guest.refusal);
+    return;
+  }
+  const bool started =
+      greeted &&
+      threads.start_thread(
+          "troupe-relay", [](void* argument) { static_cast<Relay*>(argument)->serve_chip(); }, &relay);
+  if (started) relay.serve_program();
+  give_back(guest, relay);
+}
+
+/// Empty: the chip is the guest's. One that the same program had in an earlier life ends before.
+std::string NodeServer::Parts::take(Guest& guest, Relay& relay) {
+  std::unique_lock lock(mutex);
+  auto& chip = guest.claim.chip;
+  for (int free = 0; chip == Claim::any_chip && free < options.chips; ++free) {
+    if (!taken.contains(free)) chip = free;
+  }
+  if (chip == Claim::any_chip) return "none of its chips is free";
+  if (!taken.empty() && (guest.claim.pod != pod || guest.name != holder))
+    return "it is in use by '" + holder + "'" + (guest.name == holder ? ", for another program" : "");
+  if (const auto before = taken.find(chip); before != taken.end()) before->second->end();
+  changed.wait(lock, [&] { return ending || !taken.contains(chip); });
+  if (ending) return "it is ending";
+  if (!taken.empty() && guest.claim.pod != pod) return "it is in use by '" + holder + "'";
+  if (taken.empty()) log("in use by '" + guest.name + "' from " + guest.from);
+  pod = guest.claim.pod;
+  holder = guest.name;
+  taken[chip] = &relay;
+  relay.is_chip(options.first_device + chip);
+  return {};
+}
+
+void NodeServer::Parts::give_back(const Guest& guest, const Relay& relay) {
+  const std::lock_guard lock(mutex);
+  if (const auto found = taken.find(guest.claim.chip); found != taken.end() && found->second == &relay)
+    taken.erase(found);
+  if (taken.empty()) log("free");
+  changed.notify_all();
+}
+
+NodeServer::NodeServer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+NodeServer::~NodeServer() = default;
+
+Result<std::unique_ptr<NodeServer>> NodeServer::start(NodeOptions options) {
+  auto parts = std::make_unique<Parts>(std::move(options));
+  if (auto opened = parts->open(); !opened) return opened.error();
+  return std::unique_ptr<NodeServer>(new NodeServer(std::move(parts)));
+}
+
+const std::string& NodeServer::address() const { return parts_->address_text; }
+
+int NodeServer::chips_in_use() const {
+  const std::lock_guard lock(parts_->mutex);
+  return static_cast<int>(parts_->taken.size());
+}
+
+}  // namespace troupe::platform

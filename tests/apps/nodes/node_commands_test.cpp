@@ -1,0 +1,336 @@
+// `troupe certs`, `troupe node` and `troupe run --hosts` as their users type them: separate processes, TLS on
+// loopback, certificates wrong in every way, processes killed and stopped.
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "apps/troupe_process.hpp"
+#include "support/random.hpp"
+#include "support/temporary_folder.hpp"
+#include "troupe/platform/nodes.hpp"
+
+extern char** environ;  // NOLINT(readability-redundant-declaration)
+
+using namespace troupe;
+using namespace troupe::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A `troupe node` process. It has begun when its address is known.
+class NodeProcess {
+ public:
+  explicit NodeProcess(const std::string& listen, const std::string& options = {}) {
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    std::vector<std::string> words{tests::built("bin/troupe"), "node", "--listen", listen};
+    for (std::size_t begin = 0; begin < options.size();) {
+      const auto end = std::min(options.find(' ', begin), options.size());
+      if (end != begin) words.push_back(options.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    std::vector<char*> raw;
+    for (auto& word : words) raw.push_back(word.data());
+    raw.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+    REQUIRE(::posix_spawn(&pid_, raw[0], &actions, nullptr, raw.data(), environ) == 0);
+    posix_spawn_file_actions_destroy(&actions);
+    ::close(ends[1]);
+    says_ = ::fdopen(ends[0], "r");
+    const std::string begun = "listens at ";
+    for (;;) {
+      const auto line = next_line();
+      REQUIRE_FALSE(line.empty());
+      const auto found = line.find(begun);
+      if (found == std::string::npos) continue;
+      address_ = line.substr(found + begun.size());
+      address_ = address_.substr(0, address_.find(' '));
+      break;
+    }
+  }
+  ~NodeProcess() {
+    end(SIGKILL);
+    std::fclose(says_);
+  }
+  NodeProcess(const NodeProcess&) = delete;
+  NodeProcess& operator=(const NodeProcess&) = delete;
+
+  const std::string& address() const { return address_; }
+  void signal(int number) const { ::kill(pid_, number); }
+  int end(int number) {
+    if (pid_ < 0) return 0;
+    ::kill(pid_, number);
+    int status = 0;
+    ::waitpid(std::exchange(pid_, -1), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  /// Empty: it has ended.
+  std::string next_line() {
+    std::array<char, 1024> line{};
+    return std::fgets(line.data(), line.size(), says_) != nullptr ? line.data() : "";
+  }
+  /// Waits until it says that; false: it has ended before.
+  bool says(const std::string& part) {
+    for (auto line = next_line(); !line.empty(); line = next_line()) {
+      if (has(line, part)) return true;
+    }
+    return false;
+  }
+
+ private:
+  pid_t pid_ = -1;
+  std::FILE* says_ = nullptr;
+  std::string address_;
+};
+
+/// An authority with a node's certificate for loopback and some users'.
+struct Certificates {
+  Certificates() {
+    REQUIRE(troupe_command("certs " + folder.path().string() +
+                           " --node 127.0.0.1 --node localhost --user alice --user bob")
+                .exit == 0);
+  }
+  std::string of(const std::string& name) const {
+    return " --cert " + (folder / (name + ".pem")) + " --key " + (folder / (name + ".key")) + " --ca " +
+           (folder / "ca.pem");
+  }
+  TemporaryFolder folder;
+};
+
+const Certificates& certificates() {
+  static const Certificates made;
+  return made;
+}
+
+std::string hosts(const NodeProcess& node) { return " --hosts " + node.address(); }
+
+std::string module_option() {
+  return " --module " + tests::built("tests/platform/isolated/isolated_kernels.so");
+}
+
+}  // namespace
+
+TEST_CASE("keys are for their user alone, and nothing that is there is made again") {
+  const auto& folder = certificates().folder;
+  for (const char* name : {"ca.key", "alice.key", "127.0.0.1.key"}) {
+    struct stat facts {};
+    REQUIRE(::stat((folder / name).c_str(), &facts) == 0);
+    CHECK((facts.st_mode & 0777) == 0600);
+  }
+  const auto before = std::filesystem::last_write_time(folder / "alice.pem");
+  const auto again = troupe_command("certs " + folder.path().string() + " --user alice");
+  CHECK(again.exit == 0);
+  CHECK(has(again.output, "there already"));
+  CHECK(std::filesystem::last_write_time(folder / "alice.pem") == before);
+  for (const char* wrong : {"--user ../x", "--user 'a b'", "--user ca", "--user -x", "--user a --node a"})
+    CHECK_MESSAGE(troupe_command("certs " + folder.path().string() + " " + wrong).exit == 2, wrong);
+  CHECK(std::filesystem::exists(folder / ".openssl.log") == false);
+}
+
+TEST_CASE("built-in programs give their results on hosts, over TLS, as they do here") {
+  NodeProcess a("127.0.0.1:0", "--chips 2 --allow alice" + certificates().of("127.0.0.1"));
+  NodeProcess b("localhost:0", "--chips 2 --allow alice" + certificates().of("localhost"));
+  for (const char* program : {"hello", "vector_add", "multi_chip_dispatch", "pipeline", "pod", "cholesky"}) {
+    const auto run = troupe_command(std::string("run ") + program + " --hosts " + a.address() + "," +
+                                    b.address() + certificates().of("alice"));
+    CHECK_MESSAGE(run.exit == 0, run.output);
+  }
+  // Windows join chips of one machine.
+  const auto apart =
+      troupe_command("run allreduce --hosts " + a.address() + "," + b.address() + certificates().of("alice"));
+  CHECK(apart.exit != 0);
+  CHECK_MESSAGE(has(apart.output, "is on another machine"), apart.output);
+  CHECK(troupe_command("run allreduce --hosts " + a.address() + certificates().of("alice")).exit == 0);
+}
+
+TEST_CASE("who is not allowed, or not known, or somebody else, does not get in, and is told why") {
+  NodeProcess node("127.0.0.1:0", "--allow alice" + certificates().of("127.0.0.1"));
+  const auto refused = [&](const std::string& options, const std::string& because) {
+    const auto run = troupe_command("run hello" + hosts(node) + options);
+    CHECK(run.exit == 3);
+    CHECK_MESSAGE(has(run.output, because), run.output);
+  };
+  const auto& own = certificates();
+  refused(own.of("bob"), "'bob' is not allowed");
+  refused("", "needs certificates at both ends");
+  refused(own.of("localhost"), "unsupported certificate");  // a node's is none of a user
+  TemporaryFolder other;
+  REQUIRE(troupe_command("certs " + other.path().string() + " --user alice --node 127.0.0.1").exit == 0);
+  refused(" --cert " + (other / "alice.pem") + " --key " + (other / "alice.key") + " --ca " +
+              (own.folder / "ca.pem"),
+          "unknown ca");
+  refused(
+      " --cert " + (other / "alice.pem") + " --key " + (other / "alice.key") + " --ca " + (other / "ca.pem"),
+      "certificate is not accepted");
+  refused(" --cert " + (own.folder / "alice.pem") + " --key " + (own.folder / "bob.key") + " --ca " +
+              (own.folder / "ca.pem"),
+          "key");
+  std::filesystem::copy_file(own.folder / "alice.key", other / "open.key");
+  std::filesystem::permissions(other / "open.key", std::filesystem::perms(0644));
+  refused(" --cert " + (own.folder / "alice.pem") + " --key " + (other / "open.key") + " --ca " +
+              (own.folder / "ca.pem"),
+          "can be read by others");
+  CHECK(troupe_command("run hello" + hosts(node) + own.of("alice")).exit == 0);
+}
+
+TEST_CASE("a node of another name than it is called by is not believed") {
+  NodeProcess node("127.0.0.1:0", "--allow alice" + certificates().of("localhost"));
+  const auto run = troupe_command("run hello" + hosts(node) + certificates().of("alice"));
+  CHECK(run.exit == 3);
+  CHECK_MESSAGE(has(run.output, "mismatch"), run.output);
+}
+
+TEST_CASE("a certificate that has expired does not let anybody in") {
+  const auto& own = certificates();
+  TemporaryFolder folder;
+  // `troupe certs` makes none for the past.
+  const std::string sign =
+      "cd " + folder.path().string() + " && cp " + (own.folder / "alice.key") + " old.key && " +
+      "openssl req -new -key old.key -subj /CN=alice -out old.csr && printf 'extendedKeyUsage=clientAuth\n' "
+      "> old.ext && " +
+      "openssl x509 -req -in old.csr -CA " + (own.folder / "ca.pem") + " -CAkey " + (own.folder / "ca.key") +
+      " -set_serial 5 -extfile old.ext -days -1 -out old.pem 2>/dev/null; test -s old.pem";
+  if (shell(sign + " 2>/dev/null").exit != 0) return;  // an openssl that does not sign for the past
+  NodeProcess node("127.0.0.1:0", "--allow alice" + own.of("127.0.0.1"));
+  const auto run = troupe_command("run hello" + hosts(node) + " --cert " + (folder / "old.pem") + " --key " +
+                                  (folder / "old.key") + " --ca " + (own.folder / "ca.pem"));
+  CHECK(run.exit == 3);
+  CHECK_MESSAGE(has(run.output, "expired"), run.output);
+}
+
+TEST_CASE("nothing listens on the network without certificates, and somebody who is allowed") {
+  CHECK(troupe_command("node --listen 127.0.0.1:0").exit == 2);
+  const auto nobody = troupe_command("node --listen 127.0.0.1:0" + certificates().of("127.0.0.1"));
+  CHECK(nobody.exit == 2);
+  CHECK_MESSAGE(has(nobody.output, "--allow"), nobody.output);
+  const auto ships =
+      troupe_command("node --listen 127.0.0.1:0 --allow alice --ship bob" + certificates().of("127.0.0.1"));
+  CHECK(ships.exit == 2);
+  CHECK_MESSAGE(has(ships.output, "'bob'"), ships.output);
+}
+
+TEST_CASE("code is taken from who has the right to send it, and what a node has is used without") {
+  const auto& own = certificates();
+  TemporaryFolder folder;
+  // A module that the node has not: the same with another hash.
+  const auto module = folder / "mine.so";
+  std::filesystem::copy_file(tests::built("modules/libtroupe_examples.so"), module);
+  std::ofstream(module, std::ios::app | std::ios::binary) << "x";
+  NodeProcess strict("127.0.0.1:0", "--allow alice" + own.of("127.0.0.1"));
+  const auto refused =
+      troupe_command("run " + module + ":vector_add --param 0=1000" + hosts(strict) + own.of("alice"));
+  CHECK(refused.exit != 0);
+  CHECK_MESSAGE(has(refused.output, "--ship"), refused.output);
+  CHECK_MESSAGE(has(refused.output, "mine.so"), refused.output);
+  NodeProcess has_it("127.0.0.1:0", "--allow alice --module " + module + own.of("127.0.0.1"));
+  CHECK(
+      troupe_command("run " + module + ":vector_add --param 0=1000" + hosts(has_it) + own.of("alice")).exit ==
+      0);
+  NodeProcess takes_it("127.0.0.1:0", "--chips 4 --allow alice --ship alice" + own.of("127.0.0.1"));
+  const auto sent =
+      troupe_command("run " + module + ":vector_add --param 0=1000" + hosts(takes_it) + own.of("alice"));
+  CHECK_MESSAGE(sent.exit == 0, sent.output);
+}
+
+TEST_CASE("a node that is killed in the middle of a run fails it with its address, within its bound") {
+  NodeProcess node("127.0.0.1:0", "--allow alice" + certificates().of("127.0.0.1"));
+  std::thread killer([&] {
+    REQUIRE(node.says("in use"));
+    (void)node.end(SIGKILL);
+  });
+  const auto run =
+      troupe_command("run pipeline --runs 100000 --timeout 60" + hosts(node) + certificates().of("alice"));
+  killer.join();
+  CHECK(run.exit != 0);
+  CHECK(run.exit != 124);
+  CHECK_MESSAGE(has(run.output, node.address()), run.output);
+}
+
+TEST_CASE("a node that is stopped is lost by its silence; a program that is stopped loses its node") {
+  NodeProcess node("127.0.0.1:0", "--silence 500 --allow alice" + certificates().of("127.0.0.1"));
+  {
+    std::thread stopper([&] {
+      REQUIRE(node.says("in use"));
+      node.signal(SIGSTOP);
+    });
+    const auto run = troupe_command("run pipeline --runs 100000 --timeout 60 --silence 500" + hosts(node) +
+                                    certificates().of("alice"));
+    stopper.join();
+    CHECK(run.exit != 0);
+    CHECK(run.exit != 124);
+    CHECK_MESSAGE(has(run.output, "nothing was heard from " + node.address()), run.output);
+    node.signal(SIGCONT);
+    CHECK(node.says("free"));
+  }
+  const auto go = certificates().folder / "go";
+  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  std::thread program([&] {
+    (void)troupe_command("run pipeline --runs 100000" + hosts(node) + certificates().of("alice") +
+                         " & P=$!; read x < " + go + "; kill -STOP $P; read x < " + go + "; kill -9 $P");
+  });
+  REQUIRE(node.says("in use"));
+  std::ofstream(go) << "stop\n";
+  CHECK(node.says("free"));
+  CHECK(troupe_command("run hello" + hosts(node) + certificates().of("alice")).exit == 0);
+  std::ofstream(go) << "end\n";
+  program.join();
+}
+
+TEST_CASE("Ctrl-C ends a node and its chips, and what was listened at") {
+  TemporaryFolder folder;
+  NodeProcess node("unix:" + (folder / "node"), module_option().substr(1));
+  CHECK(troupe_command("run hello --hosts unix:" + (folder / "node")).exit == 0);
+  CHECK(node.end(SIGINT) == 130);
+  CHECK_FALSE(std::filesystem::exists(folder / "node"));
+}
+
+TEST_CASE("nodes killed and stopped at any moment: each run ends, well or with a sentence") {
+  std::mt19937_64 random(first_seed());
+  for (std::uint64_t round = 0; round < cases(6); ++round) {
+    CAPTURE(round);
+    TemporaryFolder folder;
+    NodeProcess node("unix:" + (folder / "node"), "--chips 2 --silence 300");
+    const auto how = random() % 2 == 0 ? SIGKILL : SIGSTOP;
+    std::thread killer([&, after = std::chrono::microseconds(random() % 30'000)] {
+      REQUIRE(node.says("in use"));
+      const auto until = std::chrono::steady_clock::now() + after;
+      while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+      node.signal(how);
+    });
+    const auto run = troupe_command(
+        "run multi_chip_dispatch --runs 100000 --timeout 60 --silence 300 --hosts unix:" + (folder / "node"));
+    killer.join();
+    CHECK_MESSAGE((run.exit == 1 || run.exit == 3), run.output);
+    CHECK_MESSAGE(has(run.output, folder / "node"), run.output);
+  }
+}
+
+TEST_CASE("a pod of this machine runs what its options are given to, and leaves nothing behind") {
+  TemporaryFolder folder;
+  const auto options = folder / "options";
+  REQUIRE(::mkfifo(options.c_str(), 0600) == 0);
+  const auto all = shell(tests::built("bin/troupe") + " pod --nodes 3 > " + options +
+                         " 2>/dev/null & P=$!; read line < " + options + "; " + tests::built("bin/troupe") +
+                         " run pod $line 2>&1; echo exit $?; kill -INT $P; wait $P; echo $?; " +
+                         "set -- $line; test -e $4 && echo left");
+  CHECK_MESSAGE(has(all.output, "exit 0"), all.output);
+  CHECK_MESSAGE(has(all.output, "130"), all.output);
+  CHECK_FALSE(has(all.output, "left"));
+}

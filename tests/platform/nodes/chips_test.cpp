@@ -1,0 +1,138 @@
+// Chips of a node elsewhere, through the device ABI: what is computed, copied, refused.
+#include <random>
+#include <thread>
+
+#include "fixture.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+using platform::RunArgs;
+
+namespace {
+
+runtime::Tensor view(float* data, std::size_t size) {
+  return runtime::Tensor::host(data, {static_cast<std::uint32_t>(size)});
+}
+
+}  // namespace
+
+TEST_CASE("a chip of a node runs kernels on the host's tensors, each run sees what the one before it wrote") {
+  const TestNode node;
+  IsolatedChip chip(node.chip());
+  std::vector<float> x(1000, 1.0F);
+  const auto add = chip.kernel("isolated_add");
+  std::uint64_t last = 0;
+  for (int i = 0; i < 20; ++i) {
+    auto args = RunArgs::of(runtime::inout(view(x.data(), x.size())), runtime::scalar(2.0F));
+    if (last != 0) args.after(last);
+    last = chip.launch(add, args);
+  }
+  CHECK(chip.end_of(last).code == 0);
+  CHECK(x.front() == 41.0F);
+  CHECK(x.back() == 41.0F);
+}
+
+TEST_CASE("views come back element by element from a node, and what failed does not") {
+  const TestNode node;
+  IsolatedChip chip(node.chip());
+  std::vector<float> own(8 * 8, 1.0F);
+  const auto whole = runtime::Tensor::host(own.data(), {8, 8});
+  const auto column = whole.slice(1, 2, 3);
+  const auto run =
+      chip.launch(chip.kernel("isolated_add_2d"), RunArgs::of(runtime::inout(column), runtime::scalar(1.0F)));
+  CHECK(chip.end_of(run).code == 0);
+  for (std::size_t i = 0; i < own.size(); ++i) CHECK(own[i] == (i % 8 == 2 ? 2.0F : 1.0F));
+  const auto failed =
+      chip.launch(chip.kernel("isolated_writes_and_fails"), RunArgs::of(runtime::inout(whole)));
+  CHECK(chip.end_of(failed).code == TROUPE_DEVICE_KERNEL_FAILED);
+  CHECK(own[0] == 1.0F);
+}
+
+TEST_CASE("runs with much host memory go to a node, one with more than there is room for gets its own") {
+  const TestNode node;
+  IsolatedChip chip(node.chip());
+  const auto copy = chip.kernel("isolated_copy");
+  std::vector<std::vector<float>> from, to;
+  std::vector<std::uint64_t> runs;
+  for (int i = 0; i < 8; ++i) {
+    from.emplace_back(1'000'000, static_cast<float>(i));
+    to.emplace_back(1'000'000, -1.0F);
+  }
+  from.emplace_back(10'000'000, 77.0F);
+  to.emplace_back(10'000'000, -1.0F);
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    runs.push_back(chip.launch(copy, RunArgs::of(runtime::in(view(from[i].data(), from[i].size())),
+                                                 runtime::out(view(to[i].data(), to[i].size())))));
+  }
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    CHECK(chip.end_of(runs[i]).code == 0);
+    CHECK(to[i] == from[i]);
+  }
+}
+
+TEST_CASE("bytes of all sizes go to a chip of a node and come back, from several threads at once") {
+  const TestNode node;
+  IsolatedChip chip(node.chip());
+  std::vector<std::thread> threads;
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    threads.emplace_back([&chip, seed] {
+      std::mt19937 random(seed);
+      for (const std::size_t bytes : {1U, 63U, 4096U, 262144U, 262145U, 1048576U, 5000001U}) {
+        std::vector<std::byte> sent(bytes), back(bytes);
+        for (auto& byte : sent) byte = static_cast<std::byte>(random());
+        const auto there = chip.context->malloc(bytes).value();
+        chip.context->copy_to(there, sent.data(), bytes).value();
+        chip.context->copy_from(back.data(), there, bytes).value();
+        const bool same = sent == back;
+        CHECK(same);
+        chip.context->free(there).value();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+}
+
+TEST_CASE("a copy to a node that leaves its allocation is refused as a whole") {
+  const TestNode node;
+  IsolatedChip chip(node.chip());
+  std::vector<float> own(2'000'000, 1.0F), back(1'000'000, 0.0F);
+  const auto bytes = back.size() * sizeof(float);
+  const auto there = chip.context->malloc(bytes).value();
+  chip.context->copy_to(there, back.data(), bytes).value();
+  const auto refused = chip.context->copy_to(there, own.data(), own.size() * sizeof(float));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == platform::Errc::out_of_range);
+  // The same with few bytes, which nobody waits for when they are right.
+  const auto end = chip.context->copy_to(there + bytes - 4, own.data(), 8);
+  REQUIRE_FALSE(end);
+  CHECK(end.error() == platform::Errc::out_of_range);
+  chip.context->free(there).value();
+  CHECK_FALSE(chip.context->copy_to(there, own.data(), 8).has_value());
+  const auto again = chip.context->malloc(bytes).value();
+  chip.context->copy_to(again, back.data(), bytes).value();
+  chip.context->copy_from(own.data(), again, bytes).value();
+  CHECK(own.front() == 0.0F);
+}
+
+TEST_CASE("chips of one node join windows, windows of two nodes are not joined") {
+  const TestNode node(2), other(1);
+  IsolatedChip first(node.chip(0)), second(node.chip(1)), elsewhere(other.chip());
+  troupe_window_spec spec{};
+  spec.domain[0] = 7;
+  spec.epoch = 1;
+  spec.bytes = 65536;
+  spec.rank_count = 2;
+  troupe_window_blob blobs[3] = {};
+  const auto made = first.context->window_create(spec, blobs[0]).value();
+  spec.rank = 1;
+  const auto mine = second.context->window_create(spec, blobs[1]).value();
+  const auto far = elsewhere.context->window_create(spec, blobs[2]).value();
+  first.context->window_import(made, 1, blobs[1]).value();
+  second.context->window_import(mine, 0, blobs[0]).value();
+  const auto refused = elsewhere.context->window_import(far, 0, blobs[0]);
+  REQUIRE_FALSE(refused);
+  CHECK_MESSAGE(contains(refused.error().message(), "on another machine"), refused.error().message());
+  CHECK_MESSAGE(contains(refused.error().message(), other.address()), refused.error().message());
+  CHECK(first.context->window_commit(made).value().bytes == 65536);
+  CHECK(second.context->window_commit(mine).value().bytes == 65536);
+}
