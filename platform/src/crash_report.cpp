@@ -85,40 +85,42 @@ constinit std::atomic<pid_t> owner{0};             ///< a child of fork has the 
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool has_stack = false;
 
 /// A handler runs on a stack of its own, or a stack that overflowed could not be told. Of each thread that
-/// runs kernels; one that somebody else has set stays.
-class HandlerStack {
- public:
-  HandlerStack() {
-    stack_t now{};
-    if (sigaltstack(nullptr, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0) return;
-    void* memory =
-        mmap(nullptr, handler_stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return;
-    stack_t own{};
-    own.ss_sp = memory_ = memory;
-    own.ss_size = handler_stack_bytes;
-    sigaltstack(&own, nullptr);
-  }
-  ~HandlerStack() {
-    if (memory_ == nullptr) return;
-    stack_t now{};
-    if (sigaltstack(nullptr, &now) != 0 || now.ss_sp != memory_) return;  // somebody's, who may use ours
-    stack_t none{};
-    none.ss_flags = SS_DISABLE;
-    sigaltstack(&none, nullptr);
-    munmap(memory_, handler_stack_bytes);
-  }
-  HandlerStack(const HandlerStack&) = delete;
-  HandlerStack& operator=(const HandlerStack&) = delete;
+/// runs kernels; one that somebody else has set stays. Null: none, also when there is no memory.
+void* make_handler_stack() noexcept {
+  stack_t now{};
+  if (sigaltstack(nullptr, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0) return nullptr;
+  void* memory =
+      mmap(nullptr, handler_stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  stack_t own{};
+  own.ss_sp = memory;
+  own.ss_size = handler_stack_bytes;
+  sigaltstack(&own, nullptr);
+  return memory;
+}
 
- private:
-  void* memory_ = nullptr;
+void free_handler_stack(void* memory) noexcept {
+  stack_t now{};
+  if (sigaltstack(nullptr, &now) != 0 || now.ss_sp != memory) return;  // somebody's, who may use ours
+  stack_t none{};
+  none.ss_flags = SS_DISABLE;
+  sigaltstack(&none, nullptr);
+  munmap(memory, handler_stack_bytes);
+}
+
+/// Ends a thread's stack with the thread. No `thread_local` object: to end one, glibc wants memory, and ends
+/// the process when there is none.
+struct HandlerStacks {
+  pthread_key_t of_thread{};
+  bool made = pthread_key_create(&of_thread, &free_handler_stack) == 0;
 };
 
-void give_stack() {
+void give_stack() noexcept {
   has_stack = true;
-  static thread_local const HandlerStack stack;
-  (void)stack;
+  static const HandlerStacks stacks;
+  if (!stacks.made) return;
+  void* const memory = make_handler_stack();
+  if (memory != nullptr && pthread_setspecific(stacks.of_thread, memory) != 0) free_handler_stack(memory);
 }
 
 std::uint64_t stack_pointer(const void* context) noexcept {
