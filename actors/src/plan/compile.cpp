@@ -105,9 +105,34 @@ class Compiler {
     };
     if (task.members.empty()) take(task.call.args);
     for (auto& member : task.members) take(member);
+    note_slots(task, roots);
     producers.insert(producers.end(), task.after.begin(), task.after.end());
     std::sort(producers.begin(), producers.end());
     producers.erase(std::unique(producers.begin(), producers.end()), producers.end());
+  }
+
+  /// What the task does with parameters: it reads before it writes, in whatever order it names them.
+  void note_slots(const RecordedTask& task, const std::vector<PlanRoot>& roots) {
+    for (const bool reading : {true, false}) {
+      std::size_t next = 0;
+      const auto note = [&](const Args& args) {
+        for (const auto& operand : args.values.tensors) {
+          const auto& root = roots[next++];
+          const bool free = operand.tag == runtime::Tag::no_dep;
+          const bool reads = runtime::reads(operand.tag) || free;
+          if (root.kind == PlanRoot::Kind::slot && reads == reading)
+            note_slot(image_->parameters[root.index], operand, reads, runtime::writes(operand.tag) || free);
+        }
+      };
+      if (task.members.empty()) note(task.call.args);
+      for (const auto& member : task.members) note(member);
+    }
+  }
+  static void note_slot(PlanParameter& parameter, const Operand& operand, bool reads, bool writes) {
+    const bool all = writes && !reads && operand.tensor == parameter.tensor;
+    parameter.overwritten |= all && !parameter.reads;
+    parameter.reads |= !all && !parameter.overwritten;
+    parameter.writes |= writes;
   }
 
   void take_operand(std::uint32_t index, const Args& args, Operand& operand, std::vector<PlanRoot>& roots,
@@ -118,15 +143,7 @@ class Compiler {
     // Whoever takes it without a word about dependencies may do both with it.
     const bool free = operand.tag == runtime::Tag::no_dep;
     const bool writes = runtime::writes(operand.tag) || free, reads = runtime::reads(operand.tag) || free;
-    if (root.kind == PlanRoot::Kind::slot) {
-      auto& parameter = image_->parameters[root.index];
-      const bool all = writes && !reads && operand.tensor == parameter.tensor;
-      parameter.overwritten |= all && !parameter.reads;
-      parameter.reads |= !all && !parameter.overwritten;
-      parameter.writes |= writes;
-    } else if (root.kind == PlanRoot::Kind::captured) {
-      image_->captures[root.index].writes |= writes;
-    }
+    if (root.kind == PlanRoot::Kind::captured) image_->captures[root.index].writes |= writes;
     if (free) return;
     edges_.add(index, memory_of(operand.tensor, operand.buffer), box_in(operand.tensor), reads, writes,
                producers);
@@ -175,34 +192,41 @@ class Compiler {
     if (operand.buffer != nullptr) {
       capture.hold = operand.buffer->shared_from_this();
     } else {
-      keep_device_memory(task, args);
+      capture.hold = keep_device_memory(task, args, operand);
     }
     image_->captures.push_back(std::move(capture));
     return {PlanRoot::Kind::captured, known->second};
   }
 
-  /// Memory of a chip that a task names; that of windows is nobody's to keep.
-  void keep_device_memory(const RecordedTask& task, const Args& args) {
-    const auto on_chip = std::count_if(
-        args.values.tensors.begin(), args.values.tensors.end(),
-        [](const Operand& it) { return it.buffer == nullptr && is_device_arena(it.tensor.buffer().arena); });
-    std::ptrdiff_t held = 0;
+  /// Memory of a chip that a task names; that of windows is nobody's to keep. What keeps this operand's.
+  std::shared_ptr<BufferHold> keep_device_memory(const RecordedTask& task, const Args& args,
+                                                 const Operand& operand) {
+    std::vector<const Operand*> on_chip;
+    for (const auto& it : args.values.tensors) {
+      if (it.buffer == nullptr && is_device_arena(it.tensor.buffer().arena)) on_chip.push_back(&it);
+    }
+    std::vector<std::shared_ptr<BufferHold>> held;  // one for each of those, in their order
     for (const auto& hold : args.holds) {
       if (hold->buffer != nullptr) continue;
-      ++held;
+      held.push_back(hold);
       if (std::find(image_->holds.begin(), image_->holds.end(), hold) == image_->holds.end())
         image_->holds.push_back(hold);
     }
-    if (held < on_chip)
+    if (held.size() < on_chip.size())
       refuse(task, "a tensor of it lies in a window, which a plan does not keep",
              "make it a parameter, and give the window's tensor with each replay");
+    const auto place = std::find(on_chip.begin(), on_chip.end(), &operand) - on_chip.begin();
+    return held[static_cast<std::size_t>(place)];
   }
 
   void check_slot(const RecordedTask& task, const Args& args, const detail::SlotUse& use) const {
     const auto& parameters = recording_.parameters;
     const auto index = static_cast<std::size_t>(use.slot);
+    const bool kinds_known = args.values.kinds() != nullptr;
     if (index < parameters.size() && parameters[index].is_slot &&
-        parameters[index].scalar.word == args.values.scalars[use.scalar])
+        parameters[index].scalar.word == args.values.scalars[use.scalar] &&
+        (!kinds_known ||
+         parameters[index].scalar.kind == static_cast<runtime::ScalarKind>(args.values.kinds()[use.scalar])))
       return;
     refuse(task, "a slot that is not a parameter of this program",
            "pass on the slots that the program was given");

@@ -23,7 +23,7 @@ struct Recording {
   std::string name;
   std::uint32_t node = 0;
   std::string path;
-  const void* system = nullptr;
+  std::weak_ptr<const void> system;  ///< an address would come back with the next System
   std::shared_ptr<const void> callables;
   std::uint64_t arena_bytes = 0;
   bool one_chip = false;                         ///< so that every task of a chip runs there

@@ -64,7 +64,7 @@ struct PlanImage {
   std::string name;
   std::uint32_t node = 0;  ///< that recorded it
   std::string path;        ///< of that
-  const void* system = nullptr;
+  std::weak_ptr<const void> system;
   std::shared_ptr<const void> callables;  ///< what keeps those of the node
   std::vector<PlanParameter> parameters;
   std::vector<PlanCapture> captures;

@@ -141,9 +141,7 @@ class BundleMaker {
       }
       if (step_.roots.size() > most_arguments) return false;
     }
-    for_each_operand([&](std::uint32_t, const Operand& operand, const PlanRoot& root) {
-      if (!is_local(root)) note_use(argument_for(root, operand.tensor), operand);
-    });
+    note_uses();
     auto& arguments = step_.call.args.values.tensors;
     for (std::size_t i = 0; i < arguments.size(); ++i) arguments[i].tag = tags_[i].value_or(runtime::Tag::in);
     if (local_bytes_ == 0) return true;
@@ -203,6 +201,19 @@ class BundleMaker {
       if (shared.views[i].tensor == view) return shared.arguments[i];
     }
     return shared.arguments.front();
+  }
+  /// A task reads before it writes, in whatever order it names its arguments.
+  void note_uses() {
+    for (const auto task : tasks_) {
+      const auto& operands = of_.recording.tasks[task].call.args.values.tensors;
+      const auto& roots = of_.roots[task];
+      for (const bool reading : {true, false}) {
+        for (std::size_t k = 0; k < operands.size(); ++k) {
+          if (runtime::reads(operands[k].tag) == reading && !is_local(roots[k]))
+            note_use(argument_for(roots[k], operands[k].tensor), operands[k]);
+        }
+      }
+    }
   }
   /// How they use it together: what is written first, all of it, need not come in.
   void note_use(std::uint32_t argument, const Operand& operand) {

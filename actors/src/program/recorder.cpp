@@ -19,15 +19,24 @@ RecordedTask PlanRecorder::copy(const Callable* callable, const detail::SubmitCa
                       ", which is not of the plan",
                   "give after(…) to the replay");
     }
-    task.after.push_back(known->second);
+    task.after.insert(task.after.end(), known->second.begin(), known->second.end());
   }
   task.call.after.clear();
   return task;
 }
 
 void PlanRecorder::keep(RecordedTask task, TaskNumber number) {
-  numbers_.emplace(number, static_cast<std::uint32_t>(recording_.tasks.size()));
+  numbers_[number] = {static_cast<std::uint32_t>(recording_.tasks.size())};
   recording_.tasks.push_back(std::move(task));
+}
+
+void PlanRecorder::joined(TaskNumber number, const std::vector<TaskNumber>& of) {
+  std::vector<std::uint32_t> all;
+  for (const auto one : of) {
+    const auto& tasks = numbers_.at(one);
+    all.insert(all.end(), tasks.begin(), tasks.end());
+  }
+  numbers_[number] = std::move(all);
 }
 
 void PlanRecorder::refuse(const std::string& what, const std::string& hint) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "plan/plan.hpp"
 #include "troupe/actors/waiting.hpp"
@@ -19,6 +20,8 @@ class PlanRecorder {
   /// A submit as it was made; kept once it has been taken, under that number.
   RecordedTask copy(const Callable* callable, const detail::SubmitCall& call) const;
   void keep(RecordedTask task, TaskNumber number);
+  /// That number stands for the end of all of those.
+  void joined(TaskNumber number, const std::vector<TaskNumber>& of);
   void made(std::uint64_t intermediate, const runtime::Shape& shape, runtime::DType dtype) {
     recording_.intermediates.push_back({intermediate, {shape, dtype}});
   }
@@ -29,7 +32,8 @@ class PlanRecorder {
 
  private:
   Recording recording_;
-  std::map<TaskNumber, std::uint32_t> numbers_;
+  std::map<TaskNumber, std::vector<std::uint32_t>>
+      numbers_;  ///< recorded tasks, by what the program calls them
   std::optional<Error> refused_;
 };
 

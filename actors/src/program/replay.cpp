@@ -155,7 +155,7 @@ Plan ProgramCore::record(detail::PlanRecord& record, Orchestrator& orchestrator)
   begin.name = std::move(record.name);
   begin.node = node_->number;
   begin.path = node_->path;
-  begin.system = node_->services.get();
+  begin.system = node_->services;
   begin.callables = node_->callables;
   begin.arena_bytes = node_->arena_bytes;
   begin.one_chip = !node_->executors.of_workers() && node_->executors.chips() == 1;
@@ -184,7 +184,7 @@ Plan ProgramCore::record(detail::PlanRecord& record, Orchestrator& orchestrator)
 }
 
 void ProgramCore::check_plan(const PlanImage& plan, const detail::PlanCall& call) const {
-  if (plan.system != node_->services.get() || plan.node != node_->number) {
+  if (plan.system.lock() != node_->services || plan.node != node_->number) {
     throw Error(
         Errc::wrong_program,
         "plan \"" + plan.name + "\" was recorded by " + plan.path + " and runs there, not on " + node_->path,
@@ -204,8 +204,16 @@ void ProgramCore::check_plan(const PlanImage& plan, const detail::PlanCall& call
                                                          : " is a number, and got a tensor"));
     if (given.is_tensor) {
       check_tensor(plan, i, given);
-    } else if (const auto word = word_of(given.scalar, wanted.scalar.kind, i);
-               !wanted.is_slot && word != wanted.scalar.word) {
+      continue;
+    }
+    if (recorder_ && given.slot >= 0 && (!wanted.is_slot || given.scalar.kind != wanted.scalar.kind)) {
+      throw Error(Errc::bad_argument,
+                  parameter(plan, i) + (wanted.is_slot ? " is a slot of another type than the one it is given"
+                                                       : " is a plain number, and is given a slot"),
+                  "take it as a Slot of the same type in both programs");
+    }
+    if (const auto word = word_of(given.scalar, wanted.scalar.kind, i);
+        !wanted.is_slot && word != wanted.scalar.word) {
       throw Error(
           Errc::bad_argument,
           parameter(plan, i) + " is a plain number, which stays what it was when the plan was recorded",
@@ -228,7 +236,7 @@ detail::SubmitCall ProgramCore::bound_call(const PlanImage& plan, const PlanStep
   for (const auto before : step.after) call.after.push_back(After{place_, values.numbers[before]});
   std::size_t next = 0;
   const auto bind = [&](const Args& from, Args& to) {
-    to.keeper = keeper_;
+    to.keeper = recorder_ ? 0 : keeper_;  // a recorder wants to see all of what keeps memory
     to.home = from.home;
     to.values.tensors.reserve(from.values.tensors.size());
     for (const auto& operand : from.values.tensors) {
@@ -298,7 +306,11 @@ TaskNumber ProgramCore::submit_plan(const Plan& given, detail::PlanCall call) {
                              : submit_group(step.callable, std::move(members), step.chips, std::move(one)));
     for (const auto index : step.drops) values.intermediates[index] = Tensor();
   }
-  return values.numbers.size() == 1 ? values.numbers.front() : join(plan.name, std::move(values.numbers));
+  if (values.numbers.size() == 1) return values.numbers.front();
+  const auto steps = values.numbers;
+  const auto number = join(plan.name, std::move(values.numbers));
+  if (recorder_) recorder_->joined(number, steps);
+  return number;
 }
 
 /// Ends when all of them have; as they did.

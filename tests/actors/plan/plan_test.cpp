@@ -419,3 +419,95 @@ TEST_CASE("a plan keeps its tasks' names, widths and priorities") {
   REQUIRE(error.has_value());
   CHECK(error->message().find("\"last\"") != std::string::npos);
 }
+
+TEST_CASE("a task that names what it writes before what it reads of the same tensor reads it first") {
+  Simulation sim({.chips = 1});
+  sim.kernel("next", [](auto& call) {
+    auto to = call.template tensor<float>(0);
+    const auto from = call.template tensor<const float>(1);
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i] + 1;
+  });
+  auto& node = sim.node();
+  auto x = node.tensor<float>({size}, 10.0f), y = node.tensor<float>({size});
+  const auto plan = node.record(
+      [](Orchestrator& n, Tensor a, Tensor b) {
+        n.submit("next", out(a), in(a));
+        n.submit("next", out(b), in(a));
+      },
+      x, y);
+  auto x2 = node.tensor<float>({size}, 20.0f), y2 = node.tensor<float>({size});
+  node.run(plan, x2, y2);
+  CHECK(x2.host<const float>()[0] == 21.0f);
+  CHECK(y2.host<const float>()[0] == 22.0f);
+  CHECK(error_of([&] { node.run(plan, out(x2), out(y2)); }) == Errc::bad_argument);
+}
+
+TEST_CASE("a slot goes on only to a slot of its own type") {
+  Simulation sim({.chips = 1});
+  auto& node = with_kernels(sim).node();
+  auto x = node.tensor<float>({size});
+  const auto slot = node.record(
+      [](Orchestrator& n, Tensor a, Slot<float> r) { n.submit("set", out(a), scalar(r)); }, x, 0.0f);
+  const auto plain =
+      node.record([](Orchestrator& n, Tensor a, float r) { n.submit("set", out(a), scalar(r)); }, x, 0.0f);
+  CHECK(error_of([&] {
+          (void)node.record(
+              [&](Orchestrator& n, Tensor a, Slot<std::int32_t> r) { n.submit(slot, out(a), scalar(r)); }, x,
+              0);
+        }) == Errc::bad_argument);
+  CHECK(error_of([&] {
+          (void)node.record(
+              [&](Orchestrator& n, Tensor a, Slot<float> r) { n.submit(plain, out(a), scalar(r)); }, x, 0.0f);
+        }) == Errc::bad_argument);
+  const auto both = node.record(
+      [&](Orchestrator& n, Tensor a, Slot<float> r) { n.submit(slot, out(a), scalar(r)); }, x, 1.0f);
+  node.run(both, x, 7.0f);
+  CHECK(x.host<const float>()[0] == 7.0f);
+}
+
+TEST_CASE("a plan does not run in a System that came after its own") {
+  for (int i = 0; i < 10; ++i) {
+    Plan plan;
+    {
+      Simulation sim({.chips = 1});
+      auto& node = with_kernels(sim).node();
+      auto x = node.tensor<float>({size});
+      plan = node.record(
+          [](Orchestrator& n, Tensor a) {
+            n.submit("set", out(a), scalar(9.0f));
+            n.submit("scale", inout(a), scalar(2.0f));
+          },
+          x);
+    }
+    Simulation sim({.chips = 1});
+    auto& node = with_kernels(sim).node();
+    auto x = node.tensor<float>({size});
+    CHECK(error_of([&] { node.run(plan, x); }) == Errc::wrong_program);
+  }
+}
+
+TEST_CASE("a recorded program submits plans that keep memory of chips, and tasks after plans of many steps") {
+  Simulation sim({.chips = 1});
+  auto& node = with_kernels(sim).node();
+  auto x = node.tensor<float>({size}), y = node.tensor<float>({size});
+  auto d = node.chip(0).malloc<float>({size});
+  node.run([](Orchestrator& n, Tensor a) { n.submit("set", out(a), scalar(3.0f)); }, d);
+  const auto keeps =
+      node.record([&](Orchestrator& n, Tensor a) { n.submit("add", in(d), in(d), out(a)); }, x);
+  const auto steps = node.record(
+      [](Orchestrator& n, Tensor a) {
+        n.submit("set", out(a), scalar(1.0f));
+        n.submit_sub([](HostArgs& args) { args.tensor<float>(0)[0] += 1.0f; }, inout(a));
+      },
+      x);
+  const auto all = node.record(
+      [&](Orchestrator& n, Tensor a, Tensor b) {
+        n.submit(keeps, out(a));
+        const auto last = n.submit(steps, inout(b));
+        n.submit("scale", inout(a), scalar(2.0f), after(last));
+      },
+      x, y);
+  node.run(all, x, y);
+  CHECK(x.host<const float>()[0] == 12.0f);
+  CHECK(y.host<const float>()[0] == 2.0f);
+}
