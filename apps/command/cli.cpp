@@ -101,6 +101,8 @@ void add_run(Definition& all) {
   number(sub, "--silence", run.silence_ms, "Milliseconds without a byte until a host counts as lost", 50,
          3600000)
       ->capture_default_str();
+  number(sub, "--rejoin", run.rejoin_seconds, "Seconds that a lost host may take to be back", 0, 1000000)
+      ->capture_default_str();
   number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
       ->capture_default_str();
   number(sub, "--timeout", run.timeout_seconds, "Seconds after which a run is cancelled (default: never)", 1,

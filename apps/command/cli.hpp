@@ -33,6 +33,7 @@ struct RunCommand {
   std::vector<std::string> hosts;  ///< nodes on other machines instead
   Certificates certificates;
   int silence_ms = 2000;
+  int rejoin_seconds = 60;
   int runs = 1;
   int timeout_seconds = 0;                    ///< 0: none
   std::vector<std::string> parameters;        ///< "k=v"

@@ -109,6 +109,7 @@ struct Machine {
   int nodes = 0, chips = 1;
   bool checked = false, isolate = false;
   std::vector<platform::RemoteNode> hosts = {};
+  std::chrono::seconds rejoin{60};
 };
 
 /// Those of --hosts: one node of all their chips, or for a program of a pod one node each.
@@ -127,6 +128,7 @@ Result<Machine> machine_elsewhere(const RunCommand& command, const ToRun& choice
           "a pod has one node on each host");
     }
   }
+  machine.rejoin = std::chrono::seconds(command.rejoin_seconds);
   for (const auto& address : command.hosts) {
     auto& node = machine.hosts.emplace_back();
     node.address = address;
@@ -161,6 +163,7 @@ actors::Node bring_up(const actors::System& system, const Machine& machine) {
   node.own_process = machine.isolate;
   if (machine.checked) node.device_options.emplace_back("checked", "1");
   node.remote = machine.hosts;
+  node.rejoin = machine.rejoin;
   if (machine.nodes == 0) return system.node(node);
   actors::PodConfig pod;
   for (int i = 0; i < machine.nodes; ++i) {

@@ -11,9 +11,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <ostream>
 #include <sstream>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "command/commands.hpp"
@@ -57,6 +59,8 @@ class NodeProcess {
     raw.push_back(nullptr);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
+    // What its kernels print is no option of a program's.
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
@@ -81,6 +85,7 @@ class NodeProcess {
     int status = 0;
     while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
+    if (follower_.joinable()) follower_.join();
   }
   NodeProcess(const NodeProcess&) = delete;
   NodeProcess& operator=(const NodeProcess&) = delete;
@@ -101,6 +106,17 @@ class NodeProcess {
     return Error(Errc::bad_parameter, "a node of the pod did not start: " + all);
   }
 
+  /// Passes on what it says from now on, or it would have to wait one day.
+  void follow(std::ostream& to, std::mutex& turns) {
+    follower_ = std::thread([this, &to, &turns] {
+      std::array<char, 1024> line{};
+      while (std::fgets(line.data(), line.size(), says_.get()) != nullptr) {
+        const std::lock_guard lock(turns);
+        to << line.data() << std::flush;
+      }
+    });
+  }
+
  private:
   static Error failed() {
     return Error(Errc::cannot_read, "no process for a node: " + std::generic_category().message(errno));
@@ -110,6 +126,7 @@ class NodeProcess {
   };
   pid_t pid_ = -1;
   std::unique_ptr<std::FILE, Close> says_;
+  std::thread follower_;
 };
 
 }  // namespace
@@ -127,6 +144,7 @@ int execute(const PodCommand& command, Console& console) {
     console.err << unsaid.str();
     return made;
   }
+  std::mutex turns;  ///< of those who say something
   std::vector<std::unique_ptr<NodeProcess>> nodes;
   std::string hosts;
   for (int i = 0; i < command.nodes; ++i) {
@@ -154,6 +172,7 @@ int execute(const PodCommand& command, Console& console) {
   console.out << "--hosts " << hosts << " --cert " << folder / "me.pem"
               << " --key " << folder / "me.key"
               << " --ca " << folder / "ca.pem" << std::endl;
+  for (const auto& node : nodes) node->follow(console.err, turns);
   const Flag never;
   (void)wait_for(never, &interrupts, -1);
   (void)interrupts.take();

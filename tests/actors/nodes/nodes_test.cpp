@@ -132,7 +132,7 @@ TEST_CASE("a kernel that crashes on a host fails its run with kernel, chip and h
 TEST_CASE("a host that is lost fails what ran there with its name, and has its chips again when it is back") {
   const TestNode a;
   TestNode b;
-  Machine machine({.remote = {at(a), at(b)}, .restart = {.restarts = 1000, .within = 10s}});
+  Machine machine({.remote = {at(a), at(b)}});
   auto& node = *machine.node;
   (void)process_of(node, 1);
   auto run = node.submit([](Orchestrator& n) { n.submit("isolated_loop", on_chip(1)); });

@@ -315,7 +315,8 @@ TEST_CASE("nodes killed and stopped at any moment: each run ends, well or with a
       node.signal(how);
     });
     const auto run = troupe_command(
-        "run multi_chip_dispatch --runs 100000 --timeout 60 --silence 300 --hosts unix:" + (folder / "node"));
+        "run multi_chip_dispatch --runs 100000 --timeout 60 --silence 300 --rejoin 1 --hosts unix:" +
+        (folder / "node"));
     killer.join();
     CHECK_MESSAGE((run.exit == 1 || run.exit == 3), run.output);
     CHECK_MESSAGE(has(run.output, folder / "node"), run.output);

@@ -80,14 +80,16 @@ Result<Welcomed> knock(const RemoteNode& node, Claim claim) {
   // It was read in the middle of the way there and back, or nearly so; of the same clock that may be.
   const auto there_and_back = now_ns() - asked;
   welcomed.clock_ahead_ns = static_cast<std::int64_t>(welcome.now_ns - (asked + there_and_back / 2));
-  if (std::abs(welcomed.clock_ahead_ns) <= static_cast<std::int64_t>(there_and_back))
-    welcomed.clock_ahead_ns = 0;
+  const auto unsure = static_cast<std::int64_t>(there_and_back);
+  if (welcomed.clock_ahead_ns <= unsure && welcomed.clock_ahead_ns >= -unsure) welcomed.clock_ahead_ns = 0;
   welcomed.facts.chips = static_cast<int>(welcome.chips);
   if (!refusal.empty()) return failed(Error(Errc::system, refusal));
   if (frame->kind != Kind::welcome || is_another_build(welcome)) {
     return Error(Errc::version_mismatch, "node " + node.address + " is of another version of troupe");
   }
-  if (!reader.complete()) return failed(Error(Errc::internal, "a welcome that cannot be read"));
+  constexpr std::uint32_t most_chips = 1U << 16U;
+  if (!reader.complete() || welcome.chips > most_chips)
+    return failed(Error(Errc::internal, "a welcome that cannot be read"));
   return welcomed;
 }
 

@@ -133,11 +133,24 @@ Answer Session::put(std::uint64_t device, std::span<const std::byte> bytes, Pati
   if (!number) return {otherwise_->code, otherwise_->text, {}};
   lock.unlock();
   Writer part;
+  auto heard = link.heard();
+  auto last_heard = Clock::now();
+  const auto takes_none = [&] {  // for so long that it is given up
+    if (const auto latest = link.heard(); latest != heard) {
+      heard = latest;
+      last_heard = Clock::now();
+    }
+    return Clock::now() - last_heard >= Milliseconds(patience.silence_ms);
+  };
   for (std::size_t done = 0; done < bytes.size() && !link.is_down(); done += part_bytes) {
     const auto length = std::min<std::size_t>(part_bytes, bytes.size() - done);
     part.clear();
     part.put(PutPart{device + done, done + length == bytes.size(), 0}).raw(bytes.data() + done, length);
-    link.wait_for_room();
+    while (!link.wait_for_room(Milliseconds(patience.silence_ms / 2 + 1))) {
+      if (!takes_none()) continue;
+      give_up("did not take bytes for " + std::to_string(patience.silence_ms) + " ms");
+      break;
+    }
     (void)link.send(Kind::put, *number, part.bytes());
   }
   lock.lock();

@@ -62,7 +62,8 @@ class NodeCopies {
 
   std::byte* const memory_;
   const Ways ways_;
-  std::uint64_t last_ = 0;
+  static constexpr std::uint64_t takes_told = 4;
+  std::uint64_t last_ = 0, taken_ = 0;
   std::vector<std::size_t> free_in_, free_out_;
   std::map<std::uint64_t, Copy> copies_;  ///< by the program's number
   std::map<std::uint64_t, Call> calls_;   ///< by ours

@@ -281,20 +281,24 @@ std::string NodeServer::Parts::take(Guest& guest, Relay& relay) {
   changed.wait(lock, [&] { return ending || !taken.contains(chip); });
   if (ending) return "it is ending";
   if (!taken.empty() && guest.claim.pod != pod) return "it is in use by '" + holder + "'";
-  if (taken.empty()) log("in use by '" + guest.name + "' from " + guest.from);
+  const bool first = taken.empty();
   pod = guest.claim.pod;
   holder = guest.name;
   taken[chip] = &relay;
   relay.is_chip(options.first_device + chip);
+  lock.unlock();  // who reads the log may be slow
+  if (first) log("in use by '" + guest.name + "' from " + guest.from);
   return {};
 }
 
 void NodeServer::Parts::give_back(const Guest& guest, const Relay& relay) {
-  const std::lock_guard lock(mutex);
+  std::unique_lock lock(mutex);
   if (const auto found = taken.find(guest.claim.chip); found != taken.end() && found->second == &relay)
     taken.erase(found);
-  if (taken.empty()) log("free");
+  const bool last = taken.empty();
   changed.notify_all();
+  lock.unlock();
+  if (last) log("free");
 }
 
 NodeServer::NodeServer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -158,7 +158,8 @@ class TlsSecurity final : public Security {
     auto* const expected = SSL_get0_param(connection.get());
     if (X509_VERIFY_PARAM_set1_ip_asc(expected, host.c_str()) != 1) {
       ERR_clear_error();
-      X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+      X509_VERIFY_PARAM_set_hostflags(
+          expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
       if (X509_VERIFY_PARAM_set1_host(expected, host.c_str(), 0) != 1)
         return Error(Errc::invalid_argument, "'" + host + "' is no name of a host");
       (void)SSL_set_tlsext_host_name(connection.get(), host.c_str());

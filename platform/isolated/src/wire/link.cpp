@@ -98,6 +98,11 @@ void Link::wait_for_room() {
   has_room_.wait(lock, [this] { return rest_bytes_ <= enough_kept || is_down(); });
 }
 
+bool Link::wait_for_room(std::chrono::milliseconds most) {
+  std::unique_lock lock(mutex_);
+  return has_room_.wait_for(lock, most, [this] { return rest_bytes_ <= enough_kept || is_down(); });
+}
+
 bool Link::has_room() const {
   const std::lock_guard lock(mutex_);
   return rest_bytes_ <= enough_kept;
@@ -196,7 +201,7 @@ Result<void> Link::serve(Receiver& receiver, int also) {
     {
       const std::lock_guard lock(mutex_);
       if (finishing_.load() && rest_.empty()) break;
-      waiting[0].events = static_cast<short>((paused ? 0 : POLLIN) | (rest_.empty() ? 0 : POLLOUT));
+      waiting[0].events = static_cast<short>((paused ? POLLRDHUP : POLLIN) | (rest_.empty() ? 0 : POLLOUT));
     }
     // What nobody wants to hear of must not wake anybody.
     waiting[0].fd = waiting[0].events != 0 ? stream_->descriptor() : -1;
@@ -215,6 +220,8 @@ Result<void> Link::serve(Receiver& receiver, int also) {
       receiver.caught_up();
     }
     over = (waiting[2].revents & POLLIN) != 0;  // what it has sent before is still heard
+    // Nothing is read now, so nothing else would tell that the other end has gone.
+    if (paused && (is_down() || (waiting[0].revents & (POLLRDHUP | POLLERR | POLLHUP)) != 0)) over = true;
     const bool reads = over || at_once || (waiting[0].revents & ~POLLOUT) != 0;
     more = false;
     for (int turn = 0; reads && !paused_.load(); ++turn) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -47,6 +48,8 @@ class Link {
             std::span<const int> descriptors = {});
   /// For who sends much, and may wait: until only a little is kept. Not on the thread that serves.
   void wait_for_room();
+  /// The same for no longer than that; false: there is none yet.
+  bool wait_for_room(std::chrono::milliseconds most);
   /// Whether only a little is kept. `caught_up` is called when that becomes so.
   bool has_room() const;
   /// Tells what comes until the other end has gone (`also`: or this descriptor can be read), somebody calls
