@@ -1,6 +1,8 @@
 #include "troupe/platform/host_threads.hpp"
 
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +28,31 @@ std::uint64_t clock_ns() {
 
 void name_this_thread(const std::string& name) {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());  // the kernel keeps 15 characters
+}
+
+bool is_limited(decltype(RLIMIT_AS) resource) {
+  rlimit limit{};
+  return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/// Whether this process may have a thread and the memory that a thread needs before it can tell of an error:
+/// libraries register with glibc what ends with each thread, and glibc ends the process where it finds no
+/// memory for that. Who cannot have both gets no thread, which is an error with a name.
+bool has_room_for_thread() {
+  if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA)) return true;
+  constexpr std::size_t beside_its_stack = std::size_t{4} << 20U;
+  std::size_t stack = std::size_t{8} << 20U;
+  pthread_attr_t usual;
+  if (pthread_getattr_default_np(&usual) == 0) {
+    (void)pthread_attr_getstacksize(&usual, &stack);
+    (void)pthread_attr_destroy(&usual);
+  }
+  const std::size_t size = stack + beside_its_stack;
+  void* room =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return false;
+  (void)::munmap(room, size);
+  return true;
 }
 }  // namespace
 
@@ -140,6 +167,7 @@ bool HostThreads::post(std::uint64_t delay_ns, Task task, void* arg) noexcept tr
   std::lock_guard lock{state.mutex};
   if (state.closing) return false;
   if (!state.timer.joinable()) {
+    if (!has_room_for_thread()) return false;
     state.timer = std::thread{[keep = state_] { keep->run_timer(); }};
   }
   const auto now = clock_ns();
@@ -157,7 +185,6 @@ bool HostThreads::start_thread(const char* name, Body body, void* arg) noexcept 
   {
     std::lock_guard lock{state.mutex};
     if (state.closing) return false;
-    ended.swap(state.ended);
     if (!state.idle.empty()) {
       auto worker = state.idle.back();
       worker->name = name != nullptr ? name : "troupe";
@@ -166,6 +193,7 @@ bool HostThreads::start_thread(const char* name, Body body, void* arg) noexcept 
       worker->arg = arg;
       worker->wake.notify_one();
     } else {
+      if (!has_room_for_thread()) return false;
       auto worker = state.workers.emplace(state.workers.end());
       try {
         worker->name = name != nullptr ? name : "troupe";
@@ -178,6 +206,7 @@ bool HostThreads::start_thread(const char* name, Body body, void* arg) noexcept 
       }
       ++state.started;
     }
+    ended.swap(state.ended);  // the last step, for who leaves before it leaves them to the next call
   }
   for (auto& thread : ended) thread.join();
   return true;

@@ -63,6 +63,7 @@ bool ChipState::begin_bundle(Item& item, std::vector<TaskResult>& out) {
   auto run = std::make_shared<BundleRun>();
   for (const auto& code : bundle.code) {
     const auto id = callable_id(*code.callable, code.owned);
+    if (!id && lost_by(id.error())) return false;
     if (!id) {
       out.push_back(refuse(request, id.error()));
       return false;
@@ -220,10 +221,7 @@ void ChipState::launch_part(const std::shared_ptr<BundleRun>& self) {
   run.next = from;
   // The device is fuller than its credit says; completions will bring us back here.
   if (launched.error() == platform::Errc::queue_full && in_flight_ > 0) return;
-  if (launched.error() == platform::Errc::lost) {
-    life_ = Life::lost;
-    how_lost_ = launched.error().message();
-  }
+  (void)lost_by(launched.error());
   if (!run.error) run.error = launched.error();
   run.given_up = true;
 }

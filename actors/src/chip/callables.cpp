@@ -121,6 +121,7 @@ void ChipState::linked(const ObjectLinked& news, std::vector<TaskResult>& out) {
     links_.erase(link);
     return launch_queued(out);
   }
+  if (lost_by(news.id.error())) return;
   // Those that wait for it fail with this; who comes later may try again.
   link->second.failed = news.id.error();
   launch_queued(out);

@@ -51,6 +51,7 @@ std::uint64_t ChipState::free_memory(std::uint64_t bytes) {
   if (const auto spare = copies_.reuse(bytes); spare != 0) return spare;
   auto address = malloc(wanted);
   if (!address) no_memory_ = address.error();
+  if (!address && lost_by(address.error())) return 0;
   if (address || copies_.spare_bytes() == 0) return address ? *address : 0;
   for (const auto spare : copies_.take_spare()) {
     (void)context().free(spare);
@@ -65,12 +66,14 @@ std::uint64_t ChipState::free_memory(std::uint64_t bytes) {
 bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::optional<Error>& why) {
   auto address = free_memory(copy.bytes);
   // What became free may lie in pieces that are too small.
-  while (address == 0 && room == Room::make && make_room(item, copy.bytes)) address = free_memory(copy.bytes);
+  while (address == 0 && life_ == Life::ready && room == Room::make && make_room(item, copy.bytes))
+    address = free_memory(copy.bytes);
   if (address != 0) {
     copies_.took(copy, address);
     return true;
   }
-  if (room == Room::make && in_flight_ == 0 && moving_ == 0 && !data_task_running_ && batch_.empty()) {
+  if (life_ == Life::ready && room == Room::make && in_flight_ == 0 && moving_ == 0 && !data_task_running_ &&
+      batch_.empty()) {
     why = Error(Errc::out_of_memory, "no room on " + identity_.name + " for the tensors of one task together",
                 "use smaller tensors, or free device tensors and domains there")
               .caused_by(no_memory_);
@@ -154,12 +157,13 @@ ChipState::Data ChipState::bring_bytes(Copy& copy, Buffer& buffer, std::optional
 }
 
 /// The device is gone, so the chip ends: that is the answer to all who wait for something on it.
-bool ChipState::lost_by(const Result<void>& made) {
-  if (made || !(made.error() == platform::Errc::lost)) return false;
+bool ChipState::lost_by(const Error& error) {
+  if (!(error.root() == platform::Errc::lost)) return false;
   life_ = Life::lost;
-  how_lost_ = made.error().message();
+  how_lost_ = error.message();
   return true;
 }
+bool ChipState::lost_by(const Result<void>& made) { return !made && lost_by(made.error()); }
 
 /// While a task waits for its data, or for others to end, the data of those behind it comes, too.
 void ChipState::bring_ahead() {
@@ -171,11 +175,7 @@ void ChipState::bring_ahead() {
 
 std::vector<TaskResult> ChipState::take(DataOrders& orders) {
   std::vector<TaskResult> out;
-  if (life_ != Life::ready) {
-    for (const auto& order : orders.stores)
-      stored_.push_back({order.buffer->number(), order.what.number, wrong_state("store")});
-    return out;
-  }
+  if (life_ != Life::ready) return out;  // the end of that life of the chip is the answer
   for (const auto& gone : orders.drops) copies_.drop({gone.buffer, gone.piece});
   for (auto& order : orders.stores) to_store_.push_back(std::move(order));
   serve_stores(orders.at_once);

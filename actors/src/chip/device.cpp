@@ -41,6 +41,11 @@ std::string sentence(const troupe_core_status& core, std::uint64_t now) {
   return text;
 }
 
+/// A device that is lost is a lost chip, for who asked.
+Error lost(const Error& by_device) {
+  return Error(Errc::chip_lost, by_device.message(), by_device.hint()).caused_by(by_device);
+}
+
 }  // namespace
 
 /// Something of an earlier life of the chip is meant, which is gone.
@@ -54,6 +59,7 @@ std::optional<Error> ChipState::of_another_life(std::string_view call, std::uint
 Result<std::uint64_t> ChipState::malloc(const DeviceMalloc& request) {
   if (auto error = of_another_life("malloc", request.incarnation)) return *error;
   auto address = context().malloc(request.bytes);
+  if (!address && address.error() == platform::Errc::lost) return lost(address.error());
   if (address && request.bytes >= large_bytes) large_[*address] = request.bytes;
   return address;
 }
@@ -71,7 +77,7 @@ bool ChipState::takes_long(const MemoryCall& call) const {
 
 Result<bool> ChipState::answer_of(const MemoryCall& call, const Result<void>& made) {
   if (made || (!call.moves_bytes() && made.error() == platform::Errc::busy)) return true;
-  return made.error();
+  return made.error() == platform::Errc::lost ? lost(made.error()) : made.error();
 }
 
 void ChipState::account_for(const MemoryCall& call, const Result<void>& made) {

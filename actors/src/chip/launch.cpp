@@ -101,6 +101,7 @@ std::optional<TaskResult> ChipState::prepare(const TaskRequest& request, std::ui
     return unlaunched(request, Outcome::skipped);
   }
   auto id = callable_id(*request.body->callable, owner_of(*request.body));
+  if (!id && lost_by(id.error())) return std::nullopt;
   if (!id) return refuse(request, id.error());
   callable = *id;
   return check_memory(request);
@@ -154,6 +155,7 @@ void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
       out.push_back(*std::move(refusal));
       return true;
     }
+    if (life_ != Life::ready) return false;  // the end of the chip is the answer
     std::optional<Error> why;
     switch (bring(item, Room::make, why)) {
       case Data::there:
@@ -297,10 +299,7 @@ void ChipState::take_back(const Error& reason, std::vector<TaskResult>& out) {
     for (auto i = batch_.size(); i-- > 0;) queued_.push_front(std::move(batch_[i]));
     return;
   }
-  if (reason == platform::Errc::lost) {
-    life_ = Life::lost;
-    how_lost_ = reason.message();
-  }
+  (void)lost_by(reason);
   for (const auto& [request, uses, bundle] : batch_) {
     failures_.add(request.key);
     ++failed_;

@@ -250,6 +250,7 @@ class TROUPE_API ChipState {
   bool make_room(const Item& item, std::uint64_t bytes);
   Data bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why);
   void bring_ahead();
+  bool lost_by(const Error& error);
   bool lost_by(const Result<void>& made);
   void serve_stores(bool at_once);
   void store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what);

@@ -157,9 +157,10 @@ class Scheduler final : public caf::scheduler::abstract_coordinator {
     threads_.reserve(num_workers());
     while (threads_.size() < num_workers()) {
       auto thread = std::make_unique<SchedulerThread>(system(), queue_, max_throughput());
-      if (!launch("troupe-actors", [work = thread.get()] { work->serve(); })) return;
+      if (!launch("troupe-actors", [work = thread.get()] { work->serve(); })) break;
       threads_.push_back(std::move(thread));
     }
+    wait_until_begun();
   }
   void stop() override {
     queue_.close();
@@ -199,6 +200,7 @@ class Scheduler final : public caf::scheduler::abstract_coordinator {
     auto& scheduler = *own->scheduler;
     CAF_SET_LOGGER_SYS(&scheduler.system());
     scheduler.system().thread_started();
+    scheduler.has_begun();
     own->work();
     own.reset();
     scheduler.system().thread_terminates();
@@ -206,11 +208,22 @@ class Scheduler final : public caf::scheduler::abstract_coordinator {
     CAF_SET_LOGGER_SYS(nullptr);
     std::lock_guard guard(scheduler.mutex_);
     --scheduler.running_;
-    scheduler.left_.notify_all();
+    scheduler.changed_.notify_all();
+  }
+  /// What CAF keeps for a thread is registered with glibc as the thread begins, and glibc ends the process
+  /// where it finds no memory for that: nobody takes the memory that these threads were started with before.
+  void wait_until_begun() {
+    std::unique_lock guard(mutex_);
+    changed_.wait(guard, [&] { return begun_ == running_; });
+  }
+  void has_begun() {
+    std::lock_guard guard(mutex_);
+    ++begun_;
+    changed_.notify_all();
   }
   void wait_until_left(int count) {
     std::unique_lock guard(mutex_);
-    left_.wait(guard, [&] { return running_ == count; });
+    changed_.wait(guard, [&] { return running_ == count; });
   }
 
   std::shared_ptr<platform::Host> host_;
@@ -220,8 +233,9 @@ class Scheduler final : public caf::scheduler::abstract_coordinator {
   std::vector<std::unique_ptr<SchedulerThread>> threads_;
   bool has_clock_ = false;
   std::mutex mutex_;
-  std::condition_variable left_;
-  int running_ = 0;
+  std::condition_variable changed_;
+  int running_ = 0;  ///< threads
+  int begun_ = 0;    ///< of them, ever
 };
 
 Scheduler* own_scheduler(caf::actor_system& system) { return dynamic_cast<Scheduler*>(&system.scheduler()); }
