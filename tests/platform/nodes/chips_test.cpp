@@ -70,6 +70,46 @@ TEST_CASE("runs with much host memory go to a node, one with more than there is 
   }
 }
 
+TEST_CASE("a run with more host memory than is kept for a node at once goes there in parts, and comes back") {
+  const TestNode node;
+  IsolatedChip chip(node.chip());
+  const auto copy = chip.kernel("isolated_copy"), add = chip.kernel("isolated_add");
+  constexpr std::size_t size = 30'000'000;
+  std::vector<float> from(size, 3.0F), to(size, -1.0F);
+  float small = 1.0F;
+  const auto large = chip.launch(
+      copy, RunArgs::of(runtime::in(view(from.data(), size)), runtime::out(view(to.data(), size))));
+  const auto behind = chip.launch(add, RunArgs::of(runtime::inout(view(&small, 1)), runtime::scalar(1.0F)));
+  const auto reads = chip.launch(
+      add, RunArgs::of(runtime::inout(view(to.data(), size)), runtime::scalar(1.0F)).after(large));
+  for (const auto run : {large, behind, reads}) {
+    const auto end = chip.end_of(run);
+    CHECK_MESSAGE(end.code == 0, end.message);
+  }
+  CHECK(small == 2.0F);
+  CHECK(to.front() == 4.0F);
+  CHECK(to.back() == 4.0F);
+}
+
+TEST_CASE("a run that is aborted while its host memory leaves ends, and the next ones are right") {
+  const TestNode node;
+  IsolatedChip chip(node.chip());
+  const auto add = chip.kernel("isolated_add");
+  std::vector<float> x(10'000'000, 1.0F);
+  for (int round = 0; round < 5; ++round) {
+    const auto before = x.back();
+    const auto run =
+        chip.launch(add, RunArgs::of(runtime::inout(view(x.data(), x.size())), runtime::scalar(1.0F)));
+    chip.context->abort(run).value();
+    const auto end = chip.end_of(run);
+    CHECK((end.code == 0 || end.code == TROUPE_DEVICE_ABORTED));
+    const auto next =
+        chip.launch(add, RunArgs::of(runtime::inout(view(x.data(), x.size())), runtime::scalar(1.0F)));
+    CHECK(chip.end_of(next).code == 0);
+    CHECK(x.back() == before + (end.code == 0 ? 2.0F : 1.0F));
+  }
+}
+
 TEST_CASE("bytes of all sizes go to a chip of a node and come back, from several threads at once") {
   const TestNode node;
   IsolatedChip chip(node.chip());

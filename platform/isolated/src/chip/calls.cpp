@@ -294,51 +294,90 @@ Writer Process::import_window(Reader& reader, Call& call) {
   return coded(api_.window_import(context_, window, rank, &blob));
 }
 
+std::uint64_t Process::Handles::keep(void* pointer) {
+  if (pointer == nullptr) return 0;
+  const std::lock_guard lock(mutex_);
+  pointers_[++last_] = pointer;
+  return last_;
+}
+
+std::optional<void*> Process::Handles::find(std::uint64_t number) const {
+  if (number == 0) return nullptr;
+  const std::lock_guard lock(mutex_);
+  const auto found = pointers_.find(number);
+  return found != pointers_.end() ? std::optional(found->second) : std::nullopt;
+}
+
+void Process::Handles::forget(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  pointers_.erase(number);
+}
+
+bool Process::Handles::is_full() const {
+  const std::lock_guard lock(mutex_);
+  return pointers_.size() >= most;
+}
+
 Writer Process::session_call(Kind kind, Reader& reader) {
-  const auto pointer = [&] {
-    return reinterpret_cast<void*>(reader.get<std::uintptr_t>());  // NOLINT(performance-no-int-to-ptr)
+  const auto unknown = [](const char* what) {
+    return answer_of(TROUPE_DEVICE_INVALID_ARGUMENT, std::string("there is no such ") + what);
   };
-  const auto number_of = [](void* made) { return reinterpret_cast<std::uintptr_t>(made); };
+  const auto number_of_session = [&] { return reader.get<std::uint64_t>(); };
   switch (kind) {
     case Kind::comm_init: {
       if (api_.comm_init == nullptr) return lacks("comm_init");
       const auto rank = reader.get<std::int32_t>(), ranks = reader.get<std::int32_t>();
-      auto* const stream = pointer();
+      const auto stream = streams_.find(reader.get<std::uint64_t>());
       const bool has_meeting = reader.get<std::uint32_t>() != 0;
       const std::string meeting(reader.text());
       if (!reader.complete()) return misread();
+      if (!stream) return unknown("stream");
+      if (sessions_.is_full()) return answer_of(TROUPE_DEVICE_CAPACITY_EXCEEDED, "too many sessions");
       auto* const made =
-          api_.comm_init(context_, rank, ranks, stream, has_meeting ? meeting.c_str() : nullptr);
-      if (made != nullptr) return coded(0, number_of(made));
+          api_.comm_init(context_, rank, ranks, *stream, has_meeting ? meeting.c_str() : nullptr);
+      if (made != nullptr) return coded(0, sessions_.keep(made));
       std::int32_t code = 0;
       (void)api_.device_last_error(context_, &code, nullptr, 0);
       return coded(code != 0 ? code : std::int32_t{TROUPE_DEVICE_INTERNAL});
     }
     case Kind::comm_alloc_windows: {
       if (api_.comm_alloc_windows == nullptr) return lacks("comm_alloc_windows");
-      auto* const comm = pointer();
+      const auto comm = sessions_.find(number_of_session());
+      if (!comm) return unknown("session");
       std::uint64_t address = 0;
-      const auto code = api_.comm_alloc_windows(context_, comm, reader.get<std::uint64_t>(), &address);
+      const auto code = api_.comm_alloc_windows(context_, *comm, reader.get<std::uint64_t>(), &address);
       return coded(code, address);
     }
     case Kind::comm_local_base: {
       if (api_.comm_get_local_window_base == nullptr) return lacks("comm_get_local_window_base");
+      const auto comm = sessions_.find(number_of_session());
+      if (!comm) return unknown("session");
       std::uint64_t address = 0;
-      const auto code = api_.comm_get_local_window_base(context_, pointer(), &address);
+      const auto code = api_.comm_get_local_window_base(context_, *comm, &address);
       return coded(code, address);
     }
     case Kind::comm_window_size: {
       if (api_.comm_get_window_size == nullptr) return lacks("comm_get_window_size");
+      const auto comm = sessions_.find(number_of_session());
+      if (!comm) return unknown("session");
       std::uint64_t bytes = 0;
-      const auto code = api_.comm_get_window_size(context_, pointer(), &bytes);
+      const auto code = api_.comm_get_window_size(context_, *comm, &bytes);
       return coded(code, bytes);
     }
-    case Kind::comm_barrier:
+    case Kind::comm_barrier: {
       if (api_.comm_barrier == nullptr) return lacks("comm_barrier");
-      return coded(api_.comm_barrier(context_, pointer()));
-    case Kind::comm_destroy:
+      const auto comm = sessions_.find(number_of_session());
+      return comm ? coded(api_.comm_barrier(context_, *comm)) : unknown("session");
+    }
+    case Kind::comm_destroy: {
       if (api_.comm_destroy == nullptr) return lacks("comm_destroy");
-      return coded(api_.comm_destroy(context_, pointer()));
+      const auto number = number_of_session();
+      const auto comm = sessions_.find(number);
+      if (!comm) return unknown("session");
+      const auto code = api_.comm_destroy(context_, *comm);
+      if (code == 0) sessions_.forget(number);
+      return coded(code);
+    }
     case Kind::comm_abort:
       if (api_.comm_abort == nullptr) return lacks("comm_abort");
       return coded(api_.comm_abort(context_));
@@ -347,11 +386,19 @@ Writer Process::session_call(Kind kind, Reader& reader) {
       if (api_.ensure_acl_ready_ctx == nullptr) return answer_of(0);
       return coded(api_.ensure_acl_ready_ctx(context_, reader.get<std::int32_t>()));
     case Kind::create_stream:
-      return coded(0, number_of(api_.create_comm_stream_ctx != nullptr ? api_.create_comm_stream_ctx(context_)
-                                                                       : nullptr));
-    case Kind::destroy_stream:
-      if (api_.destroy_comm_stream_ctx == nullptr) return answer_of(0);
-      return coded(api_.destroy_comm_stream_ctx(context_, pointer()));
+      if (streams_.is_full()) return answer_of(TROUPE_DEVICE_CAPACITY_EXCEEDED, "too many streams");
+      return coded(
+          0, streams_.keep(api_.create_comm_stream_ctx != nullptr ? api_.create_comm_stream_ctx(context_)
+                                                                  : nullptr));
+    case Kind::destroy_stream: {
+      const auto number = reader.get<std::uint64_t>();
+      const auto stream = streams_.find(number);
+      if (!stream) return unknown("stream");
+      const auto code =
+          api_.destroy_comm_stream_ctx != nullptr ? api_.destroy_comm_stream_ctx(context_, *stream) : 0;
+      if (code == 0) streams_.forget(number);
+      return coded(code);
+    }
     default:
       return misread();
   }

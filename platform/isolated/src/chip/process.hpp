@@ -31,6 +31,21 @@ class Process final : Link::Receiver {
     std::uint64_t bytes = 0;
     std::shared_ptr<SharedPages> pages;
   };
+  /// Pointers of the library's, under numbers for the other end, which may say any. Null is 0. Thread-safe.
+  class Handles {
+   public:
+    static constexpr std::size_t most = 4096;
+    std::uint64_t keep(void* pointer);
+    /// None: there is no such one.
+    std::optional<void*> find(std::uint64_t number) const;
+    void forget(std::uint64_t number);
+    bool is_full() const;
+
+   private:
+    mutable std::mutex mutex_;
+    std::uint64_t last_ = 0;
+    std::map<std::uint64_t, void*> pointers_;
+  };
   struct Call {
     Kind kind{};
     std::uint64_t number = 0;
@@ -86,6 +101,7 @@ class Process final : Link::Receiver {
   std::mutex mutex_;
   std::map<std::uint32_t, Piece> pieces_;
   std::map<std::string, runtime::Module> modules_;
+  Handles streams_, sessions_;
 };
 
 }  // namespace troupe::platform::isolation

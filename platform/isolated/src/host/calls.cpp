@@ -266,6 +266,7 @@ std::int32_t Context::copy(bool to_device, std::uint64_t device, std::byte* host
 std::int32_t Context::copy_away(Session& session, bool to_device, std::uint64_t device, std::byte* host,
                                 std::uint64_t bytes) {
   std::uint64_t silence = 0;
+  bool quietly = false;
   {
     const std::lock_guard lock(mutex_);
     if (auto refused = refusal(false)) return note(*refused);
@@ -274,10 +275,11 @@ std::int32_t Context::copy_away(Session& session, bool to_device, std::uint64_t 
     const bool fits = next != allocations_.begin() && [&](const auto& one) {
       return device - one.first <= one.second && bytes <= one.second - (device - one.first);
     }(*std::prev(next));
-    if (fits && to_device && bytes <= part_bytes) {
-      session.put_quietly(device, {host, static_cast<std::size_t>(bytes)});
-      return 0;
-    }
+    quietly = fits && to_device && bytes <= part_bytes;
+  }
+  if (quietly) {
+    session.put_quietly(device, {host, static_cast<std::size_t>(bytes)}, {silence});
+    return 0;
   }
   if (bytes > part_bytes) {
     Writer range;
@@ -360,20 +362,21 @@ std::int32_t Context::run(const troupe_run* run, troupe_completion* completion) 
   std::vector<troupe_tensor_arg> tensors;
   StagedRun staged;
   std::shared_ptr<Session> session;
+  std::uint64_t silence = 0;
   Staging alone(nullptr, 0, 0);
   {
     const std::lock_guard lock(mutex_);
     if (const auto refused = refusal(true)) return note(*refused);
     session = session_;
+    silence = silence_ms_;
     if (!place_tensors(*run, tensors, staged)) {
       if (alone.stage(tensors, session->link, session->pieces, staged) != Staging::Made::done) {
         return note(TROUPE_DEVICE_SYSTEM, "no memory for the host tensors of a run");
       }
-      if (!session->link.is_local()) {
-        sent.correlation = waited_for | ++last_waited_for_;
-        staged.send_along(session->link, sent.correlation);
-      }
+      if (!session->link.is_local()) sent.correlation = waited_for | ++last_waited_for_;
     }
+  }
+  while (!staged.send_along(session->link, sent.correlation) && session->wait_for_room({silence})) {
   }
   Writer arguments;
   put_run(arguments, sent, tensors);

@@ -169,6 +169,7 @@ class Context final : Link::Receiver {
   std::map<std::uint64_t, comm::FileDescriptor> window_memory_;
   std::uint64_t completed_ = 0, failed_ = 0;
   std::map<std::uint64_t, std::uint64_t> allocations_;  ///< elsewhere: bytes, by address
+  std::mutex bringing_;                                 ///< held by who sends a module
 
   std::deque<Flight> flights_;  ///< unfinished runs, by correlation
   std::deque<Held> held_;

@@ -119,12 +119,22 @@ bool Context::place_tensors(const troupe_run& run, std::vector<troupe_tensor_arg
 /// Whether the run may go now, with `tensors`. It may also end here: no memory.
 bool Context::can_be_sent(const troupe_run& run, Flight& flight, std::vector<troupe_tensor_arg>& tensors) {
   auto& staged = flight.staged;
+  auto& link = session_->link;
+  // To another machine: `caught_up` comes when there is room again.
+  if (!link.is_local() && !link.has_room()) return false;
+  const auto leaves = [&] {
+    if (!staged.send_along(link, run.correlation)) return false;
+    tensors = std::exchange(staged.placed, {});
+    return true;
+  };
+  if (!staged.placed.empty()) return leaves();
   if (place_tensors(run, tensors, staged)) return true;
   auto made = Staging::Made::no_room;
-  if (!must_wait(staged)) made = session_->staging.stage(tensors, session_->link, session_->pieces, staged);
+  if (!must_wait(staged)) made = session_->staging.stage(tensors, link, session_->pieces, staged);
   if (made == Staging::Made::done) {
-    staged.send_along(session_->link, run.correlation);
-    return true;
+    if (link.is_local()) return true;
+    staged.placed = tensors;
+    return leaves();
   }
   staged = {};
   if (made == Staging::Made::refused) {

@@ -31,6 +31,8 @@ Answer Context::bring_module(const std::string& file, const std::string& name, s
   ModuleAsked asked;
   asked.digest = known->digest.bytes;
   asked.bytes = known->bytes;
+  // Of two who need it one sends it, and the other finds it there.
+  const std::lock_guard lock(bringing_);
   Writer question;
   question.put(asked).text(std::filesystem::path(file).filename().string());
   auto answer = ask(Kind::find_module, question);

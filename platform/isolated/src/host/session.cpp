@@ -74,7 +74,10 @@ Answer Session::call(Kind kind, const Writer& arguments, Patience patience,
   const auto number = open(waiting);
   if (!number) return {otherwise_->code, otherwise_->text, {}};
   lock.unlock();
-  const bool sent = link.send(kind, *number, arguments.bytes(), descriptors);
+  constexpr std::size_t little = 4096;
+  const bool sent = link.is_local() || arguments.bytes().size() <= little
+                        ? link.send(kind, *number, arguments.bytes(), descriptors)
+                        : send_in_turn(kind, *number, arguments.bytes(), patience);
   lock.lock();
   if (!sent && !link.is_down()) {
     waiting_.erase(*number);
@@ -133,31 +136,37 @@ Answer Session::put(std::uint64_t device, std::span<const std::byte> bytes, Pati
   if (!number) return {otherwise_->code, otherwise_->text, {}};
   lock.unlock();
   Writer part;
-  auto heard = link.heard();
-  auto last_heard = Clock::now();
-  const auto takes_none = [&] {  // for so long that it is given up
-    if (const auto latest = link.heard(); latest != heard) {
-      heard = latest;
-      last_heard = Clock::now();
-    }
-    return Clock::now() - last_heard >= Milliseconds(patience.silence_ms);
-  };
   for (std::size_t done = 0; done < bytes.size() && !link.is_down(); done += part_bytes) {
     const auto length = std::min<std::size_t>(part_bytes, bytes.size() - done);
     part.clear();
     part.put(PutPart{device + done, done + length == bytes.size(), 0}).raw(bytes.data() + done, length);
-    while (!link.wait_for_room(Milliseconds(patience.silence_ms / 2 + 1))) {
-      if (!takes_none()) continue;
-      give_up("did not take bytes for " + std::to_string(patience.silence_ms) + " ms");
-      break;
-    }
-    (void)link.send(Kind::put, *number, part.bytes());
+    (void)send_in_turn(Kind::put, *number, part.bytes(), patience);
   }
   lock.lock();
   return wait_for(waiting, *number, patience, lock);
 }
 
-void Session::put_quietly(std::uint64_t device, std::span<const std::byte> bytes) {
+bool Session::wait_for_room(Patience patience) {
+  auto heard = link.heard();
+  auto last_heard = Clock::now();
+  while (!link.wait_for_room(Milliseconds(patience.silence_ms / 2 + 1))) {
+    if (const auto latest = link.heard(); latest != heard) {
+      heard = latest;
+      last_heard = Clock::now();
+    }
+    if (Clock::now() - last_heard < Milliseconds(patience.silence_ms)) continue;
+    give_up("did not take bytes for " + std::to_string(patience.silence_ms) + " ms");
+  }
+  return !link.is_down();
+}
+
+bool Session::send_in_turn(Kind kind, std::uint64_t number, std::span<const std::byte> payload,
+                           Patience patience) {
+  const std::lock_guard lock(turn_);
+  return wait_for_room(patience) && link.send(kind, number, payload);
+}
+
+void Session::put_quietly(std::uint64_t device, std::span<const std::byte> bytes, Patience patience) {
   std::uint64_t number = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -165,7 +174,7 @@ void Session::put_quietly(std::uint64_t device, std::span<const std::byte> bytes
   }
   Writer part;
   part.put(PutPart{device, 1, 1}).raw(bytes.data(), bytes.size());
-  (void)link.send(Kind::put, number, part.bytes());
+  (void)send_in_turn(Kind::put, number, part.bytes(), patience);
 }
 
 Answer Session::get(std::uint64_t device, std::span<std::byte> bytes, Patience patience) {

@@ -62,10 +62,13 @@ class Session {
   /// Copies, where no memory is shared: the bytes go along, or come back.
   Answer put(std::uint64_t device, std::span<const std::byte> bytes, Patience patience);
   /// The same of one part that fits, as this side knows: nobody waits. What goes wrong all the same ends it.
-  void put_quietly(std::uint64_t device, std::span<const std::byte> bytes);
+  void put_quietly(std::uint64_t device, std::span<const std::byte> bytes, Patience patience);
   Answer get(std::uint64_t device, std::span<std::byte> bytes, Patience patience);
   /// Bytes of a `get` have come. False: nobody asked for them.
   bool got(Frame& frame);
+  /// Until only a little of what was said has not left. False: it is over, maybe because nothing was taken
+  /// for too long.
+  bool wait_for_room(Patience patience);
   /// The first call.
   Answer set_up(const SetUp& facts, const std::string& library, const std::string& where, Patience patience);
   /// False: nobody asked for it.
@@ -89,8 +92,12 @@ class Session {
   std::optional<std::uint64_t> open(Waiting& waiting);
   Answer wait_for(Waiting& waiting, std::uint64_t number, Patience patience,
                   std::unique_lock<std::mutex>& lock);
+  /// To another machine: when there is room, so that little is kept here however many threads have much to
+  /// say.
+  bool send_in_turn(Kind kind, std::uint64_t number, std::span<const std::byte> payload, Patience patience);
 
   SharedPages page_, staging_;
+  std::mutex turn_;  ///< of those who have much to say
   mutable std::mutex mutex_;
   std::uint64_t last_number_ = 0;
   std::unordered_map<std::uint64_t, Waiting*> waiting_;

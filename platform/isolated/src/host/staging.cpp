@@ -82,24 +82,27 @@ void StagedRun::copy_back() const {
   }
 }
 
-void StagedRun::send_along(Link& link, std::uint64_t number) const {
-  if (link.is_local() || parts.empty()) return;
-  Writer places, bytes;
-  std::uint32_t count = 0;
-  for (const auto& part : parts) {
-    if (part.written) {
-      places.put(part.region);
-      ++count;
-    }
-    for (std::uint64_t done = 0; part.read && done < part.region.bytes; done += part_bytes) {
-      const auto length = std::min(part_bytes, part.region.bytes - done);
-      bytes.clear();
-      bytes.put(PiecePart{part.region.offset + done, part.region.piece, 0});
-      bytes.raw(part.base + done, static_cast<std::size_t>(length));
-      (void)link.send(Kind::fill, 0, bytes.bytes());
+bool StagedRun::send_along(Link& link, std::uint64_t number) {
+  if (link.is_local() || parts.empty()) return true;
+  Writer words;
+  for (; parts_sent_ < parts.size(); ++parts_sent_, bytes_sent_ = 0) {
+    const auto& part = parts[parts_sent_];
+    while (part.read && bytes_sent_ < part.region.bytes) {
+      if (!link.has_room()) return false;
+      const auto length = std::min(part_bytes, part.region.bytes - bytes_sent_);
+      words.clear();
+      words.put(PiecePart{part.region.offset + bytes_sent_, part.region.piece, 0});
+      words.raw(part.base + bytes_sent_, static_cast<std::size_t>(length));
+      (void)link.send(Kind::fill, 0, words.bytes());
+      bytes_sent_ += length;
     }
   }
-  if (count != 0) (void)link.send(Kind::returns, number, places.bytes());
+  words.clear();
+  for (const auto& part : parts) {
+    if (part.written) words.put(part.region);
+  }
+  if (!words.bytes().empty()) (void)link.send(Kind::returns, number, words.bytes());
+  return true;
 }
 
 Staging::Made Staging::stage(std::span<troupe_tensor_arg> tensors, Link& link, Pieces& pieces,
@@ -184,9 +187,7 @@ void Staging::unstage(StagedRun& run, Link& link, Pieces& pieces) {
   } else if (--users_ == 0) {
     used_ = 0;
   }
-  run.tensors.clear();
-  run.extents.clear();
-  run.parts.clear();
+  run = {};
 }
 
 }  // namespace troupe::platform::isolation

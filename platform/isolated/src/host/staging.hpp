@@ -41,11 +41,18 @@ struct StagedRun {
   std::vector<Part> parts;
   std::uint32_t own_piece = 0;  ///< too large for what all runs share
   std::optional<SharedPages> own = {};
+  /// All tensors of a run that has begun to leave, as they are to be sent.
+  std::vector<troupe_tensor_arg> placed = {};
 
   /// What the run has written, into the host's memory.
   void copy_back() const;
-  /// To an end that cannot map the memory: what run `number` reads, and where it writes.
-  void send_along(Link& link, std::uint64_t number) const;
+  /// To an end that cannot map the memory: what run `number` reads, and where it writes, as far as there is
+  /// room on the link. True: all of it has left; else come again when there is room.
+  bool send_along(Link& link, std::uint64_t number);
+
+ private:
+  std::size_t parts_sent_ = 0;
+  std::uint64_t bytes_sent_ = 0;  ///< of the next part
 };
 
 /// The memory that runs share for such tensors: taken one behind the other, and all of it free again when no

@@ -37,6 +37,14 @@ class NodeCopies {
   /// False: there is no room now, come again when `has_room`.
   bool put(std::uint64_t number, const PutPart& part, std::span<const std::byte> payload);
   bool has_room() const { return !free_in_.empty(); }
+  /// A number is that of one copy until it is answered.
+  bool may_put(std::uint64_t number) const {
+    const auto found = copies_.find(number);
+    return found == copies_.end() || found->second.to_device;
+  }
+  bool may_get(std::uint64_t number) const { return !copies_.contains(number); }
+  /// Copies that have not been answered.
+  std::size_t under_way() const { return copies_.size(); }
   void get(std::uint64_t number, const GetCall& call);
   void go_on() { ask_on(); }
   /// False: that was not asked.

@@ -65,20 +65,33 @@ Result<void> ModuleStore::read(const std::string& file) {
     return Error(Errc::load_failed, "cannot read module '" + file + "': there is nothing in it");
   auto digest = image->seal();
   if (!digest) return digest.error();
-  add(*digest, *std::move(image));
+  const std::lock_guard lock(mutex_);
+  images_.try_emplace(*digest, Kept{*std::move(image), nullptr});
   return {};
 }
 
-void ModuleStore::add(const runtime::Digest& digest, ModuleImage image) {
+std::optional<ModuleStore::Room> ModuleStore::room_for(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  images_.try_emplace(digest, std::move(image));
+  if (bytes > most_shipped - shipped_.load()) return std::nullopt;
+  shipped_.fetch_add(bytes);
+  return Room(&shipped_, GiveBackBytes{bytes});
+}
+
+void ModuleStore::ship(const runtime::Digest& digest, ModuleImage image, Room room) {
+  const std::lock_guard lock(mutex_);
+  images_.try_emplace(digest, Kept{std::move(image), std::move(room)});
+}
+
+void ModuleStore::forget_shipped() {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(images_, [](const auto& one) { return one.second.room != nullptr; });
 }
 
 std::optional<std::string> ModuleStore::path_of(const runtime::Digest& digest) const {
   const std::lock_guard lock(mutex_);
   const auto found = images_.find(digest);
   if (found == images_.end()) return std::nullopt;
-  return found->second.path();
+  return found->second.image.path();
 }
 
 std::optional<runtime::Digest> digest_from(std::string_view digits) {

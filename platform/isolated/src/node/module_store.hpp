@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -31,19 +33,39 @@ class ModuleImage {
   std::uint64_t bytes_ = 0;
 };
 
-/// The modules that a node has, by what is in them. Thread-safe.
+struct GiveBackBytes {
+  std::uint64_t bytes = 0;
+  void operator()(std::atomic<std::uint64_t>* used) const noexcept { used->fetch_sub(bytes); }
+};
+
+/// The modules that a node has, by what is in them: its own, and what the program that holds it has sent.
+/// Thread-safe.
 class ModuleStore {
  public:
   static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30U;
+  /// Of what a program has sent, or is sending.
+  static constexpr std::uint64_t most_shipped = std::uint64_t{4} << 30U;
+
+  /// A part of what may be sent, until its end.
+  using Room = std::unique_ptr<std::atomic<std::uint64_t>, GiveBackBytes>;
 
   /// From a file, as it is now.
   Result<void> read(const std::string& file);
-  void add(const runtime::Digest& digest, ModuleImage image);
+  /// None: there is not so much left.
+  std::optional<Room> room_for(std::uint64_t bytes);
+  void ship(const runtime::Digest& digest, ModuleImage image, Room room);
+  /// The program has gone, and so has what it sent.
+  void forget_shipped();
   std::optional<std::string> path_of(const runtime::Digest& digest) const;
 
  private:
+  struct Kept {
+    ModuleImage image;
+    Room room;  ///< null: it is the node's own
+  };
   mutable std::mutex mutex_;
-  std::map<runtime::Digest, ModuleImage> images_;
+  std::atomic<std::uint64_t> shipped_{0};
+  std::map<runtime::Digest, Kept> images_;
 };
 
 /// 64 digits as a digest.

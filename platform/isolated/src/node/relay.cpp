@@ -110,11 +110,12 @@ void Relay::bury(const std::string& how, const std::string& garbage) {
   (void)program_.send(Kind::obituary, 0, words.bytes());
 }
 
-std::byte* Relay::locate(std::uint32_t piece, std::uint64_t offset, std::uint64_t bytes) {
+std::shared_ptr<SharedPages> Relay::piece_with(std::uint32_t piece, std::uint64_t offset,
+                                               std::uint64_t bytes) const {
   const auto found = pieces_.find(piece);
   if (found == pieces_.end()) return nullptr;
   const auto& pages = *found->second;
-  return offset <= pages.size() && bytes <= pages.size() - offset ? pages.base() + offset : nullptr;
+  return offset <= pages.size() && bytes <= pages.size() - offset ? found->second : nullptr;
 }
 
 Result<void> Relay::from_chip(Frame& frame) {
@@ -157,6 +158,7 @@ Result<void> Relay::answered(Frame& frame) {
   const auto code = reader.get<std::int32_t>();
   const std::string text(reader.text());
   if (!reader.fine()) return misread("an answer that cannot be read");
+  std::vector<Written> written;
   {
     const std::lock_guard lock(mutex_);
     if ((frame.number & waited_for) != 0) {
@@ -164,6 +166,7 @@ Result<void> Relay::answered(Frame& frame) {
       if (stalled_ && copies_->has_room()) program_.wake();  // goes on there
       return {};
     }
+    if (calls_ != 0) --calls_;
     if (making_windows_.erase(frame.number) != 0) return window_made(frame);
     if (const auto commit = commits_.find(frame.number); commit != commits_.end()) {
       // Whoever wanted to join it has.
@@ -171,11 +174,11 @@ Result<void> Relay::answered(Frame& frame) {
       commits_.erase(commit);
     }
     if (const auto run = waited_runs_.find(frame.number); run != waited_runs_.end()) {
-      if (code == 0) spill(run->second);
-      returns_.erase(run->second);
+      take_written(run->second, code == 0, written);
       waited_runs_.erase(run);
     }
   }
+  spill(written);
   (void)program_.send(Kind::answer, frame.number, frame.payload);
   return {};
 }
@@ -214,27 +217,38 @@ void Relay::ends(Frame& frame) {
   std::vector<troupe_completion> ends;
   std::vector<std::string> messages;
   if (!read_completions(reader, ends, messages)) return;  // the program says so
-  const std::lock_guard lock(mutex_);
-  if (returns_.empty()) return;
-  for (const auto& end : ends) {
-    if (end.code == 0) spill(end.correlation);
-    returns_.erase(end.correlation);
+  std::vector<Written> written;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& end : ends) take_written(end.correlation, end.code == 0, written);
   }
+  spill(written);
 }
 
-/// What the run has written goes to the program, before its end does.
-void Relay::spill(std::uint64_t number) {
+/// Under the mutex: a run has ended.
+void Relay::take_written(std::uint64_t number, bool ended_well, std::vector<Written>& written) {
   const auto found = returns_.find(number);
   if (found == returns_.end()) return;
-  Writer words;
   for (const auto& region : found->second) {
-    const auto* const from = locate(region.piece, region.offset, region.bytes);
-    for (std::uint64_t done = 0; from != nullptr && done < region.bytes; done += part_bytes) {
+    auto pages = ended_well ? piece_with(region.piece, region.offset, region.bytes) : nullptr;
+    if (pages) written.push_back({std::move(pages), region});
+  }
+  regions_ -= found->second.size();
+  returns_.erase(found);
+}
+
+/// It goes to the program before the end of its run does, and not faster than that takes it. Without the
+/// mutex: who makes room needs it.
+void Relay::spill(const std::vector<Written>& written) {
+  Writer words;
+  for (const auto& [pages, region] : written) {
+    for (std::uint64_t done = 0; done < region.bytes; done += part_bytes) {
       const auto length = std::min(part_bytes, region.bytes - done);
       words.clear();
       words.put(PiecePart{region.offset + done, region.piece, 0})
-          .raw(from + done, static_cast<std::size_t>(length));
-      (void)program_.send(Kind::spill, 0, words.bytes());
+          .raw(pages->base() + region.offset + done, static_cast<std::size_t>(length));
+      program_.wait_for_room();
+      if (!program_.send(Kind::spill, 0, words.bytes())) return;
     }
   }
 }

@@ -68,7 +68,7 @@ class Relay {
  private:
   struct FromProgram final : Link::Receiver {
     explicit FromProgram(Relay& of) : relay(of) {}
-    Result<void> frame(Frame& frame) override { return relay.from_program(frame); }
+    Result<void> frame(Frame& frame) override { return relay.hear_program(frame); }
     void caught_up() override { relay.go_on(); }
     Relay& relay;
   };
@@ -76,6 +76,11 @@ class Relay {
     explicit FromChip(Relay& of) : relay(of) {}
     Result<void> frame(Frame& frame) override { return relay.from_chip(frame); }
     Relay& relay;
+  };
+  /// What a run wrote, on its way to the program.
+  struct Written {
+    std::shared_ptr<SharedPages> pages;
+    Region region;
   };
   /// A put that had no room.
   struct Stalled {
@@ -86,9 +91,11 @@ class Relay {
   struct Upload {
     ModuleAsked asked;
     ModuleImage image;
+    ModuleStore::Room room;
   };
 
   // relay_program.cpp: what comes from the program.
+  Result<void> hear_program(Frame& frame);
   Result<void> from_program(Frame& frame);
   Result<void> set_up(Reader& reader, const Frame& frame);
   Result<void> share(Reader& reader, const Frame& frame);
@@ -110,9 +117,12 @@ class Relay {
   Result<void> answered(Frame& frame);
   Result<void> window_made(Frame& frame);
   void ends(Frame& frame);
-  void spill(std::uint64_t number);
+  void take_written(std::uint64_t number, bool ended_well, std::vector<Written>& written);
+  void spill(const std::vector<Written>& written);
   void bury(const std::string& how, const std::string& garbage);
-  std::byte* locate(std::uint32_t piece, std::uint64_t offset, std::uint64_t bytes);
+  /// Null: there are no such bytes.
+  std::shared_ptr<SharedPages> piece_with(std::uint32_t piece, std::uint64_t offset,
+                                          std::uint64_t bytes) const;
 
   NodeRooms& rooms_;
   const std::string called_;
@@ -131,6 +141,8 @@ class Relay {
   std::shared_ptr<SharedPages> slots_;
   std::optional<NodeCopies> copies_;
   std::optional<Stalled> stalled_;
+  std::size_t calls_ = 0;                                 ///< that the chip's process has not answered
+  std::size_t regions_ = 0;                               ///< of all `returns_`
   std::map<std::uint64_t, std::vector<Region>> returns_;  ///< by run
   std::map<std::uint64_t, std::uint64_t> waited_runs_;    ///< by call
   std::set<std::uint64_t> making_windows_;                ///< by call

@@ -9,12 +9,44 @@ namespace troupe::platform::isolation {
 namespace {
 
 constexpr std::size_t most_pieces = 4096, most_uploads = 16, most_text = 256;
+// What a program can have under way at once; each is more than one that keeps to the device ABI has.
+constexpr std::size_t most_calls = 1024, most_copies = 4096, most_runs = std::size_t{1} << 17U,
+                      most_regions = std::size_t{1} << 22U;
+
+/// What the chip's process makes, some of it on a thread, and answers.
+bool is_call(Kind kind) {
+  switch (kind) {
+    case Kind::launch:
+    case Kind::abort:
+    case Kind::share:
+    case Kind::unshare:
+    case Kind::put:
+    case Kind::get:
+    case Kind::fill:
+    case Kind::returns:
+      return false;
+    default:
+      return true;
+  }
+}
 
 }  // namespace
 
 void Relay::pass_on(const Frame& frame, std::span<const std::byte> payload,
                     std::span<const int> descriptors) {
+  if (is_call(frame.kind)) ++calls_;
   (void)chip_->send(frame.kind, frame.number, payload, descriptors);
+}
+
+/// What is wrong ends the connection; the program hears what it was.
+Result<void> Relay::hear_program(Frame& frame) {
+  auto heard = from_program(frame);
+  if (!heard) {
+    Writer words;
+    words.text("the node was sent " + heard.error().message());
+    (void)program_.send(Kind::obituary, 0, words.bytes());
+  }
+  return heard;
 }
 
 Result<void> Relay::from_program(Frame& frame) {
@@ -22,6 +54,12 @@ Result<void> Relay::from_program(Frame& frame) {
   if (chip_gone_) return {};
   if (!chip_) return misread("a call before the chip's process is there");
   if ((frame.number & waited_for) != 0 && frame.kind != Kind::returns) return misread("an impossible number");
+  if (is_call(frame.kind) && calls_ >= most_calls) {
+    answer(
+        frame.number, TROUPE_DEVICE_BUSY,
+        std::to_string(calls_) + " calls of this program wait for the chip, " + called_ + " takes no more");
+    return {};
+  }
   Reader reader(frame.payload);
   switch (frame.kind) {
     case Kind::set_up:
@@ -45,6 +83,8 @@ Result<void> Relay::from_program(Frame& frame) {
     case Kind::get: {
       const auto call = reader.get<GetCall>();
       if (!reader.complete()) return misread("a copy that cannot be read");
+      if (!copies_->may_get(frame.number)) return misread("two copies of one number");
+      if (copies_->under_way() >= most_copies) return misread("too many copies at once");
       copies_->get(frame.number, call);
       return {};
     }
@@ -161,16 +201,19 @@ Result<void> Relay::fill(Reader& reader) {
   const auto part = reader.get<PiecePart>();
   const auto bytes = reader.take(reader.left());
   if (!reader.fine()) return misread("bytes that cannot be read");
-  auto* const to = locate(part.piece, part.offset, bytes.size());
-  if (to != nullptr && !bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+  const auto to = piece_with(part.piece, part.offset, bytes.size());
+  if (to && !bytes.empty()) std::memcpy(to->base() + part.offset, bytes.data(), bytes.size());
   return {};
 }
 
 Result<void> Relay::returns(Reader& reader, std::uint64_t number) {
-  auto& regions = returns_[number];
-  regions.clear();
+  std::vector<Region> regions;
   if (!reader.values(regions, reader.left() / sizeof(Region)) || !reader.complete())
     return misread("regions that cannot be read");
+  auto& kept = returns_[number];
+  regions_ += regions.size() - kept.size();
+  kept = std::move(regions);
+  if (returns_.size() > most_runs || regions_ > most_regions) return misread("too many runs at once");
   return {};
 }
 
@@ -179,6 +222,8 @@ Result<void> Relay::put(Reader& reader, std::uint64_t number) {
   const auto bytes = reader.take(reader.left());
   if (!reader.fine() || bytes.empty() || bytes.size() > part_bytes)
     return misread("a copy that cannot be read");
+  if (!copies_->may_put(number)) return misread("two copies of one number");
+  if (copies_->under_way() >= most_copies) return misread("too many copies at once");
   if (copies_->put(number, part, bytes)) return {};
   stalled_ = Stalled{number, part, {bytes.begin(), bytes.end()}};
   program_.pause();
@@ -256,12 +301,23 @@ Result<void> Relay::find_module(Reader& reader, const Frame& frame) {
   }
   if (asked.bytes == 0 || asked.bytes > ModuleStore::most_bytes || uploads_.size() >= most_uploads)
     return misread("a module of an impossible size, or too many of them");
+  if (uploads_.contains(digest)) {
+    answer(frame.number, TROUPE_DEVICE_BUSY, "module '" + name + "' is being sent already");
+    return {};
+  }
+  auto room = rooms_.modules.room_for(asked.bytes);
+  if (!room) {
+    answer(frame.number, TROUPE_DEVICE_CAPACITY_EXCEEDED,
+           "there is no room for module '" + name + "' on " + called_ + ", which takes " +
+               std::to_string(ModuleStore::most_shipped >> 30U) + " GiB of modules from a program");
+    return {};
+  }
   auto image = ModuleImage::make(name);
   if (!image) {
     answer(frame.number, TROUPE_DEVICE_SYSTEM, image.error().message());
     return {};
   }
-  uploads_.insert_or_assign(digest, Upload{asked, *std::move(image)});
+  uploads_.emplace(digest, Upload{asked, *std::move(image), *std::move(room)});
   (void)program_.send(Kind::answer, frame.number, told.put(std::uint32_t{0}).bytes());
   return {};
 }
@@ -276,6 +332,7 @@ Result<void> Relay::module_part(Reader& reader, const Frame& frame) {
   if (part.offset != upload.image.bytes() || bytes.size() > upload.asked.bytes - part.offset)
     return misread("a part of a module at an impossible place");
   if (const auto added = upload.image.append(bytes); !added) {
+    uploads_.erase(found);
     answer(frame.number, TROUPE_DEVICE_SYSTEM, added.error().message());
     return {};
   }
@@ -286,7 +343,7 @@ Result<void> Relay::module_part(Reader& reader, const Frame& frame) {
       answer(frame.number, TROUPE_DEVICE_BAD_CALLABLE, "a module has changed while it was sent");
       return {};
     }
-    rooms_.modules.add(digest, std::move(upload.image));
+    rooms_.modules.ship(digest, std::move(upload.image), std::move(upload.room));
     uploads_.erase(found);
   }
   answer(frame.number, 0, {});

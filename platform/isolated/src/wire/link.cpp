@@ -78,8 +78,6 @@ bool Link::keep(const FrameHeader& header, std::span<const std::byte> payload, s
   rest_bytes_ += rest.bytes.size();
   rest_.push_back(std::move(rest));
   wake();
-  // Runs with their tensors to another machine have to be kept here: who launches them must not wait.
-  const auto most_kept = is_local() || when_full_ == WhenFull::wait ? most_kept_here : most_kept_away;
   if (rest_bytes_ <= most_kept) return true;
   if (when_full_ == WhenFull::go_down) {
     lock.unlock();
@@ -88,7 +86,7 @@ bool Link::keep(const FrameHeader& header, std::span<const std::byte> payload, s
   }
   // Who makes room must not wait for it.
   if (std::this_thread::get_id() != serving_.load()) {
-    has_room_.wait(lock, [&] { return rest_bytes_ <= most_kept || is_down(); });
+    has_room_.wait(lock, [this] { return rest_bytes_ <= most_kept || is_down(); });
   }
   return !is_down();
 }

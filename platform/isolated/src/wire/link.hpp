@@ -36,9 +36,8 @@ class Link {
   /// `silence_ns`: without a byte for so long the other end counts as gone, and gets signs that this one is
   /// not; 0: neither.
   Link(std::unique_ptr<Stream> stream, WhenFull when_full, std::uint64_t silence_ns = 0);
-  /// Of what does not leave at once so much is kept, at least.
-  static constexpr std::size_t most_kept_here = std::size_t{64} << 20U,
-                               most_kept_away = std::size_t{1} << 30U;
+  /// Of what does not leave at once so much is kept, at least. Who has more to say waits for room.
+  static constexpr std::size_t most_kept = std::size_t{64} << 20U;
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
