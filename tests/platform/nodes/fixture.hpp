@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,8 +14,9 @@ namespace troupe::test {
 /// A node on a socket of its own, without certificates.
 class TestNode {
  public:
-  explicit TestNode(int chips = 1, std::chrono::milliseconds silence = std::chrono::seconds(20))
-      : silence_(silence), chips_(chips) {
+  explicit TestNode(int chips = 1, std::chrono::milliseconds silence = std::chrono::seconds(20),
+                    std::function<void(const std::string&)> log = {})
+      : silence_(silence), chips_(chips), log_(std::move(log)) {
     start();
   }
   void start() {
@@ -24,6 +26,7 @@ class TestNode {
     options.platform = built("lib/libtroupe_a2a3sim.so");
     options.modules = {built("tests/platform/isolated/isolated_kernels.so")};
     options.silence = silence_;
+    options.log = log_;
     node = platform::NodeServer::start(std::move(options)).value();
   }
   void end() { node.reset(); }
@@ -46,6 +49,7 @@ class TestNode {
  private:
   const std::chrono::milliseconds silence_;
   const int chips_;
+  const std::function<void(const std::string&)> log_;
   TemporaryFolder folder_;
 };
 

@@ -61,10 +61,8 @@ TEST_CASE("a node gives up what its program left behind") {
 TEST_CASE("a program that says nothing any more loses its chip") {
   const TestNode node;
   const Guest guest(node);
-  auto claim = claim_of_this_build();
-  claim.chip = 0;
-  claim.silence_ms = 300;
-  guest.say(Kind::claim, Writer().put(claim).text("node"));
+  guest.claim(0, 1, 300);
+  REQUIRE(guest.hear(Kind::hello));
   CHECK(guest.rest() > 0);  // until the node has closed
 }
 

@@ -83,7 +83,11 @@ Result<Welcomed> knock(const RemoteNode& node, Claim claim) {
   const auto unsure = static_cast<std::int64_t>(there_and_back);
   if (welcomed.clock_ahead_ns <= unsure && welcomed.clock_ahead_ns >= -unsure) welcomed.clock_ahead_ns = 0;
   welcomed.facts.chips = static_cast<int>(welcome.chips);
-  if (!refusal.empty()) return failed(Error(Errc::system, refusal));
+  if (!refusal.empty()) {
+    const auto code = static_cast<Errc>(welcome.code);
+    const bool is_one = error_name(code) != "unknown_platform_code";
+    return Error(is_one ? code : Errc::system, "node " + node.address + ": " + refusal);
+  }
   if (frame->kind != Kind::welcome || is_another_build(welcome)) {
     return Error(Errc::version_mismatch, "node " + node.address + " is of another version of troupe");
   }

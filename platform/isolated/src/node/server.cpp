@@ -13,6 +13,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "net/net.hpp"
@@ -31,6 +32,9 @@ namespace {
 /// At the door at once: more are sent away before anything is done for them.
 constexpr int most_at_the_door = 64;
 constexpr auto time_at_the_door = std::chrono::seconds(5);
+/// What a node takes to hear that who had it has gone, and to end what ran for him, is waited for, at most so
+/// long: no longer than who knocks has patience.
+constexpr auto time_for_leaving = std::chrono::seconds(2);
 
 std::uint64_t random_number() {
   std::uint64_t number = 0;
@@ -51,7 +55,8 @@ struct NodeServer::Parts {
     Claim claim;
     bool said_all = false;
     std::string calls_it;
-    std::string refusal;
+    std::chrono::nanoseconds silence{};
+    std::optional<Error> refusal;
   };
   explicit Parts(NodeOptions with)
       : options(std::move(with)),
@@ -67,10 +72,12 @@ struct NodeServer::Parts {
   void listen_on();
   void at_the_door(comm::FileDescriptor socket);
   Result<void> recognise(comm::FileDescriptor socket, Deadline until, Guest& guest) const;
-  std::string refusal_of(const Guest& guest) const;
-  bool greet(Stream& stream, const std::string& refusal, Deadline until);
+  std::optional<Error> refusal_of(const Guest& guest) const;
+  void log_refusal(const Guest& guest) const;
+  bool greet(Stream& stream, const std::optional<Error>& refusal, Deadline until);
   void let_in(Guest& guest, Deadline until);
-  std::string take(Guest& guest, Relay& relay);
+  std::optional<Error> take(Guest& guest, Relay& relay, Deadline until);
+  bool is_free_for(const Guest& guest) const;
   void give_back(const Guest& guest, const Relay& relay);
   void log(const std::string& text) const {
     if (options.log) options.log(text);
@@ -190,8 +197,8 @@ void NodeServer::Parts::at_the_door(comm::FileDescriptor socket) {
     return;
   }
   guest.refusal = refusal_of(guest);
-  if (guest.claim.chip != Claim::only_asks && guest.refusal.empty()) return let_in(guest, until);
-  if (!guest.refusal.empty()) log("refused " + guest.name + " from " + guest.from + ": " + guest.refusal);
+  if (guest.claim.chip != Claim::only_asks && !guest.refusal) return let_in(guest, until);
+  if (guest.refusal) log_refusal(guest);
   (void)greet(*guest.stream, guest.refusal, until);
   --at_door;
 }
@@ -217,30 +224,37 @@ Result<void> NodeServer::Parts::recognise(comm::FileDescriptor socket, Deadline 
   return {};
 }
 
-/// Empty: it may come in.
-std::string NodeServer::Parts::refusal_of(const Guest& guest) const {
+/// None: it may come in.
+std::optional<Error> NodeServer::Parts::refusal_of(const Guest& guest) const {
   if (!address.is_local && !is_among(options.allowed, guest.name)) {
-    return "'" + guest.name + "' is not allowed to use it (the node says who is with --allow NAME)";
+    return Error(Errc::system,
+                 "'" + guest.name + "' is not allowed to use it (the node says who is with --allow NAME)");
   }
   if (!guest.said_all || is_another_build(guest.claim)) {
-    return "it is of another version of troupe, " + std::string(this_build().build);
+    return Error(Errc::version_mismatch,
+                 "it is of another version of troupe, " + std::string(this_build().build));
   }
   if (guest.claim.chip >= options.chips || guest.claim.chip < Claim::any_chip) {
-    return "it has " + std::to_string(options.chips) + " chips, number " + std::to_string(guest.claim.chip) +
-           " is none of them";
+    return Error(Errc::no_such_device, "it has " + std::to_string(options.chips) + " chips, number " +
+                                           std::to_string(guest.claim.chip) + " is none of them");
   }
-  return {};
+  return std::nullopt;
 }
 
-bool NodeServer::Parts::greet(Stream& stream, const std::string& refusal, Deadline until) {
+void NodeServer::Parts::log_refusal(const Guest& guest) const {
+  log("refused " + guest.name + " from " + guest.from + ": " + guest.refusal->message());
+}
+
+bool NodeServer::Parts::greet(Stream& stream, const std::optional<Error>& refusal, Deadline until) {
   Welcome welcome;
+  if (refusal) welcome.code = refusal->code().value;
   const auto build = this_build();
   std::memcpy(welcome.build, build.build, sizeof welcome.build);
   welcome.node = rooms.windows.node();
   welcome.chips = static_cast<std::uint32_t>(options.chips);
   welcome.now_ns = threads.now();
   Writer words;
-  words.put(welcome).text(refusal).text(options.platform);
+  words.put(welcome).text(refusal ? refusal->message() : "").text(options.platform);
   return send_frame(stream, Kind::welcome, words, until).has_value();
 }
 
@@ -249,16 +263,14 @@ void NodeServer::Parts::let_in(Guest& guest, Deadline until) {
   constexpr std::uint64_t least_silence = 50'000'000;
   const auto wanted = std::min<std::uint64_t>(guest.claim.silence_ms, 3'600'000) * 1'000'000;
   const auto silence = std::max(least_silence, std::min(rooms.silence_ns, wanted));
+  guest.silence = std::chrono::nanoseconds(silence);
   const bool may_ship = address.is_local || is_among(options.may_ship, guest.name);
   auto* const stream = guest.stream.get();
   Relay relay(rooms, std::move(guest.stream), silence, guest.calls_it, may_ship);
-  guest.refusal = take(guest, relay);
+  guest.refusal = take(guest, relay, until);
   const bool greeted = greet(*stream, guest.refusal, until);  // before anything else is said
   --at_door;
-  if (!guest.refusal.empty()) {
-    log("refused " + guest.name + " from " + guest.from + ": " + guest.refusal);
-    return;
-  }
+  if (guest.refusal) return log_refusal(guest);
   const bool started =
       greeted &&
       threads.start_thread(
@@ -267,20 +279,38 @@ void NodeServer::Parts::let_in(Guest& guest, Deadline until) {
   give_back(guest, relay);
 }
 
-/// Empty: the chip is the guest's. One that the same program had in an earlier life ends before.
-std::string NodeServer::Parts::take(Guest& guest, Relay& relay) {
+bool NodeServer::Parts::is_free_for(const Guest& guest) const {
+  return taken.empty() || (guest.claim.pod == pod && guest.name == holder);
+}
+
+/// None: the chip is the guest's. One that the same program had in an earlier life ends before.
+std::optional<Error> NodeServer::Parts::take(Guest& guest, Relay& relay, Deadline until) {
+  const auto most = std::min<std::chrono::nanoseconds>(guest.silence, time_for_leaving);
+  until = std::min(until, std::chrono::steady_clock::now() + most);
   std::unique_lock lock(mutex);
   auto& chip = guest.claim.chip;
+  if (!is_free_for(guest)) {
+    // Who has it may have gone, which is heard a moment later.
+    const auto in_use = "in use by '" + holder + "'" + (guest.name == holder ? ", for another program" : "");
+    lock.unlock();
+    log("'" + guest.name + "' from " + guest.from + " waits: it is " + in_use);
+    lock.lock();
+    if (!changed.wait_until(lock, until, [&] { return ending || is_free_for(guest); }))
+      return Error(Errc::busy, "it is " + in_use);
+  }
   for (int free = 0; chip == Claim::any_chip && free < options.chips; ++free) {
     if (!taken.contains(free)) chip = free;
   }
-  if (chip == Claim::any_chip) return "none of its chips is free";
-  if (!taken.empty() && (guest.claim.pod != pod || guest.name != holder))
-    return "it is in use by '" + holder + "'" + (guest.name == holder ? ", for another program" : "");
+  if (chip == Claim::any_chip) return Error(Errc::busy, "none of its chips is free");
   if (const auto before = taken.find(chip); before != taken.end()) before->second->end();
-  changed.wait(lock, [&] { return ending || !taken.contains(chip); });
-  if (ending) return "it is ending";
-  if (!taken.empty() && guest.claim.pod != pod) return "it is in use by '" + holder + "'";
+  if (!changed.wait_until(lock, until, [&] { return ending || !taken.contains(chip); })) {
+    return Error(Errc::busy, "chip " + std::to_string(chip) +
+                                 " did not end what ran there for this program before within " +
+                                 std::to_string(std::chrono::ceil<std::chrono::milliseconds>(most).count()) +
+                                 " ms");
+  }
+  if (ending) return Error(Errc::busy, "it is ending");
+  if (!is_free_for(guest)) return Error(Errc::busy, "it is in use by '" + holder + "'");
   const bool first = taken.empty();
   pod = guest.claim.pod;
   holder = guest.name;
@@ -288,7 +318,7 @@ std::string NodeServer::Parts::take(Guest& guest, Relay& relay) {
   relay.is_chip(options.first_device + chip);
   lock.unlock();  // who reads the log may be slow
   if (first) log("in use by '" + guest.name + "' from " + guest.from);
-  return {};
+  return std::nullopt;
 }
 
 void NodeServer::Parts::give_back(const Guest& guest, const Relay& relay) {
@@ -296,6 +326,7 @@ void NodeServer::Parts::give_back(const Guest& guest, const Relay& relay) {
   if (const auto found = taken.find(guest.claim.chip); found != taken.end() && found->second == &relay)
     taken.erase(found);
   const bool last = taken.empty();
+  if (last) rooms.modules.forget_shipped();
   changed.notify_all();
   lock.unlock();
   if (last) log("free");

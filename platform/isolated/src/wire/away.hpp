@@ -23,14 +23,15 @@ struct Claim {
   std::uint32_t incarnation = 0;
   std::uint64_t silence_ms = 0;  ///< so long the program waits for a sign of life, and it gives some
 };
-/// The answer; then two texts: why not (empty: welcome), and the platform's name.
+/// The answer; then two texts: why not (empty: welcome; `code` says it to programs), and the platform's name.
 struct Welcome {
   std::uint32_t protocol = 1;
   std::uint32_t abi_version = TROUPE_DEVICE_ABI_VERSION;
   char build[24] = {};
   std::uint64_t node = 0;    ///< a number of this life of the node
   std::uint64_t now_ns = 0;  ///< by the node's clock
-  std::uint32_t chips = 0, reserved = 0;
+  std::uint32_t chips = 0;
+  std::int32_t code = 0;
 };
 
 /// Bytes of one frame that carries many: small enough that others get their turn.
