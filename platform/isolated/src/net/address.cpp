@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -13,9 +15,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "troupe/platform/errc.hpp"
 
@@ -115,15 +120,32 @@ Result<comm::FileDescriptor> connect_to(const Address& address, Deadline until) 
   }
   auto found = look_up(address, AI_ADDRCONFIG);
   if (!found) return found.error();
-  Error last(Errc::system, doing);
+  std::vector<Place> places;
   for (auto* one = found->first; one != nullptr; one = one->ai_next) {
-    comm::FileDescriptor socket(::socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket.valid()) return failed(doing, errno);
-    if (::connect(socket.get(), one->ai_addr, one->ai_addrlen) != 0 && errno != EINPROGRESS) {
+    auto& place = places.emplace_back();
+    place.size = std::min<socklen_t>(one->ai_addrlen, sizeof place.address);
+    std::memcpy(&place.address, one->ai_addr, place.size);
+  }
+  return connect_to_one(places, doing, until);
+}
+
+Result<comm::FileDescriptor> connect_to_one(std::span<const Place> places, const std::string& doing,
+                                            Deadline until) {
+  Error last(Errc::system, doing);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto& place = places[i];
+    comm::FileDescriptor socket(
+        ::socket(place.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket.valid() ||
+        (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&place.address), place.size) != 0 &&
+         errno != EINPROGRESS)) {
       last = failed(doing, errno);
       continue;
     }
-    if (const auto ready = wait_for(socket.get(), true, until); !ready) {
+    // One that does not answer leaves time to the next.
+    const auto now = std::chrono::steady_clock::now();
+    const auto part = (until - now) / static_cast<std::int64_t>(places.size() - i);
+    if (const auto ready = wait_for(socket.get(), true, now + part); !ready) {
       last = Error(Errc::system, doing + ": " + ready.error().message());
       continue;
     }
@@ -140,29 +162,86 @@ Result<comm::FileDescriptor> connect_to(const Address& address, Deadline until) 
   return last;
 }
 
+FileMark mark_of(const std::string& path) {
+  struct stat there {};
+  if (::lstat(path.c_str(), &there) != 0) return {};
+  return {there.st_dev, there.st_ino};
+}
+
+namespace {
+
+/// A name beside that one that nobody else takes.
+std::string name_beside(const std::string& path) {
+  std::uint32_t number = 0;
+  (void)!::getrandom(&number, sizeof number, 0);
+  std::array<char, 16> name{};
+  (void)std::snprintf(name.data(), name.size(), ".%08x", number);
+  return path.substr(0, path.find_last_of('/') + 1) + name.data();
+}
+
+/// A socket of this user's that nobody listens at any more.
+bool is_left_over(const std::string& path) {
+  struct stat there {};
+  if (::lstat(path.c_str(), &there) != 0 || !S_ISSOCK(there.st_mode) || there.st_uid != ::geteuid())
+    return false;
+  const auto where = local_address({true, path, {}});
+  const comm::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return where && socket.valid() &&
+         ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*where), sizeof *where) != 0 &&
+         errno == ECONNREFUSED;
+}
+
+/// Gives a file another name, unless one has it: then EEXIST.
+int rename_if_free(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  // A file system that cannot do that, but links.
+  if (::link(from.c_str(), to.c_str()) != 0) return errno;
+  (void)::unlink(from.c_str());
+  return 0;
+}
+
+/// Makes the socket's name, which is of one that listens, known. One that is left over is taken away first,
+/// by one at a time: or who was faster would be taken away by who was about to take away what is left over.
+int publish(const std::string& fresh, const std::string& path) {
+  comm::FileDescriptor folder;
+  for (;;) {
+    const int problem = rename_if_free(fresh, path);
+    if (problem != EEXIST) return problem;
+    if (!is_left_over(path)) return EADDRINUSE;
+    if (!folder.valid()) {
+      const auto parent = path.substr(0, path.find_last_of('/') + 1);
+      folder.reset(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!folder.valid()) return errno;
+      if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) return EADDRINUSE;  // somebody else begins here
+      continue;                                                              // and may have begun
+    }
+    if (::unlink(path.c_str()) != 0) return errno;
+  }
+}
+
+Result<comm::FileDescriptor> listen_here(const Address& address, const std::string& doing, int backlog) {
+  if (const auto where = local_address(address); !where) return where.error();
+  const auto fresh = name_beside(address.host);
+  const auto where = local_address({true, fresh, {}});
+  if (!where) return where.error();
+  comm::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.valid() || ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&*where), sizeof *where) != 0)
+    return failed(doing, errno);
+  int problem = 0;
+  if (::chmod(fresh.c_str(), 0600) != 0 || ::listen(socket.get(), backlog) != 0) problem = errno;
+  if (problem == 0) problem = publish(fresh, address.host);
+  if (problem == 0) return socket;
+  (void)::unlink(fresh.c_str());
+  return failed(doing, problem);
+}
+
+}  // namespace
+
 Result<comm::FileDescriptor> listen_at(Address& address) {
   const std::string doing = "cannot listen at " + address.text();
   constexpr int backlog = 256;
-  if (address.is_local) {
-    const auto where = local_address(address);
-    if (!where) return where.error();
-    comm::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket.valid()) return failed(doing, errno);
-    // One that nobody listens at any more is left over.
-    struct stat there {};
-    if (::lstat(address.host.c_str(), &there) == 0 && S_ISSOCK(there.st_mode) &&
-        there.st_uid == ::geteuid() &&
-        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*where), sizeof *where) != 0 &&
-        errno == ECONNREFUSED) {
-      (void)::unlink(address.host.c_str());
-    }
-    socket.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket.valid() ||
-        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&*where), sizeof *where) != 0 ||
-        ::chmod(address.host.c_str(), 0600) != 0 || ::listen(socket.get(), backlog) != 0)
-      return failed(doing, errno);
-    return socket;
-  }
+  if (address.is_local) return listen_here(address, doing, backlog);
   auto found = look_up(address, AI_PASSIVE | AI_ADDRCONFIG);
   if (!found) return found.error();
   comm::FileDescriptor socket(

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <sys/socket.h>
+#include <sys/types.h>
+
 #include <chrono>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,10 +23,25 @@ struct Address {
 };
 Result<Address> read_address(std::string_view text);
 
+/// One of those that a name has.
+struct Place {
+  sockaddr_storage address{};
+  socklen_t size = 0;
+};
 /// A connected socket that does not block.
 Result<comm::FileDescriptor> connect_to(const Address& address, Deadline until);
+/// To the first that answers. Each gets an equal part of the time that is left.
+Result<comm::FileDescriptor> connect_to_one(std::span<const Place> places, const std::string& doing,
+                                            Deadline until);
 /// A listening one; the address gets the port that was free, if it had none.
 Result<comm::FileDescriptor> listen_at(Address& address);
+/// Which file has a name now, so that another one of that name is told from it.
+struct FileMark {
+  dev_t device = 0;
+  ino_t file = 0;
+  friend bool operator==(const FileMark&, const FileMark&) = default;
+};
+FileMark mark_of(const std::string& path);
 /// Waits until the descriptor can be read (or written). An error: not in time.
 Result<void> wait_for(int descriptor, bool to_write, Deadline until);
 /// Whether who has connected to a socket of the file system is this user.

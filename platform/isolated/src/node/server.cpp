@@ -89,6 +89,7 @@ struct NodeServer::Parts {
   std::string address_text;
   std::shared_ptr<Security> security;
   comm::FileDescriptor listening, stop;
+  FileMark socket_file;
   std::atomic<int> at_door{0};
 
   mutable std::mutex mutex;
@@ -133,6 +134,7 @@ Result<void> NodeServer::Parts::open() {
   auto socket = listen_at(address);
   if (!socket) return socket.error();
   listening = *std::move(socket);
+  if (address.is_local) socket_file = mark_of(address.host);
   address_text = address.text();
   const bool started = threads.start_thread(
       "troupe-node", [](void* self) { static_cast<Parts*>(self)->listen_on(); }, this);
@@ -149,7 +151,9 @@ void NodeServer::Parts::end() {
   changed.notify_all();
   const std::uint64_t one = 1;
   if (stop.valid()) (void)!::write(stop.get(), &one, sizeof one);
-  if (address.is_local && listening.valid()) (void)::unlink(address.host.c_str());
+  // Its name may be another's by now.
+  if (address.is_local && listening.valid() && mark_of(address.host) == socket_file)
+    (void)::unlink(address.host.c_str());
 }
 
 void NodeServer::Parts::listen_on() {

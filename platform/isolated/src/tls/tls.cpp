@@ -257,8 +257,21 @@ Result<std::shared_ptr<Security>> make(const Credentials& with, bool of_a_node) 
     return unusable("authority's certificate", with.authority);
   if (SSL_CTX_use_certificate_chain_file(context.get(), with.certificate.c_str()) != 1)
     return unusable("certificate", with.certificate);
-  if (SSL_CTX_use_PrivateKey_file(context.get(), with.key.c_str(), SSL_FILETYPE_PEM) != 1)
-    return unusable("key", with.key);
+  // OpenSSL would ask at the terminal.
+  bool has_password = false;
+  SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void* asked) {
+    if (asked != nullptr) *static_cast<bool*>(asked) = true;
+    return -1;
+  });
+  SSL_CTX_set_default_passwd_cb_userdata(context.get(), &has_password);
+  const int has_key = SSL_CTX_use_PrivateKey_file(context.get(), with.key.c_str(), SSL_FILETYPE_PEM);
+  SSL_CTX_set_default_passwd_cb_userdata(context.get(), nullptr);
+  if (has_password) {
+    (void)last_words();
+    return Error(Errc::invalid_argument, "the key '" + with.key + "' is encrypted, which is not supported",
+                 "openssl pkey -in " + with.key + " -out PLAIN.key, and chmod 600 PLAIN.key");
+  }
+  if (has_key != 1) return unusable("key", with.key);
   if (SSL_CTX_check_private_key(context.get()) != 1)
     return unusable("certificate of another key", with.certificate);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
