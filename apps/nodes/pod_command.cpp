@@ -2,18 +2,15 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <ostream>
-#include <sstream>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -21,31 +18,12 @@
 #include "command/commands.hpp"
 #include "command/interrupts.hpp"
 #include "errc.hpp"
+#include "nodes/certificates.hpp"
 
 extern char** environ;  // NOLINT(readability-redundant-declaration): where it is declared depends on macros
 
 namespace troupe::apps {
 namespace {
-
-/// A folder that goes with what is in it.
-class Folder {
- public:
-  Folder() : name_((std::filesystem::temp_directory_path() / "troupe-pod-XXXXXX").string()) {
-    if (::mkdtemp(name_.data()) == nullptr)
-      throw Error(Errc::cannot_write, "cannot make a folder: " + std::generic_category().message(errno));
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(name_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string operator/(const std::string& file) const { return name_ + "/" + file; }
-  const std::string& name() const { return name_; }
-
- private:
-  std::string name_;
-};
 
 /// A `troupe node` of this one's, which ends with it.
 class NodeProcess {
@@ -133,17 +111,20 @@ class NodeProcess {
 
 int execute(const PodCommand& command, Console& console) {
   Interrupts interrupts;
-  const Folder folder;
-  CertsCommand certificates;
-  certificates.folder = folder.name();
-  certificates.nodes = {"localhost"};
-  certificates.users = {"me"};
-  std::ostringstream unsaid;
-  Console quiet{unsaid, unsaid};
-  if (const int made = execute(certificates, quiet); made != exit_ok) {
-    console.err << unsaid.str();
-    return made;
+  // Nothing of them is left, however this process ends.
+  CertificateMemory certificates;
+  Authority authority(certificates, 365);
+  const auto made = [&]() -> Result<void> {
+    if (auto began = authority.make(); !began) return began;
+    if (auto node = authority.issue_node("localhost"); !node) return node.error();
+    if (auto user = authority.issue_user("me"); !user) return user.error();
+    return {};
+  }();
+  if (!made) {
+    console.err << "troupe: " << render(made.error()) << "\n";
+    return exit_cannot_start;
   }
+  certificates.remove("ca.key");
   std::mutex turns;  ///< of those who say something
   std::vector<std::unique_ptr<NodeProcess>> nodes;
   std::string hosts;
@@ -152,9 +133,9 @@ int execute(const PodCommand& command, Console& console) {
                                    "--listen",   "localhost:0",
                                    "--chips",    std::to_string(command.chips),
                                    "--platform", command.platform,
-                                   "--cert",     folder / "localhost.pem",
-                                   "--key",      folder / "localhost.key",
-                                   "--ca",       folder / "ca.pem",
+                                   "--cert",     certificates.path("localhost.pem"),
+                                   "--key",      certificates.path("localhost.key"),
+                                   "--ca",       certificates.path("ca.pem"),
                                    "--allow",    "me",
                                    "--ship",     "me",
                                    "--parent",   std::to_string(::getpid())};
@@ -169,9 +150,8 @@ int execute(const PodCommand& command, Console& console) {
   console.err << "troupe pod: " << command.nodes << (command.nodes == 1 ? " node" : " nodes") << " of "
               << command.chips << (command.chips == 1 ? " chip" : " chips")
               << ", for programs of yours on this machine:\n";
-  console.out << "--hosts " << hosts << " --cert " << folder / "me.pem"
-              << " --key " << folder / "me.key"
-              << " --ca " << folder / "ca.pem" << std::endl;
+  console.out << "--hosts " << hosts << " --cert " << certificates.path("me.pem") << " --key "
+              << certificates.path("me.key") << " --ca " << certificates.path("ca.pem") << std::endl;
   for (const auto& node : nodes) node->follow(console.err, turns);
   const Flag never;
   (void)wait_for(never, &interrupts, -1);

@@ -144,6 +144,48 @@ TEST_CASE("keys are for their user alone, and nothing that is there is made agai
   CHECK(std::filesystem::exists(folder / ".openssl.log") == false);
 }
 
+TEST_CASE(
+    "a certificate that is there already is used again when it is what would be made, and else refused") {
+  TemporaryFolder folder, other;
+  const auto certs = "certs " + folder.path().string();
+  const auto refused = [&](const std::string& options, const std::string& because) {
+    const auto again = troupe_command(certs + options);
+    CHECK(again.exit == 3);
+    CHECK_MESSAGE(has(again.output, because), again.output);
+  };
+  REQUIRE(
+      troupe_command(certs + " --user alice --user bob --user carol --node a.example --node 10.0.0.1").exit ==
+      0);
+  CHECK(troupe_command(certs + " --user alice --node a.example --node 10.0.0.1").exit == 0);
+  refused(" --node alice", "no certificate of this authority for a node");
+  refused(" --user a.example", "no certificate of this authority for a user");
+  std::filesystem::rename(folder / "bob.pem", folder / "robert.pem");
+  std::filesystem::copy_file(folder / "bob.key", folder / "robert.key");
+  refused(" --user robert", "another name");
+  refused(" --user bob", "the other is not");
+  const auto key = folder / "carol.key";
+  std::filesystem::copy_file(folder / "alice.key", key, std::filesystem::copy_options::overwrite_existing);
+  refused(" --user carol", "is not the key of");
+  REQUIRE(troupe_command("certs " + other.path().string() + " --user dave").exit == 0);
+  for (const char* file : {"dave.pem", "dave.key"}) std::filesystem::copy_file(other / file, folder / file);
+  refused(" --user dave", "no certificate of this authority for a user");
+  std::filesystem::copy_file(other / "ca.key", folder / "ca.key",
+                             std::filesystem::copy_options::overwrite_existing);
+  refused(" --user eve", "are no authority");
+}
+
+TEST_CASE("an encrypted key is refused with a sentence, and nobody is asked for its password") {
+  const auto& own = certificates();
+  TemporaryFolder folder;
+  REQUIRE(shell("openssl pkey -aes256 -passout pass:secret -in " + (own.folder / "alice.key") + " -out " +
+                (folder / "closed.key") + " && chmod 600 " + (folder / "closed.key"))
+              .exit == 0);
+  const auto run = troupe_command("run hello --hosts 127.0.0.1:1 --cert " + (own.folder / "alice.pem") +
+                                  " --key " + (folder / "closed.key") + " --ca " + (own.folder / "ca.pem"));
+  CHECK(run.exit == 3);
+  CHECK_MESSAGE(has(run.output, "is encrypted"), run.output);
+}
+
 TEST_CASE("built-in programs give their results on hosts, over TLS, as they do here") {
   NodeProcess a("127.0.0.1:0", "--chips 2 --allow alice" + certificates().of("127.0.0.1"));
   NodeProcess b("localhost:0", "--chips 2 --allow alice" + certificates().of("localhost"));
@@ -334,4 +376,22 @@ TEST_CASE("a pod of this machine runs what its options are given to, and leaves 
   CHECK_MESSAGE(has(all.output, "exit 0"), all.output);
   CHECK_MESSAGE(has(all.output, "130"), all.output);
   CHECK_FALSE(has(all.output, "left"));
+}
+
+TEST_CASE("of a pod that is killed nothing is left: no key, no folder, no process") {
+  TemporaryFolder folder;
+  const auto options = folder / "options", temporary = folder / "temporary";
+  REQUIRE(::mkfifo(options.c_str(), 0600) == 0);
+  std::filesystem::create_directory(temporary);
+  // Its processes have the descriptor 9, so that the shell's output ends when they all have.
+  const auto all = shell(
+      "exec 9>&1; export TMPDIR=" + temporary + "; " + tests::built("bin/troupe") + " pod --nodes 2 > " +
+      options + " 2>/dev/null & P=$!; read line < " + options +
+      "; set -- $line; test -s $6 && echo key there; test \"$(stat -L -c %a $6)\" = 600 && echo private; "
+      "kill -9 $P; wait $P; test -e $6 && echo left");
+  CHECK_MESSAGE(has(all.output, "key there"), all.output);
+  CHECK_MESSAGE(has(all.output, "private"), all.output);
+  CHECK_MESSAGE(!has(all.output, "left"), all.output);
+  CHECK_MESSAGE(!has(all.output, ".key"), all.output);
+  CHECK(std::filesystem::is_empty(temporary));
 }
