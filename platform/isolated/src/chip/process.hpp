@@ -61,7 +61,11 @@ class Process final : Link::Receiver {
   Writer set_up(Reader& reader, Call& call);
   Writer coded(std::int32_t code);
   template <class Value>
-  Writer coded(std::int32_t code, const Value& value);
+  Writer coded(std::int32_t code, const Value& value) {
+    auto told = coded(code);
+    if (code == 0) told.put(value);
+    return told;
+  }
   Writer misread() const { return answer_of(TROUPE_DEVICE_INTERNAL, "a call that cannot be read"); }
   Writer lacks(const char* symbol) const;
 
