@@ -31,6 +31,15 @@ struct SignalReader {
     return descriptors[1] >= 0;
   }
 
+  void tell(unsigned char signal) {
+    const std::lock_guard guard(mutex);
+    for (auto* watch = innermost; watch != nullptr; watch = watch->outer_) {
+      if (signal == SIGINT || !watch->only_ctrl_c_) watch->source_.request_stop();
+      // Whoever listened before wants to hear of it, too.
+      if (watch->outer_ == nullptr && watch->before_ >= 0) (void)!::write(watch->before_, &signal, 1);
+    }
+  }
+
   void read(int from) {
     sigset_t all;
     sigfillset(&all);
@@ -39,12 +48,10 @@ struct SignalReader {
       pollfd waiting{from, POLLIN, 0};
       unsigned char signal = 0;
       if (::poll(&waiting, 1, -1) < 0 || ::read(from, &signal, 1) != 1) continue;
-      const std::lock_guard guard(mutex);
-      for (auto* watch = innermost; watch != nullptr; watch = watch->outer_) {
-        if (signal == SIGINT || !watch->only_ctrl_c_) watch->source_.request_stop();
-        // Whoever listened before wants to hear of it, too.
-        if (watch->outer_ == nullptr && watch->before_ >= 0) (void)!::write(watch->before_, &signal, 1);
-      }
+      tell(signal);
+      // The signal may have come on a thread that is not Python's main one. Python looks for that only when
+      // the main thread has to let others in, which a program that computes alone never has.
+      const WithPython inside;
     }
   }
 };
