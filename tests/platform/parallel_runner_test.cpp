@@ -56,7 +56,7 @@ TEST_CASE("jobs are spread over the devices, with a line for each end") {
 TEST_CASE("a job that crashes or hangs is killed and disturbs no other, and its output is shown") {
   Printed printed;
   auto options = printed.options({0, 1});
-  options.timeout = std::chrono::seconds{2};
+  options.timeout = std::chrono::seconds{10};
   options.retries = 0;
   const auto summary = run_in_parallel({shell("crashes", "echo before the end; kill -SEGV $$"),
                                         shell("hangs", "sleep 1000"), shell("good", "exit 0")},

@@ -57,6 +57,17 @@ std::int64_t process_of(const Node& node, int chip) {
   return number.host<const std::int64_t>()[0];
 }
 
+/// Until the kernel was running when its deadline came: on a busy machine it may not have begun.
+void run_into_deadline(const Node& node, const char* kernel, std::chrono::nanoseconds deadline,
+                       std::int64_t process) {
+  do {
+    const auto error =
+        error_of([&] { node.run([&](Orchestrator& n) { n.submit(kernel, troupe::deadline(deadline)); }); });
+    REQUIRE(error);
+    CHECK(*error == Errc::deadline_exceeded);
+  } while (process_of(node, 0) == process);
+}
+
 bool is_there(std::int64_t process) { return std::filesystem::exists("/proc/" + std::to_string(process)); }
 
 }  // namespace
@@ -112,11 +123,7 @@ TEST_CASE("a kernel that loops is killed with its process at its deadline, and n
                              .own_process = true});
     node.load(module_file);
     process = process_of(node, 0);
-    const auto error =
-        error_of([&] { node.run([](Orchestrator& n) { n.submit("isolated_loop", deadline(50ms)); }); });
-    REQUIRE(error);
-    CHECK(*error == Errc::deadline_exceeded);
-    CHECK(process_of(node, 0) != process);
+    run_into_deadline(node, "isolated_loop", 50ms, process);
     CHECK_FALSE(is_there(process));
     CHECK(node.status().children[0].restarts == 1);
     CHECK(host->quarantined() == 0);
@@ -128,11 +135,7 @@ TEST_CASE("a deadline ends a task on a chip whose process was stopped") {
   Machine machine({.abort_grace = 20ms, .device_options = {{"grace_ms", "20"}}});
   auto& node = *machine.node;
   const auto process = process_of(node, 0);
-  const auto error =
-      error_of([&] { node.run([](Orchestrator& n) { n.submit("isolated_stop", deadline(100ms)); }); });
-  REQUIRE(error);
-  CHECK(*error == Errc::deadline_exceeded);
-  CHECK(process_of(node, 0) != process);
+  run_into_deadline(node, "isolated_stop", 100ms, process);
   CHECK_FALSE(is_there(process));
 }
 
@@ -141,8 +144,7 @@ TEST_CASE("a chip whose process is killed while nothing runs comes back by itsel
   auto& node = *machine.node;
   const auto process = process_of(node, 0);
   ::kill(static_cast<pid_t>(process), SIGKILL);
-  const auto until = std::chrono::steady_clock::now() + 30s;
-  while (node.status().children[0].restarts == 0 && std::chrono::steady_clock::now() < until) {
+  while (node.status().children[0].restarts == 0) {
   }
   CHECK(node.status().children[0].restarts == 1);
   CHECK(process_of(node, 0) != process);

@@ -137,7 +137,6 @@ TEST_CASE("a program that is killed leaves no process of its chips") {
   CHECK(is_there(process));
   ::kill(program, SIGKILL);
   ::waitpid(program, nullptr, 0);
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   const auto gone = [&] {
     std::string state;
     std::ifstream file("/proc/" + std::to_string(process) + "/stat");
@@ -145,8 +144,7 @@ TEST_CASE("a program that is killed leaves no process of its chips") {
     const auto end = state.rfind(')');
     return end == std::string::npos || state[end + 2] == 'Z';
   };
-  while (!gone() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-  CHECK(gone());
+  while (!gone()) std::this_thread::yield();
   ::close(ends[0]);
   ::close(ends[1]);
 }
