@@ -99,7 +99,7 @@ void add_values(const Definition& all, const Read& read, const CLI::Option& take
 
 void add_options(const Read& read, Candidates& found) {
   for (const CLI::App* command = read.command; command != nullptr; command = command->get_parent()) {
-    for (const auto* option : command->get_options()) {
+    for (const auto* option : shown_options(*command)) {
       if (option->get_positional() || option->get_lnames().empty()) continue;
       if (read.given.contains(option) && option->get_expected_max() <= 1) continue;
       const std::string name = "--" + option->get_lnames().front();
@@ -111,7 +111,7 @@ void add_options(const Read& read, Candidates& found) {
 
 const CLI::Option* place_of(const CLI::App& command, std::size_t number) {
   const CLI::Option* last = nullptr;
-  for (const auto* option : command.get_options()) {
+  for (const auto* option : shown_options(command)) {
     if (!option->get_positional()) continue;
     last = option;
     if (number-- == 0) return option;

@@ -46,6 +46,9 @@ class Definition {
 /// The innermost command that was named, and how it was called ("troupe trace summary").
 std::pair<const CLI::App*, std::string> innermost(const CLI::App& app);
 
+/// The options of a command that are for people, in order; without those that only troupe itself gives.
+std::vector<const CLI::Option*> shown_options(const CLI::App& app);
+
 /// The commands of a command, in order.
 std::vector<const CLI::App*> commands_of(const CLI::App& app);
 

@@ -104,7 +104,7 @@ std::string as_written(std::string_view text) { return ".nf\n" + roff(text) + "\
 
 void add_options(const CLI::App& command, bool positionals, std::string& page) {
   bool any = false;
-  for (const auto* option : command.get_options()) {
+  for (const auto* option : shown_options(command)) {
     if (option->get_positional() != positionals) continue;
     if (!any) page += std::string(".SH ") + (positionals ? "ARGUMENTS" : "OPTIONS") + "\n";
     any = true;
@@ -123,7 +123,7 @@ void add_options(const CLI::App& command, bool positionals, std::string& page) {
 std::string synopsis(const CLI::App& command, const std::string& called) {
   std::string text = "\\fB" + roff(called) + "\\fR [\\fIOPTIONS\\fR]";
   if (!commands_of(command).empty()) text += " \\fICOMMAND\\fR";
-  for (const auto* option : command.get_options()) {
+  for (const auto* option : shown_options(command)) {
     if (!option->get_positional()) continue;
     std::string name = option->get_name(true);
     if (option->get_expected_max() > 1) name += "...";

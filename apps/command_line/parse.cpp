@@ -21,6 +21,14 @@ std::pair<const CLI::App*, std::string> innermost(const CLI::App& app) {
   return {asked, called};
 }
 
+std::vector<const CLI::Option*> shown_options(const CLI::App& app) {
+  std::vector<const CLI::Option*> found;
+  for (const auto* option : app.get_options()) {
+    if (!option->get_group().empty()) found.push_back(option);
+  }
+  return found;
+}
+
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App*) { return true; });
 }
@@ -39,14 +47,20 @@ std::optional<UnknownOption> unknown_option(const std::vector<std::string>& argu
                                             const CLI::App& asked) {
   std::vector<std::string> known;
   for (const CLI::App* app = &asked; app != nullptr; app = app->get_parent()) {
-    for (const auto* option : app->get_options()) {
+    for (const auto* option : shown_options(*app)) {
       for (const auto& name : option->get_lnames()) known.push_back("--" + name);
     }
   }
+  const auto understood = [&](const std::string& written) {
+    for (const CLI::App* app = &asked; app != nullptr; app = app->get_parent()) {
+      if (app->get_option_no_throw(written) != nullptr) return true;
+    }
+    return false;
+  };
   for (const auto& argument : arguments) {
     if (argument == "--") return std::nullopt;
     const auto written = argument.substr(0, argument.find('='));
-    if (!written.starts_with("--") || std::ranges::find(known, written) != known.end()) continue;
+    if (!written.starts_with("--") || understood(written)) continue;
     return UnknownOption{written, meant(written, known)};
   }
   return std::nullopt;

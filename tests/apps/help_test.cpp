@@ -3,8 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <set>
 #include <sstream>
 
 #include "apps/troupe_process.hpp"
@@ -54,6 +57,45 @@ TEST_CASE("a command line is completed: commands, options, their words, programs
   CHECK(completed({"run", "heat", "--", "--ch"}).empty());
   CHECK(completed({"nonsense", "--no-such", "x"}).find("run") == std::string::npos);
   CHECK(has(completed({}), "run"));
+}
+
+/// A command and all below it.
+void with_all(const CLI::App& command, std::vector<std::string> words,
+              const std::function<void(const CLI::App&, const std::vector<std::string>&)>& look) {
+  look(command, words);
+  for (const auto* sub : commands_of(command)) {
+    auto longer = words;
+    longer.push_back(sub->get_name());
+    with_all(*sub, longer, look);
+  }
+}
+
+TEST_CASE("an option that is not for people is in no help, no manual page, no completion and no hint") {
+  const Definition all;
+  std::size_t hidden = 0;
+  with_all(all.app, {}, [&](const CLI::App& command, const std::vector<std::string>& words) {
+    std::string called = "troupe";
+    for (const auto& word : words) called += " " + word;
+    for (const auto* option : command.get_options()) {
+      if (!option->get_group().empty()) continue;
+      const std::string name = option->get_lnames().front();
+      CAPTURE(called);
+      CAPTURE(name);
+      std::string in_roff = name;
+      for (auto at = in_roff.find('-'); at != in_roff.npos; at = in_roff.find('-', at + 2))
+        in_roff.insert(at, "\\");
+      CHECK_FALSE(has(manual_page(all, called), "\\-\\-" + in_roff + "\\fR"));
+      CHECK_FALSE(has(command.help(), "--" + name));
+      auto asked = words;
+      asked.push_back("--");
+      CHECK_FALSE(has(completed(asked) + " ", "--" + name + " "));
+      asked.back() = "--" + name + "x";  // as somebody may misspell another one
+      CHECK_FALSE(has(parse_command_line(asked).text, "--" + name + "?"));
+      ++hidden;
+    }
+  });
+  CHECK(hidden > 0);
+  CHECK(completed({"node", "--pl"}) == "--platform");
 }
 
 TEST_CASE("bash completes troupe's command lines through its script") {
