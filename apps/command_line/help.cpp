@@ -9,13 +9,14 @@
 #include "command/commands.hpp"
 #include "command_line/definition.hpp"
 #include "examples/catalogue.hpp"
+#include "troupe/runtime/dtype.hpp"
 #include "troupe/runtime/spelling.hpp"
 
 namespace troupe::apps {
 namespace {
 
 struct Subject {
-  std::string_view name, about, text;
+  std::string_view name, about, text;  ///< a text that is empty is made: see text_of
 };
 
 constexpr std::array subjects = {
@@ -41,24 +42,85 @@ constexpr std::array subjects = {
         "learning\"});\n"
         "\n"
         "Else they are counted from 0: --param 0=10 --param 1=1e-3. A tensor cannot be given here.\n"},
-    Subject{"types", "The element types, as options and pages write them",
-            "f32  f16  bf16             floating point; f16 and bf16 are computed in f32\n"
-            "i8  i16  i32  i64          whole numbers\n"
-            "u8  u16  u32  u64          whole numbers from 0\n"
-            "bool                       one byte, 0 or 1\n"
-            "\n"
-            "In C++: float, troupe::runtime::Float16, BFloat16, std::int8_t … std::uint64_t, bool. The long "
-            "names\n"
-            "(float32, int64, bfloat16) are understood where a type is read.\n"},
-    Subject{"environment", "Variables that the command looks at",
-            "TROUPE_PLATFORM_PATH       folders with platforms (libtroupe_NAME.so), before those of the\n"
-            "                           installation\n"
-            "TROUPE_COMM_TIMEOUT        seconds after which a rank that waits for another gives up (120)\n"
-            "TROUPE_CHIPS_PER_DEVICE    how many chips each real device is (1)\n"
-            "TROUPE_CUDA_LIBRARY        the driver library of CUDA devices, if it is not found by itself\n"
-            "TROUPE_OPENCL_LIBRARY      the same for OpenCL\n"
-            "TERM                       with TERM=dumb no line of a terminal is written over\n"},
+    Subject{"types", "The element types, as options and pages write them", ""},
+    Subject{
+        "environment", "Variables that the command looks at",
+        "TROUPE_PLATFORM_PATH       folders with platforms (libtroupe_NAME.so), before those of the\n"
+        "                           installation\n"
+        "TROUPE_COMM_TIMEOUT        seconds after which a rank that waits for another gives up (120)\n"
+        "TROUPE_CHIPS_PER_DEVICE    how many chips each real device is (1)\n"
+        "TROUPE_CHIP_PROGRAM        the program that a chip in a process of its own is (--isolate, "
+        "troupe node),\n"
+        "                           if it is not found by itself\n"
+        "TROUPE_CUDA_LIBRARY        the driver library of CUDA devices, if it is not found by itself\n"
+        "TROUPE_OPENCL_LIBRARY      the same for OpenCL\n"
+        "TROUPE_CACHE               where the Python package keeps kernels that it compiled\n"
+        "                           (~/.cache/troupe)\n"
+        "TROUPE_COMPAT_PLATFORM     for scripts of another system (share/troupe/compat): the platform of\n"
+        "                           their chips\n"
+        "TROUPE_COMPAT_SUB_WORKERS  the same: sub-workers are processes, or threads (processes)\n"
+        "TERM                       with TERM=dumb no line of a terminal is written over\n"},
 };
+
+/// What an element type is in C++, and what there is to know.
+std::string_view in_cpp(runtime::DType dtype) {
+  using runtime::DType;
+  constexpr std::string_view opaque = "none: a byte that kernels understand, and the host moves";
+  switch (dtype) {
+    case DType::f64:
+      return "double";
+    case DType::f32:
+      return "float";
+    case DType::f16:
+      return "troupe::runtime::Float16, computed in float";
+    case DType::bf16:
+      return "troupe::runtime::BFloat16, computed in float";
+    case DType::i8:
+      return "std::int8_t";
+    case DType::i16:
+      return "std::int16_t";
+    case DType::i32:
+      return "std::int32_t";
+    case DType::i64:
+      return "std::int64_t";
+    case DType::u8:
+      return "std::uint8_t";
+    case DType::u16:
+      return "std::uint16_t";
+    case DType::u32:
+      return "std::uint32_t";
+    case DType::u64:
+      return "std::uint64_t";
+    case DType::boolean:
+      return "bool: 0 or 1";
+    case DType::f8e4m3:
+    case DType::f8e8m0:
+    case DType::f4e2m1:
+      return opaque;
+  }
+  return "";
+}
+
+/// The list in dtype.hpp, for people.
+std::string element_types() {
+  std::string text = "name    bytes  in C++\n";
+  const auto padded = [](std::string word, std::size_t width) {
+    return word + std::string(word.size() < width ? width - word.size() : 1, ' ');
+  };
+  for (std::uint32_t number = 0; number < 256; ++number) {
+    if (!runtime::is_dtype(number)) continue;
+    const auto dtype = static_cast<runtime::DType>(number);
+    text += padded(std::string(name_of(dtype)), 8) + padded(std::to_string(size_of(dtype)), 7);
+    text += std::string(in_cpp(dtype)) + "\n";
+  }
+  return text +
+         "\nThe long names (float32, int64, bfloat16) are understood where a type is read, as in\n"
+         "--tensor f32[8,64]:in.\n";
+}
+
+std::string text_of(const Subject& subject) {
+  return subject.text.empty() ? element_types() : std::string(subject.text);
+}
 
 std::string title_of(const CLI::App& command) {
   std::string called = command.get_name();
@@ -154,9 +216,9 @@ std::vector<Topic> help_topics() {
   return topics;
 }
 
-std::string_view subject_text(std::string_view name) {
+std::string subject_text(std::string_view name) {
   const auto found = std::ranges::find(subjects, name, &Subject::name);
-  return found == subjects.end() ? std::string_view() : found->text;
+  return found == subjects.end() ? std::string() : text_of(*found);
 }
 
 std::string manual_page(const Definition& all, const std::string& called) {
@@ -186,7 +248,7 @@ std::string manual_page(const Definition& all, const std::string& called) {
       std::string head(subject.name);
       std::ranges::transform(head, head.begin(),
                              [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-      page += ".SH " + roff(head) + "\n" + as_written(subject.text);
+      page += ".SH " + roff(head) + "\n" + as_written(text_of(subject));
     }
   }
   page += ".SH SEE ALSO\n";

@@ -15,7 +15,7 @@ struct Topic {
 [[nodiscard]] std::vector<Topic> help_topics();
 
 /// The text of a subject ("types"); empty: there is none of that name.
-[[nodiscard]] std::string_view subject_text(std::string_view name);
+[[nodiscard]] std::string subject_text(std::string_view name);
 
 /// The manual page of a command, in the words of roff; `called` is how it is called ("troupe trace summary").
 [[nodiscard]] std::string manual_page(const Definition& all, const std::string& called);

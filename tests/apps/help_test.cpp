@@ -18,6 +18,7 @@
 #include "examples/catalogue.hpp"
 #include "support/temporary_folder.hpp"
 #include "troupe/actors/collectives.hpp"
+#include "troupe/runtime/dtype.hpp"
 
 namespace {
 
@@ -154,6 +155,50 @@ TEST_CASE("help explains commands, programs and subjects, and says what there is
   CHECK(wrong.exit == 2);
   CHECK(has(wrong.output, "did you mean types?"));
   CHECK(troupe_command("help ./nothing.so").exit == 3);
+}
+
+TEST_CASE("every element type is in the help and on its page") {
+  std::ifstream in(troupe::tests::in_sources("docs/element-types.md"));
+  const std::string page{std::istreambuf_iterator<char>(in), {}};
+  const std::string told = subject_text("types");
+  std::size_t types = 0;
+  for (std::uint32_t number = 0; number < 256; ++number) {
+    if (!troupe::runtime::is_dtype(number)) continue;
+    const std::string name(name_of(static_cast<troupe::runtime::DType>(number)));
+    CAPTURE(name);
+    CHECK((told.starts_with(name + " ") || has(told, "\n" + name + " ")));
+    CHECK(has(page, "`" + name + "`"));
+    ++types;
+  }
+  CHECK(types >= 16);
+  const Definition all;
+  CHECK(has(manual_page(all, "troupe"), "f8e8m0"));
+}
+
+/// Every string of the sources that is the name of a variable of ours: `getenv("TROUPE_CACHE")`.
+TEST_CASE("every variable of the environment that users' programs look at is in the help") {
+  const std::string told = subject_text("environment");
+  std::set<std::string> found;
+  for (const char* floor : {"runtime", "comm", "platform", "actors", "apps"}) {
+    const std::filesystem::path folder = troupe::tests::in_sources(floor);
+    for (auto it = std::filesystem::recursive_directory_iterator(folder);
+         it != std::filesystem::recursive_directory_iterator(); ++it) {
+      if (it->is_directory() && it->path().filename() == "bench") it.disable_recursion_pending();
+      const auto kind = it->path().extension();
+      if (kind != ".cpp" && kind != ".hpp" && kind != ".h" && kind != ".py") continue;
+      std::ifstream file(it->path());
+      const std::string text{std::istreambuf_iterator<char>(file), {}};
+      for (auto at = text.find("\"TROUPE_"); at != text.npos; at = text.find("\"TROUPE_", at + 1)) {
+        const auto end = text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", at + 1);
+        if (end != text.npos && text[end] == '"') found.insert(text.substr(at + 1, end - at - 1));
+      }
+    }
+  }
+  CHECK(found.size() >= 9);
+  for (const auto& name : found) {
+    CAPTURE(name);
+    CHECK((told.starts_with(name + " ") || has(told, "\n" + name + " ")));
+  }
 }
 
 TEST_CASE("every command has a manual page that the formatter reads without a warning") {
