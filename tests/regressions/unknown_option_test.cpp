@@ -37,6 +37,19 @@ TEST_CASE("an option that nobody knows is refused") {
   CHECK(start({"--max-runs", "0"}));
 }
 
+TEST_CASE("an option of troupe's with one hyphen is refused, not taken for the program's own") {
+  const auto error = start({"-chips", "4"});
+  REQUIRE(error);
+  CHECK(*error == Errc::bad_argument);
+  CHECK(error->message() == "-chips: options of troupe begin with two hyphens");
+  CHECK(error->hint().starts_with("did you mean --chips?"));
+  CHECK(start({"-chips=4"})->hint().starts_with("did you mean --chips?"));
+  CHECK(start({"-config", "file"}));
+  CHECK(start({"-device.checked", "1"}));
+  CHECK_FALSE(start({"-chips", "4"}, {"chips"}));
+  CHECK_FALSE(start({"--platform", "-chips", "-", "-c", "--", "-chips", "4"}));
+}
+
 TEST_CASE("options of the program's own are left to it, and so is all behind --") {
   CHECK_FALSE(start({"--size", "4", "input", "-v", "--chips=1"}, {"size"}));
   CHECK_FALSE(start({"--threads", "1", "--", "--chps", "4"}));

@@ -174,14 +174,18 @@ void read_file(CommandLine& to, const std::string& path) {
       std::generic_category().message(errno != 0 ? errno : EIO));  // a folder fails at its first line
 }
 
-/// Calls `take(name, value)` for each argument that has the form of an option. A name whose value stands in
-/// the next argument takes that one only if `take` knows the name. A switch has no value but one behind `=`.
-template <class Take>
-void each_option(int argc, const char* const* argv, const Take& take) {
+/// Calls `take(name, value)` for each argument that has the form of an option, `other` for the rest. A name
+/// whose value stands in the next argument takes that one only if `take` knows the name. A switch has no
+/// value but one behind `=`.
+template <class Take, class Other>
+void each_option(int argc, const char* const* argv, const Take& take, const Other& other) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--") return;  // what follows is not ours by agreement
-    if (!argument.starts_with("--")) continue;
+    if (!argument.starts_with("--")) {
+      other(argument);
+      continue;
+    }
     const auto equals = argument.find('=');
     const auto name = argument.substr(2, equals == argument.npos ? equals : equals - 2);
     if (equals != argument.npos) {
@@ -194,6 +198,17 @@ void each_option(int argc, const char* const* argv, const Take& take) {
   }
 }
 
+/// `-chips 4` is none of the program's own arguments: it would run with one chip.
+void refuse_one_dash(std::string_view argument, std::span<const std::string_view> own) {
+  if (!argument.starts_with('-')) return;
+  const auto name = argument.substr(1, argument.find('=') - 1);
+  if (std::find(own.begin(), own.end(), name) != own.end()) return;
+  if (name != "config" && !is_setting(name)) return;
+  throw refused("-" + std::string(name), "options of troupe begin with two hyphens",
+                "did you mean --" + std::string(name) +
+                    "? arguments of the program's own stand behind --, or their option is named to System");
+}
+
 std::string required(std::string_view name, const std::optional<std::string>& value) {
   if (!value) throw refused("--" + std::string(name), "a value is missing");
   return *value;
@@ -204,13 +219,13 @@ std::string required(std::string_view name, const std::optional<std::string>& va
 CommandLine read_command_line(int argc, const char* const* argv, std::span<const std::string_view> own) {
   CommandLine line;
   Given given;
-  each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
+  const auto configure = [&](std::string_view name, const std::optional<std::string>& value) {
     if (name != "config") return false;
     if (given.before(name)) throw refused("--config", "given twice", once);
     read_file(line, required(name, value));
     return true;
-  });
-  each_option(argc, argv, [&](std::string_view name, const std::optional<std::string>& value) {
+  };
+  const auto set = [&](std::string_view name, const std::optional<std::string>& value) {
     if (name == "config") return true;
     if (std::find(own.begin(), own.end(), name) != own.end()) return false;
     if (!is_setting(name)) {
@@ -221,7 +236,9 @@ CommandLine read_command_line(int argc, const char* const* argv, std::span<const
     if (given.before(name)) throw refused("--" + std::string(name), "given twice", once);
     apply(line, name, {"--" + std::string(name), required(name, value)});
     return true;
-  });
+  };
+  each_option(argc, argv, configure, [](std::string_view) {});
+  each_option(argc, argv, set, [&](std::string_view argument) { refuse_one_dash(argument, own); });
   return line;
 }
 

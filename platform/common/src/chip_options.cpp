@@ -1,8 +1,10 @@
 #include "chip_options.hpp"
 
 #include <charconv>
+#include <vector>
 
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/spelling.hpp"
 
 namespace troupe::platform::common {
 
@@ -25,6 +27,14 @@ Result<bool> GivenOption::flag() const {
 Error GivenOption::refused(const std::string& why) const {
   return {Errc::unknown_option,
           "option '" + std::string(name_) + "' = '" + std::string(value_) + "': " + why};
+}
+
+Error GivenOption::unknown(std::string_view own) const {
+  std::vector<std::string> known = {"grace_ms", "memory_bytes", "checked", "several_communicators"};
+  known.emplace_back(own);
+  std::string all;
+  for (const auto& name : known) all += (all.empty() ? "" : ", ") + name;
+  return refused(runtime::did_you_mean(name_, known) + "this platform knows " + all);
 }
 
 Result<bool> ChipOptions::set(const GivenOption& option, std::uint64_t memory) {

@@ -69,6 +69,11 @@ TEST_CASE("options that make no sense are refused with what is expected") {
   }
   CHECK(options.set("memory_bytes", "0").error() == Errc::unknown_option);
   CHECK(options.set("speed", "1").error() == Errc::unknown_option);
+  CHECK(
+      options.set("grace-sm", "5").error().message() ==
+      "option 'grace-sm' = '5': did you mean grace_ms? this platform knows grace_ms, memory_bytes, checked, "
+      "several_communicators, workers");
+  CHECK(options.set("speed", "1").error().message().find("did you mean") == std::string::npos);
 }
 
 TEST_CASE("limits from the environment: what makes no sense is ignored with a warning") {

@@ -14,8 +14,7 @@ Result<void> Options::set(std::string_view name, std::string_view value, std::ui
     const auto known = ChipOptions::set(option, memory);
     if (!known) return known.error();
     if (*known) return {};
-    return option.refused(
-        "this platform knows grace_ms, memory_bytes, checked, lanes and several_communicators");
+    return option.unknown("lanes");
   }
   const auto given = option.number(0, most_lanes, "0.." + std::to_string(most_lanes));
   if (!given) return given.error();
