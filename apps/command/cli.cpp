@@ -219,7 +219,7 @@ void add_nodes(Definition& all) {
       "`troupe run` uses them. Ctrl-C ends it, and takes the certificates away.\n"
       "Example:\n"
       "  troupe pod --nodes 3 > options &\n"
-      "  troupe run pod $(cat options)");
+      "  troupe run pod $(cat options)        once it has said that the nodes are there");
   sub->callback([&all] { all.chosen = all.pod; });
 
   sub =

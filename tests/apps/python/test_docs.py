@@ -32,6 +32,22 @@ def test_the_first_sample_of_the_page_runs():
     exec(compile(blocks("docs/python.md")[0][1], "docs/python.md", "exec"), {"__name__": "sample"})
 
 
+def test_the_sample_with_a_kernel_runs():
+    samples = [text for _, text in blocks("docs/python.md")]
+    kernel = next(text for text in samples if "TROUPE_KERNEL" in text)
+    exec(compile(samples[0] + kernel, "docs/python.md", "exec"), {"__name__": "sample"})
+
+
+def test_the_sample_of_a_test_passes_for_several_seeds(tmp_path):
+    sample = next(text for _, text in blocks("docs/python.md") if "def test_" in text)
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["troupe.pytest_plugin"]\n')
+    (tmp_path / "test_sample.py").write_text(sample)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--troupe-seeds", "3", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(example):
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120)
