@@ -19,6 +19,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "${CMAKE_LIBRARY_OUTPUT_DIRECTOR
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME troupe)
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION "${PROJECT_DESCRIPTION}: the command, the libraries, simulated chips")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS openssl) # the program, for: troupe certs, troupe pod
 
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME troupe-dev)
 set(CPACK_COMPONENT_DEV_DESCRIPTION "${PROJECT_DESCRIPTION}: headers, CMake package, pkg-config files")
@@ -29,7 +30,11 @@ if(TARGET troupe_python)
   list(APPEND CPACK_COMPONENTS_ALL python)
   set(CPACK_DEBIAN_PYTHON_PACKAGE_NAME python3-troupe)
   set(CPACK_COMPONENT_PYTHON_DESCRIPTION "${PROJECT_DESCRIPTION}: the Python package")
-  set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "troupe (= ${PROJECT_VERSION}), python3 (>= 3.11)")
+  # What is compiled is for one version of Python, 3.11 and no later one.
+  string(REGEX MATCH "^([0-9]+)\\.([0-9]+)" this_python "${TROUPE_PYTHON_VERSION}")
+  math(EXPR next_python "${CMAKE_MATCH_2} + 1")
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS
+    "troupe (= ${PROJECT_VERSION}), python3 (>= ${this_python}), python3 (<< ${CMAKE_MATCH_1}.${next_python})")
   set(CPACK_DEBIAN_PYTHON_PACKAGE_SUGGESTS "python3-numpy, g++, troupe-dev")
 endif()
 
