@@ -273,13 +273,13 @@ Directory::Part& Directory::place_of(Entry& entry, const PartUse& use, std::int3
 }
 
 /// Copies of what meets what is written go, but those of the piece `but`. Says whether a newer version than
-/// host memory's went.
+/// host memory's went, also one that another task is writing right now, without an order to this one.
 bool Directory::outdate_met(Entry& entry, std::uint64_t buffer, const PartUse& use, std::uint32_t but) {
   if (!entry.nested) return false;
   bool newer = false;
   for (auto& part : entry.parts) {
     if (part.piece.number == but || !use.meets(part.piece.box)) continue;
-    newer = newer || !home_is_good(part);
+    newer = newer || part.newest >= 0 || part.lost;
     drop_all(part, buffer);
     part.newest = -1;
     part.written_since = true;
@@ -296,7 +296,7 @@ void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t 
   part.written_since = true;
   part.last = request.ticket;
   if (part.newest == chip) return;
-  part.home_before = !was_elsewhere && home_is_good(part);
+  part.home_before = !was_elsewhere && part.newest < 0 && !part.lost;
   part.newest = chip;
   part.lost = false;
   part.since = request.ticket;

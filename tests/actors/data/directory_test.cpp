@@ -312,6 +312,19 @@ TEST_CASE(
   CHECK(Bench::buffer(y)->is_lost());
 }
 
+TEST_CASE(
+    "directory: what a task has written is not undone in silence by one without an order to it that did not "
+    "begin") {
+  // The tasks of two runs. The second was sent while the first was writing elsewhere.
+  Bench bench;
+  const auto x = bench.tensor();
+  const auto first = bench.run({inout(x)}, 0);
+  const auto second = bench.run({inout(x)}, 1);
+  bench.ended.insert(first);
+  bench.data.withdrawn(1, std::vector<Ticket>{second});
+  CHECK(Bench::buffer(x)->is_lost());
+}
+
 TEST_CASE("directory: of a tensor that the host writes, every copy is out of date") {
   Bench bench;
   const auto x = bench.tensor();
