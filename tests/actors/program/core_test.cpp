@@ -51,11 +51,11 @@ struct Bench {
     return *node_of;
   }
   void wake(std::uint64_t token) {
-    Wake answer{token, std::nullopt, 0, 0, nullptr};
+    Wake answer{.token = token};
     core->on(answer);
   }
   void wake(std::uint64_t token, const Error& error) {
-    Wake answer{token, error, 0, 0, nullptr};
+    Wake answer{.token = token, .error = error};
     core->on(answer);
   }
 
