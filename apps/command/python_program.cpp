@@ -70,6 +70,16 @@ Error run_python_program(const RunCommand& command, int log_level) {
   number("--runs", command.runs);
   number("--timeout", command.timeout_seconds);
   if (command.checked) words.emplace_back("--checked");
+  if (command.isolate) words.emplace_back("--isolate");
+  for (const auto& host : command.hosts) words.insert(words.end(), {"--hosts", host});
+  const auto file = [&](const char* option, const std::string& path) {
+    if (!path.empty()) words.insert(words.end(), {option, path});
+  };
+  file("--cert", command.certificates.certificate);
+  file("--key", command.certificates.key);
+  file("--ca", command.certificates.authority);
+  number("--silence", command.silence_ms);
+  words.insert(words.end(), {"--rejoin", std::to_string(command.rejoin_seconds)});
   if (!command.trace.empty()) words.insert(words.end(), {"--trace", command.trace});
   for (const auto& parameter : command.parameters) words.insert(words.end(), {"--param", parameter});
   std::string path = folder.string();

@@ -65,6 +65,54 @@ comm::ChipBootstrapConfig bootstrap_config(py::handle given) {
   return config;
 }
 
+bool truth(py::handle value) {
+  const int answer = PyObject_IsTrue(value.ptr());
+  if (answer < 0) throw py::error_already_set();
+  return answer == 1;
+}
+
+/// A node elsewhere: its address, or a dict with that and more.
+platform::RemoteNode remote_node(py::handle given) {
+  platform::RemoteNode node;
+  if (py::isinstance<py::str>(given)) {
+    node.address = given.cast<std::string>();
+    return node;
+  }
+  if (!py::isinstance<py::dict>(given))
+    throw bad_argument("remote is a list of addresses, or of dicts", "remote=[\"host:port\"]");
+  const auto milliseconds = [](py::handle value, const char* what) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(duration_of(value, what));
+  };
+  for (const auto& [key, value] : given.cast<py::dict>()) {
+    const auto what = py::str(key).cast<std::string>();
+    const auto text = [value = value] { return py::str(value).cast<std::string>(); };
+    if (what == "address") {
+      node.address = text();
+    } else if (what == "certificate") {
+      node.credentials.certificate = text();
+    } else if (what == "key") {
+      node.credentials.key = text();
+    } else if (what == "authority") {
+      node.credentials.authority = text();
+    } else if (what == "silence") {
+      node.silence = milliseconds(value, "silence");
+    } else if (what == "patience") {
+      node.patience = milliseconds(value, "patience");
+    } else {
+      throw bad_argument("a remote node has no option \"" + what + "\"",
+                         "there are address, certificate, key, authority, silence and patience (seconds)");
+    }
+  }
+  return node;
+}
+
+std::vector<platform::RemoteNode> remote_nodes(py::handle given) {
+  if (py::isinstance<py::str>(given)) return {remote_node(given)};
+  std::vector<platform::RemoteNode> nodes;
+  for (const auto one : given) nodes.push_back(remote_node(one));
+  return nodes;
+}
+
 /// Whether it is an option of a node.
 bool node_option(actors::NodeConfig& node, const std::string& option, py::handle value) {
   const std::pair<std::string_view, actors::Count actors::NodeConfig::*> counts[] = {
@@ -93,10 +141,13 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
     return true;
   }
   if (option == "checked") {
-    node.device_options.emplace_back("checked", PyObject_IsTrue(value.ptr()) == 1 ? "1" : "0");
+    node.device_options.emplace_back("checked", truth(value) ? "1" : "0");
     return true;
   }
-  if (option == "recover") return node.recover = PyObject_IsTrue(value.ptr()) == 1, true;
+  if (option == "own_process") return node.own_process = truth(value), true;
+  if (option == "remote") return node.remote = remote_nodes(value), true;
+  if (option == "rejoin") return node.rejoin = duration_of(value, "rejoin"), true;
+  if (option == "recover") return node.recover = truth(value), true;
   if (option == "device_options") {
     for (const auto& [name, text] : value.cast<py::dict>())
       node.device_options.emplace_back(py::str(name).cast<std::string>(), py::str(text).cast<std::string>());
@@ -108,7 +159,7 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
 constexpr auto node_options =
     "name, platform, chips, sub_workers, first_device, credit, abort_grace, device_options, checked, "
     "max_runs, restarts, "
-    "restarts_within, recover, arena_bytes, soft_limit, hard_limit";
+    "restarts_within, recover, arena_bytes, soft_limit, hard_limit, own_process, remote, rejoin";
 
 int log_level(py::handle value) {
   if (!py::isinstance<py::str>(value)) return static_cast<int>(whole(value, "log_level"));
@@ -216,8 +267,11 @@ void add_machine(py::module_& module) {
       "the System ends), and those of its\n"
       "nodes: name, platform, chips, sub_workers, first_device, credit, "
       "abort_grace, device_options, checked, max_runs,\n"
-      "restarts, restarts_within, recover, arena_bytes, soft_limit, hard_limit. close() "
-      "(or the end of `with`) ends what runs.")
+      "restarts, restarts_within, recover, arena_bytes, soft_limit, hard_limit, own_process (each chip), "
+      "remote (chips of\n"
+      "other machines: addresses of nodes, or dicts with address, certificate, key, authority, silence, "
+      "patience), rejoin.\n"
+      "close() (or the end of `with`) ends what runs.")
       .def(py::init<const py::kwargs&>())
       .def("node", &node_of, py::keep_alive<0, 1>(),
            "A node, up and ready, as the System's options say; options given here come before them.")

@@ -98,26 +98,58 @@ def parse(words):
     run = parser.add_subparsers(dest="command", required=True).add_parser("run")
     run.add_argument("program")
     run.add_argument("--platform", default="a2a3sim")
-    run.add_argument("--chips", type=int, default=1)
+    run.add_argument("--chips", type=int)
     run.add_argument("--nodes", type=int, default=0)
     run.add_argument("--runs", type=int, default=1)
     run.add_argument("--timeout", type=float)
     run.add_argument("--checked", action="store_true")
+    run.add_argument("--isolate", action="store_true")
+    run.add_argument("--hosts", action="append", default=[])
+    run.add_argument("--cert", default="")
+    run.add_argument("--key", default="")
+    run.add_argument("--ca", default="")
+    run.add_argument("--silence", type=int, default=2000)
+    run.add_argument("--rejoin", type=int, default=60)
     run.add_argument("--trace")
     run.add_argument("--log-level", type=int, default=2)
     run.add_argument("--param", action="append", default=[])
     return parser.parse_args(words)
 
 
+def machine_of(asked):
+    """The options of a node that was asked for; those of each node where it is a pod, otherwise None."""
+    options = {"chips": asked.chips or 1, "own_process": asked.isolate}
+    if asked.checked:
+        options["checked"] = True
+    hosts = [host for given in asked.hosts for host in given.split(",")]
+    if not hosts:
+        return options, [{}] * asked.nodes or None
+    if asked.chips or asked.isolate:
+        hint = "`troupe node --chips N` says how many a host has, each in a process of its own"
+        raise Refused("--chips and --isolate are about chips of this machine", hint)
+    if asked.nodes not in (0, len(hosts)):
+        raise Refused(f"--nodes {asked.nodes}, but {len(hosts)} hosts", "a pod has one node on each host")
+    files = {"certificate": asked.cert, "key": asked.key, "authority": asked.ca}
+    remote = [{"address": host, **files, "silence": asked.silence / 1000} for host in hosts]
+    options["rejoin"] = asked.rejoin
+    if asked.nodes:
+        return options, [{"remote": [one]} for one in remote]
+    return {**options, "remote": remote}, None
+
+
 def execute(asked):
     file, _, name = asked.program.partition(".py:")
     file = file if not name else file + ".py"
-    program = find(load(file), file, name)
+    module = load(file)
+    program = find(module, file, name)
     values = bind(program, asked.param)
     options = {"trace": asked.trace} if asked.trace else {}
-    with troupe.System(platform=asked.platform, chips=asked.chips, log_level=asked.log_level, **options) as system:
-        more = {"checked": True} if asked.checked else {}
-        node = system.pod([more] * asked.nodes) if asked.nodes else system.node(**more)
+    machine, nodes = machine_of(asked)
+    with troupe.System(platform=asked.platform, log_level=asked.log_level, **machine, **options) as system:
+        node = system.pod(nodes) if nodes else system.node()
+        for value in list(vars(module).values()):
+            if isinstance(value, troupe.Module):
+                node.load(value)
 
         if troupe._programs.inspect.iscoroutinefunction(program):
 

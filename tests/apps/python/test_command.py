@@ -8,9 +8,17 @@ import sys
 
 import pytest
 
+import troupe
+
 COMMAND = pathlib.Path(os.environ["TROUPE_BUILD_FOLDER"]) / "bin" / "troupe"
 PROGRAMS = """
+import os
 import troupe
+
+KERNELS = troupe.kernel('''
+#include <unistd.h>
+TROUPE_KERNEL(who_runs_it)(KernelArgs& k) { k.tensor<std::int32_t>(0)[0] = ::getpid(); }
+''')
 
 @troupe.program
 def train(node, steps=3, rate: float = 0.5, loud: bool = False):
@@ -25,11 +33,28 @@ def fails(node):
     raise ValueError("on purpose")
 
 @troupe.program
+def elsewhere(node):
+    x = node.tensor(node.chips, "int32")
+    for chip in range(node.chips):
+        node.submit("who_runs_it", troupe.out(x[chip : chip + 1]), on_chip=chip)
+    here = os.getpid()
+    print("chips", node.chips, "elsewhere", all(number not in (0, here) for number in node.read_all(x).get()))
+
+@troupe.program
+async def on_each(pod):
+    await pod.submit(elsewhere, on_chip=0)
+    await pod.submit(elsewhere, on_chip=1)
+
+@troupe.program
 async def endless(node):
     first = True
     while True:
         await node.submit_sub(lambda: print("under way", flush=True) if first else None)
         first = False
+"""
+WHO = """
+#include <unistd.h>
+TROUPE_KERNEL(who_runs_it)(KernelArgs& k) { k.tensor<std::int32_t>(0)[0] = ::getpid(); }
 """
 ways = [pytest.param([sys.executable, "-m", "troupe"], id="module")]
 if COMMAND.exists():
@@ -102,3 +127,69 @@ def test_a_trace_is_written(troupe_run, file, tmp_path):
     trace = tmp_path / "trace.json"
     code, out, err = troupe_run(file + ":waits", "--param", "number=1", "--trace", str(trace))
     assert code == 0 and "traceEvents" in trace.read_text(), err
+
+
+def test_chips_may_be_in_processes_of_their_own(troupe_run, file):
+    code, out, err = troupe_run(file + ":elsewhere", "--isolate", "--chips", "2")
+    assert (code, out) == (0, "chips 2 elsewhere True\n"), err
+    code, out, err = troupe_run(file + ":elsewhere")
+    assert (code, out) == (0, "chips 1 elsewhere False\n"), err
+
+
+@pytest.fixture
+def hosts(tmp_path):
+    """Addresses of two nodes, processes of their own."""
+    if not COMMAND.exists():
+        pytest.skip("the command was not built")
+    nodes, addresses = [], []
+    for chips in (1, 2):
+        words = ["node", "--listen", f"unix:{tmp_path}/{chips}", "--chips", str(chips)]
+        nodes.append(subprocess.Popen([str(COMMAND), *words], stderr=subprocess.PIPE, text=True))
+        for line in nodes[-1].stderr:
+            if "listens at " in line:
+                addresses.append(line.split("listens at ")[1].split()[0])
+                break
+    yield addresses
+    for node in nodes:
+        node.kill()
+        node.wait()
+        node.stderr.close()
+
+
+def test_chips_may_be_those_of_other_machines(troupe_run, file, hosts):
+    every = ",".join(hosts)
+    code, out, err = troupe_run(file + ":elsewhere", "--hosts", every, "--silence", "5000", "--rejoin", "9")
+    assert (code, out) == (0, "chips 3 elsewhere True\n"), err
+    code, out, err = troupe_run(file + ":on_each", "--hosts", every, "--nodes", "2")
+    assert (code, out) == (0, "chips 1 elsewhere True\nchips 2 elsewhere True\n"), err
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--isolate"], "--chips and --isolate"),
+        (["--chips", "2"], "--chips and --isolate"),
+        (["--nodes", "3"], "a pod has one node on each host"),
+        (["--cert", "nowhere.pem", "--key", "nowhere.pem", "--ca", "nowhere.pem"], "nowhere.pem"),
+    ],
+)
+def test_what_does_not_go_with_other_machines_is_said(troupe_run, file, words, sentence):
+    code, out, err = troupe_run(file + ":elsewhere", "--hosts", "localhost:1", *words)
+    assert code in (2, 3) and sentence in err, err
+
+
+def test_processes_and_machines_are_options_of_a_node(hosts):
+    with troupe.System(own_process=True) as system:
+        node = system.node()
+        node.load(troupe.kernel(WHO))
+        number = node.tensor(1, "int32")
+        node.run(lambda node: node.submit("who_runs_it", troupe.out(number)))
+        assert number.numpy()[0] not in (0, os.getpid())
+    with troupe.System() as system:
+        node = system.node(remote=[hosts[0], {"address": hosts[1], "silence": 5.0, "patience": 3}], rejoin=9)
+        assert node.chips == 3
+        for wrong in [3, [3], [{"address": hosts[0], "colour": "red"}], [{}], [{"address": hosts[0], "silence": -1}]]:
+            with pytest.raises((troupe.Error, TypeError)):
+                system.node(remote=wrong)
+    with pytest.raises(troupe.Error):
+        troupe.System(rejoin=-1).node(remote=hosts)
