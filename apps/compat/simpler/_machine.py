@@ -56,7 +56,7 @@ class Machine:
     def __init__(self, platform, chips, sub_workers, bootstrap=None):
         options = {"platform": platform} if platform else {}
         if bootstrap is not None:
-            options["_chip_bootstrap_configs"] = bootstrap
+            options["chip_bootstrap_configs"] = bootstrap
         self.system = troupe.System(chips=chips, sub_workers=sub_workers, max_runs=8, log_level="error",
                                     name="worker", **options)
         try:

@@ -5,13 +5,6 @@
 namespace troupe::python {
 namespace {
 
-using runtime::Tag;
-
-actors::TensorUse use_of(py::handle object, Tag tag) {
-  const auto tensor = tensor_of(object, tag != Tag::in);
-  return {{tensor.description(), tag}, tensor.hold()};
-}
-
 template <class T>
 T integer(py::handle value, const char* option) {
   const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
@@ -25,39 +18,10 @@ T integer(py::handle value, const char* option) {
   return static_cast<T>(number);
 }
 
-actors::Task task_of(py::handle object) {
+actors::Task awaited_task(py::handle object) {
   if (!py::isinstance<Wait>(object) || object.cast<const Wait&>().what != Wait::What::task)
     throw bad_argument("after is a task, or several in a list", "after=task, or after=[first, second]");
   return object.cast<const Wait&>().task;
-}
-
-void take_option(actors::detail::SubmitCall& call, const std::string& option, py::handle value) {
-  if (value.is_none()) return;
-  if (option == "on_chip") {
-    call.take(actors::on_chip(integer<std::int64_t>(value, "on_chip")));
-  } else if (option == "name") {
-    call.take(actors::name(py::str(value).cast<std::string>()));
-  } else if (option == "after") {
-    if (py::isinstance<Wait>(value)) return call.take(actors::after(task_of(value)));
-    for (const auto one : value) call.take(actors::after(task_of(one)));
-  } else if (option == "priority") {
-    call.take(actors::priority(integer<std::int64_t>(value, "priority")));
-  } else if (option == "deadline") {
-    call.take(actors::Deadline{duration_of(value, "deadline")});
-  } else if (option == "retry") {
-    call.take(actors::retry(integer<std::int64_t>(value, "retry")));
-  } else if (option == "idempotent") {
-    if (PyObject_IsTrue(value.ptr()) == 1) call.take(actors::idempotent);
-  } else if (option == "blocks") {
-    call.take(runtime::blocks(integer<std::int64_t>(value, "blocks")));
-  } else {
-    throw bad_argument("a submit has no option \"" + option + "\"",
-                       "there are on_chip, name, after, priority, deadline, retry, idempotent and blocks");
-  }
-}
-
-std::string say(const actors::TensorUse& use) {
-  return "<troupe." + std::string(name_of(use.arg.tag)) + " " + to_string(use.arg.tensor) + ">";
 }
 
 std::string say(const runtime::ScalarArg& scalar) {
@@ -77,12 +41,14 @@ std::chrono::nanoseconds duration_of(py::handle seconds, const char* what) {
   return std::chrono::nanoseconds(static_cast<std::int64_t>(value * 1e9));
 }
 
-void add_arguments(actors::Args& args, const py::tuple& items) {
-  for (const auto item : items) {
-    if (py::isinstance<actors::TensorUse>(item)) {
-      args.add(item.cast<const actors::TensorUse&>());
+void add_arguments(actors::Args& args, std::span<PyObject* const> items) {
+  for (const py::handle item : items) {
+    if (const auto* use = tensor_use(item)) {
+      args.add(*use);
     } else if (py::isinstance<runtime::ScalarArg>(item)) {
       args.add(item.cast<const runtime::ScalarArg&>());
+    } else if (py::isinstance<SlotUse>(item)) {
+      args.add(item.cast<const SlotUse&>());
     } else if (py::isinstance<actors::DomainContext>(item)) {
       args.add(item.cast<const actors::DomainContext&>());
     } else if (py::isinstance<actors::Tensor>(item) || PyObject_CheckBuffer(item.ptr()) != 0) {
@@ -98,6 +64,10 @@ void add_arguments(actors::Args& args, const py::tuple& items) {
   }
 }
 
+void add_arguments(actors::Args& args, const py::tuple& items) {
+  add_arguments(args, std::span(PySequence_Fast_ITEMS(items.ptr()), items.size()));
+}
+
 actors::Args args_of(const Member& member) {
   actors::Args args;
   add_arguments(args, member.items);
@@ -105,46 +75,86 @@ actors::Args args_of(const Member& member) {
   return args;
 }
 
+void take_option(actors::detail::SubmitCall& call, const std::string& option, py::handle value) {
+  if (value.is_none()) return;
+  if (option == "on_chip") {
+    call.take(actors::on_chip(integer<std::int64_t>(value, "on_chip")));
+  } else if (option == "name") {
+    call.take(actors::name(py::str(value).cast<std::string>()));
+  } else if (option == "after") {
+    if (py::isinstance<Wait>(value)) return call.take(actors::after(awaited_task(value)));
+    for (const auto one : value) call.take(actors::after(awaited_task(one)));
+  } else if (option == "priority") {
+    call.take(actors::priority(integer<std::int64_t>(value, "priority")));
+  } else if (option == "deadline") {
+    call.take(actors::Deadline{duration_of(value, "deadline")});
+  } else if (option == "retry") {
+    call.take(actors::retry(integer<std::int64_t>(value, "retry")));
+  } else if (option == "idempotent") {
+    if (PyObject_IsTrue(value.ptr()) == 1) call.take(actors::idempotent);
+  } else if (option == "blocks") {
+    call.take(runtime::blocks(integer<std::int64_t>(value, "blocks")));
+  } else if (option == "config") {
+    if (!py::isinstance<runtime::CallConfig>(value))
+      throw bad_argument("config is a troupe.CallConfig", "config=troupe.CallConfig(block_dim=8)");
+    call.take(value.cast<const runtime::CallConfig&>());
+  } else {
+    throw bad_argument(
+        "a submit has no option \"" + option + "\"",
+        "there are on_chip, name, after, priority, deadline, retry, idempotent, blocks and config");
+  }
+}
+
 void take_options(actors::detail::SubmitCall& call, const py::kwargs& options) {
   for (const auto& [option, value] : options) take_option(call, option.cast<std::string>(), value);
 }
 
 void add_arguments(py::module_& module) {
-  py::class_<actors::TensorUse>(module, "TensorArgument", "A tensor, and what a task does with it.")
-      .def("__repr__", [](const actors::TensorUse& use) { return say(use); });
   py::class_<runtime::ScalarArg>(module, "ScalarArgument",
                                  "A number that a task gets by value, with its type.")
       .def_property_readonly("value", &value_of, "As a Python number.")
       .def_property_readonly(
-          "type", [](const runtime::ScalarArg& scalar) { return std::string(name_of(scalar.kind)); })
+          "type", [](const runtime::ScalarArg& scalar) { return std::string(name_of(scalar.kind)); },
+          "\"f32\", \"i64\", …")
       .def("__repr__", [](const runtime::ScalarArg& scalar) { return say(scalar); });
+  py::class_<runtime::CallConfig>(module, "CallConfig",
+                                  "How a chip runs a task: the part of the machine that it gets, and what is "
+                                  "recorded. An option of a submit: config=troupe.CallConfig(block_dim=8).")
+      .def(py::init([](std::int32_t blocks, std::int32_t threads, bool profiling, bool dump) {
+             const runtime::CallConfig config{blocks, threads, profiling, dump};
+             runtime::validate(config).value();
+             return config;
+           }),
+           py::arg("block_dim") = 24, py::arg("aicpu_thread_num") = 3, py::arg("enable_profiling") = false,
+           py::arg("enable_dump_tensor") = false)
+      .def_readonly("block_dim", &runtime::CallConfig::block_dim, "Clusters to use.")
+      .def_readonly("aicpu_thread_num", &runtime::CallConfig::aicpu_thread_num, "On-chip scheduler threads.")
+      .def_readonly("enable_profiling", &runtime::CallConfig::enable_profiling,
+                    "Record when each kernel was dispatched, started and ended.")
+      .def_readonly("enable_dump_tensor", &runtime::CallConfig::enable_dump_tensor,
+                    "Record the contents of tensors before and after each kernel.")
+      .def("__repr__", [](const runtime::CallConfig& config) {
+        return "<troupe.CallConfig of " + std::to_string(config.block_dim) + " clusters>";
+      });
   py::class_<Member>(module, "Args", "The arguments of one member of a group.")
       .def_readwrite("chip", &Member::home, "The chip that it runs on; -1: any.")
       .def("__repr__", [](const Member& member) {
         return "<troupe.Args " + py::repr(member.items).cast<std::string>() + ">";
       });
 
-  const auto tagged = [&](const char* name, Tag tag, const char* text) {
-    module.def(
-        name, [tag](const py::object& tensor) { return use_of(tensor, tag); }, py::arg("tensor"), text);
-  };
-  tagged("in_", Tag::in, "The task reads the tensor (or array).");
-  tagged("out", Tag::out, "The task writes every element of the tensor (or array).");
-  tagged("inout", Tag::inout, "The task reads and writes the tensor (or array), or writes a part of it.");
-  tagged("out_existing", Tag::out_existing, "The task writes every element, in memory that exists already.");
   module.def(
-      "no_dep",
-      [](const py::object& what) -> py::object {
-        if (py::isinstance<actors::DomainContext>(what))
-          return py::cast(actors::no_dep(what.cast<const actors::DomainContext&>()));
-        return py::cast(use_of(what, Tag::no_dep));
+      "scalar",
+      [](const py::object& value, const py::object& type) -> py::object {
+        if (!py::isinstance<SlotOf>(value)) return py::cast(scalar_of(value, type));
+        const auto& slot = value.cast<const SlotOf&>();
+        if (!type.is_none()) throw bad_argument("a Slot has its type already", "troupe.Slot(x, type)");
+        return py::cast(SlotUse{slot.value, slot.number});
       },
-      py::arg("tensor"), "The task touches the tensor without any order among tasks.");
-  module.def("scalar", &scalar_of, py::arg("value"), py::arg("type") = py::none(),
-             "A number as an argument, by value.\n\n"
-             "A float is a float32, the type that kernels compute with, unless `type` says \"float64\"; an "
-             "int may be\n"
-             "read as any integer type that holds it; a numpy scalar keeps its type.");
+      py::arg("value"), py::arg("type") = py::none(),
+      "A number as an argument, by value.\n\n"
+      "A float is a float32, the type that kernels compute with, unless `type` says \"float64\"; an "
+      "int may be\n"
+      "read as any integer type that holds it; a numpy scalar keeps its type.");
   module.def(
       "args", [](const py::args& items) { return Member{items}; },
       "The arguments of one member of a group: args(in_(x), scalar(2.0)).");

@@ -2,10 +2,12 @@
 
 // The arguments and options of a submit, as Python gives them. Inside Python only.
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "program.hpp"
+#include "uses.hpp"
 
 namespace troupe::python {
 
@@ -17,10 +19,20 @@ struct Member {
 
 /// Adds the arguments among `items`; throws for anything else.
 void add_arguments(actors::Args& args, const py::tuple& items);
+void add_arguments(actors::Args& args, std::span<PyObject* const> items);
 actors::Args args_of(const Member& member);
 
+/// A Slot as an argument of a task.
+using SlotUse = actors::detail::SlotScalar;
+/// A number that a plan takes anew with each replay; its number while a program is recorded.
+struct SlotOf {
+  runtime::ScalarArg value;
+  std::int32_t number = -1;
+};
+
 /// Takes the options that a submit was given by name: on_chip, name, after, priority, deadline, retry,
-/// idempotent, blocks.
+/// idempotent, blocks, config.
+void take_option(actors::detail::SubmitCall& call, const std::string& option, py::handle value);
 void take_options(actors::detail::SubmitCall& call, const py::kwargs& options);
 
 std::chrono::nanoseconds duration_of(py::handle seconds, const char* what);
@@ -31,7 +43,7 @@ struct Named {
   actors::CallableRef own{};  ///< one that comes with the submit
 };
 Named function_of(const py::object& callable);
-Named callable_of(const py::object& callable, const py::tuple& items, std::int64_t soft_limit);
+Named callable_of(const py::object& callable, std::span<PyObject* const> items, std::int64_t soft_limit);
 
 /// A function of Python's as something that sub-workers call.
 actors::HostFunction host_function(py::object function);

@@ -1,6 +1,9 @@
 #include "arrays.hpp"
 
 #include <algorithm>
+#include <array>
+
+#include "uses.hpp"
 
 namespace troupe::python {
 namespace {
@@ -45,11 +48,20 @@ class ArrayHold final : public actors::BufferHold {
   LentRef lent_;
 };
 
+/// Names that are asked for with every array.
+struct Links {
+  py::str base{"base"}, obj{"obj"};
+};
+const Links& links() {
+  static const auto* const one = new Links;
+  return *one;
+}
+
 /// What owns the memory that an array looks at: itself, or what it is a view of.
 py::object owner_of(py::handle array) {
   auto owner = py::reinterpret_borrow<py::object>(array);
   for (;;) {
-    const char* link = PyMemoryView_Check(owner.ptr()) != 0 ? "obj" : "base";
+    const auto& link = PyMemoryView_Check(owner.ptr()) != 0 ? links().obj : links().base;
     auto next = py::getattr(owner, link, py::none());
     if (next.is_none() || PyObject_CheckBuffer(next.ptr()) == 0) return owner;
     owner = std::move(next);
@@ -67,14 +79,15 @@ actors::Tensor tensor_of_buffer(py::handle object, bool writes) {
     throw bad_argument("an array without dimensions is no tensor",
                        "x.reshape(1) has one; a number is scalar(x)");
   }
-  std::vector<std::uint64_t> extents, strides;
-  for (int i = 0; i < view.ndim; ++i) {
-    extents.push_back(static_cast<std::uint64_t>(view.shape[i]));
+  std::array<std::uint64_t, PyBUF_MAX_NDIM> extents{}, strides{};
+  const auto dims = static_cast<std::size_t>(view.ndim);
+  for (std::size_t i = 0; i < dims; ++i) {
+    extents[i] = static_cast<std::uint64_t>(view.shape[i]);
     if (view.strides[i] < 0 || view.strides[i] % view.itemsize != 0) {
       throw bad_argument("an array that runs backwards, or over parts of elements, is no tensor",
                          "numpy.ascontiguousarray(x) is one");
     }
-    strides.push_back(static_cast<std::uint64_t>(view.strides[i] / view.itemsize));
+    strides[i] = static_cast<std::uint64_t>(view.strides[i] / view.itemsize);
   }
   std::uintptr_t begin = 0, end = 0;
   (void)lent->span(begin, end);
@@ -92,8 +105,8 @@ actors::Tensor tensor_of_buffer(py::handle object, bool writes) {
   }
   const auto* address = reinterpret_cast<const void*>(from);  // NOLINT(performance-no-int-to-ptr)
   auto tensor = runtime::Tensor::create_strided(runtime::BufferRef::host(address), to - from, begin - from,
-                                                runtime::Shape::from(extents).value(),
-                                                runtime::Shape::from(strides).value(), dtype)
+                                                runtime::Shape::from({extents.data(), dims}).value(),
+                                                runtime::Shape::from({strides.data(), dims}).value(), dtype)
                     .value();
   return {tensor, std::make_shared<ArrayHold>(std::move(lent))};
 }
@@ -113,7 +126,7 @@ void* host_address(const actors::Tensor& tensor, HostUse use, std::shared_ptr<co
 }  // namespace
 
 actors::Tensor tensor_of(py::handle object, bool writes) {
-  if (py::isinstance<actors::Tensor>(object)) return object.cast<const actors::Tensor&>();
+  if (const auto* tensor = tensor_in(object)) return *tensor;
   if (PyObject_CheckBuffer(object.ptr()) != 0) return tensor_of_buffer(object, writes);
   if (py::hasattr(object, "__dlpack__"))
     return tensor_of_buffer(py::module_::import("numpy").attr("from_dlpack")(object), writes);

@@ -37,8 +37,10 @@ void add_domains(py::module_& module) {
         return "<troupe.DomainContext of domain " + std::to_string(context.domain) + ">";
       });
   py::class_<RankOf>(module, "Rank", "One rank of a domain.")
-      .def_property_readonly("index", [](const RankOf& of) { return of.index; })
-      .def_property_readonly("chip", [](const RankOf& of) { return of.rank().chip(); })
+      .def_property_readonly(
+          "index", [](const RankOf& of) { return of.index; }, "Its number in the domain.")
+      .def_property_readonly(
+          "chip", [](const RankOf& of) { return of.rank().chip(); }, "The number of its chip on the node.")
       .def_property_readonly(
           "ranks", [](const RankOf& of) { return of.domain.size(); }, "How many there are.")
       .def("buffer", &buffer_of, py::arg("name"), py::arg("dtype") = "float32",
@@ -61,7 +63,7 @@ void add_domains(py::module_& module) {
           [](const Domain& domain, int index) {
             return (void)domain.rank(index), RankOf{domain, index};
           },
-          py::arg("index"))
+          py::arg("index"), "One of its ranks, from 0 on.")
       .def(
           "each",
           [](const Domain& domain, const py::object& make) {

@@ -135,6 +135,7 @@ std::string format_of(DType dtype) {
 }
 
 DType dtype_of_format(const char* format, Py_ssize_t item_bytes) {
+  if (format != nullptr && format[0] == 'f' && format[1] == '\0') return DType::f32;  // most are
   const std::string whole = format == nullptr ? "B" : format;
   std::string code = whole;
   if (code.size() == 2 && (code[0] == '@' || code[0] == '=' || code[0] == '<')) code.erase(0, 1);

@@ -74,6 +74,26 @@ Error bad_argument(std::string message, std::string hint) {
   return Error(actors::Errc::bad_argument, std::move(message), std::move(hint));
 }
 
+void set_exception() noexcept {
+  try {
+    try {
+      throw;
+    } catch (const Error& error) {
+      raise(error);
+    }
+  } catch (py::error_already_set& raised) {
+    raised.restore();
+  } catch (const py::builtin_exception& builtin) {
+    builtin.set_error();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& other) {
+    PyErr_SetString(PyExc_RuntimeError, other.what());
+  } catch (...) {
+    PyErr_SetString(PyExc_RuntimeError, "an unknown exception");
+  }
+}
+
 void add_errors(py::module_& module) {
   py::class_<NativeError>(module, "_NativeError");
   py::register_exception_translator([](std::exception_ptr thrown) {

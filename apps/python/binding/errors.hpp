@@ -18,6 +18,9 @@ py::object exception_of(const Error& error);
 /// error of troupe's that went through Python is the one that it was.
 Error error_from(py::error_already_set& raised, const std::string& who);
 
+/// Inside a `catch`: what was thrown becomes Python's exception.
+void set_exception() noexcept;
+
 /// A value that cannot be used.
 Error bad_argument(std::string message, std::string hint = {});
 

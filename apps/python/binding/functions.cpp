@@ -108,8 +108,8 @@ Named function_of(const py::object& callable) {
   return {"", actors::host_callable(name, host_function(std::move(function)))};
 }
 
-Named callable_of(const py::object& callable, const py::tuple& items, std::int64_t soft_limit) {
-  if (py::isinstance<py::str>(callable)) return {callable.cast<std::string>()};
+Named callable_of(const py::object& callable, std::span<PyObject* const> items, std::int64_t soft_limit) {
+  if (PyUnicode_Check(callable.ptr()) != 0) return {callable.cast<std::string>()};
   if (py::hasattr(callable, "_troupe_host_function")) return function_of(callable);
   if (py::hasattr(callable, "_troupe_callable"))
     return {"", callable.attr("_troupe_callable").cast<actors::CallableRef>()};
@@ -121,7 +121,7 @@ Named callable_of(const py::object& callable, const py::tuple& items, std::int64
   made->name = name_of(callable);
   made->kind = actors::CallableKind::program;
   std::string order;
-  for (const auto item : items) order += py::isinstance<actors::TensorUse>(item) ? 't' : 's';
+  for (const py::handle item : items) order += tensor_use(item) != nullptr ? 't' : 's';
   made->program = FromTask(Kept(callable), made->name, std::move(order), soft_limit);
   return {"", std::move(made)};
 }

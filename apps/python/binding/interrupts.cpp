@@ -66,19 +66,36 @@ SignalReader& reader() {
   return *one;
 }
 
+/// Of the module behind "signal", whose own functions make enums of what they answer; kept as long as the
+/// process.
+struct Signals {
+  py::object set_wakeup_fd, getsignal, default_int_handler, names;
+
+  Signals() {
+    const auto module = py::module_::import("_signal");
+    set_wakeup_fd = module.attr("set_wakeup_fd");
+    getsignal = module.attr("getsignal");
+    default_int_handler = module.attr("default_int_handler");
+    names = py::make_tuple("warn_on_full_buffer");
+  }
+};
+const Signals& signals() {
+  static const auto* const one = new Signals;
+  return *one;
+}
+
 /// Where Python's own handler writes to; what it was before.
 int set_wakeup_descriptor(int descriptor) {
-  using py::literals::operator""_a;
-  return py::module_::import("signal")
-      .attr("set_wakeup_fd")(descriptor, "warn_on_full_buffer"_a = false)
-      .cast<int>();
+  const py::int_ number(descriptor);
+  PyObject* const given[] = {number.ptr(), Py_False};
+  const auto before = py::reinterpret_steal<py::object>(
+      PyObject_Vectorcall(signals().set_wakeup_fd.ptr(), given, 1, signals().names.ptr()));
+  if (!before) throw py::error_already_set();
+  return before.cast<int>();
 }
 
 /// Whether Ctrl-C raises KeyboardInterrupt, rather than what somebody else made of it.
-bool ctrl_c_is_pythons() {
-  const auto signals = py::module_::import("signal");
-  return signals.attr("getsignal")(SIGINT).is(signals.attr("default_int_handler"));
-}
+bool ctrl_c_is_pythons() { return signals().getsignal(SIGINT).is(signals().default_int_handler); }
 
 }  // namespace
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "logs.hpp"
+#include "records.hpp"
+#include "troupe/actors/tensor_dump.hpp"
 #include "troupe/actors/trace_sink.hpp"
 
 namespace troupe::python {
@@ -11,25 +14,28 @@ namespace {
 /// only.
 struct Machines {
   std::vector<Machine*> open;
-  std::vector<std::unique_ptr<actors::System>> left;
+  std::vector<RunningSystem> left;
 };
 Machines& machines() {
   static auto* const all = new Machines;
   return *all;
 }
 
-void end(std::unique_ptr<actors::System> system) {
-  if (!system) return;
+void end(RunningSystem running) {
+  if (!running.system) return;
   if (UserCode::is_here()) {
-    machines().left.push_back(std::move(system));
+    machines().left.push_back(std::move(running));
   } else {
-    without_python([&] { system.reset(); });
+    without_python([&] {
+      running.system.reset();
+      if (running.log) running.log->finish();
+    });
   }
 }
 
 void end_those_left() {
   if (UserCode::is_here()) return;
-  for (auto& system : std::exchange(machines().left, {})) end(std::move(system));
+  for (auto& running : std::exchange(machines().left, {})) end(std::move(running));
 }
 
 std::int64_t whole(py::handle value, const std::string& option) {
@@ -39,30 +45,6 @@ std::int64_t whole(py::handle value, const std::string& option) {
   const auto number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0) throw bad_argument(option + " is out of range");
   return number;
-}
-
-/// How a chip comes up, from an object with the attributes of the other system's record of that name.
-comm::ChipBootstrapConfig bootstrap_config(py::handle given) {
-  comm::ChipBootstrapConfig config;
-  config.buffer_alignment = 1;
-  const auto text = [](py::handle of, const char* name) { return of.attr(name).cast<std::string>(); };
-  const auto number = [](py::handle of, const char* name) { return of.attr(name).cast<std::uint64_t>(); };
-  if (const py::object comm = given.attr("comm"); !comm.is_none()) {
-    config.comm = {comm.attr("rank").cast<int>(), comm.attr("nranks").cast<int>(),
-                   text(comm, "rootinfo_path"), number(comm, "window_size")};
-  }
-  for (const auto buffer : given.attr("buffers")) {
-    config.buffers.push_back({text(buffer, "name"), text(buffer, "dtype"), number(buffer, "count"), "window",
-                              number(buffer, "nbytes"), buffer.attr("load_from_host").cast<bool>(),
-                              buffer.attr("store_to_host").cast<bool>()});
-  }
-  const auto stagings = [&](const char* list, std::vector<comm::HostBufferStaging>& into) {
-    for (const auto one : given.attr(list))
-      into.push_back({text(one, "name"), text(one, "shm_name"), number(one, "size")});
-  };
-  stagings("host_inputs", config.host_inputs);
-  stagings("host_outputs", config.host_outputs);
-  return config;
 }
 
 bool truth(py::handle value) {
@@ -136,7 +118,7 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
   }
   if (option == "restarts") return node.restart.restarts = whole(value, option), true;
   if (option == "restarts_within") return node.restart.within = duration_of(value, "restarts_within"), true;
-  if (option == "_chip_bootstrap_configs") {
+  if (option == "chip_bootstrap_configs") {
     for (const auto one : value) node.chip_bootstrap_configs.push_back(bootstrap_config(one));
     return true;
   }
@@ -159,7 +141,10 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
 constexpr auto node_options =
     "name, platform, chips, sub_workers, first_device, credit, abort_grace, device_options, checked, "
     "max_runs, restarts, "
-    "restarts_within, recover, arena_bytes, soft_limit, hard_limit, own_process, remote, rejoin";
+    "restarts_within, recover, arena_bytes, soft_limit, hard_limit, own_process, remote, rejoin, "
+    "chip_bootstrap_configs";
+
+constexpr auto system_options = "threads, log_level, log_file, log, trace, report_crashes, dump, dump_only";
 
 int log_level(py::handle value) {
   if (!py::isinstance<py::str>(value)) return static_cast<int>(whole(value, "log_level"));
@@ -171,7 +156,69 @@ int log_level(py::handle value) {
   throw bad_argument("log_level \"" + name + "\"", "say off, error, warning, info or debug");
 }
 
-actors::NodeConfig with(actors::NodeConfig node, const py::kwargs& options) {
+NodeOf node_of(const Machine& machine, const py::kwargs& options) {
+  const auto config = node_config(machine.defaults(), options);
+  const auto& system = machine.system();
+  return {without_python([&] { return system.node(config); }), config.soft_limit};
+}
+
+/// A worker of workers; the least that one program of any of them may submit is noted.
+actors::PodConfig pod_config(const Machine& machine, const py::object& nodes, const std::string& name,
+                             std::int64_t sub_workers, const py::object& workers, std::int64_t& soft_limit) {
+  actors::PodConfig pod;
+  pod.name = name;
+  pod.sub_workers = sub_workers;
+  const auto add = [&](const py::kwargs& options) {
+    auto node = node_config(machine.defaults(), options);
+    if (!options.contains("name")) node.name = "node" + std::to_string(pod.nodes.size());
+    soft_limit = std::min<std::int64_t>(soft_limit, node.soft_limit);
+    pod.nodes.push_back(std::move(node));
+  };
+  if (PyIndex_Check(nodes.ptr()) != 0) {
+    for (std::int64_t i = whole(nodes, "nodes"); i > 0; --i) add({});
+  } else {
+    for (const auto one : nodes) add(py::kwargs(one.cast<py::dict>()));
+  }
+  if (workers.is_none()) return pod;
+  for (const auto one : workers) {
+    const auto given = one.cast<py::dict>();
+    py::object inner_nodes = py::int_(0), inner_workers = py::none();
+    auto inner_name = "pod" + std::to_string(pod.workers.size());
+    std::int64_t inner_sub_workers = 0;
+    for (const auto& [key, value] : given) {
+      const auto option = py::str(key).cast<std::string>();
+      if (option == "nodes") {
+        inner_nodes = py::reinterpret_borrow<py::object>(value);
+      } else if (option == "workers") {
+        inner_workers = py::reinterpret_borrow<py::object>(value);
+      } else if (option == "name") {
+        inner_name = py::str(value).cast<std::string>();
+      } else if (option == "sub_workers") {
+        inner_sub_workers = whole(value, option);
+      } else {
+        throw bad_argument("a worker of a pod has no option \"" + option + "\"",
+                           "there are nodes, workers, name and sub_workers");
+      }
+    }
+    const auto inner =
+        pod_config(machine, inner_nodes, inner_name, inner_sub_workers, inner_workers, soft_limit);
+    pod.workers.push_back(without_python([&] { return actors::to_worker(inner); }));
+  }
+  return pod;
+}
+
+NodeOf pod_of(const Machine& machine, const py::object& nodes, const std::string& name,
+              std::int64_t sub_workers, const py::object& workers) {
+  auto soft_limit = static_cast<std::int64_t>(machine.defaults().soft_limit);
+  const auto pod = pod_config(machine, nodes, name, sub_workers, workers, soft_limit);
+  const auto& system = machine.system();
+  return {without_python([&] { return system.pod(pod); }), soft_limit};
+}
+
+}  // namespace
+
+actors::NodeConfig node_config(const actors::NodeConfig& defaults, const py::kwargs& options) {
+  auto node = defaults;
   for (const auto& [option, value] : options) {
     if (!node_option(node, option.cast<std::string>(), value))
       throw bad_argument("a node has no option \"" + option.cast<std::string>() + "\"",
@@ -180,40 +227,13 @@ actors::NodeConfig with(actors::NodeConfig node, const py::kwargs& options) {
   return node;
 }
 
-NodeOf node_of(const Machine& machine, const py::kwargs& options) {
-  const auto config = with(machine.defaults(), options);
-  const auto& system = machine.system();
-  return {without_python([&] { return system.node(config); }), config.soft_limit};
-}
-
-NodeOf pod_of(const Machine& machine, const py::object& nodes, const std::string& name,
-              std::int64_t sub_workers) {
-  actors::PodConfig pod;
-  pod.name = name;
-  pod.sub_workers = sub_workers;
-  auto soft_limit = machine.defaults().soft_limit;
-  const auto add = [&](const py::kwargs& options) {
-    auto node = with(machine.defaults(), options);
-    if (!options.contains("name")) node.name = "node" + std::to_string(pod.nodes.size());
-    soft_limit = std::min(soft_limit, node.soft_limit);
-    pod.nodes.push_back(std::move(node));
-  };
-  if (PyIndex_Check(nodes.ptr()) != 0) {
-    for (std::int64_t i = whole(nodes, "nodes"); i > 0; --i) add({});
-  } else {
-    for (const auto one : nodes) add(py::kwargs(one.cast<py::dict>()));
-  }
-  const auto& system = machine.system();
-  return {without_python([&] { return system.pod(pod); }), soft_limit};
-}
-
-}  // namespace
-
 Machine::Machine(const py::kwargs& options) {
   end_those_left();
   actors::SystemConfig config;
+  std::string dump_folder, dumped;
   for (const auto& [key, value] : options) {
     const auto option = key.cast<std::string>();
+    const auto text = [value = value] { return py::str(value).cast<std::string>(); };
     if (option == "threads") {
       const auto threads = whole(value, option);
       if (threads < 0) throw bad_argument("threads is negative");
@@ -221,35 +241,60 @@ Machine::Machine(const py::kwargs& options) {
     } else if (option == "log_level") {
       config.log_level = log_level(value);
     } else if (option == "log_file") {
-      config.log_file = py::str(value).cast<std::string>();
+      config.log_file = text();
+    } else if (option == "log") {
+      if (PyCallable_Check(value.ptr()) == 0)
+        throw bad_argument("log is a function of (level, path, text)", "log_file=… writes to a file");
+      running_.log = std::make_shared<LogPump>(py::reinterpret_borrow<py::object>(value));
+      config.log = [log = running_.log](int level, std::string_view path, std::string_view line) {
+        log->add(level, path, line);
+      };
     } else if (option == "trace") {
-      config.trace_file = py::str(value).cast<std::string>();
+      if (py::isinstance<TraceOf>(value)) {
+        config.trace = value.cast<const TraceOf&>().sink;
+      } else {
+        config.trace_file = text();
+      }
+    } else if (option == "report_crashes") {
+      config.report_crashes = truth(value);
+    } else if (option == "dump") {
+      dump_folder = text();
+    } else if (option == "dump_only") {
+      dumped = text();
     } else if (!node_option(defaults_, option, value)) {
-      throw bad_argument(
-          "a System has no option \"" + option + "\"",
-          std::string("there are threads, log_level, log_file, trace, and for its nodes ") + node_options);
+      throw bad_argument("a System has no option \"" + option + "\"",
+                         std::string("there are ") + system_options + ", and for its nodes " + node_options);
     }
   }
-  system_ = without_python([&] { return std::make_unique<actors::System>(std::move(config)); });
+  if (!dumped.empty() && dump_folder.empty())
+    throw bad_argument("dump_only without dump", "dump=… is the folder that tensors are written to");
+  if (!dump_folder.empty()) {
+    constexpr std::uint64_t most = std::uint64_t{1} << 30;
+    config.dump = dump_ = actors::TensorDump::create(dump_folder, most, dumped).value();
+    // Its numbers are those of the trace.
+    if (!config.trace && config.trace_file.empty()) config.trace = TraceOf().sink;
+  }
+  running_.system = without_python([&] { return std::make_unique<actors::System>(std::move(config)); });
   machines().open.push_back(this);
 }
 
 Machine::~Machine() {
   std::erase(machines().open, this);
-  end(std::move(system_));
+  end(std::move(running_));
 }
 
 void Machine::close() {
-  if (system_ && UserCode::is_here()) {
+  if (running_.system && UserCode::is_here()) {
     throw Error(actors::Errc::wrong_state, "a program cannot close a System: it would wait for itself",
                 "close it where the program was run");
   }
-  end(std::move(system_));
+  end(std::move(running_));
+  if (const auto dump = std::exchange(dump_, nullptr)) dump->close().value();
 }
 
 const actors::System& Machine::system() const {
-  if (!system_) throw Error(actors::Errc::shut_down, "the System has been closed");
-  return *system_;
+  if (!running_.system) throw Error(actors::Errc::shut_down, "the System has been closed");
+  return *running_.system;
 }
 
 void close_all() {
@@ -263,24 +308,41 @@ void add_machine(py::module_& module) {
       "Owns everything: threads, nodes, chips, memory.\n\n"
       "    with troupe.System(platform=\"a2a3sim\", chips=2) as system:\n"
       "        node = system.node()\n\n"
-      "Options: threads, log_level, log_file, trace (a file that is written when "
-      "the System ends), and those of its\n"
-      "nodes: name, platform, chips, sub_workers, first_device, credit, "
-      "abort_grace, device_options, checked, max_runs,\n"
-      "restarts, restarts_within, recover, arena_bytes, soft_limit, hard_limit, own_process (each chip), "
-      "remote (chips of\n"
-      "other machines: addresses of nodes, or dicts with address, certificate, key, authority, silence, "
-      "patience), rejoin.\n"
+      "threads         for actors; 0: as many as the machine has cores\n"
+      "log_level       \"off\", \"error\", \"warning\" (by default), \"info\" or \"debug\"\n"
+      "log_file        where lines are appended; by default they go to standard error\n"
+      "log             instead: a function that is called with (level, path, text)\n"
+      "trace           a file that is written when the System ends, or a troupe.Trace\n"
+      "report_crashes  True: a thread that crashes says first what it was inside of\n"
+      "dump            a folder for the tensors of each kernel, dump_only: of kernels with such names\n\n"
+      "The other options are those of its nodes, which node() and pod() may give, too:\n\n"
+      "name, platform  \"node0\"; \"a2a3sim\", \"a5sim\", or the path of a library\n"
+      "chips           how many; first_device: the number of the first\n"
+      "sub_workers     threads for host functions\n"
+      "own_process     True: each chip in a process of its own\n"
+      "remote          chips of other machines instead: addresses of nodes, or dicts with address, "
+      "certificate,\n"
+      "                key, authority, silence and patience; rejoin: seconds that one may be away\n"
+      "credit, max_runs, soft_limit, hard_limit, arena_bytes, abort_grace, restarts, restarts_within\n"
+      "                limits; docs/scaling.md\n"
+      "recover         False: what was only on a chip that died is not made again\n"
+      "checked         True: chips look for kernels that write where they must not\n"
+      "device_options  a dict for the platform\n"
+      "chip_bootstrap_configs  what each chip comes up with: dicts with comm, buffers, host_inputs, "
+      "host_outputs\n\n"
       "close() (or the end of `with`) ends what runs.")
       .def(py::init<const py::kwargs&>())
       .def("node", &node_of, py::keep_alive<0, 1>(),
            "A node, up and ready, as the System's options say; options given here come before them.")
       .def("pod", &pod_of, py::keep_alive<0, 1>(), py::arg("nodes"), py::arg("name") = "pod0",
-           py::arg("sub_workers") = 0,
-           "A worker of nodes: how many, or a list with a dict of options for each. Its tasks are programs.")
+           py::arg("sub_workers") = 0, py::arg("workers") = py::none(),
+           "A worker of nodes: how many, or a list with a dict of options for each. Its tasks are "
+           "programs.\n\n"
+           "`workers` are further ones, pods themselves: dicts with nodes, workers, name and sub_workers.")
       .def("close", &Machine::close,
            "Ends what runs and returns in bounded time; calls fail with shut_down then.")
-      .def_property_readonly("closed", [](const Machine& machine) { return !machine.open(); })
+      .def_property_readonly(
+          "closed", [](const Machine& machine) { return !machine.open(); }, "Whether close() was called.")
       .def(
           "actors", [](const Machine& machine) { return machine.system().actors(); },
           "Actors that are alive; for leak checks.")

@@ -10,12 +10,16 @@ PYBIND11_MODULE(_core, module) {
   add_arrays(module);
   add_waits(module);
   add_tensors(module);
+  add_uses(module);
   add_arguments(module);
   add_status(module);
   add_orchestrator(module);
   add_domains(module);
-  add_machine(module);
+  add_traces(module);
   add_runs(module);
+  add_machine(module);
+  add_plans(module);
+  add_bootstrap(module);
   add_simulation(module);
   add_raw(module);
   add_device(module);

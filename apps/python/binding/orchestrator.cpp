@@ -1,5 +1,5 @@
 // What a program in Python sees of its node.
-#include "machine.hpp"
+#include "plans.hpp"
 
 namespace troupe::python {
 namespace {
@@ -13,32 +13,89 @@ struct Scope {
   std::optional<actors::Scope> open;
 };
 
-Wait task_of(const SeatRef& seat, actors::Task task) { return {Wait::What::task, seat, std::move(task)}; }
+std::string given_name(const actors::detail::SubmitCall& call) {
+  return call.extras ? call.extras->name : std::string();
+}
+/// The call as Python makes it: what is called, its arguments, and options behind them.
+struct Given {
+  py::object callable;
+  std::span<PyObject* const> items;
+  py::tuple names;                    ///< of the options
+  PyObject* const* values = nullptr;  ///< of the options
 
-Wait submit_named(const SeatRef& seat, const Named& named, const py::tuple& items, const py::kwargs& options,
-                  bool functions_only) {
+  Given(PyObject* const* given, Py_ssize_t count, PyObject* names_of, const char* what) {
+    if (count < 1) throw py::type_error(what);
+    callable = py::reinterpret_borrow<py::object>(given[0]);
+    items = {given + 1, static_cast<std::size_t>(count - 1)};
+    names = names_of != nullptr ? py::reinterpret_borrow<py::tuple>(names_of) : py::tuple();
+    values = given + count;
+  }
+  void take_options(actors::detail::SubmitCall& call) const {
+    for (std::size_t i = 0; i < names.size(); ++i)
+      take_option(call, py::handle(names[i]).cast<std::string>(), values[i]);
+  }
+};
+
+SeatRef seat_in(PyObject* self) {
+  const auto* instance = reinterpret_cast<const py::detail::instance*>(self);
+  if (instance->simple_layout)
+    return static_cast<Seat*>(instance->simple_value_holder[0])->shared_from_this();
+  return py::handle(self).cast<SeatRef>();
+}
+
+Wait submit_named(const SeatRef& seat, const Named& named, const Given& given, bool functions_only) {
   auto& node = seat->use();
-  auto call = node.new_call(items.size());
-  add_arguments(call.args, items);
-  take_options(call, options);
+  auto call = node.new_call(given.items.size());
+  add_arguments(call.args, given.items);
+  given.take_options(call);
   if (named.own) call.more().owned = named.own;
-  return task_of(seat, seat->call([&](Orchestrator& program) {
+  auto name = given_name(call);
+  auto task = seat->call([&](Orchestrator& program) {
     const auto& callable = named.own ? *named.own : program.callable(named.name);
     if (functions_only && callable.kind != actors::CallableKind::function)
       throw bad_argument("submit_sub of \"" + callable.name + "\", which is no host function",
                          "submit is for it");
     return program.submit_gathered(callable, std::move(call));
-  }));
+  });
+  return task_of(seat, std::move(task), named.own ? named.own->name : named.name, std::move(name));
 }
 
-Wait submit(const SeatRef& seat, const py::object& callable, const py::args& items,
-            const py::kwargs& options) {
-  return submit_named(seat, callable_of(callable, items, seat->soft_limit()), items, options, false);
+PyObject* submit(PyObject* self, PyObject* const* items, Py_ssize_t count, PyObject* names) {
+  return guarded([&] {
+    const Given given(items, count, names, "submit needs to know what: node.submit(\"vector_add\", …)");
+    const auto seat = seat_in(self);
+    if (PyUnicode_Check(given.callable.ptr()) == 0 && py::isinstance<PlanOf>(given.callable)) {
+      const auto& plan = given.callable.cast<const PlanOf&>();
+      py::tuple all(given.items.size());
+      for (std::size_t i = 0; i < given.items.size(); ++i)
+        all[i] = py::reinterpret_borrow<py::object>(given.items[i]);
+      py::kwargs options(py::dict{});
+      for (std::size_t i = 0; i < given.names.size(); ++i)
+        options[given.names[i]] = py::reinterpret_borrow<py::object>(given.values[i]);
+      return py::cast(submit_plan(seat, plan, all, options));
+    }
+    return py::cast(
+        submit_named(seat, callable_of(given.callable, given.items, seat->soft_limit()), given, false));
+  });
 }
 
-Wait submit_sub(const SeatRef& seat, const py::object& function, const py::args& items,
-                const py::kwargs& options) {
-  return submit_named(seat, function_of(function), items, options, true);
+PyObject* submit_sub(PyObject* self, PyObject* const* items, Py_ssize_t count, PyObject* names) {
+  return guarded([&] {
+    const Given given(items, count, names, "submit_sub needs a function: node.submit_sub(f, …)");
+    return py::cast(submit_named(seat_in(self), function_of(given.callable), given, true));
+  });
+}
+
+/// A method that gets its arguments as they are, without a tuple and a dict made of them.
+template <auto function>
+void add_method(const py::object& of, const char* name, const char* text) {
+  static PyMethodDef definition;
+  definition = {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
+                METH_FASTCALL | METH_KEYWORDS, text};
+  const auto method = py::reinterpret_steal<py::object>(
+      PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(of.ptr()), &definition));
+  if (!method) throw py::error_already_set();
+  of.attr(name) = method;
 }
 
 Wait submit_group(const SeatRef& seat, const py::object& callable, const py::object& members,
@@ -53,12 +110,14 @@ Wait submit_group(const SeatRef& seat, const py::object& callable, const py::obj
   if (!chips.is_none()) where = chips.cast<std::vector<int>>();
   actors::detail::SubmitCall call;
   take_options(call, options);
-  const auto named = callable_of(callable, py::tuple(), seat->soft_limit());
+  const auto named = callable_of(callable, {}, seat->soft_limit());
   if (named.own) call.more().owned = named.own;
-  return task_of(seat, seat->call([&](Orchestrator& program) {
+  auto name = given_name(call);
+  auto task = seat->call([&](Orchestrator& program) {
     return program.submit_gathered(named.own ? *named.own : program.callable(named.name), std::move(all),
                                    std::move(where), std::move(call));
-  }));
+  });
+  return task_of(seat, std::move(task), named.own ? named.own->name : named.name, std::move(name));
 }
 
 Wait data_task(const SeatRef& seat, actors::DataTask what, std::initializer_list<actors::TensorUse> uses,
@@ -68,8 +127,10 @@ Wait data_task(const SeatRef& seat, actors::DataTask what, std::initializer_list
   if (value != nullptr) call.args.add(*value);
   take_options(call, options);
   if (!chip.is_none()) call.take(actors::on_chip(chip.cast<std::int64_t>()));
-  return task_of(seat,
-                 seat->call([&](Orchestrator& node) { return node.submit_gathered(what, std::move(call)); }));
+  constexpr const char* names[] = {"", "copy", "fill", "prefetch", "evict", "pin"};
+  auto name = given_name(call);
+  auto task = seat->call([&](Orchestrator& node) { return node.submit_gathered(what, std::move(call)); });
+  return task_of(seat, std::move(task), names[static_cast<std::size_t>(what)], std::move(name));
 }
 
 Wait fill(const SeatRef& seat, const py::object& given, const py::object& value, const py::kwargs& options) {
@@ -91,22 +152,38 @@ Wait wait_for(Wait::What what, const SeatRef& seat, const py::object& tensor = {
   return wait;
 }
 
+constexpr auto submit_text =
+    "submit($self, callable, /, *items, on_chip=None, name=None, after=None, priority=None, deadline=None, "
+    "retry=None, idempotent=None, blocks=None, config=None)\n--\n\n"
+    "Submits a task: node.submit(\"vector_add\", in_(a), in_(b), out(c), on_chip=1).\n\n"
+    "callable    a name, a kernel, a host function, a Plan, or at a pod a program\n"
+    "items       tensors or arrays with a tag, in_ out inout out_existing no_dep, and scalar(x)\n"
+    "on_chip     the number of the chip (at a pod: of the node) that runs it; None: any\n"
+    "name        what errors and traces call it\n"
+    "after       a task that ends before it starts, or several, where the data does not say so\n"
+    "priority    higher goes first among tasks that are ready; -128 to 127\n"
+    "deadline    seconds from now, after which it is given up\n"
+    "retry       so many further attempts after a failure\n"
+    "idempotent  True: running it again on what it has half done is harmless\n"
+    "blocks      how wide a kernel runs\n"
+    "config      a CallConfig: the part of the chip that it gets\n\n"
+    "Tasks behave as if they ran one after the other, in the order of their submits. Returns something to "
+    "wait\n"
+    "for: `await task`, or task.wait() in a plain program. Raises Error at once for a task that can never "
+    "run.";
+constexpr auto submit_sub_text =
+    "submit_sub($self, function, /, *items, on_chip=None, name=None, after=None, priority=None, "
+    "deadline=None, "
+    "retry=None, idempotent=None, blocks=None, config=None)\n--\n\n"
+    "Submits a host function, by name or as a function: called with the tensors as arrays, then the "
+    "scalars.\n\n"
+    "    node.submit_sub(lambda x, by: np.multiply(x, by, out=x), inout(x), scalar(2.0))\n\n"
+    "Options as for submit.";
+
 void add_submits(py::class_<Seat, SeatRef>& program) {
+  add_method<&submit>(program, "submit", submit_text);
+  add_method<&submit_sub>(program, "submit_sub", submit_sub_text);
   program
-      .def("submit", &submit, py::arg("callable"),
-           "Submits a task: node.submit(\"vector_add\", in_(a), in_(b), out(c), on_chip=1).\n\n"
-           "The callable is a name, a kernel, a host function, or at a pod a program. Arguments are tensors "
-           "(or arrays)\n"
-           "with a tag, in_ out inout out_existing no_dep, and scalar(x). Options, by name: on_chip, name, "
-           "after,\n"
-           "priority, deadline (seconds), retry, idempotent, blocks. Tasks behave as if they ran one after "
-           "the other, in\n"
-           "the order of their submits. Returns something to wait for: `await task`, or task.wait() in a "
-           "plain program.\n"
-           "Raises Error at once for a task that can never run.")
-      .def("submit_sub", &submit_sub, py::arg("function"),
-           "Submits a host function, by name or as a function: called with the tensors as arrays, then the "
-           "scalars.")
       .def("submit_group", &submit_group, py::arg("callable"), py::arg("members"),
            py::arg("chips") = py::none(),
            "ONE task with a member on each of several chips, started all or none: members is a list of "
@@ -176,14 +253,32 @@ void add_waiting(py::class_<Seat, SeatRef>& program) {
 
 }  // namespace
 
-runtime::Tensor filled(const Tensor& tensor, const py::object& value) {
-  const auto scalar = scalar_of(value, py::str(long_name(tensor.dtype())));
-  with_element(tensor.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const auto fill = runtime::from_u64<T>(scalar.word);
-    for (auto& element : tensor.host<T>()) element = fill;
-  });
-  return tensor.description();
+Wait task_of(const SeatRef& seat, actors::Task task, std::string callable, std::string name) {
+  Wait wait{Wait::What::task, seat, std::move(task)};
+  wait.label = std::make_shared<TaskLabel>();
+  wait.label->callable = std::move(callable);
+  wait.label->name = std::move(name);
+  return wait;
+}
+
+Tensor new_tensor(const runtime::Shape& shape, runtime::DType dtype, const py::object& fill,
+                  const std::function<Tensor()>& make) {
+  std::optional<runtime::ScalarArg> value;
+  if (!fill.is_none()) value = scalar_of(fill, py::str(long_name(dtype)));
+  const auto work = [&] {
+    auto tensor = make();
+    if (value) {
+      with_element(dtype, [&](auto zero) {
+        using T = decltype(zero);
+        const auto element = runtime::from_u64<T>(value->word);
+        for (auto& one : tensor.host<T>()) one = element;
+      });
+    }
+    return tensor;
+  };
+  // The time that small ones take is less than what it takes to get back in.
+  constexpr std::uint64_t large = 64 << 10;
+  return shape.elements().value() * runtime::size_of(dtype) < large ? work() : without_python(work);
 }
 
 void add_orchestrator(py::module_& module) {
@@ -207,9 +302,10 @@ void add_orchestrator(py::module_& module) {
       .def(
           "tensor",
           [](const SeatRef& seat, const py::object& shape, const py::object& dtype, const py::object& fill) {
-            auto tensor = seat->use().host_tensor(shape_of(shape), dtype_of(dtype));
-            if (!fill.is_none()) filled(tensor, fill);
-            return tensor;
+            const auto extents = shape_of(shape);
+            const auto type = dtype_of(dtype);
+            auto& node = seat->use();
+            return new_tensor(extents, type, fill, [&] { return node.host_tensor(extents, type); });
           },
           py::arg("shape"), py::arg("dtype") = "float32", py::arg("fill") = py::none(),
           "A tensor in host memory, zeroed or filled.")
@@ -229,6 +325,16 @@ void add_orchestrator(py::module_& module) {
             return seat->call([&](Orchestrator& node) { return node.out_like(tensor); });
           },
           py::arg("like"), "A new intermediate of the same shape and type, as an output.")
+      .def(
+          "device_tensor",
+          [](const SeatRef& seat, const py::object& shape, const py::object& dtype, std::int64_t chip) {
+            const auto extents = shape_of(shape);
+            const auto type = dtype_of(dtype);
+            return seat->call(
+                [&](Orchestrator& node) { return node.device_tensor(extents, type, actors::on_chip(chip)); });
+          },
+          py::arg("shape"), py::arg("dtype") = "float32", py::kw_only(), py::arg("on_chip"),
+          "A tensor with its place on that chip: memory is taken there, and stays. Zero until it is written.")
       .def(
           "scope",
           [](const SeatRef& seat) {

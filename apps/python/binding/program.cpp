@@ -72,6 +72,10 @@ std::string name_of(py::handle function) {
 }
 
 bool is_coroutine_function(py::handle function) {
+  if (PyFunction_Check(function.ptr()) != 0) {  // most are; nobody has to be asked
+    const auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function.ptr()));
+    return (code->co_flags & CO_COROUTINE) != 0;
+  }
   return py::module_::import("inspect").attr("iscoroutinefunction")(function).cast<bool>();
 }
 
@@ -296,6 +300,7 @@ actors::Program drive(actors::Orchestrator& node, std::shared_ptr<PythonProgram>
     } catch (const Error& error) {
       failure = error;
     }
+    if (const auto& label = body.wanted().label) label->end(failure ? failure->code() : ErrorCode{});
     body.go_on(std::move(answer), failure);
   }
 }
@@ -333,7 +338,13 @@ py::object wait_here(const Wait& wait) {
   auto answer = wait.seat->wait([&](actors::Orchestrator& node) -> Answer {
     switch (wait.what) {
       case Wait::What::task:
-        wait.task.wait();
+        try {
+          wait.task.wait();
+        } catch (const Error& error) {
+          wait.label->end(error.code());
+          throw;
+        }
+        wait.label->end();
         return {};
       case Wait::What::drained:
         node.drain();
@@ -362,6 +373,20 @@ py::object wait_here(const Wait& wait) {
   return object_of(wait, std::move(answer));
 }
 
+namespace {
+
+/// ` 3 "scale" ("first"), ended`.
+std::string label_of(const Wait& wait) {
+  const auto& label = *wait.label;
+  auto text = " " + std::to_string(wait.task.number()) + " \"" + label.callable + "\"";
+  if (!label.name.empty()) text += " (\"" + label.name + "\")";
+  if (!label.ended) return text + (wait.seat->is_over() ? ", of a program that is over" : ", submitted");
+  if (label.failed.value == 0) return text + ", ended";
+  return text + ", failed: " + std::string(label.failed.name);
+}
+
+}  // namespace
+
 void add_waits(py::module_& module) {
   py::class_<Wait>(module, "Wait",
                    "Something that a program waits for.\n\n"
@@ -382,7 +407,7 @@ void add_waits(py::module_& module) {
                                          "Wait for a domain",
                                          "Wait at a barrier"};
         std::string text = std::string("<troupe.") + names[static_cast<std::size_t>(wait.what)];
-        if (wait.what == Wait::What::task) text += " " + std::to_string(wait.task.number());
+        if (wait.label) text += label_of(wait);
         return text + ">";
       });
 }

@@ -2,6 +2,7 @@
 
 // Programs in Python: functions, and `async def` ones, as programs of troupe; and what they wait for.
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -16,7 +17,7 @@ namespace troupe::python {
 
 /// The orchestrator as a program in Python holds it: it may be kept longer than the program lives, and be
 /// taken to other threads, where its use is an error. Inside Python only.
-class Seat {
+class Seat : public std::enable_shared_from_this<Seat> {
  public:
   Seat(actors::Orchestrator& node, bool coroutine, std::int64_t soft_limit)
       : node_(&node), coroutine_(coroutine), soft_limit_(soft_limit) {
@@ -25,6 +26,7 @@ class Seat {
   /// The program's code goes on, on this thread.
   void sit_down() { thread_ = std::this_thread::get_id(); }
   void leave() { node_ = nullptr; }
+  bool is_over() const { return node_ == nullptr; }
   bool coroutine() const { return coroutine_; }
   std::int64_t soft_limit() const { return soft_limit_; }
 
@@ -54,12 +56,26 @@ class Seat {
 };
 using SeatRef = std::shared_ptr<Seat>;
 
+/// What a program calls a task, and what it knows of its end. Copies of a Wait share it.
+struct TaskLabel {
+  std::string callable, name;
+  ErrorCode failed = {};           ///< behind `ended`
+  std::atomic<bool> ended{false};  ///< as far as the program has waited
+
+  void end(ErrorCode error = {}) {
+    if (ended) return;
+    failed = error;
+    ended = true;
+  }
+};
+
 /// Something to wait for: `await` it in an `async def` program, call get() or wait() on it in a plain one.
 struct Wait {
   enum class What { task, drained, room, read, read_all, fetch, domain, barrier };
   What what = What::drained;
   SeatRef seat;
   actors::Task task = {};
+  std::shared_ptr<TaskLabel> label = {};
   actors::Tensor tensor = {};
   std::shared_ptr<const actors::DomainSpec> spec = {};
   actors::Domain domain = {};
@@ -84,6 +100,8 @@ class PythonProgram : public std::enable_shared_from_this<PythonProgram> {
   PythonProgram(py::object function, py::tuple args, std::string name, std::int64_t soft_limit);
 
   actors::BoundProgram bind();
+  /// Calls it with these instead. Inside Python, before it runs.
+  void give(py::tuple args) { args_ = Kept(std::move(args)); }
   const std::string& name() const { return name_; }
 
   // Inside Python, when the run is over.

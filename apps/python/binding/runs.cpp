@@ -1,5 +1,5 @@
 // Nodes, their chips, and runs.
-#include "machine.hpp"
+#include "plans.hpp"
 
 #include <fstream>
 
@@ -48,17 +48,6 @@ std::shared_ptr<PythonProgram> program_of(const py::object& function, const py::
   return std::make_shared<PythonProgram>(function, args, name, soft_limit);
 }
 
-/// Raises what a run ended with.
-[[noreturn]] void raise_end(const Error& error, const std::shared_ptr<PythonProgram>& program) {
-  const auto raised = program ? program->raised() : py::object();
-  if (!raised) raise(error);
-  // What the program raised to end like this; an error of troupe's, or Ctrl-C, is itself.
-  const bool itself = py::hasattr(raised, "_native") || !py::isinstance(raised, py::handle(PyExc_Exception));
-  if (!itself) raise(error, raised);
-  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(raised.ptr())), raised.ptr());
-  throw py::error_already_set();
-}
-
 RunOf start(const NodeOf& on, const py::object& program, const py::args& args, const py::kwargs& given) {
   RunOf run;
   if (py::isinstance<py::str>(program)) {
@@ -66,6 +55,14 @@ RunOf start(const NodeOf& on, const py::object& program, const py::args& args, c
     const auto name = program.cast<std::string>();
     const auto values = args_of(args);
     run.handle = without_python([&] { return on.node.submit(name, values, std::move(options)); });
+    return run;
+  }
+  if (py::isinstance<PlanOf>(program)) {
+    const auto& plan = program.cast<const PlanOf&>();
+    py::kwargs others(py::dict(given.attr("copy")()));
+    auto bound = bind_plan(plan, args, others);
+    auto options = options_of(others, plan.plan.name());
+    run.handle = without_python([&] { return on.node.submit_bound(std::move(options), std::move(bound)); });
     return run;
   }
   auto options = options_of(given, name_of(program));
@@ -116,14 +113,15 @@ void add_file_kernel(const NodeOf& on, const std::string& name, const py::object
     if (!file) throw bad_argument("cannot read \"" + path + "\"");
     bytes.assign(std::istreambuf_iterator<char>(file), {});
   }
-  on.node.add_kernel(name, std::move(bytes),
-                     cores == "vector" ? actors::CoreKind::vector : actors::CoreKind::matrix);
+  const auto kind = cores == "vector" ? actors::CoreKind::vector : actors::CoreKind::matrix;
+  without_python([&] { on.node.add_kernel(name, std::move(bytes), kind); });
 }
 
 void add_chip(py::module_& module) {
   py::class_<ChipOf>(module, "Chip",
                      "Direct use of one chip, without a graph; not ordered with runs in flight.")
-      .def_property_readonly("index", [](const ChipOf& of) { return of.chip.index(); })
+      .def_property_readonly(
+          "index", [](const ChipOf& of) { return of.chip.index(); }, "Its number on the node.")
       .def(
           "malloc",
           [](const ChipOf& of, const py::object& shape, const py::object& dtype) {
@@ -170,6 +168,19 @@ void add_chip(py::module_& module) {
            [](const ChipOf& of) { return "<troupe.Chip " + std::to_string(of.chip.index()) + ">"; });
 }
 
+int add_chip_to(const NodeOf& on, const std::string& platform, std::int64_t device, std::int64_t credit,
+                const py::object& abort_grace, const py::dict& options, bool own_process) {
+  actors::ChipConfig chip;
+  chip.platform = platform;
+  chip.device_id = device;
+  chip.credit = credit;
+  chip.abort_grace = duration_of(abort_grace, "abort_grace");
+  chip.own_process = own_process;
+  for (const auto& [name, value] : options)
+    chip.options.emplace_back(py::str(name).cast<std::string>(), py::str(value).cast<std::string>());
+  return without_python([&] { return on.node.add_executor(chip); });
+}
+
 void add_node(py::module_& module) {
   py::class_<NodeOf>(module, "Node",
                      "A node of chips, or a pod of nodes. Safe on any thread.\n\n"
@@ -186,7 +197,8 @@ void add_node(py::module_& module) {
       .def(
           "add_function",
           [](const NodeOf& on, const std::string& name, py::object function) {
-            on.node.add_function(name, host_function(std::move(function)));
+            auto host = host_function(std::move(function));
+            without_python([&] { on.node.add_function(name, std::move(host)); });
           },
           py::arg("name"), py::arg("function"), "A host function that programs submit by name.")
       .def(
@@ -196,19 +208,25 @@ void add_node(py::module_& module) {
           },
           py::arg("program"),
           "Runs a program to its end: node.run(function, its arguments…, name=…, priority=…, deadline=…).\n\n"
+          "name      what errors and traces call the run\n"
+          "priority  higher goes first among runs that wait\n"
+          "deadline  seconds from now, after which it is given up\n\n"
           "The program is a function, or an async def function, called with (node, its arguments); or the "
           "name of one in\n"
           "a loaded module. Returns what it returned. Raises Error when the run failed; what a program "
           "raised is behind\n"
           "it as __cause__.")
-      .def("submit", &start, py::arg("program"),
-           "Starts a program and returns a Handle, also when it has to wait for others.")
+      .def(
+          "submit", &start, py::arg("program"),
+          "Starts a program and returns a Handle, also when it has to wait for others: handle.result() waits "
+          "for it.\n\n"
+          "Programs, arguments and options are those of run().")
       .def(
           "tensor",
           [](const NodeOf& on, const py::object& shape, const py::object& dtype, const py::object& fill) {
-            auto tensor = on.node.host_tensor(shape_of(shape), dtype_of(dtype));
-            if (!fill.is_none()) filled(tensor, fill);
-            return tensor;
+            const auto extents = shape_of(shape);
+            const auto type = dtype_of(dtype);
+            return new_tensor(extents, type, fill, [&] { return on.node.host_tensor(extents, type); });
           },
           py::arg("shape"), py::arg("dtype") = "float32", py::arg("fill") = py::none(),
           "A tensor in host memory, zeroed or filled.")
@@ -221,17 +239,27 @@ void add_node(py::module_& module) {
       .def_property_readonly(
           "chips", [](const NodeOf& on) { return on.node.chips(); },
           "How many chips (at a pod: nodes) there are now.")
-      .def_property_readonly("name", [](const NodeOf& on) { return on.node.name(); })
+      .def_property_readonly(
+          "name", [](const NodeOf& on) { return on.node.name(); }, "\"node0\", \"pod0\".")
+      .def("add_chip", &add_chip_to, py::arg("platform") = "a2a3sim", py::arg("device") = 0, py::kw_only(),
+           py::arg("credit") = 64, py::arg("abort_grace") = 2.0, py::arg("device_options") = py::dict(),
+           py::arg("own_process") = false,
+           "Adds a chip while programs run; its number. `device` is the platform's.")
       .def(
-          "add_chip",
-          [](const NodeOf& on, const std::string& platform, std::int64_t device) {
-            actors::ChipConfig chip;
-            chip.platform = platform;
-            chip.device_id = device;
-            return without_python([&] { return on.node.add_executor(chip); });
+          "add_sub_worker",
+          [](const NodeOf& on, const py::object& abort_grace) {
+            actors::SubWorkerConfig config;
+            config.abort_grace = duration_of(abort_grace, "abort_grace");
+            return without_python([&] { return on.node.add_executor(config); });
           },
-          py::arg("platform") = "a2a3sim", py::arg("device") = 0,
-          "Adds a chip while programs run; its number.")
+          py::arg("abort_grace") = 2.0, "Adds a thread for host functions while programs run; its number.")
+      .def(
+          "add_node",
+          [](const NodeOf& on, const py::kwargs& options) {
+            const auto config = node_config({}, options);
+            return without_python([&] { return on.node.add_executor(actors::to_worker(config)); });
+          },
+          "Adds a node to a pod, with the options of a node; its number.")
       .def(
           "remove_executor",
           [](const NodeOf& on, std::int64_t index) {
@@ -244,9 +272,17 @@ void add_node(py::module_& module) {
       .def("__repr__", [](const NodeOf& on) { return "<troupe.Node " + on.node.name() + ">"; });
 }
 
+/// "running", "done", "failed: task_failed".
+std::string end_of(const actors::Handle& handle) {
+  if (!handle.done()) return "running";
+  const auto report = handle.report();
+  return report.error ? "failed: " + std::string(report.error->code().name) : "done";
+}
+
 void add_handle(py::module_& module) {
   py::class_<RunOf>(module, "Handle", "A run that was submitted. Dropping it leaves the run running.")
-      .def_property_readonly("done", [](const RunOf& run) { return run.handle.done(); })
+      .def_property_readonly(
+          "done", [](const RunOf& run) { return run.handle.done(); }, "Whether it has ended, well or not.")
       .def("wait", &wait, py::arg("timeout") = py::none(),
            "Waits for the end; False: not within so many seconds.")
       .def("result", &result, py::arg("timeout") = py::none(),
@@ -270,49 +306,76 @@ void add_handle(py::module_& module) {
           "Waits, then everything that is known about the end.")
       .def("__repr__", [](const RunOf& run) {
         return std::string("<troupe.Handle of ") +
-               (run.program ? "\"" + run.program->name() + "\", " : "a program, ") +
-               (run.handle.done() ? "done>" : "running>");
+               (run.program ? "\"" + run.program->name() + "\", " : "a program, ") + end_of(run.handle) + ">";
       });
 }
 
 }  // namespace
 
-py::object run(const Node& node, std::int64_t soft_limit, const py::object& program, const py::tuple& args,
-               const py::kwargs& given) {
-  std::shared_ptr<PythonProgram> python;
+/// Raises what a run ended with.
+[[noreturn]] void raise_end(const Error& error, const std::shared_ptr<PythonProgram>& program) {
+  const auto raised = program ? program->raised() : py::object();
+  if (!raised) raise(error);
+  // What the program raised to end like this; an error of troupe's, or Ctrl-C, is itself.
+  const bool itself = py::hasattr(raised, "_native") || !py::isinstance(raised, py::handle(PyExc_Exception));
+  if (!itself) raise(error, raised);
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(raised.ptr())), raised.ptr());
+  throw py::error_already_set();
+}
+
+namespace {
+
+/// Waits for `work` outside of Python, on which Ctrl-C ends.
+template <class Work>
+void wait_for_run(actors::RunOptions& options, const std::shared_ptr<PythonProgram>& program, Work work) {
   std::optional<Error> error;
   {
     const SignalWatch watch(SignalWatch::On::ctrl_c);
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // one that came before anybody listened
-    const auto guarded = [&](auto work) {
-      try {
-        without_python(work);
-      } catch (const Error& failed) {
-        error = failed;
-      }
-    };
-    if (py::isinstance<py::str>(program)) {
-      auto options = options_of(given, "program");
-      if (watch.watches()) options.stop = watch.token();
-      const auto values = args_of(args);
-      const auto name = program.cast<std::string>();
-      guarded([&] { node.run(name, values, std::move(options)); });
-    } else {
-      auto options = options_of(given, name_of(program));
-      if (watch.watches()) options.stop = watch.token();
-      python = program_of(program, args, options.name, soft_limit);
-      guarded([&] { node.run_bound(std::move(options), python->bind()); });
+    if (watch.watches()) options.stop = watch.token();
+    try {
+      without_python(work);
+    } catch (const Error& failed) {
+      error = failed;
     }
   }
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-  if (error) raise_end(*error, python);
-  return python ? python->returned() : py::object(py::none());
+  if (error) raise_end(*error, program);
+}
+
+}  // namespace
+
+void run_to_end(const Node& node, actors::RunOptions options, actors::BoundProgram bound,
+                const std::shared_ptr<PythonProgram>& program) {
+  wait_for_run(options, program, [&] { node.run_bound(std::move(options), std::move(bound)); });
+}
+
+py::object run(const Node& node, std::int64_t soft_limit, const py::object& program, const py::tuple& args,
+               const py::kwargs& given) {
+  if (py::isinstance<py::str>(program)) {
+    auto options = options_of(given, "program");
+    const auto values = args_of(args);
+    const auto name = program.cast<std::string>();
+    wait_for_run(options, nullptr, [&] { node.run(name, values, std::move(options)); });
+    return py::none();
+  }
+  if (py::isinstance<PlanOf>(program)) {
+    const auto& plan = program.cast<const PlanOf&>();
+    py::kwargs others(py::dict(given.attr("copy")()));
+    auto bound = bind_plan(plan, args, others);
+    run_to_end(node, options_of(others, plan.plan.name()), std::move(bound), nullptr);
+    return py::none();
+  }
+  auto options = options_of(given, name_of(program));
+  const auto python = program_of(program, args, options.name, soft_limit);
+  run_to_end(node, std::move(options), python->bind(), python);
+  return python->returned();
 }
 
 void add_runs(py::module_& module) {
   add_chip(module);
-  add_node(module);
   add_handle(module);
+  add_node(module);
 }
 
 }  // namespace troupe::python

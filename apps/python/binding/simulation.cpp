@@ -1,5 +1,6 @@
 // The test kit: a node or pod on one thread, with kernels in Python, faults, a virtual clock, and a seed.
 #include "machine.hpp"
+#include "records.hpp"
 #include "troupe/testing.hpp"
 
 namespace troupe::python {
@@ -80,9 +81,23 @@ class Kit {
   std::unique_ptr<Simulation> simulation_;
 };
 
+/// Log lines for a function of Python's: all of it happens on this thread.
+actors::LogSink lines_for(py::object function) {
+  return [kept = Kept(std::move(function))](int level, std::string_view path, std::string_view text) {
+    const WithPython inside;
+    if (!inside) return;
+    const UserCode here;
+    const auto given = py::make_tuple(level, std::string(path), std::string(text));
+    const auto result = py::reinterpret_steal<py::object>(call_python(kept.get().ptr(), given.ptr()));
+    if (!result) PyErr_WriteUnraisable(kept.get().ptr());
+  };
+}
+
 std::unique_ptr<Kit> new_kit(std::uint64_t seed, std::int64_t chips, std::int64_t nodes,
                              std::int64_t sub_workers, std::int64_t credit, std::int64_t soft_limit,
-                             std::int64_t hard_limit, std::int64_t restarts) {
+                             std::int64_t hard_limit, std::int64_t restarts, std::uint64_t arena_bytes,
+                             bool recover, const py::object& bootstrap, const py::object& log,
+                             const py::object& trace) {
   testing::SimulationOptions options;
   options.seed = seed;
   options.chips = chips;
@@ -92,6 +107,11 @@ std::unique_ptr<Kit> new_kit(std::uint64_t seed, std::int64_t chips, std::int64_
   options.soft_limit = soft_limit;
   options.hard_limit = hard_limit;
   options.restart.restarts = restarts;
+  options.arena_bytes = arena_bytes;
+  options.recover = recover;
+  for (const auto one : bootstrap) options.chip_bootstrap_configs.push_back(bootstrap_config(one));
+  if (!trace.is_none()) options.trace = trace.cast<const TraceOf&>().sink;
+  if (!log.is_none()) options.log = lines_for(log);
   return std::make_unique<Kit>(std::move(options));
 }
 
@@ -102,6 +122,18 @@ void add_faults(py::module_& module) {
       .def("of", &Fault::of, py::arg("kernel"), "Of this kernel only.")
       .def("at", &Fault::at, py::arg("k"), "At the k-th task that it fits, from 1.")
       .def("times", &Fault::times, py::arg("n"), "So many times in a row.")
+      .def(
+          "by", [](Fault& fault, const py::object& seconds) { return fault.by(duration_of(seconds, "by")); },
+          py::arg("seconds"), "How much later the task ends, for delay().")
+      .def("call", &Fault::call, py::arg("function"), "Which call of the device ABI, for fail_call().")
+      .def("__repr__",
+           [](const Fault& fault) {
+             const auto& value = fault.value();
+             auto text = "<troupe.testing.Fault at task " + std::to_string(value.at);
+             if (!value.callable.empty()) text += " of \"" + value.callable + "\"";
+             if (value.device >= 0) text += " on chip " + std::to_string(value.device);
+             return text + ">";
+           })
       .def("with_text", &Fault::with, py::arg("text"), "What the error says.");
   module.def("fail", &testing::fail, py::arg("kernel") = "", "The task fails.");
   module.def("kill_chip", &testing::kill_chip, py::arg("chip"),
@@ -119,14 +151,33 @@ void add_faults(py::module_& module) {
 
 void add_simulation(py::module_& parent) {
   auto module = parent.def_submodule("_testing");
+  py::class_<testing::Ran>(module, "Ran", "One task that ran on a chip of a simulation.")
+      .def_readonly("chip", &testing::Ran::chip, "Its number; chips of a pod's nodes count on.")
+      .def_readonly("kernel", &testing::Ran::kernel, "Its name.")
+      .def_readonly("code", &testing::Ran::code, "0: it ended well.")
+      .def("__repr__", [](const testing::Ran& ran) {
+        return "<troupe.testing.Ran \"" + ran.kernel + "\" on chip " + std::to_string(ran.chip) +
+               (ran.code == 0 ? ">" : ", failed>");
+      });
+  module.def(
+      "kill", [](const NodeOf& on, int chip) { without_python([&] { testing::kill(on.node, chip); }); },
+      py::arg("node"), py::arg("chip"),
+      "Kills the actor of a node's chip at once, as a bug in it would; on any system. It is restarted.");
   add_faults(module);
   py::class_<Kit>(
       module, "Simulation",
       "A node (or a pod of `nodes`) on this thread, with kernels in Python and a virtual clock.\n\n"
-      "The seed decides the interleaving: same seed, same history. A call that waits steps it.")
+      "The seed decides the interleaving: same seed, same history. A call that waits steps it.\n\n"
+      "Options: seed, chips (of each node), nodes (0: no pod), sub_workers, credit, soft_limit, hard_limit, "
+      "restarts,\n"
+      "arena_bytes, recover, chip_bootstrap_configs, log (a function of level, path, text), trace (a "
+      "troupe.Trace, in\n"
+      "virtual time).")
       .def(py::init(&new_kit), py::kw_only(), py::arg("seed") = 0, py::arg("chips") = 2, py::arg("nodes") = 0,
            py::arg("sub_workers") = 1, py::arg("credit") = 64, py::arg("soft_limit") = 8192,
-           py::arg("hard_limit") = 65536, py::arg("restarts") = 5)
+           py::arg("hard_limit") = 65536, py::arg("restarts") = 5, py::arg("arena_bytes") = 1 << 20,
+           py::arg("recover") = true, py::arg("chip_bootstrap_configs") = py::list(),
+           py::arg("log") = py::none(), py::arg("trace") = py::none())
       .def(
           "kernel",
           [](py::object self, const std::string& name, py::object function) {
@@ -187,8 +238,14 @@ void add_simulation(py::module_& parent) {
           "ran_on", [](const Kit& kit, int chip) { return kit.use().ran_on(chip); }, py::arg("chip"),
           "How many tasks the chip finished well.")
       .def(
-          "ran", [](const Kit& kit, const std::string& kernel) { return kit.use().ran(kernel); },
-          py::arg("kernel"), "How often the kernel finished well.")
+          "ran",
+          [](const Kit& kit, const py::object& kernel) -> py::object {
+            if (kernel.is_none()) return py::cast(kit.use().ran());
+            return py::cast(kit.use().ran(kernel.cast<std::string>()));
+          },
+          py::arg("kernel") = py::none(),
+          "How often the kernel finished well; without one, every attempt in the order of ending: a list of "
+          "Ran.")
       .def(
           "tried", [](const Kit& kit, const std::string& kernel) { return kit.use().tried(kernel); },
           py::arg("kernel"), "How often the kernel was started.")
@@ -196,11 +253,18 @@ void add_simulation(py::module_& parent) {
           "order", [](const Kit& kit) { return kit.use().order(); },
           "Kernels in the order in which they ended: \"a b b c\".")
       .def(
+          "sweep_quarantine",
+          [](const Kit& kit) {
+            auto& sim = kit.use();
+            return without_python([&] { return sim.sweep_quarantine(); });
+          },
+          "Chips whose kernel did not return when they were closed, tried again; how many are left.")
+      .def(
           "actors", [](const Kit& kit) { return kit.use().actors(); }, "Actors that are alive.")
       .def(
           "replay", [](const Kit& kit) { return kit.use().replay(); },
           "What a message about a failed case should say.")
-      .def("close", &Kit::close, "Ends it.")
+      .def("close", &Kit::close, "Ends it, and what runs in it.")
       .def("__enter__", [](py::object self) { return self; })
       .def("__exit__", [](Kit& kit, const py::args&) { kit.close(); });
 }

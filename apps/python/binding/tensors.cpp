@@ -68,16 +68,18 @@ void add_tensors(py::module_& module) {
       "Elements somewhere: in host memory, or on the chip that used them last.\n\n"
       "Made by node.tensor, node.alloc and chip.malloc. Slices are views of the same elements. `x.numpy()`\n"
       "looks at them.")
-      .def_property_readonly("shape", [](const Tensor& tensor) { return tuple_of(tensor.shape()); })
+      .def_property_readonly(
+          "shape", [](const Tensor& tensor) { return tuple_of(tensor.shape()); }, "As numpy has it.")
       .def_property_readonly(
           "strides", [](const Tensor& tensor) { return tuple_of(tensor.description().strides()); },
           "In elements.")
       .def_property_readonly(
           "dtype", [](const Tensor& tensor) { return long_name(tensor.dtype()); },
           "The name that numpy has for it, as \"float32\".")
-      .def_property_readonly("ndim", [](const Tensor& tensor) { return tensor.shape().dims(); })
+      .def_property_readonly(
+          "ndim", [](const Tensor& tensor) { return tensor.shape().dims(); }, "How many dimensions.")
       .def_property_readonly("size", &Tensor::elements, "How many elements.")
-      .def_property_readonly("nbytes", &Tensor::bytes)
+      .def_property_readonly("nbytes", &Tensor::bytes, "Bytes of its elements.")
       .def_property_readonly("T", &Tensor::transpose, "All dimensions in reverse order; a view.")
       .def("transpose", &Tensor::transpose, "All dimensions in reverse order; a view.")
       .def(

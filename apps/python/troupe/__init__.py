@@ -17,8 +17,8 @@
         node.load("libmy_kernels.so")
         node.run(refine, np.ones(1024, "float32"), 1e-6)
 
-A System owns the machine, a Node runs programs, a program submits tasks. help(troupe.System), help(troupe.Node) and
-help(troupe.Orchestrator) say what each can do.
+A System owns the machine, a Node runs programs, a program submits tasks. help(troupe.System), help(troupe.Node),
+help(troupe.Orchestrator) and help(troupe.submit) say what each can do.
 """
 
 import atexit as _atexit
@@ -29,20 +29,24 @@ _check_interpreter()
 
 from ._core import (
     Args,
+    CallConfig,
     Chip,
     Domain,
     DomainContext,
     Handle,
     Node,
     Orchestrator,
+    Plan,
     Rank,
     Report,
     ScalarArgument,
     Scope,
+    Slot,
     Status,
     System,
     Tensor,
     TensorArgument,
+    Trace,
     Wait,
     args,
     in_,
@@ -53,14 +57,17 @@ from ._core import (
     scalar,
 )
 from ._core import _close_all
-from ._build import MODULES as _modules
+from ._build import VERSION as __version__
+from ._collectives import COLLECTIVE_WORKSPACE, COLLECTIVES, all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
 from ._errors import Error
 from ._kernels import Module, kernel
 from ._programs import host_function, parameters_of, program
 
 __all__ = [
     "COLLECTIVES",
+    "COLLECTIVE_WORKSPACE",
     "Args",
+    "CallConfig",
     "Chip",
     "Domain",
     "DomainContext",
@@ -69,16 +76,23 @@ __all__ = [
     "Module",
     "Node",
     "Orchestrator",
+    "Plan",
     "Rank",
     "Report",
     "ScalarArgument",
     "Scope",
+    "Slot",
     "Status",
     "System",
     "Tensor",
     "TensorArgument",
+    "Trace",
     "Wait",
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
     "args",
+    "broadcast",
     "host_function",
     "in_",
     "inout",
@@ -88,12 +102,10 @@ __all__ = [
     "out_existing",
     "parameters_of",
     "program",
+    "reduce_scatter",
     "scalar",
+    "submit",
 ]
-
-
-#: The module with the collective kernels (all_reduce, all_gather, …): node.load(troupe.COLLECTIVES).
-COLLECTIVES = _modules + "/libtroupe_collectives.so"
 
 
 def _await(self):
@@ -101,6 +113,8 @@ def _await(self):
 
 
 Wait.__await__ = _await
+#: submit(node, …) is node.submit(…); help(troupe.submit) says what it takes.
+submit = Orchestrator.submit
 # Runs that are still in flight end before the interpreter does.
 _atexit.register(_close_all)
 del _atexit, _await, _check_interpreter

@@ -1,6 +1,6 @@
 # The types of the public names; docstrings are with the names themselves. A test compares the two.
 import os
-from typing import Any, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Protocol, Sequence, TypeVar, overload
+from typing import Any, Callable, Generator, Iterable, Literal, Mapping, Protocol, Sequence, TypedDict, TypeVar, Unpack
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Shape = int | Sequence[int]
@@ -14,7 +14,101 @@ class _Buffer(Protocol):
 _Array = Tensor | _Buffer | memoryview | bytearray | bytes | Any
 _Argument = TensorArgument | ScalarArgument | DomainContext
 
+# Of submit and whatever else submits a task.
+class _SubmitOptions(TypedDict, total=False):
+    on_chip: int | None
+    name: str | None
+    after: Wait | Iterable[Wait] | None
+    priority: int | None
+    deadline: float | None
+    retry: int | None
+    idempotent: bool | None
+    blocks: int | None
+    config: CallConfig | None
+
+# Of Node.run and Node.submit; the last two of a Plan only.
+class _RunOptions(TypedDict, total=False):
+    name: str | None
+    priority: int | None
+    deadline: float | None
+    retry: int | None
+    idempotent: bool | None
+
+class _RemoteNode(TypedDict, total=False):
+    address: str
+    certificate: str
+    key: str
+    authority: str
+    silence: float
+    patience: float
+
+class _WindowBuffer(TypedDict, total=False):
+    name: str
+    dtype: str
+    count: int
+    nbytes: int
+    load_from_host: bool
+    store_to_host: bool
+
+class _Staging(TypedDict):
+    name: str
+    shm_name: str
+    size: int
+
+class _Communicator(TypedDict):
+    rank: int
+    nranks: int
+    rootinfo_path: str
+    window_size: int
+
+class _ChipBootstrap(TypedDict, total=False):
+    comm: _Communicator | None
+    buffers: Sequence[_WindowBuffer]
+    host_inputs: Sequence[_Staging]
+    host_outputs: Sequence[_Staging]
+    buffer_alignment: int
+
+class _NodeOptions(TypedDict, total=False):
+    name: str
+    platform: str
+    chips: int
+    first_device: int
+    sub_workers: int
+    credit: int
+    max_runs: int
+    soft_limit: int
+    hard_limit: int
+    abort_grace: float
+    arena_bytes: int
+    restarts: int
+    restarts_within: float
+    checked: bool
+    recover: bool
+    own_process: bool
+    remote: str | Sequence[str | _RemoteNode]
+    rejoin: float
+    device_options: Mapping[str, Any]
+    chip_bootstrap_configs: Sequence[_ChipBootstrap]
+
+class _SystemOptions(_NodeOptions, total=False):
+    threads: int
+    log_level: int | Literal["off", "error", "warning", "info", "debug"]
+    log_file: str | os.PathLike[str]
+    log: Callable[[int, str, str], Any]
+    trace: str | os.PathLike[str] | Trace
+    report_crashes: bool
+    dump: str | os.PathLike[str]
+    dump_only: str
+
+class _WorkerOptions(TypedDict, total=False):
+    name: str
+    nodes: int | Sequence[_NodeOptions]
+    workers: Sequence[_WorkerOptions]
+    sub_workers: int
+
+__version__: str
 COLLECTIVES: str
+COLLECTIVE_WORKSPACE: int
 
 class Error(Exception):
     code: str
@@ -62,6 +156,45 @@ class Domain:
 class Args:
     chip: int
 
+class CallConfig:
+    @property
+    def block_dim(self) -> int: ...
+    @property
+    def aicpu_thread_num(self) -> int: ...
+    @property
+    def enable_profiling(self) -> bool: ...
+    @property
+    def enable_dump_tensor(self) -> bool: ...
+    def __init__(
+        self,
+        block_dim: int = 24,
+        aicpu_thread_num: int = 3,
+        enable_profiling: bool = False,
+        enable_dump_tensor: bool = False,
+    ) -> None: ...
+
+class Slot:
+    @property
+    def type(self) -> str: ...
+    def __init__(self, value: Any, type: _DType | None = None) -> None: ...
+
+class Plan:
+    @property
+    def name(self) -> str: ...
+    @property
+    def tasks(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    def describe(self) -> str: ...
+
+class Trace:
+    def __init__(self) -> None: ...
+    def describe(self, key: str, value: str) -> None: ...
+    def write(self, path: str | os.PathLike[str]) -> None: ...
+    def json(self) -> str: ...
+
 class Tensor:
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -108,10 +241,27 @@ class Orchestrator:
     def tensor(self, shape: _Shape, dtype: _DType = "float32", fill: Any = None) -> Tensor: ...
     def alloc(self, shape: _Shape, dtype: _DType = "float32") -> Tensor: ...
     def out_like(self, like: _Array) -> TensorArgument: ...
+    def device_tensor(self, shape: _Shape, dtype: _DType = "float32", *, on_chip: int) -> Tensor: ...
     def scope(self) -> Scope: ...
     def submit(
         self,
-        callable: str | Callable[..., Any],
+        callable: str | Callable[..., Any] | Plan,
+        /,
+        *items: _Argument | Slot | float,
+        on_chip: int | None = None,
+        name: str | None = None,
+        after: Wait | Iterable[Wait] | None = None,
+        priority: int | None = None,
+        deadline: float | None = None,
+        retry: int | None = None,
+        idempotent: bool | None = None,
+        blocks: int | None = None,
+        config: CallConfig | None = None,
+    ) -> Wait: ...
+    def submit_sub(
+        self,
+        function: str | Callable[..., Any],
+        /,
         *items: _Argument,
         on_chip: int | None = None,
         name: str | None = None,
@@ -121,16 +271,21 @@ class Orchestrator:
         retry: int | None = None,
         idempotent: bool | None = None,
         blocks: int | None = None,
+        config: CallConfig | None = None,
     ) -> Wait: ...
-    def submit_sub(self, function: str | Callable[..., Any], *items: _Argument, **options: Any) -> Wait: ...
     def submit_group(
-        self, callable: str | Callable[..., Any], members: Iterable[Args], chips: Sequence[int] | None = None, **options: Any
+        self,
+        callable: str | Callable[..., Any],
+        members: Iterable[Args],
+        chips: Sequence[int] | None = None,
+        **options: Unpack[_SubmitOptions],
     ) -> Wait: ...
-    def copy(self, to: _Array, source: _Array, **options: Any) -> Wait: ...
-    def fill(self, tensor: _Array, value: float | int | bool, **options: Any) -> Wait: ...
+    def record(self, program: Callable[..., Any], *args: Any, name: str | None = None) -> Plan: ...
+    def copy(self, to: _Array, source: _Array, **options: Unpack[_SubmitOptions]) -> Wait: ...
+    def fill(self, tensor: _Array, value: float | int | bool, **options: Unpack[_SubmitOptions]) -> Wait: ...
     def prefetch(self, tensor: _Array, on_chip: int, **options: Any) -> Wait: ...
     def pin(self, tensor: _Array, on_chip: int, **options: Any) -> Wait: ...
-    def evict(self, tensor: _Array, **options: Any) -> Wait: ...
+    def evict(self, tensor: _Array, **options: Unpack[_SubmitOptions]) -> Wait: ...
     def read(self, tensor: _Array) -> Wait: ...
     def read_all(self, tensor: _Array) -> Wait: ...
     def fetch(self, tensor: _Array) -> Wait: ...
@@ -138,6 +293,7 @@ class Orchestrator:
         self, chips: Sequence[int], buffers: Mapping[str, int] = {}, window: int = 0
     ) -> Wait: ...
     def barrier(self, domain: Domain, rank: int) -> Wait: ...
+    def configured_domain(self, chip: int = 0) -> Domain: ...
     def drained(self) -> Wait: ...
     def room(self) -> Wait: ...
     def drain(self) -> None: ...
@@ -187,7 +343,7 @@ class Chip:
     def malloc(self, shape: _Shape, dtype: _DType = "float32") -> Tensor: ...
     def copy_to(self, device: Tensor, host: _Array) -> None: ...
     def copy_from(self, host: _Array, device: Tensor) -> None: ...
-    def run(self, name: str, *items: _Argument, **options: Any) -> None: ...
+    def run(self, name: str, *items: _Argument, **options: Unpack[_SubmitOptions]) -> None: ...
     def reset(self) -> None: ...
 
 class Node:
@@ -198,47 +354,126 @@ class Node:
     def load(self, path: str | os.PathLike[str]) -> None: ...
     def add_kernel(self, name: str, object: bytes | str | os.PathLike[str], cores: str = "vector") -> None: ...
     def add_function(self, name: str, function: Callable[..., Any]) -> None: ...
-    def run(
-        self,
-        program: str | Callable[..., Any],
-        *args: Any,
-        name: str | None = None,
-        priority: int | None = None,
-        deadline: float | None = None,
-    ) -> Any: ...
-    def submit(
-        self,
-        program: str | Callable[..., Any],
-        *args: Any,
-        name: str | None = None,
-        priority: int | None = None,
-        deadline: float | None = None,
-    ) -> Handle: ...
+    def run(self, program: str | Callable[..., Any] | Plan, *args: Any, **options: Unpack[_RunOptions]) -> Any: ...
+    def submit(self, program: str | Callable[..., Any] | Plan, *args: Any, **options: Unpack[_RunOptions]) -> Handle: ...
+    def record(self, program: Callable[..., Any], *args: Any, name: str | None = None) -> Plan: ...
     def tensor(self, shape: _Shape, dtype: _DType = "float32", fill: Any = None) -> Tensor: ...
     def chip(self, index: int) -> Chip: ...
-    def add_chip(self, platform: str = "a2a3sim", device: int = 0) -> int: ...
+    def add_chip(
+        self,
+        platform: str = "a2a3sim",
+        device: int = 0,
+        *,
+        credit: int = 64,
+        abort_grace: float = 2.0,
+        device_options: Mapping[str, Any] = {},
+        own_process: bool = False,
+    ) -> int: ...
+    def add_sub_worker(self, abort_grace: float = 2.0) -> int: ...
+    def add_node(self, **options: Unpack[_NodeOptions]) -> int: ...
     def remove_executor(self, index: int) -> None: ...
+    def chip_contexts(self) -> list[dict[str, Any]]: ...
+    def store_to_host(self, name: str = "") -> None: ...
     def status(self) -> Status: ...
 
 class System:
-    def __init__(self, **options: Any) -> None: ...
+    def __init__(self, **options: Unpack[_SystemOptions]) -> None: ...
     @property
     def closed(self) -> bool: ...
-    def node(self, **options: Any) -> Node: ...
-    def pod(self, nodes: int | Sequence[Mapping[str, Any]], name: str = "pod0", sub_workers: int = 0) -> Node: ...
+    def node(self, **options: Unpack[_NodeOptions]) -> Node: ...
+    def pod(
+        self,
+        nodes: int | Sequence[_NodeOptions],
+        name: str = "pod0",
+        sub_workers: int = 0,
+        workers: Sequence[_WorkerOptions] | None = None,
+    ) -> Node: ...
     def actors(self) -> int: ...
     def close(self) -> None: ...
     def __enter__(self) -> System: ...
     def __exit__(self, *args: Any) -> None: ...
 
-def in_(tensor: _Array) -> TensorArgument: ...
-def out(tensor: _Array) -> TensorArgument: ...
-def inout(tensor: _Array) -> TensorArgument: ...
-def out_existing(tensor: _Array) -> TensorArgument: ...
-def no_dep(tensor: _Array) -> TensorArgument: ...
+def in_(tensor: _Array, /) -> TensorArgument: ...
+def out(tensor: _Array, /) -> TensorArgument: ...
+def inout(tensor: _Array, /) -> TensorArgument: ...
+def out_existing(tensor: _Array, /) -> TensorArgument: ...
+def no_dep(tensor: _Array, /) -> TensorArgument: ...
 def scalar(value: Any, type: _DType | None = None) -> ScalarArgument: ...
+def submit(
+    self: Orchestrator,
+    callable: str | Callable[..., Any] | Plan,
+    /,
+    *items: _Argument | Slot | float,
+    on_chip: int | None = None,
+    name: str | None = None,
+    after: Wait | Iterable[Wait] | None = None,
+    priority: int | None = None,
+    deadline: float | None = None,
+    retry: int | None = None,
+    idempotent: bool | None = None,
+    blocks: int | None = None,
+    config: CallConfig | None = None,
+) -> Wait: ...
 def args(*items: _Argument) -> Args: ...
 def kernel(source: str, *, flags: Sequence[str] = (), name: str = "text") -> Module: ...
 def program(function: _F) -> _F: ...
 def host_function(function: _F) -> _F: ...
 def parameters_of(function: Callable[..., Any]) -> list[tuple[str, Any, bool]]: ...
+
+# The name of a window buffer, or an array for each rank.
+_Arrays = str | Sequence[_Array]
+_Operation = Literal["sum", "min", "max"]
+
+def all_reduce(
+    node: Orchestrator,
+    domain: Domain,
+    data: _Arrays,
+    result: _Arrays | None = None,
+    *,
+    operation: _Operation = "sum",
+    algorithm: Literal["automatic", "one_phase", "two_phase", "ring", "bidirectional_ring"] = "automatic",
+    dtype: _DType = "float32",
+    workspace: str = "workspace",
+    **options: Unpack[_SubmitOptions],
+) -> Wait: ...
+def all_gather(
+    node: Orchestrator,
+    domain: Domain,
+    data: _Arrays,
+    result: _Arrays | None = None,
+    *,
+    dtype: _DType = "float32",
+    workspace: str = "workspace",
+    **options: Unpack[_SubmitOptions],
+) -> Wait: ...
+def reduce_scatter(
+    node: Orchestrator,
+    domain: Domain,
+    data: _Arrays,
+    result: _Arrays | None = None,
+    *,
+    operation: _Operation = "sum",
+    dtype: _DType = "float32",
+    workspace: str = "workspace",
+    **options: Unpack[_SubmitOptions],
+) -> Wait: ...
+def broadcast(
+    node: Orchestrator,
+    domain: Domain,
+    data: _Arrays,
+    *,
+    root: int = 0,
+    dtype: _DType = "float32",
+    workspace: str = "workspace",
+    **options: Unpack[_SubmitOptions],
+) -> Wait: ...
+def all_to_all(
+    node: Orchestrator,
+    domain: Domain,
+    data: _Arrays,
+    result: _Arrays,
+    *,
+    dtype: _DType = "float32",
+    workspace: str = "workspace",
+    **options: Unpack[_SubmitOptions],
+) -> Wait: ...

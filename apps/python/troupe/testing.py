@@ -14,12 +14,14 @@
 from ._core import _testing
 
 Fault = _testing.Fault
+Ran = _testing.Ran
 Simulation = _testing.Simulation
 delay = _testing.delay
 drop = _testing.drop
 fail = _testing.fail
 fail_call = _testing.fail_call
 hang = _testing.hang
+kill = _testing.kill
 kill_chip = _testing.kill_chip
 
-__all__ = ["Fault", "Simulation", "delay", "drop", "fail", "fail_call", "hang", "kill_chip"]
+__all__ = ["Fault", "Ran", "Simulation", "delay", "drop", "fail", "fail_call", "hang", "kill", "kill_chip"]

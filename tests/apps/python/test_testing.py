@@ -93,3 +93,138 @@ def test_a_closed_simulation_says_so():
     sim.close()
     with pytest.raises(troupe.Error):
         sim.node
+
+
+def stepped(simulation, **options):
+    sim = simulation(chips=1, **options)
+    sim.kernel("step", lambda x: x.__iadd__(1))
+    return sim
+
+
+def test_a_simulation_is_stepped_by_hand(simulation):
+    sim = stepped(simulation)
+    x = sim.node.tensor(1)
+
+    async def program(node):
+        await node.submit("step", inout(x))
+
+    handle = sim.node.submit(program)
+    assert not handle.done
+    assert sim.steps(1) <= 1
+    count = 0
+    while not handle.done:
+        assert sim.step()
+        count += 1
+    assert count > 0 and sim.steps(100000) < 100000 and sim.ran("step") == 1
+    assert "SEED" in sim.replay() and sim.actors() > 0
+
+
+def test_a_delay_is_waited_for_in_virtual_time(simulation):
+    sim = stepped(simulation)
+    sim.fault(testing.delay(1.0).by(3600.0).of("step").at(1))
+
+    async def program(node):
+        await node.submit("step", inout(node.tensor(1)))
+
+    handle = sim.node.submit(program)
+    sim.advance(3000)
+    assert not handle.done and sim.now >= 3000
+    sim.advance(700)
+    handle.result()
+    assert sim.now >= 3600
+    with pytest.raises(troupe.Error):
+        testing.delay(-1)
+
+
+def test_the_history_says_what_ran_where(simulation):
+    sim = stepped(simulation)
+    sim.fault(testing.fail().on_chip(0).at(2).times(1))
+    assert sim.ran() == []
+
+    async def program(node):
+        x = node.tensor(1)
+        await node.submit("step", inout(x))
+        with pytest.raises(troupe.Error):
+            await node.submit("step", inout(x))
+
+    sim.node.run(program)
+    first, second = sim.ran()
+    assert (first.chip, first.kernel, first.code) == (0, "step", 0) and second.code != 0
+    assert "step" in repr(first) and "failed" in repr(second)
+    assert (sim.ran("step"), sim.tried("step"), sim.ran_on(0)) == (1, 2, 1)
+    with pytest.raises(troupe.Error):
+        sim.ran_on(7)
+
+
+def test_a_killed_chip_is_restarted(simulation):
+    sim = stepped(simulation)
+    sim.node.run(lambda node: node.submit("step", inout(node.tensor(1))))
+    sim.kill(0)
+    sim.node.run(lambda node: node.submit("step", inout(node.tensor(1)), retry=2, idempotent=True))
+    assert sim.node.status().children[0].restarts == 1
+    testing.kill(sim.node, 0)
+    sim.node.run(lambda node: node.submit("step", inout(node.tensor(1)), retry=2, idempotent=True))
+    assert sim.node.status().children[0].restarts == 2
+    with pytest.raises(troupe.Error):
+        sim.kill(5)
+
+
+def test_a_kernel_that_does_not_return_is_given_up(simulation):
+    sim = stepped(simulation)
+    sim.fault(testing.hang("step"))
+    with pytest.raises(troupe.Error) as raised:
+        sim.node.run(lambda node: node.submit("step", inout(node.tensor(1)), deadline=10))
+    assert raised.value.root.code == "deadline_exceeded"
+    assert isinstance(sim.sweep_quarantine(), int)
+
+
+def test_a_call_of_the_device_fails(simulation):
+    sim = simulation(chips=2, restarts=0)
+    sim.kernel("step", lambda x: None)
+    with pytest.raises(troupe.Error):
+        sim.fault(testing.fail_call("no_such_call"))
+    sim.fault(testing.fail_call("launch_runs", 1).call("run_runtime").call("launch_runs"))
+    with pytest.raises(troupe.Error):
+        sim.node.run(lambda node: node.submit("step", inout(node.tensor(1)), on_chip=1))
+
+
+@pytest.mark.parametrize("recover", [True, False])
+def test_bytes_of_a_dead_chip_are_made_again_or_not(simulation, recover):
+    sim = simulation(chips=2, recover=recover)
+    sim.kernel("make", lambda x: x.fill(7)).kernel("look", lambda x: None)
+
+    async def program(node):
+        x = node.alloc(4)
+        await node.submit("make", out(x), on_chip=1)
+        sim.kill(1)
+        await node.submit("look", in_(x), on_chip=0)
+        return await node.read(x)
+
+    handle = sim.node.submit(program)
+    if recover:
+        assert handle.result() == 7 and handle.report().made_again == 1
+    else:
+        with pytest.raises(troupe.Error) as raised:
+            handle.result()
+        codes, error = [], raised.value
+        while error is not None:
+            codes.append(error.code)
+            error = error.__cause__
+        assert "data_lost" in codes
+
+
+def test_an_arena_is_as_large_as_it_was_told(simulation):
+    sim = stepped(simulation, arena_bytes=64 << 10)
+    with pytest.raises(troupe.Error):
+        sim.node.run(lambda node: node.submit("step", out(node.alloc(1 << 20))))
+    roomy = stepped(simulation, arena_bytes=16 << 20)
+    roomy.kernel("make", lambda x: x.fill(1))
+    roomy.node.run(lambda node: node.submit("make", out(node.alloc(1 << 20))))
+
+
+def test_a_simulation_records_and_logs(simulation):
+    lines, trace = [], troupe.Trace()
+    sim = stepped(simulation, trace=trace, log=lambda level, path, text: lines.append(text))
+    sim.fault(testing.kill_chip(0).at(1))
+    sim.node.run(lambda node: node.submit("step", inout(node.tensor(1)), retry=1, idempotent=True, name="told"))
+    assert "told" in trace.json() and lines

@@ -307,6 +307,8 @@ class TROUPE_API Orchestrator {
       return {};
     }
   }
+  /// The same, gathered piece by piece: parameters, and a body that submits with them.
+  Plan record_gathered(detail::PlanRecord record) { return record_call(std::move(record)); }
   /// What was recorded, as one task with these arguments: `node.submit(plan, in(x), out(y), scalar(0.3f))`,
   /// or plainly `node.submit(plan, x, y, 0.3f)`. Throws `bad_argument` where they do not fit.
   template <class... Items>
