@@ -1,10 +1,12 @@
 """What the pages show in Python: their samples compile, and those with a source are that source; examples run."""
 
+import ast
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -20,7 +22,7 @@ def test_samples_are_python_and_those_with_a_source_are_it():
     checked = 0
     for page in ["README.md", "docs/python.md"]:
         for info, text in blocks(page):
-            compile(text, page, "exec")
+            compile(textwrap.dedent(text), page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             if "file=" in info:
                 source = (ROOT / info.split("file=")[1].strip()).read_text()
                 assert text in source
@@ -53,3 +55,8 @@ def test_examples_run(example):
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_each_example_in_cpp_has_one_in_python():
+    names = {file.stem for file in (ROOT / "apps/examples").glob("*.cpp")} - {"catalogue"}
+    assert names <= {file.stem for file in EXAMPLES}
