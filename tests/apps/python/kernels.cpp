@@ -1,6 +1,8 @@
 // Kernels and programs for the tests of the Python package.
 #include <cmath>
+#include <sstream>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <troupe/troupe.hpp>
 
@@ -53,5 +55,41 @@ void scale_twice(Orchestrator& node, Tensor x, float by) {
   node.submit("scale", inout(x), scalar(by));
 }
 TROUPE_PROGRAM(scale_twice);
+
+// The oracle of random programs: one line after the other, on plain memory, without troupe. `arrays` of rows
+// x columns floats lie one behind the other. How many lines there were; -1 for one that makes no sense.
+extern "C" __attribute__((visibility("default"))) int troupe_python_oracle(const char* script, float* memory,
+                                                                           std::size_t arrays,
+                                                                           std::size_t rows,
+                                                                           std::size_t columns) {
+  std::istringstream lines(script);
+  std::string what;
+  int done = 0;
+  while (lines >> what) {
+    std::size_t x = 0, y = 0, first_row = 0, last_row = rows, first_column = 0, last_column = columns;
+    float by = 0;
+    lines >> x >> y >> by >> first_row >> last_row >> first_column >> last_column;
+    if (!lines || x >= arrays || y >= arrays || last_row > rows || last_column > columns) return -1;
+    for (std::size_t row = first_row; row < last_row; ++row) {
+      for (std::size_t column = first_column; column < last_column; ++column) {
+        float& to = memory[(x * rows + row) * columns + column];
+        const float from = memory[(y * rows + row) * columns + column];
+        if (what == "scale") {
+          to *= by;
+        } else if (what == "copy") {
+          to = from;
+        } else if (what == "fill") {
+          to = by;
+        } else if (what == "add") {
+          to += from;
+        } else {
+          return -1;
+        }
+      }
+    }
+    ++done;
+  }
+  return done;
+}
 
 TROUPE_MODULE("python_tests");

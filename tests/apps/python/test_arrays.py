@@ -221,14 +221,48 @@ def test_np_asarray_looks_at_a_tensor(node):
     assert np.asarray(node.tensor(2, fill=3.0)).tolist() == [3, 3]
 
 
-def test_a_large_array_is_handed_over_without_a_copy():
-    x = np.zeros(64 << 20, "f4")
-    import resource
+def test_a_large_array_goes_through_a_run_without_a_copy(run_python):
+    """256 MiB, of which host functions change the ends: no address but its own, and no peak of memory."""
+    code, out_, err = run_python(
+        """
+        import resource
+        import numpy as np
+        import troupe
+        from troupe import in_, inout
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(100):
-        in_(x)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1024  # KiB
+        x = np.ones(64 << 20, "f4")
+        addresses = []
+
+        def look(a):
+            addresses.append(a.__array_interface__["data"][0])
+            a[0] += 1
+            a[-1] += 2
+
+        with troupe.System(chips=1) as system:
+            node = system.node()
+            node.run(lambda node: node.submit_sub(look, inout(np.ones(4, "f4"))))
+            addresses.clear()
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for _ in range(3):
+                node.run(lambda node: node.submit_sub(look, inout(x)))
+            for _ in range(100):
+                in_(x)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert x[0] == 4 and x[-1] == 7 and x[1] == 1
+        assert set(addresses) == {x.__array_interface__["data"][0]} and len(addresses) == 3
+        assert peak < 16 << 10, f"{peak} KiB more"
+        """
+    )
+    assert code == 0, err
+
+
+def test_tensors_of_torch_are_arrays_where_it_is_installed(node):
+    torch = pytest.importorskip("torch")
+    x = torch.ones(16)
+    node.run(scale, x, 3.0)
+    assert (x == 3).all()
+    y = torch.from_dlpack(node.tensor(4, fill=2.0))
+    assert y.tolist() == [2, 2, 2, 2]
 
 
 def test_an_array_that_is_let_go_is_kept_until_its_run_ends(node):

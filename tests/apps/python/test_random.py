@@ -1,28 +1,45 @@
-"""Random programs against numpy: what troupe computes is what the submits compute one after the other."""
+"""Random programs, each a script: what troupe computes from Python is what the lines compute one after the other, says an
+oracle in C++ (kernels.cpp) that knows nothing of troupe, and what numpy computes."""
 
+import ctypes
 import os
 import random
 
 import numpy as np
 import pytest
 
+from conftest import KERNELS
 from troupe import in_, inout, out, scalar
 
 SCALE = int(os.environ.get("TROUPE_RANDOM_SCALE", "1"))
 
 
 def part_of(rng, array):
-    """A random view, and how to take it: the same of the array and of its twin."""
+    """How to take a random view, of the array and of its twin; and which rows and columns it has."""
     rows = sorted(rng.sample(range(array.shape[0] + 1), 2))
     kind = rng.randrange(4)
     if kind == 0:
-        return lambda a: a
+        return (lambda a: a), (0, 6, 0, 6)
     if kind == 1:
-        return lambda a: a[rows[0] : rows[1]]
+        return (lambda a: a[rows[0] : rows[1]]), (*rows, 0, 6)
     if kind == 2:
         columns = sorted(rng.sample(range(array.shape[1] + 1), 2))
-        return lambda a: a[:, columns[0] : columns[1]]
-    return lambda a: a.T
+        return (lambda a: a[:, columns[0] : columns[1]]), (0, 6, *columns)
+    return (lambda a: a.T), (0, 6, 0, 6)
+
+
+WHOLE = (lambda a: a), (0, 6, 0, 6)
+
+
+def oracle(script, arrays):
+    """The same lines in C++, on a copy of the arrays."""
+    run = ctypes.CDLL(KERNELS).troupe_python_oracle
+    run.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t]
+    memory = np.stack(arrays)
+    words = {"function": "scale"}
+    text = "\n".join(f"{words.get(kind, kind)} {x} {y} {by} {' '.join(map(str, view[1]))}" for kind, x, y, view, by in script)
+    assert run(text.encode(), memory.ctypes.data, len(arrays), 6, 6) == len(script)
+    return list(memory)
 
 
 def program_of(rng, steps, borrowed):
@@ -33,16 +50,16 @@ def program_of(rng, steps, borrowed):
         kind = rng.randrange(6)
         by = float(rng.choice([0.5, 2, -1, 3]))
         if kind < 2:
-            view = part_of(rng, np.empty((6, 6))) if borrowed or rng.random() < 0.5 else (lambda a: a)
+            view = part_of(rng, np.empty((6, 6))) if borrowed or rng.random() < 0.5 else WHOLE
             script.append(("scale", x, y, view, by))
         elif kind == 2 and x != y:
-            script.append(("copy", x, y, None, by))
+            script.append(("copy", x, y, WHOLE, by))
         elif kind == 3:
-            script.append(("fill", x, y, None, by))
+            script.append(("fill", x, y, WHOLE, by))
         elif kind == 4:
-            script.append(("function", x, y, None, by))
+            script.append(("function", x, y, WHOLE, by))
         else:
-            script.append(("add", x, y, None, by))
+            script.append(("add", x, y, WHOLE, by))
     return script
 
 
@@ -54,7 +71,7 @@ def submit(node, rng, arrays, line):
     kind, x, y, view, by = line
     where = {"on_chip": rng.randrange(2)} if rng.random() < 0.3 else {}
     if kind == "scale":
-        part = view(arrays[x])
+        part = view[0](arrays[x])
         if 0 not in part.shape:
             node.submit("scale", inout(part), scalar(by), **where)
     elif kind == "copy":
@@ -72,7 +89,7 @@ def submit(node, rng, arrays, line):
 def apply(arrays, line):
     kind, x, y, view, by = line
     if kind in ("scale", "function"):
-        part = view(arrays[x]) if view else arrays[x]
+        part = view[0](arrays[x])
         part *= np.float32(by)
     elif kind == "copy":
         arrays[x][:] = arrays[y]
@@ -85,7 +102,7 @@ def apply(arrays, line):
 @pytest.mark.parametrize("borrowed", [True, False], ids=["arrays", "tensors"])
 @pytest.mark.parametrize("form", ["plain", "async"])
 @pytest.mark.parametrize("seed", range(10 * SCALE))
-def test_random_programs_compute_what_numpy_computes(node, seed, form, borrowed):
+def test_random_programs_compute_what_their_lines_compute(node, seed, form, borrowed):
     rng = random.Random(f"{seed} {form} {borrowed}")
     start = [np.arange(36, dtype="f4").reshape(6, 6) + 100 * i for i in range(4)]
     wanted = [a.copy() for a in start]
@@ -113,7 +130,7 @@ def test_random_programs_compute_what_numpy_computes(node, seed, form, borrowed)
                     seen.append(await node.read_all(given[line[1]]))
 
         node.run(plain if form == "plain" else waiting)
-        expected = []
+        expected, of_oracle = [], oracle(script, wanted)
         with np.errstate(all="ignore"):
             for line, look in zip(script, looks):
                 apply(wanted, line)
@@ -122,5 +139,6 @@ def test_random_programs_compute_what_numpy_computes(node, seed, form, borrowed)
         for got, want in zip(seen, expected, strict=True):
             np.testing.assert_array_equal(got, want)
         for i, want in enumerate(wanted):
+            np.testing.assert_array_equal(of_oracle[i], want, err_msg=f"seed {seed}, array {i}, {script}")
             got = given[i] if borrowed else given[i].numpy(writable=rng.random() < 0.5)
             np.testing.assert_array_equal(got, want, err_msg=f"seed {seed}, array {i}, {script}")
