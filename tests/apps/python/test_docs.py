@@ -50,6 +50,14 @@ def test_the_sample_of_a_test_passes_for_several_seeds(tmp_path):
     assert "3 passed" in done.stdout
 
 
+def test_the_sample_of_a_machine_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    samples = [text for _, text in blocks("docs/python.md")]
+    machine = next(text for text in samples if "add_sub_worker" in text)
+    exec(compile(samples[0] + machine, "docs/python.md", "exec"), {"__name__": "sample"})
+    assert "traceEvents" in (tmp_path / "trace.json").read_text()
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(example):
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120)
