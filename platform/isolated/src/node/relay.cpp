@@ -68,7 +68,7 @@ void Relay::serve_chip() {
   };
   auto page = SharedPages::make(sizeof(Page));
   auto slots = SharedPages::make(NodeCopies::bytes);
-  auto child = page && slots ? Child::start(rooms_.program) : (page ? slots.error() : page.error());
+  auto child = page && slots ? rooms_.start_chip() : (page ? slots.error() : page.error());
   if (!child) {
     bury(child.error().message(), {});
     return over();

@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -39,7 +40,9 @@ class WindowMemory {
 
 /// What the chips of a node have in common.
 struct NodeRooms {
-  std::string program, library;
+  /// Starts the process of a chip.
+  std::function<Result<std::unique_ptr<Peer>>()> start_chip;
+  std::string library;
   std::uint64_t silence_ns = 0;
   ModuleStore modules;
   WindowMemory windows;

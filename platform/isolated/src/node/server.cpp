@@ -125,7 +125,7 @@ Result<void> NodeServer::Parts::open() {
   rooms.library = library->path();
   auto program = options.program.empty() ? chip_program() : Result<std::string>(options.program);
   if (!program) return program.error();
-  rooms.program = *std::move(program);
+  rooms.start_chip = [program = *std::move(program)] { return Child::start(program); };
   for (const auto& file : options.modules) {
     if (auto read = rooms.modules.read(file); !read) return read;
   }
