@@ -68,11 +68,11 @@ def main():
             peers.append([float(x) for x in subprocess.run([PEER], capture_output=True, text=True, check=True).stdout.split()])
             mine.append(here(node))
         python = {key: statistics.median(one[key] for one in mine) for key in mine[0]}
-        submit, run, tasks = (statistics.median(column) for column in zip(*peers))
+        submit, run, tasks, coroutine = (statistics.median(column) for column in zip(*peers))
         large = np.zeros(64 << 20, "f4")
         handed = statistics.median(took(lambda: in_(large)) for _ in range(100))
     print(f"{'':34}{'Python':>12}{'C++':>12}")
-    for key, peer in [("submit", submit), ("submit of arrays", submit), ("run", run), ("run of async def", run), ("run of 256 tasks", tasks)]:
+    for key, peer in [("submit", submit), ("submit of arrays", submit), ("run", run), ("run of async def", coroutine), ("run of 256 tasks", tasks)]:
         value = python[key]
         print(f"{key:34}{value / 1e3:9.2f} µs{peer / 1e3:9.2f} µs   {value / peer:5.2f} x, {(value - peer) / 1e3:+.2f} µs")
     print(f"{'in_ of an array of 256 MiB':34}{handed / 1e3:9.2f} µs")

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "data/uses.hpp"
 #include "program.hpp"
-#include "uses.hpp"
 
 namespace troupe::python {
 
@@ -49,6 +49,5 @@ Named callable_of(const py::object& callable, std::span<PyObject* const> items, 
 actors::HostFunction host_function(py::object function);
 
 void add_arguments(py::module_& module);
-void add_tensors(py::module_& module);
 
 }  // namespace troupe::python

@@ -1,5 +1,5 @@
 // Communication domains.
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 namespace troupe::python {
 namespace {

@@ -1,5 +1,5 @@
 // The module troupe._core. The package around it (apps/python/troupe) is what users import.
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 PYBIND11_MODULE(_core, module) {
   using namespace troupe::python;

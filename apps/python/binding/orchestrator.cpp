@@ -36,11 +36,13 @@ struct Given {
   }
 };
 
+/// The program behind the object; of a class of a user's own it is found as pybind11 finds it.
 SeatRef seat_in(PyObject* self) {
   const auto* instance = reinterpret_cast<const py::detail::instance*>(self);
-  if (instance->simple_layout)
-    return static_cast<Seat*>(instance->simple_value_holder[0])->shared_from_this();
-  return py::handle(self).cast<SeatRef>();
+  if (!instance->simple_layout) return py::handle(self).cast<SeatRef>();
+  auto* const seat = static_cast<Seat*>(instance->simple_value_holder[0]);
+  if (seat == nullptr) throw py::type_error("an Orchestrator is what a program is called with");
+  return seat->shared_from_this();
 }
 
 Wait submit_named(const SeatRef& seat, const Named& named, const Given& given, bool functions_only) {

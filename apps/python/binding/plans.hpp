@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 namespace troupe::python {
 

@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "arrays.hpp"
+#include "data/arrays.hpp"
 
 namespace troupe::python {
 

@@ -87,14 +87,24 @@ def test_a_plan_is_a_task_of_a_program_in_its_order(one_chip, form):
     assert one_chip.run(plain if form == "plain" else waiting) == 4 * 2 * 2 * 2
 
 
-def test_a_program_records_a_part_of_itself(one_chip):
-    def program(node):
+@pytest.mark.parametrize("form", ["plain", "async"])
+def test_a_program_records_a_part_of_itself(one_chip, form):
+    def steps(node):
         x, y = node.tensor(SIZE, fill=1.0), node.tensor(SIZE)
         plan = node.record(layer, x, y, Slot(1.0), name="inner")
         node.submit(plan, y, x, 2.0)
+        return plan, x
+
+    def plain(node):
+        plan, x = steps(node)
         return plan, node.read_all(x).get()
 
-    plan, values = one_chip.run(program)
+    async def waiting(node):
+        await node.drained()
+        plan, x = steps(node)
+        return plan, await node.read_all(x)
+
+    plan, values = one_chip.run(plain if form == "plain" else waiting)
     assert plan.name == "inner" and plan.tasks == 5
     assert values.tolist() == [4 * 2 * 2 * 2] * 4 + [2 * 2 * 2] * 4
 

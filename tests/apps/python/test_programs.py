@@ -307,3 +307,29 @@ def test_threads_call_run_at_once(node):
         thread.join()
     for i, values in enumerate(results):
         assert values == pytest.approx([(i + 1) ** 0.5] * 10, rel=1e-3)
+
+
+def test_an_orchestrator_that_no_program_was_called_with_is_refused():
+    class Mine(troupe.Orchestrator):
+        pass
+
+    for kind in [troupe.Orchestrator, Mine]:
+        with pytest.raises((TypeError, RuntimeError, troupe.Error)):
+            troupe.submit(kind.__new__(kind), "scale")
+    for wrong in [lambda: troupe.submit("scale"), lambda: troupe.submit(), lambda: in_(troupe.Tensor.__new__(troupe.Tensor))]:
+        with pytest.raises((TypeError, RuntimeError, troupe.Error)):
+            wrong()
+    with pytest.raises(TypeError):
+        troupe.TensorArgument()
+
+
+def test_a_submit_needs_to_know_what(node):
+    def program(node):
+        with pytest.raises(TypeError, match="submit needs to know what"):
+            node.submit()
+        with pytest.raises(TypeError, match="submit_sub needs a function"):
+            node.submit_sub()
+        with pytest.raises(troupe.Error, match="no option"):
+            node.submit("scale", callable="scale")
+
+    node.run(program)

@@ -1,6 +1,6 @@
 // One device context, by itself: no actors, no graph, and nobody who waits but the caller. For programs that
 // are a rank each (comm_*), which an actor must not be. The class troupe._core._Device.
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/device_library.hpp"

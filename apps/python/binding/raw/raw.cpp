@@ -1,6 +1,6 @@
 // Memory by its address, for surfaces over the package that speak of addresses: what is not said, nobody
 // checks. The module troupe._core._raw; no part of what users import.
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 namespace troupe::python {
 namespace {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "elements.hpp"
+#include "data/elements.hpp"
 
 namespace troupe::python {
 

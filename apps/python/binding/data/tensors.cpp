@@ -1,4 +1,4 @@
-#include "arguments.hpp"
+#include "data/uses.hpp"
 
 namespace troupe::python {
 namespace {

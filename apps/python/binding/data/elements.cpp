@@ -1,4 +1,4 @@
-#include "elements.hpp"
+#include "data/elements.hpp"
 
 #include <array>
 #include <cmath>

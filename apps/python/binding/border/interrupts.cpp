@@ -1,4 +1,4 @@
-#include "interrupts.hpp"
+#include "border/interrupts.hpp"
 
 #include <fcntl.h>
 #include <poll.h>

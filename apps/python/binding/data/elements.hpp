@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "errors.hpp"
+#include "border/errors.hpp"
 
 namespace troupe::python {
 

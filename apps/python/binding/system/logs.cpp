@@ -1,4 +1,4 @@
-#include "logs.hpp"
+#include "system/logs.hpp"
 
 #include <unistd.h>
 
@@ -59,6 +59,7 @@ LogPump::LogPump(py::object function) : state_(std::make_shared<State>()) {
 }
 
 LogPump::~LogPump() {
+  if (state_->process != getpid()) return;  // nobody is there, and its mutex may be held by nobody
   const std::lock_guard guard(state_->mutex);
   state_->ending = true;
   state_->changed.notify_all();

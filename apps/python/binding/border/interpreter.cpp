@@ -1,4 +1,4 @@
-#include "interpreter.hpp"
+#include "border/interpreter.hpp"
 
 #include <cxxabi.h>
 #include <pthread.h>

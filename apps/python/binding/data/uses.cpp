@@ -1,4 +1,4 @@
-#include "uses.hpp"
+#include "data/uses.hpp"
 
 #include <new>
 #include <utility>

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "interpreter.hpp"
+#include "border/interpreter.hpp"
 #include "troupe/troupe.hpp"
 
 namespace troupe::python {

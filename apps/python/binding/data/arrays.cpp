@@ -1,9 +1,9 @@
-#include "arrays.hpp"
+#include "data/arrays.hpp"
 
 #include <algorithm>
 #include <array>
 
-#include "uses.hpp"
+#include "data/uses.hpp"
 
 namespace troupe::python {
 namespace {
@@ -127,6 +127,10 @@ void* host_address(const actors::Tensor& tensor, HostUse use, std::shared_ptr<co
 
 actors::Tensor tensor_of(py::handle object, bool writes) {
   if (const auto* tensor = tensor_in(object)) return *tensor;
+  // One of a class of a user's own. (There is none in what nobody but Tensor.__new__ has made.)
+  if (py::isinstance<actors::Tensor>(object) &&
+      !py::type::handle_of(object).is(py::type::of<actors::Tensor>()))
+    return object.cast<const actors::Tensor&>();
   if (PyObject_CheckBuffer(object.ptr()) != 0) return tensor_of_buffer(object, writes);
   if (py::hasattr(object, "__dlpack__"))
     return tensor_of_buffer(py::module_::import("numpy").attr("from_dlpack")(object), writes);

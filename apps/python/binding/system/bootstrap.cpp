@@ -1,5 +1,5 @@
 // Chips that come up from configuration: with a communicator, and buffers in their windows.
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 namespace troupe::python {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "errors.hpp"
+#include "border/errors.hpp"
 #include "troupe/actors/trace_sink.hpp"
 
 namespace troupe::python {

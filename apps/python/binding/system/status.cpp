@@ -1,5 +1,5 @@
 // What is known about nodes and runs, as plain values.
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 namespace troupe::python {
 namespace {

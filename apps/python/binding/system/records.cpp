@@ -1,9 +1,9 @@
-#include "records.hpp"
+#include "system/records.hpp"
 
 #include <chrono>
 #include <sstream>
 
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 namespace troupe::python {
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string_view>
 
-#include "interpreter.hpp"
+#include "border/interpreter.hpp"
 
 namespace troupe::python {
 

@@ -8,8 +8,8 @@
 #include <pybind11/stl.h>
 
 #include "arguments.hpp"
-#include "interrupts.hpp"
-#include "logs.hpp"
+#include "border/interrupts.hpp"
+#include "system/logs.hpp"
 
 namespace troupe::python {
 

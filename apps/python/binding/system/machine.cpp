@@ -1,9 +1,9 @@
-#include "machine.hpp"
+#include "system/machine.hpp"
 
 #include <algorithm>
 
-#include "logs.hpp"
-#include "records.hpp"
+#include "system/logs.hpp"
+#include "system/records.hpp"
 #include "troupe/actors/tensor_dump.hpp"
 #include "troupe/actors/trace_sink.hpp"
 

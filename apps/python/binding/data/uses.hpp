@@ -3,7 +3,7 @@
 // What a program makes thousands of, without the machinery of classes: tensor arguments, and calls that get
 // their arguments as Python has them. Inside Python only.
 
-#include "arrays.hpp"
+#include "data/arrays.hpp"
 
 namespace troupe::python {
 
@@ -24,6 +24,7 @@ PyObject* guarded(Work work) noexcept {
   }
 }
 
+void add_tensors(py::module_& module);
 void add_uses(py::module_& module);
 
 }  // namespace troupe::python

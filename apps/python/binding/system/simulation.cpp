@@ -1,6 +1,6 @@
 // The test kit: a node or pod on one thread, with kernels in Python, faults, a virtual clock, and a seed.
-#include "machine.hpp"
-#include "records.hpp"
+#include "system/machine.hpp"
+#include "system/records.hpp"
 #include "troupe/testing.hpp"
 
 namespace troupe::python {

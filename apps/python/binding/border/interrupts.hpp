@@ -6,7 +6,7 @@
 
 #include <stop_token>
 
-#include "interpreter.hpp"
+#include "border/interpreter.hpp"
 
 namespace troupe::python {
 
