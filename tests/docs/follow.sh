@@ -2,13 +2,13 @@
 # Does what a page says, as somebody would who has nothing but the page: writes the files that it shows, runs its
 # commands in that folder, and compares what they print with what the page shows behind them.
 #
-#   follow.sh PAGE FOLDER      FOLDER is ours to empty; HOME is where the page's ~ is
+#   follow.sh PAGE FOLDER [HEADING]      FOLDER is ours to empty; HOME is where the page's ~ is; from that heading on
 #
 # A block ```cpp file=DIRECTORY/NAME is the next part of NAME, ```cmake of CMakeLists.txt. In a ```console block a line
 # that begins with "$ " is a command; below it stands what it prints, or nothing where that is not shown. … stands for
 # anything.
 set -euo pipefail
-page=$1 folder=$2
+page=$1 folder=$2 begin=${3:-}
 rm -rf "$folder"
 mkdir -p "$folder"
 
@@ -17,6 +17,7 @@ fail() { printf '%s: %s\n' "$page" "$*" >&2; exit 1; }
 ran=0 command='' expected=''
 finish() { # the command whose output has been read by now
   [ -n "$command" ] || return 0
+  if [[ $command == 'export '* ]]; then eval "$command"; fi # for those that come
   local output status=0 pattern
   output=$(cd "$folder" && bash -c "$command" 2>&1 </dev/null) || status=$?
   [ "$status" -eq 0 ] || fail "$command answers $status:"$'\n'"$output"
@@ -31,6 +32,10 @@ finish() { # the command whose output has been read by now
 
 into='' # the file that the block at hand belongs to, or "console"
 while IFS= read -r line; do
+  if [ -n "$begin" ]; then
+    [ "$line" != "$begin" ] || begin=''
+    continue
+  fi
   case $line in
     '```') finish; into='' ;;
     '```cpp file='*) into=$folder/${line##*/} ;;
@@ -49,4 +54,4 @@ while IFS= read -r line; do
       ;;
   esac
 done <"$page"
-[ "$ran" -gt 0 ] || fail "it shows no command"
+[ "$ran" -gt 0 ] || fail "it shows no command${begin:+ behind $begin}"
