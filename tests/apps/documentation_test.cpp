@@ -183,7 +183,8 @@ TEST_CASE("a sample that users copy shows the includes and the names that it nee
       if (block.info.starts_with("cpp") && mark != std::string::npos)
         shown[block.info.substr(mark + 5)] += block.text;
     }
-    for (const auto& [source, text] : shown) {
+    for (const auto& [of_file, text] : shown) {
+      const std::string source = of_file;  // clang cannot capture the binding
       CAPTURE(name);
       CAPTURE(source);
       for (const auto& line : head_lines(read(root / source))) {
