@@ -176,6 +176,44 @@ def test_options_are_those_of_the_stubs(node):
     node.run(program)
 
 
+TYPED = """
+import numpy as np
+import troupe
+from troupe import Slot, in_, inout, out, scalar, testing
+
+def layer(node: troupe.Orchestrator, x: troupe.Tensor, r: Slot | float) -> None:
+    task: troupe.Wait = node.submit("scale", inout(x), scalar(r), on_chip=1, retry=2, config=troupe.CallConfig(8))
+    node.submit("scale", inout(x[0:2]), after=[task], colour="red")  # wrong
+    node.submit_group("f", [troupe.args(in_(x))], [0], name="both", priority="high")  # wrong
+
+async def waits(node: troupe.Orchestrator) -> float:
+    return await node.read(node.tensor(1))
+
+with troupe.System(chips=2, log_level="debug", trace=troupe.Trace(), remote=[{"address": "x", "silence": 2.0}]) as system:
+    node = system.node(own_process=True, chip=3)  # wrong
+    plan = node.record(layer, np.ones(3), Slot(0.5), name="x")
+    node.run(plan, np.ones(3), 0.5, retry=1)
+    pod = system.pod([{"chips": 2}], workers=[{"nodes": 2}])
+    print(plan.steps + 1, node.submit(waits).result(timeout=3), troupe.__version__ + "")
+    system.node(chips="two")  # wrong
+sim = testing.Simulation(seed=3, arena_bytes=5)
+ran: list[testing.Ran] = sim.ran()
+n: int = sim.ran("x")
+sim.fault(testing.delay(1).by(3).of("x"))
+"""
+
+
+def test_a_type_checker_sees_what_is_wrong(tmp_path, monkeypatch):
+    mypy = pytest.importorskip("mypy.api")
+    (tmp_path / "typed.py").write_text(TYPED)
+    monkeypatch.setenv("MYPYPATH", str(FOLDER.parent))
+    monkeypatch.chdir(tmp_path)
+    told, _, _ = mypy.run(["typed.py", "--python-version", "3.11", "--enable-incomplete-feature=Unpack"])
+    lines = [int(line.split(":")[1]) for line in told.splitlines() if line.startswith("typed.py") and "error:" in line]
+    assert lines == [i for i, line in enumerate(TYPED.splitlines(), 1) if "# wrong" in line], told
+    assert "pyi" not in re.sub(r"[^\n]*: note:[^\n]*", "", told), told
+
+
 def test_every_public_name_explains_itself(stubs):
     for name in getattr(stubs.module, "__all__", ["simulation"]):
         thing = getattr(stubs.module, name)

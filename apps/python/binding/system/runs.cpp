@@ -163,7 +163,7 @@ void add_chip(py::module_& module) {
             };
             without_python([&] { of.node.run_bound({}, std::move(one)); });
           },
-          py::arg("name"), "One task on this chip.")
+          py::arg("callable"), "One task on this chip: arguments and options are those of a submit.")
       .def("__repr__",
            [](const ChipOf& of) { return "<troupe.Chip " + std::to_string(of.chip.index()) + ">"; });
 }
