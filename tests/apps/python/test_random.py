@@ -8,8 +8,9 @@ import random
 import numpy as np
 import pytest
 
+import troupe
 from conftest import KERNELS
-from troupe import in_, inout, out, scalar
+from troupe import Slot, in_, inout, out, scalar
 
 SCALE = int(os.environ.get("TROUPE_RANDOM_SCALE", "1"))
 
@@ -67,9 +68,9 @@ def multiply(x, by):
     x *= np.float32(by)
 
 
-def submit(node, rng, arrays, line):
+def submit(node, rng, arrays, line, chips=2):
     kind, x, y, view, by = line
-    where = {"on_chip": rng.randrange(2)} if rng.random() < 0.3 else {}
+    where = {"on_chip": rng.randrange(chips)} if rng.random() < 0.3 else {}
     if kind == "scale":
         part = view[0](arrays[x])
         if 0 not in part.shape:
@@ -142,3 +143,60 @@ def test_random_programs_compute_what_their_lines_compute(node, seed, form, borr
             np.testing.assert_array_equal(of_oracle[i], want, err_msg=f"seed {seed}, array {i}, {script}")
             got = given[i] if borrowed else given[i].numpy(writable=rng.random() < 0.5)
             np.testing.assert_array_equal(got, want, err_msg=f"seed {seed}, array {i}, {script}")
+
+
+def with_factor(script, factor):
+    """The script with another number where it has a slot: in each line that scales."""
+    return [(kind, x, y, view, factor if kind == "scale" else by) for kind, x, y, view, by in script]
+
+
+@pytest.mark.parametrize("borrowed", [True, False], ids=["arrays", "tensors"])
+@pytest.mark.parametrize("chips", [1, 2])
+@pytest.mark.parametrize("seed", range(10 * SCALE))
+def test_random_programs_recorded_as_plans_compute_the_same(seed, chips, borrowed):
+    rng = random.Random(f"plan {seed} {chips} {borrowed}")
+    start = [np.arange(36, dtype="f4").reshape(6, 6) + 100 * i for i in range(4)]
+    wanted = [a.copy() for a in start]
+    with troupe.System(chips=2, sub_workers=1) as system:
+        node = system.node(chips=chips)
+        node.load(KERNELS)
+        given = [a.copy() for a in start]
+        if not borrowed:
+            given = [node.tensor((6, 6)) for _ in start]
+            for tensor, array in zip(given, start):
+                tensor.numpy()[:] = array
+        script = [line for line in program_of(rng, rng.randrange(2, 20), True) if 0 not in line[3][0](start[0]).shape]
+        script.append(("scale", 0, 1, WHOLE, 1.0))
+        places = [rng.randrange(chips) if rng.random() < 0.4 else None for _ in script]
+
+        def recorded(node, *parameters):
+            *arrays, factor = parameters
+            for (kind, x, y, view, by), place in zip(script, places):
+                if kind == "scale":
+                    node.submit("scale", inout(view[0](arrays[x])), scalar(factor), on_chip=place)
+                else:
+                    submit(node, rng, arrays, (kind, x, y, view, by), chips)
+
+        factors = [float(rng.choice([0.5, -1, 1])) for _ in range(4)]
+        plan = node.record(recorded, *given, Slot(factors[0]))
+        node.run(plan, *given, factors[1])
+
+        async def around(node):
+            first = node.submit(plan, *(inout(x) for x in given), factors[2])
+            for line in script[:3]:
+                submit(node, rng, given, line, chips)
+            if rng.random() < 0.5:
+                await first
+            await node.submit(plan, *given, factors[3])
+
+        node.run(around)
+        lines = [line for factor in factors[:3] for line in with_factor(script, factor)]
+        lines += script[:3] + with_factor(script, factors[3])
+        of_oracle = oracle(lines, wanted)
+        with np.errstate(all="ignore"):
+            for line in lines:
+                apply(wanted, line)
+        for i, want in enumerate(wanted):
+            got = given[i] if borrowed else given[i].numpy()
+            np.testing.assert_array_equal(of_oracle[i], want)
+            np.testing.assert_array_equal(got, want, err_msg=f"seed {seed}, array {i}, {script}, {factors}")
