@@ -103,6 +103,12 @@ void add_run(Definition& all) {
       ->capture_default_str();
   number(sub, "--rejoin", run.rejoin_seconds, "Seconds that a lost host may take to be back", 0, 1000000)
       ->capture_default_str();
+  word(all, sub, "--placement", run.placement,
+       "Chips for tasks that are bound to none (default: by data and free credit)",
+       {"earliest_finish", "least_loaded", "where_the_data_is"});
+  sub->add_option("--models", run.models,
+                  "Keep there what is learned of tasks, for the next run; with --placement earliest_finish")
+      ->type_name("FILE");
   number(sub, "--runs", run.runs, "Run the program this many times, one after the other", 1, 1000000)
       ->capture_default_str();
   number(sub, "--timeout", run.timeout_seconds, "Seconds after which a run is cancelled (default: never)", 1,

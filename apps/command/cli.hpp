@@ -27,6 +27,7 @@ struct Certificates {
 struct RunCommand {
   std::string program;
   std::string platform = "a2a3sim";
+  std::string placement, models;
   int chips = 0;  ///< 0: what the program asks for
   bool checked = false, isolate = false;
   int nodes = 0;

@@ -110,7 +110,16 @@ struct Machine {
   bool checked = false, isolate = false;
   std::vector<platform::RemoteNode> hosts = {};
   std::chrono::seconds rejoin{60};
+  actors::PlacementPolicy placement = {};
+  std::string models = {};
 };
+
+actors::PlacementPolicy policy_called(const std::string& name) {
+  if (name == "least_loaded") return actors::least_loaded;
+  if (name == "where_the_data_is") return actors::where_the_data_is;
+  if (name == "earliest_finish") return actors::earliest_finish;
+  return {};
+}
 
 /// Those of --hosts: one node of all their chips, or for a program of a pod one node each.
 Result<Machine> machine_elsewhere(const RunCommand& command, const ToRun& choice) {
@@ -139,8 +148,7 @@ Result<Machine> machine_elsewhere(const RunCommand& command, const ToRun& choice
   return machine;
 }
 
-Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
-  if (!command.hosts.empty()) return machine_elsewhere(command, choice);
+Result<Machine> machine_here(const RunCommand& command, const ToRun& choice) {
   Machine machine{command.platform, command.nodes, command.chips, command.checked, command.isolate};
   const Example* example = choice.example;
   if (machine.nodes == 0 && example != nullptr) machine.nodes = example->nodes;
@@ -156,8 +164,21 @@ Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
   return machine;
 }
 
+Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
+  auto machine = command.hosts.empty() ? machine_here(command, choice) : machine_elsewhere(command, choice);
+  if (!machine) return machine;
+  machine->placement = policy_called(command.placement);
+  machine->models = command.models;
+  if (!command.models.empty() && machine->nodes > 0) {
+    return Error(Errc::bad_parameter, "--models is for a single node: those of a pod would write one file");
+  }
+  return machine;
+}
+
 actors::Node bring_up(const actors::System& system, const Machine& machine) {
   actors::NodeConfig node;
+  node.placement = machine.placement;
+  node.models = machine.models;
   node.platform = machine.platform;
   node.chips = machine.chips;
   node.own_process = machine.isolate;

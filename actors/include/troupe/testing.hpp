@@ -95,7 +95,9 @@ struct SimulationOptions {
   actors::Count hard_limit = 65536;
   std::uint64_t arena_bytes = 1ULL << 20U;
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
-  bool recover = true;  ///< see NodeConfig
+  bool recover = true;                     ///< see NodeConfig
+  actors::PlacementPolicy placement = {};  ///< see NodeConfig
+  std::string models = {};                 ///< see NodeConfig
   actors::LogSink log = [](int, std::string_view, std::string_view) {};
   std::shared_ptr<actors::TraceSink> trace = {};  ///< records the events, in virtual time
 };

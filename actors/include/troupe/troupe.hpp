@@ -32,16 +32,22 @@ namespace troupe {
 // The machine.
 using actors::ChipConfig;
 using actors::ChipDevice;
+using actors::ChipForTask;
+using actors::earliest_finish;
 using actors::ExecutorStatus;
 using actors::Handle;
+using actors::least_loaded;
 using actors::Node;
 using actors::NodeConfig;
+using actors::PlacementPolicy;
 using actors::PodConfig;
 using actors::RestartLimit;
 using actors::RunOptions;
 using actors::RunReport;
 using actors::System;
 using actors::SystemConfig;
+using actors::TaskToPlace;
+using actors::where_the_data_is;
 using actors::WorkerConfig;
 
 // Programs.

@@ -153,7 +153,10 @@ class ChipActor : public ChipSelf::base {
   }
   void report(std::vector<TaskResult> results) {
     if (results.empty() || !results_) return;
-    send(results_, Results{state_.identity().index, state_.identity().incarnation, std::move(results)});
+    Results news{state_.identity().index, state_.identity().incarnation, std::move(results)};
+    news.brought_bytes = std::exchange(brought_bytes_, 0);
+    news.brought_in = std::exchange(brought_in_, 0);
+    send(results_, std::move(news));
   }
 
   ExecutorStatus status() const {
@@ -318,6 +321,10 @@ class ChipActor : public ChipSelf::base {
     calling_.reset();
     if (news.call->buffer || news.call->task) {
       state_.trace(*news.call, news.began, news.ended, news.made);
+      if (news.made && news.call->what == MemoryCall::What::copy_to) {
+        brought_bytes_ += news.call->bytes;
+        brought_in_ += news.ended - news.began;
+      }
       proceed(state_.moved(*news.call, news.made));
       return next_call();
     }
@@ -398,6 +405,8 @@ class ChipActor : public ChipSelf::base {
   ResultSink results_;
   std::chrono::nanoseconds grace_;
   Replies replies_;
+  std::uint64_t brought_bytes_ = 0;  ///< what nobody has been told of yet
+  std::int64_t brought_in_ = 0;
   ChipState state_;
   std::shared_ptr<LastWord> last_word_ = std::make_shared<LastWord>();
   Reply<Result<ExecutorInfo>> opening_;

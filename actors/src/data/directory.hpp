@@ -63,6 +63,8 @@ class TROUPE_API Directory {
   void dispatch(TaskRequest& request, std::int32_t executor);
   /// The chip that has most of what a task reads; -1: none has much.
   std::int32_t nearest(const Arguments& args) const;
+  /// Adds to each chip's number the bytes of what a task reads that are there; says how many it reads.
+  std::uint64_t present(const Arguments& args, std::vector<std::uint64_t>& on_chips) const;
 
   enum class Wanted : std::uint8_t {
     newest,      ///< what tasks that were sent to a chip will have written, too

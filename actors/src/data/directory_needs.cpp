@@ -123,4 +123,28 @@ std::int32_t Directory::nearest(const Arguments& args) const {
   return chosen;
 }
 
+std::uint64_t Directory::present(const Arguments& args, std::vector<std::uint64_t>& on_chips) const {
+  std::uint64_t reads = 0;
+  for (const auto& operand : args.tensors) {
+    if (operand.buffer == nullptr || !runtime::reads(operand.tag)) continue;
+    const auto bytes = operand.tensor.bytes();
+    reads += bytes;
+    const auto* known = find(*operand.buffer);
+    if (known == nullptr || known->version != operand.buffer->version()) continue;
+    const auto box = box_of(operand);
+    // More than one piece with all of it: it is there once.
+    std::vector<std::int32_t> counted;
+    for (const auto& part : known->parts) {
+      if (part.lost || !runtime::covers(part.piece.box, box)) continue;
+      for (const auto chip : part.copies) {
+        const bool good = part.newest < 0 || part.newest == chip;
+        if (!good || std::find(counted.begin(), counted.end(), chip) != counted.end()) continue;
+        counted.push_back(chip);
+        on_chips[static_cast<std::size_t>(chip)] += bytes;
+      }
+    }
+  }
+  return reads;
+}
+
 }  // namespace troupe::actors

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "placement/placement.hpp"
 #include "system/command_line.hpp"
 #include "system/config_check.hpp"
 #include "system/core.hpp"
@@ -66,6 +67,16 @@ std::vector<ChipConfig> remote_chips(const NodeConfig& config) {
   return chips;
 }
 
+std::string learned_in(const NodeConfig& config) {
+  if (!config.placement) {
+    throw Error(Errc::bad_argument, "models says where a node keeps what it learns, and it learns nothing",
+                "say which placement is to use it: .placement = earliest_finish");
+  }
+  auto learned = read_costs(config.models);
+  if (!learned) throw learned.error();
+  return *std::move(learned);
+}
+
 }  // namespace
 
 std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
@@ -78,6 +89,9 @@ std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
   worker->hard_limit = config.hard_limit;
   worker->chip_bootstrap_configs = config.chip_bootstrap_configs;
   worker->recover = config.recover;
+  worker->placement = config.placement;
+  worker->models = config.models;
+  if (!config.models.empty()) worker->learned = learned_in(config);
   for (auto& chip : remote_chips(config)) worker->executors.emplace_back(std::move(chip));
   for (int i = 0; i < (config.remote.empty() ? config.chips : 0); ++i) {
     auto chip = plain_chip(config);

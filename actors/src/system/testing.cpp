@@ -111,6 +111,8 @@ Node& Simulation::node() {
     config.arena_bytes = options.arena_bytes;
     config.chip_bootstrap_configs = options.chip_bootstrap_configs;
     config.recover = options.recover;
+    config.placement = options.placement;
+    config.models = options.models;
     config.device = [script = state_->script](int, std::uint32_t) {
       return Result<platform::DeviceApi>(script.api());
     };

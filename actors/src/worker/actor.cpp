@@ -29,6 +29,9 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
       admission_(config_->max_runs),
       bring_up_(shared_->number, shared_->configured) {
   last_word_->above = std::move(above);
+  if (!config_->placement) return;
+  placement_.use(config_->placement);
+  (void)placement_.costs().read(config_->learned);  // it was looked at when the node was asked for
 }
 
 WorkerActor::behavior_type WorkerActor::make_behavior() {
@@ -92,6 +95,8 @@ void WorkerActor::results(Results& ends) {
     std::sort(withdrawn.begin(), withdrawn.end());
     if (!lost.empty()) data_.lost(executor, lost);
     if (!withdrawn.empty() && children_[executor].chip) data_.withdrawn(executor, withdrawn);
+    if (ends.brought_bytes > 0)
+      placement_.costs().brought(ends.brought_bytes, std::chrono::nanoseconds(ends.brought_in));
     route(placement_.results(ends));
     if (placement_.any_held()) placement_.data_came();
   }
@@ -178,6 +183,7 @@ caf::typed_response_promise<ExecutorStatus> WorkerActor::status() {
   status.completed = completed_;
   status.failed = failed_;
   for (const auto& [id, run] : admission_.active()) status.busy.push_back("program " + run.name);
+  status.learned = placement_.costs().learned();
   status.children.resize(static_cast<std::size_t>(children_.size()));
   for (std::int32_t index = 0; index < children_.size(); ++index) {
     const auto& it = children_[index];

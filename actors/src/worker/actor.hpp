@@ -9,6 +9,7 @@
 #include "chip/chip.hpp"
 #include "domain/domain.hpp"
 #include "last_word.hpp"
+#include "placement/placement.hpp"
 #include "program/program.hpp"
 #include "run/run.hpp"
 #include "threads/threads.hpp"
@@ -17,7 +18,6 @@
 #include "worker/children.hpp"
 #include "worker/configured_bring_up.hpp"
 #include "worker/domains.hpp"
-#include "worker/placement.hpp"
 #include "worker/worker.hpp"
 
 namespace troupe::actors {
@@ -97,6 +97,7 @@ class WorkerActor : public Worker::base {
   void stop_children();
   void stop_child(std::int32_t index, const std::function<void()>& then);
   void stopped();
+  void keep_costs();
   caf::typed_response_promise<Result<std::int32_t>> add_executor(const AddExecutor& add);
   caf::typed_response_promise<Result<bool>> remove_executor(std::int32_t index);
   void remove_if_idle(std::int32_t index);

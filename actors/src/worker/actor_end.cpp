@@ -179,8 +179,19 @@ void WorkerActor::stopped() {
       std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.second.program != nullptr; });
   if (coroutines) return;
   services_->inform(shared_->path, "down");
+  keep_costs();
   stop_promise_.deliver(true);
   quit();
+}
+
+/// What was learned, for the next node.
+void WorkerActor::keep_costs() {
+  if (config_->models.empty() || !config_->placement) return;
+  services_->run_blocking("troupe-models", [services = services_.get(), path = shared_->path,
+                                            file = config_->models, text = placement_.costs().text()] {
+    if (const auto written = write_costs(file, text); !written)
+      services->warn(path, "what was learned of tasks is not kept: " + written.error().message());
+  });
 }
 
 void WorkerActor::on_exit() {

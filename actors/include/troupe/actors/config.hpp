@@ -16,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "troupe/actors/placing.hpp"
 #include "troupe/comm/bootstrap_config.hpp"
 #include "troupe/platform/device_api.hpp"
 #include "troupe/platform/nodes.hpp"
@@ -109,7 +110,10 @@ struct WorkerConfig {
   Count hard_limit = 65536;                   ///< … before submit fails in a coroutine
   /// Bring-up of the chips with communicator and buffers, one entry per chip; empty: plain chips.
   std::vector<comm::ChipBootstrapConfig> chip_bootstrap_configs = {};
-  bool recover = true;  ///< see NodeConfig
+  bool recover = true;             ///< see NodeConfig
+  PlacementPolicy placement = {};  ///< see NodeConfig; of chips
+  std::string models = {};
+  std::string learned = {};  ///< what stood in that file when the configuration was made
 };
 
 /// A node as users ask for it: `{.platform = "a2a3sim", .chips = 2}`.
@@ -138,6 +142,14 @@ struct NodeConfig {
   /// Bytes that were only on a chip that dies are made again, where that is possible: the tasks of the run
   /// that wrote them run once more on another chip. Off: tasks that read them fail with `data_lost`.
   bool recover = true;
+  /// The chip for a task that is bound to none: `earliest_finish`, `least_loaded`, `where_the_data_is`, or a
+  /// function of your own; see placing.hpp. None: where its data is, unless others wait there while another
+  /// chip has nothing to do; then nothing is learned.
+  PlacementPolicy placement = {};
+  /// A file with what was learned of tasks and copies: read when the node is made, if it is there, and
+  /// written when the node ends. A file that cannot be read is refused; one that cannot be written is a
+  /// warning.
+  std::string models = {};
 };
 
 /// A worker of workers: `{.nodes = {NodeConfig{…}, NodeConfig{…}}}`.

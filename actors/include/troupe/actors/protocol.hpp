@@ -95,8 +95,9 @@ struct TaskResult {
   std::int32_t executor = -1;  ///< set by the worker
   Outcome outcome = Outcome::done;
   std::optional<Error> error;
-  std::uint64_t inside = 0;  ///< of a program: tasks that it, and programs below it, submitted
-  bool untouched = false;    ///< it did not begin: what it was to write is as it was
+  std::uint64_t inside = 0;           ///< of a program: tasks that it, and programs below it, submitted
+  bool untouched = false;             ///< it did not begin: what it was to write is as it was
+  std::int64_t began = 0, ended = 0;  ///< of a task of a chip, by its host's clock; both 0: not known
 };
 
 // --- executor: what chip, sub-worker and worker have in common -----------------------------------
@@ -109,6 +110,9 @@ struct Results {
   std::uint32_t incarnation = 0;
   std::vector<TaskResult> results;
   std::uint64_t gone = 0;  ///< the actor, by its number, that has ended; 0: none
+  /// Of a chip, since it last said so: large copies to it, and how long they took.
+  std::uint64_t brought_bytes = 0;
+  std::int64_t brought_in = 0;
 };
 /// From a chip: what it was asked to store, or had no room for, is in host memory, or cannot be. The same of
 /// what another system had (`executor` -1).

@@ -3,6 +3,7 @@
 // What executors are and what they are doing, as plain values: a snapshot, out of date when it is read. Safe
 // on any thread; no errors.
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -41,6 +42,14 @@ constexpr std::string_view name_of(ExecutorState state) noexcept {
   return "?";
 }
 
+/// What a node has learned of the tasks of a callable on its chips.
+struct LearnedCost {
+  std::string callable;
+  std::uint64_t bytes = 0;           ///< of their tensors: from so many on, to half as many more at most
+  std::chrono::nanoseconds takes{};  ///< the latest ones count most
+  std::uint64_t count = 0;
+};
+
 /// The current work of an executor. Workers list their executors.
 struct ExecutorStatus {
   std::string name;
@@ -57,6 +66,7 @@ struct ExecutorStatus {
   std::uint32_t runs = 0;                ///< of a worker: programs in flight
   std::vector<std::string> busy;         ///< one sentence per busy core or function
   std::vector<ExecutorStatus> children;  ///< of a worker
+  std::vector<LearnedCost> learned;      ///< of a worker whose placement learns
 };
 
 }  // namespace troupe::actors

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "data/data.hpp"
+#include "placement/costs.hpp"
+#include "troupe/actors/placing.hpp"
 #include "troupe/actors/protocol.hpp"
 
 namespace troupe::actors {
@@ -18,7 +20,9 @@ namespace troupe::actors {
 /// yet; remembers what is out, so that the death of an executor is the answer to its requests. Plain state.
 ///
 /// - Requests bound to an executor queue there, in the order they came: in-order dispatch relies on it.
-/// - Others go to the executor with most free credit; runs take turns, higher priority first.
+/// - Others go to the executor with most free credit, or where a policy of chips says; runs take turns,
+/// higher
+///   priority first.
 /// - What waits for bytes waits here, with its place and its credit; only what has to follow it waits too.
 /// - A group takes its place in the queues of all its executors at once and starts when it is first in each:
 ///   nothing overtakes it there (it cannot starve), and two groups meet in the same order everywhere (they
@@ -40,6 +44,10 @@ class TROUPE_API Placement {
   /// `node`: the number of the node whose executors it knows. `data`: says what a task has to wait for; null:
   /// nothing.
   explicit Placement(std::uint32_t node = 0, Directory* data = nullptr) : node_(node), data_(data) {}
+
+  /// From now on a policy says which chip. What it is shown of costs is learned.
+  void use(PlacementPolicy policy) { policy_ = std::move(policy); }
+  Costs& costs() { return costs_; }
 
   std::int32_t add(ExecutorKind kind, std::string name, std::uint32_t credit);
   std::size_t size() const { return lanes_.size(); }
@@ -103,6 +111,14 @@ class TROUPE_API Placement {
   struct Flight {
     TaskKey key;
     bool ended = false;
+    Costs::Model model = 0;
+    std::chrono::nanoseconds takes{};  ///< as was expected
+  };
+  /// How much of its chip's time its tasks take: several may run at once.
+  struct Pace {
+    std::int64_t worked = 0, wall = 0, last_end = 0;
+    void note(std::int64_t began, std::int64_t ended);
+    double at_once() const;
   };
   struct Lane {
     ExecutorKind kind = ExecutorKind::chip;
@@ -114,6 +130,8 @@ class TROUPE_API Placement {
     Ticket first = 1;
     std::deque<TaskRequest> held;  ///< have their place there, and wait for their data or for each other
     std::vector<TaskRequest> outbox;
+    std::chrono::nanoseconds expected{};  ///< of what is there, together
+    Pace pace = {};
   };
   struct RunQueue {
     std::int8_t priority = 0;
@@ -145,6 +163,9 @@ class TROUPE_API Placement {
   bool is_out(std::int32_t executor, Ticket ticket);
   std::int32_t best(ExecutorKind kind) const;
   std::int32_t place_for(const TaskRequest& request, std::int32_t best) const;
+  std::int32_t ask_policy(const TaskRequest& request);
+  void expect(Lane& lane, Flight& flight, const TaskRequest& request);
+  void learn(Lane& lane, Flight& flight, const TaskResult* result);
   void take_turn(RunId id, RunQueue& run, std::size_t kind);
   std::map<RunId, RunQueue>::iterator next_in_turn(std::size_t kind);
   void place_waiting(Moves& moves);
@@ -166,6 +187,10 @@ class TROUPE_API Placement {
   std::vector<TaskResult> refused_;
   std::deque<TaskRequest> remakes_;  ///< tasks that run again for bytes that were lost; before all others
   mutable std::size_t cursor_ = 0;
+  PlacementPolicy policy_;
+  Costs costs_;
+  std::vector<ChipForTask> shown_;      ///< to the policy
+  std::vector<std::uint64_t> present_;  ///< bytes that a task reads, by executor
 };
 
 }  // namespace troupe::actors

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <functional>
 
+#include "placement/placement.hpp"
 #include "plan/plan.hpp"
 #include "tasks.hpp"
-#include "worker/placement.hpp"
 
 namespace troupe::actors {
 

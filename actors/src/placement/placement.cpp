@@ -1,4 +1,4 @@
-#include "worker/placement.hpp"
+#include "placement/placement.hpp"
 
 #include <algorithm>
 
@@ -194,8 +194,9 @@ void Placement::put(std::int32_t executor, TaskRequest request) {
   auto& it = lane(executor);
   request.ticket = it.first + it.flights.size();
   request.executor = executor;
-  it.flights.push_back({request.key, false});
+  auto& flight = it.flights.emplace_back(Flight{request.key});
   ++it.used;
+  if (policy_ && it.kind == ExecutorKind::chip) expect(it, flight, request);
   std::optional<Error> refused;
   if (!hold(executor, request, refused)) {
     give(executor, std::move(request));
@@ -308,7 +309,9 @@ void Placement::place_waiting(Moves& moves) {
       run.waiting[kind].pop_front();
       --waiting_count_[kind];
       if (!run.waiting[kind].empty()) take_turn(next->first, run, kind);
-      const auto chosen = place_for(request, executor);
+      const bool asked = policy_ && static_cast<ExecutorKind>(kind) == ExecutorKind::chip;
+      const auto chosen = asked ? ask_policy(request) : place_for(request, executor);
+      if (chosen < 0) continue;
       if (run.report) moves.placed[next->first].emplace_back(request.key.task, chosen);
       put(chosen, std::move(request));
     }

@@ -1,8 +1,8 @@
 // The way back through a placement: results, deaths, cancels, and what is where.
 #include <algorithm>
 
+#include "placement/placement.hpp"
 #include "tasks.hpp"
-#include "worker/placement.hpp"
 
 namespace troupe::actors {
 
@@ -18,6 +18,7 @@ std::vector<TaskResult> Placement::down(std::int32_t executor, const Error& reas
   it.flights.clear();
   it.held.clear();
   it.used = 0;
+  it.expected = {};
   it.up = false;
   return lost;
 }
@@ -100,6 +101,7 @@ std::vector<TaskResult> Placement::results(Results& results) {
     if (flight.ended || !(flight.key == result.key)) continue;
     flight.ended = true;
     --it.used;
+    if (policy_) learn(it, flight, &result);
     result.executor = results.executor;
     if (result.outcome != Outcome::done) skip_followers(results.executor, result.key);
     if (&*known != &result) *known = std::move(result);

@@ -1,4 +1,4 @@
-#include "worker/placement.hpp"
+#include "placement/placement.hpp"
 
 #include <doctest/doctest.h>
 

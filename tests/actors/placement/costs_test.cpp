@@ -1,0 +1,101 @@
+// What a node learns of tasks and copies, and the file it is kept in.
+#include "placement/costs.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "troupe/actors/errc.hpp"
+
+using namespace troupe;
+using namespace troupe::actors;
+using namespace std::chrono_literals;
+
+TEST_CASE("costs: nothing is known of a callable until a task of it has ended") {
+  Costs costs;
+  const auto model = costs.model_of("step", 4096);
+  CHECK_FALSE(costs.takes(model));
+  costs.took(model, 10us);
+  CHECK(costs.takes(model) == 10us);
+  CHECK(costs.model_of("step", 4096) == model);
+  CHECK_FALSE(costs.takes(costs.model_of("other", 4096)));
+}
+
+TEST_CASE("costs: tasks of other sizes are others, those of nearly the same size are not") {
+  Costs costs;
+  const auto of = [&](std::uint64_t bytes) { return costs.model_of("step", bytes); };
+  CHECK(of(4096) == of(6000));
+  CHECK(of(4096) != of(6144));
+  CHECK(of(4096) != of(4095));
+  CHECK(of(0) != of(1));
+  CHECK(of(1) != of(2));
+  CHECK(of(2) != of(3));
+  CHECK(of(~std::uint64_t{0}) == of(~std::uint64_t{0} - 1));
+  costs.took(of(4096), 1us);
+  costs.took(of(3), 2us);
+  const auto learned = costs.learned();
+  REQUIRE(learned.size() == 2);
+  CHECK(learned[0].bytes == 3);
+  CHECK(learned[1].bytes == 4096);
+}
+
+TEST_CASE("costs: the latest ones count most") {
+  Costs costs;
+  const auto model = costs.model_of("step", 1);
+  for (int i = 0; i < 100; ++i) costs.took(model, 10us);
+  for (int i = 0; i < 100; ++i) costs.took(model, 20us);
+  CHECK(*costs.takes(model) > 19us);
+  costs.took(model, -5ns);  // of a clock that went back
+  CHECK(*costs.takes(model) > 19us);
+}
+
+TEST_CASE("costs: what copies take is learned from them") {
+  Costs costs;
+  CHECK(costs.brings(0) == 0ns);
+  CHECK(costs.brings(4'000'000'000) == 1s);  // before anything is known
+  costs.brought(1000, 1us);
+  CHECK(costs.brings(1'000'000) == 1ms);
+  CHECK(costs.brings(~std::uint64_t{0}).count() > 0);
+}
+
+TEST_CASE("costs: another node reads what one has written") {
+  Costs costs;
+  costs.took(costs.model_of("step with a name", 4096), 10us);
+  costs.took(costs.model_of("step", 0), 20us);
+  costs.brought(1000, 1us);
+  Costs other;
+  REQUIRE(other.read(costs.text()));
+  CHECK(other.text() == costs.text());
+  CHECK(other.takes(other.model_of("step with a name", 4100)) == 10us);
+  CHECK(other.brings(1'000'000) == 1ms);
+  REQUIRE(other.read(""));
+}
+
+TEST_CASE("costs: a file that is none is refused with its line") {
+  const std::string first = "troupe learned costs 1\n";
+  for (const std::string text : {"hello\n", "\n", "troupe learned costs 2\n"})
+    CHECK_FALSE(Costs().read(text));
+  for (const std::string line :
+       {"1\t2\t3", "1\t2\t3\t", "x\t2\t3\tstep", "1\t-2\t3\tstep", "1\t2\t0\tstep", "130\t2\t3\tstep", "1\t2",
+        "1\t99999999999999999999999\t3\tstep", "bytes/s\t1", "bytes/s\t0x1\t1", "\t\t\t"}) {
+    CAPTURE(line);
+    const auto read = Costs().read(first + "1\t2\t3\tstep\n" + line + "\n");
+    REQUIRE_FALSE(read);
+    CHECK(read.error().message().find("line 3") != std::string::npos);
+  }
+}
+
+TEST_CASE("costs: the file is replaced as a whole, and what is wrong with it is said with its name") {
+  const std::string file = "costs-test-" + std::to_string(doctest::getContextOptions()->rand_seed) + ".txt";
+  REQUIRE(write_costs(file, "troupe learned costs 1\n1\t2\t3\tstep\n"));
+  REQUIRE(read_costs(file));
+  CHECK(read_costs(file)->ends_with("step\n"));
+  REQUIRE(write_costs(file, "no"));
+  const auto read = read_costs(file);
+  REQUIRE_FALSE(read);
+  CHECK(read.error().message().find(file) != std::string::npos);
+  std::remove(file.c_str());
+  CHECK(read_costs(file)->empty());
+  CHECK_FALSE(write_costs("/no/such/folder/" + file, ""));
+  CHECK_FALSE(read_costs("/"));
+}
