@@ -54,7 +54,7 @@ Result<void> list_module(const std::string& path, std::ostream& out) {
     out << "  " << callable.name() << std::string(width + 2 - callable.name().size(), ' ')
         << runtime::name_of(callable.kind()) << "(" << callable.signature() << ")\n";
     if (callable.kind() != CallableKind::program) continue;
-    const auto parameters = parameters_of(file, callable);
+    const auto parameters = parameters_of(*module, callable);
     if (!parameters) {
       wrong = parameters.error();
       continue;

@@ -1,7 +1,5 @@
 #include "command/program.hpp"
 
-#include <dlfcn.h>
-
 #include "command/parameters.hpp"
 #include "errc.hpp"
 #include "troupe/actors/parameters.hpp"
@@ -64,12 +62,10 @@ Result<ProgramChoice> built_in_program(const std::string& name, const runtime::M
 
 }  // namespace
 
-Result<std::vector<Parameter>> parameters_of(const std::string& file, const runtime::Callable& program) {
-  // The module is loaded for good; this finds it again, and a count more on it does no harm.
-  void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
-  if (library == nullptr) return std::vector<Parameter>{};
-  const std::string symbol = "troupe_parameters_" + std::string(program.name());
-  const auto* table = static_cast<const actors::ParameterTable*>(dlsym(library, symbol.c_str()));
+Result<std::vector<Parameter>> parameters_of(const runtime::Module& module,
+                                             const runtime::Callable& program) {
+  const auto* table = static_cast<const actors::ParameterTable*>(
+      module.symbol("troupe_parameters_" + std::string(program.name())));
   std::vector<Parameter> parameters;
   if (table == nullptr) return parameters;
   const auto wrong = [&](const std::string& why) {
@@ -108,7 +104,7 @@ Result<ProgramChoice> find_program(const std::string& text, const runtime::Modul
   if (!module) return module.error();
   auto callable = find_in(*module, file, name);
   if (!callable) return callable.error();
-  auto parameters = parameters_of(file, *callable);
+  auto parameters = parameters_of(*module, *callable);
   if (!parameters) return parameters.error();
   return ProgramChoice{*std::move(module), *callable, nullptr, *std::move(parameters), {}};
 }

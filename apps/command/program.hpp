@@ -27,8 +27,8 @@ struct ProgramChoice {
 [[nodiscard]] Result<ProgramChoice> choose_program(const std::string& text, const runtime::Module& built_in,
                                                    const std::vector<std::string>& given);
 
-/// What TROUPE_PARAMETERS says about a program of a module that was opened from `file`.
-[[nodiscard]] Result<std::vector<Parameter>> parameters_of(const std::string& file,
+/// What TROUPE_PARAMETERS says about a program of a module that was opened from a file.
+[[nodiscard]] Result<std::vector<Parameter>> parameters_of(const runtime::Module& module,
                                                            const runtime::Callable& program);
 
 /// A file's name as the loader takes it: "mine.so" is "./mine.so".

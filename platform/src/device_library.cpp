@@ -79,8 +79,13 @@ Result<DeviceLibrary> DeviceLibrary::open(std::string_view path_or_name) {
     return Error{Errc::load_failed, "cannot load platform library '" + path + "': it is no regular file",
                  "a platform is a shared library for this machine with all its dependencies found"};
   }
+  // The dynamic linker knows a library by the path that it was asked for with, and a relative one means
+  // another file when the process moves.
+  std::error_code lost;
+  auto place = std::filesystem::absolute(path, lost);
+  if (lost) place = path;
   // Never closed: a library's code may be on the stack of a thread that nobody can join.
-  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* const library = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): per thread in glibc
     return Error{Errc::load_failed,

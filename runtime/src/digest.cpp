@@ -111,7 +111,11 @@ Result<Digest> digest_of(const CallableName& callable, const void* function) {
 }
 
 Result<Digest> identity_of(const LoadedObject& object) {
-  if (object.build_id.empty()) return sha256_of_file(object.path);
+  if (object.build_id.empty()) {
+    // Its file may hold another object by now.
+    if (const auto file = remembered_file(object.base)) return *file;
+    return sha256_of_file(object.path);
+  }
   return Hasher().field("build-id").field(object.build_id).finish();
 }
 
@@ -121,6 +125,12 @@ Digest digest_in(const CallableName& callable, const LoadedObject& object, const
       .field(std::as_bytes(std::span(identity.bytes)))
       .field(reinterpret_cast<std::uintptr_t>(address) - object.base)
       .finish();
+}
+
+Result<Digest> object_identity(const void* address) {
+  const std::optional<LoadedObject> object = loaded_object_at(address);
+  if (!object) return Error(Errc::digest_unavailable, "an address that lies in no loaded object");
+  return identity_of(*object);
 }
 
 std::span<const std::byte> build_id_of(const void* address) {

@@ -3,7 +3,11 @@
 #include <elf.h>
 #include <link.h>
 
+#include <atomic>
 #include <cstring>
+#include <memory>
+
+#include "object_image.hpp"
 
 namespace troupe::runtime {
 namespace {
@@ -22,6 +26,21 @@ std::span<const std::byte> find_build_id(std::span<const std::byte> notes, std::
     notes = notes.subspan(std::min(notes.size(), name + padded(note.n_descsz)));
   }
   return {};
+}
+
+// The dynamic linker is one for the whole process, and answers a file that it knows with what it once mapped,
+// whatever the file holds now. What was mapped is known nowhere but here, so this list is one for the
+// process, too. It only grows, as what is loaded for good does.
+struct FileOfObject {
+  std::uintptr_t base;
+  Digest file;
+  const FileOfObject* before;
+};
+constinit std::atomic<const FileOfObject*> files_of_objects = nullptr;
+
+const FileOfObject* find_file(const FileOfObject* last, std::uintptr_t base) {
+  while (last != nullptr && last->base != base) last = last->before;
+  return last;
 }
 
 struct Search {
@@ -56,6 +75,31 @@ std::optional<LoadedObject> loaded_object_at(const void* address) {
   Search search{reinterpret_cast<std::uintptr_t>(address), std::nullopt};
   dl_iterate_phdr(look, &search);
   return std::move(search.found);
+}
+
+std::span<const std::byte> build_id_in(std::span<const std::byte> file) {
+  ObjectImage image(file);
+  if (!image.read_headers().empty()) return {};
+  for (const auto& segment : image.segments()) {
+    if (segment.p_type != PT_NOTE) continue;
+    const auto found =
+        find_build_id(file.subspan(segment.p_offset, segment.p_filesz), segment.p_align == 8 ? 8 : 4);
+    if (!found.empty()) return found;
+  }
+  return {};
+}
+
+void remember_file(std::uintptr_t base, const Digest& file) {
+  auto entry = std::make_unique<FileOfObject>(FileOfObject{base, file, files_of_objects.load()});
+  do {
+    if (find_file(entry->before, base) != nullptr) return;
+  } while (!files_of_objects.compare_exchange_weak(entry->before, entry.get()));
+  (void)entry.release();  // as long as the object
+}
+
+std::optional<Digest> remembered_file(std::uintptr_t base) {
+  const FileOfObject* found = find_file(files_of_objects.load(), base);
+  return found != nullptr ? std::optional(found->file) : std::nullopt;
 }
 
 }  // namespace troupe::runtime

@@ -1,6 +1,8 @@
 #include "troupe/runtime/module.hpp"
 
 #include <dlfcn.h>
+#include <link.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -69,9 +71,43 @@ std::string read_file(const std::string& path, bool& ok) {
   return bytes;
 }
 
+/// Which file a path leads to, and its contents as far as the file system tells.
+struct FileState {
+  explicit FileState(const std::string& path) : known(::stat(path.c_str(), &is) == 0) {}
+  bool operator==(const FileState& other) const noexcept {
+    const auto same = [](const timespec& a, const timespec& b) {
+      return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+    };
+    return known && other.known && is.st_dev == other.is.st_dev && is.st_ino == other.is.st_ino &&
+           is.st_size == other.is.st_size && same(is.st_mtim, other.is.st_mtim);
+  }
+
+  struct stat is {};
+  bool known;
+};
+
+/// Where the dynamic linker put what it gave this handle for.
+std::uintptr_t base_of(void* library) {
+  const link_map* map = nullptr;
+  return dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr ? map->l_addr : 0;
+}
+
+/// Whether the linker answered with an object that it had from this path before the file was another one.
+bool is_older(void* library, std::span<const std::byte> image, const Digest& whole) {
+  const auto base = base_of(library);
+  if (const auto file = remembered_file(base)) return *file != whole;
+  // Somebody else may have loaded it before.
+  const link_map* map = nullptr;
+  if (dlinfo(library, RTLD_DI_LINKMAP, &map) != 0 || map == nullptr) return false;
+  const auto mapped = build_id_of(map->l_ld);
+  const auto now = build_id_in(image);
+  return !std::ranges::equal(mapped, now);
+}
+
 }  // namespace
 
 struct Module::State {
+  void* library = nullptr;  ///< of a file; never closed
   const troupe_module_v1* raw = nullptr;
   std::string name, origin;
   std::vector<Callable> callables;
@@ -184,21 +220,26 @@ Result<Module> Module::open(const std::string& file) {
     return Error(Errc::module_unreadable, text("cannot read module \"", file, "\": it is no regular file"),
                  "a module is a shared object with TROUPE_MODULE in one of its source files");
   }
+  // The linker knows objects by the path that they were asked for with, and a relative one means another file
+  // when the process moves. Links are kept: what the object needs may lie beside them ($ORIGIN).
+  std::error_code lost;
+  const std::string place = std::filesystem::absolute(file, lost).string();
+  const FileState before(place);
   bool readable = false;
   errno = 0;
   const std::string bytes = read_file(file, readable);
   const int problem = errno;
   const auto image = std::as_bytes(std::span(bytes));
-  if (!readable)
+  if (!readable || lost)
     return Error(Errc::module_unreadable,
-                 text("cannot read module \"", file, "\": ", std::generic_category().message(problem)),
+                 text("cannot read module \"", file,
+                      "\": ", readable ? lost.message() : std::generic_category().message(problem)),
                  "a module is a shared object with TROUPE_MODULE in one of its source files");
   if (const std::string defect = object_defect(image); !defect.empty()) {
     return Error(Errc::module_unreadable, text("cannot load module \"", file, "\": ", defect),
                  "a module is a shared object for this machine; build it again");
   }
-  // A bare file name would send the dynamic linker on a search of its own.
-  const std::string place = file.find('/') == std::string::npos ? "./" + file : file;
+  const Digest whole = sha256(image);
   void* library = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc keeps it per thread
@@ -210,6 +251,16 @@ Result<Module> Module::open(const std::string& file) {
     dlclose(library);
     return error;
   };
+  if (is_older(library, image, whole)) {
+    return refuse(Error(Errc::module_unreadable,
+                        text("module \"", file, "\" was replaced since this process loaded it"),
+                        "load it under another name, or start the program again"));
+  }
+  if (!(before == FileState(place))) {
+    return refuse(Error(Errc::module_unreadable,
+                        text("module \"", file, "\" was replaced while it was being loaded"),
+                        "load it when it is complete"));
+  }
   const auto* symbol = static_cast<const troupe_module_v1* const*>(dlsym(library, TROUPE_MODULE_SYMBOL));
   if (symbol == nullptr) {
     return refuse(Error(Errc::module_symbol_missing,
@@ -217,11 +268,12 @@ Result<Module> Module::open(const std::string& file) {
                         "add TROUPE_MODULE(\"name\") to one of its source files"));
   }
   if (auto ok = validate(*symbol, file); !ok) return refuse(ok.error());
+  remember_file(base_of(library), whole);
   auto state = std::make_shared<State>();
+  state->library = library;
   state->raw = *symbol;
   state->name = (*symbol)->name;
   state->origin = file;
-  const Digest whole = sha256(image);
   for (const auto* entry = (*symbol)->begin; entry != (*symbol)->end; ++entry) {
     if (*entry != nullptr) state->callables.push_back({*entry, digest_of(name_and_kind(**entry), whole)});
   }
@@ -231,6 +283,9 @@ Result<Module> Module::open(const std::string& file) {
 std::string_view Module::name() const noexcept { return state_->name; }
 std::string_view Module::origin() const noexcept { return state_->origin; }
 const troupe_module_v1* Module::raw() const noexcept { return state_->raw; }
+const void* Module::symbol(const std::string& name) const noexcept {
+  return state_->library != nullptr ? dlsym(state_->library, name.c_str()) : nullptr;
+}
 const std::vector<Callable>& Module::callables() const noexcept { return state_->callables; }
 
 Result<Callable> Module::find(CallableKind kind, std::string_view name) const {

@@ -1,7 +1,5 @@
 #include "troupe/platform/scene_module.hpp"
 
-#include <dlfcn.h>
-
 #include <cstdio>
 #include <exception>
 #include <utility>
@@ -25,10 +23,7 @@ Error refused(const std::string& file, const std::string& why, std::string hint 
 Result<SceneModule> open_scene_module(const std::string& file) {
   auto module = runtime::Module::open(file);
   if (!module) return module.error();
-  // The module is loaded for good; this finds it again, and a count more on it does no harm.
-  const std::string place = file.find('/') == std::string::npos ? "./" + file : file;
-  void* const library = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
-  const auto* table = library != nullptr ? static_cast<const SceneTable*>(dlsym(library, symbol)) : nullptr;
+  const auto* table = static_cast<const SceneTable*>(module->symbol(symbol));
   if (table == nullptr) {
     return refused(file, "it exports no symbol '" + std::string{symbol} + "'",
                    "add TROUPE_SCENES(scenes) { … } to one of its source files");

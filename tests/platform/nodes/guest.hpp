@@ -102,11 +102,11 @@ class Guest {
   std::uint64_t kernel(const std::string& name) {
     CallableNews news;
     news.has_name = news.has_module = 1;
-    const auto build = runtime::build_id_of(isolated_kernels().raw());
+    const auto build = runtime::object_identity(isolated_kernels().raw()).value();
     const auto digest = runtime::sha256_of_file(built("tests/platform/isolated/isolated_kernels.so")).value();
     Writer words;
     words.put(news).text(name).text(runtime::to_string(digest)).text(isolated_kernels().name());
-    words.text({reinterpret_cast<const char*>(build.data()), build.size()});
+    words.text(runtime::to_string(build));
     const auto said = ask(Kind::register_callable, words);
     REQUIRE_MESSAGE(said.code == 0, said.text);
     return said.value<std::uint64_t>();

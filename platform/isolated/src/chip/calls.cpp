@@ -159,8 +159,9 @@ Result<const troupe_module_v1*> Process::module_of(const std::string& file, cons
     return Error(Errc::bad_callable, "'" + file + "' holds module '" + std::string(known->second.name()) +
                                          "' now, no longer '" + name + "'");
   }
-  const auto here = runtime::build_id_of(known->second.raw());
-  if (std::string_view(reinterpret_cast<const char*>(here.data()), here.size()) != build) {
+  const auto here = runtime::object_identity(known->second.raw());
+  if (!here) return here.error();
+  if (runtime::to_string(*here) != build) {
     return Error(Errc::bad_callable,
                  "'" + file + "' was replaced since the program loaded module '" + name + "' from it",
                  "start the program again");

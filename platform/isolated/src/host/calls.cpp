@@ -333,9 +333,13 @@ std::int32_t Context::register_callable(const troupe_callable* callable, std::ui
   arguments.text(callable->module != nullptr && callable->module->name != nullptr ? callable->module->name
                                                                                   : "");
   // So that a file that was replaced meanwhile is told from the one that is loaded here.
-  const auto build =
-      callable->module != nullptr ? runtime::build_id_of(callable->module) : std::span<const std::byte>();
-  arguments.text({reinterpret_cast<const char*>(build.data()), build.size()});
+  std::string build;
+  if (callable->module != nullptr) {
+    const auto identity = runtime::object_identity(callable->module);
+    if (!identity) return note(Answer::of(identity.error()));
+    build = runtime::to_string(*identity);
+  }
+  arguments.text(build);
   arguments.raw(callable->signature, news.signature_count);
   if (inlined) arguments.raw(callable->bytes, static_cast<std::size_t>(news.byte_count));
   const auto answer = ask(Kind::register_callable, arguments, descriptors);

@@ -79,6 +79,10 @@ struct CallableName {
 /// when no loaded object holds the address or its file cannot be read.
 [[nodiscard]] TROUPE_API Result<Digest> digest_of(const CallableName& callable, const void* function);
 
+/// Of the loaded object that holds `address`, as it was loaded: its build-id (or, lacking one, the hash of
+/// its file). The same in every process that loaded the same file. Errors as above.
+[[nodiscard]] TROUPE_API Result<Digest> object_identity(const void* address);
+
 /// The GNU build-id note of the loaded object that holds `address`; empty when it has none.
 [[nodiscard]] TROUPE_API std::span<const std::byte> build_id_of(const void* address);
 

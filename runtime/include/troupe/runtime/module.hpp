@@ -41,7 +41,8 @@ struct Callable {
 class TROUPE_API Module {
  public:
   /// Loads the file privately (RTLD_LOCAL, all symbols resolved) and for good: functions of a program module
-  /// may be on any stack, so it is never unloaded. Errors name the file and the defect.
+  /// may be on any stack, so it is never unloaded. A file that was replaced since this process loaded it is
+  /// refused: the dynamic linker would answer with the old one. Errors name the file and the defect.
   [[nodiscard]] static Result<Module> open(const std::string& file);
   /// From a module structure that is already in memory; `origin` is its name in errors.
   [[nodiscard]] static Result<Module> from(const troupe_module_v1* module, std::string origin);
@@ -52,6 +53,8 @@ class TROUPE_API Module {
   const std::vector<Callable>& callables() const noexcept;
   /// The structure itself, to be handed on across a C border.
   const troupe_module_v1* raw() const noexcept;
+  /// What else its file exports; null when it does not, or when the module came from no file.
+  const void* symbol(const std::string& name) const noexcept;
   /// By name; with kind when two kinds share a name. `callable_not_found` lists what there is.
   [[nodiscard]] Result<Callable> find(std::string_view name) const;
   [[nodiscard]] Result<Callable> find(CallableKind kind, std::string_view name) const;
