@@ -33,8 +33,10 @@ class RunHandle:
 
     def wait(self, timeout=None):
         """Waits for its end and raises its error; TimeoutError: not in time."""
+        # Locks take no longer times.
+        for_ever = timeout is None or timeout > threading.TIMEOUT_MAX
         try:
-            return self._future.result(timeout)
+            return self._future.result(None if for_ever else timeout)
         except concurrent.futures.TimeoutError:
             if self._future.done():
                 raise

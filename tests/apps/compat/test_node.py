@@ -1,5 +1,6 @@
 """Level 3: chips and sub-workers of one machine, an orchestration function that submits."""
 
+import math
 import os
 import struct
 import threading
@@ -359,12 +360,14 @@ def test_submitted_runs_go_on_when_their_function_has_returned(worker):
 
     handle = w.submit(orch_fn, 5)
     assert called == [5] and not handle.done
-    with pytest.raises(TimeoutError):
-        handle.wait(timeout=0.01)
+    for passed in (0.01, 0, -1, -math.inf):
+        with pytest.raises(TimeoutError):
+            handle.wait(timeout=passed)
     buffer = w.create_buffer(4)
     with pytest.raises(RuntimeError):
         w.release_buffer(buffer)
     gate[0] = 1
+    assert handle.wait(timeout=float("inf")) is None
     assert handle.result(timeout=60) is None and handle.done
     w.release_buffer(buffer)
 

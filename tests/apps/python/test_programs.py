@@ -1,5 +1,6 @@
 """Programs: functions and async def functions, what they return, raise and wait for."""
 
+import math
 import threading
 
 import numpy as np
@@ -262,6 +263,10 @@ def test_cancel_closes_the_coroutine_where_it_waits(node):
     assert not handle.done and handle.wait(0) is False
     with pytest.raises(TimeoutError):
         handle.result(timeout=0)
+    for passed in [-1, -9.3e9, -math.inf]:
+        assert handle.wait(passed) is False
+        with pytest.raises(TimeoutError):
+            handle.result(timeout=passed)
     assert isinstance(handle.why(), str)
     handle.cancel()
     with pytest.raises(troupe.Error) as raised:

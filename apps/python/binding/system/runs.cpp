@@ -81,7 +81,8 @@ bool wait(const RunOf& run, const py::object& seconds) {
     // One that came before anybody listened.
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     const auto passed = Clock::now() - begin;
-    const auto left = timeout == std::chrono::nanoseconds::max() ? timeout : timeout - passed;
+    auto left = std::chrono::nanoseconds::zero();
+    if (timeout > passed) left = timeout == std::chrono::nanoseconds::max() ? timeout : timeout - passed;
     const bool done = without_python([&] { return run.handle.wait(watch.token(), left); });
     if (done) return true;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
