@@ -14,6 +14,7 @@
 #include "troupe/comm/errc.hpp"
 #include "troupe/comm/file_descriptor.hpp"
 #include "troupe/comm/host_segment.hpp"
+#include "troupe/comm/threads_hint.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -205,7 +206,8 @@ Result<void> perform(DeviceInUse& device, const MemoryCall& call) {
   try {
     return make_call(device, call);
   } catch (const std::bad_alloc&) {
-    return Error(Errc::out_of_memory, std::string(call.name()) + ": no host memory for it");
+    return Error(Errc::out_of_memory, std::string(call.name()) + ": no host memory for it",
+                 comm::limit_hint(ENOMEM));
   }
 }
 

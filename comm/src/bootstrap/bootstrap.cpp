@@ -1,6 +1,7 @@
 #include "troupe/comm/bootstrap.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <new>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "troupe/comm/errc.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/runtime/thrown.hpp"
 
 namespace troupe::comm {
@@ -37,7 +39,7 @@ auto guarded(const std::string& name, Step step) -> decltype(step()) {
   } catch (const Error& error) {
     return runtime_error(name, error);
   } catch (const std::bad_alloc&) {
-    return Error(Errc::no_memory, "MemoryError: " + name + ": out of memory");
+    return Error(Errc::no_memory, "MemoryError: " + name + ": out of memory", limit_hint(ENOMEM));
   } catch (const std::exception& error) {
     return Error(Errc::chip_failed, "RuntimeError: " + name + ": " + runtime::text_of(error));
   } catch (...) {

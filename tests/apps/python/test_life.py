@@ -247,3 +247,24 @@ def test_what_is_left_of_a_closed_system_ends_in_a_child_of_fork(run_python):
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         """)
     assert (code, out) == (0, "7\n"), err
+
+
+def test_memory_that_cannot_be_had_is_told_with_the_limit(run_python):
+    code, out, err = run_python(
+        """
+import resource
+import troupe
+system = troupe.System(chips=1)
+node = system.node()
+kernel = bytes(1 << 30)
+for line in open("/proc/self/status"):
+    if line.startswith("VmSize:"):
+        limit = (int(line.split()[1]) << 10) + (256 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+try:
+    node.add_kernel("large", kernel)
+except MemoryError as error:
+    print(error)
+"""
+    )
+    assert out.startswith("there is no more memory (this process has ") and "ulimit -v" in out, (out, err)

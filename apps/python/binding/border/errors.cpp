@@ -1,5 +1,9 @@
 #include "border/errors.hpp"
 
+#include <new>
+
+#include "troupe/runtime/thrown.hpp"
+
 namespace troupe::python {
 namespace {
 
@@ -105,6 +109,8 @@ void add_errors(py::module_& module) {
       } catch (py::error_already_set& raised) {
         raised.restore();
       }
+    } catch (const std::bad_alloc& error) {
+      PyErr_SetString(PyExc_MemoryError, runtime::text_of(error).c_str());
     }
   });
 }

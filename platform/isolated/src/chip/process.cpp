@@ -7,10 +7,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::isolation {
 namespace {
@@ -109,6 +111,8 @@ void Process::make(Call& call) {
   Writer told;
   try {
     told = answer(call, along);
+  } catch (const std::bad_alloc& failure) {
+    told = answer_of(TROUPE_DEVICE_SYSTEM, "the chip's process: " + runtime::text_of(failure));
   } catch (const std::exception& failure) {
     told = answer_of(TROUPE_DEVICE_INTERNAL, failure.what());
   }

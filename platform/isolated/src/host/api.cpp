@@ -5,6 +5,7 @@
 #include "host/context.hpp"
 #include "host/host.hpp"
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/thrown.hpp"
 
 namespace troupe::platform::isolation {
 namespace {
@@ -18,8 +19,8 @@ std::int32_t guarded(troupe_device_context* handle, Call&& call) noexcept {
   auto& context = *of(handle);
   try {
     return call(context);
-  } catch (const std::bad_alloc&) {
-    return context.note(TROUPE_DEVICE_SYSTEM, "no host memory");
+  } catch (const std::bad_alloc& failure) {
+    return context.note(TROUPE_DEVICE_SYSTEM, runtime::text_of(failure));
   } catch (const std::exception& failure) {
     return context.note(TROUPE_DEVICE_INTERNAL, failure.what());
   }
@@ -50,7 +51,7 @@ troupe_device_context* create(const troupe_host* host) {
     }
     return reinterpret_cast<troupe_device_context*>(context.release());
   } catch (const std::exception& failure) {
-    return refuse(TROUPE_DEVICE_SYSTEM, failure.what());
+    return refuse(TROUPE_DEVICE_SYSTEM, runtime::text_of(failure));
   }
 }
 
