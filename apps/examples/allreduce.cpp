@@ -1,8 +1,11 @@
 // All-reduce: every chip has a vector, afterwards every chip has the sum. The vectors are staged from the
 // host into windows, which all chips of a domain can read; one group task (a member per chip, started
 // together) adds them up; the results are read back and checked.
+#include <cstdint>
+#include <string>
 #include <troupe/runtime/comm_context.hpp>
 #include <troupe/troupe.hpp>
+#include <vector>
 
 #include "examples/check.hpp"
 

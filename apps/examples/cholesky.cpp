@@ -1,8 +1,13 @@
 // A = L · Lᵀ for one matrix that is cut into tiles: four small kernels, their tasks spread over all chips. No
 // tile is a tensor of its own; a task names the part of the matrix that it works on, and that part lives on
 // the chip that wrote it last.
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
 #include <troupe/troupe.hpp>
+#include <vector>
 
 #include "examples/check.hpp"
 

@@ -1,6 +1,8 @@
 // A small layered network, run token by token: the same graph each time. It is submitted anew, and as a plan
 // that was recorded with the first token; both give the same.
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <troupe/troupe.hpp>
 #include <vector>
 

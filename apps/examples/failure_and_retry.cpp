@@ -1,5 +1,6 @@
 // Failure is data: a task that fails is tried again where that is harmless; what depends on a task that
 // failed for good is not run; a program that catches the error goes on.
+#include <cstdint>
 #include <cstdio>
 #include <stdexcept>
 #include <troupe/troupe.hpp>

@@ -3,8 +3,12 @@
 // flag. One group task does all steps: its members run at the same time and wait for each other's flags, not
 // for the host.
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
 #include <troupe/runtime/comm_context.hpp>
 #include <troupe/troupe.hpp>
+#include <vector>
 
 #include "examples/check.hpp"
 

@@ -1,7 +1,12 @@
 // The stencil of heat.cpp without windows and flags: each chip's task just reads the rows of its neighbours.
 // The plate is one tensor; its bands live on the chips that write them, and only the rows at the borders
 // move.
+#include <cstddef>
+#include <cstdint>
+#include <string>
 #include <troupe/troupe.hpp>
+#include <utility>
+#include <vector>
 
 #include "examples/check.hpp"
 

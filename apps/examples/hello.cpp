@@ -1,4 +1,5 @@
 // The smallest program: one task on a chip, one on the host that sees its result.
+#include <cstdint>
 #include <cstdio>
 #include <troupe/troupe.hpp>
 

@@ -1,6 +1,9 @@
 // A pipeline: chip i does stage i, batches follow each other through the chips. While chip 1 works on batch
 // 0, chip 0 works on batch 1: the overlap comes from the data, the program is a plain loop.
+#include <cstdint>
+#include <string>
 #include <troupe/troupe.hpp>
+#include <vector>
 
 #include "examples/check.hpp"
 

@@ -1,5 +1,7 @@
 // A level up: the same submit, but the callable is a node's program and the executor a node. The pod's
 // program does not know how many chips a node has.
+#include <cstdint>
+#include <string>
 #include <troupe/troupe.hpp>
 
 #include "examples/check.hpp"

@@ -1,4 +1,5 @@
 // One kernel (kernels/vector_add.cpp) on one chip: copied in, computed, copied back, checked.
+#include <cstdint>
 #include <troupe/troupe.hpp>
 
 #include "examples/check.hpp"

@@ -221,6 +221,58 @@ bool mentions(const std::string& text, const std::string& name) {
   return false;
 }
 
+/// What of the standard library stands in which header; what samples use of it, not all that there is.
+const std::map<std::string, std::set<std::string>> standard_headers = {
+    {"algorithm",
+     {"std::max", "std::min", "std::sort", "std::fill", "std::copy", "std::clamp", "std::equal",
+      "std::all_of", "std::any_of", "std::ranges::fill", "std::ranges::sort", "std::ranges::copy",
+      "std::ranges::equal", "std::ranges::all_of", "std::ranges::any_of"}},
+    {"array", {"std::array"}},
+    {"chrono", {"std::chrono"}},
+    {"cmath", {"std::sqrt", "std::abs", "std::exp", "std::tanh", "std::isnan"}},
+    {"cstddef", {"std::size_t", "std::ptrdiff_t", "std::byte"}},
+    {"cstdint",
+     {"std::int8_t", "std::int16_t", "std::int32_t", "std::int64_t", "std::uint8_t", "std::uint16_t",
+      "std::uint32_t", "std::uint64_t", "std::uintptr_t"}},
+    {"cstdio", {"std::printf", "std::fprintf", "std::puts"}},
+    {"cstdlib", {"std::exit", "std::getenv"}},
+    {"cstring", {"std::memcpy", "std::memset"}},
+    {"functional", {"std::function"}},
+    {"iostream", {"std::cout", "std::cerr"}},
+    {"memory", {"std::unique_ptr", "std::shared_ptr", "std::make_unique", "std::make_shared"}},
+    {"numeric", {"std::accumulate", "std::iota"}},
+    {"optional", {"std::optional"}},
+    {"span", {"std::span"}},
+    {"stdexcept", {"std::runtime_error"}},
+    {"string", {"std::string", "std::to_string"}},
+    {"string_view", {"std::string_view"}},
+    {"thread", {"std::thread"}},
+    {"utility", {"std::move", "std::pair", "std::swap", "std::exchange"}},
+    {"vector", {"std::vector"}},
+};
+
+TEST_CASE("a sample that users copy includes what it names of the standard library") {
+  std::set<std::string> sources;
+  for (const auto& page : pages()) {
+    const std::string name = fs::relative(page, root).string();
+    if (name != "README.md" && !name.starts_with("docs/")) continue;
+    for (const auto& block : fenced(read(page)).first) {
+      const auto mark = block.info.find("file=");
+      if (block.info.starts_with("cpp") && mark != std::string::npos)
+        sources.insert(block.info.substr(mark + 5));
+    }
+  }
+  CHECK(sources.size() > 20);
+  for (const auto& name : sources) {
+    CAPTURE(name);
+    const std::string source = read(root / name);
+    for (const auto& [header, names] : standard_headers) {
+      const bool named = std::ranges::any_of(names, [&](const auto& one) { return mentions(source, one); });
+      CHECK_MESSAGE((!named || source.find("#include <" + header + ">") != std::string::npos), header);
+    }
+  }
+}
+
 TEST_CASE("what the reference declares is what the headers declare") {
   std::size_t checked = 0;
   for (const auto& block : fenced(read(root / "docs/reference.md")).first) {

@@ -2,6 +2,8 @@
 #include <sched.h>
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 
 #include "troupe/platform/chip_program.hpp"
 #include "troupe/runtime/kernel.hpp"

@@ -1,3 +1,4 @@
+#include <cstddef>
 #include <iostream>
 
 #include "pod_program.hpp"

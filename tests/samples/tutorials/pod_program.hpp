@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <troupe/troupe.hpp>
+#include <vector>
 
 // Runs on a node: every chip squares its part of the rows.
 inline void square_rows(troupe::Orchestrator& node, troupe::Tensor part) {

@@ -1,3 +1,5 @@
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <iostream>
 #include <troupe/troupe.hpp>
