@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "troupe/platform/scripted_chip.hpp"
+#include "troupe/runtime/saturated.hpp"
 #include "troupe/troupe.hpp"
 
 namespace troupe::testing {
@@ -45,7 +46,7 @@ class Fault {
   Fault& at(std::uint64_t k) { return fault_.at = k, *this; }
   Fault& times(std::uint64_t n) { return fault_.times = n, *this; }
   Fault& with(std::string text) { return fault_.text = std::move(text), *this; }
-  Fault& by(std::chrono::nanoseconds delay) {
+  Fault& by(runtime::Nanoseconds delay) {
     if (delay.count() < 0) throw Error(actors::Errc::bad_argument, "a delay by a negative time");
     fault_.delay_ns = static_cast<std::uint64_t>(delay.count());
     return *this;
@@ -64,7 +65,7 @@ inline Fault fail(std::string kernel = {}) {
 /// The chip dies as the task starts; its supervisor restarts it.
 inline Fault kill_chip(int chip) { return Fault(platform::ScriptedFault::Kind::lose_device).on_chip(chip); }
 /// The task ends later.
-inline Fault delay(std::chrono::nanoseconds by) { return Fault(platform::ScriptedFault::Kind::delay).by(by); }
+inline Fault delay(runtime::Nanoseconds by) { return Fault(platform::ScriptedFault::Kind::delay).by(by); }
 /// The task's end is never heard of.
 inline Fault drop(std::string kernel = {}) {
   return Fault(platform::ScriptedFault::Kind::drop).of(std::move(kernel));
@@ -133,7 +134,7 @@ class TROUPE_API Simulation {
   /// Up to `most` steps, without jumping the clock; returns how many were made.
   std::size_t steps(std::size_t most);
   /// Lets virtual time pass and runs the events that fall due.
-  void advance(std::chrono::nanoseconds time);
+  void advance(runtime::Nanoseconds time);
   std::chrono::nanoseconds now() const;
 
   /// Kills the chip's actor, as a bug in it would.

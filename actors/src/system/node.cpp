@@ -92,7 +92,7 @@ NodeCore& node_of(const RunRef& run) {
 
 }  // namespace
 
-bool Handle::wait(std::chrono::nanoseconds timeout) const {
+bool Handle::wait(runtime::Nanoseconds timeout) const {
   if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
   auto& node = node_of(*ref_);
   if (!node.shared->services->deterministic() || node.gone) return ref_->outcome->wait(timeout);
@@ -116,7 +116,7 @@ void Handle::wait() const {
   }
 }
 
-bool Handle::wait(const std::stop_token& stop, std::chrono::nanoseconds timeout) const {
+bool Handle::wait(const std::stop_token& stop, runtime::Nanoseconds timeout) const {
   if (!ref_) throw Error(Errc::bad_argument, "an empty handle stands for no run");
   auto& node = node_of(*ref_);
   if (!node.shared->services->deterministic() || node.gone) return ref_->outcome->wait(stop, timeout);

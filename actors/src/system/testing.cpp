@@ -54,9 +54,10 @@ struct Simulation::State {
     const auto never = std::chrono::nanoseconds::max();
     const auto timer = timers.empty() ? never : timers.begin()->first.time_since_epoch() - start;
     const auto due = host->next_due();
-    const auto device = due == UINT64_MAX ? never : std::chrono::nanoseconds(due);
+    const auto device =
+        due >= static_cast<std::uint64_t>(never.count()) ? never : std::chrono::nanoseconds(due);
     const auto next = std::min(timer, device);
-    if (next == never || next > limit) return false;
+    if (next > std::min(limit, end_of_time)) return false;
     go_to(next);
     if (device == next) host->step();
     return true;
@@ -69,7 +70,10 @@ struct Simulation::State {
   }
 
   /// The virtual clocks begin here: 0 means "unset" to CAF.
-  std::chrono::steady_clock::duration start = std::chrono::hours(1);
+  static constexpr std::chrono::nanoseconds start = std::chrono::hours(1);
+  /// They stand still there, in 192 years: the longest wait that begins then still ends before they overflow.
+  static constexpr std::chrono::nanoseconds end_of_time =
+      std::chrono::nanoseconds::max() - start - runtime::longest_wait;
 };
 
 Simulation::Simulation(SimulationOptions options) : state_(std::make_unique<State>(std::move(options))) {
@@ -184,8 +188,9 @@ std::size_t Simulation::steps(std::size_t most) {
   return made;
 }
 
-void Simulation::advance(std::chrono::nanoseconds time) {
-  const auto until = now() + runtime::bounded(time);
+void Simulation::advance(runtime::Nanoseconds time) {
+  const auto left = State::end_of_time - now();
+  const auto until = time < left ? now() + time : State::end_of_time;
   do {
     while (state_->runnable_now()) state_->run_one();
   } while (state_->jump(until));

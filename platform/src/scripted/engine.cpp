@@ -149,7 +149,7 @@ bool ScriptedContext::begin(Lock& lock, const std::shared_ptr<ScriptedRun>& run)
     run->phase = ScriptedRun::Phase::waiting;
   } else if (call.takes_ns != 0) {
     run->phase = ScriptedRun::Phase::delayed;
-    run->due_ns = run->end.started_ns + call.takes_ns;
+    run->due_ns = run->end.started_ns + std::min(call.takes_ns, UINT64_MAX - run->end.started_ns);
     schedule(lock, call.takes_ns);
   } else if (run->aborted) {
     finish(run, TROUPE_DEVICE_ABORTED, "'" + run->callable->name + "' was aborted");

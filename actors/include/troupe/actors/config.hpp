@@ -21,6 +21,7 @@
 #include "troupe/platform/device_api.hpp"
 #include "troupe/platform/nodes.hpp"
 #include "troupe/runtime/result.hpp"
+#include "troupe/runtime/saturated.hpp"
 
 namespace troupe::platform {
 class Host;
@@ -67,7 +68,7 @@ using Count = std::int64_t;
 /// How often a child may die before its supervisor gives up on it.
 struct RestartLimit {
   Count restarts = 5;
-  std::chrono::nanoseconds within = std::chrono::seconds(10);
+  runtime::Nanoseconds within = std::chrono::seconds(10);
 };
 
 struct ChipConfig {
@@ -76,7 +77,7 @@ struct ChipConfig {
   Count credit = 64;  ///< runs in flight on the device
   /// How long a task that was given up (cancel, deadline) may go on before the chip is given up with it: a
   /// kernel cannot be stopped, only left behind.
-  std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);
+  runtime::Nanoseconds abort_grace = std::chrono::seconds(2);
   std::vector<std::pair<std::string, std::string>> options = {};  ///< of the device context
   /// In a process of its own: a kernel that crashes, exits or does not return ends this chip and nothing
   /// else. Needs kernels from modules; see docs/scaling.md.
@@ -84,7 +85,7 @@ struct ChipConfig {
   /// A chip of a node on another machine instead; `platform` and `device_id` are the node's. One that cannot
   /// be reached is tried again for so long before it is out of use.
   std::shared_ptr<const platform::RemoteChip> remote = {};
-  std::chrono::nanoseconds rejoin = std::chrono::seconds(60);
+  runtime::Nanoseconds rejoin = std::chrono::seconds(60);
   /// Fills the device table of each incarnation; default: the platform's library. Tests put scripted or
   /// faulty chips here.
   std::function<Result<platform::DeviceApi>(std::uint32_t incarnation)> device = {};
@@ -92,7 +93,7 @@ struct ChipConfig {
 
 /// Host functions. Likewise: a function that does not return when it is given up keeps its thread.
 struct SubWorkerConfig {
-  std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);
+  runtime::Nanoseconds abort_grace = std::chrono::seconds(2);
 };
 struct WorkerConfig;
 
@@ -124,13 +125,13 @@ struct NodeConfig {
   Count first_device = 0;  ///< device number of chip 0
   Count sub_workers = 1;
   Count credit = 64;
-  std::chrono::nanoseconds abort_grace = std::chrono::seconds(2);  ///< see ChipConfig
+  runtime::Nanoseconds abort_grace = std::chrono::seconds(2);  ///< see ChipConfig
   std::vector<std::pair<std::string, std::string>> device_options = {};
   bool own_process = false;  ///< each chip; see ChipConfig
   /// The chips of these nodes on other machines (`troupe node`), numbered through, instead of chips here:
   /// then `platform`, `chips` and `first_device` are theirs. See docs/scaling.md.
   std::vector<platform::RemoteNode> remote = {};
-  std::chrono::nanoseconds rejoin = std::chrono::seconds(60);  ///< see ChipConfig
+  runtime::Nanoseconds rejoin = std::chrono::seconds(60);  ///< see ChipConfig
   /// Instead of a platform library: the device table of chip `index`, incarnation `incarnation`.
   std::function<Result<platform::DeviceApi>(int index, std::uint32_t incarnation)> device = {};
   Count max_runs = 64;

@@ -14,6 +14,7 @@
 
 #include "troupe/actors/arguments.hpp"
 #include "troupe/runtime/call_config.hpp"
+#include "troupe/runtime/saturated.hpp"
 #include "troupe/runtime/task_args.hpp"
 
 namespace troupe::actors {
@@ -88,14 +89,7 @@ Priority priority(T value) {
 }
 /// Given up (with `deadline_exceeded`) when not done in time, counted from the submit. More than zero; what
 /// is longer than 292 years is for ever.
-template <class Number, class Unit>
-Deadline deadline(std::chrono::duration<Number, Unit> value) {
-  using Wide = std::chrono::duration<long double, std::nano>;
-  using std::chrono::nanoseconds;
-  if (Wide(value) >= Wide(nanoseconds::max())) return {nanoseconds::max()};
-  if (Wide(value) <= Wide(nanoseconds::min())) return {nanoseconds::min()};
-  return {std::chrono::duration_cast<nanoseconds>(value)};
-}
+inline Deadline deadline(runtime::Nanoseconds value) { return {value}; }
 /// Up to `attempts` further attempts after a failure or after the loss of the chip.
 template <std::integral T>
 Retry retry(T attempts) {

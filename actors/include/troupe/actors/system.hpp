@@ -28,6 +28,7 @@
 #include "troupe/actors/status.hpp"
 #include "troupe/actors/submit_options.hpp"
 #include "troupe/runtime/module.hpp"
+#include "troupe/runtime/saturated.hpp"
 
 namespace troupe::actors {
 
@@ -42,13 +43,14 @@ class TROUPE_API Handle {
   Handle() = default;
 
   bool done() const;
-  /// Waits for the end; false: not in time.
-  bool wait(std::chrono::nanoseconds timeout) const;
+  /// Waits for the end; false: not in time. Any unit of std::chrono; what is longer than 292 years is for
+  /// ever.
+  bool wait(runtime::Nanoseconds timeout) const;
   void wait() const;
   /// Waits until the end, or until a stop is asked for, or not in time; false: that came first, and the run
   /// goes on.
   bool wait(const std::stop_token& stop,
-            std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max()) const;
+            runtime::Nanoseconds timeout = std::chrono::nanoseconds::max()) const;
   /// Asks the run to end with `cancelled`. Fine when it has ended.
   void cancel() const;
   /// Why the run is not done, in words: a line for each of its oldest unfinished tasks, or for one of them
@@ -74,7 +76,7 @@ struct RunOptions {
   /// program makes, or is waiting in, throws `deadline_exceeded`. Code of the program's own is not
   /// interrupted, no more than by `cancel`: the run ends, and who waits for it is answered, when the program
   /// makes its next call or returns.
-  std::chrono::nanoseconds deadline{0};
+  runtime::Nanoseconds deadline = {};
   /// When a stop is asked for, on any thread, the run ends as by Handle::cancel.
   std::stop_token stop = {};
 };

@@ -17,6 +17,7 @@
 #include "troupe/runtime/dtype.hpp"
 #include "troupe/runtime/export.hpp"
 #include "troupe/runtime/result.hpp"
+#include "troupe/runtime/saturated.hpp"
 
 namespace troupe::comm {
 
@@ -55,7 +56,7 @@ struct CollectiveWorkspace {
 
 struct CollectiveOptions {
   /// How long a call waits for a rank that is alive but does not come. A death never takes that long.
-  std::chrono::milliseconds timeout = std::chrono::seconds(120);
+  runtime::Milliseconds timeout = std::chrono::seconds(120);
 };
 
 /// Which elements of `count` belong to `rank`: near-equal contiguous parts, the first `count % ranks` one

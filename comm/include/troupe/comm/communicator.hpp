@@ -16,13 +16,14 @@
 #include "troupe/comm/environment.hpp"
 #include "troupe/runtime/export.hpp"
 #include "troupe/runtime/result.hpp"
+#include "troupe/runtime/saturated.hpp"
 
 namespace troupe::comm {
 
 /// Settings of blocking communicators.
 struct CommOptions {
   /// How long a collective call waits for peers that are alive but absent. A death never takes that long.
-  std::chrono::milliseconds timeout = std::chrono::seconds(120);
+  runtime::Milliseconds timeout = std::chrono::seconds(120);
   /// Allows a further communicator on a context that has a live one.
   bool allow_several = false;
 

@@ -14,6 +14,7 @@
 
 #include "troupe/runtime/export.hpp"
 #include "troupe/runtime/result.hpp"
+#include "troupe/runtime/saturated.hpp"
 
 namespace troupe::platform {
 
@@ -37,7 +38,7 @@ class TROUPE_API ChildProcesses {
  public:
   struct Request {
     std::vector<std::string> command;                    ///< program path and arguments
-    std::chrono::milliseconds timeout{0};                ///< 0: none
+    runtime::Milliseconds timeout = {};                  ///< 0: none
     std::function<void(std::string_view line)> on_line;  ///< stdout and stderr, line by line
     std::function<void(const ChildEnd&)> on_end;         ///< may start further children
   };

@@ -16,6 +16,7 @@
 #include "troupe/platform/device_api.hpp"
 #include "troupe/runtime/export.hpp"
 #include "troupe/runtime/result.hpp"
+#include "troupe/runtime/saturated.hpp"
 
 namespace troupe::platform {
 
@@ -32,9 +33,9 @@ struct RemoteNode {
   std::string address;  ///< "host:port", "[::1]:port", or "unix:PATH"
   Credentials credentials = {};
   /// Without a byte for so long either end gives the other up. Any byte counts.
-  std::chrono::milliseconds silence{2000};
+  runtime::Milliseconds silence = std::chrono::seconds(2);
   /// How long a connection may take until it is there.
-  std::chrono::milliseconds patience{5000};
+  runtime::Milliseconds patience = std::chrono::seconds(5);
 };
 
 /// What a node says of itself.
@@ -76,7 +77,7 @@ struct NodeOptions {
   std::vector<std::string> allowed = {};   ///< names on certificates of who may use it
   std::vector<std::string> may_ship = {};  ///< of them: who may send it code to run
   std::vector<std::string> modules = {};   ///< files of modules that it has
-  std::chrono::milliseconds silence{2000};
+  runtime::Milliseconds silence = std::chrono::seconds(2);
   std::string program = {};  ///< the path of troupe-chip; empty: it is looked for
   /// What happens, for people; from any thread.
   std::function<void(const std::string& text)> log = {};

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "troupe/runtime/export.hpp"
+#include "troupe/runtime/saturated.hpp"
 
 namespace troupe::platform {
 
@@ -23,8 +24,8 @@ struct RunnerJob {
 };
 
 struct RunnerOptions {
-  std::vector<int> devices{0};                       ///< as many jobs run side by side
-  std::chrono::milliseconds timeout{600'000};        ///< per job
+  std::vector<int> devices{0};                               ///< as many jobs run side by side
+  runtime::Milliseconds timeout = std::chrono::minutes(10);  ///< per job
   int retries = 1;                                   ///< fresh tries for jobs that failed or did not finish
   bool fail_fast = false;                            ///< start nothing more after a failure
   std::function<void(std::string_view)> print = {};  ///< a line for people; empty: stdout

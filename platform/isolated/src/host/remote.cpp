@@ -9,6 +9,7 @@
 #include "net/net.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/platform/nodes.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::platform {
 namespace isolation {
@@ -41,7 +42,7 @@ std::uint64_t now_ns() {
 
 /// Connects, and says who asks for what.
 Result<Welcomed> knock(const RemoteNode& node, Claim claim) {
-  const auto until = std::chrono::steady_clock::now() + node.patience;
+  const auto until = std::chrono::steady_clock::now() + runtime::bounded(node.patience);
   const auto failed = [&](const Error& error) {
     return Error(Errc::system, "node " + node.address + ": " + error.message(), error.hint());
   };
@@ -123,7 +124,7 @@ Result<DeviceApi> remote(RemoteChip chip) {
   settings->address = chip.node.address;
   settings->options.where = chip.where + (chip.where.empty() ? "" : " ") + "(chip " +
                             std::to_string(chip.chip) + " of " + chip.node.address + ")";
-  settings->silence_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(chip.node.silence).count());
+  settings->silence_ns = static_cast<std::uint64_t>(runtime::bounded(chip.node.silence).count());
   settings->modules = std::make_shared<ModuleFiles>();
   settings->reach = [chip = std::move(chip)]() -> Result<std::unique_ptr<Peer>> {
     Claim claim;

@@ -22,6 +22,7 @@
 #include "troupe/platform/errc.hpp"
 #include "troupe/platform/host_threads.hpp"
 #include "troupe/platform/isolated.hpp"
+#include "troupe/runtime/longest_wait.hpp"
 
 namespace troupe::platform {
 
@@ -62,7 +63,7 @@ struct NodeServer::Parts {
       : options(std::move(with)),
         rooms{{},
               {},
-              static_cast<std::uint64_t>(std::chrono::nanoseconds(options.silence).count()),
+              static_cast<std::uint64_t>(runtime::bounded(options.silence).count()),
               {},
               WindowMemory(random_number())} {}
   ~Parts() { end(); }
