@@ -191,5 +191,5 @@ TEST_CASE("two platforms that have the same relative path, from two folders, are
     return platform::DeviceLibrary::open("./platform.so").value();
   };
   const auto one = opened("one"), two = opened("two");
-  CHECK(one.api().create_device_context != two.api().create_device_context);
+  CHECK((one.api().create_device_context != two.api().create_device_context));
 }
