@@ -163,14 +163,16 @@ def execute(asked):
 
         for _ in range(asked.runs):
             begin = time.perf_counter()
-            handle = node.submit(bound, name=program.__name__)
+            handle = None
             try:
+                handle = node.submit(bound, name=program.__name__)
                 if not handle.wait(asked.timeout):
                     say(f"{program.__name__}: not done within {asked.timeout:g} s\n{handle.why()}")
                     handle.cancel()
                     return EXIT_OUT_OF_TIME
             except KeyboardInterrupt:
-                handle.cancel()
+                if handle is not None:
+                    handle.cancel()
                 say(f"{program.__name__}: cancelled")
                 return EXIT_INTERRUPTED
             try:
@@ -196,7 +198,8 @@ def main(words):
     except troupe.Error as error:
         say(f"troupe: {error}")
         return EXIT_CANNOT_START
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # between two waits
+        say("troupe: cancelled")
         return EXIT_INTERRUPTED
 
 

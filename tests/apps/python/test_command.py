@@ -123,6 +123,48 @@ def test_ctrl_c_cancels_and_answers_130(troupe_run, file):
     assert process.returncode == 130 and "cancelled" in err
 
 
+@pytest.mark.parametrize("where", ["find", "machine_of", "time.perf_counter", "troupe.Node.submit", "troupe.Handle.result"])
+def test_ctrl_c_is_said_wherever_it_comes(run_python, file, where):
+    code, out, err = run_python(
+        f"""
+        import sys, time, troupe
+        from troupe import __main__ as command
+
+        class Proxy:
+            def __init__(self, of):
+                self.of = of
+            def __getattr__(self, name):
+                return getattr(self.of, name)
+
+        def interrupted(*args, **options):
+            raise KeyboardInterrupt
+
+        if {where!r}.startswith("troupe."):
+            # Classes of the core cannot be changed: their objects are wrapped.
+            kind, method = {where!r}.split(".")[1:]
+            node_of = troupe.System.node
+            def node(self, **options):
+                wrapped, real = Proxy(None), node_of(self, **options)
+                wrapped.of = real
+                def submit(*args, **options):
+                    handle = Proxy(real.submit(*args, **options))
+                    if kind == "Handle":
+                        handle.result = interrupted
+                    return handle
+                wrapped.submit = interrupted if kind == "Node" else submit
+                return wrapped
+            troupe.System.node = node
+        elif "." in {where!r}:
+            command.time = Proxy(time)
+            command.time.perf_counter = interrupted
+        else:
+            setattr(command, {where!r}, interrupted)
+        sys.exit(command.main(["run", {file!r} + ":train"]))
+        """
+    )
+    assert code == 130 and "cancelled" in err and "Traceback" not in err, err
+
+
 def test_a_trace_is_written(troupe_run, file, tmp_path):
     trace = tmp_path / "trace.json"
     code, out, err = troupe_run(file + ":waits", "--param", "number=1", "--trace", str(trace))
