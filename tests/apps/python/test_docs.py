@@ -20,7 +20,7 @@ def blocks(page):
 
 def test_samples_are_python_and_those_with_a_source_are_it():
     checked = 0
-    for page in ["README.md", "docs/python.md"]:
+    for page in ["README.md", "docs/python.md", "docs/coming-from.md"]:
         for info, text in blocks(page):
             compile(textwrap.dedent(text), page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             if "file=" in info:
@@ -56,6 +56,11 @@ def test_the_sample_of_a_machine_runs(tmp_path, monkeypatch):
     machine = next(text for text in samples if "add_sub_worker" in text)
     exec(compile(samples[0] + machine, "docs/python.md", "exec"), {"__name__": "sample"})
     assert "traceEvents" in (tmp_path / "trace.json").read_text()
+
+
+def test_the_sample_for_those_who_know_ray_runs(capsys):
+    exec(compile(blocks("docs/coming-from.md")[0][1], "docs/coming-from.md", "exec"), {"__name__": "sample"})
+    assert abs(float(capsys.readouterr().out) - 3.14) < 0.05
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
