@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -34,7 +35,8 @@ class FakeNode final : public Peer {
   comm::FileDescriptor socket_;
 };
 
-/// The node: what it says comes from the input, an answer for each call.
+/// The node: what it says comes from the input. Each call is answered, if not by that then well: who is not
+/// answered waits, and that takes long.
 class Node {
  public:
   Node(End& end, std::span<const std::byte> input) : end_(end), left_(input) {}
@@ -59,14 +61,19 @@ class Node {
       case Kind::destroy:
         end_.say(std::exchange(left_, {}));
         return end_.say_no_more();
+      case Kind::launch:
+      case Kind::abort:
+      case Kind::share:
+      case Kind::unshare:
+        return say_next({});
       default:
-        return say_next();
+        return say_next(frame.number);
     }
   }
 
  private:
   /// Frames up to the next answer, or ends of runs, as far as they are any.
-  void say_next() {
+  void say_next(std::optional<std::uint64_t> call) {
     FrameHeader header;
     std::size_t bytes = 0;
     while (header.kind != Kind::answer && header.kind != Kind::completions &&
@@ -77,6 +84,11 @@ class Node {
     }
     end_.say(left_.first(bytes));
     left_ = left_.subspan(bytes);
+    if (call && (header.kind != Kind::answer || header.number != *call)) {
+      auto told = answer_of(0);
+      told.put(std::uint64_t{0x1000});
+      end_.say(Kind::answer, *call, told.bytes());
+    }
     if (bytes == 0 || left_.empty()) end_.say_no_more();
   }
 
