@@ -234,6 +234,9 @@ void ChipState::bundle_task_ended(Flight& flight, const DeviceDone::One& end, st
   --run->open;
   const bool well = end.code == 0;
   ++(well ? completed_ : failed_);
+  const auto started = static_cast<std::int64_t>(end.started);
+  if (run->last == 0 || started < run->first) run->first = started;
+  run->last = std::max(run->last, static_cast<std::int64_t>(end.finished));
   std::optional<Error> error;
   if (!well) error = platform::device_error(end.code, end.message);
   if (tracer_ && run->bodies[task]) {
@@ -271,6 +274,8 @@ void ChipState::end_bundle(const std::shared_ptr<BundleRun>& run, std::vector<Ta
   const auto& request = run->request;
   TaskResult result{request.key, request.ticket, -1, Outcome::done, std::nullopt};
   result.inside = run->bundle().size() - 1;
+  result.began = run->first;
+  result.ended = run->last;
   if (run->error || run->given_up) {
     failures_.add(request.key);
     result.outcome = life_ == Life::lost ? Outcome::lost : run->error ? Outcome::failed : Outcome::cancelled;

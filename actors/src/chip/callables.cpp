@@ -95,7 +95,7 @@ bool ChipState::learn_all() {
         links_.try_emplace(key, Link{callable, {}, {}});
       } else {
         // What the device does not take is an error of the task that names it.
-        (void)register_at_once(*callable);
+        if (const auto id = register_at_once(*callable); !id && lost_by(id.error())) return true;
       }
     }
   }

@@ -59,6 +59,7 @@ std::uint64_t ChipState::free_memory(std::uint64_t bytes) {
   }
   address = malloc(wanted);
   if (!address) no_memory_ = address.error();
+  if (!address) (void)lost_by(address.error());
   return address ? *address : 0;
 }
 

@@ -140,8 +140,8 @@ std::shared_ptr<DeviceInUse> ChipState::take_context() {
 
 TaskResult ChipState::finish(Flight& flight, const DeviceDone::One& end) {
   TaskResult result{flight.key, flight.ticket, -1, Outcome::done, std::nullopt};
-  result.began = end.started;
-  result.ended = end.finished;
+  result.began = static_cast<std::int64_t>(end.started);
+  result.ended = static_cast<std::int64_t>(end.finished);
   flight.ended = true;
   flight.uses.end();
   flight.memory.reset();

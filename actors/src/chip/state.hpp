@@ -168,6 +168,7 @@ class TROUPE_API ChipState {
     std::vector<bool> bad;                 ///< by task, once one has not ended well
     std::vector<TaskBodyRef> bodies;       ///< by task, while a trace is taken
     std::int64_t began = 0;
+    std::int64_t first = 0, last = 0;  ///< when its tasks began and ended, as the device says
     std::uint32_t next = 0, open = 0;  ///< task to launch; launched ones that have not ended
     bool given_up = false;
     std::optional<Error> error;

@@ -108,7 +108,8 @@ void Buffer::bring_home(bool all) {
   while (kept_by() != nullptr && !is_lost()) {
     const auto from = keeper();
     if (!from) continue;
-    if (MayNotWait::here()) {
+    MayNotWait::check_for_policy();
+    if (MayNotWait::here() == MayNotWait::Code::coroutine) {
       throw Error(Errc::blocking_in_coroutine,
                   "the tensor's newest bytes are with " + from->path() +
                       ": a coroutine that waited for them would hold up everything else",

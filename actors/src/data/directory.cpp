@@ -294,8 +294,11 @@ void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t 
                          const TaskRequest& request, bool was_elsewhere) {
   if (part.copies.size() > 1) drop_all(part, buffer.number(), chip);
   part.written_since = true;
-  part.last = request.ticket;
+  const auto last = std::exchange(part.last, request.ticket);
   if (part.newest == chip) return;
+  const bool one = part.newest >= 0 && part.home_before && part.since == last && !was_elsewhere;
+  part.displaced_on = one && part.displaced_on < 0 ? part.newest : -1;
+  part.displaced = one ? part.since : 0;
   part.home_before = !was_elsewhere && part.newest < 0 && !part.lost;
   part.newest = chip;
   part.lost = false;

@@ -130,12 +130,14 @@ class TROUPE_API Directory {
     std::int32_t newest = -1;               ///< the one that alone has the newest; -1: host memory is good
     Ticket since = 0, last = 0;             ///< the first and the latest task that was sent there to write it
     bool home_before = false;               ///< host memory has what it was before the first of them
-    bool coming = false;                    ///< it is being brought home,
-    std::int32_t from = -1;                 ///< by that chip
-    bool written_since = false;             ///< and a task that writes it was sent after that was ordered
-    bool lost = false;                      ///< its newest bytes are nowhere: they are to be made again
-    std::uint64_t written = 0;              ///< when its latest writer was sent, by the directory's clock
-    Origin origin = {};                     ///< of the newest bytes
+    std::int32_t displaced_on = -1;  ///< a chip where one task was sent to write it before, without an order
+    Ticket displaced = 0;            ///< to them, when host memory had what was before that
+    bool coming = false;             ///< it is being brought home,
+    std::int32_t from = -1;          ///< by that chip
+    bool written_since = false;      ///< and a task that writes it was sent after that was ordered
+    bool lost = false;               ///< its newest bytes are nowhere: they are to be made again
+    std::uint64_t written = 0;       ///< when its latest writer was sent, by the directory's clock
+    Origin origin = {};              ///< of the newest bytes
     std::vector<Then> waiting = {};
   };
   /// A task on a chip that writes in host memory.

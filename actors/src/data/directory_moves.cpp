@@ -31,6 +31,13 @@ Directory::Then count_down(std::size_t from, Directory::Then then) {
   };
 }
 
+/// The task whose bytes would have gone with the copy has written none: host memory has what was before both.
+template <class Part>
+void nothing_displaced(Part& part) {
+  part.displaced_on = -1;
+  part.home_before = true;
+}
+
 /// Nothing comes from that chip any more: who waited for it, to be told.
 template <class Part>
 Waiting give_up(Part& part, std::int32_t chip) {
@@ -169,6 +176,7 @@ void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
   for (auto& [number, known] : entries_) {
     bool home = false, gone = false;
     for (auto& part : known.parts) {
+      if (part.displaced_on == chip && among(part.displaced)) nothing_displaced(part);
       // What is there was not made by it.
       if (part.newest == chip && among(part.last) && !is_being_made(number, part)) part.origin = {};
       if (part.newest != chip || !among(part.since)) continue;
@@ -203,6 +211,7 @@ void Directory::lost(std::int32_t chip, std::span<const Ticket> tasks) {
     bool home = false;
     const auto among = [&](Ticket ticket) { return std::binary_search(tasks.begin(), tasks.end(), ticket); };
     for (auto& part : known.parts) {
+      if (part.displaced_on == chip && among(part.displaced)) nothing_displaced(part);
       if (part.newest == chip && among(part.last) && !is_being_made(number, part)) part.origin = {};
       if (part.newest != chip || !part.home_before || !among(part.since)) continue;
       part.newest = -1;

@@ -38,9 +38,17 @@ void NodeLink::forget(std::uint64_t buffer) const {
   if (const auto there = worker()) caf::anon_send(there, ForgetBuffer{buffer});
 }
 
-int& MayNotWait::depth() {
-  static thread_local int depth = 0;  // it is the thread that must not wait, whatever system its code is of
-  return depth;
+MayNotWait::Code& MayNotWait::current() {
+  // It is the thread that must not wait, whatever system its code is of.
+  static thread_local Code code = Code::none;
+  return code;
+}
+
+void MayNotWait::check_for_policy() {
+  if (here() != Code::placement_policy) return;
+  throw Error(Errc::wrong_state,
+              "a placement policy asks a node for something, which waits until it has answered",
+              "a policy decides by what it is shown");
 }
 
 }  // namespace troupe::actors

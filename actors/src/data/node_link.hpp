@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <caf/actor_control_block.hpp>
 
@@ -41,17 +43,22 @@ class TROUPE_API NodeLink {
   caf::weak_actor_ptr worker_;
 };
 
-/// While one lives, code of a coroutine runs on this thread: it must not wait for bytes.
-class MayNotWait {
+/// While one lives, code of a user's runs on this thread that an actor waits for: it must not wait for bytes;
+/// a placement policy must not ask any node for anything.
+class TROUPE_API MayNotWait {
  public:
-  MayNotWait() { ++depth(); }
+  enum class Code : std::uint8_t { none, coroutine, placement_policy };
+  explicit MayNotWait(Code code) : before_(std::exchange(current(), code)) {}
   MayNotWait(const MayNotWait&) = delete;
   MayNotWait& operator=(const MayNotWait&) = delete;
-  ~MayNotWait() { --depth(); }
-  static bool here() { return depth() != 0; }
+  ~MayNotWait() { current() = before_; }
+  static Code here() { return current(); }
+  /// Throws in a policy.
+  static void check_for_policy();
 
  private:
-  static int& depth();
+  static Code& current();
+  Code before_;
 };
 
 }  // namespace troupe::actors

@@ -1,5 +1,9 @@
 #include "placement/costs.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -8,19 +12,22 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <limits>
+#include <iterator>
 #include <sstream>
 #include <system_error>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/file_descriptor.hpp"
 
 namespace troupe::actors {
 namespace {
 
 constexpr std::string_view first_line = "troupe learned costs 1";
 constexpr std::string_view of_copies = "bytes/s";
-constexpr double usual_bytes_in_a_second = 4e9;  ///< until something is known
-constexpr double longest = 1e18;                 ///< nanoseconds: 31 years
+constexpr double usual_bytes_in_a_second = 4e9;           ///< until something is known
+constexpr std::uint64_t fastest = 1'000'000'000'000'000;  ///< bytes in a second
+constexpr std::uint64_t most_counted = 1ULL << 32U;
+constexpr std::uintmax_t largest_file = 64ULL << 20U;
 
 /// In half powers of two: tasks of one class differ by less than a half.
 std::uint32_t class_of(std::uint64_t bytes) {
@@ -32,8 +39,10 @@ std::uint64_t bytes_of(std::uint32_t size) {
   return size < 2 ? size : (std::uint64_t{2} + (size & 1U)) << (size / 2 - 2);
 }
 
+constexpr bool is_class(std::uint64_t size) { return size < 2 || (size > 3 && size < 130); }
+
 std::chrono::nanoseconds nanoseconds(double time) {
-  return std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(time, longest)));
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(time, 1e18)));
 }
 
 }  // namespace
@@ -41,15 +50,26 @@ std::chrono::nanoseconds nanoseconds(double time) {
 Costs::Costs() : models_(1) {}
 
 void Costs::Mean::add(double one) {
-  ++count;
+  count = std::min(count + 1, most_counted);
   value += (one - value) / static_cast<double>(std::min<std::uint64_t>(count, 16));
 }
 
+Costs::Model Costs::known_model(std::string_view callable, std::uint64_t bytes) const {
+  const auto known = known_.find({std::string(callable), class_of(bytes)});
+  return known == known_.end() ? 0 : known->second;
+}
+
 Costs::Model Costs::model_of(std::string_view callable, std::uint64_t bytes) {
-  const auto [known, fresh] =
-      known_.try_emplace({std::string(callable), class_of(bytes)}, static_cast<Model>(models_.size()));
-  if (fresh) models_.emplace_back();
-  return known->second;
+  return model_of_class(callable, class_of(bytes));
+}
+
+Costs::Model Costs::model_of_class(std::string_view callable, std::uint32_t size) {
+  Key key{std::string(callable), size};
+  if (const auto known = known_.find(key); known != known_.end()) return known->second;
+  if (models_.size() > most_models) return 0;
+  known_.emplace(std::move(key), static_cast<Model>(models_.size()));
+  models_.emplace_back();
+  return static_cast<Model>(models_.size() - 1);
 }
 
 std::optional<std::chrono::nanoseconds> Costs::takes(Model model) const {
@@ -63,12 +83,14 @@ std::chrono::nanoseconds Costs::brings(std::uint64_t bytes) const {
 }
 
 void Costs::took(Model model, std::chrono::nanoseconds time) {
-  if (model != 0 && time.count() >= 0) models_[model].add(static_cast<double>(time.count()));
+  if (model != 0 && time.count() >= 0 && time <= longest)
+    models_[model].add(static_cast<double>(time.count()));
 }
 
 void Costs::brought(std::uint64_t bytes, std::chrono::nanoseconds time) {
-  if (time.count() > 0)
-    bytes_in_a_second_.add(1e9 * static_cast<double>(bytes) / static_cast<double>(time.count()));
+  if (bytes == 0 || time.count() <= 0) return;
+  const auto speed = 1e9 * static_cast<double>(bytes) / static_cast<double>(time.count());
+  bytes_in_a_second_.add(std::clamp(speed, 1.0, static_cast<double>(fastest)));
 }
 
 std::vector<LearnedCost> Costs::learned() const {
@@ -109,16 +131,14 @@ Result<void> Costs::read(std::string_view text) {
     from.remove_prefix(at == std::string_view::npos ? from.size() : at + 1);
     return word;
   };
-  const auto number_in = [&](std::string_view& line, auto most) -> std::optional<std::uint64_t> {
+  const auto number_in = [&](std::string_view& line, std::uint64_t most) -> std::optional<std::uint64_t> {
     const auto word = next(line, '\t');
     std::uint64_t value = 0;
     const auto [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (problem != std::errc() || end != word.data() + word.size() ||
-        value > static_cast<std::uint64_t>(most))
-      return std::nullopt;
+    if (problem != std::errc() || end != word.data() + word.size() || value > most) return std::nullopt;
     return value;
   };
-  constexpr std::uint64_t any = std::numeric_limits<std::uint64_t>::max();
+  if (!text.empty() && text.back() != '\n') return Error(Errc::bad_argument, "its last line has no end");
   while (!text.empty()) {
     ++number;
     auto line = next(text, '\n');
@@ -128,31 +148,37 @@ Result<void> Costs::read(std::string_view text) {
     }
     if (line.starts_with(of_copies)) {
       next(line, '\t');
-      const auto speed = number_in(line, any);
-      const auto count = number_in(line, any);
-      if (!speed || !count || *count == 0) return wrong("no speed of copies");
+      const auto speed = number_in(line, fastest);
+      const auto count = number_in(line, most_counted);
+      if (!speed || *speed == 0 || !count || *count == 0 || !line.empty()) return wrong("no speed of copies");
       bytes_in_a_second_ = {static_cast<double>(*speed), *count};
       continue;
     }
     const auto size = number_in(line, 129);
-    const auto time = number_in(line, longest);
-    const auto count = number_in(line, any);
-    if (!size || !time || !count || *count == 0 || line.empty()) return wrong("no cost of a callable");
-    models_[model_of(line, bytes_of(static_cast<std::uint32_t>(*size)))] = {static_cast<double>(*time),
-                                                                            *count};
+    const auto time = number_in(line, static_cast<std::uint64_t>(longest.count()));
+    const auto count = number_in(line, most_counted);
+    if (!size || !is_class(*size) || !time || !count || *count == 0 || line.empty())
+      return wrong("no cost of a callable");
+    if (const auto model = model_of_class(line, static_cast<std::uint32_t>(*size)); model != 0)
+      models_[model] = {static_cast<double>(*time), *count};
   }
   return {};
 }
 
 Result<std::string> read_costs(const std::string& file) {
-  std::error_code missing;
-  if (!std::filesystem::exists(file, missing)) return std::string();
+  const auto cannot = [&](const std::string& why) {
+    return Error(Errc::bad_argument, "cannot read \"" + file + "\": " + why,
+                 "models names a file that troupe writes and reads");
+  };
+  std::error_code problem;
+  const auto status = std::filesystem::status(file, problem);
+  if (status.type() == std::filesystem::file_type::not_found) return std::string();
+  if (problem) return cannot(problem.message());
+  if (status.type() != std::filesystem::file_type::regular) return cannot("it is no plain file");
+  if (std::filesystem::file_size(file, problem) > largest_file || problem) return cannot("it is too large");
   std::ifstream in(file, std::ios::binary);
-  std::ostringstream all;
-  if (in.is_open() && in.peek() != std::ifstream::traits_type::eof()) all << in.rdbuf();
-  auto text = all.str();
-  if (!in.is_open() || in.bad() || all.bad())
-    return Error(Errc::bad_argument, "cannot read \"" + file + "\"");
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (!in.is_open() || in.bad()) return cannot(std::generic_category().message(errno));
   if (const auto good = Costs().read(text); !good) {
     const auto& why = good.error();
     return Error(why.code(), "\"" + file + "\", " + why.message(), why.hint());
@@ -161,14 +187,32 @@ Result<std::string> read_costs(const std::string& file) {
 }
 
 Result<void> write_costs(const std::string& file, const std::string& text) {
-  const auto beside = file + ".new";
-  std::ofstream out(beside, std::ios::binary | std::ios::trunc);
-  out << text;
-  out.close();
-  if (out && std::rename(beside.c_str(), file.c_str()) == 0) return {};
-  const auto problem = std::generic_category().message(errno);
-  (void)std::remove(beside.c_str());
-  return Error(Errc::cannot_write, "cannot write \"" + file + "\": " + problem);
+  namespace fs = std::filesystem;
+  const auto cannot = [&](int problem) {
+    return Error(Errc::cannot_write,
+                 "cannot write \"" + file + "\": " + std::generic_category().message(problem));
+  };
+  std::error_code problem;
+  const bool there = fs::exists(file, problem);
+  if (there && !fs::is_regular_file(file, problem)) return cannot(EEXIST);
+  const auto place = there ? fs::canonical(file, problem).string() : file;
+  if (problem) return cannot(problem.value());
+  auto beside = place + ".XXXXXX";
+  const comm::FileDescriptor made(::mkostemp(beside.data(), O_CLOEXEC));
+  if (!made.valid()) return cannot(errno);
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const auto wrote = ::write(made.get(), text.data() + done, text.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) break;
+    done += static_cast<std::size_t>(wrote);
+  }
+  if (done == text.size() && ::fchmod(made.get(), 0644) == 0 &&
+      std::rename(beside.c_str(), place.c_str()) == 0)
+    return {};
+  const int why = errno;
+  (void)::unlink(beside.c_str());
+  return cannot(why);
 }
 
 }  // namespace troupe::actors

@@ -20,8 +20,15 @@ class TROUPE_API Costs {
  public:
   /// Of tasks that are expected to take as long as each other; 0: of none.
   using Model = std::uint32_t;
+  /// What takes longer is not learned.
+  static constexpr std::chrono::nanoseconds longest = std::chrono::hours(3);
+  /// Further callables and sizes are not learned.
+  static constexpr std::size_t most_models = 16384;
 
   Costs();
+  /// 0: there is none yet.
+  Model known_model(std::string_view callable, std::uint64_t bytes) const;
+  /// Made, where there is none; 0: there are too many.
   Model model_of(std::string_view callable, std::uint64_t bytes);
   std::optional<std::chrono::nanoseconds> takes(Model model) const;
   std::chrono::nanoseconds brings(std::uint64_t bytes) const;
@@ -49,6 +56,7 @@ class TROUPE_API Costs {
     std::uint32_t size = 0;  ///< in half powers of two
     friend auto operator<=>(const Key&, const Key&) = default;
   };
+  Model model_of_class(std::string_view callable, std::uint32_t size);
 
   std::map<Key, Model> known_;
   std::vector<Mean> models_;
@@ -57,7 +65,7 @@ class TROUPE_API Costs {
 
 /// What a file of learned costs says, looked at; nothing, where there is none yet.
 TROUPE_API Result<std::string> read_costs(const std::string& file);
-/// Replaces the file as a whole.
+/// Replaces the file as a whole; where it is a link, what that names.
 TROUPE_API Result<void> write_costs(const std::string& file, const std::string& text);
 
 }  // namespace troupe::actors

@@ -67,8 +67,8 @@ bool Placement::is_out(std::int32_t executor, Ticket ticket) {
   auto& it = lane(executor);
   if (ticket < it.first || ticket - it.first >= it.flights.size()) return false;
   auto& flight = it.flights[ticket - it.first];
-  if (std::exchange(flight.ended, true)) return false;
-  --it.used;
+  if (flight.ended) return false;
+  end(it, flight);
   touch(executor);
   return true;
 }

@@ -114,11 +114,16 @@ class TROUPE_API Placement {
     Costs::Model model = 0;
     std::chrono::nanoseconds takes{};  ///< as was expected
   };
-  /// How much of its chip's time its tasks take: several may run at once.
-  struct Pace {
-    std::int64_t worked = 0, wall = 0, last_end = 0;
+  /// How much of its chip's time its tasks take: several may run at once. The latest count most.
+  class Pace {
+   public:
     void note(std::int64_t began, std::int64_t ended);
     double at_once() const;
+    void chip_is_new() { last_end_ = 0; }
+
+   private:
+    double worked_ = 0, wall_ = 0;
+    std::int64_t last_end_ = 0;
   };
   struct Lane {
     ExecutorKind kind = ExecutorKind::chip;
@@ -165,7 +170,8 @@ class TROUPE_API Placement {
   std::int32_t place_for(const TaskRequest& request, std::int32_t best) const;
   std::int32_t ask_policy(const TaskRequest& request);
   void expect(Lane& lane, Flight& flight, const TaskRequest& request);
-  void learn(Lane& lane, Flight& flight, const TaskResult* result);
+  void learn(Lane& lane, const Flight& flight, const TaskResult& result);
+  static void end(Lane& lane, Flight& flight);
   void take_turn(RunId id, RunQueue& run, std::size_t kind);
   std::map<RunId, RunQueue>::iterator next_in_turn(std::size_t kind);
   void place_waiting(Moves& moves);

@@ -1,6 +1,7 @@
 // A placement that asks a policy, and learns what that is shown.
 #include <algorithm>
 
+#include "data/data.hpp"
 #include "placement/placement.hpp"
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
@@ -8,6 +9,11 @@
 
 namespace troupe::actors {
 namespace {
+
+using namespace std::chrono_literals;
+
+/// Of all that is on one chip: more is as good as for ever.
+constexpr std::chrono::nanoseconds most_expected = std::chrono::hours(24 * 365);
 
 std::uint64_t bytes_of(const Arguments& args) {
   std::uint64_t bytes = 0;
@@ -19,29 +25,33 @@ std::uint64_t bytes_of(const Arguments& args) {
 
 /// Ends come nearly in order: what a task and those before it took together is counted once.
 void Placement::Pace::note(std::int64_t began, std::int64_t ended) {
-  worked += ended - began;
-  wall += std::max<std::int64_t>(0, ended - std::max(began, last_end));
-  last_end = std::max(last_end, ended);
+  constexpr double of_the_latest = 1.0 / 64;
+  worked_ += static_cast<double>(ended - began) - of_the_latest * worked_;
+  wall_ += static_cast<double>(std::max<std::int64_t>(0, ended - std::max(began, last_end_))) -
+           of_the_latest * wall_;
+  last_end_ = std::max(last_end_, ended);
 }
 
-double Placement::Pace::at_once() const {
-  return wall > 0 ? std::max(1.0, static_cast<double>(worked) / static_cast<double>(wall)) : 1.0;
-}
+double Placement::Pace::at_once() const { return wall_ > 0 ? std::max(1.0, worked_ / wall_) : 1.0; }
 
 void Placement::expect(Lane& lane, Flight& flight, const TaskRequest& request) {
   const auto& callable = *request.body->callable;
   if (callable.data_task != DataTask::none) return;
   flight.model = costs_.model_of(callable.name, bytes_of(arguments_of(*request.body, request.key.member)));
-  flight.takes = costs_.takes(flight.model).value_or(std::chrono::nanoseconds(0));
+  flight.takes = std::min(costs_.takes(flight.model).value_or(0ns), most_expected - lane.expected);
   lane.expected += flight.takes;
 }
 
-void Placement::learn(Lane& lane, Flight& flight, const TaskResult* result) {
-  lane.expected -= flight.takes;
-  const bool known = result->outcome == Outcome::done && (result->began != 0 || result->ended != 0);
-  if (flight.model == 0 || !known) return;
-  costs_.took(flight.model, std::chrono::nanoseconds(result->ended - result->began));
-  lane.pace.note(result->began, result->ended);
+/// What the chip says of times is checked: a device may say what it likes.
+void Placement::learn(Lane& lane, const Flight& flight, const TaskResult& result) {
+  if (flight.model == 0 || result.outcome != Outcome::done) return;
+  if (result.began < 0 || result.ended < result.began) return;
+  // Of a device that does not know; but virtual time begins at 0.
+  if (result.began == 0 && result.ended > std::chrono::nanoseconds(1min).count()) return;
+  const std::chrono::nanoseconds took(result.ended - result.began);
+  if (took > Costs::longest) return;
+  costs_.took(flight.model, took);
+  lane.pace.note(result.began, result.ended);
 }
 
 /// -1: it is refused.
@@ -49,7 +59,7 @@ std::int32_t Placement::ask_policy(const TaskRequest& request) {
   const auto& args = arguments_of(*request.body, 0);
   const auto& callable = *request.body->callable;
   const TaskToPlace task{callable.name, request.body->name(), bytes_of(args), request.priority};
-  const auto takes = costs_.takes(costs_.model_of(callable.name, task.bytes));
+  const auto takes = costs_.takes(costs_.known_model(callable.name, task.bytes));
   present_.assign(lanes_.size(), 0);
   const auto reads = data_ != nullptr ? data_->present(args, present_) : 0;
   shown_.clear();
@@ -65,6 +75,7 @@ std::int32_t Placement::ask_policy(const TaskRequest& request) {
   }
   std::string wrong;
   try {
+    const MayNotWait here(MayNotWait::Code::placement_policy);
     const auto chosen = policy_(task, shown_);
     if (chosen < shown_.size()) return shown_[chosen].chip;
     wrong =

@@ -19,8 +19,16 @@ std::vector<TaskResult> Placement::down(std::int32_t executor, const Error& reas
   it.held.clear();
   it.used = 0;
   it.expected = {};
+  it.pace.chip_is_new();
   it.up = false;
   return lost;
+}
+
+/// Nobody waits for its answer any more.
+void Placement::end(Lane& lane, Flight& flight) {
+  flight.ended = true;
+  --lane.used;
+  lane.expected -= std::exchange(flight.takes, {});
 }
 
 std::vector<Ticket> Placement::unanswered(std::int32_t executor) const {
@@ -99,9 +107,8 @@ std::vector<TaskResult> Placement::results(Results& results) {
     if (result.ticket < it.first || result.ticket - it.first >= it.flights.size()) continue;
     auto& flight = it.flights[result.ticket - it.first];
     if (flight.ended || !(flight.key == result.key)) continue;
-    flight.ended = true;
-    --it.used;
-    if (policy_) learn(it, flight, &result);
+    end(it, flight);
+    if (policy_) learn(it, flight, result);
     result.executor = results.executor;
     if (result.outcome != Outcome::done) skip_followers(results.executor, result.key);
     if (&*known != &result) *known = std::move(result);

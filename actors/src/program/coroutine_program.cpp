@@ -64,7 +64,7 @@ class UserCode {
   }
 
  private:
-  MayNotWait here_;
+  MayNotWait here_{MayNotWait::Code::coroutine};
   WorkUnit* where_;
   ProgramCore* core_;
 };

@@ -1,3 +1,4 @@
+#include "data/data.hpp"
 #include "program/program.hpp"
 #include "system/config_check.hpp"
 #include "system/core.hpp"
@@ -12,7 +13,10 @@ namespace {
 class Call {
  public:
   /// Throws `shut_down` when the system is going down.
-  explicit Call(NodeCore& node) : node_(&node), pump_(node.shared->pumps->take()), worker_(node.get()) {}
+  explicit Call(NodeCore& node)
+      : node_((MayNotWait::check_for_policy(), &node)),
+        pump_(node.shared->pumps->take()),
+        worker_(node.get()) {}
 
   Pump& pump() const { return *pump_.get(); }
 

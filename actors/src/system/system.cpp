@@ -1,6 +1,7 @@
 #include "troupe/actors/system.hpp"
 
 #include <chrono>
+#include <set>
 
 #include "placement/placement.hpp"
 #include "system/command_line.hpp"
@@ -109,7 +110,14 @@ std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
 std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config) {
   auto worker = std::make_shared<WorkerConfig>();
   worker->name = config.name;
-  for (const auto& node : config.nodes) worker->executors.emplace_back(to_worker(node));
+  std::set<std::string> models;
+  for (const auto& node : config.nodes) {
+    if (!node.models.empty() && !models.insert(node.models).second) {
+      throw Error(Errc::bad_argument, "two nodes of the pod keep what they learn in \"" + node.models + "\"",
+                  "each needs a file of its own");
+    }
+    worker->executors.emplace_back(to_worker(node));
+  }
   for (const auto& below : config.workers) worker->executors.emplace_back(below);
   for (Count i = 0; i < config.sub_workers; ++i) worker->executors.emplace_back(SubWorkerConfig{});
   return worker;

@@ -189,6 +189,8 @@ class Scheduler final : public caf::scheduler::abstract_coordinator {
     }
     if (host_->start_thread(name, &Scheduler::body, own.get())) {
       (void)own.release();
+      std::lock_guard guard(mutex_);
+      ++launched_;
       return true;
     }
     std::lock_guard guard(mutex_);
@@ -214,7 +216,7 @@ class Scheduler final : public caf::scheduler::abstract_coordinator {
   /// where it finds no memory for that: nobody takes the memory that these threads were started with before.
   void wait_until_begun() {
     std::unique_lock guard(mutex_);
-    changed_.wait(guard, [&] { return begun_ == running_; });
+    changed_.wait(guard, [&] { return begun_ == launched_; });
   }
   void has_begun() {
     std::lock_guard guard(mutex_);
@@ -234,8 +236,8 @@ class Scheduler final : public caf::scheduler::abstract_coordinator {
   bool has_clock_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;
-  int running_ = 0;  ///< threads
-  int begun_ = 0;    ///< of them, ever
+  int running_ = 0;               ///< threads
+  int launched_ = 0, begun_ = 0;  ///< of them, ever
 };
 
 Scheduler* own_scheduler(caf::actor_system& system) { return dynamic_cast<Scheduler*>(&system.scheduler()); }

@@ -325,6 +325,20 @@ TEST_CASE(
   CHECK(Bench::buffer(x)->is_lost());
 }
 
+TEST_CASE("directory: of two tasks without an order that both did not begin, nothing is lost") {
+  for (const bool dies : {false, true}) {
+    Bench bench;
+    const auto x = bench.tensor();
+    const auto first = bench.run({inout(x)}, 0);
+    const auto second = bench.run({inout(x)}, 1);
+    const std::vector<Ticket> of_first{first};
+    dies ? bench.data.lost(0, of_first) : bench.data.withdrawn(0, of_first);
+    bench.data.withdrawn(1, std::vector<Ticket>{second});
+    CHECK_FALSE(Bench::buffer(x)->is_lost());
+    CHECK(bench.data.newest(Bench::number(x)) == -1);
+  }
+}
+
 TEST_CASE("directory: of a tensor that the host writes, every copy is out of date") {
   Bench bench;
   const auto x = bench.tensor();

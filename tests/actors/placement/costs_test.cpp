@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
+#include <cstdio>
 #include <string>
 
 #include "troupe/actors/errc.hpp"
@@ -30,6 +33,9 @@ TEST_CASE("costs: tasks of other sizes are others, those of nearly the same size
   CHECK(of(0) != of(1));
   CHECK(of(1) != of(2));
   CHECK(of(2) != of(3));
+  CHECK(of(0) != 0);
+  CHECK(costs.known_model("step", 5000) == of(4096));
+  CHECK(costs.known_model("other", 5000) == 0);
   CHECK(of(~std::uint64_t{0}) == of(~std::uint64_t{0} - 1));
   costs.took(of(4096), 1us);
   costs.took(of(3), 2us);
@@ -69,15 +75,40 @@ TEST_CASE("costs: another node reads what one has written") {
   CHECK(other.takes(other.model_of("step with a name", 4100)) == 10us);
   CHECK(other.brings(1'000'000) == 1ms);
   REQUIRE(other.read(""));
+  // The largest that a file may say is learned on from, and read again.
+  const std::string extreme =
+      "troupe learned costs 1\nbytes/s\t1000000000000000\t4294967296\n"
+      "129\t10800000000000\t4294967296\tstep\n0\t0\t1\tstep\n";
+  Costs third;
+  REQUIRE(third.read(extreme));
+  const auto model = third.model_of("step", ~std::uint64_t{0});
+  third.took(model, Costs::longest);
+  third.took(model, std::chrono::hours(1'000'000));
+  third.brought(~std::uint64_t{0}, 1ns);
+  CHECK(*third.takes(model) <= Costs::longest);
+  CHECK(third.brings(1) >= 0ns);
+  REQUIRE(Costs().read(third.text()));
+}
+
+TEST_CASE("costs: no more callables are learned than there is room for") {
+  Costs costs;
+  for (std::size_t i = 0; i < Costs::most_models; ++i) CHECK(costs.model_of("k" + std::to_string(i), 1) != 0);
+  CHECK(costs.model_of("one more", 1) == 0);
+  costs.took(0, 1us);
+  CHECK_FALSE(costs.takes(0));
+  CHECK(costs.model_of("k7", 1) != 0);
 }
 
 TEST_CASE("costs: a file that is none is refused with its line") {
   const std::string first = "troupe learned costs 1\n";
-  for (const std::string text : {"hello\n", "\n", "troupe learned costs 2\n"})
+  for (const std::string text :
+       {"hello\n", "\n", "troupe learned costs 2\n", "troupe learned costs 1\n1\t2\t3\tste"})
     CHECK_FALSE(Costs().read(text));
   for (const std::string line :
        {"1\t2\t3", "1\t2\t3\t", "x\t2\t3\tstep", "1\t-2\t3\tstep", "1\t2\t0\tstep", "130\t2\t3\tstep", "1\t2",
-        "1\t99999999999999999999999\t3\tstep", "bytes/s\t1", "bytes/s\t0x1\t1", "\t\t\t"}) {
+        "1\t99999999999999999999999\t3\tstep", "bytes/s\t1", "bytes/s\t0x1\t1", "\t\t\t", "2\t2\t3\tstep",
+        "3\t2\t3\tstep", "1\t10800000000001\t3\tstep", "1\t2\t4294967297\tstep", "bytes/s\t1\t1\tmore",
+        "bytes/s\t0\t1"}) {
     CAPTURE(line);
     const auto read = Costs().read(first + "1\t2\t3\tstep\n" + line + "\n");
     REQUIRE_FALSE(read);
@@ -97,5 +128,14 @@ TEST_CASE("costs: the file is replaced as a whole, and what is wrong with it is 
   std::remove(file.c_str());
   CHECK(read_costs(file)->empty());
   CHECK_FALSE(write_costs("/no/such/folder/" + file, ""));
-  CHECK_FALSE(read_costs("/"));
+  for (const char* special : {"/", "/dev/full", "/dev/zero", "/dev/null"}) {
+    CHECK_FALSE(read_costs(special));
+    CHECK_FALSE(write_costs(special, ""));
+  }
+  REQUIRE(write_costs(file, "troupe learned costs 1\n"));
+  REQUIRE(::symlink(file.c_str(), (file + ".link").c_str()) == 0);
+  REQUIRE(write_costs(file + ".link", "troupe learned costs 1\n1\t2\t3\tstep\n"));
+  CHECK(read_costs(file)->ends_with("step\n"));
+  std::remove((file + ".link").c_str());
+  std::remove(file.c_str());
 }

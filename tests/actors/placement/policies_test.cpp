@@ -213,7 +213,63 @@ TEST_CASE("policies: what was learned is in the status, and in a file for the ne
   CHECK(*error == Errc::bad_argument);
 }
 
-TEST_CASE("policies: chips that die and tasks that fail leave no debts in what is expected") {
+TEST_CASE("policies: one that asks its node for something is told so, and hangs nobody") {
+  Node* there = nullptr;
+  Tensor x;
+  int what = 0;
+  Simulation sim(
+      {.chips = 2, .placement = [&](const TaskToPlace& task, std::span<const ChipForTask>) -> std::size_t {
+         if (task.name != "bad") return 0;
+         if (what == 0) (void)there->status();
+         if (what == 1) there->run([](Orchestrator&) {});
+         if (what == 2) (void)there->submit([](Orchestrator&) {});
+         if (what == 3) (void)x.host<const float>();
+         return 0;
+       }});
+  sim.kernel("step", [](auto&) {});
+  there = &sim.node();
+  x = there->tensor<float>({4});
+  for (what = 0; what < 4; ++what) {
+    CAPTURE(what);
+    there->run([](Orchestrator& n, Tensor a) { n.submit("step", inout(a)); }, x);
+    const auto error = error_of([&] { there->run([](Orchestrator& n) { n.submit("step", name("bad")); }); });
+    REQUIRE(error);
+    const auto text = render(*error);
+    CHECK_MESSAGE(text.find("a placement policy asks a node") != std::string::npos, text);
+  }
+}
+
+TEST_CASE("policies: nodes of a pod do not keep what they learn in one file") {
+  const auto error = error_of([] {
+    System system;
+    const NodeConfig one{.name = "node0", .placement = earliest_finish, .models = "same"};
+    NodeConfig other = one;
+    other.name = "node1";
+    (void)system.pod({.nodes = {one, other}});
+  });
+  REQUIRE(error);
+  CHECK(*error == Errc::bad_argument);
+}
+
+TEST_CASE("policies: what a plan does on a chip is learned as one task") {
+  Simulation sim({.chips = 2, .placement = earliest_finish});
+  sim.kernel("step", [](auto& call) { call.takes(1'000'000); });
+  auto& node = sim.node();
+  auto x = node.tensor<float>({4});
+  const auto plan = node.record(
+      [](Orchestrator& n, Tensor a) {
+        for (int i = 0; i < 5; ++i) n.submit("step", inout(a), on_chip(1));
+      },
+      x);
+  node.run(plan, x);
+  std::chrono::nanoseconds longest{};
+  for (const auto& learned : node.status().learned) longest = std::max(longest, learned.takes);
+  CHECK(longest == 5ms);
+}
+
+TEST_CASE(
+    "policies: chips that die, tasks that fail or wait for bytes and are cancelled, leave no debts in what "
+    "is expected") {
   const auto first = test::first_seed();
   for (std::uint64_t seed = first; seed < first + test::seeds(100); ++seed) {
     CAPTURE(seed);
@@ -228,15 +284,27 @@ TEST_CASE("policies: chips that die and tasks that fail leave no debts in what i
                         CHECK((it.tasks > 0 || it.busy == 0ns));
                         busy += it.busy;
                       }
-                      return earliest_finish(task, chips);
+                      return task.priority > 0 ? random() % chips.size() : earliest_finish(task, chips);
                     }});
     teach(sim);
     sim.fault(testing::fail("k3").at(2));
-    auto run = sim.node().submit([](Orchestrator& n) {
-      for (int i = 0; i < 30; ++i) n.submit("k" + std::to_string(1 + i % 9), retry(1));
+    std::vector<Tensor> data;
+    for (int i = 0; i < 4; ++i) data.push_back(sim.node().tensor<float>({65'536}));
+    // Known with these tensors, too.
+    sim.node().run([&](Orchestrator& n) {
+      for (int i = 1; i < 10; ++i) n.submit("k" + std::to_string(i), in(data[0]), in(data[1]), retry(1));
+      for (int i = 0; i < 4; ++i) n.submit("k1", inout(data[static_cast<std::size_t>(i)]), on_chip(i % 3));
+    });
+    auto run = sim.node().submit([&](Orchestrator& n) {
+      for (int i = 0; i < 30; ++i) {
+        const auto& a = data[random() % 4];
+        const auto& b = data[random() % 4];
+        n.submit("k" + std::to_string(1 + i % 9), in(a), in(b), retry(1),
+                 priority(static_cast<int>(random() % 2)));
+      }
     });
     sim.steps(random() % 200);
-    sim.kill(static_cast<int>(random() % 3));
+    random() % 2 == 0 ? sim.kill(static_cast<int>(random() % 3)) : run.cancel();
     (void)run.result();
     while (sim.steps(1000) > 0) {
     }
