@@ -45,6 +45,10 @@ Error run_python_program(const RunCommand& command, int log_level) {
                  "neither --tensor nor --scalar",
                  "--trace FILE, then troupe trace graph FILE or troupe trace swimlane FILE");
   }
+  if (!command.placement.empty() || !command.models.empty()) {
+    return Error(Errc::bad_parameter, "--placement and --models are not there for programs in Python yet",
+                 "run it without; tasks go where their data is, and by free credit");
+  }
   const auto folder = package_folder();
   if (folder.empty()) {
     return Error(Errc::unknown_program,

@@ -259,6 +259,15 @@ TEST_CASE("an option that troupe run does not have is named, with the one that m
   CHECK_FALSE(has(troupe_command("run hello --dance").output, "did you mean"));
 }
 
+TEST_CASE("a checked run that goes well says nothing of memory that was left") {
+  for (const char* program : {"hello", "vector_add", "cholesky"}) {
+    const auto done = troupe_command(std::string("run ") + program + " --checked");
+    CAPTURE(done.output);
+    CHECK(done.exit == 0);
+    CHECK_FALSE(has(done.output, "live allocations"));
+  }
+}
+
 TEST_CASE("an output that cannot be made is told before the run") {
   const auto done = troupe_command("run hello --trace /proc/no_such_trace");
   CAPTURE(done.output);

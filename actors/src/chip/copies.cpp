@@ -122,4 +122,15 @@ void Copies::clear() {
   spare_bytes_ = bytes_ = 0;
 }
 
+std::vector<std::uint64_t> Copies::addresses() const {
+  std::vector<std::uint64_t> all = surplus_;
+  const auto add = [&](std::uint64_t address) {
+    if (address != 0) all.push_back(address);
+  };
+  for (const auto& [id, copy] : copies_) add(copy->address);
+  for (const auto& copy : detached_) add(copy->address);
+  for (const auto& [bytes, addresses] : spare_) all.insert(all.end(), addresses.begin(), addresses.end());
+  return all;
+}
+
 }  // namespace troupe::actors

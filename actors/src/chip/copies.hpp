@@ -83,6 +83,8 @@ class TROUPE_API Copies {
   /// Memory that no copy is likely to need soon, for who frees it.
   std::vector<std::uint64_t> take_surplus();
 
+  /// Of all memory that copies have, or had.
+  std::vector<std::uint64_t> addresses() const;
   /// In the chip's memory, spare included.
   std::uint64_t bytes() const { return bytes_; }
   void took(Copy& copy, std::uint64_t address);

@@ -216,6 +216,7 @@ void close_device(Services& services, std::shared_ptr<DeviceInUse> device, std::
   using Inside = DeviceInUse::Inside;
   device->give_up();
   auto close_it = [&services, device, path = std::move(path)] {
+    for (const auto copy : device->copies) (void)device->context.free(copy);
     auto closed = device->context.close();
     if (!closed) services.warn(path, "not closed, kept in quarantine: " + closed.error().message());
     return closed;

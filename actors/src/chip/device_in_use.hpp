@@ -28,6 +28,7 @@ class TROUPE_API DeviceInUse {
   explicit DeviceInUse(platform::DeviceContext of) : context(std::move(of)) {}
 
   platform::DeviceContext context;
+  std::vector<std::uint64_t> copies;  ///< to be freed before it is closed
 
   void enter(Inside what);
   /// Runs, on this thread, what waited for it.

@@ -1,4 +1,6 @@
 // The life of a chip, and how what was launched comes back.
+#include <algorithm>
+
 #include "chip/state.hpp"
 #include "tasks.hpp"
 
@@ -126,7 +128,17 @@ void ChipState::forget() {
   in_flight_ = 0;
 }
 
+/// A checked device tells of memory that its user forgot, and this is not the user's. Others give all memory
+/// back by themselves, at once.
+void ChipState::leave_copies() {
+  const bool checked = std::any_of(config_.options.begin(), config_.options.end(), [](const auto& option) {
+    return option.first == "checked" && option.second != "0";
+  });
+  if (device_ && checked && !config_.own_process && !config_.remote) device_->copies = copies_.addresses();
+}
+
 std::shared_ptr<DeviceInUse> ChipState::reset(std::uint32_t incarnation) {
+  leave_copies();
   forget();
   identity_.incarnation = incarnation;
   if (life_ != Life::finalized) life_ = Life::created;
@@ -134,6 +146,7 @@ std::shared_ptr<DeviceInUse> ChipState::reset(std::uint32_t incarnation) {
 }
 
 std::shared_ptr<DeviceInUse> ChipState::take_context() {
+  leave_copies();
   life_ = Life::finalized;
   return std::exchange(device_, nullptr);
 }

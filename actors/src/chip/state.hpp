@@ -251,6 +251,7 @@ class TROUPE_API ChipState {
   bool make_room(const Item& item, std::uint64_t bytes);
   Data bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why);
   void bring_ahead();
+  void leave_copies();
   bool lost_by(const Error& error);
   bool lost_by(const Result<void>& made);
   void serve_stores(bool at_once);

@@ -338,3 +338,10 @@ def test_a_submit_needs_to_know_what(node):
             node.submit("scale", callable="scale")
 
     node.run(program)
+
+
+def test_a_function_that_takes_other_arguments_is_told_so(node):
+    for program in [lambda: 5, lambda node: node.submit_sub(lambda x: None)]:
+        with pytest.raises(troupe.Error) as caught:
+            node.run(program)
+        assert "positional argument" in str(caught.value), caught.value

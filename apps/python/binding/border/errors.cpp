@@ -64,7 +64,8 @@ Error error_from(py::error_already_set& raised, const std::string& who) {
       return py::str("").attr("join")(lines).cast<std::string>();
     };
     auto what = join(traceback.attr("format_exception_only")(raised.type(), raised.value()));
-    auto where = join(traceback.attr("format_exception")(raised.type(), raised.value(), raised.trace()));
+    auto where = join(traceback.attr("format_exception")(raised.type(), raised.value(),
+                                                         raised.trace() ? raised.trace() : py::none()));
     while (!what.empty() && what.back() == '\n') what.pop_back();
     while (!where.empty() && where.back() == '\n') where.pop_back();
     return Error(actors::Errc::function_failed, who + ": " + what + "\n" + where);

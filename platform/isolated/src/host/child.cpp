@@ -1,5 +1,6 @@
 #include "host/child.hpp"
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -13,8 +14,11 @@ extern "C" {  // not everywhere said by the header itself
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/errc.hpp"
@@ -66,6 +70,34 @@ std::string told(const siginfo_t& info) {
   }
 }
 
+/// Ours, and our folder as the last one in which libraries are looked for: a module that came over a network
+/// names libraries of troupe, but not where they are here.
+class Environment {
+ public:
+  Environment() {
+    constexpr std::string_view variable = "LD_LIBRARY_PATH=";
+    std::string folders(variable);
+    for (char** word = environ; *word != nullptr; ++word) {
+      std::string_view(*word).starts_with(variable) ? folders = *word : own_.emplace_back(*word);
+    }
+    Dl_info here{};
+    if (::dladdr(reinterpret_cast<const void*>(&told), &here) != 0 && here.dli_fname != nullptr) {
+      std::error_code problem;
+      const auto library = std::filesystem::absolute(here.dli_fname, problem);
+      if (folders.size() > variable.size()) folders += ":";
+      if (!problem) folders += library.parent_path().string();
+    }
+    if (folders.size() > variable.size()) own_.push_back(std::move(folders));
+    for (auto& word : own_) words_.push_back(word.data());
+    words_.push_back(nullptr);
+  }
+  char** words() { return words_.data(); }
+
+ private:
+  std::vector<std::string> own_;
+  std::vector<char*> words_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<Peer>> Child::start(const std::string& program) {
@@ -84,9 +116,10 @@ Result<std::unique_ptr<Peer>> Child::start(const std::string& program) {
   posix_spawn_file_actions_adddup2(&orders.actions, theirs.get(), socket_of_chip);
   const std::string parent = std::to_string(::getpid());
   std::array<char*, 3> words{const_cast<char*>(program.c_str()), const_cast<char*>(parent.c_str()), nullptr};
+  Environment environment;
   pid_t pid = -1;
-  if (const int problem =
-          ::posix_spawn(&pid, program.c_str(), &orders.actions, &orders.attributes, words.data(), environ);
+  if (const int problem = ::posix_spawn(&pid, program.c_str(), &orders.actions, &orders.attributes,
+                                        words.data(), environment.words());
       problem != 0) {
     return cannot_start(program, problem);
   }
