@@ -169,6 +169,10 @@ Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
   if (!machine) return machine;
   machine->placement = policy_called(command.placement);
   machine->models = command.models;
+  if (!command.models.empty() && command.placement.empty()) {
+    return Error(Errc::bad_parameter, "--models says where to keep what is learned, and nothing learns",
+                 "say which placement is to use it: --placement earliest_finish");
+  }
   if (!command.models.empty() && machine->nodes > 0) {
     return Error(Errc::bad_parameter, "--models is for a single node: those of a pod would write one file");
   }

@@ -138,7 +138,7 @@ Result<void> Costs::read(std::string_view text) {
     if (problem != std::errc() || end != word.data() + word.size() || value > most) return std::nullopt;
     return value;
   };
-  if (!text.empty() && text.back() != '\n') return Error(Errc::bad_argument, "its last line has no end");
+  if (!text.empty() && text.back() != '\n') return wrong("the last line has no end");
   while (!text.empty()) {
     ++number;
     auto line = next(text, '\n');
@@ -172,7 +172,12 @@ Result<std::string> read_costs(const std::string& file) {
   };
   std::error_code problem;
   const auto status = std::filesystem::status(file, problem);
-  if (status.type() == std::filesystem::file_type::not_found) return std::string();
+  if (status.type() == std::filesystem::file_type::not_found) {
+    const auto folder = std::filesystem::absolute(file, problem).parent_path();
+    if (problem || !std::filesystem::is_directory(folder, problem)) return cannot("there is no such folder");
+    if (::access(folder.c_str(), W_OK) != 0) return cannot(std::generic_category().message(errno));
+    return std::string();
+  }
   if (problem) return cannot(problem.message());
   if (status.type() != std::filesystem::file_type::regular) return cannot("it is no plain file");
   if (std::filesystem::file_size(file, problem) > largest_file || problem) return cannot("it is too large");

@@ -128,6 +128,7 @@ TEST_CASE("costs: the file is replaced as a whole, and what is wrong with it is 
   std::remove(file.c_str());
   CHECK(read_costs(file)->empty());
   CHECK_FALSE(write_costs("/no/such/folder/" + file, ""));
+  CHECK_FALSE(read_costs("/no/such/folder/" + file));  // before the run, not after it
   for (const char* special : {"/", "/dev/full", "/dev/zero", "/dev/null"}) {
     CHECK_FALSE(read_costs(special));
     CHECK_FALSE(write_costs(special, ""));
