@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/placement/any_policy.hpp"
 #include "support/random.hpp"
 #include "troupe/testing.hpp"
 
@@ -133,7 +134,7 @@ TEST_CASE("ranges of vectors hold what the operations leave one after the other,
   const auto first = test::first_seed();
   for (std::uint64_t seed = first; seed < first + test::seeds(300); ++seed) {
     CAPTURE(seed);
-    Simulation sim({.seed = seed, .chips = chip_count});
+    Simulation sim({.seed = seed, .chips = chip_count, .placement = test::any_policy(seed)});
     add_kernels(sim);
     Programs programs(seed);
     std::vector<Tensor> all;

@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "actors/placement/any_policy.hpp"
 #include "support/error_of.hpp"
 #include "support/random.hpp"
 #include "troupe/testing.hpp"
@@ -411,7 +412,8 @@ void random_program(std::uint64_t seed, bool overwrites) {
   const auto chips = 1 + below(4);
   Simulation sim({.seed = seed + 1,
                   .chips = static_cast<actors::Count>(chips),
-                  .restart = {1000, std::chrono::hours(1)}});
+                  .restart = {1000, std::chrono::hours(1)},
+                  .placement = test::any_policy(seed)});
   add_kernels(sim);
   auto& node = sim.node();
   std::vector<Tensor> all;

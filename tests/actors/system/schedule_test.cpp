@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "actors/placement/any_policy.hpp"
 #include "support/error_of.hpp"
 #include "support/random.hpp"
 #include "troupe/testing.hpp"
@@ -277,7 +278,8 @@ std::string run_case(const Case& it) {
                     .chips = plan.chips,
                     .credit = static_cast<std::uint32_t>(1 + below(4)),
                     .restart = {100, 1s},
-                    .soft_limit = 8});
+                    .soft_limit = 8,
+                    .placement = test::any_policy(it.seed)});
     sim.kernel("add", [](auto& call) {
       const auto to = call.template tensor<float>(2);
       for (std::size_t i = 0; i < to.size(); ++i)
