@@ -14,8 +14,9 @@ class RunHold {
   RunHold& operator=(const RunHold&) = delete;
   virtual ~RunHold() = default;
 
-  /// A task is about to be run again. False: the run is over.
+  /// A task is about to be run again. False: the run is over, or was given up.
   bool begin_remake() noexcept {
+    if (given_up_.load()) return false;
     auto now = under_way_.load();
     while (now >= 0) {
       if (under_way_.compare_exchange_weak(now, now + 1)) return true;
@@ -31,15 +32,18 @@ class RunHold {
     std::int64_t none = 0;
     return under_way_.compare_exchange_strong(none, -1) || none < 0;
   }
+  /// Nothing more is made again for it: nobody would end a kernel that does not return.
+  void give_up() noexcept { given_up_.store(true); }
   /// The run is over, whatever is under way.
   void abandon() noexcept { under_way_.store(-1); }
-  bool is_open() const noexcept { return under_way_.load() >= 0; }
+  bool is_open() const noexcept { return under_way_.load() >= 0 && !given_up_.load(); }
   /// Tasks that were run again to the end.
   std::uint64_t remade() const noexcept { return remade_.load(); }
 
  private:
   std::atomic<std::int64_t> under_way_{0};  ///< -1: closed
   std::atomic<std::uint64_t> remade_{0};
+  std::atomic<bool> given_up_{false};
 };
 
 }  // namespace troupe::actors

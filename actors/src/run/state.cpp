@@ -335,6 +335,7 @@ void RunState::program_lost(const Error& reason) {
 void RunState::cancel(const Error& reason) {
   if (cancelled_) return;
   cancelled_ = reason;
+  memory_->give_up();
   if (finished_) {  // what is still made again in its name
     effects_.cancel_all = true;
     return;

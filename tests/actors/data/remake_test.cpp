@@ -2,6 +2,7 @@
 // changed what those read; and nobody sees anything in between.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <optional>
 #include <random>
 #include <vector>
@@ -210,6 +211,33 @@ TEST_CASE("a program that is cancelled while bytes are made again ends") {
   CHECK(*report.error == Errc::cancelled);
   node.run([](Orchestrator& n, Tensor x, Tensor y) { n.submit("twice", in(x), out(y)); }, a, b);
   CHECK(b.host<const float>()[0] == 2.0F);
+}
+
+TEST_CASE("nothing is made again for a program that was cancelled before") {
+  Simulation sim({.chips = 2});
+  add_kernels(sim);
+  sim.fault(testing::hang("twice").at(2));
+  auto& node = sim.node();
+  auto a = node.tensor<float>({1}, 1.0F), b = node.tensor<float>({1});
+  std::atomic<bool> ended = false;
+  auto handle = node.submit(
+      [&ended](Orchestrator& n, Tensor x, Tensor y) -> Program {
+        co_await n.submit("twice", in(x), out(y), on_chip(0));
+        ended = true;
+        co_await n.submit("look", on_chip(1), retry(1));
+      },
+      a, b);
+  while (!ended && sim.step()) {
+  }
+  handle.cancel();
+  sim.kill(0);
+  const auto report = handle.report();  // a kernel that hangs would be waited for in vain
+  REQUIRE(report.error);
+  CHECK(*report.error == Errc::cancelled);
+  CHECK(report.made_again == 0);
+  const auto lost = error_of([&] { (void)b.host<const float>(); });
+  REQUIRE(lost);
+  CHECK(*lost == Errc::data_lost);
 }
 
 TEST_CASE("what the host writes while a task waits to run again is not what that task reads") {
