@@ -3,7 +3,6 @@
 // the chip that wrote it last.
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <troupe/troupe.hpp>
@@ -12,51 +11,6 @@
 #include "examples/check.hpp"
 
 using namespace troupe;
-
-// The tile on the diagonal: a = l · lᵀ, l in the lower half.
-TROUPE_KERNEL(factor_tile)(KernelArgs& k) {
-  const auto a = k.tensor<double>(0);
-  const auto n = a.extent(0);
-  for (std::size_t j = 0; j < n; ++j) {
-    double sum = a(j, j);
-    for (std::size_t i = 0; i < j; ++i) sum -= a(j, i) * a(j, i);
-    a(j, j) = std::sqrt(sum);
-    for (std::size_t row = j + 1; row < n; ++row) {
-      double entry = a(row, j);
-      for (std::size_t i = 0; i < j; ++i) entry -= a(row, i) * a(j, i);
-      a(row, j) = entry / a(j, j);
-    }
-  }
-}
-// A tile below it: b = b · l⁻ᵀ.
-TROUPE_KERNEL(solve_tile)(KernelArgs& k) {
-  const auto l = k.tensor<const double>(0);
-  const auto b = k.tensor<double>(1);
-  const auto n = l.extent(0);
-  for (std::size_t row = 0; row < n; ++row) {
-    for (std::size_t j = 0; j < n; ++j) {
-      double sum = b(row, j);
-      for (std::size_t i = 0; i < j; ++i) sum -= b(row, i) * l(j, i);
-      b(row, j) = sum / l(j, j);
-    }
-  }
-}
-// A tile to the right of both: c = c - a · bᵀ. Only rows of tiles that lie one behind the other are walked.
-TROUPE_KERNEL(update_tile)(KernelArgs& k) {
-  const auto a = k.tensor<const double>(0), b = k.tensor<const double>(1);
-  const auto c = k.tensor<double>(2);
-  const auto n = c.extent(0);
-  for (std::size_t row = 0; row < n; ++row) {
-    const double* of_a = &a(row, 0);
-    double* of_c = &c(row, 0);
-    for (std::size_t column = 0; column < n; ++column) {
-      const double* of_b = &b(column, 0);
-      double sum = 0;
-      for (std::size_t i = 0; i < n; ++i) sum += of_a[i] * of_b[i];
-      of_c[column] -= sum;
-    }
-  }
-}
 
 void cholesky(Orchestrator& node, std::uint32_t tiles, std::uint32_t tile) {
   apps::require(tiles > 0 && tile > 0 && std::uint64_t{tiles} * tile <= 4096,

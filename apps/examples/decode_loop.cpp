@@ -10,24 +10,6 @@
 
 using namespace troupe;
 
-/// out = tanh(weights x), a row of the matrix for each element of the result.
-TROUPE_KERNEL(decode_layer)(KernelArgs& k) {
-  const auto weights = k.tensor<const float>(0);
-  const auto x = k.tensor<const float>(1);
-  const auto out = k.tensor<float>(2);
-  for (std::size_t row = 0; row < out.size(); ++row) {
-    float sum = 0;
-    for (std::size_t column = 0; column < x.size(); ++column) sum += weights(row, column) * x[column];
-    out[row] = std::tanh(sum);
-  }
-}
-/// What the network remembers: state = keep * state + x.
-TROUPE_KERNEL(decode_remember)(KernelArgs& k) {
-  const auto x = k.tensor<const float>(0);
-  const auto state = k.tensor<float>(1);
-  for (std::size_t i = 0; i < state.size(); ++i) state[i] = k.scalar<float>(0) * state[i] + x[i];
-}
-
 namespace {
 
 /// One token: through all layers, and into the state. `weights` are captured by the plan, the rest is given.

@@ -15,7 +15,6 @@ TROUPE_HOST_FUNCTION(flaky)(HostArgs& args) {
   args.tensor<float>(0)[0] = 1.0f;
 }
 TROUPE_HOST_FUNCTION(broken)(HostArgs&) { throw std::runtime_error("no such sensor"); }
-TROUPE_KERNEL(increment)(KernelArgs& k) { k.tensor<float>(1)[0] = k.tensor<const float>(0)[0] + 1; }
 
 void failure_and_retry(Orchestrator& node) {
   // It fails twice and works at the third attempt.

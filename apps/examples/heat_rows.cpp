@@ -38,28 +38,6 @@ std::vector<float> expected(std::vector<float> plate, std::size_t size, std::uin
 
 }  // namespace
 
-// Tensors: my rows, the row above them, the row below; my rows one step later. At the rim of the plate the
-// row above or below is my own first or last one, which then stays as it is.
-TROUPE_KERNEL(heat_band)(KernelArgs& k) {
-  const auto now = k.tensor<const float>(0);
-  const float* above = k.tensor<const float>(1).data();
-  const float* below = k.tensor<const float>(2).data();
-  const auto then = k.tensor<float>(3);
-  const bool first = k.scalar<bool>(0), last = k.scalar<bool>(1);
-  const auto rows = now.extent(0), columns = now.extent(1);
-  for (std::size_t row = 0; row < rows; ++row) {
-    const float* here = now.data() + row * columns;
-    const float* up = row == 0 ? above : here - columns;
-    const float* down = row + 1 == rows ? below : here + columns;
-    float* out = then.data() + row * columns;
-    const bool rim = (first && row == 0) || (last && row + 1 == rows);
-    for (std::size_t column = 0; column < columns; ++column) {
-      const bool stays = rim || column == 0 || column + 1 == columns;
-      out[column] = stays ? here[column] : mean(up[column], here[column - 1], here[column + 1], down[column]);
-    }
-  }
-}
-
 void heat_rows(Orchestrator& node, std::uint32_t size, std::uint32_t steps) {
   const auto bands = static_cast<std::uint32_t>(node.chips());
   apps::require(size >= 3 && size / 2 >= bands, "a plate of size " + std::to_string(size) + " is too small",

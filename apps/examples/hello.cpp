@@ -1,11 +1,10 @@
-// The smallest program: one task on a chip, one on the host that sees its result.
+// The smallest program: one task on a chip, one on the host that sees its result. Its kernel is in
+// kernels/hello.cpp.
 #include <cstdint>
 #include <cstdio>
 #include <troupe/troupe.hpp>
 
 using namespace troupe;
-
-TROUPE_KERNEL(answer)(KernelArgs& k) { k.tensor<std::int32_t>(0)[0] = 42; }
 
 TROUPE_HOST_FUNCTION(greet)(HostArgs& args) {
   std::printf("hello: the chip says %d\n", args.tensor<std::int32_t>(0)[0]);

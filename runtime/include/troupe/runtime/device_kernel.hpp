@@ -20,6 +20,8 @@
 // aborted; sync() must be reached by all lanes of a block or by none.
 // Nothing here owns anything: tensors and scalars are borrowed from the call and end with it.
 
+#include "troupe/runtime/device_math.hpp"
+
 #if !defined(__OPENCL_CPP_VERSION__) && !defined(__CUDACC__)
 
 #include "troupe/runtime/kernel.hpp"
