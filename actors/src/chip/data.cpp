@@ -93,12 +93,12 @@ bool ChipState::make_room(const Item& item, std::uint64_t bytes) {
     if (std::any_of(uses.begin(), uses.end(), [&](const CopyUse& use) { return use.copy == copy; })) continue;
     made += copy->bytes;
     const auto buffer = copy->of.lock();
-    if (copy->written && buffer) {
+    if (copy->written && buffer && buffer->kept_by() == identity_.link.get()) {
       store(*copy, buffer, copy->piece);
       copy->goes = copy->leaving;
+      if (copy->written) continue;
     }
-    if (copy->written && buffer) continue;
-    copies_.empty(*copy);  // nobody can want it any more
+    copies_.empty(*copy);  // nobody can want it any more, also where its writer failed
     more = true;
   }
   return more;

@@ -30,7 +30,8 @@ struct ChipIdentity {
   std::string name;  ///< "chip3"
   std::int32_t index = 0;
   std::uint32_t incarnation = 0;
-  std::uint32_t node = 0;  ///< the number of its node
+  std::uint32_t node = 0;                     ///< the number of its node
+  std::shared_ptr<const NodeLink> link = {};  ///< to its node, which keeps what only the chip has
 };
 
 /// A device that is set and ready, on its way to the chip that will own it. Closed when it gets lost on the

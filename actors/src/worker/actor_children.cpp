@@ -21,8 +21,8 @@ void WorkerActor::spawn_child(std::int32_t index) {
   const ResultSink sink = caf::actor_cast<ResultSink>(Worker(this));
   if (const auto* chip = std::get_if<ChipConfig>(&it.config)) {
     auto made = spawn_chip(this, services_, with_device(*chip, path, shared_->memory),
-                           {it.name, index, it.incarnation, shared_->number}, path, shared_->callables, sink,
-                           last_word_);
+                           {it.name, index, it.incarnation, shared_->number, shared_->link}, path,
+                           shared_->callables, sink, last_word_);
     children_.spawned(index, made, made);
   } else if (const auto* sub = std::get_if<SubWorkerConfig>(&it.config)) {
     children_.spawned(index,

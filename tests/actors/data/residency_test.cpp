@@ -87,6 +87,11 @@ TROUPE_KERNEL(data_sum)(KernelArgs& k) {
   for (const auto element : a) total += element;
 }
 
+TROUPE_KERNEL(data_break)(KernelArgs& k) {
+  k.tensor<float>(0)[0] = 99.0F;
+  throw std::runtime_error("a ghost");
+}
+
 TEST_CASE("a chain on one chip moves its tensor in once, and out once the host looks") {
   Counted bench(1);
   auto x = bench.node->tensor<float>({1024}, 1.0F);
@@ -347,6 +352,31 @@ TEST_CASE("tensors that do not fit on a chip together come and go, and nothing i
       node.submit([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, large).result();
   REQUIRE_FALSE(refused);
   CHECK(refused.error().message().find("no room on chip0 for the tensors of one task") != std::string::npos);
+}
+
+TEST_CASE("what a failed task left on a chip does not come home when its room is needed") {
+  const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
+  System system(quiet);
+  constexpr std::uint64_t memory = 4U << 20U, each = 1U << 20U;
+  auto node = system.node(small_sims(1, memory));
+  node.load(this_module());
+  auto x = node.tensor<float>({each / sizeof(float)});
+  std::vector<float> mine(each / sizeof(float));
+  CHECK(error_of([&] { node.run([](Orchestrator& n, Tensor t) { n.submit("data_break", inout(t)); }, x); }));
+  CHECK(error_of([&] {
+    node.run([](Orchestrator& n, Tensor t) { n.submit("data_break", inout(t)); },
+             Tensor::borrow(mine.data(), {mine.size()}));
+  }));
+  const auto view = x.overwrite<float>();
+  view[0] = 7.0F;
+  mine[0] = 8.0F;
+  std::vector<Tensor> many;
+  for (int i = 0; i < 8; ++i) {
+    many.push_back(node.tensor<float>({each / sizeof(float)}));
+    node.run([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, many.back());
+  }
+  CHECK(view[0] == 7.0F);
+  CHECK(mine[0] == 8.0F);
 }
 
 TEST_CASE("status tells what copies take of a chip's memory") {
