@@ -104,6 +104,21 @@ void Buffer::forgive() {
   lost_.store(false, std::memory_order_release);
 }
 
+void Buffer::begin_run() {
+  if (kind_ != Kind::borrowed) return;
+  std::lock_guard guard(mutex_);
+  ++runs_;
+}
+
+void Buffer::end_run() {
+  if (kind_ != Kind::borrowed) return;
+  std::lock_guard guard(mutex_);
+  if (--runs_ != 0 || !loss_) return;
+  loss_.reset();
+  lost_.store(false, std::memory_order_release);
+  version_.fetch_add(1, std::memory_order_acq_rel);  // copies that were made of it are not what lies there
+}
+
 void Buffer::bring_home(bool all) {
   while (kept_by() != nullptr && !is_lost()) {
     const auto from = keeper();

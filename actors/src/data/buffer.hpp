@@ -67,6 +67,11 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   /// All of it is about to be written.
   void forgive();
 
+  /// A run has it, if it is memory of the user's. Its last run's end gives it back: nobody tells of what the
+  /// user does there then, so what was lost is whatever lies there.
+  void begin_run();
+  void end_run();
+
   /// For a thread that may wait: the bytes come to host memory. Throws what keeps them from that. `all`: with
   /// what tasks that have not ended are to write.
   void bring_home(bool all = false);
@@ -116,6 +121,7 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   std::byte* address_ = nullptr;
   std::shared_ptr<NodeLink> keeper_;
   std::optional<Error> loss_;
+  std::uint32_t runs_ = 0;  ///< that have it
   std::vector<std::shared_ptr<NodeLink>> told_;
 };
 

@@ -2,6 +2,7 @@
 #include "run/state.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
@@ -26,7 +27,9 @@ RunState::RunState(RunConfig config)
 }
 
 void RunMemory::keep(std::shared_ptr<BufferHold> hold) {
-  if (kept_.insert(hold.get()).second) holds_.push_back(std::move(hold));
+  if (!kept_.insert(hold.get()).second) return;
+  if (hold->buffer != nullptr) hold->buffer->begin_run();
+  holds_.push_back(std::move(hold));
 }
 
 std::vector<std::shared_ptr<Buffer>> RunMemory::wanted_home() const {
@@ -40,11 +43,20 @@ std::vector<std::shared_ptr<Buffer>> RunMemory::wanted_home() const {
   return list;
 }
 
-void RunMemory::hand_over() const {
+void RunMemory::hand_over() {
   for (const auto& hold : holds_) {
     auto* buffer = hold->buffer;
     if (buffer == nullptr || buffer->is_lost()) continue;
     if (buffer->kind() == Buffer::Kind::borrowed || buffer->host_may_write()) buffer->changed_at_home();
+  }
+  give_back();
+}
+
+/// Of a run that was ended from outside: when no task of it works on anything.
+void RunMemory::give_back() {
+  if (std::exchange(given_back_, true)) return;
+  for (const auto& hold : holds_) {
+    if (hold->buffer != nullptr) hold->buffer->end_run();
   }
 }
 

@@ -35,6 +35,7 @@ struct RunConfig {
 /// The buffers of a run's tensors: those it was told to keep, and its intermediates. Tasks share it, so that
 /// one that outlives its run finds what it works on.
 struct RunMemory final : RunHold {
+  ~RunMemory() override { give_back(); }
   /// Keeps the buffer, once, however often the run is told to.
   void keep(std::shared_ptr<BufferHold> hold);
   std::size_t kept() const { return holds_.size(); }
@@ -42,7 +43,7 @@ struct RunMemory final : RunHold {
   /// are memory of the user's.
   std::vector<std::shared_ptr<Buffer>> wanted_home() const;
   /// Somebody may write them as soon as the run has ended: what is elsewhere is out of date then.
-  void hand_over() const;
+  void hand_over();
 
   /// An intermediate, until it is `released` and the last task that names it has ended.
   struct Intermediate {
@@ -53,8 +54,11 @@ struct RunMemory final : RunHold {
   std::unordered_map<const Buffer*, Intermediate> intermediates;
 
  private:
+  void give_back();
+
   std::vector<std::shared_ptr<BufferHold>> holds_;  ///< let go in this order
   std::unordered_set<const BufferHold*> kept_;      ///< the same, to find them
+  bool given_back_ = false;
 };
 
 /// What a run wants sent after a message was handled. Taken by the actor around it.

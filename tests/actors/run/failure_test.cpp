@@ -29,6 +29,25 @@ std::optional<Error> error_of(F f) {
   return std::nullopt;
 }
 
+/// Fails to write a tensor and keeps it, as a thread does that has not let go of the task yet.
+struct Kept {
+  static inline Tensor tensor;
+  static inline std::optional<Error> lost;
+
+  static Program fail(Orchestrator& below, Tensor x) {
+    tensor = x;
+    try {
+      co_await below.submit("step", inout(x));
+    } catch (const Error&) {
+    }
+    try {
+      co_await below.submit("copy", in(x), out(below.alloc<float>({1})));
+    } catch (const Error& error) {
+      lost = error;
+    }
+  }
+};
+
 }  // namespace
 
 TEST_CASE("a failed task names itself, its chip and its cause, poisons its dependents, and nothing else") {
@@ -70,6 +89,56 @@ TEST_CASE("a failed task names itself, its chip and its cause, poisons its depen
   x.overwrite<float>()[0] = 0.0F;
   node.run(again, x, y);
   CHECK(y.host<float>()[0] == 1.0F);
+}
+
+TEST_CASE(
+    "what a failed writer leaves in memory of the user's is lost for its run, and the user's after that") {
+  Simulation sim({.nodes = 1});
+  add_kernels(sim);
+  sim.fault(testing::fail("step"));
+  std::vector<float> mine{1.0F}, seen{0.0F};
+  const auto x = Tensor::borrow(mine.data(), {1}), y = Tensor::borrow(seen.data(), {1});
+  sim.node().run([&](Orchestrator& pod) { pod.submit(&Kept::fail, inout(x)); });
+  REQUIRE(Kept::lost);
+  REQUIRE(Kept::tensor.valid());
+  mine[0] = 7.0F;  // which nobody is told of
+  const auto read =
+      sim.node()
+          .submit([&](Orchestrator& pod) {
+            pod.submit(
+                +[](Orchestrator& below, Tensor from, Tensor to) { below.submit("copy", in(from), out(to)); },
+                in(x), out(y));
+          })
+          .result();
+  CHECK(read);
+  CHECK(seen[0] == 7.0F);
+  Kept::tensor = {};
+}
+
+TEST_CASE("memory of the user's stays lost while a run around the failed writer's has it") {
+  Simulation sim({.nodes = 2});
+  add_kernels(sim);
+  sim.fault(testing::fail("step"));
+  std::vector<float> mine{1.0F}, seen{0.0F};
+  const auto forgives = [](Orchestrator& below, Tensor x) -> Program {
+    try {
+      co_await below.submit("step", inout(x));
+    } catch (const Error&) {
+    }
+  };
+  const auto reads = [](Orchestrator& below, Tensor x, Tensor y) { below.submit("copy", in(x), out(y)); };
+  const auto x = Tensor::borrow(mine.data(), {1}), y = Tensor::borrow(seen.data(), {1});
+  const auto ended = sim.node()
+                         .submit([&](Orchestrator& pod) {
+                           pod.submit(+forgives, inout(x));
+                           pod.submit(+reads, in(x), out(y));
+                         })
+                         .result();
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().root().message().find("ghost") == std::string::npos);
+  CHECK(seen[0] == 0.0F);
+  sim.node().run([&](Orchestrator& pod) { pod.submit(+reads, in(x), out(y)); });
+  CHECK(seen[0] == 1.0F);
 }
 
 TEST_CASE("a program that awaits a failure and catches it goes on, and its run ends well") {

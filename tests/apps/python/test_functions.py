@@ -52,6 +52,27 @@ def test_an_exception_is_the_tasks_error_with_its_traceback(node):
     assert "the divider" in text
 
 
+def test_an_array_is_the_users_again_when_the_run_in_which_its_writer_failed_has_ended(node):
+    def breaks(x):
+        x[0] = 99
+        raise ValueError("no")
+
+    def twice(node, x):
+        with pytest.raises(troupe.Error, match="ValueError"):
+            node.submit_sub(breaks, inout(x)).wait()
+        with pytest.raises(troupe.Error, match="poisoned|data_lost"):
+            node.read(x).get()
+
+    for i in range(100):  # the thread of the function lets go of the array when it likes
+        x = np.ones(16, "f4")
+        node.run(twice, x)
+        assert x[0] == 99
+        x[1] = i
+        seen = []
+        node.run(lambda node: node.submit_sub(lambda x: seen.append(x[1]), in_(x)))
+        assert seen == [i]
+
+
 def test_sys_exit_in_a_function_is_its_tasks_error(node):
     def leaves(x):
         raise SystemExit(3)
