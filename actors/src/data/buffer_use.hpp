@@ -73,11 +73,13 @@ inline runtime::Box box_of(const Operand& operand) {
 template <class IsAtHome>
 PartUses part_uses(const Arguments& args, IsAtHome is_at_home) {
   PartUses uses;
+  boost::container::small_vector<runtime::Box, 8> boxes(args.tensors.size());
   for (std::size_t i = 0; i < args.tensors.size(); ++i) {
     const auto& operand = args.tensors[i];
     if (operand.buffer == nullptr || operand.tensor.bytes() == 0) continue;
     PartUse mine{operand.buffer, static_cast<std::uint16_t>(i), is_whole(operand), is_at_home(i)};
-    mine.box = box_of(operand);
+    boxes[i] = mine.whole ? whole_box(*operand.buffer) : runtime::make_box(operand.tensor);
+    mine.box = boxes[i];
     bool inside = false;
     for (auto use = uses.begin(); use != uses.end() && !inside;) {
       const bool one_copy = use->buffer == mine.buffer && !use->at_home && !mine.at_home;
@@ -95,7 +97,7 @@ PartUses part_uses(const Arguments& args, IsAtHome is_at_home) {
     const auto& operand = args.tensors[i];
     if (operand.buffer == nullptr || operand.tensor.bytes() == 0) continue;
     const bool at_home = is_at_home(i);
-    const auto box = box_of(operand);
+    const auto& box = boxes[i];
     for (auto& use : uses) {
       if (use.buffer != operand.buffer || use.at_home != at_home || !runtime::covers(use.box, box)) continue;
       const bool writes = runtime::writes(operand.tag);

@@ -10,7 +10,8 @@ namespace troupe::actors {
 
 /// Whether the task waits for its data, or for one that does; what it waits for is on its way then.
 /// `refused`: its data is lost.
-bool Placement::hold(std::int32_t executor, TaskRequest& request, std::optional<Error>& refused) {
+bool Placement::hold(std::int32_t executor, TaskRequest& request, std::optional<Error>& refused,
+                     const Group* group) {
   auto& it = lane(executor);
   if (data_ == nullptr || it.kind == ExecutorKind::worker) return false;
   for (const auto& other : it.held) {
@@ -18,7 +19,7 @@ bool Placement::hold(std::int32_t executor, TaskRequest& request, std::optional<
         std::binary_search(request.depends.begin(), request.depends.end(), other.key.task))
       return true;
   }
-  if (it.kind == ExecutorKind::chip) stay_home(request, executor);
+  if (it.kind == ExecutorKind::chip) stay_home(request, executor, group);
   const auto needs = data_->needs(request, executor);
   refused = needs.refused;
   if (refused) return true;
@@ -27,7 +28,7 @@ bool Placement::hold(std::int32_t executor, TaskRequest& request, std::optional<
   return needs.after_others || !needs.home.empty();
 }
 
-void Placement::give(std::int32_t executor, TaskRequest request) {
+void Placement::give(std::int32_t executor, TaskRequest&& request) {
   auto& it = lane(executor);
   if (data_ != nullptr && it.kind != ExecutorKind::worker) {
     data_->dispatch(request, executor);
@@ -68,7 +69,7 @@ bool Placement::is_out(std::int32_t executor, Ticket ticket) {
   if (ticket < it.first || ticket - it.first >= it.flights.size()) return false;
   auto& flight = it.flights[ticket - it.first];
   if (flight.ended) return false;
-  end(it, flight);
+  end(executor, flight);
   touch(executor);
   return true;
 }
@@ -147,7 +148,7 @@ bool Placement::data_is_there(Group& group) {
   for (std::uint32_t member = 0; member < group.lanes.size(); ++member) {
     auto request = group.request;
     request.key.member = member;
-    stay_home(request, group.lanes[member]);
+    stay_home(request, group.lanes[member], &group);
     const auto needs = data_->needs(request, group.lanes[member]);
     if (needs.refused) {
       group.refused = needs.refused;
@@ -160,7 +161,7 @@ bool Placement::data_is_there(Group& group) {
   return there;
 }
 
-void Placement::stay_home(TaskRequest& request, std::int32_t chip) const {
+void Placement::stay_home(TaskRequest& request, std::int32_t chip, const Group* group) const {
   const auto& args = arguments_of(*request.body, request.key.member);
   const auto data_task = request.body->callable->data_task;
   if (data_task == DataTask::copy || data_task == DataTask::fill || data_task == DataTask::evict) {
@@ -176,7 +177,7 @@ void Placement::stay_home(TaskRequest& request, std::int32_t chip) const {
       callable.bundle ? callable.bundle->keeps_strides : callable.descriptor == nullptr;
   request.at_home = data_->stay_home(args, chip, data_task == DataTask::none && keeps_strides);
   if (request.members < 2) return;
-  const auto shared = shared_in(*request.body);
+  const auto shared = group != nullptr ? group->shared : shared_in(*request.body);
   if (shared.empty()) return;
   for (std::size_t i = 0; i < args.tensors.size(); ++i) {
     if (std::binary_search(shared.begin(), shared.end(), args.tensors[i].buffer)) {

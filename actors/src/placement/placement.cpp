@@ -22,10 +22,24 @@ void Placement::touch(std::int32_t executor) {
   touched_.push_back(executor);
 }
 
+/// After each change of what decides whether it takes something.
+void Placement::relist(std::int32_t executor) {
+  auto& it = lane(executor);
+  const bool free = it.up && !it.closing && it.used < it.credit && it.queue.empty();
+  const bool idle = free && it.used == 0;
+  if (free == it.free && idle == it.idle) return;
+  it.free = free;
+  it.idle = idle;
+  const auto kind = static_cast<std::size_t>(it.kind);
+  free_[kind].set(executor, free);
+  idle_[kind].set(executor, idle);
+}
+
 void Placement::up(std::int32_t executor, std::uint32_t credit) {
   auto& it = lane(executor);
   it.up = true;
   it.credit = std::max<std::uint32_t>(1, credit);
+  relist(executor);
   touch(executor);
 }
 
@@ -137,6 +151,7 @@ void Placement::enqueue(std::int32_t executor, TaskRequest request, std::int8_t 
     --at;
   }
   queue.insert(at, {std::move(request), nullptr, priority});
+  relist(executor);
   touch(executor);
 }
 
@@ -150,6 +165,27 @@ void Placement::told(RunId run, const std::vector<TaskResult>& results) {
   }
 }
 
+/// For members that are bound to none: those with least to do, each once; -1: there are no more.
+void Placement::choose_lanes(Group& group, ExecutorKind kind) const {
+  if (std::none_of(group.lanes.begin(), group.lanes.end(), [](std::int32_t it) { return it < 0; })) return;
+  std::vector<bool> taken(lanes_.size());
+  for (const auto place : group.lanes) {
+    if (place >= 0 && static_cast<std::size_t>(place) < taken.size())
+      taken[static_cast<std::size_t>(place)] = true;
+  }
+  std::vector<std::pair<std::size_t, std::int32_t>> free;  // by load
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    const auto& it = lanes_[i];
+    if (it.kind != kind || it.retired || it.closing || taken[i]) continue;
+    free.emplace_back(it.used + it.queue.size() + (it.up ? 0 : 1000), static_cast<std::int32_t>(i));
+  }
+  std::sort(free.begin(), free.end());
+  auto next = free.begin();
+  for (auto& place : group.lanes) {
+    if (place < 0 && next != free.end()) place = next++->second;
+  }
+}
+
 void Placement::take_group(TaskRequest request) {
   auto group = std::make_shared<Group>();
   const auto kind = kind_for(request);
@@ -159,23 +195,7 @@ void Placement::take_group(TaskRequest request) {
     const auto wanted = extras.chips.empty() ? home_of(extras.members[i], node_) : extras.chips[i];
     group->lanes.push_back(wanted);
   }
-  auto taken = [&](std::int32_t candidate) {
-    return std::find(group->lanes.begin(), group->lanes.end(), candidate) != group->lanes.end();
-  };
-  for (auto& place : group->lanes) {
-    if (place >= 0) continue;
-    std::int32_t chosen = -1;
-    std::size_t least = ~std::size_t{0};
-    for (std::size_t i = 0; i < lanes_.size(); ++i) {
-      const auto& it = lanes_[i];
-      const auto load = it.used + it.queue.size() + (it.up ? 0 : 1000);
-      if (it.kind != kind || it.retired || it.closing || taken(static_cast<std::int32_t>(i)) || load >= least)
-        continue;
-      chosen = static_cast<std::int32_t>(i);
-      least = load;
-    }
-    place = chosen;
-  }
+  choose_lanes(*group, kind);
   for (const auto place : group->lanes) {
     const bool exists =
         place >= 0 && static_cast<std::size_t>(place) < lanes_.size() && lane(place).kind == kind;
@@ -183,22 +203,25 @@ void Placement::take_group(TaskRequest request) {
     return refuse(request, {Errc::group_too_large, "there are not " + std::to_string(members) +
                                                        " executors (any more) to run this group together"});
   }
+  group->shared = shared_in(*request.body);
   group->request = std::move(request);
   for (const auto place : group->lanes) {
     lane(place).queue.push_back({{}, group, 0});
+    relist(place);
     touch(place);
   }
 }
 
-void Placement::put(std::int32_t executor, TaskRequest request) {
+void Placement::put(std::int32_t executor, TaskRequest&& request, const Group* group) {
   auto& it = lane(executor);
   request.ticket = it.first + it.flights.size();
   request.executor = executor;
   auto& flight = it.flights.emplace_back(Flight{request.key});
   ++it.used;
+  relist(executor);
   if (policy_ && it.kind == ExecutorKind::chip) expect(it, flight, request);
   std::optional<Error> refused;
-  if (!hold(executor, request, refused)) {
+  if (!hold(executor, request, refused, group)) {
     give(executor, std::move(request));
   } else if (refused) {
     refuse_held(executor, request, refused);
@@ -216,6 +239,7 @@ bool Placement::start_group(const std::shared_ptr<Group>& group) {
   if (group->refused) {
     for (const auto place : group->lanes) {
       lane(place).queue.pop_front();
+      relist(place);
       touch(place);
     }
     refuse(group->request, *group->refused);
@@ -225,9 +249,10 @@ bool Placement::start_group(const std::shared_ptr<Group>& group) {
   for (std::uint32_t member = 0; member < group->lanes.size(); ++member) {
     const auto place = group->lanes[member];
     lane(place).queue.pop_front();
+    relist(place);
     auto request = group->request;
     request.key.member = member;
-    put(place, std::move(request));
+    put(place, std::move(request), group.get());
     touch(place);
   }
   return true;
@@ -246,23 +271,19 @@ void Placement::drain(std::int32_t executor) {
   }
 }
 
-/// The executor of a kind with most free credit; -1: none has any.
+/// The executor of a kind that has nothing to do, or of the next two that take something that with more room;
+/// -1: none takes anything.
 std::int32_t Placement::best(ExecutorKind kind) const {
-  std::int32_t chosen = -1;
-  std::uint32_t most = 0;
-  for (std::size_t n = 0; n < lanes_.size(); ++n) {
-    const auto i = (cursor_ + n) % lanes_.size();
-    const auto& it = lanes_[i];
-    if (it.kind != kind || !it.up || it.closing || it.used >= it.credit || !it.queue.empty()) continue;
-    if (it.used == 0) {
-      cursor_ = i + 1;
-      return static_cast<std::int32_t>(i);
-    }
-    if (it.credit - it.used > most) {
-      most = it.credit - it.used;
-      chosen = static_cast<std::int32_t>(i);
-    }
+  const auto& free = free_[static_cast<std::size_t>(kind)];
+  auto chosen = idle_[static_cast<std::size_t>(kind)].next(cursor_);
+  if (chosen < 0) {
+    chosen = free.next(cursor_);
+    if (chosen < 0) return -1;
+    const auto room = [this](std::int32_t it) { return lane(it).credit - lane(it).used; };
+    const auto other = free.next(static_cast<std::size_t>(chosen) + 1);
+    if (room(other) > room(chosen)) chosen = other;
   }
+  cursor_ = static_cast<std::size_t>(chosen) + 1;
   return chosen;
 }
 

@@ -11,6 +11,7 @@
 
 #include "data/data.hpp"
 #include "placement/costs.hpp"
+#include "placement/lane_set.hpp"
 #include "troupe/actors/placing.hpp"
 #include "troupe/actors/protocol.hpp"
 
@@ -61,7 +62,10 @@ class TROUPE_API Placement {
   std::vector<TaskResult> retire(std::int32_t executor, const Error& reason);
 
   /// Takes nothing new for the executor; what it has, it finishes.
-  void close_lane(std::int32_t executor) { lane(executor).closing = true; }
+  void close_lane(std::int32_t executor) {
+    lane(executor).closing = true;
+    relist(executor);
+  }
 
   void open(RunId run, std::int8_t priority);
   void close(RunId run);
@@ -101,6 +105,7 @@ class TROUPE_API Placement {
   struct Group {
     TaskRequest request;
     std::vector<std::int32_t> lanes;
+    std::vector<const Buffer*> shared;  ///< one member writes it and another sees it
     std::optional<Error> refused = {};  ///< it reads what is lost
   };
   struct Entry {
@@ -129,6 +134,7 @@ class TROUPE_API Placement {
     ExecutorKind kind = ExecutorKind::chip;
     std::string name;
     bool up = false, retired = false, closing = false, listed = false;
+    bool free = false, idle = false;  ///< as `relist` saw it last
     std::uint32_t credit = 0, used = 0;
     std::deque<Entry> queue;
     std::deque<Flight> flights;  ///< by ticket from `first` on
@@ -152,17 +158,21 @@ class TROUPE_API Placement {
   const Lane& lane(std::int32_t executor) const { return lanes_[static_cast<std::size_t>(executor)]; }
   static ExecutorKind kind_for(const TaskRequest& request);
   void touch(std::int32_t executor);
+  void relist(std::int32_t executor);
   void take_group(TaskRequest request);
+  void choose_lanes(Group& group, ExecutorKind kind) const;
   void enqueue(std::int32_t executor, TaskRequest request, std::int8_t run_priority);
   void drain(std::int32_t executor);
   bool start_group(const std::shared_ptr<Group>& group);
-  void put(std::int32_t executor, TaskRequest request);
-  bool hold(std::int32_t executor, TaskRequest& request, std::optional<Error>& refused);
-  void give(std::int32_t executor, TaskRequest request);
+  /// `group`: that it is a member of, where it is known.
+  void put(std::int32_t executor, TaskRequest&& request, const Group* group = nullptr);
+  bool hold(std::int32_t executor, TaskRequest& request, std::optional<Error>& refused,
+            const Group* group = nullptr);
+  void give(std::int32_t executor, TaskRequest&& request);
   void order_data();
   void close_outbox(std::int32_t executor);
   void refuse_held(std::int32_t executor, const TaskRequest& request, const std::optional<Error>& error);
-  void stay_home(TaskRequest& request, std::int32_t chip) const;
+  void stay_home(TaskRequest& request, std::int32_t chip, const Group* group) const;
   static std::vector<const Buffer*> shared_in(const TaskBody& body);
   bool data_is_there(Group& group);
   bool is_out(std::int32_t executor, Ticket ticket);
@@ -171,7 +181,7 @@ class TROUPE_API Placement {
   std::int32_t ask_policy(const TaskRequest& request);
   void expect(Lane& lane, Flight& flight, const TaskRequest& request);
   void learn(Lane& lane, const Flight& flight, const TaskResult& result);
-  static void end(Lane& lane, Flight& flight);
+  void end(std::int32_t executor, Flight& flight);
   void take_turn(RunId id, RunQueue& run, std::size_t kind);
   std::map<RunId, RunQueue>::iterator next_in_turn(std::size_t kind);
   void place_waiting(Moves& moves);
@@ -183,6 +193,7 @@ class TROUPE_API Placement {
   std::uint32_t node_;
   Directory* data_;
   std::deque<Lane> lanes_;
+  LaneSet free_[3], idle_[3];  ///< by kind: those that take something at once, and have nothing to do
   std::map<RunId, RunQueue> runs_;
   /// By kind of executor: the runs that have something waiting, highest priority first, in turn.
   std::map<std::int8_t, std::deque<RunId>, std::greater<>> turns_[3];

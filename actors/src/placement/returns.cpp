@@ -21,14 +21,17 @@ std::vector<TaskResult> Placement::down(std::int32_t executor, const Error& reas
   it.expected = {};
   it.pace.chip_is_new();
   it.up = false;
+  relist(executor);
   return lost;
 }
 
 /// Nobody waits for its answer any more.
-void Placement::end(Lane& lane, Flight& flight) {
+void Placement::end(std::int32_t executor, Flight& flight) {
+  auto& it = lane(executor);
   flight.ended = true;
-  --lane.used;
-  lane.expected -= std::exchange(flight.takes, {});
+  --it.used;
+  it.expected -= std::exchange(flight.takes, {});
+  relist(executor);
 }
 
 std::vector<Ticket> Placement::unanswered(std::int32_t executor) const {
@@ -53,6 +56,7 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
     for (const auto other : entry.group->lanes) {
       if (other != executor)
         std::erase_if(lane(other).queue, [&](const Entry& e) { return e.group == entry.group; });
+      relist(other);
       touch(other);
     }
     for (std::uint32_t member = 0; member < entry.group->request.members; ++member) {
@@ -96,6 +100,7 @@ void Placement::skip_followers(std::int32_t executor, const TaskKey& key) {
     refused_.push_back(not_begun(entry.request.key, 0, executor, Outcome::skipped, std::nullopt));
     return true;
   });
+  relist(executor);
 }
 
 std::vector<TaskResult> Placement::results(Results& results) {
@@ -107,7 +112,7 @@ std::vector<TaskResult> Placement::results(Results& results) {
     if (result.ticket < it.first || result.ticket - it.first >= it.flights.size()) continue;
     auto& flight = it.flights[result.ticket - it.first];
     if (flight.ended || !(flight.key == result.key)) continue;
-    end(it, flight);
+    end(results.executor, flight);
     if (policy_) learn(it, flight, result);
     result.executor = results.executor;
     if (result.outcome != Outcome::done) skip_followers(results.executor, result.key);
@@ -156,7 +161,10 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
       if (!entry.group || entry.group->lanes.front() == static_cast<std::int32_t>(i)) give_back(request);
       return true;
     });
-    if (removed > 0) touch(static_cast<std::int32_t>(i));
+    if (removed > 0) {
+      relist(static_cast<std::int32_t>(i));
+      touch(static_cast<std::int32_t>(i));
+    }
     std::erase_if(it.held, [&](const TaskRequest& request) {
       if (!meant(request.key) || !is_out(static_cast<std::int32_t>(i), request.ticket)) return false;
       out.push_back(not_begun(request.key, request.ticket, static_cast<std::int32_t>(i), Outcome::cancelled,

@@ -5,6 +5,16 @@
 namespace troupe::actors {
 namespace {
 
+/// Made once: every program ends with them.
+const Error& run_is_over() {
+  static const auto* error = new Error(Errc::shut_down, "the program's run is over");
+  return *error;
+}
+const Error& has_returned() {
+  static const auto* error = new Error(Errc::wrong_program, "the program has returned");
+  return *error;
+}
+
 /// A plain function's way to its run: a pump on its own thread, which may block.
 class PumpPort final : public ProgramPort {
  public:
@@ -29,7 +39,7 @@ class PumpPort final : public ProgramPort {
       auto& wake = content.get_mutable_as<Wake>(0);
       if (wake.token == run_over_token) {
         over_ = true;
-        core_->stop(Error(Errc::shut_down, "the program's run is over"));
+        core_->stop(run_is_over());
       } else {
         core_->on(wake);
       }
@@ -98,7 +108,7 @@ void run_plain(Pump& pump, std::shared_ptr<NodeShared> node, RunId id, Run run, 
     // What was submitted before the throw runs: the program is its submits up to there.
     if (!core.stopped()) core.flush();
   }
-  core.stop(Error(Errc::wrong_program, "the program has returned"));
+  core.stop(has_returned());
   way->send(std::move(ended));
   while (!way->over()) way->block();
 }

@@ -11,6 +11,12 @@
 namespace troupe::actors {
 namespace {
 
+/// What those hear who still wait for an answer. Made once: every run has it.
+const Error& run_has_ended() {
+  static const auto* error = new Error(Errc::shut_down, "the run has ended");
+  return *error;
+}
+
 class RunActor : public Run::base {
  public:
   RunActor(caf::actor_config& config, RunConfig run, Worker worker, ProgramActor asker, bool drives,
@@ -23,7 +29,7 @@ class RunActor : public Run::base {
         outcome_(std::move(outcome)),
         deadline_(deadline),
         state_(std::make_unique<RunState>(std::move(run))),
-        replies_(this, Error(Errc::shut_down, "the run has ended")) {}
+        replies_(this, run_has_ended()) {}
 
   const char* name() const override { return "run"; }
 
@@ -60,14 +66,19 @@ class RunActor : public Run::base {
 
   void on_exit() override {
     replies_.end();
-    // Without effect when the run ended as it should.
-    RunReport report;
-    report.error =
-        Error(Errc::shut_down, "the run of \"" + state_->config().name + "\" was ended from outside");
-    outcome_->set(report);
+    const bool as_it_should = outcome_->done() && state_->finished();
+    const auto ended =
+        as_it_should
+            ? run_has_ended()
+            : Error(Errc::shut_down, "the run of \"" + state_->config().name + "\" was ended from outside");
+    if (!as_it_should) {
+      RunReport report;
+      report.error = ended;
+      outcome_->set(std::move(report));
+    }
     // Pumps outlive the runs that they drive.
     if (driver_) demonitor(driver_.address());
-    if (driver_ && !state_->finished()) send(driver_, StopProgram{*report.error});
+    if (driver_ && !state_->finished()) send(driver_, StopProgram{ended});
     if (driver_) send(driver_, Wake{.token = run_over_token});
     if (watcher_ && watcher_ != driver_) send(watcher_, Wake{.token = run_over_token});
     watcher_ = nullptr;

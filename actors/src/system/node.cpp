@@ -27,11 +27,12 @@ class Call {
   }
   template <class Answer, class Actor, class Question>
   Answer ask(const Actor& actor, Question question) const {
-    const Error gone(Errc::shut_down, node_->shared->path + " has gone");
     std::optional<Result<Answer>> answer;
     pump_->request(actor, caf::infinite, std::move(question))
         .receive([&](Answer& given) { answer = std::move(given); },
-                 [&](const caf::error& error) { answer = error_from(error, gone); });
+                 [&](const caf::error& error) {
+                   answer = error_from(error, Error(Errc::shut_down, node_->shared->path + " has gone"));
+                 });
     if (!*answer) throw seen(answer->error());
     return *std::move(*answer);
   }

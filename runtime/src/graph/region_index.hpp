@@ -60,7 +60,7 @@ class RegionIndex {
  public:
   RegionIndex(const Slots& slots, const Failures& failures, ChunkPool& chunks)
       : slots_(slots), failures_(failures), chunks_(chunks) {
-    table_.resize(1024);
+    table_.resize(smallest_table);
     grow();  // cell 0: what an empty place of the table names, nobody's
   }
 
@@ -229,7 +229,8 @@ class RegionIndex {
   const Failures& failures_;
   ChunkPool& chunks_;
   std::vector<Entry> table_;
-  std::uint64_t table_mask_ = 1023;
+  static constexpr std::size_t smallest_table = 64;  // most graphs are a run's, and small
+  std::uint64_t table_mask_ = smallest_table - 1;
   std::vector<Cell> cells_;
   std::vector<MoreReaders> more_;
   std::vector<CellInfo> info_;

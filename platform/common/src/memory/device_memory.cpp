@@ -266,13 +266,16 @@ const DeviceMemory::Pieces::value_type* DeviceMemory::piece_at(const Pieces& pie
   return address - piece.first < piece.second.size ? &piece : nullptr;
 }
 
-Result<void> DeviceMemory::check(std::uint64_t address, std::size_t size, std::string_view what) const {
+bool DeviceMemory::has(std::uint64_t address, std::size_t size) const {
   const std::lock_guard lock(mutex_);
   const auto* piece = piece_at(live_, address);
-  if (piece != nullptr && piece->second.owner != Owner::chip &&
-      size <= piece->second.size - (address - piece->first)) {
-    return {};
-  }
+  return piece != nullptr && piece->second.owner != Owner::chip &&
+         size <= piece->second.size - (address - piece->first);
+}
+
+Result<void> DeviceMemory::check(std::uint64_t address, std::size_t size, std::string_view what) const {
+  if (has(address, size)) return {};
+  const std::lock_guard lock(mutex_);
   return stray(address, size, what);
 }
 

@@ -77,6 +77,7 @@ class DeviceMemory {
   /// Is [address, address + size) inside one live allocation or window slice? `what` names the user's thing
   /// in the error ("tensor 2 of kernel 'add'").
   Result<void> check(std::uint64_t address, std::size_t size, std::string_view what) const;
+  bool has(std::uint64_t address, std::size_t size) const;
 
   /// Whether `address` lies in the user's allocation that starts at `start`.
   bool same_allocation(std::uint64_t start, std::uint64_t address) const;

@@ -63,8 +63,11 @@ Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t se
     take_back(queued);
     throw;
   }
-  if (!wake_runner()) return take_back(queued);
+  CoreThreads::Thread* thread = nullptr;
+  if (!call_runner(thread)) return take_back(queued);
   last_correlation_ = runs.back().correlation;
+  lock.unlock();
+  if (thread != nullptr) CoreThreads::wake(*thread);
   return {};
 }
 
@@ -80,7 +83,9 @@ Outcome RunQueue::run_and_wait(const troupe_run& description, troupe_completion*
   queued->awaited = true;
   const Run* mine = queued.get();
   queued_.push_back(std::move(queued));
-  if (!wake_runner()) return take_back(1);
+  CoreThreads::Thread* thread = nullptr;
+  if (!call_runner(thread)) return take_back(1);
+  if (thread != nullptr) CoreThreads::wake(*thread);
   auto is_mine = [mine](const auto& run) { return run.get() == mine; };
   ended_.wait(lock, [&] { return abandoned_ || std::any_of(awaited_.begin(), awaited_.end(), is_mine); });
   auto place = std::find_if(awaited_.begin(), awaited_.end(), is_mine);
@@ -116,12 +121,14 @@ Result<void> RunQueue::abort(std::uint64_t correlation) {
   return {};
 }
 
-/// False: nobody is there to serve the queue, which held nothing before.
-bool RunQueue::wake_runner() {
+/// False: nobody is there to serve the queue, which held nothing before. A `thread` begins when it is woken,
+/// best without the mutex, which it takes at once.
+bool RunQueue::call_runner(CoreThreads::Thread*& thread) {
   arrivals_.fetch_add(1, std::memory_order_release);
   if (serving_) return true;
   serving_ = true;
-  if (threads_.start(*this)) return true;
+  thread = threads_.take(*this);
+  if (thread != nullptr) return true;
   // A host without threads: work in a task of its own.
   if (host_.is_threadless() && host_.posts()) {
     ticket_ = std::make_shared<Ticket>();
@@ -157,7 +164,8 @@ void RunQueue::run_posted(void* argument, std::int32_t cancelled) {
 void RunQueue::run() noexcept { serve(); }
 
 bool RunQueue::wait_for_more() const {
-  if (std::thread::hardware_concurrency() < 2) return false;
+  static const bool spins = std::thread::hardware_concurrency() > 1;  // asks the system
+  if (!spins) return false;
   const auto seen = arrivals_.load(std::memory_order_acquire);
   for (int spin = 0; spin < runner_spins; ++spin) {
     if (arrivals_.load(std::memory_order_acquire) != seen) return true;

@@ -68,7 +68,7 @@ class RunQueue final : Job {
   struct Ticket;
   void run() noexcept override;
   static void run_posted(void* ticket, std::int32_t cancelled);
-  bool wake_runner();  // with the mutex held
+  bool call_runner(CoreThreads::Thread*& thread);  // with the mutex held
   Error take_back(std::size_t count);
   void serve() noexcept;
   bool wait_for_more() const;

@@ -34,6 +34,7 @@ Result<void> Staging::look_at(const Run& run) {
     resident_.push_back(arg.address_space == TROUPE_SPACE_DEVICE);
     if (tensor->empty()) continue;
     if (resident_.back()) {
+      if (memory_.has(arg.buffer, arg.buffer_bytes)) continue;
       auto inside = memory_.check(arg.buffer, arg.buffer_bytes,
                                   "tensor " + std::to_string(i) + " of '" + run.callable->name + "'");
       if (!inside) return inside;

@@ -42,22 +42,24 @@ CoreThreads::Thread* CoreThreads::add_thread() {
 }
 
 bool CoreThreads::start(Job& job) {
-  Thread* thread = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    if (closing_) return false;
-    if (idle_.empty()) {
-      thread = add_thread();
-      if (thread == nullptr) return false;
-    } else {
-      thread = idle_.back();
-      idle_.pop_back();
-    }
-  }
+  auto* thread = take(job);
+  if (thread != nullptr) wake(*thread);
+  return thread != nullptr;
+}
+
+CoreThreads::Thread* CoreThreads::take(Job& job) {
+  const std::lock_guard lock(mutex_);
+  if (closing_) return nullptr;
+  auto* thread = idle_.empty() ? add_thread() : idle_.back();
+  if (thread == nullptr) return nullptr;
+  if (!idle_.empty()) idle_.pop_back();
   thread->job = &job;
-  thread->signal.store(called, std::memory_order_release);
-  futex_wake(thread->signal, 1);
-  return true;
+  return thread;
+}
+
+void CoreThreads::wake(Thread& thread) {
+  thread.signal.store(called, std::memory_order_release);
+  futex_wake(thread.signal, 1);
 }
 
 bool CoreThreads::provide(std::size_t count) {

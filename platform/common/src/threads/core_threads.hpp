@@ -25,6 +25,12 @@ class Job {
 /// the same time, reused, and asleep while there is nothing to do. Safe from any thread.
 class CoreThreads {
  public:
+  struct Thread {
+    CoreThreads* owner = nullptr;
+    std::atomic<std::uint32_t> signal{0};
+    Job* job = nullptr;
+  };
+
   explicit CoreThreads(HostServices& host) : host_(host) {}
   /// `close` must have succeeded, or the object must be kept.
   ~CoreThreads() = default;
@@ -33,6 +39,9 @@ class CoreThreads {
 
   /// Runs the job at once, next to everything else that runs. False: the host gave no thread.
   bool start(Job& job);
+  /// The same in two steps, for who holds a lock that the job takes: the job begins at `wake`.
+  Thread* take(Job& job);
+  static void wake(Thread& thread);
   /// Makes sure that `count` more jobs could start at once, so that a set starts as a whole or not at all.
   bool provide(std::size_t count);
   /// Lets idle threads go and waits until all have returned, at most until `deadline`. False: some are still
@@ -42,11 +51,6 @@ class CoreThreads {
   std::size_t threads() const;
 
  private:
-  struct Thread {
-    CoreThreads* owner = nullptr;
-    std::atomic<std::uint32_t> signal{0};
-    Job* job = nullptr;
-  };
   static void body(void* thread);
   void serve(Thread& thread);
   Thread* add_thread();  // with the mutex held

@@ -58,8 +58,9 @@ Outcome Device::execute_checked(Run& run) {
                                               run.callable->name + "': this chip has " +
                                               std::to_string(architecture.clusters) + " clusters");
   }
-  Result<void> copied = Error(Errc::aborted, "the chip was given up before the run began");
-  queue().with_host_memory([&] { copied = staging_.copy_in(run); });
+  Result<void> copied;
+  if (!queue().with_host_memory([&] { copied = staging_.copy_in(run); }))
+    copied = Error(Errc::aborted, "the chip was given up before the run began");
   if (!copied) {
     staging_.finish();
     return copied.error();
