@@ -125,8 +125,8 @@ std::optional<TaskResult> ChipState::check_memory(const TaskRequest& request) {
                               "run the task where its data is, or copy the data first"});
     }
     if (!of_life(buffer.generation, identity_.incarnation)) {
-      return refuse(request,
-                    {Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
+      return refuse(request, {Errc::data_lost, "device tensor " + to_string(arg.tensor) +
+                                                   " died with an earlier life of " + identity_.name});
     }
   }
   return std::nullopt;

@@ -13,17 +13,23 @@ std::uint64_t next_number() {
 
 }  // namespace
 
-Buffer::Buffer(Kind kind, std::uint64_t bytes, std::weak_ptr<HostMemory> memory)
+Buffer::Buffer(Kind kind, std::uint64_t bytes, const runtime::Tensor& like, std::weak_ptr<HostMemory> memory)
     : BufferHold(nullptr, this),
       number_(next_number()),
       bytes_(bytes),
       kind_(kind),
+      dtype_(like.dtype()),
+      shape_(like.shape()),
       memory_(std::move(memory)) {}
 
 Buffer::~Buffer() {
   for (const auto& node : told_) node->forget(number_);
   if (kind_ == Kind::intermediate) return;
   if (const auto memory = memory_.lock()) memory->forget(address_);
+}
+
+std::string Buffer::title() const {
+  return "tensor " + std::string(runtime::name_of(dtype_)) + to_string(shape_);
 }
 
 Result<std::byte*> Buffer::host() {
@@ -95,7 +101,7 @@ void Buffer::lose_if_kept_by(const NodeLink* who, const Error& why) {
 
 Error Buffer::loss() const {
   std::lock_guard guard(mutex_);
-  return loss_ ? *loss_ : Error(Errc::data_lost, "a tensor was lost");
+  return loss_ ? *loss_ : Error(Errc::data_lost, title() + " was lost");
 }
 
 void Buffer::forgive() {

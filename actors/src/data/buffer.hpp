@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "data/host_memory.hpp"
@@ -15,6 +16,9 @@
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::actors {
+
+/// What to do about bytes that are lost.
+inline constexpr auto write_again = "write all of it again: a task with out(x), or x.overwrite<T>()";
 
 /// What tensors view: an identity, a size, a place in host memory, and where the newest version is: there, or
 /// with a node, whose worker knows on which chip. Copies that others made are good as long as the version is
@@ -31,7 +35,7 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   };
 
   /// Made by `HostMemory`.
-  Buffer(Kind kind, std::uint64_t bytes, std::weak_ptr<HostMemory> memory);
+  Buffer(Kind kind, std::uint64_t bytes, const runtime::Tensor& like, std::weak_ptr<HostMemory> memory);
   ~Buffer() override;
   bool kept_by_runs() const noexcept override { return kind_ != Kind::intermediate; }
 
@@ -39,6 +43,8 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   std::uint64_t number() const noexcept { return number_; }
   std::uint64_t bytes() const noexcept { return bytes_; }
   Kind kind() const noexcept { return kind_; }
+  /// "tensor f32[128, 64]", as it was made.
+  std::string title() const;
 
   /// Its place in host memory, which an intermediate gets now. An error: there is none left.
   Result<std::byte*> host();
@@ -106,6 +112,8 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   const std::uint64_t number_;
   const std::uint64_t bytes_;
   const Kind kind_;
+  const runtime::DType dtype_;
+  const runtime::Shape shape_;
   std::weak_ptr<HostMemory> memory_;
   std::atomic<std::uint32_t> version_{1};
   std::atomic<const NodeLink*> kept_by_{nullptr};  ///< as keeper_

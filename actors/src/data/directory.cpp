@@ -30,8 +30,9 @@ Directory::Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished, bool
       unfinished_(std::move(unfinished)),
       recovers_(remakes) {}
 
-void Directory::add(ExecutorKind kind) {
+void Directory::add(ExecutorKind kind, std::string name) {
   executors_.push_back(kind);
+  names_.push_back(std::move(name));
   if (kind == ExecutorKind::chip) ++chips_;
 }
 

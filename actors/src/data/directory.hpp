@@ -5,6 +5,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -37,7 +39,7 @@ class TROUPE_API Directory {
   /// `remakes`: lost bytes are made again.
   explicit Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished = {}, bool remakes = false);
 
-  void add(ExecutorKind kind);
+  void add(ExecutorKind kind, std::string name = {});
 
   /// Tensor arguments that stay in host memory when the task runs on that chip: parts of buffers, with
   /// several nodes, or where the chip could not have them as they are; and what it only reads, without an
@@ -100,7 +102,7 @@ class TROUPE_API Directory {
   bool remakes_for(RunId run) const;
   void forget(std::uint64_t buffer);
   /// The node ends: what is still with it is lost. Nobody is told.
-  void end(const Error& reason);
+  void end();
 
   /// Those who waited for bytes that did not come have been told; who wants them from now on tries again.
   void forget_troubles();
@@ -124,6 +126,16 @@ class TROUPE_API Directory {
     std::weak_ptr<RunHold> run;
     TaskKey key;
   };
+  /// Which task wrote a piece last, for who hears that it is lost.
+  class Writer {
+   public:
+    void is(const TaskBody& body);
+    std::string_view name() const { return callable_ != nullptr ? callable_->name : own_; }
+
+   private:
+    const Callable* callable_ = nullptr;  ///< one of the node's, which stay; null: `own_` it is
+    std::string own_;
+  };
   struct Part {
     Piece piece;
     std::vector<std::int32_t> copies = {};  ///< the chips that have one
@@ -138,6 +150,7 @@ class TROUPE_API Directory {
     bool lost = false;               ///< its newest bytes are nowhere: they are to be made again
     std::uint64_t written = 0;       ///< when its latest writer was sent, by the directory's clock
     Origin origin = {};              ///< of the newest bytes
+    Writer writer = {};
     std::vector<Then> waiting = {};
   };
   /// A task on a chip that writes in host memory.
@@ -165,7 +178,8 @@ class TROUPE_API Directory {
     TaskKey key;
     std::uint64_t written = 0;  ///< when it had been sent first
     std::uint32_t attempts = 1;
-    bool lost = false;  ///< with a chip, whose end will be told
+    std::int32_t died_on = -1;  ///< the chip that had the bytes last
+    bool lost = false;          ///< with a chip, whose end will be told
     Origin origin;
     std::shared_ptr<RunHold> run;
     std::vector<std::shared_ptr<Buffer>> buffers;                  ///< that it works on
@@ -192,11 +206,13 @@ class TROUPE_API Directory {
   void write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip, const TaskRequest& request,
                 bool was_elsewhere);
   void note_origin(Part& part, const TaskRequest& request, bool can_be_remade);
+  std::string path_of(std::int32_t chip) const;
+  Error lost_bytes(const Buffer& buffer, const Part& part, std::int32_t chip) const;
   bool can_be_remade(const TaskRequest& request, std::int32_t executor) const;
   void plan_remakes(std::int32_t chip);
   LostWork lost_work(std::int32_t chip);
   bool can_be_remade(const LostWork& work, std::uint64_t when) const;
-  bool order_remake(const LostWork& work, std::uint64_t when);
+  bool order_remake(const LostWork& work, std::uint64_t when, std::int32_t chip);
   void send_again(Remake& remake);
   void end_remake(const Remake& remake, const std::optional<Error>& error, bool made = false);
   void end_remakes_lost(const Error& why);
@@ -229,6 +245,7 @@ class TROUPE_API Directory {
   const std::uint64_t number_;  ///< no other directory of this process ever has it
   Unfinished unfinished_;
   std::vector<ExecutorKind> executors_;
+  std::vector<std::string> names_;  ///< of executors
   std::size_t chips_ = 0;
   Entries entries_;
   std::vector<std::pair<std::int32_t, DataOrders>> orders_;

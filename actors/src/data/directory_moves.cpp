@@ -175,6 +175,7 @@ void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
   Waiting waited;
   for (auto& [number, known] : entries_) {
     bool home = false, gone = false;
+    std::string writer;
     for (auto& part : known.parts) {
       if (part.displaced_on == chip && among(part.displaced)) nothing_displaced(part);
       // What is there was not made by it.
@@ -190,14 +191,14 @@ void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
       join(waited, give_up(part, chip));
       drop_all(part, number);
       (part.home_before ? home : gone) = true;
+      if (!part.home_before) writer = part.writer.name();
     }
     const auto buffer = known.buffer.lock();
     if (gone && buffer) {
-      buffer->lose_if_kept_by(self_.get(),
-                              Error(Errc::data_lost,
-                                    "a tensor has no valid bytes: the task that was to write all of "
-                                    "it did not run",
-                                    "write all of it again: a task with out(x), or x.overwrite<T>()"));
+      buffer->lose_if_kept_by(self_.get(), Error(Errc::data_lost,
+                                                 buffer->title() + " has no valid bytes: task \"" + writer +
+                                                     "\", which was to write all of it, did not run",
+                                                 write_again));
     } else if (home) {
       came_home(known);
     }
@@ -224,14 +225,28 @@ void Directory::lost(std::int32_t chip, std::span<const Ticket> tasks) {
   tell(waited, std::nullopt);
 }
 
+/// With the name of the node. -1: it is not known any more which chip it was.
+std::string Directory::path_of(std::int32_t chip) const {
+  return chip < 0 ? self_->path() : self_->path() + "/" + names_[static_cast<std::size_t>(chip)];
+}
+
+Error Directory::lost_bytes(const Buffer& buffer, const Part& part, std::int32_t chip) const {
+  const bool all = part.piece.number == 0;
+  return {Errc::data_lost,
+          std::string("the newest bytes of ") + (all ? "" : "a part of ") + buffer.title() +
+              ", which task \"" + std::string(part.writer.name()) + "\" wrote, were only on " +
+              path_of(chip) + ", which is gone",
+          write_again};
+}
+
 void Directory::down(std::int32_t chip, const Error& reason) {
   std::erase_if(orders_, [chip](const auto& order) { return order.first == chip; });
-  const Error lost = Error(Errc::data_lost, "the newest bytes of a tensor were only on a chip that is gone")
-                         .caused_by(reason);
   plan_remakes(chip);
-  Waiting told_lost, told;
+  std::vector<std::pair<Waiting, Error>> told_lost;
+  Waiting told;
   for (auto& [number, known] : entries_) {
-    bool gone = false;
+    const auto buffer = known.buffer.lock();
+    std::optional<Error> gone;
     for (auto& part : known.parts) {
       std::erase(part.copies, chip);
       // Also of one that was to bring home a part of what is gone with it.
@@ -241,18 +256,24 @@ void Directory::down(std::int32_t chip, const Error& reason) {
         part.coming = false;
         continue;
       }
-      join(part.newest == chip ? told_lost : told, give_up(part, chip));
-      gone = gone || part.newest == chip;
-      if (part.newest == chip) part.newest = -1;
+      auto waited = give_up(part, chip);
+      if (part.newest == chip) {
+        part.newest = -1;
+        if (buffer) {
+          const auto why = lost_bytes(*buffer, part, chip).caused_by(reason);
+          if (!gone) gone = why;
+          told_lost.emplace_back(std::exchange(waited, {}), why);
+        }
+      }
+      join(told, std::move(waited));
       if (unseen) part.written_since = true;
     }
     erase_parts(known, [](const Part& part) {
       return part.newest < 0 && !part.lost && !part.coming && part.written_since && part.copies.empty();
     });
-    if (!gone) continue;
-    if (const auto buffer = known.buffer.lock()) buffer->lose_if_kept_by(self_.get(), lost);
+    if (gone) buffer->lose_if_kept_by(self_.get(), *gone);
   }
-  tell(told_lost, lost);
+  for (const auto& [waited, why] : told_lost) tell(waited, why);
   tell(told, std::nullopt);
   end_remakes_lost(reason);
 }
@@ -270,12 +291,15 @@ void Directory::forget(std::uint64_t buffer) {
   tell(waited, std::nullopt);
 }
 
-void Directory::end(const Error& reason) {
+void Directory::end() {
   for (auto& [number, known] : std::exchange(entries_, {})) {
     const auto buffer = known.buffer.lock();
     if (!buffer) continue;
     if (buffer->known_to(number_) != nullptr) (void)buffer->set_known(number_, nullptr);
-    if (any_newest(known)) buffer->lose_if_kept_by(self_.get(), reason);
+    const auto part = std::find_if(known.parts.begin(), known.parts.end(),
+                                   [](const Part& it) { return it.newest >= 0 || it.lost; });
+    if (part != known.parts.end())
+      buffer->lose_if_kept_by(self_.get(), lost_bytes(*buffer, *part, part->newest));
   }
   orders_.clear();
 }

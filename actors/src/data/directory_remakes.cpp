@@ -44,8 +44,16 @@ bool Directory::can_be_remade(const TaskRequest& request, std::int32_t executor)
   });
 }
 
+/// Copies a name only where the task has one of its own.
+void Directory::Writer::is(const TaskBody& body) {
+  const bool own = body.extras && (body.extras->owned || !body.extras->name.empty());
+  callable_ = own ? nullptr : body.callable;
+  own ? (void)own_.assign(body.name()) : own_.clear();
+}
+
 void Directory::note_origin(Part& part, const TaskRequest& request, bool remakeable) {
   part.written = now_;
+  part.writer.is(*request.body);
   if (const auto* again = remake_of(request.key)) {
     part.written = again->written;  // the bytes are those of that time
     part.origin = again->origin;
@@ -135,13 +143,14 @@ void Directory::plan_remakes(std::int32_t chip) {
     }
   }
   for (auto piece = work.pieces.begin(); piece != work.pieces.end();)
-    piece = order_remake(work, piece->first) ? std::next(piece) : drop(piece);
+    piece = order_remake(work, piece->first, chip) ? std::next(piece) : drop(piece);
 }
 
-bool Directory::order_remake(const LostWork& work, std::uint64_t when) {
+bool Directory::order_remake(const LostWork& work, std::uint64_t when, std::int32_t chip) {
   const auto& pieces = work.pieces.at(when);
   Remake remake;
   remake.written = when;
+  remake.died_on = chip;
   remake.origin = pieces.front().second->origin;
   remake.run = remake.origin.run.lock();
   if (!remake.run || !remake.run->begin_remake()) return false;
@@ -272,9 +281,14 @@ void Directory::end_remakes_lost(const Error& why) {
 
 /// Who waits for the bytes gets them, or hears that there are none.
 void Directory::end_remake(const Remake& remake, const std::optional<Error>& error, bool made) {
-  Error lost(Errc::data_lost, "the newest bytes of a tensor were only on a chip that is gone, and task \"" +
-                                  std::string(remake.origin.body->name()) + "\" could not make them again");
-  if (error) lost = lost.caused_by(*error);
+  const auto lost = [&](const Buffer& buffer) {
+    Error it(Errc::data_lost,
+             "the newest bytes of " + buffer.title() + " were only on " + path_of(remake.died_on) +
+                 ", which is gone, and task \"" + std::string(remake.origin.body->name()) +
+                 "\", which wrote them, could not make them again",
+             write_again);
+    return error ? it.caused_by(*error) : it;
+  };
   for (const auto& [number, piece] : remake.outputs) {
     auto* entry = find(number);
     auto* part = entry == nullptr ? nullptr : part_of(*entry, piece);
@@ -290,7 +304,7 @@ void Directory::end_remake(const Remake& remake, const std::optional<Error>& err
       part->newest = -1;
       part->lost = false;
       part->written_since = true;
-      buffer->lose_if_kept_by(self_.get(), lost);
+      buffer->lose_if_kept_by(self_.get(), lost(*buffer));
     }
     if (!part->coming && part->copies.empty()) erase(*entry, *part);
     const auto why = buffer->is_lost() ? std::optional<Error>(buffer->loss()) : std::nullopt;

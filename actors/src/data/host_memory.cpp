@@ -151,7 +151,7 @@ Result<Tensor> HostMemory::tensor(const runtime::Shape& shape, runtime::DType dt
   std::memset(address, 0, bytes);
   auto view = runtime::Tensor::create(runtime::BufferRef::host(address), bytes, 0, shape, dtype);
   if (!view) return view.error();
-  auto buffer = std::make_shared<Buffer>(Buffer::Kind::tensor, bytes, weak_from_this());
+  auto buffer = std::make_shared<Buffer>(Buffer::Kind::tensor, bytes, *like, weak_from_this());
   buffer->block_ = *std::move(block);
   buffer->address_ = address;
   {
@@ -161,8 +161,8 @@ Result<Tensor> HostMemory::tensor(const runtime::Shape& shape, runtime::DType dt
   return Tensor(*view, std::move(buffer));
 }
 
-std::shared_ptr<Buffer> HostMemory::intermediate(std::uint64_t bytes) {
-  return std::make_shared<Buffer>(Buffer::Kind::intermediate, bytes, weak_from_this());
+std::shared_ptr<Buffer> HostMemory::intermediate(const runtime::Tensor& like) {
+  return std::make_shared<Buffer>(Buffer::Kind::intermediate, like.bytes(), like, weak_from_this());
 }
 
 Result<Tensor> HostMemory::borrow(const runtime::Tensor& view) {
@@ -182,7 +182,7 @@ Result<Tensor> HostMemory::borrow(const runtime::Tensor& view) {
   }
   if (next != known_.end() && next->first < end && !next->second.buffer.expired())
     return overlaps_partly(view);
-  buffer = std::make_shared<Buffer>(Buffer::Kind::borrowed, view.buffer_bytes(), weak_from_this());
+  buffer = std::make_shared<Buffer>(Buffer::Kind::borrowed, view.buffer_bytes(), view, weak_from_this());
   // NOLINTNEXTLINE(performance-no-int-to-ptr): the user's pointer, which the view keeps as a number
   buffer->address_ = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(begin));
   known_[begin] = {view.buffer_bytes(), buffer};

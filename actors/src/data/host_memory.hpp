@@ -100,7 +100,7 @@ class TROUPE_API HostMemory : public platform::MappableMemory,
   /// A zeroed, 64-byte aligned buffer that lives as long as the hold.
   Result<Tensor> tensor(const runtime::Shape& shape, runtime::DType dtype);
   /// A buffer that gets host memory when a host looks at it.
-  std::shared_ptr<Buffer> intermediate(std::uint64_t bytes);
+  std::shared_ptr<Buffer> intermediate(const runtime::Tensor& like);
   /// A view of memory of the user's, as a view of a buffer: of the one that it lies in, or of a new one,
   /// which lasts as long as its tensors. An error: it lies partly in a buffer that is known.
   Result<Tensor> borrow(const runtime::Tensor& view);

@@ -267,7 +267,7 @@ Tensor ProgramCore::alloc(const runtime::Shape& shape, runtime::DType dtype) {
   line.kind = Submission::Kind::alloc;
   line.number = number;
   line.bytes = like.bytes();
-  auto buffer = node_->memory->intermediate(like.bytes());
+  auto buffer = node_->memory->intermediate(like);
   line.buffer = buffer;
   unwritten_.made(number);
   if (recorder_) recorder_->made(number, shape, dtype);

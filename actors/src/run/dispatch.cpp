@@ -309,12 +309,7 @@ void RunState::attempt_over(Record& record) {
   }
   const auto error = task_error(record);
   // How far it has written is not known. Of a program, its own tasks have said what they leave.
-  if (record.touched && record.kind != program_kind)
-    void_outputs(record, Error(Errc::data_lost,
-                               "a tensor has no valid bytes: task \"" + std::string(record.body->name()) +
-                                   "\", which was to write it, did not end well",
-                               "write all of it again: a task with out(x), or x.overwrite<T>()")
-                             .caused_by(error));
+  if (record.touched && record.kind != program_kind) void_outputs(record, error);
   const auto id = record.id;
   for (std::uint32_t i = 0; i < record.members; ++i) graph_.fail(id, error);
   if (!poisoned) return ended(record, error, false);

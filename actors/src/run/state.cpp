@@ -148,10 +148,16 @@ void RunState::count(const TaskBody& body, bool begins) {
 }
 
 /// What the task was to write has no newest version any more.
-void RunState::void_outputs(const Record& record, const Error& why) {
+void RunState::void_outputs(const Record& record, const Error& cause) {
   for_each_member(*record.body, [&](const Arguments& args) {
     for (const auto& operand : args.tensors) {
-      if (operand.buffer != nullptr && runtime::writes(operand.tag)) operand.buffer->lose(why);
+      if (operand.buffer == nullptr || !runtime::writes(operand.tag)) continue;
+      operand.buffer->lose(Error(Errc::data_lost,
+                                 operand.buffer->title() + " has no valid bytes: task \"" +
+                                     std::string(record.body->name()) +
+                                     "\", which was to write it, did not end well",
+                                 write_again)
+                               .caused_by(cause));
     }
   });
 }

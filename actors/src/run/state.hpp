@@ -169,7 +169,7 @@ class TROUPE_API RunState {
   void apply_alloc(const Submission& line);
   bool add_accesses(Arguments& args);
   void count(const TaskBody& body, bool begins);
-  void void_outputs(const Record& record, const Error& why);
+  void void_outputs(const Record& record, const Error& cause);
   void refuse(Record& record, const Error& error);
   Record* find(TaskNumber number);
   const Record* find(TaskNumber number) const;

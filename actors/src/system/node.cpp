@@ -382,8 +382,8 @@ void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, b
   const Call call(core);
   const auto access = call.demand<ChipAccess>(ChipOf{index});
   if (!of_life(there.buffer().generation, access.incarnation)) {
-    throw Error(Errc::data_lost,
-                "the device tensor died with an earlier life of chip " + std::to_string(index));
+    throw Error(Errc::data_lost, "device tensor " + to_string(there) + " died with an earlier life of chip " +
+                                     std::to_string(index));
   }
   DeviceCopy order;
   order.to_device = to_device;

@@ -77,8 +77,8 @@ void WorkerActor::fetch(std::shared_ptr<Buffer> buffer) {
     data_changed();
   };
   if (!from || from == shared_->link) return came(std::nullopt);
-  const Error gone(Errc::data_lost,
-                   "the newest bytes of a tensor were with " + from->path() + ", which is gone");
+  const Error gone(Errc::data_lost, "the newest bytes of " + buffer->title() + " were with " + from->path() +
+                                        ", which is gone");
   if (from->services() != services_.get()) return fetch_from_another_system(from, std::move(buffer));
   const auto there = from->worker();
   if (!there) return came(gone);

@@ -195,8 +195,7 @@ void WorkerActor::keep_costs() {
 }
 
 void WorkerActor::on_exit() {
-  data_.end(
-      Error(Errc::data_lost, "the newest bytes of a tensor were with " + shared_->path + ", which is gone"));
+  data_.end();
   replies_.end();
   last_word_->word = {index_, incarnation_, {}, id()};
   last_word_->to = std::exchange(above_, nullptr);

@@ -18,8 +18,8 @@ const Callable kernel{"kernel", CallableKind::chip, nullptr, nullptr, {}, CoreKi
 /// Two chips (0 and 1) and a sub-worker (2), of which nothing is there but the directory.
 struct Bench {
   explicit Bench(int chips = 2) {
-    for (int i = 0; i < chips; ++i) data.add(ExecutorKind::chip);
-    data.add(ExecutorKind::sub_worker);
+    for (int i = 0; i < chips; ++i) data.add(ExecutorKind::chip, "chip" + std::to_string(i));
+    data.add(ExecutorKind::sub_worker, "sub0");
   }
   Tensor tensor(std::uint64_t elements = 4) {
     return memory->tensor({elements}, runtime::DType::f32).value();
@@ -443,4 +443,31 @@ TEST_CASE("directory: who waits for bytes is told, whatever becomes of the chip 
     bench.data.down(1, Error(Errc::chip_lost, "chip1 died"));
     CHECK(heard == "lost");
   }
+}
+
+TEST_CASE("directory: what is lost names the tensor, its writer and its chip, however it is lost") {
+  Bench bench;
+  const auto x = bench.tensor(), y = bench.tensor(6);
+  bench.ended.insert(bench.run({inout(x)}, 0));
+  std::string heard;
+  bench.data.bring_home(Bench::buffer(x),
+                        [&](const std::optional<Error>& error) { heard = error->message(); });
+  bench.data.down(0, Error(Errc::chip_lost, "chip0 died"));
+  const std::string x_lost =
+      "the newest bytes of tensor f32[4], which task \"kernel\" wrote, were only on node0/chip0, which is "
+      "gone";
+  CHECK(heard == x_lost);
+  CHECK(Bench::buffer(x)->loss().message() == x_lost);
+
+  bench.ended.insert(bench.run({inout(y)}, 0));
+  const auto second = bench.run({out(y)}, 1);
+  bench.data.withdrawn(1, std::vector<Ticket>{second});
+  CHECK(Bench::buffer(y)->loss().message() ==
+        "tensor f32[6] has no valid bytes: task \"kernel\", which was to write all of it, did not run");
+
+  const auto z = bench.tensor(8);
+  bench.run({inout(z)}, 1);
+  bench.data.end();
+  CHECK(Bench::buffer(z)->loss().message().find("tensor f32[8], which task \"kernel\" wrote, were only on "
+                                                "node0/chip1") != std::string::npos);
 }

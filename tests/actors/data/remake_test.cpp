@@ -182,6 +182,9 @@ TEST_CASE("what is made again is lost with its second chip, and made once more; 
     if (fails) {
       REQUIRE(error);
       CHECK(*error == Errc::data_lost);
+      CHECK(error->message().find(
+                "the newest bytes of tensor f32[1] were only on node0/chip0, which is gone, and "
+                "task \"twice\", which wrote them, could not make them again") != std::string::npos);
     } else {
       CHECK_FALSE(error);
       CHECK(c.host<const float>()[0] == 4.0F);

@@ -331,6 +331,51 @@ TEST_CASE(
   CHECK(x.host<const float>()[0] == 2.0F);
 }
 
+TEST_CASE("who reads lost bytes is told which tensor it was, which task wrote it last, and on which chip") {
+  Simulation sim({.chips = 2, .recover = false});
+  add_kernels(sim);
+  auto& node = sim.node();
+  auto x = node.tensor<float>({4, 2}), rows = node.tensor<float>({4, 2});
+  auto there = node.chip(0).malloc<float>({3});
+  node.run(
+      [](Orchestrator& n, Tensor a, Tensor parts) {
+        n.submit("add", inout(a), on_chip(0), name("an earlier one"));
+        n.submit("add", inout(a), on_chip(0), name("the last of the tasks with long names"));
+        n.submit("add", inout(parts.rows(0, 2)), on_chip(0));
+        n.submit("add", inout(parts.rows(2, 4)), on_chip(1));
+      },
+      x, rows);
+  sim.kill(0);
+  const auto said = [](const std::optional<Error>& error) { return error ? error->message() : "nothing"; };
+  const auto step = [](Orchestrator& n, Tensor a) { n.submit("add", inout(a), on_chip(1), name("late")); };
+  const auto refused = node.submit(step, x).result();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message().find(
+            "the newest bytes of tensor f32[4, 2], which task \"the last of the tasks "
+            "with long names\" wrote, were only on node0/chip0, which is gone") != std::string::npos);
+  CHECK(refused.error().hint().find("write all of it again") != std::string::npos);
+  CHECK(said(error_of([&] { (void)rows.host<const float>(); })) ==
+        "the newest bytes of a part of tensor f32[4, 2], which task \"add\" wrote, were only on node0/chip0, "
+        "which is gone");
+  const auto gone = node.submit([](Orchestrator& n, Tensor a) { n.submit("add", inout(a)); }, there).result();
+  REQUIRE_FALSE(gone);
+  CHECK(gone.error().message().find("device tensor f32[3] died with an earlier life of chip0") !=
+        std::string::npos);
+}
+
+TEST_CASE("who reads what a failed task was to write is told which tensor it is") {
+  Simulation sim;
+  add_kernels(sim);
+  sim.kernel("breaks", [](auto&) { throw std::runtime_error("a ghost"); });
+  auto& node = sim.node();
+  auto x = node.tensor<float>({4});
+  CHECK_FALSE(node.submit([](Orchestrator& n, Tensor a) { n.submit("breaks", inout(a)); }, x).result());
+  const auto lost = error_of([&] { (void)x.host<const float>(); });
+  REQUIRE(lost);
+  CHECK(lost->message() ==
+        "tensor f32[4] has no valid bytes: task \"breaks\", which was to write it, did not end well");
+}
+
 TEST_CASE("tensors that do not fit on a chip together come and go, and nothing is lost") {
   SystemConfig quiet;
   quiet.log = [](int, std::string_view, std::string_view) {};
