@@ -50,7 +50,7 @@ void Tensor::check_host(runtime::DType wanted) const {
   if (elements() == 0) return;
   if (view_.host_address() == nullptr) {
     throw Error(Errc::bad_argument, to_string(view_) + " is not in host memory",
-                "read it through a program: node.read_all");
+                "look at a copy, in a program: (co_await node.fetch(x)).host<const T>(), or node.read_all");
   }
   throw Error(runtime::Errc::not_contiguous, to_string(view_) + " has gaps between its elements",
               "look at the whole tensor, or read it through a program: node.read_all");

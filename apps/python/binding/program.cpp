@@ -283,7 +283,7 @@ actors::Program drive(actors::Orchestrator& node, std::shared_ptr<PythonProgram>
         }
         case Wait::What::fetch: {
           auto fetch = node.fetch(wanted.tensor);
-          co_await fetch;
+          answer.tensor = co_await fetch;
           break;
         }
         case Wait::What::domain: {
@@ -324,7 +324,7 @@ actors::BoundProgram PythonProgram::bind() {
 py::object object_of(const Wait& wait, Answer answer) {
   if (answer.domain) return py::cast(*std::move(answer.domain));
   if (!answer.bytes) {
-    if (wait.what == Wait::What::fetch) return py::cast(wait.tensor);
+    if (answer.tensor) return py::cast(*std::move(answer.tensor));
     return py::none();
   }
   if (wait.what == Wait::What::read) return element_at(answer.bytes->data(), answer.dtype);
@@ -355,9 +355,11 @@ py::object wait_here(const Wait& wait) {
       case Wait::What::read:
       case Wait::What::read_all:
         return read_of(node, wait).get();
-      case Wait::What::fetch:
-        node.fetch(wait.tensor).wait();
-        return {};
+      case Wait::What::fetch: {
+        Answer with_tensor;
+        with_tensor.tensor = node.fetch(wait.tensor).wait();
+        return with_tensor;
+      }
       case Wait::What::domain: {
         Answer with_domain;
         with_domain.domain = node.allocate_domain(*wait.spec).get();

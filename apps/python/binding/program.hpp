@@ -88,6 +88,7 @@ struct Answer {
   runtime::DType dtype = runtime::DType::f32;
   runtime::Shape shape = {};
   std::optional<actors::Domain> domain = {};
+  std::optional<actors::Tensor> tensor = {};
 };
 py::object object_of(const Wait& wait, Answer answer);
 /// Waits here; an error inside a coroutine.

@@ -120,6 +120,48 @@ TEST_CASE("a program makes a tensor with its place on a chip, used from everywhe
   CHECK(refused->message().find("no chip number 5") != std::string::npos);
 }
 
+TEST_CASE(
+    "a fetch of what stays on its chip gives a copy to look at, as it was in the order of the program") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Simulation sim({.seed = seed, .chips = 2});
+    add_kernels(sim);
+    auto& node = sim.node();
+    auto there = node.chip(1).malloc<float>({2, 2});
+    auto x = node.tensor<float>({2, 2}, 2.0F);
+    Tensor before, after, part, window, same;
+    node.run([&](Orchestrator& n) -> Program {
+      n.copy(there, x);
+      before = co_await n.fetch(there);
+      n.submit("add", inout(there));
+      after = co_await n.fetch(there);
+      n.submit("add", inout(there.rows(1, 2)));
+      part = co_await n.fetch(there.rows(1, 2));
+      DomainSpec spec;
+      spec.chips = {0};
+      spec.buffers = {{"w", 4 * sizeof(float)}};
+      const auto domain = co_await n.allocate_domain(spec);
+      const auto buffer = domain.rank(0).buffer<float>("w");
+      n.fill(buffer, 7.0F);
+      window = co_await n.fetch(buffer);
+      n.submit("add", inout(x));
+      same = co_await n.fetch(x);
+      CHECK(same.host<const float>()[0] == 3.0F);
+    });
+    CHECK(elements(before) == std::vector<float>(4, 2.0F));
+    CHECK(elements(after) == std::vector<float>(4, 3.0F));
+    CHECK(elements(part) == std::vector<float>(2, 4.0F));
+    CHECK(elements(window) == std::vector<float>(4, 7.0F));
+    CHECK(same.hold() == x.hold());
+    Tensor plain;
+    node.run([&](Orchestrator& n) { plain = n.fetch(there).wait(); });
+    CHECK(elements(plain) == std::vector<float>{3.0F, 3.0F, 4.0F, 4.0F});
+    const auto refused = error_of([&] { (void)there.host<const float>(); });
+    REQUIRE(refused);
+    CHECK_MESSAGE(refused->hint().find("(co_await node.fetch(x)).host<const T>()") != std::string::npos,
+                  render(*refused));
+  }
+}
+
 TEST_CASE("doubles are elements like others, also for fills, copies and reads") {
   Simulation sim;
   sim.kernel("halve", [](auto& call) {

@@ -396,8 +396,9 @@ class TROUPE_API Orchestrator {
     return {life(), tensor};
   }
   /// Brings the newest bytes to host memory: behind `co_await node.fetch(x)`, `x.host<const T>()` does not
-  /// wait.
-  [[nodiscard]] Fetch fetch(const Tensor& tensor) { return {life(), tensor}; }
+  /// wait. Device tensors and buffers of windows stay on their chip; of these it gives a copy:
+  /// `(co_await node.fetch(x)).host<const T>()`.
+  [[nodiscard]] Fetch fetch(const Tensor& tensor) { return {life(), readable(tensor)}; }
   [[nodiscard]] Drained drained() { return Drained(life()); }
   [[nodiscard]] Room room() { return Room(life()); }
   /// Blocks a plain function until everything submitted so far has ended; throws the first failure that no

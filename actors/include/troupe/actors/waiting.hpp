@@ -155,18 +155,24 @@ class TROUPE_API ReadBytes : public Waiter {
   bool finished_ = false;
 };
 
-/// `node.fetch(tensor)`: its newest bytes are in host memory.
+/// `node.fetch(tensor)`: its newest bytes are in host memory. Gives the tensor to look at: itself, or, of
+/// memory that stays on its chip, a copy as it was in the order of the program.
 class [[nodiscard]] Fetch : public ReadBytes {
  public:
-  Fetch(ProgramLife program, const Tensor& tensor) : ReadBytes(std::move(program), tensor, tensor.dtype()) {}
-  void await_resume() {
+  Fetch(ProgramLife program, const Tensor& tensor)
+      : ReadBytes(std::move(program), tensor, tensor.dtype()), given_(tensor) {}
+  Tensor await_resume() {
     rethrow();
     finish(nullptr, 0);
+    return given_;
   }
-  void wait() {
+  Tensor wait() {
     block_for_data();
-    await_resume();
+    return await_resume();
   }
+
+ private:
+  Tensor given_;
 };
 
 /// The first element; throws `out_of_range` when there is none.
