@@ -64,11 +64,11 @@ void write_data(const Trace& trace, std::ostream& out) {
   const Analysis analysis = analyze(trace);
   out << ",\"dropped\":" << trace.dropped << ",\"tasks\":" << analysis.tasks << ",\"spans\":";
   list(out, trace.spans, [&](const actors::TraceSpan& span) {
-    return nlohmann::json::array({place[span.lane], time(span.start), time(span.end), span.name,
-                                  name_of(span.kind), name_of(span.outcome), task(span.task),
-                                  task(span.parent), name_of(span.wait), time(span.submitted),
-                                  time(span.ready), time(span.dispatched), time(span.finished),
-                                  span.window_wait, span.callable, span.tags, span.error, span.part});
+    return nlohmann::json::array(
+        {place[span.lane], time(span.start), time(span.end), span.name, name_of(span.kind),
+         name_of(span.outcome), task(span.task), task(span.parent), name_of(span.wait), time(span.submitted),
+         time(span.ready), time(span.dispatched), time(span.finished), span.window_wait, span.callable,
+         span.tags, span.error, span.part, span.bytes});
   });
   out << ",\"critical\":" << embedded(analysis.cyclic ? std::vector<std::size_t>() : analysis.critical)
       << ",\"edges\":";

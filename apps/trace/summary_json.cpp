@@ -53,6 +53,14 @@ std::string summary_json(const actors::Trace& trace, const Analysis& analysis) {
                             {"most", one.most},
                             {"worst", actors::task_label(one.worst)}});
   }
+  all["moves"] = Json::array();
+  for (const auto& one : analysis.moves) {
+    all["moves"].push_back({{"place", one.chip},
+                            {"way", one.way},
+                            {"spans", one.count},
+                            {"bytes", one.bytes},
+                            {"total", one.total}});
+  }
   return all.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -17,6 +17,7 @@
 #include "examples/catalogue.hpp"
 #include "support/built.hpp"
 #include "support/temporary_folder.hpp"
+#include "trace/analysis.hpp"
 #include "trace/read.hpp"
 
 namespace {
@@ -289,6 +290,17 @@ TEST_CASE("every kernel of a trace has a number of its own, also those of a grou
     of_a_group += trace.text(span.name) == "add_all_ranks" ? 1 : 0;
   }
   CHECK(of_a_group == 2);
+}
+
+TEST_CASE("what a program copies into windows and out of them is in its trace, by bytes") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "t.json";
+  REQUIRE(troupe_command("run allreduce --chips 2 --param rounds=1 --trace " + file).exit == 0);
+  const auto trace = troupe::apps::read_trace_file(file).value();
+  const auto moves = troupe::apps::analyze(trace).moves;
+  REQUIRE(moves.size() == 4);
+  for (const auto& move : moves) CHECK(move.bytes == 128 * 128 * sizeof(float));
+  CHECK(has(troupe_command("trace summary " + file).output, "bytes moved"));
 }
 
 TEST_CASE("the time that a kernel waited for a flag is in the trace") {

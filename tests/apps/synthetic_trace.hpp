@@ -11,6 +11,7 @@ namespace troupe::test {
 ///   scale   aiv0 10–15   after load (raw), ready at 10
 ///   add     aiv1 45–60   after matmul and scale; ready at 40, no core until 45; 4 in a wait for a peer
 ///   check   host         failed; verify2 is poisoned by it and never ran
+///   4096 bytes to the chip 41–43, 1024 to host memory 61–62
 inline actors::Trace synthetic_trace() {
   using namespace actors;
   TraceSink sink({.epoch = 1'000'000});
@@ -64,6 +65,19 @@ inline actors::Trace synthetic_trace() {
   poisoned.submitted = us(61);
   sink.record(poisoned);
   sink.record(TraceEdge{check, again, EdgeKind::after});
+  TraceSpan move;
+  move.lane = sink.lane("node0/chip2", "moves");
+  move.name = move.callable = sink.text("to the chip");
+  move.kind = SpanKind::move;
+  move.bytes = 4096;
+  move.start = us(41);
+  move.end = us(43);
+  sink.record(move);
+  move.name = move.callable = sink.text("to host memory");
+  move.bytes = 1024;
+  move.start = us(61);
+  move.end = us(62);
+  sink.record(move);
   sink.mark(host, sink.text("chip restarted"), us(30));
   sink.describe("platform", "a2a3sim");
   return sink.snapshot();

@@ -36,6 +36,10 @@ constexpr const char* robot = R"js(<script>
   canvas.setPointerCapture = () => {};
   canvas.dispatchEvent(new PointerEvent("pointermove", spot));
   say("tip", el("tip").textContent.split("\n")[0]);
+  const move = spans.find(span => span[KIND] === "move");
+  canvas.dispatchEvent(new PointerEvent("pointermove", {
+    clientX: box.left + (x(move[START]) + x(move[END])) / 2, clientY: box.top + lanes[move[LANE]].y + 9, pointerId: 1}));
+  say("bytes", el("tip").textContent.includes("bytes: 4,096"));
   const click = at => { for (const what of ["pointerdown", "pointerup"]) canvas.dispatchEvent(new PointerEvent(what, at)); };
   click(spot);
   say("picked", picked === index);
@@ -123,15 +127,30 @@ TEST_CASE("the timeline page works in a browser: lanes, tasks, zoom, details, no
   REQUIRE(begin != std::string::npos);
   const std::string body = dom.output.substr(begin, dom.output.find('>', begin) - begin);
   CAPTURE(body);
-  for (const char* expected :
-       {R"(data-lanes="4")",      R"(data-tasks="4")",       R"(data-zoomed="true")",
-        R"(data-fitted="true")",  R"(data-moved="true")",    R"(data-tip="matmul")",
-        R"(data-picked="true")",  R"(data-detail="true")",   R"(data-found="1 found")",
-        R"(data-folded="true")",  R"(data-legend="true")",   R"(data-path="load,matmul,add")",
-        R"(data-problem="true")", R"(data-next="true")",     R"(data-linked="true")",
-        R"(data-range="true")",   R"(data-shown="true")",    R"(data-unselected="true")",
-        R"(data-filled="true")",  R"(data-filtered="true")", R"(data-whole="true")",
-        R"(data-dressed="true")", R"(data-group="true")"}) {
+  for (const char* expected : {R"(data-lanes="5")",
+                               R"(data-bytes="true")",
+                               R"(data-tasks="4")",
+                               R"(data-zoomed="true")",
+                               R"(data-fitted="true")",
+                               R"(data-moved="true")",
+                               R"(data-tip="matmul")",
+                               R"(data-picked="true")",
+                               R"(data-detail="true")",
+                               R"(data-found="1 found")",
+                               R"(data-folded="true")",
+                               R"(data-legend="true")",
+                               R"(data-path="load,matmul,add")",
+                               R"(data-problem="true")",
+                               R"(data-next="true")",
+                               R"(data-linked="true")",
+                               R"(data-range="true")",
+                               R"(data-shown="true")",
+                               R"(data-unselected="true")",
+                               R"(data-filled="true")",
+                               R"(data-filtered="true")",
+                               R"(data-whole="true")",
+                               R"(data-dressed="true")",
+                               R"(data-group="true")"}) {
     CAPTURE(expected);
     CHECK(body.find(expected) != std::string::npos);
   }

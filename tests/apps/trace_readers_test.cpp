@@ -51,6 +51,7 @@ TEST_CASE("a trace survives being written and read") {
     CHECK(a.start == b.start);
     CHECK(a.end == b.end);
     CHECK(a.window_wait == b.window_wait);
+    CHECK(a.bytes == b.bytes);
   }
   REQUIRE(again.edges.size() == trace.edges.size());
   for (std::size_t i = 0; i < trace.edges.size(); ++i) {
@@ -87,6 +88,12 @@ TEST_CASE("the summary's figures are those of the run") {
   CHECK(analysis.waits[1].total == 5'000);
   CHECK(analysis.waits[2].reason == WaitReason::window);
   CHECK(analysis.waits[2].total == 4'000);
+  REQUIRE(analysis.moves.size() == 2);
+  CHECK(analysis.moves[0].chip == "node0/chip2");
+  CHECK(analysis.moves[0].way == "to host memory");
+  CHECK(analysis.moves[0].bytes == 1024);
+  CHECK(analysis.moves[1].bytes == 4096);
+  CHECK(analysis.moves[1].total == 2'000);
 }
 
 TEST_CASE("a task that was queued behind its producers is ready when the last of them ends") {
@@ -227,6 +234,8 @@ TEST_CASE("the summary reads as tables, and an empty trace says so") {
   CHECK(has(text, "critical path: 3 steps, 55.0 us of work, 88.7 % of the run"));
   CHECK(has(text, "data: a producer had not finished"));
   CHECK(has(text, "node0/chip2 aiv1"));
+  CHECK(has(text, "bytes moved"));
+  CHECK(has(text, "to the chip"));
   CHECK(has(render_summary(Trace{}, analyze(Trace{})), "nothing ran"));
 }
 
@@ -243,6 +252,9 @@ TEST_CASE("the summary as JSON has the same figures, and its tables are as long 
   CHECK(json["longest"][0]["took"] == 30'000);
   CHECK(json["longest"][0]["where"] == "node0/chip2 aic0");
   CHECK(json["waits"].size() > 1);
+  REQUIRE(json["moves"].size() == 2);
+  CHECK(json["moves"][1]["way"] == "to the chip");
+  CHECK(json["moves"][1]["bytes"] == 4096);
   CHECK(nlohmann::json::parse(summary_json(Trace{}, analyze(Trace{})))["lanes"].empty());
   const std::string text = render_summary(trace, analyze(trace, 1), 1);
   CHECK(has(text, "… and "));

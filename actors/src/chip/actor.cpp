@@ -319,8 +319,8 @@ class ChipActor : public ChipSelf::base {
   }
   void memory_called(const MemoryCalled& news) {
     calling_.reset();
+    state_.trace(*news.call, news.began, news.ended, news.made);
     if (news.call->buffer || news.call->task) {
-      state_.trace(*news.call, news.began, news.ended, news.made);
       if (news.made && news.call->what == MemoryCall::What::copy_to) {
         brought_bytes_ += news.call->bytes;
         brought_in_ += news.ended - news.began;

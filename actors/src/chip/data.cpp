@@ -130,9 +130,18 @@ Result<void> ChipState::move_now(const MemoryCall& move) {
 
 void ChipState::trace(const MemoryCall& call, std::int64_t began, std::int64_t ended,
                       const Result<void>& made) {
-  if (!tracer_ || !call.buffer) return;
-  tracer_->moved(call.what == MemoryCall::What::copy_to, call.bytes, began, ended,
-                 made ? nullptr : &made.error());
+  if (!tracer_) return;
+  const auto* error = made ? nullptr : &made.error();
+  if (call.what == MemoryCall::What::task) {
+    const auto& [out, in, now, turned] = call.crossing;
+    const auto out_at = turned && *turned ? **turned : out ? ended : began;
+    const bool all_out = !turned || *turned;
+    if (out) tracer_->moved(false, call.bytes, began, out_at, turned && all_out ? nullptr : error);
+    if (in && all_out) tracer_->moved(true, call.bytes, out_at, ended, error);
+  } else if (call.moves_bytes()) {
+    const bool to_chip = call.what == MemoryCall::What::copy_to || call.what == MemoryCall::What::load;
+    tracer_->moved(to_chip, call.bytes, began, ended, error);
+  }
 }
 
 ChipState::Data ChipState::bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why) {

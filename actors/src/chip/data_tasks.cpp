@@ -66,12 +66,14 @@ Result<void> move_dense(DeviceInUse& device, const Elements& elements, std::byte
   });
 }
 
-Result<void> copy_elements(DeviceInUse& device, const Elements& to, const Elements& from) {
+Result<void> copy_elements(DeviceInUse& device, const Elements& to, const Elements& from,
+                           const MemoryCall::Crossing& crossing) {
   const bool dense = to.view.is_contiguous() && from.view.is_contiguous();
   if (dense && !from.on_chip) return move_dense(device, to, host_pointer(from.begin()), false);
   if (dense && !to.on_chip) return move_dense(device, from, host_pointer(to.begin()), true);
   std::vector<std::byte> between(from.view.bytes());
   if (auto out = move_dense(device, from, between.data(), true); !out) return out;
+  if (crossing.turned) *crossing.turned = crossing.now();
   return move_dense(device, to, between.data(), false);
 }
 
@@ -123,35 +125,34 @@ std::optional<TaskResult> ChipState::data_task(const Item& item) {
   }
   if (kind != DataTask::copy && kind != DataTask::fill) return data_task_result(request, {}, began);
 
+  if (auto refused = check_memory(request)) return refused;
   const auto& args = arguments_of(*request.body, request.key.member);
   std::vector<Elements> elements;
   for (const auto& operand : args.tensors) {
-    const auto buffer = operand.tensor.buffer();
-    if (operand.buffer == nullptr && buffer.arena != device_arena(identity_.node, identity_.index)) {
-      return refuse(request, {Errc::bad_argument, "a tensor of another chip"});
-    }
-    if (operand.buffer == nullptr && !of_life(buffer.generation, identity_.incarnation)) {
-      return refuse(request,
-                    {Errc::data_lost, "a device-resident tensor died with an earlier life of the chip"});
-    }
-    const auto base = operand.buffer == nullptr ? buffer.offset : host_address_of(*operand.buffer);
+    const auto base =
+        operand.buffer == nullptr ? operand.tensor.buffer().offset : host_address_of(*operand.buffer);
     elements.push_back({operand.tensor, base, operand.buffer == nullptr});
   }
-  auto work = [kind, elements, value = args.scalars.empty() ? 0 : args.scalars.front()](DeviceInUse& device) {
-    return kind == DataTask::copy ? copy_elements(device, elements[1], elements[0])
+  MemoryCall call{MemoryCall::What::task, identity_.incarnation, 0, elements.back().view.bytes()};
+  call.crossing.in = elements.back().on_chip;
+  call.crossing.out = kind == DataTask::copy && elements.front().on_chip;
+  if (tracer_ && call.crossing.in && call.crossing.out) {
+    call.crossing.now = [tracer = tracer_] { return tracer->now(); };
+    call.crossing.turned = std::make_shared<std::optional<std::int64_t>>();
+  }
+  call.task = [kind, elements, crossing = call.crossing,
+               value = args.scalars.empty() ? 0 : args.scalars.front()](DeviceInUse& device) {
+    return kind == DataTask::copy ? copy_elements(device, elements[1], elements[0], crossing)
                                   : fill_elements(device, elements[0], value);
   };
-  const auto bytes = elements.back().view.bytes();
-  if (bytes > quick_bytes) {
-    MemoryCall call{MemoryCall::What::task, identity_.incarnation, 0, bytes};
-    call.task = std::move(work);
+  if (call.bytes > quick_bytes) {
     call.keeps = request.memory;
     moves_.push_back(std::move(call));
     data_task_running_ = request.key;
     data_task_began_ = began;
     return std::nullopt;
   }
-  const auto made = work(*device_);
+  const auto made = move_now(call);
   if (lost_by(made)) return std::nullopt;
   return data_task_result(request, made, began);
 }

@@ -93,7 +93,7 @@ void ChipState::account_for(const MemoryCall& call, const Result<void>& made) {
 
 Result<bool> ChipState::make(const MemoryCall& call) {
   if (auto error = refuses(call)) return *error;
-  const auto made = perform(*device_, call);
+  const auto made = move_now(call);
   account_for(call, made);
   return answer_of(call, made);
 }

@@ -62,6 +62,12 @@ struct TROUPE_API MemoryCall {
     runtime::Box all;   ///< at the address
     runtime::Box what;  ///< of them
   };
+  /// The bytes of a task that cross the chip's border, for traces: first out of it, then into it.
+  struct Crossing {
+    bool out = false, in = false;
+    std::function<std::int64_t()> now = {};                    ///< null: nobody wants to know
+    std::shared_ptr<std::optional<std::int64_t>> turned = {};  ///< of both: when they were out
+  };
   enum class What : std::uint8_t { copy_to, copy_from, load, store, task, free, release_window };
   What what = What::free;
   std::uint32_t incarnation = 0;
@@ -75,6 +81,7 @@ struct TROUPE_API MemoryCall {
   std::optional<Strided> strided = {};                         ///< bytes with gaps in the buffer
   std::function<Result<void>(DeviceInUse&)> task = nullptr;    ///< of a task: what it does
   std::shared_ptr<const void> keeps = nullptr;                 ///< what that works on
+  Crossing crossing = {};                                      ///< of a task
 
   static MemoryCall of(const DeviceCopy& copy);
   static MemoryCall of(const StageBuffer& stage);

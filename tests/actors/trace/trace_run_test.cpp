@@ -119,3 +119,51 @@ TEST_CASE("bytes that move, copies and fills are spans of the chip, with how man
   CHECK(fills[0].ran());
   CHECK(trace.lanes[fills[0].lane].process == "node0/chip1");
 }
+
+TEST_CASE("copies and fills of device tensors and windows are moves too, in programs and by hand") {
+  const auto sink = std::make_shared<TraceSink>(TraceSink::Options{});
+  Simulation sim({.chips = 1, .trace = sink});
+  auto& node = sim.node();
+  constexpr std::uint64_t small = 1024 * sizeof(float), large = 1U << 20U;  // goes on a thread of its own
+  auto a = node.chip(0).malloc<float>({1024}), b = node.chip(0).malloc<float>({1024});
+  auto much = node.chip(0).malloc<float>({large / sizeof(float)});
+  auto x = node.tensor<float>({1024}, 1.0F);
+  auto bytes_of = [&sink, seen = std::size_t{0}]() mutable {
+    std::string text;
+    const auto trace = sink->snapshot();
+    std::vector<TraceSpan> moves;
+    for (const auto& span : trace.spans) {
+      if (span.kind == SpanKind::move) moves.push_back(span);
+    }
+    for (std::size_t i = seen; i < moves.size(); ++i) {
+      CHECK(trace.lanes[moves[i].lane].process == "node0/chip0");
+      CHECK(moves[i].ran());
+      text += (text.empty() ? "" : ", ") + trace.text(moves[i].name) + " " + std::to_string(moves[i].bytes);
+    }
+    seen = moves.size();
+    return text;
+  };
+  const auto in = "to the chip " + std::to_string(small), out = "to host memory " + std::to_string(small);
+  node.run([&](Orchestrator& n) {
+    DomainSpec spec;
+    spec.chips = {0};
+    spec.buffers = {{"w", small}};
+    const auto domain = n.allocate_domain(spec).get();
+    n.copy(domain.rank(0).buffer<float>("w"), x);
+    n.copy(x, domain.rank(0).buffer<float>("w"));
+    n.drain();
+  });
+  CHECK(bytes_of() == in + ", " + out);
+  node.run([&](Orchestrator& n) { n.copy(b, a); });
+  CHECK(bytes_of() == out + ", " + in);
+  node.run([&](Orchestrator& n) { n.fill(a, 1.0F); });
+  CHECK(bytes_of() == in);
+  node.run([&](Orchestrator& n) { n.fill(much, 1.0F); });
+  CHECK(bytes_of() == "to the chip " + std::to_string(large));
+  node.run([&](Orchestrator& n) { n.copy(x, x.rows(0, 1024)); });
+  CHECK(bytes_of().empty());  // it stays in host memory
+  node.chip(0).copy_to(a, x);
+  CHECK(bytes_of() == in);
+  node.chip(0).copy_from(x, b);
+  CHECK(bytes_of() == out);
+}
