@@ -114,6 +114,15 @@ std::vector<Copy*> Copies::idle() const {
   return found;
 }
 
+std::vector<const Copy*> Copies::pinned() const {
+  std::vector<const Copy*> found;
+  for (const auto& [id, copy] : copies_) {
+    if (copy->pinned && copy->address != 0) found.push_back(copy.get());
+  }
+  std::sort(found.begin(), found.end(), [](const Copy* a, const Copy* b) { return a->bytes > b->bytes; });
+  return found;
+}
+
 void Copies::clear() {
   copies_.clear();
   detached_.clear();

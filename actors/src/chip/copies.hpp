@@ -90,6 +90,8 @@ class TROUPE_API Copies {
   void took(Copy& copy, std::uint64_t address);
   /// Whose memory may go, the longest unused first: no task on the device uses them.
   std::vector<Copy*> idle() const;
+  /// Whose memory may not, the largest first.
+  std::vector<const Copy*> pinned() const;
   /// It has no memory any more; what it had is in host memory.
   void empty(Copy& copy);
   std::size_t size() const { return copies_.size() + detached_.size(); }

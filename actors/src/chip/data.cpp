@@ -47,17 +47,13 @@ ChipState::Data ChipState::bring(const Item& item, Room room, std::optional<Erro
 
 /// 0: there is none.
 std::uint64_t ChipState::free_memory(std::uint64_t bytes) {
-  const DeviceMalloc wanted{bytes, identity_.incarnation};
   if (const auto spare = copies_.reuse(bytes); spare != 0) return spare;
-  auto address = malloc(wanted);
+  auto address = allocate(bytes);
   if (!address) no_memory_ = address.error();
   if (!address && lost_by(address.error())) return 0;
   if (address || copies_.spare_bytes() == 0) return address ? *address : 0;
-  for (const auto spare : copies_.take_spare()) {
-    (void)context().free(spare);
-    large_.erase(spare);
-  }
-  address = malloc(wanted);
+  free_spare();
+  address = allocate(bytes);
   if (!address) no_memory_ = address.error();
   if (!address) (void)lost_by(address.error());
   return address ? *address : 0;
@@ -75,11 +71,59 @@ bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::option
   }
   if (life_ == Life::ready && room == Room::make && in_flight_ == 0 && moving_ == 0 && !data_task_running_ &&
       batch_.empty()) {
-    why = Error(Errc::out_of_memory, "no room on " + identity_.name + " for the tensors of one task together",
-                "use smaller tensors, or free device tensors and domains there")
-              .caused_by(no_memory_);
+    why = no_room_for(item);
   }
   return false;
+}
+
+/// Says what it would take, and what is in the way.
+Error ChipState::no_room_for(const Item& item) const {
+  constexpr std::size_t most = 8;
+  std::string text;
+  const auto list = [&](std::size_t count, auto line_of) {
+    for (std::size_t i = 0; i < std::min(count, most); ++i) text += (i == 0 ? "" : ", ") + line_of(i);
+    if (count > most) text += " and " + std::to_string(count - most) + " more";
+  };
+  const auto sized = [](const std::string& title, std::uint64_t bytes) {
+    return title + " (" + std::to_string(bytes) + " bytes)";
+  };
+  text = "no room on " + identity_.name + " for the tensors of task \"" +
+         std::string(item.request.body->name()) + "\" together: ";
+  const auto& tensors = arguments_of(*item.request.body, item.request.key.member).tensors;
+  const auto& uses = item.uses.all();
+  list(uses.size(), [&](std::size_t i) {
+    const auto& copy = *uses[i].copy;
+    return sized((copy.piece.number == 0 ? "" : "a part of ") + tensors[uses[i].argument].buffer->title(),
+                 copy.bytes);
+  });
+  const auto pins = copies_.pinned();
+  if (!pins.empty()) {
+    text += "; beside what is pinned there: ";
+    list(pins.size(), [&](std::size_t i) {
+      const auto buffer = pins[i]->of.lock();
+      return sized(buffer ? buffer->title() : "a tensor", pins[i]->bytes);
+    });
+  }
+  return Error(Errc::out_of_memory, text,
+               pins.empty() ? "use smaller tensors, or free device tensors and domains there"
+                            : "node.evict(x) takes a pin away; or use smaller tensors")
+      .caused_by(no_memory_);
+}
+
+/// What of its data a queued task waits for; empty: nothing is under way.
+std::string ChipState::why_data(const Item& item) const {
+  if (item.request.key == data_task_running_) return "copies its bytes";
+  const auto& tensors = arguments_of(*item.request.body, item.request.key.member).tensors;
+  for (const auto& use : item.uses.all()) {
+    const auto title = tensors[use.argument].buffer->title();
+    const auto bytes = std::to_string(use.copy->bytes) + " bytes";
+    if (use.copy->state == Copy::State::coming) return "waits for the copy of " + title + ", " + bytes;
+    if (use.copy->leaving && use.writes)
+      return "waits until " + title + ", " + bytes + ", is in host memory, too";
+    if (use.copy->address == 0 && moving_ + in_flight_ != 0)
+      return "waits for room for " + title + ", " + bytes;
+  }
+  return {};
 }
 
 /// Copies that no task on the device uses give their memory up, the longest unused first, but for those of

@@ -58,10 +58,29 @@ std::optional<Error> ChipState::of_another_life(std::string_view call, std::uint
 
 Result<std::uint64_t> ChipState::malloc(const DeviceMalloc& request) {
   if (auto error = of_another_life("malloc", request.incarnation)) return *error;
-  auto address = context().malloc(request.bytes);
+  auto address = allocate(request.bytes);
+  if (address || address.error() == Errc::chip_lost) return address;
+  // Copies that nobody has on the device give way, as far as host memory has what they have.
+  for (auto* copy : copies_.idle()) {
+    if (!copy->written || copy->of.expired()) copies_.empty(*copy);
+  }
+  if (copies_.spare_bytes() == 0) return address;
+  free_spare();
+  return allocate(request.bytes);
+}
+
+Result<std::uint64_t> ChipState::allocate(std::uint64_t bytes) {
+  auto address = context().malloc(bytes);
   if (!address && address.error() == platform::Errc::lost) return lost(address.error());
-  if (address && request.bytes >= large_bytes) large_[*address] = request.bytes;
+  if (address && bytes >= large_bytes) large_[*address] = bytes;
   return address;
+}
+
+void ChipState::free_spare() {
+  for (const auto spare : copies_.take_spare()) {
+    (void)context().free(spare);
+    large_.erase(spare);
+  }
 }
 
 std::optional<Error> ChipState::refuses(const MemoryCall& call) const {
@@ -189,7 +208,8 @@ std::string ChipState::why(const Why& why) const {
     if (links_.contains(key_of(*first.callable, owner_of(first))))
       return "queued until \"" + first.callable->name + "\" is linked in";
     if (!links_.empty()) return "queued until what its node knows is linked in";
-    if (moving_ != 0) return "queued until its tensors have been brought";
+    if (auto text = why_data(item); !text.empty()) return text;
+    if (moving_ != 0) return "queued until tensors of others have been brought";
     return "queued, as many runs as it takes are on the device";
   }
   return "not on " + identity_.name;

@@ -242,12 +242,16 @@ class TROUPE_API ChipState {
   std::optional<TaskResult> data_task(const Item& item);
   TaskResult data_task_result(const TaskRequest& request, const Result<void>& made, std::int64_t began);
   Result<void> move_now(const MemoryCall& move);
+  Error no_room_for(const Item& item) const;
+  std::string why_data(const Item& item) const;
   void data_task_ended(const Result<void>& made, std::vector<TaskResult>& out);
 
   // Copies: data.cpp.
   enum class Room : std::uint8_t { make, only_free };
   Data bring(const Item& item, Room room, std::optional<Error>& why);
   std::uint64_t free_memory(std::uint64_t bytes);
+  Result<std::uint64_t> allocate(std::uint64_t bytes);
+  void free_spare();
   bool find_memory(const Item& item, Copy& copy, Room room, std::optional<Error>& why);
   bool make_room(const Item& item, std::uint64_t bytes);
   Data bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why);

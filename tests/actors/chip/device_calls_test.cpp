@@ -50,10 +50,10 @@ struct Gate {
     closed.notify_all();
   }
 };
-Gate copies, objects, windows;  // the device's functions are plain ones
+Gate copies, stores, objects, windows;  // the device's functions are plain ones
 
-/// Scripted chips on real threads: a large copy to chip 0 stays in its gate, and so do the making of a large
-/// window and a foreign object.
+/// Scripted chips on real threads: large copies to chip 0 and from it stay in their gates, and so do the
+/// making of a large window and a foreign object.
 NodeConfig gated(const platform::ScriptedChip& script, int chips) {
   static const auto scripted = script.api();
   NodeConfig config;
@@ -66,6 +66,11 @@ NodeConfig gated(const platform::ScriptedChip& script, int chips) {
                                 std::uint64_t bytes) {
       if (bytes >= large) copies.pass();
       return scripted.copy_to_device_ctx(context, to, from, bytes);
+    };
+    api.copy_from_device_ctx = [](troupe_device_context* context, void* to, std::uint64_t from,
+                                  std::uint64_t bytes) {
+      if (bytes >= large) stores.pass();
+      return scripted.copy_from_device_ctx(context, to, from, bytes);
     };
     api.window_create = [](troupe_device_context* context, const troupe_window_spec* spec,
                            std::uint64_t* window, troupe_window_blob* blob) {
@@ -322,6 +327,31 @@ TEST_CASE("large windows and chips that die at any moment: formed or a typed err
     CHECK(sim.script().live_contexts() == 2);
   }
   CHECK(formed > 0);
+}
+
+TEST_CASE("why says that a task waits for its data, before it is sent to its chip and when it is there") {
+  const auto script = script_of_steps();
+  System system(quiet());
+  auto node = system.node(gated(script, 2));
+  node.add_kernel("step");
+  auto x = node.tensor<float>({large / sizeof(float)}), y = node.tensor<float>({large / sizeof(float)});
+  const auto step = [](Orchestrator& n, Tensor a, int chip) { n.submit("step", inout(a), on_chip(chip)); };
+  copies.close();
+  const auto comes = node.submit(step, x, 0);
+  copies.wait_inside(1);
+  CHECK(comes.why() ==
+        "task 1 \"step\": with chip0: waits for the copy of tensor f32[262144], 1048576 bytes");
+  const auto fills = node.submit([](Orchestrator& n, Tensor a) { n.prefetch(a, on_chip(0)); }, y);
+  copies.open();
+  comes.wait();
+  fills.wait();
+  stores.close();
+  const auto leaves = node.submit(step, x, 1);
+  stores.wait_inside(1);
+  CHECK(leaves.why() == "task 1 \"step\": waits for its data to come, then goes to chip1");
+  stores.open();
+  leaves.wait();
+  CHECK(x.host<const float>()[0] == 2.0F);
 }
 
 TEST_CASE("an object that is slow to link in holds up its own tasks, and nobody else") {

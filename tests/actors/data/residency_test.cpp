@@ -33,7 +33,8 @@ void add_kernels(Simulation& sim) {
 struct Counted {
   static inline std::atomic<std::uint64_t> in{0}, out{0};
 
-  explicit Counted(int chips) {
+  explicit Counted(int chips, std::uint64_t memory = std::uint64_t{256} << 20U)
+      : script(platform::ScriptedChipOptions{.memory_bytes = memory}) {
     in = out = 0;
     script.on("add", [](auto& call) {
       for (auto& element : call.template tensor<float>(0)) element += 1.0F;
@@ -396,7 +397,9 @@ TEST_CASE("tensors that do not fit on a chip together come and go, and nothing i
   const auto refused =
       node.submit([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, large).result();
   REQUIRE_FALSE(refused);
-  CHECK(refused.error().message().find("no room on chip0 for the tensors of one task") != std::string::npos);
+  CHECK(
+      refused.error().message().find("no room on chip0 for the tensors of task \"data_add\" together: tensor "
+                                     "f32[2097152] (8388608 bytes)") != std::string::npos);
 }
 
 TEST_CASE("what a failed task left on a chip does not come home when its room is needed") {
@@ -545,4 +548,111 @@ TEST_CASE("a program reads the newest bytes of memory of the user's own, and of 
     CHECK(seen == std::vector<float>(8, 2.0F));
     CHECK(part == std::vector<float>(4, 3.0F));
   }
+}
+
+TEST_CASE("a prefetch brings the bytes; the task that needs them then moves nothing") {
+  Counted bench(2);
+  auto x = bench.node->tensor<float>({1024});
+  bench.node->run([](Orchestrator& n, Tensor t) { n.prefetch(t, on_chip(1)); }, x);
+  CHECK(Counted::in == 4096);
+  bench.node->run(
+      [](Orchestrator& n, Tensor t) {
+        n.submit("add", inout(t), on_chip(1));
+        n.prefetch(t, on_chip(1));  // it is there
+      },
+      x);
+  CHECK(Counted::in == 4096);
+  CHECK(Counted::out == 0);
+  CHECK(x.host<const float>()[1023] == 1.0F);
+}
+
+TEST_CASE("what is pinned stays on its chip when others need room; what was only brought there goes") {
+  constexpr std::uint64_t each = 1U << 20U;
+  for (const bool pinned : {false, true}) {
+    Counted bench(1, 4 * each + each / 2);
+    auto x = bench.node->tensor<float>({each / sizeof(float)});
+    std::vector<Tensor> many;
+    for (int i = 0; i < 8; ++i) many.push_back(bench.node->tensor<float>({each / sizeof(float)}));
+    bench.node->run(
+        [pinned, &many](Orchestrator& n, Tensor t) {
+          pinned ? n.pin(t, on_chip(0)) : n.prefetch(t, on_chip(0));
+          n.submit("add", inout(t));
+          n.drain();
+          for (const auto& other : many) n.submit("add", inout(other));
+        },
+        x);
+    const auto before = Counted::in.load();
+    bench.node->run([](Orchestrator& n, Tensor t) { n.submit("add", inout(t)); }, x);
+    CHECK(Counted::in - before == (pinned ? 0 : each));
+    CHECK(x.host<const float>()[0] == 2.0F);
+    for (const auto& other : many) CHECK(other.host<const float>()[0] == 1.0F);
+  }
+}
+
+TEST_CASE("an eviction brings the bytes home, and the memory that they had is there for others") {
+  constexpr std::uint64_t each = 3U << 20U;
+  Counted bench(1, 4U << 20U);
+  auto x = bench.node->tensor<float>({each / sizeof(float)});
+  bench.node->run(
+      [](Orchestrator& n, Tensor t) {
+        n.pin(t, on_chip(0));
+        n.submit("add", inout(t));
+      },
+      x);
+  CHECK(Counted::out == 0);
+  CHECK(error_of([&] { (void)bench.node->chip(0).malloc<float>({each / sizeof(float)}); }));
+  bench.node->run([](Orchestrator& n, Tensor t) { n.evict(t); }, x);
+  CHECK(Counted::out == each);
+  const auto there = bench.node->chip(0).malloc<float>({each / sizeof(float)});
+  CHECK(x.host<const float>()[0] == 1.0F);
+  CHECK(Counted::out == each);
+}
+
+TEST_CASE("a task without room beside what is pinned is told what that is, and how large") {
+  Counted bench(1, 4U << 20U);
+  auto x = bench.node->tensor<float>({786'432}), y = bench.node->tensor<float>({524'288});
+  const auto refused =
+      bench.node
+          ->submit(
+              [](Orchestrator& n, Tensor a, Tensor b) {
+                n.pin(a, on_chip(0));
+                n.submit("add", inout(b), name("too much"), after(n.submit("add", inout(a))));
+              },
+              x, y)
+          .result();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message().find(
+            "no room on chip0 for the tensors of task \"too much\" together: tensor f32[524288] (2097152 "
+            "bytes); beside what is pinned there: tensor f32[786432] (3145728 bytes)") != std::string::npos);
+  CHECK(refused.error().hint().find("node.evict") != std::string::npos);
+  bench.node->run(
+      [](Orchestrator& n, Tensor a, Tensor b) {
+        n.evict(a);
+        n.fill(b, 1.0F);
+        n.submit("add", inout(b));
+      },
+      x, y);
+  CHECK(y.host<const float>()[0] == 2.0F);
+}
+
+TEST_CASE("a view for which a coroutine would have to wait is refused; behind a fetch it is not") {
+  Simulation sim;
+  add_kernels(sim);
+  auto& node = sim.node();
+  auto x = node.tensor<float>({4});
+  std::optional<Error> refused;
+  float seen = 0;
+  node.run(
+      [&](Orchestrator& n, Tensor t) -> Program {
+        n.submit("add", inout(t));
+        co_await n.drained();
+        refused = error_of([&] { (void)t.host<const float>(); });
+        co_await n.fetch(t);
+        seen = t.host<const float>()[3];
+      },
+      x);
+  REQUIRE(refused);
+  CHECK(*refused == Errc::blocking_in_coroutine);
+  CHECK(refused->hint().find("co_await node.fetch(x)") != std::string::npos);
+  CHECK(seen == 1.0F);
 }
