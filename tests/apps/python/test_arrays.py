@@ -132,6 +132,18 @@ def test_reads_of_an_array_within_its_run_see_what_tasks_wrote(node):
     assert node.run(program) == (2, [2] * 4, [6] * 8, 1)
 
 
+def test_a_fetch_of_a_device_tensor_gives_a_copy_to_look_at(node):
+    there = node.chip(1).malloc((2, 2))
+
+    async def program(node):
+        node.fill(there, 3.0)
+        seen = await node.fetch(there)
+        node.fill(there, 4.0)
+        return seen.numpy().tolist()
+
+    assert node.run(program) == [[3, 3], [3, 3]]
+
+
 def test_gaps_are_refused_with_the_way_round(node):
     x = node.tensor((4, 4))
     assert x[0:2].numpy().shape == (2, 4)
