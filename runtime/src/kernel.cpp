@@ -159,6 +159,12 @@ const TensorDescriptor& HostArgs::descriptor_of(std::size_t i, DType dtype) cons
   return typed(descriptor(i), i, dtype);
 }
 
+bool HostArgs::is_read_only(std::size_t i) const noexcept {
+  constexpr auto known = offsetof(troupe_host_call_v1, read_only) + sizeof call_->read_only;
+  return call_->size >= known && call_->read_only != nullptr && i < call_->tensors &&
+         call_->read_only[i] != 0;
+}
+
 ScalarArg HostArgs::scalar_given(std::size_t i) const {
   check_scalar(i, call_->scalars);
   return {call_->scalar_words[i], kind_at(TROUPE_SCALAR_KINDS_OF(call_), i)};

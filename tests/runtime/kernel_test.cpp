@@ -216,13 +216,24 @@ TEST_CASE("a host function gets its tensors and scalars") {
   const void* pointers[] = {&descriptors[0], &descriptors[1]};
   const std::uint64_t scalars[] = {to_u64(10.0F)};
   char text[64] = "";
-  troupe_host_call_v1 call{sizeof call, 2, 1, 0, pointers, scalars, text, sizeof text, nullptr};
+  troupe_host_call_v1 call{sizeof call, 2, 1, 0, pointers, scalars, text, sizeof text, nullptr, nullptr};
   const auto invoke = this_module().find("sum").value().descriptor->invoke.host_function;
   CHECK(invoke(&call) == TROUPE_DONE);
   CHECK(total[0] == 60.0F);
   call.tensors = 1;
   CHECK(invoke(&call) == TROUPE_FAILED);
   CHECK(std::string(text).find("tensor argument 1") == 0);
+
+  // Who calls may say what is only read; one that was built before that was told cannot.
+  const std::uint8_t read_only[] = {1, 0};
+  call.tensors = 2;
+  CHECK_FALSE(HostArgs(call).is_read_only(0));
+  call.read_only = read_only;
+  CHECK(HostArgs(call).is_read_only(0));
+  CHECK_FALSE(HostArgs(call).is_read_only(1));
+  CHECK_FALSE(HostArgs(call).is_read_only(2));
+  call.size = offsetof(troupe_host_call_v1, read_only);
+  CHECK_FALSE(HostArgs(call).is_read_only(0));
 }
 
 TEST_CASE("a span of a tensor with gaps is refused") {

@@ -19,6 +19,7 @@ std::optional<Error> call_function(const TaskRequest& request) {
   std::vector<runtime::TensorDescriptor> descriptors;
   descriptors.reserve(args.tensors.size());
   std::vector<const void*> pointers;
+  std::vector<std::uint8_t> read_only;
   for (const auto& arg : args.tensors) {
     auto address = arg.tensor.buffer().offset;
     if (arg.buffer != nullptr) {
@@ -32,6 +33,7 @@ std::optional<Error> call_function(const TaskRequest& request) {
     }
     descriptors.push_back(runtime::describe(arg.tensor, address, runtime::AddressSpace::host, arg.tag));
     pointers.push_back(&descriptors.back());
+    read_only.push_back(arg.tag == runtime::Tag::in ? 1 : 0);
   }
   char text[512] = {};
   troupe_host_call_v1 call{};
@@ -41,6 +43,7 @@ std::optional<Error> call_function(const TaskRequest& request) {
   call.descriptors = pointers.data();
   call.scalar_words = args.scalars.data();
   call.scalar_kinds = args.kinds();
+  call.read_only = read_only.data();
   call.error_text = text;
   call.error_text_size = sizeof text;
   if (callable.kind != CallableKind::function) return failed("this callable is not a host function");

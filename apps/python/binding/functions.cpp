@@ -27,7 +27,9 @@ void call(const py::object& function, const runtime::HostArgs& args) {
     py::tuple given(args.tensor_count() + args.scalar_count());
     std::size_t at = 0;
     for (std::size_t i = 0; i < args.tensor_count(); ++i) {
-      lent.push_back(py::cast(elements_of(args.descriptor(i))));
+      auto elements = elements_of(args.descriptor(i));
+      elements.readonly = args.is_read_only(i);
+      lent.push_back(py::cast(std::move(elements)));
       given[at++] = array_over(lent.back());
     }
     for (std::size_t i = 0; i < args.scalar_count(); ++i) given[at++] = scalar_of_call(args, i);

@@ -89,6 +89,23 @@ def test_an_array_that_is_kept_is_an_error(node):
     node.run(lambda node: node.submit_sub(lambda x: kept.append(x.copy()), in_(node.tensor(1))))
 
 
+def test_what_a_function_only_reads_it_cannot_write(node):
+    x, y = np.ones(4, "f4"), np.ones(4, "f4")
+    seen = []
+
+    def look(a, b, c):
+        seen.append([each.flags.writeable for each in (a, b, c)])
+        with pytest.raises(ValueError):
+            a.setflags(write=True)
+        a[0] = 7
+
+    with pytest.raises(troupe.Error, match="read-only"):
+        node.run(lambda node: node.submit_sub(look, in_(x), inout(y), out(node.alloc(4))))
+    assert seen == [[False, True, True]] and (x == 1).all()
+    node.run(lambda node: node.submit_sub(lambda a, b: np.multiply(a, 2, out=b), in_(x), out(y)))
+    assert (x == 1).all() and (y == 2).all()
+
+
 def test_functions_run_beside_each_other(node):
     meet = threading.Barrier(2)  # passes only when two are inside at once
     node.run(lambda node: [node.submit_sub(lambda x: meet.wait(60), in_(node.tensor(1))) for _ in range(2)])

@@ -213,6 +213,8 @@ class TROUPE_API HostArgs {
             descriptor};
   }
   const TensorDescriptor& descriptor(std::size_t i) const;
+  /// Whether the task was given it with `in`, as far as the caller tells.
+  bool is_read_only(std::size_t i) const noexcept;
   template <Scalar T>
   T scalar(std::size_t i) const {
     return read_scalar<T>(scalar_given(i), i);

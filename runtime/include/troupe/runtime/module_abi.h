@@ -107,6 +107,7 @@ typedef struct troupe_host_call_v1 {
   char* error_text;
   size_t error_text_size;
   const uint8_t* scalar_kinds; /* a troupe_scalar_kind for each scalar; null: nothing is known */
+  const uint8_t* read_only;    /* 1 for each tensor that the task only reads; null: nothing is known */
 } troupe_host_call_v1;
 
 /* One call of a chip program or a program: the two pointers mean what the floor that owns the kind says. */
