@@ -45,10 +45,6 @@ Error run_python_program(const RunCommand& command, int log_level) {
                  "neither --tensor nor --scalar",
                  "--trace FILE, then troupe trace graph FILE or troupe trace swimlane FILE");
   }
-  if (!command.placement.empty() || !command.models.empty()) {
-    return Error(Errc::bad_parameter, "--placement and --models are not there for programs in Python yet",
-                 "run it without; tasks go where their data is, and by free credit");
-  }
   const auto folder = package_folder();
   if (folder.empty()) {
     return Error(Errc::unknown_program,
@@ -76,14 +72,16 @@ Error run_python_program(const RunCommand& command, int log_level) {
   if (command.checked) words.emplace_back("--checked");
   if (command.isolate) words.emplace_back("--isolate");
   for (const auto& host : command.hosts) words.insert(words.end(), {"--hosts", host});
-  const auto file = [&](const char* option, const std::string& path) {
-    if (!path.empty()) words.insert(words.end(), {option, path});
+  const auto text = [&](const char* option, const std::string& given) {
+    if (!given.empty()) words.insert(words.end(), {option, given});
   };
-  file("--cert", command.certificates.certificate);
-  file("--key", command.certificates.key);
-  file("--ca", command.certificates.authority);
+  text("--cert", command.certificates.certificate);
+  text("--key", command.certificates.key);
+  text("--ca", command.certificates.authority);
   number("--silence", command.silence_ms);
   words.insert(words.end(), {"--rejoin", std::to_string(command.rejoin_seconds)});
+  text("--placement", command.placement);
+  text("--models", command.models);
   if (!command.trace.empty()) words.insert(words.end(), {"--trace", command.trace});
   for (const auto& parameter : command.parameters) words.insert(words.end(), {"--param", parameter});
   std::string path = folder.string();

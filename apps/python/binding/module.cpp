@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, module) {
   add_tensors(module);
   add_uses(module);
   add_arguments(module);
+  add_placing(module);
   add_status(module);
   add_orchestrator(module);
   add_domains(module);

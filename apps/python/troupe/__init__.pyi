@@ -71,6 +71,13 @@ class _ChipBootstrap(TypedDict, total=False):
     host_outputs: Sequence[_Staging]
     buffer_alignment: int
 
+# A policy: its name, one of those that ship, or a function that returns one of the chips, or its place in the list.
+_Placement = (
+    Literal["earliest_finish", "least_loaded", "where_the_data_is"]
+    | Callable[[TaskToPlace, list[ChipForTask]], ChipForTask | int]
+    | None
+)
+
 class _NodeOptions(TypedDict, total=False):
     name: str
     platform: str
@@ -87,6 +94,8 @@ class _NodeOptions(TypedDict, total=False):
     restarts_within: float
     checked: bool
     recover: bool
+    placement: _Placement
+    models: str | os.PathLike[str]
     own_process: bool
     remote: str | Sequence[str | _RemoteNode]
     rejoin: float
@@ -317,6 +326,31 @@ class Status:
     runs: int
     busy: list[str]
     children: list[Status]
+    learned: list[LearnedCost]
+
+class LearnedCost:
+    callable: str
+    bytes: int
+    @property
+    def takes(self) -> float: ...
+    count: int
+
+class TaskToPlace:
+    callable: str
+    name: str
+    bytes: int
+    priority: int
+
+class ChipForTask:
+    chip: int
+    tasks: int
+    @property
+    def busy(self) -> float: ...
+    missing: int
+    @property
+    def brings(self) -> float: ...
+    @property
+    def takes(self) -> float | None: ...
 
 class Report:
     @property
@@ -418,6 +452,9 @@ def submit(
     config: CallConfig | None = None,
 ) -> Wait: ...
 def args(*items: _Argument) -> Args: ...
+def earliest_finish(task: TaskToPlace, chips: Sequence[ChipForTask]) -> ChipForTask: ...
+def least_loaded(task: TaskToPlace, chips: Sequence[ChipForTask]) -> ChipForTask: ...
+def where_the_data_is(task: TaskToPlace, chips: Sequence[ChipForTask]) -> ChipForTask: ...
 def kernel(source: str, *, flags: Sequence[str] = (), name: str = "text") -> Module: ...
 def program(function: _F) -> _F: ...
 def host_function(function: _F) -> _F: ...

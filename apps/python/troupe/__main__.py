@@ -110,6 +110,8 @@ def parse(words):
     run.add_argument("--ca", default="")
     run.add_argument("--silence", type=int, default=2000)
     run.add_argument("--rejoin", type=int, default=60)
+    run.add_argument("--placement", choices=["earliest_finish", "least_loaded", "where_the_data_is"])
+    run.add_argument("--models")
     run.add_argument("--trace")
     run.add_argument("--log-level", type=int, default=2)
     run.add_argument("--param", action="append", default=[])
@@ -121,6 +123,15 @@ def machine_of(asked):
     options = {"chips": asked.chips or 1, "own_process": asked.isolate}
     if asked.checked:
         options["checked"] = True
+    if asked.placement:
+        options["placement"] = asked.placement
+    if asked.models:
+        if not asked.placement:
+            hint = "say which placement is to use it: --placement earliest_finish"
+            raise Refused("--models says where to keep what is learned, and nothing learns", hint)
+        if asked.nodes:
+            raise Refused("--models is for a single node: those of a pod would write one file")
+        options["models"] = asked.models
     hosts = [host for given in asked.hosts for host in given.split(",")]
     if not hosts:
         return options, [{}] * asked.nodes or None

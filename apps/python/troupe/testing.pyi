@@ -1,7 +1,8 @@
 # The types of troupe.testing; a test compares the two.
+import os
 from typing import Any, Callable, Sequence, overload
 
-from . import Node, Trace, _ChipBootstrap
+from . import Node, Trace, _ChipBootstrap, _Placement
 
 class Fault:
     def on_chip(self, chip: int) -> Fault: ...
@@ -37,6 +38,8 @@ class Simulation:
         chip_bootstrap_configs: Sequence[_ChipBootstrap] = [],
         log: Callable[[int, str, str], Any] | None = None,
         trace: Trace | None = None,
+        placement: _Placement = None,
+        models: str | os.PathLike[str] | None = None,
     ) -> None: ...
     @property
     def node(self) -> Node: ...

@@ -46,6 +46,10 @@ async def on_each(pod):
     await pod.submit(elsewhere, on_chip=1)
 
 @troupe.program
+async def anywhere(node):
+    await node.submit("who_runs_it", troupe.out(node.tensor(1, "int32")))
+
+@troupe.program
 async def endless(node):
     first = True
     while True:
@@ -88,9 +92,21 @@ def test_parameters_have_names_types_and_defaults(troupe_run, file):
     assert "chips 2 path pod0" in out
 
 
+def test_where_tasks_go_is_an_option_and_what_is_learned_is_kept(troupe_run, file, tmp_path):
+    costs = tmp_path / "costs"
+    for times in (1, 2):
+        code, out, err = troupe_run(file + ":anywhere", "--chips", "2", "--placement", "earliest_finish", "--models", str(costs))
+        assert code == 0, err
+        learned = [line.split("\t") for line in costs.read_text().splitlines() if line.endswith("\twho_runs_it")]
+        assert [int(count) for _, _, count, _ in learned] == [times]
+
+
 @pytest.mark.parametrize(
     "words, code, sentence",
     [
+        ([":train", "--models", "costs"], 2, "nothing learns"),
+        ([":train", "--nodes", "2", "--placement", "least_loaded", "--models", "costs"], 2, "single node"),
+        ([":train", "--placement", "fastest"], 2, "earliest_finish"),
         ([":train", "--param", "speed=1"], 2, 'has no parameter "speed"'),
         ([":train", "--param", "steps=many"], 2, "of type int"),
         ([":train", "--param", "steps"], 2, "name=value"),

@@ -103,8 +103,12 @@ def apply(arrays, line):
 @pytest.mark.parametrize("borrowed", [True, False], ids=["arrays", "tensors"])
 @pytest.mark.parametrize("form", ["plain", "async"])
 @pytest.mark.parametrize("seed", range(10 * SCALE))
-def test_random_programs_compute_what_their_lines_compute(node, seed, form, borrowed):
+def test_random_programs_compute_what_their_lines_compute(system, seed, form, borrowed):
     rng = random.Random(f"{seed} {form} {borrowed}")
+    in_python = lambda task, chips: chips[task.bytes % len(chips)]
+    placement = rng.choice([None, "earliest_finish", "least_loaded", "where_the_data_is", in_python])
+    node = system.node(placement=placement)
+    node.load(KERNELS)
     start = [np.arange(36, dtype="f4").reshape(6, 6) + 100 * i for i in range(4)]
     wanted = [a.copy() for a in start]
     if borrowed:

@@ -129,6 +129,8 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
   if (option == "own_process") return node.own_process = truth(value), true;
   if (option == "remote") return node.remote = remote_nodes(value), true;
   if (option == "rejoin") return node.rejoin = duration_of(value, "rejoin"), true;
+  if (option == "placement") return node.placement = policy_of(value), true;
+  if (option == "models") return node.models = py::str(value).cast<std::string>(), true;
   if (option == "recover") return node.recover = truth(value), true;
   if (option == "device_options") {
     for (const auto& [name, text] : value.cast<py::dict>())
@@ -142,7 +144,7 @@ constexpr auto node_options =
     "name, platform, chips, sub_workers, first_device, credit, abort_grace, device_options, checked, "
     "max_runs, restarts, "
     "restarts_within, recover, arena_bytes, soft_limit, hard_limit, own_process, remote, rejoin, "
-    "chip_bootstrap_configs";
+    "placement, models, chip_bootstrap_configs";
 
 constexpr auto system_options = "threads, log_level, log_file, log, trace, report_crashes, dump, dump_only";
 
@@ -325,6 +327,10 @@ void add_machine(py::module_& module) {
       "                key, authority, silence and patience; rejoin: seconds that one may be away\n"
       "credit, max_runs, soft_limit, hard_limit, arena_bytes, abort_grace, restarts, restarts_within\n"
       "                limits; docs/scaling.md\n"
+      "placement       where tasks go that are bound to no chip: troupe.earliest_finish, least_loaded,\n"
+      "                where_the_data_is (or their names), or a function of (task, chips) that returns one "
+      "of the chips\n"
+      "models          a file that keeps what the node learns for it\n"
       "recover         False: what was only on a chip that died is not made again\n"
       "checked         True: chips look for kernels that write where they must not\n"
       "device_options  a dict for the platform\n"

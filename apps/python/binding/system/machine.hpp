@@ -42,6 +42,8 @@ using MachineRef = std::shared_ptr<Machine>;
 
 /// The options of a node, over those of the machine's.
 actors::NodeConfig node_config(const actors::NodeConfig& defaults, const py::kwargs& options);
+/// Where tasks go that are bound to no chip: by the name of a policy, or a function.
+actors::PlacementPolicy policy_of(py::handle given);
 /// How a chip comes up, from a dict, or from an object with attributes of those names.
 comm::ChipBootstrapConfig bootstrap_config(py::handle given);
 
@@ -82,6 +84,7 @@ void add_domains(py::module_& module);
 void add_machine(py::module_& module);
 void add_runs(py::module_& module);
 void add_simulation(py::module_& module);
+void add_placing(py::module_& module);
 void add_status(py::module_& module);
 void add_bootstrap(py::module_& module);
 void add_traces(py::module_& module);

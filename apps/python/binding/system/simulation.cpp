@@ -97,7 +97,7 @@ std::unique_ptr<Kit> new_kit(std::uint64_t seed, std::int64_t chips, std::int64_
                              std::int64_t sub_workers, std::int64_t credit, std::int64_t soft_limit,
                              std::int64_t hard_limit, std::int64_t restarts, std::uint64_t arena_bytes,
                              bool recover, const py::object& bootstrap, const py::object& log,
-                             const py::object& trace) {
+                             const py::object& trace, const py::object& placement, const py::object& models) {
   testing::SimulationOptions options;
   options.seed = seed;
   options.chips = chips;
@@ -110,6 +110,8 @@ std::unique_ptr<Kit> new_kit(std::uint64_t seed, std::int64_t chips, std::int64_
   options.arena_bytes = arena_bytes;
   options.recover = recover;
   for (const auto one : bootstrap) options.chip_bootstrap_configs.push_back(bootstrap_config(one));
+  options.placement = policy_of(placement);
+  if (!models.is_none()) options.models = py::str(models).cast<std::string>();
   if (!trace.is_none()) options.trace = trace.cast<const TraceOf&>().sink;
   if (!log.is_none()) options.log = lines_for(log);
   return std::make_unique<Kit>(std::move(options));
@@ -170,14 +172,15 @@ void add_simulation(py::module_& parent) {
       "The seed decides the interleaving: same seed, same history. A call that waits steps it.\n\n"
       "Options: seed, chips (of each node), nodes (0: no pod), sub_workers, credit, soft_limit, hard_limit, "
       "restarts,\n"
-      "arena_bytes, recover, chip_bootstrap_configs, log (a function of level, path, text), trace (a "
-      "troupe.Trace, in\n"
-      "virtual time).")
+      "arena_bytes, recover, placement, models, chip_bootstrap_configs, log (a function of level, path, "
+      "text), trace (a\n"
+      "troupe.Trace, in virtual time).")
       .def(py::init(&new_kit), py::kw_only(), py::arg("seed") = 0, py::arg("chips") = 2, py::arg("nodes") = 0,
            py::arg("sub_workers") = 1, py::arg("credit") = 64, py::arg("soft_limit") = 8192,
            py::arg("hard_limit") = 65536, py::arg("restarts") = 5, py::arg("arena_bytes") = 1 << 20,
            py::arg("recover") = true, py::arg("chip_bootstrap_configs") = py::list(),
-           py::arg("log") = py::none(), py::arg("trace") = py::none())
+           py::arg("log") = py::none(), py::arg("trace") = py::none(), py::arg("placement") = py::none(),
+           py::arg("models") = py::none())
       .def(
           "kernel",
           [](py::object self, const std::string& name, py::object function) {

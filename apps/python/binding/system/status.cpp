@@ -42,6 +42,9 @@ void add_status(py::module_& module) {
       .def_readonly("busy", &ExecutorStatus::busy, "One sentence for each busy core or function.")
       .def_readonly("children", &ExecutorStatus::children,
                     "Of a node its chips and sub-workers, of a pod its nodes.")
+      .def_readonly("learned", &ExecutorStatus::learned,
+                    "Of a node with a placement: what it has learned of its tasks, a LearnedCost for each "
+                    "callable and size.")
       .def("__repr__", &screen);
   py::class_<RunReport>(module, "Report", "How a run ended, and what became of its tasks.")
       .def_property_readonly(
