@@ -321,9 +321,16 @@ def test_an_orchestrator_that_no_program_was_called_with_is_refused():
     for kind in [troupe.Orchestrator, Mine]:
         with pytest.raises((TypeError, RuntimeError, troupe.Error)):
             troupe.submit(kind.__new__(kind), "scale")
-    for wrong in [lambda: troupe.submit("scale"), lambda: troupe.submit(), lambda: in_(troupe.Tensor.__new__(troupe.Tensor))]:
+    for wrong in [lambda: troupe.submit("scale"), lambda: troupe.submit()]:
         with pytest.raises((TypeError, RuntimeError, troupe.Error)):
             wrong()
+
+    class Own(troupe.Tensor):
+        pass
+
+    for kind in [troupe.Tensor, Own]:
+        with pytest.raises(TypeError, match="describes nothing"):
+            in_(kind.__new__(kind))
     with pytest.raises(TypeError):
         troupe.TensorArgument()
 

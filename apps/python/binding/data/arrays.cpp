@@ -127,10 +127,13 @@ void* host_address(const actors::Tensor& tensor, HostUse use, std::shared_ptr<co
 
 actors::Tensor tensor_of(py::handle object, bool writes) {
   if (const auto* tensor = tensor_in(object)) return *tensor;
-  // One of a class of a user's own. (There is none in what nobody but Tensor.__new__ has made.)
-  if (py::isinstance<actors::Tensor>(object) &&
-      !py::type::handle_of(object).is(py::type::of<actors::Tensor>()))
-    return object.cast<const actors::Tensor&>();
+  if (py::isinstance<actors::Tensor>(object)) {
+    // pybind11 would make room for one, and nobody would fill it.
+    const auto* instance = reinterpret_cast<const py::detail::instance*>(object.ptr());
+    if (instance->simple_layout && instance->simple_value_holder[0] == nullptr)
+      throw py::type_error("a Tensor that only Tensor.__new__ has made describes nothing");
+    return object.cast<const actors::Tensor&>();  // of a class of a user's own
+  }
   if (PyObject_CheckBuffer(object.ptr()) != 0) return tensor_of_buffer(object, writes);
   if (py::hasattr(object, "__dlpack__"))
     return tensor_of_buffer(py::module_::import("numpy").attr("from_dlpack")(object), writes);
