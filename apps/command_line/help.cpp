@@ -48,7 +48,7 @@ constexpr std::array subjects = {
         "TROUPE_PLATFORM_PATH       folders with platforms (libtroupe_NAME.so), before those of the\n"
         "                           installation\n"
         "TROUPE_COMM_TIMEOUT        seconds after which a rank that waits for another gives up (120)\n"
-        "TROUPE_CHIPS_PER_DEVICE    how many chips each real device is (1)\n"
+        "TROUPE_CHIPS_PER_DEVICE    how many chips each real device is (as few as a node's chips need)\n"
         "TROUPE_CHIP_PROGRAM        the program that a chip in a process of its own is (--isolate, "
         "troupe node),\n"
         "                           if it is not found by itself\n"

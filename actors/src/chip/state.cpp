@@ -1,5 +1,6 @@
 // The life of a chip, and how what was launched comes back.
 #include <algorithm>
+#include <charconv>
 
 #include "chip/state.hpp"
 #include "tasks.hpp"
@@ -27,6 +28,16 @@ Result<platform::DeviceApi> load(const ChipConfig& config, std::uint32_t incarna
   auto library = platform::DeviceLibrary::open(config.platform);
   if (!library) return library.error();
   return library->api();
+}
+
+/// `chips`: how many its node has. Where there are fewer devices they share them, if the platform can do
+/// that; where it cannot, set_device says why.
+void share_devices(platform::DeviceContext& context, const std::string& chips) {
+  const auto properties = context.properties();
+  if (!properties || properties->device_count == 0) return;
+  std::uint64_t wanted = 0;
+  std::from_chars(chips.data(), chips.data() + chips.size(), wanted);
+  if (wanted > properties->device_count) (void)context.set_option("chips", chips);
 }
 
 }  // namespace
@@ -72,6 +83,10 @@ OpenedDevice open_device(const ChipConfig& config, std::uint32_t incarnation,
   if (!made) return failed(made.error());
   opened.context.emplace(*std::move(made));
   for (const auto& [name, value] : config.options) {
+    if (name == "chips") {
+      share_devices(*opened.context, value);
+      continue;
+    }
     if (auto set = opened.context->set_option(name, value); !set) return failed(set.error());
   }
   if (auto set = opened.context->set_device(static_cast<std::int32_t>(config.device_id)); !set)

@@ -1,5 +1,6 @@
 #include "troupe/actors/system.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 
@@ -94,9 +95,16 @@ std::shared_ptr<const WorkerConfig> to_worker(const NodeConfig& config) {
   worker->models = config.models;
   if (!config.models.empty()) worker->learned = learned_in(config);
   for (auto& chip : remote_chips(config)) worker->executors.emplace_back(std::move(chip));
+  // Where a platform has fewer devices than that and they can be shared, so many chips share them. Whoever
+  // names devices means those.
+  const bool shares = config.first_device == 0 && config.chips > 1 && !config.device &&
+                      std::ranges::find(config.device_options, "chips", [](const auto& option) {
+                        return option.first;
+                      }) == config.device_options.end();
   for (int i = 0; i < (config.remote.empty() ? config.chips : 0); ++i) {
     auto chip = plain_chip(config);
     chip.device_id = config.first_device + i;
+    if (shares) chip.options.emplace_back("chips", std::to_string(config.chips));
     if (config.device) {
       chip.device = [make = config.device, i](std::uint32_t incarnation) { return make(i, incarnation); };
     }

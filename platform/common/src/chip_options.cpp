@@ -29,9 +29,9 @@ Error GivenOption::refused(const std::string& why) const {
           "option '" + std::string(name_) + "' = '" + std::string(value_) + "': " + why};
 }
 
-Error GivenOption::unknown(std::string_view own) const {
+Error GivenOption::unknown(std::initializer_list<std::string_view> own) const {
   std::vector<std::string> known = {"grace_ms", "memory_bytes", "checked", "several_communicators"};
-  known.emplace_back(own);
+  known.insert(known.end(), own.begin(), own.end());
   std::string all;
   for (const auto& name : known) all += (all.empty() ? "" : ", ") + name;
   return refused(runtime::did_you_mean(name_, known) + "this platform knows " + all);

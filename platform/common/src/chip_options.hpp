@@ -21,8 +21,8 @@ class GivenOption {
   Result<bool> flag() const;
   /// Says which option and value that is, and why not.
   Error refused(const std::string& why) const;
-  /// The platform has none of that name: those that it has, `own` and those of every platform.
-  Error unknown(std::string_view own) const;
+  /// The platform has none of that name: those that it has, its `own` and those of every platform.
+  Error unknown(std::initializer_list<std::string_view> own) const;
 
  private:
   std::string_view name_, value_;

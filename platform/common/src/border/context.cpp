@@ -48,8 +48,9 @@ troupe::Result<void> troupe_device_context::set_device(std::int32_t number) {
   const std::uint32_t devices = platform_->devices();
   if (devices == 0) return platform_->no_device();
   if (number < 0 || static_cast<std::uint32_t>(number) >= devices) {
+    const std::string more = platform_->more_chips();
     return Error(Errc::no_such_device, "no device " + std::to_string(number),
-                 "devices are 0.." + std::to_string(devices - 1));
+                 "devices are 0.." + std::to_string(devices - 1) + (more.empty() ? "" : "; " + more));
   }
   auto chip = platform_->make_chip(host_, number);
   if (!chip) return chip.error();

@@ -67,6 +67,8 @@ class Platform {
   virtual std::uint32_t devices() const noexcept = 0;
   /// Why there is no device at all: what was looked for, and where. Asked when there is none.
   virtual Error no_device() const;
+  /// How there could be more; empty: not at all. For who asks for a device that is not there.
+  virtual std::string more_chips() const { return {}; }
   virtual Result<std::shared_ptr<Chip>> make_chip(HostServices& host, std::int32_t number) = 0;
   /// Architecture, features, cores, memory and sizes on the chip; the rest is filled in. `chip`: the one that
   /// is set, or null.

@@ -1,6 +1,7 @@
 // What the ABI's functions have to know of a platform of queued devices.
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,24 +13,27 @@ namespace troupe::platform::queued {
 
 namespace {
 
+constexpr std::uint32_t most_sharing = 64;  // chips of one device
+
 /// TROUPE_CHIPS_PER_DEVICE: so many chips share one device, and its memory. What is no number from 1 to 64
-/// is 1.
-std::uint32_t chips_per_device() {
+/// is as good as nothing: option `chips` decides.
+std::optional<std::uint32_t> chips_per_device() {
   const char* given = std::getenv("TROUPE_CHIPS_PER_DEVICE");  // NOLINT(concurrency-mt-unsafe): read only
-  constexpr std::uint64_t most = 64;
-  const auto number =
-      GivenOption("TROUPE_CHIPS_PER_DEVICE", given != nullptr ? given : "1").number(1, most, "");
-  return number ? static_cast<std::uint32_t>(*number) : 1;
+  if (given == nullptr) return std::nullopt;
+  const auto number = GivenOption("TROUPE_CHIPS_PER_DEVICE", given).number(1, most_sharing, "");
+  if (!number) return std::nullopt;
+  return static_cast<std::uint32_t>(*number);
 }
 
 class QueuedPlatform final : public Platform {
  public:
   explicit QueuedPlatform(std::unique_ptr<DriverSource> source)
-      : source_(std::move(source)), sharing_(chips_per_device()) {
+      : source_(std::move(source)), demanded_(chips_per_device()), sharing_(demanded_.value_or(1)) {
     for (const auto& facts : source_->devices()) names_.push_back(facts.name + " (" + facts.driver + ")");
   }
 
   Result<void> set_option(std::string_view name, std::string_view value) override {
+    if (name == "chips") return share_out(GivenOption(name, value));
     std::uint64_t memory = 1;
     std::uint32_t lanes = 1;
     for (const auto& facts : source_->devices()) {
@@ -42,6 +46,9 @@ class QueuedPlatform final : public Platform {
     return static_cast<std::uint32_t>(source_->devices().size()) * sharing_;
   }
   Error no_device() const override { return source_->no_device(); }
+  std::string more_chips() const override {
+    return "TROUPE_CHIPS_PER_DEVICE=N makes N chips of each device, which share it and its memory";
+  }
   Result<std::shared_ptr<Chip>> make_chip(HostServices& host, std::int32_t number) override {
     const std::uint32_t device = device_of(number);
     DeviceFacts facts = source_->devices()[device];
@@ -53,12 +60,22 @@ class QueuedPlatform final : public Platform {
   void describe(troupe_device_properties& properties, const Chip* chip) const override;
 
  private:
+  /// So many chips are wanted: as few as possible share a device.
+  Result<void> share_out(const GivenOption& option) {
+    const auto there = static_cast<std::uint32_t>(source_->devices().size());
+    const auto most = std::max(1U, there) * most_sharing;
+    const auto chips = option.number(1, most, "1.." + std::to_string(most));
+    if (!chips) return chips.error();
+    if (!demanded_ && there != 0) sharing_ = (static_cast<std::uint32_t>(*chips) + there - 1) / there;
+    return {};
+  }
   std::uint32_t device_of(std::int32_t chip) const noexcept {
     return static_cast<std::uint32_t>(chip) / sharing_;
   }
 
   const std::unique_ptr<DriverSource> source_;
-  const std::uint32_t sharing_;
+  const std::optional<std::uint32_t> demanded_;
+  std::uint32_t sharing_;  ///< chips of each device
   std::vector<std::string> names_;
   Options options_;
 };

@@ -14,7 +14,7 @@ Result<void> Options::set(std::string_view name, std::string_view value, std::ui
     const auto known = ChipOptions::set(option, memory);
     if (!known) return known.error();
     if (*known) return {};
-    return option.unknown("lanes");
+    return option.unknown({"lanes", "chips"});
   }
   const auto given = option.number(0, most_lanes, "0.." + std::to_string(most_lanes));
   if (!given) return given.error();
@@ -137,7 +137,7 @@ Result<std::unique_ptr<LoadedCode>> QueuedChip::load_module(const troupe_module_
       if (function.error() != Errc::unknown_callable) return function.error();
     }
   }
-  return Error(Errc::bad_callable,
+  return Error(Errc::unsupported,
                "kernel " + what +
                    (has_images ? " is in none of the module's images for this device"
                                : ": the module has no code for this device"),
