@@ -21,6 +21,8 @@
 namespace troupe::apps {
 namespace {
 
+constexpr int nothing_played = 4;  // what scene_main answers then
+
 /// The program of the built-in scenes stands beside the command; it also plays those of modules.
 std::string player() {
   std::error_code problem;
@@ -96,7 +98,10 @@ std::vector<std::string> options_of(const ScenesCommand& command) {
   for (const auto& platform : command.platforms) platforms += (platforms.empty() ? "" : ",") + platform;
   if (!platforms.empty()) give("--platform", platforms);
   for (const auto& name : command.cases) give("--case", name);
-  if (command.devices != 0) give("--device", "0-" + std::to_string(command.devices - 1));
+  if (command.devices != 0) {
+    give("--device", "0-" + std::to_string(command.devices - 1));
+    options.emplace_back("--any-device");  // so many at a time, on what there is
+  }
   if (command.fail_fast) options.emplace_back("-x");
   if (command.list) options.emplace_back("--list");
   return options;
@@ -143,6 +148,10 @@ int execute(const ScenesCommand& command, Console& console) {
     }
     if (*played == exit_usage || *played == exit_out_of_time || *played == exit_cannot_start) {
       answer = *played;
+    } else if (*played == nothing_played) {
+      console.err << "troupe: none of the scenes can run on this platform\n"
+                  << "  hint: devices run kernels alone, of one source; see docs/devices.md\n";
+      if (answer == exit_ok) answer = exit_cannot_start;
     } else if (*played != 0 && answer != exit_out_of_time) {
       answer = exit_failed;
     }

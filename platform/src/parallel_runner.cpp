@@ -23,10 +23,11 @@ class Round {
   Round(const RunnerOptions& options, std::vector<const RunnerJob*> jobs)
       : options_(options), jobs_(std::move(jobs)) {}
 
-  std::vector<Failure> run(std::vector<std::string>& not_run) {
+  std::vector<Failure> run(RunnerSummary& summary) {
     for (const int device : options_.devices) start_next(device);
     children_.run();
-    for (; next_ < jobs_.size(); ++next_) not_run.push_back(jobs_[next_]->name);
+    for (; next_ < jobs_.size(); ++next_) summary.not_run.push_back(jobs_[next_]->name);
+    summary.skipped.insert(summary.skipped.end(), skipped_.begin(), skipped_.end());
     return std::move(failures_);
   }
 
@@ -56,8 +57,17 @@ class Round {
     std::array<char, 64> head{}, time{};
     std::snprintf(head.data(), head.size(), "[dev%d] [%zu/%zu] ", device, ended_, jobs_.size());
     std::snprintf(time.data(), time.size(), " (%.1fs)", std::chrono::duration<double>(end.took).count());
-    print(std::string{head.data()} + (end.success() ? "PASS: " : "FAIL: ") + job.name + time.data());
+    const bool skipped = options_.skip_code != 0 && end.exit_code == options_.skip_code;
+    print(std::string{head.data()} +
+          (end.success() ? "PASS: "
+           : skipped     ? "SKIP: "
+                         : "FAIL: ") +
+          job.name + time.data());
     if (end.success()) return;
+    if (skipped) {
+      skipped_.push_back(job.name);
+      return print(said.substr(0, said.find_last_not_of('\n') + 1));
+    }
     failures_.push_back({&job, end.timed_out});
     print(said + "    " + render(end));
   }
@@ -72,6 +82,7 @@ class Round {
   std::vector<const RunnerJob*> jobs_;
   std::size_t next_ = 0, ended_ = 0;
   std::vector<Failure> failures_;
+  std::vector<std::string> skipped_;
   ChildProcesses children_;
 };
 
@@ -82,7 +93,7 @@ RunnerSummary run_in_parallel(const std::vector<RunnerJob>& jobs, const RunnerOp
   std::vector<const RunnerJob*> left;
   left.reserve(jobs.size());
   for (const auto& job : jobs) left.push_back(&job);
-  std::vector<Failure> failures = Round{options, left}.run(summary.not_run);
+  std::vector<Failure> failures = Round{options, left}.run(summary);
   std::vector<std::string> failed_once;
   failed_once.reserve(failures.size());
   for (const auto& failure : failures) failed_once.push_back(failure.job->name);
@@ -95,18 +106,21 @@ RunnerSummary run_in_parallel(const std::vector<RunnerJob>& jobs, const RunnerOp
     } else {
       std::printf("%s\n", text.c_str());
     }
-    failures = Round{options, left}.run(summary.not_run);
+    failures = Round{options, left}.run(summary);
   }
   for (const auto& failure : failures) {
     summary.failed.push_back(failure.job->name);
     if (failure.timed_out) summary.timed_out.push_back(failure.job->name);
   }
   for (const auto& name : failed_once) {
-    if (std::find(summary.failed.begin(), summary.failed.end(), name) == summary.failed.end()) {
+    const auto among = [&name](const std::vector<std::string>& names) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    if (!among(summary.failed) && !among(summary.skipped)) {
       summary.flaky.push_back(name);
     }
   }
-  summary.passed = jobs.size() - summary.failed.size() - summary.not_run.size();
+  summary.passed = jobs.size() - summary.failed.size() - summary.not_run.size() - summary.skipped.size();
   return summary;
 }
 

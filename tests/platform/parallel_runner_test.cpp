@@ -53,6 +53,23 @@ TEST_CASE("jobs are spread over the devices, with a line for each end") {
   CHECK(printed.has("[dev7]"));
 }
 
+TEST_CASE("a job that cannot be done here is skipped, with what it says, and not tried again") {
+  Printed printed;
+  auto options = printed.options({0});
+  options.skip_code = 4;
+  const auto summary = run_in_parallel(
+      {shell("here", "exit 0"), shell("nowhere", "echo there is no such thing; exit 4")}, options);
+  CHECK(summary.passed == 1);
+  CHECK(summary.failed.empty());
+  CHECK(summary.flaky.empty());
+  CHECK(summary.skipped == std::vector<std::string>{"nowhere"});
+  CHECK(summary.exit_code() == 0);
+  CHECK(printed.has("[2/2] SKIP: nowhere"));
+  CHECK(printed.has("there is no such thing"));
+  CHECK_FALSE(printed.has("retrying"));
+  CHECK_FALSE(printed.has("exit code"));
+}
+
 TEST_CASE("a job that crashes or hangs is killed and disturbs no other, and its output is shown") {
   Printed printed;
   auto options = printed.options({0, 1});

@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
   }
   std::vector<troupe::platform::Scene> all;
   for (const auto& part : {vector_scenes(), matmul_scenes(), attention_scenes(), cluster_scenes(),
-                           plan_scenes(), data_scenes(), fatal_scenes()}) {
+                           plan_scenes(), data_scenes(), fatal_scenes(), device_scenes()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return troupe::platform::scene_main(argc, argv, troupe_this_module, all);

@@ -14,5 +14,6 @@ std::vector<platform::Scene> cluster_scenes();
 std::vector<platform::Scene> plan_scenes();
 std::vector<platform::Scene> data_scenes();
 std::vector<platform::Scene> fatal_scenes();
+std::vector<platform::Scene> device_scenes();
 
 }  // namespace troupe::scenes

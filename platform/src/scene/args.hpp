@@ -34,6 +34,14 @@ class SceneStage {
   static std::vector<SceneScalar>& scalars(SceneArgs& args) { return args.state_->scalars; }
 };
 
+/// Where a case runs: on that device, or on any, in which case those of one number share what there is.
+struct ScenePlace {
+  int device = 0;
+  bool any = false;
+};
+Result<void> run_scene(const Scene& scene, const SceneCase& how, const std::string& platform,
+                       ScenePlace place, const troupe_module_v1& module, int rounds, bool compare);
+
 /// Whether `got` is what is expected of the tensor; the text says where it is not first, and how often.
 std::string difference(const SceneTensor& tensor, const std::vector<std::byte>& got, double relative,
                        double absolute);

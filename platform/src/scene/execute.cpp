@@ -4,6 +4,7 @@
 #include "args.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/device_library.hpp"
+#include "troupe/platform/errc.hpp"
 #include "troupe/platform/host_threads.hpp"
 #include "troupe/platform/run_args.hpp"
 #include "troupe/runtime/thrown.hpp"
@@ -125,15 +126,27 @@ Result<void> play(const Scene& scene, const SceneCase& how, DeviceContext& conte
 }  // namespace
 
 Result<void> run_scene(const Scene& scene, const SceneCase& how, const std::string& platform, int device,
-                       const troupe_module_v1& module, int rounds, bool compare) try {
+                       const troupe_module_v1& module, int rounds, bool compare) {
+  return run_scene(scene, how, platform, ScenePlace{device, false}, module, rounds, compare);
+}
+
+Result<void> run_scene(const Scene& scene, const SceneCase& how, const std::string& platform,
+                       ScenePlace place, const troupe_module_v1& module, int rounds, bool compare) try {
   // Before the platform is loaded, and before this process has a second thread.
   for (const auto& [name, value] : how.environment)
     setenv(name.c_str(), value.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
   const auto library = DeviceLibrary::open(platform);
   if (!library) return library.error();
   auto context = DeviceContext::create(library->api(), std::make_shared<HostThreads>()).value();
-  for (const auto& [name, value] : how.options) context.set_option(name, value).value();
-  context.set_device(device).value();
+  const auto there = context.properties().value().device_count;
+  if (there != 0) {
+    if (place.any) place.device = static_cast<int>(static_cast<std::uint32_t>(place.device) % there);
+    for (const auto& [name, value] : how.options) context.set_option(name, value).value();
+  }
+  if (const auto set = context.set_device(place.device); !set) {
+    if (there != 0) return set;
+    return Error{Errc::unsupported, set.error().message(), set.error().hint()};
+  }
   const auto callable = context.register_callable(scene.callable, module).value();
   auto verdict = play(scene, how, context, callable, rounds, compare);
   auto closed = context.close();

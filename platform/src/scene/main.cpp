@@ -8,6 +8,8 @@
 #include <optional>
 #include <thread>
 
+#include "args.hpp"
+#include "troupe/platform/errc.hpp"
 #include "troupe/platform/parallel_runner.hpp"
 #include "troupe/platform/scene.hpp"
 
@@ -19,7 +21,9 @@ namespace {
 constexpr const char* usage =
     "options:\n"
     "  --platform P[,Q]     platforms by name or path (default a2a3sim,a5sim)\n"
-    "  --device 0-3,6       virtual devices, one scene each at a time (default: one per processor)\n"
+    "  --device 0-3,6       devices, one scene each at a time (default: one scene per processor, on those "
+    "there are)\n"
+    "  --any-device         their numbers are places: they share the devices that there are\n"
     "  --case SCENE[::CASE] only these; repeatable\n"
     "  --manual MODE        manual cases: exclude (default), include, only\n"
     "  --rounds N           run each case N times in one process\n"
@@ -28,11 +32,15 @@ constexpr const char* usage =
     "  --skip-golden        do not compare outputs\n"
     "  -x                   start nothing more after a failure\n"
     "  --list               print the cases and leave\n"
-    "exit code: 0 all pass, 1 a case fails, 124 a case ran out of time, 2 bad options\n";
+    "exit code: 0 all pass, or are skipped as what the platform cannot run, 1 a case fails,\n"
+    "124 a case ran out of time, 2 bad options, 4 nothing was played\n";
+
+constexpr int nothing_played = 4;
 
 struct Choice {
   std::vector<std::string> platforms{"a2a3sim", "a5sim"};
   std::vector<int> devices;
+  bool any_device = false;  ///< nobody named them: those that the platform has
   std::vector<std::string> cases;
   std::string manual = "exclude";
   int rounds = 1, retries = 1, timeout_s = 600;
@@ -81,6 +89,8 @@ std::optional<Choice> parse(int argc, char** argv) {
       choice.fail_fast = true;
     } else if (word == "--list") {
       choice.list = true;
+    } else if (word == "--any-device") {
+      choice.any_device = true;
     } else if (i + 1 == argc) {
       return std::nullopt;  // all others take a value
     } else {
@@ -117,6 +127,7 @@ std::optional<Choice> parse(int argc, char** argv) {
     }
   }
   if (choice.devices.empty()) {
+    choice.any_device = true;
     for (unsigned i = 0; i < std::max(1U, std::thread::hardware_concurrency()); ++i) {
       choice.devices.push_back(static_cast<int>(i));
     }
@@ -160,9 +171,14 @@ std::vector<Chosen> choose(const Choice& choice, const std::vector<Scene>& scene
 bool end_with(pid_t parent) { return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent; }
 
 int play_here(const Choice& choice, const Chosen& chosen, const troupe_module_v1& module) {
-  const auto verdict = run_scene(*chosen.scene, *chosen.scene_case, chosen.platform, choice.devices.front(),
-                                 module, choice.rounds, choice.golden);
+  const auto verdict =
+      run_scene(*chosen.scene, *chosen.scene_case, chosen.platform,
+                ScenePlace{choice.devices.front(), choice.any_device}, module, choice.rounds, choice.golden);
   if (verdict) return 0;
+  if (verdict.error() == Errc::unsupported) {
+    std::printf("%s\n", verdict.error().message().c_str());
+    return nothing_played;
+  }
   std::printf("%s\n", render(verdict.error()).c_str());
   return 1;
 }
@@ -207,6 +223,7 @@ int scene_main(int argc, char** argv, const troupe_module_v1& module, const std:
                       };
                       add({"--child-of", std::to_string(getpid()), "--platform", one.platform});
                       add({"--device", std::to_string(device)});
+                      if (choice->any_device) add({"--any-device"});
                       add({"--case", one.scene->name + "::" + one.scene_case->name});
                       add({"--manual", "include", "--rounds", std::to_string(choice->rounds)});
                       if (!choice->golden) command.emplace_back("--skip-golden");
@@ -218,12 +235,15 @@ int scene_main(int argc, char** argv, const troupe_module_v1& module, const std:
   options.timeout = std::chrono::seconds{choice->timeout_s};
   options.retries = choice->retries;
   options.fail_fast = choice->fail_fast;
+  options.skip_code = nothing_played;
   const auto summary = run_in_parallel(jobs, options);
-  std::printf("%zu passed, %zu failed, %zu not run\n", summary.passed, summary.failed.size(),
+  std::printf("%zu passed, %zu failed, %zu not run", summary.passed, summary.failed.size(),
               summary.not_run.size());
+  if (!summary.skipped.empty()) std::printf(", %zu skipped", summary.skipped.size());
+  std::printf("\n");
   for (const auto& name : summary.flaky) std::printf("flaky: %s\n", name.c_str());
   for (const auto& name : summary.failed) std::printf("failed: %s\n", name.c_str());
-  return printed(summary.exit_code());
+  return printed(summary.skipped.size() == jobs.size() ? nothing_played : summary.exit_code());
 }
 
 }  // namespace troupe::platform

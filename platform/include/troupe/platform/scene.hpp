@@ -136,13 +136,15 @@ struct Scene {
   double relative = 1e-5, absolute = 1e-5;
 };
 
-/// Runs one case in this process; the error names the first element that differs.
+/// Runs one case in this process; the error names the first element that differs. `unsupported`: the platform
+/// cannot run it, or has no device.
 TROUPE_API Result<void> run_scene(const Scene& scene, const SceneCase& scene_case,
                                   const std::string& platform, int device, const troupe_module_v1& module,
                                   int rounds = 1, bool compare = true);
 
 /// The program: chooses cases by its options (--help), spreads them over virtual devices, each in a process
-/// of its own, and answers the exit code of `RunnerSummary`; 2 for bad options. `again`: the words that start
+/// of its own, and answers the exit code of `RunnerSummary`; 2 for bad options, 4 when the platform can play
+/// none of them. `again`: the words that start
 /// such a process so that it comes to the same call; the case's options are added.
 TROUPE_API int scene_main(int argc, char** argv, const troupe_module_v1& module,
                           const std::vector<Scene>& scenes,
