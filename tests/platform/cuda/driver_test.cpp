@@ -27,12 +27,12 @@ struct Fake {
     setenv("TROUPE_CUDA_LIBRARY", file.c_str(), 1);  // NOLINT(concurrency-mt-unsafe): before any thread
     void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     REQUIRE(library != nullptr);
-    fail = reinterpret_cast<std::uint64_t (*)(std::uint64_t)>(dlsym(library, "fake_cuda_fail"));
-    fault = reinterpret_cast<void (*)()>(dlsym(library, "fake_cuda_fault"));
+    fail = reinterpret_cast<std::uint64_t (*)(std::uint64_t, int)>(dlsym(library, "fake_cuda_fail"));
+    fault = reinterpret_cast<void (*)(int)>(dlsym(library, "fake_cuda_fault"));
     api = platform::DeviceLibrary::open(tests::built("lib/libtroupe_cuda.so")).value().api();
   }
-  std::uint64_t (*fail)(std::uint64_t) = nullptr;
-  void (*fault)() = nullptr;
+  std::uint64_t (*fail)(std::uint64_t, int) = nullptr;
+  void (*fault)(int) = nullptr;
   platform::DeviceApi api;
 };
 
@@ -107,34 +107,48 @@ void a_bit_of_everything(const Fake& fake) {
 TEST_CASE("whichever call of CUDA fails, every run ends once, and nothing is left in the context") {
   const Fake fake;
   a_bit_of_everything(fake);
-  const auto before = fake.fail(0);
+  const auto before = fake.fail(0, 0);
   a_bit_of_everything(fake);
-  const auto calls = fake.fail(0) - before;
+  const auto calls = fake.fail(0, 0) - before;
   REQUIRE(calls > 30);
-  for (std::uint64_t call = 1; call <= calls + 10; ++call) {
-    CAPTURE(call);
-    fake.fail(call);
-    a_bit_of_everything(fake);
+  constexpr int out_of_memory = 2, illegal_address = 700, unknown = 999;
+  for (const int code : {unknown, out_of_memory, illegal_address}) {
+    for (std::uint64_t call = 1; call <= calls + 10; ++call) {
+      CAPTURE(code);
+      CAPTURE(call);
+      fake.fail(call, code);
+      a_bit_of_everything(fake);
+      // The card works again for who comes next, whatever it was.
+      fake.fail(0, 0);
+      Context chip(fake.api);
+      CHECK(fake.api.set_device(chip.handle, 0) == 0);
+    }
   }
 }
 
-TEST_CASE("a fault ends all runs as lost, and a reset begins anew") {
+TEST_CASE("a fault ends all runs as lost, and a reset begins anew; the other card goes on") {
   const Fake fake;
-  Context chip(fake.api);
+  Context chip(fake.api), other(fake.api);
   REQUIRE(fake.api.set_device(chip.handle, 0) == 0);
+  REQUIRE(fake.api.set_device(other.handle, 1) == 0);
+  CHECK(fake.api.set_device(Context(fake.api).handle, 2) == TROUPE_DEVICE_NO_SUCH_DEVICE);
   std::vector<std::int32_t> x(16);
   const auto args = RunArgs::of(in(Tensor::host(x.data(), {16})));
   const auto waits = args.run(1, chip.kernel("conformance_until_aborted"));
   REQUIRE(fake.api.launch_runs(chip.handle, &waits, 1, 0) == 0);
-  fake.fault();
+  fake.fault(0);
   CHECK(chip.end_of(1) == TROUPE_DEVICE_LOST);
   std::uint64_t address = 0;
   CHECK(fake.api.device_malloc_ctx(chip.handle, 64, &address) == TROUPE_DEVICE_LOST);
+  std::vector<float> a(16, 1.0f), b(16);
+  const auto copies = RunArgs::of(in(Tensor::host(a.data(), {16})), out(Tensor::host(b.data(), {16})));
+  const auto elsewhere = copies.run(0, other.kernel("conformance_copy"));
+  CHECK(fake.api.run_runtime(other.handle, &elsewhere, nullptr) == 0);
+  CHECK(b == a);
   CHECK(fake.api.reset_device(chip.handle) == 0);
   CHECK(fake.api.set_device(chip.handle, 0) == 0);
-  std::vector<float> a(16, 1.0f), b(16);
-  const auto again = RunArgs::of(in(Tensor::host(a.data(), {16})), out(Tensor::host(b.data(), {16})));
-  const auto run = again.run(0, chip.kernel("conformance_copy"));
+  b.assign(16, 0.0f);
+  const auto run = copies.run(0, chip.kernel("conformance_copy"));
   CHECK(fake.api.run_runtime(chip.handle, &run, nullptr) == 0);
   CHECK(b == a);
 }

@@ -1,5 +1,5 @@
-// A library in the place of libcuda.so.1, for tests: a card of one device whose kernels are those of the
-// conformance suite. It keeps the contract of the driver interface and ends the process when its user does
+// A library in the place of libcuda.so.1, for tests: two cards whose kernels are those of the conformance
+// suite. It keeps the contract of the driver interface and ends the process when its user does
 // not: handles that are not live, calls without a current context, memory that is not the device's, things
 // that are left behind when the context ends. Work is done when somebody looks for an end.
 #include <algorithm>
@@ -36,7 +36,6 @@ struct Work {
   std::function<bool()> go;  // true: done
 };
 struct Card {
-  std::mutex mutex;
   int retained = 0;
   std::map<std::uint64_t, std::size_t> memory;  // of the device
   std::map<std::uint64_t, std::size_t> mapped;  // of the host
@@ -47,29 +46,46 @@ struct Card {
   std::map<Event, Mark> events;
   std::set<Module> modules;
   std::map<Function, std::string> functions;
-  std::uint64_t next = 1, calls = 0, failing = 0;
   bool dead = false;  // after a fault
 };
-Card& card() {
-  static Card the_card;
-  return the_card;
+struct Fake {
+  std::mutex mutex;
+  Card cards[2];
+  std::uint64_t next = 1, calls = 0, failing = 0;
+  Result failure = 0;
+  /// Something has failed by order: what was begun may be left where it is.
+  bool has_failed() const { return failing != 0 && calls >= failing; }
+};
+Fake& fake() {
+  static Fake the_fake;
+  return the_fake;
 }
-thread_local Context current = nullptr;  // as the real one has it
-Context the_context() { return reinterpret_cast<Context>(&card()); }
+thread_local Card* current = nullptr;  // the context of the thread, as the real one has it
+Card& card() { return *current; }
+Card* card_of(Device number) {
+  need(number == 0 || number == 1, "a device that is not there");
+  return &fake().cards[number];
+}
 
 template <class T>
 T fresh() {
-  return reinterpret_cast<T>(card().next++ << 8U);
+  return reinterpret_cast<T>(fake().next++ << 8U);
 }
 
-constexpr Result unknown_error = 999;
+/// Around functions that give back: they work whatever has happened.
+struct Held {
+  Held() : lock(fake().mutex) {
+    need(current != nullptr && card().retained > 0, "a call without a current context");
+  }
+  std::unique_lock<std::mutex> lock;
+};
 
-/// Around every function: its turn, whether it fails by order, whether its thread has the context.
+/// Around every other function: its turn, whether it fails by order, whether its thread has the context.
 struct Call {
-  explicit Call(bool in_context = true) : lock(card().mutex) {
-    need(!in_context || (current == the_context() && card().retained > 0),
-         "a call without a current context");
-    if (++card().calls == card().failing) answer = unknown_error;
+  explicit Call(bool in_context = true) : lock(fake().mutex) {
+    need(!in_context || (current != nullptr && card().retained > 0), "a call without a current context");
+    if (++fake().calls == fake().failing) answer = fake().failure;
+    if (in_context && answer == illegal_address) card().dead = true;
     if (in_context && card().dead) answer = illegal_address;
   }
   bool goes_on() const { return answer == success; }
@@ -85,10 +101,13 @@ bool inside(const std::map<std::uint64_t, std::size_t>& pieces, std::uint64_t at
 void advance() {
   for (bool moved = true; moved;) {
     moved = false;
-    for (auto& [stream, works] : card().streams) {
-      while (!works.empty() && works.front().go()) {
-        works.pop_front();
-        moved = true;
+    for (auto& one : fake().cards) {
+      if (one.dead) continue;
+      for (auto& [stream, works] : one.streams) {
+        while (!works.empty() && works.front().go()) {
+          works.pop_front();
+          moved = true;
+        }
       }
     }
   }
@@ -148,11 +167,11 @@ bool run_kernel(const std::string& name, troupe_device_block& block, unsigned bl
 }
 
 /// As the entry of device_kernel.hpp does.
-bool enter(const std::string& name, troupe_device_block& block, unsigned blocks, unsigned lanes) {
+bool enter(const Card& on, const std::string& name, troupe_device_block& block, unsigned blocks,
+           unsigned lanes) {
   if (std::atomic_ref(block.started).exchange(1) == 0) {
     for (std::uint32_t i = 0; i < block.producers; ++i) {
-      need(inside(card().mapped, block.producer[i], sizeof block),
-           "a call looks at a block that is not there");
+      need(inside(on.mapped, block.producer[i], sizeof block), "a call looks at a block that is not there");
       auto& before = *reinterpret_cast<troupe_device_block*>(block.producer[i]);
       if (std::atomic_ref(before.verdict).load() == 0 && std::atomic_ref(before.abort).load() == 0) continue;
       std::atomic_ref(block.verdict).store(TROUPE_VERDICT_SKIPPED);
@@ -175,16 +194,18 @@ Result copy(std::uint64_t to, std::uint64_t from, std::size_t bytes, Stream stre
 
 }  // namespace
 
-// For tests: call number `call` from now on fails (0: none); how many there were.
-EXPORT std::uint64_t fake_cuda_fail(std::uint64_t call) {
-  const std::lock_guard lock(card().mutex);
-  card().failing = call == 0 ? 0 : card().calls + call;
-  return card().calls;
+// For tests: call number `call` from now on fails with `code` (0: none); how many there were. An illegal
+// address is a fault besides: nothing works any more in the context of the call until it begins anew.
+EXPORT std::uint64_t fake_cuda_fail(std::uint64_t call, Result code) {
+  const std::lock_guard lock(fake().mutex);
+  fake().failing = call == 0 ? 0 : fake().calls + call;
+  fake().failure = code;
+  return fake().calls;
 }
-// A kernel has written where it must not: nothing works any more until the context begins anew.
-EXPORT void fake_cuda_fault() {
-  const std::lock_guard lock(card().mutex);
-  card().dead = true;
+// A kernel on that card has written where it must not.
+EXPORT void fake_cuda_fault(int number) {
+  const std::lock_guard lock(fake().mutex);
+  card_of(number)->dead = true;
 }
 
 EXPORT Result cuInit(unsigned flags) {
@@ -208,13 +229,13 @@ EXPORT Result cuGetErrorString(Result, const char** text) {
 }
 EXPORT Result cuDeviceGetCount(int* count) {
   const Call call(false);
-  *count = 1;
+  *count = 2;
   return call.answer;
 }
 EXPORT Result cuDeviceGet(Device* device, int number) {
   const Call call(false);
-  need(number == 0, "a device that is not there");
-  *device = 0;
+  need(number == 0 || number == 1, "a device that is not there");
+  *device = number;
   return call.answer;
 }
 EXPORT Result cuDeviceGetName(char* name, int size, Device) {
@@ -232,28 +253,31 @@ EXPORT Result cuDeviceGetAttribute(int* value, int which, Device) {
   *value = which == attribute_multiprocessor_count ? 4 : which == attribute_max_threads_per_block ? 1024 : 1;
   return call.answer;
 }
-EXPORT Result cuDevicePrimaryCtxRetain(Context* context, Device) {
+EXPORT Result cuDevicePrimaryCtxRetain(Context* context, Device device) {
   const Call call(false);
   if (!call.goes_on()) return call.answer;
-  ++card().retained;
-  *context = the_context();
+  ++card_of(device)->retained;
+  *context = reinterpret_cast<Context>(card_of(device));
   return success;
 }
-EXPORT Result cuDevicePrimaryCtxRelease_v2(Device) {
-  const std::lock_guard lock(card().mutex);
-  need(card().retained > 0, "a context is released that was not retained");
-  if (--card().retained > 0) return success;
-  need(card().memory.empty(), "device memory is left behind");
-  need(card().mapped.empty(), "mapped memory is left behind");
-  need(card().streams.empty(), "a stream is left behind");
-  need(card().events.empty(), "an event is left behind");
-  need(card().modules.empty(), "a module is left behind");
-  card().dead = false;
+EXPORT Result cuDevicePrimaryCtxRelease_v2(Device device) {
+  const std::lock_guard lock(fake().mutex);
+  Card& released = *card_of(device);
+  need(released.retained > 0, "a context is released that was not retained");
+  if (--released.retained > 0) return success;
+  need(released.memory.empty(), "device memory is left behind");
+  need(released.mapped.empty(), "mapped memory is left behind");
+  need(released.streams.empty(), "a stream is left behind");
+  need(released.events.empty(), "an event is left behind");
+  need(released.modules.empty(), "a module is left behind");
+  released.functions.clear();
+  released.dead = false;
   return success;
 }
 EXPORT Result cuCtxSetCurrent(Context context) {
-  need(context == nullptr || context == the_context(), "a context that is none");
-  current = context;
+  auto* const wanted = reinterpret_cast<Card*>(context);
+  need(wanted == nullptr || wanted == card_of(0) || wanted == card_of(1), "a context that is none");
+  current = wanted;
   return success;
 }
 EXPORT Result cuMemAlloc_v2(Pointer* address, std::size_t bytes) {
@@ -265,7 +289,7 @@ EXPORT Result cuMemAlloc_v2(Pointer* address, std::size_t bytes) {
   return success;
 }
 EXPORT Result cuMemFree_v2(Pointer address) {
-  const std::lock_guard lock(card().mutex);
+  const Held held;
   need(card().memory.erase(address) == 1, "memory is freed that was not allocated");
   std::free(reinterpret_cast<void*>(address));
   return success;
@@ -279,7 +303,7 @@ EXPORT Result cuMemHostAlloc(void** memory, std::size_t bytes, unsigned flags) {
   return success;
 }
 EXPORT Result cuMemFreeHost(void* memory) {
-  const std::lock_guard lock(card().mutex);
+  const Held held;
   need(card().mapped.erase(reinterpret_cast<std::uint64_t>(memory)) == 1, "host memory is freed twice");
   std::free(memory);
   return success;
@@ -302,6 +326,8 @@ EXPORT Result cuMemcpyDtoHAsync_v2(void* to, Pointer from, std::size_t bytes, St
 }
 EXPORT Result cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, std::size_t bytes, Stream stream) {
   const Call call;
+  need(inside(card().memory, to, bytes) && inside(card().memory, from, bytes),
+       "a copy between places that are not the device's");
   return call.goes_on() ? copy(to, from, bytes, stream) : call.answer;
 }
 EXPORT Result cuStreamCreate(Stream* stream, unsigned) {
@@ -312,8 +338,12 @@ EXPORT Result cuStreamCreate(Stream* stream, unsigned) {
   return success;
 }
 EXPORT Result cuStreamDestroy_v2(Stream stream) {
-  const std::lock_guard lock(card().mutex);
-  need(card().streams.erase(stream) == 1, "a stream is destroyed twice");
+  const Held held;
+  const auto found = card().streams.find(stream);
+  need(found != card().streams.end(), "a stream is destroyed twice");
+  need(found->second.empty() || card().dead || fake().has_failed(),
+       "a stream is destroyed that has something to do");
+  card().streams.erase(found);
   return success;
 }
 EXPORT Result cuStreamWaitEvent(Stream stream, Event event, unsigned) {
@@ -321,9 +351,9 @@ EXPORT Result cuStreamWaitEvent(Stream stream, Event event, unsigned) {
   need(card().streams.contains(stream) && card().events.contains(event),
        "a wait for an event that is not there");
   if (!call.goes_on()) return call.answer;
-  card().streams[stream].push_back({[event, upto = card().events[event].recorded] {
-    const auto mark = card().events.find(event);
-    return mark == card().events.end() || mark->second.ended >= upto;
+  card().streams[stream].push_back({[on = current, event, upto = card().events[event].recorded] {
+    const auto mark = on->events.find(event);
+    return mark == on->events.end() || mark->second.ended >= upto;
   }});
   return success;
 }
@@ -340,8 +370,8 @@ EXPORT Result cuEventRecord(Event event, Stream stream) {
   need(card().events.contains(event) && card().streams.contains(stream),
        "an event is recorded that is not there");
   if (!call.goes_on()) return call.answer;
-  card().streams[stream].push_back({[event, number = ++card().events[event].recorded] {
-    if (const auto mark = card().events.find(event); mark != card().events.end()) mark->second.ended = number;
+  card().streams[stream].push_back({[on = current, event, number = ++card().events[event].recorded] {
+    if (const auto mark = on->events.find(event); mark != on->events.end()) mark->second.ended = number;
     return true;
   }});
   return success;
@@ -360,7 +390,7 @@ EXPORT Result cuEventSynchronize(Event event) {
   }
 }
 EXPORT Result cuEventDestroy_v2(Event event) {
-  const std::lock_guard lock(card().mutex);
+  const Held held;
   need(card().events.erase(event) == 1, "an event is destroyed twice");
   return success;
 }
@@ -373,7 +403,7 @@ EXPORT Result cuModuleLoadData(Module* module, const void* code) {
   return success;
 }
 EXPORT Result cuModuleUnload(Module module) {
-  const std::lock_guard lock(card().mutex);
+  const Held held;
   need(card().modules.erase(module) == 1, "a module is unloaded twice");
   return success;
 }
@@ -409,8 +439,8 @@ EXPORT Result cuLaunchKernel(Function function, unsigned x, unsigned y, unsigned
   need(inside(card().mapped, at, sizeof(troupe_device_block)),
        "an argument block that is not in mapped memory");
   auto* block = reinterpret_cast<troupe_device_block*>(at);
-  card().streams[stream].push_back({[name, block, x, lanes, foreign] {
-    return foreign ? run_kernel(name, *block, x, lanes) : enter(name, *block, x, lanes);
+  card().streams[stream].push_back({[on = current, name, block, x, lanes, foreign] {
+    return foreign ? run_kernel(name, *block, x, lanes) : enter(*on, name, *block, x, lanes);
   }});
   return success;
 }

@@ -101,10 +101,20 @@ Error cuda_error(const cu::Functions& cu, const char* function, cu::Result code)
   (void)cu.cuGetErrorName(code, &name);
   (void)cu.cuGetErrorString(code, &text);
   Errc errc = Errc::system;
-  if (code == cu::out_of_memory) errc = Errc::out_of_memory;
-  if (is_end(code)) errc = Errc::lost;
-  return {errc, std::string(function) + ": " + (name != nullptr ? name : "CUDA's code") + " (" +
-                    std::to_string(code) + ")" + (text != nullptr ? std::string(", ") + text : "")};
+  const char* hint = "`nvidia-smi` shows the state of the device, CUDA's pages what the code means";
+  if (code == cu::out_of_memory) {
+    errc = Errc::out_of_memory;
+    hint = "free device tensors, or split the work; `nvidia-smi` shows who else has memory of the device";
+  } else if (is_end(code)) {
+    errc = Errc::lost;
+    hint =
+        "a kernel did what ends all work in this process' context; compute-sanitizer shows which access it "
+        "was";
+  }
+  return {errc,
+          std::string(function) + ": " + (name != nullptr ? name : "CUDA's code") + " (" +
+              std::to_string(code) + ")" + (text != nullptr ? std::string(", ") + text : ""),
+          hint};
 }
 
 }  // namespace troupe::platform::cuda

@@ -142,9 +142,15 @@ std::vector<FoundDevice> find_devices(const cl::Functions& cl) {
 
 Error cl_error(const char* function, cl::Int code) {
   Errc errc = Errc::system;
-  if (code == cl::device_not_available) errc = Errc::lost;
-  if (code == cl::mem_object_allocation_failure || code == cl::out_of_host_memory) errc = Errc::out_of_memory;
-  return {errc, std::string(function) + ": " + name_of(code) + " (" + std::to_string(code) + ")"};
+  const char* hint = "`clinfo` shows the device; the pages of OpenCL say what the function means by the code";
+  if (code == cl::device_not_available) {
+    errc = Errc::lost;
+    hint = "reset the chip, or use another device";
+  } else if (code == cl::mem_object_allocation_failure || code == cl::out_of_host_memory) {
+    errc = Errc::out_of_memory;
+    hint = "free device tensors, or split the work";
+  }
+  return {errc, std::string(function) + ": " + name_of(code) + " (" + std::to_string(code) + ")", hint};
 }
 
 }  // namespace troupe::platform::opencl

@@ -76,13 +76,15 @@ Outcome Engine::outcome_of(const Flight& flight, const Result<bool>& how) const 
   if (verdict == TROUPE_VERDICT_FAILED) {
     auto& text = flight.block->host->text;
     text[sizeof text - 1] = '\0';
-    return Error(Errc::kernel_failed, "kernel '" + run.callable->name + "' failed: " + text);
+    return Error(
+        Errc::kernel_failed, "kernel '" + run.callable->name + "' failed: " + text,
+        "the kernel itself says so (k.fail); the same source runs on a simulated chip, in a debugger");
   }
   if (run.aborted.load() || verdict != TROUPE_VERDICT_NONE) return aborted("aborted while it ran");
   return {};
 }
 
-/// The device tells no times: a kernel began when the one before it in its queue had ended.
+/// The device is not asked for its times: a kernel began when the one before it in its queue had ended.
 void Engine::trace(const Flight& flight, std::uint64_t ended_ns, std::int32_t code) const {
   const Run& run = *flight.run;
   if (!run.wants(TROUPE_RUN_PROFILE) || !parts_.host.traces()) return;
