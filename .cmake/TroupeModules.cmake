@@ -14,7 +14,15 @@ include_guard()
 find_program(TROUPE_CLANG NAMES clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14)
 find_program(TROUPE_LLVM_SPIRV NAMES llvm-spirv llvm-spirv-19 llvm-spirv-18 llvm-spirv-17 llvm-spirv-16 llvm-spirv-15 llvm-spirv-14)
 find_program(TROUPE_NVCC NAMES nvcc PATHS /usr/local/cuda/bin)
-set(TROUPE_CUDA_ARCHITECTURES "80;90" CACHE STRING "GPUs that nvcc makes code for; newer ones translate the last")
+# The newest that this nvcc knows, of those that are tried.
+set(troupe_cuda_architectures "80;90")
+if(TROUPE_NVCC AND NOT DEFINED TROUPE_CUDA_ARCHITECTURES)
+  execute_process(COMMAND "${TROUPE_NVCC}" --list-gpu-arch OUTPUT_VARIABLE known ERROR_QUIET)
+  if(known MATCHES "compute_100(\n|$)")
+    list(APPEND troupe_cuda_architectures 100)
+  endif()
+endif()
+set(TROUPE_CUDA_ARCHITECTURES "${troupe_cuda_architectures}" CACHE STRING "GPUs that nvcc makes code for; newer ones translate the last")
 mark_as_advanced(TROUPE_CLANG TROUPE_LLVM_SPIRV TROUPE_NVCC TROUPE_CUDA_ARCHITECTURES)
 
 # Whether clang knows C++ for OpenCL.

@@ -20,3 +20,27 @@ if(NOT PROGRAM)
   set(PROGRAM consumer)
 endif()
 run("${WORK_DIR}/build/${PROGRAM}")
+if(NOT PROGRAM STREQUAL "consumer")
+  return()
+endif()
+
+# Its module on a device, where there is one and code for it was made.
+execute_process(COMMAND "${WORK_DIR}/moved prefix/bin/troupe" devices opencl OUTPUT_VARIABLE devices ERROR_QUIET)
+file(GLOB_RECURSE images "${WORK_DIR}/build/*.spir.bc")
+if(devices MATCHES "\n    0: [^\n]+ unit" AND images)
+  run("${WORK_DIR}/build/on_platform" opencl)
+else()
+  message(STATUS "skipped: the module on a device: no OpenCL device, or no compiler for it")
+endif()
+
+# Without compilers for devices: a note for each, and the module is built for chips.
+execute_process(COMMAND "${CMAKE_COMMAND}" -S "${SOURCE_DIR}" -B "${WORK_DIR}/without" -G Ninja -DCMAKE_BUILD_TYPE=Release
+    "-DCMAKE_PREFIX_PATH=${WORK_DIR}/moved prefix" -DTROUPE_CLANG=/bin/false -DTROUPE_NVCC=OFF
+  RESULT_VARIABLE status OUTPUT_VARIABLE said ERROR_VARIABLE said)
+foreach(note "No code for opencl devices: no clang" "No code for cuda devices: no nvcc")
+  if(status OR NOT said MATCHES "${note}")
+    message(FATAL_ERROR "without a compiler it should say '${note}':\n${said}")
+  endif()
+endforeach()
+run("${CMAKE_COMMAND}" --build "${WORK_DIR}/without")
+run("${WORK_DIR}/without/on_platform")

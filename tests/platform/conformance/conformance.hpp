@@ -41,6 +41,7 @@ struct Materials {
   const troupe_module_v1* module = nullptr;
   std::vector<char> foreign;
   std::vector<std::pair<std::string, std::string>> options;  ///< of every context
+  std::int32_t device = 0;  ///< on which all but the search for devices is done
 };
 
 /// Checks one rule in this process. A library that crashes or hangs takes the process along: the program

@@ -32,6 +32,7 @@ constexpr const char* usage =
     "  --library PATH   the platform library, or a platform's name (a2a3sim)\n"
     "  --module FILE    a module with the suite's kernels, for devices that cannot run this program's own\n"
     "  --foreign FILE   an object with kernel_entry: c = a + b + s, for the rule foreign-bytes\n"
+    "  --device N       on this device (default 0)\n"
     "  --option N=V     an option of every context, as set_device_option has it; repeatable\n"
     "  --isolate        each context in a process of its own (needs --module)\n"
     "  --over-node      each context a chip of a node, which this program then is (needs --module)\n"
@@ -49,6 +50,7 @@ struct Options {
   std::string library, module, foreign, node;
   std::vector<std::string> rules, options;
   long timeout_s = 120;
+  std::int32_t device = 0;
   bool list = false, child = false, isolate = false, over_node = false;
 };
 
@@ -76,6 +78,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.options.emplace_back(argv[++i]);
     } else if (word == "--rule" && has_value) {
       options.rules.emplace_back(argv[++i]);
+    } else if (word == "--device" && has_value) {
+      options.device = static_cast<std::int32_t>(std::strtol(argv[++i], nullptr, 10));
     } else if (word == "--timeout" && has_value) {
       options.timeout_s = std::strtol(argv[++i], nullptr, 10);
     } else {
@@ -88,6 +92,7 @@ bool parse(int argc, char** argv, Options& options) {
 /// What the options name, loaded. The module stays loaded for the life of the process.
 Result<conformance::Materials> load(const Options& options) {
   conformance::Materials materials;
+  materials.device = options.device;
   if (!options.module.empty()) {
     const auto module = runtime::Module::open(options.module);
     if (!module) return module.error();
@@ -277,6 +282,7 @@ int main(int argc, char** argv) {
       request.command.insert(request.command.end(), {"--foreign", options.foreign});
     if (options.isolate) request.command.emplace_back("--isolate");
     if (!options.node.empty()) request.command.insert(request.command.end(), {"--node", options.node});
+    request.command.insert(request.command.end(), {"--device", std::to_string(options.device)});
     for (const auto& option : options.options) {
       request.command.insert(request.command.end(), {"--option", option});
     }

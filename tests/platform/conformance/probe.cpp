@@ -253,6 +253,7 @@ Probe::Probe(const platform::DeviceApi& api, std::chrono::milliseconds patience,
 
 Held Probe::create(bool with_completions) {
   auto subject = std::make_unique<Subject>(api_, host_, complaints_, patience_, with_completions, module());
+  subject->prefer(materials_.device);
   for (const auto& [name, value] : materials_.options) {
     subject->expect(0, "set_device_option(" + name + ")", api_.set_device_option, name.c_str(),
                     value.c_str());
@@ -262,9 +263,9 @@ Held Probe::create(bool with_completions) {
   return Held{subjects_.back().get()};
 }
 
-Held Probe::ready(std::int32_t device) {
+Held Probe::ready() {
   auto subject = create();
-  subject->set_device(device);
+  subject->set_device();
   return subject;
 }
 

@@ -75,8 +75,11 @@ class Subject {
   }
   void answered(std::int32_t expected, std::int32_t got, const std::string& what);
 
+  /// The device that set_device() takes.
+  void prefer(std::int32_t device) { device_ = device; }
   // Shorthands that must succeed.
-  void set_device(std::int32_t device = 0);
+  void set_device() { set_device(device_); }
+  void set_device(std::int32_t device);
   std::uint64_t malloc(std::uint64_t bytes);
   std::uint64_t kernel(const char* name);
   void launch(const std::vector<troupe_run>& runs, std::uint64_t settled = 0);
@@ -122,6 +125,7 @@ class Subject {
   std::shared_ptr<platform::Host> host_;
   troupe_host table_{};
   troupe_device_context* handle_ = nullptr;
+  std::int32_t device_ = 0;
   std::function<void()> action_;
   mutable std::mutex mutex_;
   std::condition_variable heard_;
@@ -164,7 +168,7 @@ class Probe {
   /// A new context, as created.
   Held create(bool with_completions = true);
   /// A new context with a device.
-  Held ready(std::int32_t device = 0);
+  Held ready();
   troupe_device_properties properties(Subject& subject);
   /// Skips the rule unless the library promises all of these features.
   void need(std::uint32_t features);
