@@ -83,7 +83,8 @@ void add_run(Definition& all) {
                   "A name from `troupe list`, or FILE.so for the one program in it, or FILE.so:NAME,\n"
                   "or FILE.py:NAME, in Python, or FILE.bin, a packed callable (any object, with --tensor)")
       ->required();
-  sub->add_option("--platform", run.platform, "Platform of the chips: a2a3sim, a5sim, or a library's path")
+  sub->add_option("--platform", run.platform,
+                  "Platform of the chips: a2a3sim, a5sim, opencl, cuda, or a library's path")
       ->capture_default_str();
   number(sub, "--chips", run.chips, "Chips per node (default: what the program asks for)", 1,
          actors::most_executors);
@@ -153,7 +154,7 @@ void add_looks(Definition& all) {
   sub->callback([&all] { all.chosen = all.devices; });
 
   ScenesCommand& scenes = all.scenes;
-  sub = all.app.add_subcommand("scenes", "Run test scenes on simulated chips, several at a time");
+  sub = all.app.add_subcommand("scenes", "Run test scenes on chips, several at a time");
   sub->add_option("MODULE", scenes.modules,
                   "Shared objects with scenes, or programs of scenes; without any: the built-in scenes");
   sub->add_option("--platform", scenes.platforms, "Only on this one, or these: P,Q (default: a2a3sim,a5sim)")
@@ -172,7 +173,8 @@ void add_looks(Definition& all) {
   sub->add_flag("-x,--fail-fast", scenes.fail_fast, "Start nothing more after a failure");
   sub->add_flag("--list", scenes.list, "Only list them");
   sub->footer(
-      "Each scene runs in a process of its own; one that fails is tried again in a fresh one.\n"
+      "Each scene runs in a process of its own; one that fails is tried again in a fresh one. What the\n"
+      "platform cannot run (a device: chip programs) is skipped; exit code 3 when that is everything.\n"
       "Examples:\n"
       "  troupe scenes --platform a5sim --case matmul_tiled\n"
       "  troupe scenes ./libmy_kernels.so");
@@ -188,7 +190,8 @@ void add_nodes(Definition& all) {
       ->type_name("ADDRESS")
       ->required();
   number(sub, "--chips", node.chips, "How many chips", 1, actors::most_executors)->capture_default_str();
-  sub->add_option("--platform", node.platform, "Their platform: a2a3sim, a5sim, or a library's path")
+  sub->add_option("--platform", node.platform,
+                  "Their platform: a2a3sim, a5sim, opencl, cuda, or a library's path")
       ->capture_default_str();
   number(sub, "--first-device", node.first_device, "The device number of the first", 0, 65536)
       ->capture_default_str();
@@ -218,7 +221,8 @@ void add_nodes(Definition& all) {
   sub = all.app.add_subcommand("pod", "Several nodes on this machine, to try what runs on several");
   number(sub, "--nodes", pod.nodes, "How many, a process each", 1, 256)->capture_default_str();
   number(sub, "--chips", pod.chips, "Chips of each", 1, actors::most_executors)->capture_default_str();
-  sub->add_option("--platform", pod.platform, "Their platform: a2a3sim, a5sim, or a library's path")
+  sub->add_option("--platform", pod.platform,
+                  "Their platform: a2a3sim, a5sim, opencl, cuda, or a library's path")
       ->capture_default_str();
   sub->footer(
       "Makes certificates for them (needs the program openssl), and prints the options with which\n"

@@ -318,7 +318,7 @@ void add_machine(py::module_& module) {
       "report_crashes  True: a thread that crashes says first what it was inside of\n"
       "dump            a folder for the tensors of each kernel, dump_only: of kernels with such names\n\n"
       "The other options are those of its nodes, which node() and pod() may give, too:\n\n"
-      "name, platform  \"node0\"; \"a2a3sim\", \"a5sim\", or the path of a library\n"
+      "name, platform  \"node0\"; \"a2a3sim\", \"a5sim\", \"opencl\", \"cuda\", or the path of a library\n"
       "chips           how many; first_device: the number of the first\n"
       "sub_workers     threads for host functions\n"
       "own_process     True: each chip in a process of its own\n"
