@@ -39,7 +39,8 @@ int run(const std::vector<std::string>& arguments, Console& console) {
     const auto hint = comm::limit_hint(ENOMEM);
     console.err << "troupe: there is no more memory" << (hint.empty() ? "" : "\n  hint: " + hint) << "\n";
   } catch (const std::system_error& error) {
-    const auto hint = comm::limit_hint(error.code().value());
+    const int problem = error.code().value();
+    const auto hint = problem == EAGAIN ? comm::threads_hint() : comm::limit_hint(problem);
     console.err << "troupe: " << error.what() << (hint.empty() ? "" : "\n  hint: " + hint) << "\n";
   } catch (const std::exception& error) {
     console.err << "troupe: " << error.what() << "\n";

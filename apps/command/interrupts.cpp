@@ -55,7 +55,7 @@ std::optional<int> Interrupts::take() {
   return static_cast<int>(info.ssi_signo);
 }
 
-Flag::Flag() : descriptor_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
+Flag::Flag() : descriptor_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "no descriptor to be woken by")) {}
 Flag::~Flag() { ::close(descriptor_); }
 
 void Flag::raise() noexcept {

@@ -15,6 +15,7 @@
 #include "command/interrupts.hpp"
 #include "command/program.hpp"
 #include "errc.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/scene_module.hpp"
 
@@ -30,9 +31,12 @@ std::string player() {
 }
 
 Error cannot_run(const std::string& program, int problem) {
-  return Error(Errc::cannot_read,
-               "cannot run \"" + program + "\": " + std::generic_category().message(problem),
-               "scenes are modules with TROUPE_SCENES, or programs that call scene_main; see docs/scenes.md");
+  const auto limit = comm::limit_hint(problem);
+  return Error(
+      Errc::cannot_read, "cannot run \"" + program + "\": " + std::generic_category().message(problem),
+      !limit.empty()
+          ? limit
+          : "scenes are modules with TROUPE_SCENES, or programs that call scene_main; see docs/scenes.md");
 }
 
 /// The words of a command line, with the null behind them.

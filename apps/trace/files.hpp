@@ -11,15 +11,19 @@
 #include <string>
 
 #include "errc.hpp"
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/runtime/result.hpp"
 
 namespace troupe::apps {
 
 inline Error cannot_write(const std::string& path, int problem) {
+  const auto limit = comm::limit_hint(problem);
   return Error(Errc::cannot_write,
                "cannot write \"" + path +
                    "\": " + (problem != 0 ? std::generic_category().message(problem) : "write failed"),
-               problem == ENOSPC ? "the disk is full" : "does the folder exist, and may you write there?");
+               problem == ENOSPC ? "the disk is full"
+               : limit.empty()   ? "does the folder exist, and may you write there?"
+                                 : limit);
 }
 
 /// What would keep a file from being written, found before the work that fills it is done.

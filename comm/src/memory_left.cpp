@@ -100,7 +100,9 @@ Result<void> check_room(std::uint64_t bytes, const std::string& what) {
       bytes > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) {
     return system_error(what, EFBIG, room_hint);
   }
-  if (bytes > memory_left()) return system_error(what, ENOMEM, room_hint);
+  // By no limit that the hint of an error of the system would name.
+  if (bytes > memory_left())
+    return Error(Errc::no_memory, what + ": " + std::generic_category().message(ENOMEM), room_hint);
   return {};
 }
 

@@ -17,6 +17,7 @@
 #include <system_error>
 #include <utility>
 
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/longest_wait.hpp"
 
@@ -127,8 +128,10 @@ std::size_t ChildProcesses::running() const noexcept { return children_.size(); 
 Result<void> ChildProcesses::start(Request request) {
   if (request.command.empty()) return Error{Errc::invalid_argument, "no program to start"};
   const auto failed = [&](const char* what, int error) {
-    return Error{Errc::system, "cannot start '" + request.command[0] + "': " + what + ": " +
-                                   std::generic_category().message(error)};
+    return Error{
+        Errc::system,
+        "cannot start '" + request.command[0] + "': " + what + ": " + std::generic_category().message(error),
+        error == EAGAIN ? comm::threads_hint() : comm::limit_hint(error)};
   };
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return failed("pipe", errno);

@@ -47,7 +47,9 @@ class Round {
                                             start_next(device);
                                           }});
     if (!started) {
-      tell(*job, device, ChildEnd{}, "    " + started.error().message() + "\n");
+      const std::string& hint = started.error().hint();
+      tell(*job, device, ChildEnd{},
+           "    " + started.error().message() + "\n" + (hint.empty() ? "" : "    hint: " + hint + "\n"));
       start_next(device);
     }
   }

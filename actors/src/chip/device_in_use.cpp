@@ -105,7 +105,7 @@ Result<WindowOffer> create_window(DeviceInUse& device, const troupe_window_spec&
     const int problem = errno;
     (void)device.context.window_release(*window);
     return Error(comm::Errc::system, "sharing a window: " + std::generic_category().message(problem),
-                 "too many open files? (ulimit -n)");
+                 comm::limit_hint(problem));
   }
   offer.blob.fd = memory.get();
   offer.memory = std::make_shared<const comm::FileDescriptor>(std::move(memory));

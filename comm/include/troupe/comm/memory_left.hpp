@@ -25,7 +25,8 @@ namespace troupe::comm {
 /// touching this much fresh memory about twenty.
 inline constexpr std::uint64_t worth_asking = std::uint64_t{64} << 20;
 
-inline constexpr const char* room_hint = "ask for less, or raise the limits (ulimit -f, cgroup memory)";
+inline constexpr const char* room_hint =
+    "ask for less: it is more than the machine, or the control group of this process (memory.max), has left";
 
 /// Whether that much may be reserved at all. Call it before a reservation, because the kernel does more than
 /// refuse an excess: it sends SIGXFSZ beyond the file-size limit, and kills a process when memory is out.
