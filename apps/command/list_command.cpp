@@ -4,6 +4,7 @@
 #include "command/commands.hpp"
 #include "command/parameters.hpp"
 #include "command/program.hpp"
+#include "command/python_program.hpp"
 #include "examples/catalogue.hpp"
 #include "troupe/runtime/module.hpp"
 
@@ -84,6 +85,11 @@ int execute(const ListCommand& command, Console& console) {
 }
 
 int execute(const ProgramHelpCommand& command, Console& console) {
+  if (names_python_program(command.program)) {
+    const Error problem = explain_python_program(command.program);  // if it comes back at all
+    console.err << "troupe: " << render(problem) << "\n";
+    return exit_cannot_start;
+  }
   const auto choice = find_program(command.program, runtime::this_module());
   if (!choice) {
     console.err << "troupe: " << render(choice.error()) << "\n";

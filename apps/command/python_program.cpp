@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "errc.hpp"
@@ -30,6 +31,27 @@ fs::path package_folder() {
   return {};
 }
 
+/// Answers only when it cannot. `words`: the command line of the package; `program` is for the error.
+Error become_python(const std::string& program, std::vector<std::string> words) {
+  const auto folder = package_folder();
+  if (folder.empty()) {
+    return Error(Errc::unknown_program,
+                 "\"" + program + "\" is a program in Python, for which this troupe was not built",
+                 "on Debian: apt-get install pybind11-dev python3-dev, and build again");
+  }
+  words.insert(words.begin(), {TROUPE_PYTHON, "-m", "troupe"});
+  std::string path = folder.string();
+  const char* before = std::getenv("PYTHONPATH");  // NOLINT(concurrency-mt-unsafe): no other thread yet
+  if (before != nullptr && *before != '\0') path += ":" + std::string(before);
+  setenv("PYTHONPATH", path.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+  std::vector<char*> arguments;
+  for (auto& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  execvp(arguments[0], arguments.data());
+  return Error(Errc::cannot_read,
+               std::string("cannot start ") + TROUPE_PYTHON + ": " + std::generic_category().message(errno));
+}
+
 }  // namespace
 
 bool names_python_program(const std::string& program) {
@@ -45,21 +67,8 @@ Error run_python_program(const RunCommand& command, int log_level) {
                  "neither --tensor nor --scalar",
                  "--trace FILE, then troupe trace graph FILE or troupe trace swimlane FILE");
   }
-  const auto folder = package_folder();
-  if (folder.empty()) {
-    return Error(Errc::unknown_program,
-                 "\"" + command.program + "\" is a program in Python, for which this troupe was not built",
-                 "on Debian: apt-get install pybind11-dev python3-dev, and build again");
-  }
-  std::vector<std::string> words{TROUPE_PYTHON,
-                                 "-m",
-                                 "troupe",
-                                 "run",
-                                 command.program,
-                                 "--platform",
-                                 command.platform,
-                                 "--log-level",
-                                 std::to_string(log_level)};
+  std::vector<std::string> words{"run",         command.program,          "--platform", command.platform,
+                                 "--log-level", std::to_string(log_level)};
   const auto number = [&](const char* option, int value) {
     if (value == 0) return;
     words.emplace_back(option);
@@ -84,16 +93,9 @@ Error run_python_program(const RunCommand& command, int log_level) {
   text("--models", command.models);
   if (!command.trace.empty()) words.insert(words.end(), {"--trace", command.trace});
   for (const auto& parameter : command.parameters) words.insert(words.end(), {"--param", parameter});
-  std::string path = folder.string();
-  const char* before = std::getenv("PYTHONPATH");  // NOLINT(concurrency-mt-unsafe): no other thread yet
-  if (before != nullptr && *before != '\0') path += ":" + std::string(before);
-  setenv("PYTHONPATH", path.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
-  std::vector<char*> arguments;
-  for (auto& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  execvp(arguments[0], arguments.data());
-  return Error(Errc::cannot_read,
-               std::string("cannot start ") + TROUPE_PYTHON + ": " + std::generic_category().message(errno));
+  return become_python(command.program, std::move(words));
 }
+
+Error explain_python_program(const std::string& program) { return become_python(program, {"help", program}); }
 
 }  // namespace troupe::apps

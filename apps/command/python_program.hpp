@@ -14,4 +14,7 @@ bool names_python_program(const std::string& program);
 /// when it cannot. No thread may have been started.
 Error run_python_program(const RunCommand& command, int log_level);
 
+/// The same, to print what its parameters are.
+Error explain_python_program(const std::string& program);
+
 }  // namespace troupe::apps

@@ -7,6 +7,7 @@
 #include <ostream>
 
 #include "command/commands.hpp"
+#include "command/python_program.hpp"
 #include "command_line/definition.hpp"
 #include "examples/catalogue.hpp"
 #include "troupe/runtime/dtype.hpp"
@@ -291,7 +292,8 @@ int execute(const HelpCommand& command, Console& console) {
       console.out << found->help(called.substr(0, called.rfind(' ')));
       return exit_ok;
     }
-    const bool file = asked.find('/') != std::string::npos || asked.find(".so") != std::string::npos;
+    const bool file = names_python_program(asked) || asked.find('/') != std::string::npos ||
+                      asked.find(".so") != std::string::npos;
     if (file || find_example(asked) != nullptr) return execute(ProgramHelpCommand{asked}, console);
   }
   std::vector<std::string> known;

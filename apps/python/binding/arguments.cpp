@@ -7,8 +7,7 @@ namespace {
 
 template <class T>
 T integer(py::handle value, const char* option) {
-  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
-  if (!index) throw py::error_already_set();
+  const auto index = whole_number(value, option);
   int overflow = 0;
   const auto number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0 || !std::in_range<T>(number)) {
@@ -33,8 +32,16 @@ std::string say(const runtime::ScalarArg& scalar) {
 
 std::chrono::nanoseconds duration_of(py::handle seconds, const char* what) {
   const double value = PyFloat_AsDouble(seconds.ptr());
-  if (value == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-  if (std::isnan(value)) throw bad_argument(std::string(what) + " is not a number of seconds");
+  const auto refused = [&] {
+    return bad_argument(std::string(what) + " is a number of seconds, and " + shown(seconds) + " is none",
+                        "as in 0.5, or 60");
+  };
+  if (value == -1.0 && PyErr_Occurred() != nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    throw refused();
+  }
+  if (std::isnan(value)) throw refused();
   constexpr double most = 9.2e9;  // seconds; what is longer is for ever
   if (value > most) return std::chrono::nanoseconds::max();
   if (value < -most) return std::chrono::nanoseconds::min();

@@ -20,6 +20,8 @@ Elements elements_of(const runtime::TensorDescriptor& argument) {
   return elements;
 }
 
+constexpr auto no_generator = "leave the yield away: what it computes goes into its tensors";
+
 /// Calls it with the tensors as arrays, then the scalars.
 void call(const py::object& function, const runtime::HostArgs& args) {
   std::vector<py::object> lent;
@@ -35,6 +37,8 @@ void call(const py::object& function, const runtime::HostArgs& args) {
     for (std::size_t i = 0; i < args.scalar_count(); ++i) given[at++] = scalar_of_call(args, i);
     const auto result = py::reinterpret_steal<py::object>(call_python(function.ptr(), given.ptr()));
     if (!result) throw py::error_already_set();
+    if (PyGen_CheckExact(result.ptr()) != 0 || PyAsyncGen_CheckExact(result.ptr()) != 0)
+      throw bad_argument("a host function returned a generator, of which nothing has run", no_generator);
   }
   for (std::size_t i = 0; i < lent.size(); ++i) {
     if (lent[i].ref_count() == 1) continue;
@@ -106,6 +110,10 @@ Named function_of(const py::object& callable) {
   auto function = unwrapped(callable);
   if (is_coroutine_function(function))
     throw bad_argument("a host function is called on a thread of its own: it is no async def function");
+  if (is_generator_function(function))
+    throw bad_argument(
+        "a host function is called, and " + shown(function) + " is a generator, of which nothing would run",
+        no_generator);
   auto name = name_of(function);
   return {"", actors::host_callable(name, host_function(std::move(function)))};
 }

@@ -45,6 +45,11 @@ std::map<std::thread::id, int>& user_code() {
   return *threads;
 }
 
+Error generator(const std::string& program) {
+  return bad_argument("program \"" + program + "\" is a generator, of which nothing would run",
+                      "a program that waits is an async def function, with await instead of yield");
+}
+
 Error python_has_ended() { return {Errc::shut_down, "Python is ending"}; }
 
 }  // namespace
@@ -79,12 +84,19 @@ bool is_coroutine_function(py::handle function) {
   return py::module_::import("inspect").attr("iscoroutinefunction")(function).cast<bool>();
 }
 
+bool is_generator_function(py::handle function) {
+  if (PyFunction_Check(function.ptr()) == 0) return false;  // what it returns tells
+  const auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function.ptr()));
+  return (code->co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)) != 0;
+}
+
 PythonProgram::PythonProgram(py::object function, py::tuple args, std::string name, std::int64_t soft_limit)
     : name_(std::move(name)), coroutine_(is_coroutine_function(function)), soft_limit_(soft_limit) {
   if (PyCallable_Check(function.ptr()) == 0) {
     throw bad_argument(py::repr(function).cast<std::string>() + " is no program",
                        "a program is a function, or an async def function, of (node, its arguments)");
   }
+  if (is_generator_function(function)) throw generator(name_);
   function_ = Kept(std::move(function));
   args_ = Kept(std::move(args));
 }
@@ -110,6 +122,8 @@ void PythonProgram::run_plain(actors::Orchestrator& node) {
       throw bad_argument("program \"" + name_ + "\" returned a coroutine, which nobody awaits",
                          "make it an async def function itself");
     }
+    if (PyGen_CheckExact(result.ptr()) != 0 || PyAsyncGen_CheckExact(result.ptr()) != 0)
+      throw generator(name_);
     returned_ = Kept(std::move(result));
   } catch (py::error_already_set& raised) {
     throw failed(raised);

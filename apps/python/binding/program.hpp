@@ -137,6 +137,8 @@ class UserCode {
 /// How a program is to be called in errors and traces.
 std::string name_of(py::handle function);
 bool is_coroutine_function(py::handle function);
+/// It has a `yield`: to call it runs nothing of it.
+bool is_generator_function(py::handle function);
 
 void add_waits(py::module_& module);
 

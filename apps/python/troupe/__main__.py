@@ -95,7 +95,8 @@ def bind(program, given):
 
 def parse(words):
     parser = argparse.ArgumentParser(prog="python3 -m troupe", description="Runs programs in Python; see `troupe run --help`.")
-    run = parser.add_subparsers(dest="command", required=True).add_parser("run")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run")
     run.add_argument("program")
     run.add_argument("--platform", default="a2a3sim")
     run.add_argument("--chips", type=int)
@@ -115,6 +116,7 @@ def parse(words):
     run.add_argument("--trace")
     run.add_argument("--log-level", type=int, default=2)
     run.add_argument("--param", action="append", default=[])
+    commands.add_parser("help").add_argument("program")
     return parser.parse_args(words)
 
 
@@ -148,11 +150,34 @@ def machine_of(asked):
     return {**options, "remote": remote}, None
 
 
-def execute(asked):
-    file, _, name = asked.program.partition(".py:")
+def program_of(text):
+    """The module and the program that FILE.py or FILE.py:NAME says."""
+    file, _, name = text.partition(".py:")
     file = file if not name else file + ".py"
     module = load(file)
-    program = find(module, file, name)
+    return module, find(module, file, name)
+
+
+def explain(asked):
+    """What `troupe run program.py --help` prints."""
+    program = program_of(asked.program)[1]
+    about = (program.__doc__ or "").strip().split("\n")[0]
+    kinds = getattr(program, "__annotations__", {})
+    rows = []
+    for name, default, has in troupe.parameters_of(program):
+        kind = kinds.get(name, type(default) if has and default is not None else None)
+        rows.append((f"{name}={default}" if has else name, getattr(kind, "__name__", str(kind or ""))))
+    print(program.__name__ + (f": {about}" if about else ""))
+    print(f"Usage: troupe run {asked.program} [OPTIONS]" + (" --param k=v …" if rows else ""))
+    if rows:
+        width = max(len(name) for name, _ in rows)
+        print("\nParameters:", *(f"  {name:<{width}}  {kind}".rstrip() for name, kind in rows), sep="\n")
+    print("\nWithout --chips: 1 chip. All options: troupe run --help")
+    return 0
+
+
+def execute(asked):
+    module, program = program_of(asked.program)
     values = bind(program, asked.param)
     options = {"trace": asked.trace} if asked.trace else {}
     machine, nodes = machine_of(asked)
@@ -202,7 +227,8 @@ def execute(asked):
 
 def main(words):
     try:
-        return execute(parse(words))
+        asked = parse(words)
+        return explain(asked) if asked.command == "help" else execute(asked)
     except Refused as refused:
         say(f"troupe: {refused}")
         return refused.exit

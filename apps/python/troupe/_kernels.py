@@ -1,8 +1,10 @@
 """Kernels from C++ text: compiled once, kept by content."""
 
+import contextlib
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 
@@ -21,8 +23,28 @@ def _cache_folder():
     base = os.environ.get("TROUPE_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "troupe"
     )
-    os.makedirs(base, exist_ok=True)
+    try:
+        os.makedirs(base, exist_ok=True)
+    except OSError as error:
+        raise _unusable(base, error) from error
     return base
+
+
+def _unusable(folder, error):
+    hint = "TROUPE_CACHE names another folder"
+    return Error("cannot_write", f'compiled kernels cannot be kept in "{folder}": {error.strerror}', hint)
+
+
+def _is_whole(file):
+    """Whether an object has its end, which its header tells: not one whose disk was full, or that was cut."""
+    with open(file, "rb") as kept:
+        header = kept.read(64)
+        size = os.fstat(kept.fileno()).st_size
+    if len(header) < 64 or header[:4] != b"\x7fELF":
+        return False
+    (sections,) = struct.unpack_from("<Q", header, 0x28)
+    each, count = struct.unpack_from("<HH", header, 0x3A)
+    return sections + each * count <= size
 
 
 class Module:
@@ -60,9 +82,13 @@ def kernel(source, *, flags=(), name="text"):
     command = [compiler, "-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,--build-id=sha1", *flags]
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
     key = "\0".join([text, *command, version, _build.VERSION, *_build.INCLUDES])
-    file = os.path.join(_cache_folder(), hashlib.sha256(key.encode()).hexdigest() + ".so")
-    if os.path.exists(file):
-        return Module(file)
+    cache = _cache_folder()
+    file = os.path.join(cache, hashlib.sha256(key.encode()).hexdigest() + ".so")
+    try:
+        if os.path.exists(file) and _is_whole(file):
+            return Module(file)
+    except OSError as error:
+        raise _unusable(cache, error) from error
     with tempfile.TemporaryDirectory(prefix="troupe-") as folder:
         path = os.path.join(folder, "kernel.cpp")
         with open(path, "w", encoding="utf-8") as out:
@@ -75,6 +101,11 @@ def kernel(source, *, flags=(), name="text"):
             raise Error("bad_argument", f"a kernel does not compile:\n{done.stderr.strip()}")
         # Two that compile the same text at once leave one whole file.
         waiting = f"{file}.{os.getpid()}.tmp"
-        shutil.copy(made, waiting)
-        os.replace(waiting, file)
+        try:
+            shutil.copy(made, waiting)
+            os.replace(waiting, file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.remove(waiting)
+            raise _unusable(cache, error) from error
     return Module(file)

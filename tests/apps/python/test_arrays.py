@@ -188,8 +188,19 @@ def test_shapes(node):
     for shape in [(), (-1,), (1, 2, 3, 4, 5, 6), (2**40, 2**40)]:
         with pytest.raises(troupe.Error):
             node.tensor(shape)
-    with pytest.raises(TypeError):
-        node.tensor("four")
+    for shape, sentence in [
+        ("four", "'four' is no shape"),
+        (2.5, "2.5 is no shape"),
+        (None, "None is no shape"),
+        ((2, "x"), "an extent of a shape is a whole number, and 'x' is none"),
+        (2**32, "from 0 to 4294967295, and 4294967296 is not"),
+        (2**64 - 1, "from 0 to 4294967295, and 18446744073709551615 is not"),
+        (-3, "and -3 is not"),
+    ]:
+        with pytest.raises(troupe.Error, match=sentence):
+            node.tensor(shape)
+    with pytest.raises(troupe.Error, match="128, 64"):
+        node.tensor(2.5)
     assert node.tensor((0, 2)).numpy().shape == (0, 2)
 
 

@@ -22,6 +22,10 @@ TROUPE_KERNEL(who_runs_it)(KernelArgs& k) { k.tensor<std::int32_t>(0)[0] = ::get
 
 @troupe.program
 def train(node, steps=3, rate: float = 0.5, loud: bool = False):
+    '''Learns something.
+
+    More of it.
+    '''
     print("steps", steps, "rate", rate, "loud", loud, "chips", node.chips, "path", node.path)
 
 @troupe.program
@@ -122,6 +126,28 @@ def test_where_tasks_go_is_an_option_and_what_is_learned_is_kept(troupe_run, fil
 def test_what_is_wrong_is_said_and_answered_with_its_exit_code(troupe_run, file, words, code, sentence):
     got, out, err = troupe_run(file + words[0], *words[1:])
     assert got == code and sentence in err, err
+
+
+@pytest.mark.skipif(not COMMAND.exists(), reason="the command is not built")
+def test_help_says_what_a_program_takes(file):
+    for words in [["run", file + ":train", "--help"], ["help", file + ":train"]]:
+        done = subprocess.run([str(COMMAND), *words], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and done.stderr == ""
+        assert done.stdout == (
+            "train: Learns something.\n"
+            f"Usage: troupe run {file}:train [OPTIONS] --param k=v …\n"
+            "\n"
+            "Parameters:\n"
+            "  steps=3     int\n"
+            "  rate=0.5    float\n"
+            "  loud=False  bool\n"
+            "\n"
+            "Without --chips: 1 chip. All options: troupe run --help\n"
+        )
+    for words in [["run", file, "--help"], ["run", "nowhere.py", "--help"]]:
+        done = subprocess.run([str(COMMAND), *words], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 3 and done.stderr.startswith("troupe: ")
+        assert "built-in" not in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_file_that_is_not_there(troupe_run):

@@ -138,3 +138,16 @@ def test_a_function_may_run_programs_itself(node):
         return outer.read(x).get()
 
     assert node.run(program) == 1
+
+
+def test_a_generator_is_no_host_function(node):
+    def yields(x):
+        yield x
+
+    def program(node):
+        with pytest.raises(troupe.Error, match="is a generator, of which nothing would run"):
+            node.submit_sub(yields, in_(node.tensor(1)))
+
+    node.run(program)
+    with pytest.raises(troupe.Error, match="returned a generator"):
+        node.run(lambda node: node.submit_sub(lambda x: yields(x), in_(node.tensor(1))))

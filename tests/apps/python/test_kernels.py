@@ -39,6 +39,32 @@ def test_a_kernel_from_text_is_compiled_once(node, cache):
     assert (x == 3).all()
 
 
+def test_what_is_cut_in_the_cache_is_compiled_again(node, cache):
+    text = SCALE.replace("scale_from_text", "scale_that_is_cut")  # not loaded here: who cuts that ends the process
+    path = troupe.kernel(text).path
+    whole = os.stat(path).st_size
+    for size in [0, 100, whole // 2, whole - 1]:
+        os.truncate(path, size)
+        assert troupe.kernel(text).path == path and os.stat(path).st_size == whole
+    node.load(troupe.kernel(text))
+
+
+def test_a_cache_that_cannot_be_used_is_an_error_with_the_way_out(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0o500)
+    unusable = ["/proc", tmp_path / "file", tmp_path / "file" / "below"]
+    if os.geteuid() != 0:  # who may write anywhere
+        unusable += [locked, locked / "below"]
+    for folder in unusable:
+        monkeypatch.setenv("TROUPE_CACHE", str(folder))
+        with pytest.raises(troupe.Error, match="compiled kernels cannot be kept in") as raised:
+            troupe.kernel(SCALE)
+        assert str(folder) in str(raised.value) and "TROUPE_CACHE names another folder" in str(raised.value)
+        assert raised.value.code == "cannot_write"
+
+
 def test_a_kernel_that_does_not_compile_says_what_the_compiler_says():
     with pytest.raises(troupe.Error) as raised:
         troupe.kernel("TROUPE_KERNEL(wrong)(KernelArgs& k) { nonsense; }")

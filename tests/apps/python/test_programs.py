@@ -352,3 +352,19 @@ def test_a_function_that_takes_other_arguments_is_told_so(node):
         with pytest.raises(troupe.Error) as caught:
             node.run(program)
         assert "positional argument" in str(caught.value), caught.value
+
+
+def test_a_generator_is_no_program(node):
+    def yields(node):
+        yield node.submit("scale")
+
+    async def yields_too(node):
+        yield 1
+
+    def returns_one(node):
+        return (n for n in [1])
+
+    for wrong in [yields, yields_too, returns_one, lambda node: yields(node)]:
+        with pytest.raises(troupe.Error, match="is a generator, of which nothing would run") as raised:
+            node.run(wrong)
+        assert "await instead of yield" in str(raised.value)

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import re
 import threading
 
 import numpy as np
@@ -23,8 +24,21 @@ def test_unknown_options_are_refused_with_the_known_ones():
                 system.node(**wrong)
     with pytest.raises(troupe.Error):
         troupe.System(log_level="loud")
-    with pytest.raises(TypeError):
-        troupe.System(threads="many")
+    for wrong, sentence in [
+        ({"threads": "many"}, "threads is a whole number, and 'many' is none"),
+        ({"chips": "two"}, "chips is a whole number, and 'two' is none \\(bad_argument\\)\n  hint: write chips=4"),
+        ({"chips": 2.5}, "chips is a whole number, and 2.5 is none"),
+        ({"abort_grace": "soon"}, "abort_grace is a number of seconds, and 'soon' is none"),
+        ({"device_options": 3}, "device_options is a dict of names and values, and 3 is none"),
+        ({"remote": 3}, "remote is a list of addresses"),
+    ]:
+        with pytest.raises(troupe.Error) as raised:
+            troupe.System(**wrong)
+        assert re.search(sentence, str(raised.value)), raised.value
+    with troupe.System() as system:
+        for wrong in ["two", 2.5, [3]]:
+            with pytest.raises(troupe.Error, match="nodes says how many, or is a list"):
+                system.pod(wrong)
 
 
 def test_a_closed_system_says_so():
@@ -110,6 +124,9 @@ def test_options_of_a_submit_are_checked(node):
             ({"priority": 1000}, "bad_argument"),
             ({"deadline": -1}, "bad_argument"),
             ({"deadline": float("nan")}, "bad_argument"),
+            ({"deadline": "soon"}, "bad_argument"),
+            ({"on_chip": "two"}, "bad_argument"),
+            ({"priority": 1.5}, "bad_argument"),
             ({"colour": "red"}, "bad_argument"),
             ({"after": 3}, None),
             ({"after": [None]}, "bad_argument"),
@@ -119,6 +136,8 @@ def test_options_of_a_submit_are_checked(node):
                 node.submit("scale", inout(x), scalar(1.0), **options)
             if code is not None:
                 assert raised.value.code == code, options
+        with pytest.raises(troupe.Error, match="deadline is a number of seconds, and nan is none"):
+            node.submit("scale", inout(x), scalar(1.0), deadline=float("nan"))
         first = node.submit("scale", inout(x), scalar(1.0), name="first", priority=3, deadline=60, on_chip=1)
         node.submit("scale", inout(x), scalar(1.0), after=first, retry=2, idempotent=True)
         node.submit("scale", inout(x), scalar(1.0), after=[first, first], blocks=1)

@@ -79,6 +79,24 @@ Error bad_argument(std::string message, std::string hint) {
   return Error(actors::Errc::bad_argument, std::move(message), std::move(hint));
 }
 
+std::string shown(py::handle value) {
+  constexpr std::size_t most = 80;
+  auto text = py::repr(value).cast<std::string>();
+  if (text.size() <= most) return text;
+  // Not within a character.
+  std::size_t end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return text.substr(0, end) + "…";
+}
+
+py::object whole_number(py::handle value, const std::string& what, std::string hint) {
+  auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (index) return index;
+  if (PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw py::error_already_set();
+  PyErr_Clear();
+  throw bad_argument(what + " is a whole number, and " + shown(value) + " is none", std::move(hint));
+}
+
 void set_exception() noexcept {
   try {
     try {

@@ -23,6 +23,10 @@ void set_exception() noexcept;
 
 /// A value that cannot be used.
 Error bad_argument(std::string message, std::string hint = {});
+/// The int that it is; an error that names `what` and shows the value when it is none.
+py::object whole_number(py::handle value, const std::string& what, std::string hint = {});
+/// What somebody gave, as Python writes it, for sentences: cut where it is long.
+std::string shown(py::handle value);
 
 void add_errors(py::module_& module);
 

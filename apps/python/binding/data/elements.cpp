@@ -164,15 +164,23 @@ DType dtype_of_format(const char* format, Py_ssize_t item_bytes) {
 
 runtime::Shape shape_of(py::handle given) {
   std::vector<std::uint64_t> extents;
+  constexpr auto hint = "a shape is a whole number, or several: 1024, or (128, 64)";
   const auto add = [&](py::handle extent) {
-    const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(extent.ptr()));
-    if (!index) throw py::error_already_set();
-    const auto value = PyLong_AsLongLong(index.ptr());
+    const auto index = whole_number(extent, "an extent of a shape", hint);
+    int overflow = 0;
+    const auto value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
     if (value == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-    extents.push_back(static_cast<std::uint64_t>(value));  // a negative one is refused as far too large
+    if (overflow != 0 || value < 0 || value > std::numeric_limits<std::uint32_t>::max()) {
+      throw Error(runtime::Errc::invalid_shape,
+                  "an extent of a shape is from 0 to 4294967295, and " + shown(index) + " is not",
+                  overflow > 0 || value > 0 ? "use more dimensions, or several tensors" : "");
+    }
+    extents.push_back(static_cast<std::uint64_t>(value));
   };
   if (PyIndex_Check(given.ptr()) != 0) {
     add(given);
+  } else if (!py::isinstance<py::iterable>(given) || py::isinstance<py::str>(given)) {
+    throw bad_argument(shown(given) + " is no shape", hint);
   } else {
     for (const auto extent : given) add(extent);
   }

@@ -7,9 +7,9 @@ using actors::Tensor;
 
 std::uint64_t bound(py::handle given, std::uint64_t otherwise, std::uint64_t extent) {
   if (given.is_none()) return otherwise;
-  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(given.ptr()));
-  if (!index) throw py::error_already_set();
-  auto value = PyLong_AsSsize_t(index.ptr());
+  const auto index = whole_number(given, "an end of a slice", "x[0:64]");
+  // Far outside is as far as the end, as in a list.
+  auto value = PyNumber_AsSsize_t(index.ptr(), nullptr);
   if (value == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
   if (value < 0) value += static_cast<Py_ssize_t>(extent);
   if (value < 0) value = 0;

@@ -39,8 +39,8 @@ void end_those_left() {
 }
 
 std::int64_t whole(py::handle value, const std::string& option) {
-  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
-  if (!index) throw py::error_already_set();
+  const auto index =
+      whole_number(value, option, "write " + option + "=4, without quotes and without a point");
   int overflow = 0;
   const auto number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0) throw bad_argument(option + " is out of range");
@@ -90,6 +90,9 @@ platform::RemoteNode remote_node(py::handle given) {
 
 std::vector<platform::RemoteNode> remote_nodes(py::handle given) {
   if (py::isinstance<py::str>(given)) return {remote_node(given)};
+  if (!py::isinstance<py::iterable>(given))
+    throw bad_argument("remote is a list of addresses, or of dicts, and " + shown(given) + " is none",
+                       "remote=[\"host:port\"]");
   std::vector<platform::RemoteNode> nodes;
   for (const auto one : given) nodes.push_back(remote_node(one));
   return nodes;
@@ -133,6 +136,9 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
   if (option == "models") return node.models = py::str(value).cast<std::string>(), true;
   if (option == "recover") return node.recover = truth(value), true;
   if (option == "device_options") {
+    if (!py::isinstance<py::dict>(value))
+      throw bad_argument("device_options is a dict of names and values, and " + shown(value) + " is none",
+                         "device_options={\"checked\": 1}");
     for (const auto& [name, text] : value.cast<py::dict>())
       node.device_options.emplace_back(py::str(name).cast<std::string>(), py::str(text).cast<std::string>());
     return true;
@@ -179,7 +185,17 @@ actors::PodConfig pod_config(const Machine& machine, const py::object& nodes, co
   if (PyIndex_Check(nodes.ptr()) != 0) {
     for (std::int64_t i = whole(nodes, "nodes"); i > 0; --i) add({});
   } else {
-    for (const auto one : nodes) add(py::kwargs(one.cast<py::dict>()));
+    constexpr auto hint = "pod(2), or pod([{\"chips\": 2}, {\"chips\": 4}])";
+    const auto refused = [&] {
+      return bad_argument(
+          "nodes says how many, or is a list with a dict for each, and " + shown(nodes) + " is neither",
+          hint);
+    };
+    if (!py::isinstance<py::iterable>(nodes) || py::isinstance<py::str>(nodes)) throw refused();
+    for (const auto one : nodes) {
+      if (!py::isinstance<py::dict>(one)) throw refused();
+      add(py::kwargs(one.cast<py::dict>()));
+    }
   }
   if (workers.is_none()) return pod;
   for (const auto one : workers) {
