@@ -240,7 +240,8 @@ void add_nodes(Definition& all) {
                   "A host that runs `troupe node`, as programs will call it; repeatable")
       ->type_name("HOST")
       ->allow_extra_args(false);
-  sub->add_option("--user", all.certs.users, "A name for who runs programs; repeatable")
+  sub->add_option("--user", all.certs.users,
+                  "Someone who runs programs, by a name that nodes --allow; repeatable")
       ->type_name("NAME")
       ->allow_extra_args(false);
   number(sub, "--days", all.certs.days, "How long they are good", 1, 3650)->capture_default_str();

@@ -232,11 +232,22 @@ TEST_CASE("who is not allowed, or not known, or somebody else, does not get in, 
   CHECK(troupe_command("run hello" + hosts(node) + own.of("alice")).exit == 0);
 }
 
+TEST_CASE("where nobody listens, the hint says what should") {
+  // A port that was free a moment ago, and is nobody's.
+  std::string left;
+  { left = NodeProcess("127.0.0.1:0", "--allow alice" + certificates().of("127.0.0.1")).address(); }
+  const auto run = troupe_command("run hello --hosts " + left + certificates().of("alice"));
+  CHECK(run.exit == 3);
+  CHECK_MESSAGE(has(run.output, "Connection refused"), run.output);
+  CHECK_MESSAGE(has(run.output, "hint: nobody listens there: is `troupe node` running"), run.output);
+}
+
 TEST_CASE("a node of another name than it is called by is not believed") {
   NodeProcess node("127.0.0.1:0", "--allow alice" + certificates().of("localhost"));
   const auto run = troupe_command("run hello" + hosts(node) + certificates().of("alice"));
   CHECK(run.exit == 3);
   CHECK_MESSAGE(has(run.output, "mismatch"), run.output);
+  CHECK_MESSAGE(has(run.output, "hint: it is for another name of the host"), run.output);
 }
 
 TEST_CASE("a certificate that has expired does not let anybody in") {

@@ -94,6 +94,7 @@ TEST_CASE("a chip that a node does not have, and a node that is not there, are r
   const auto nowhere = create(node.chip(0, {1, 1}, node.address() + "-not"));
   REQUIRE_FALSE(nowhere);
   CHECK_MESSAGE(contains(render(nowhere.error()), "cannot connect to unix:"), render(nowhere.error()));
+  CHECK_MESSAGE(contains(render(nowhere.error()), "is `troupe node` running"), render(nowhere.error()));
   for (const char* wrong : {"", "host", "host:", ":1", "host:port", "host:70000", "::1:80"}) {
     CAPTURE(wrong);
     CHECK_FALSE(platform::describe_node({wrong}).has_value());

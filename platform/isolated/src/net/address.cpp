@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "troupe/comm/threads_hint.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::isolation {
@@ -31,6 +32,18 @@ constexpr std::string_view local_prefix = "unix:";
 
 Error failed(const std::string& doing, int problem) {
   return Error(Errc::system, doing + ": " + std::generic_category().message(problem));
+}
+
+/// The same of a connection, with what is mostly behind it.
+Error not_connected(const std::string& doing, int problem) {
+  auto hint = comm::limit_hint(problem);
+  if (problem == ECONNREFUSED || problem == ENOENT)
+    hint = "nobody listens there: is `troupe node` running, with this address as its --listen?";
+  if (problem == EHOSTUNREACH || problem == ENETUNREACH || problem == ETIMEDOUT)
+    hint =
+        "is the machine on, and does the network between, or a firewall, let connections to that port "
+        "through?";
+  return Error(Errc::system, doing + ": " + std::generic_category().message(problem), hint);
 }
 
 struct Found {
@@ -50,7 +63,8 @@ Result<Found> look_up(const Address& address, int flags) {
   Found found;
   const int problem = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &wanted, &found.first);
   if (problem != 0)
-    return Error(Errc::system, "no address for '" + address.text() + "': " + ::gai_strerror(problem));
+    return Error(Errc::system, "no address for '" + address.text() + "': " + ::gai_strerror(problem),
+                 "is the name of the host spelt right? its address in numbers does, too");
   return found;
 }
 
@@ -115,7 +129,7 @@ Result<comm::FileDescriptor> connect_to(const Address& address, Deadline until) 
     comm::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket.valid() ||
         ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*where), sizeof *where) != 0)
-      return failed(doing, errno);
+      return not_connected(doing, errno);
     return socket;
   }
   auto found = look_up(address, AI_ADDRCONFIG);
@@ -139,21 +153,22 @@ Result<comm::FileDescriptor> connect_to_one(std::span<const Place> places, const
     if (!socket.valid() ||
         (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&place.address), place.size) != 0 &&
          errno != EINPROGRESS)) {
-      last = failed(doing, errno);
+      last = not_connected(doing, errno);
       continue;
     }
     // One that does not answer leaves time to the next.
     const auto now = std::chrono::steady_clock::now();
     const auto part = (until - now) / static_cast<std::int64_t>(places.size() - i);
     if (const auto ready = wait_for(socket.get(), true, now + part); !ready) {
-      last = Error(Errc::system, doing + ": " + ready.error().message());
+      last =
+          Error(Errc::system, doing + ": " + ready.error().message(), not_connected(doing, ETIMEDOUT).hint());
       continue;
     }
     int problem = 0;
     socklen_t size = sizeof problem;
     (void)::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
     if (problem != 0) {
-      last = failed(doing, problem);
+      last = not_connected(doing, problem);
       continue;
     }
     answer_at_once(socket.get());

@@ -69,6 +69,24 @@ BIO_METHOD* socket_method() {
   return method;
 }
 
+/// What to do about a certificate that OpenSSL does not accept.
+std::string hint_about(long problem) {
+  switch (problem) {
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return "it is for another name of the host: call the node by the name on its certificate, or make one "
+             "for "
+             "the name that you use (troupe certs FOLDER --node HOST)";
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return "make a new one (troupe certs), or set the clocks of both machines right";
+    case X509_V_ERR_INVALID_PURPOSE:
+      return "of `troupe certs`, --node makes certificates for nodes, --user for who runs programs";
+    default:
+      return "both certificates have to be of the authority that the other end gives as --ca";
+  }
+}
+
 class TlsStream final : public Stream {
  public:
   TlsStream(comm::FileDescriptor socket, Connection connection)
@@ -205,8 +223,10 @@ class TlsSecurity final : public Security {
       const auto checked = SSL_get_verify_result(&connection);
       if (checked != X509_V_OK) {
         (void)last_words();
-        return Error(Errc::system, std::string("the other end's certificate is not accepted: ") +
-                                       X509_verify_cert_error_string(checked));
+        return Error(Errc::system,
+                     std::string("the other end's certificate is not accepted: ") +
+                         X509_verify_cert_error_string(checked),
+                     hint_about(checked));
       }
       const auto words = last_words();
       return Error(Errc::system, "no secure connection: " + (words.empty() ? "it was closed" : words));
