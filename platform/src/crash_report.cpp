@@ -149,6 +149,10 @@ void report(Process& all, int signal, const siginfo_t& info, const void* context
     PlainText line;
     say(line.add("troupe: ").add(all.sentence.view()).add("\n").view());
   }
+  if (signal == SIGBUS && info.si_code == BUS_ADRERR) {
+    say("  hint: a module, or another file in use, was cut or written over; put new ones in place with mv,\n"
+        "  which leaves what is in use alone. Where nobody did, the disk or the huge pages are full\n");
+  }
   if (inside != nullptr) {
     all.where = inside->where;
     if (signal == SIGSEGV && info.si_code > 0) {
@@ -157,7 +161,7 @@ void report(Process& all, int signal, const siginfo_t& info, const void* context
       say_tensor(line, *inside, reinterpret_cast<std::uint64_t>(info.si_addr));
       if (line.view().size() > 2) say(line.add("\n").view());
     }
-    const bool may_have_missed = inside->words != nullptr && (signal == SIGSEGV || signal == SIGBUS);
+    const bool may_have_missed = inside->words != nullptr && signal == SIGSEGV;
     say(may_have_missed ? "  hint: --checked finds writes that miss their tensor; a debugger shows the line\n"
                         : "  hint: a debugger shows the line\n");
   }

@@ -73,7 +73,14 @@ void say_signal(PlainText& text, int signal, const siginfo_t& info, std::uint64_
       }
       return;
     case SIGBUS:
-      text.add("it touched memory at ").hex(address).add(" whose file or device ends before (SIGBUS)");
+      if (was_sent(info)) {
+        text.add("SIGBUS was sent to it");
+      } else if (info.si_code == BUS_ADRERR) {
+        text.add("it touched memory at ").hex(address);
+        text.add(" of a file that has become shorter since it was mapped (SIGBUS)");
+      } else {
+        text.add("it touched memory at ").hex(address).add(" in a way that the machine refuses (SIGBUS)");
+      }
       return;
     case SIGFPE:
       text.add("it divided an integer by zero, or the like (SIGFPE)");

@@ -1,4 +1,5 @@
 // Crashes with reports on, as the first argument says. What it was inside of: kernel 'k' of task 't'.
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -24,6 +25,17 @@ void last_words(const char* who, const Crash& crash) {
 [[noreturn]] void crash() {
   int* volatile nowhere = reinterpret_cast<int*>(0x10);  // NOLINT: on purpose
   *nowhere = 1;
+  std::_Exit(EXIT_FAILURE);
+}
+
+/// Memory of a file that is cut while it is mapped.
+[[noreturn]] void touch_cut_file() {
+  constexpr std::size_t bytes = 8192;
+  const int file = memfd_create("module", 0);
+  void* const mapped = ftruncate(file, bytes) == 0
+                           ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
+                           : MAP_FAILED;
+  if (mapped != MAP_FAILED && ftruncate(file, 0) == 0) static_cast<volatile char*>(mapped)[4096] = 1;
   std::_Exit(EXIT_FAILURE);
 }
 
@@ -69,6 +81,10 @@ int main(int argc, char** argv) {
   if (how == "last words throw") {
     first.emplace([](const Crash&) { throw 1; });
     crash();
+  }
+  if (how == "cut file" || how == "cut file outside") {
+    if (how == "cut file outside") set_running(nullptr);
+    touch_cut_file();
   }
   if (how == "sent") ::kill(::getpid(), SIGSEGV);
   return EXIT_FAILURE;

@@ -73,6 +73,19 @@ TEST_CASE("last words that crash or throw keep neither the sentence nor the end 
   CHECK(has(crashing("last words throw"), "the second heard: "));
 }
 
+TEST_CASE("who touches a file that was cut while it was mapped is told that, and how files are replaced") {
+  const std::string cut = " of a file that has become shorter since it was mapped (SIGBUS)";
+  for (const char* how : {"cut file", "cut file outside"}) {
+    const auto ended = crashing(how);
+    CAPTURE(ended.output);
+    CHECK(ended.exit == 128 + SIGBUS);
+    CHECK(has(ended, cut + "\n  hint: a module, or another file in use, was cut or written over"));
+    CHECK(has(ended, "the first heard: "));
+    CHECK_FALSE(has(ended, "--checked"));
+  }
+  CHECK(has(crashing("cut file"), "troupe: kernel 'k' of task 't' on node7/chip3 crashed: it touched"));
+}
+
 TEST_CASE("a signal that was sent is told as that, and ends the process too") {
   const auto ended = crashing("sent");
   CAPTURE(ended.output);

@@ -113,7 +113,10 @@ TEST_CASE("a fault near the stack pointer is an overflow, one elsewhere tells it
 
 TEST_CASE("each signal has a sentence of its own") {
   CHECK(of_signal(SIGBUS, BUS_ADRERR, 0x1000) ==
-        "it touched memory at 0x1000 whose file or device ends before (SIGBUS)");
+        "it touched memory at 0x1000 of a file that has become shorter since it was mapped (SIGBUS)");
+  CHECK(of_signal(SIGBUS, BUS_ADRALN, 0x1001) ==
+        "it touched memory at 0x1001 in a way that the machine refuses (SIGBUS)");
+  CHECK(of_signal(SIGBUS, SI_USER) == "SIGBUS was sent to it");
   CHECK(of_signal(SIGABRT) == "it called abort(), or something ended it so (SIGABRT)");
   CHECK(of_signal(SIGFPE) == "it divided an integer by zero, or the like (SIGFPE)");
   CHECK(of_signal(SIGILL) == "it came to an instruction that is none (SIGILL)");
