@@ -7,6 +7,7 @@
 using namespace troupe;
 
 void vector_add(Orchestrator& node, std::uint32_t elements) {
+  apps::require(elements <= 1U << 28U, "the vectors are of more than 1 GiB", "up to 268435456 elements");
   auto a = node.tensor<float>({elements}, 2.0f);  // host buffers: the chip gets a copy
   auto b = node.tensor<float>({elements}, 3.0f);
   auto c = node.tensor<float>({elements});

@@ -110,6 +110,7 @@ TEST_CASE("wrong input of every kind is a sentence and the right exit code") {
         {"dump " + (folder / "pipe") + " --arg -1", 2, "--arg: \"-1\""},
         {"run vector_add --param colour=1", 2, "it takes: elements (u32, 16384 unless given)"},
         {"run vector_add --param elements=many", 2, "it is of type u32"},
+        {"run vector_add --param elements=4294967295", 2, "up to 268435456 elements"},
         {"run vector_add --platform no_such_chip", 3, "no_such_chip"},
         {"run ./no_such_file.so", 3, "no_such_file.so"},
         {"run " + (folder / "text.so"), 3, "text.so"},

@@ -68,6 +68,12 @@ constexpr const char* robot = R"js(<script>
   // A group has a span per member: all are part of what is picked, and of its arrows.
   const one = spans.findIndex(span => text(span[NAME]) === "exchange");
   pick(one); say("group", el("detail").textContent.includes("2 parts") && Number(document.body.dataset.arrows) === 2); pick(-1);
+  // However many.
+  const parts = byTask.get(spans[one][TASK]);
+  for (let i = 0; i < 200; ++i) parts.push(parts[i % 2]);
+  pick(one);
+  say("every", el("detail").querySelectorAll("div a").length >= 202 && !el("detail").textContent.includes(" more"));
+  parts.length = 2; pick(-1);
   const tall = total;
   click({...spot, clientY: box.top + groups[1].y + 5});
   say("folded", total < tall);
@@ -150,7 +156,8 @@ TEST_CASE("the timeline page works in a browser: lanes, tasks, zoom, details, no
                                R"(data-filtered="true")",
                                R"(data-whole="true")",
                                R"(data-dressed="true")",
-                               R"(data-group="true")"}) {
+                               R"(data-group="true")",
+                               R"(data-every="true")"}) {
     CAPTURE(expected);
     CHECK(body.find(expected) != std::string::npos);
   }
