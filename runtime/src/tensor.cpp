@@ -26,7 +26,9 @@ Result<void> check_extents(const Shape& shape, DType dtype) {
   }
   if (shape.dims() == 0) return bad_shape(shape, dtype, "it has no dimension");
   for (std::size_t dim = 0; dim < shape.dims(); ++dim) {
-    if (shape[dim] > max_u32) return bad_shape(shape, dtype, text("extent ", dim, " does not fit 32 bits"));
+    if (shape[dim] > max_u32)
+      return bad_shape(shape, dtype,
+                       text("extent ", dim, " is ", shape[dim], ", and the most is ", max_u32, " (32 bits)"));
   }
   return {};
 }

@@ -1,20 +1,25 @@
 #include "system/command_line.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <fstream>
 #include <iterator>
 #include <optional>
 #include <set>
 #include <span>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "troupe/actors/errc.hpp"
+#include "troupe/comm/file_descriptor.hpp"
 #include "troupe/runtime/spelling.hpp"
 
 namespace troupe::actors {
@@ -150,9 +155,34 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(blank) + 1 - first);
 }
 
+/// What stands in a configuration file: a file, or a pipe such as a shell makes of <(…). Not of what has no
+/// end, or is far too long.
+std::istringstream text_of_file(const std::string& path) {
+  constexpr std::size_t most = std::size_t{1} << 20U;
+  const std::string where = "configuration file " + path;
+  const auto failed = [&] { return refused(where, std::generic_category().message(errno)); };
+  const comm::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat facts {};
+  if (!file.valid() || ::fstat(file.get(), &facts) != 0) throw failed();
+  const bool device = S_ISCHR(facts.st_mode) || S_ISBLK(facts.st_mode);
+  if (device && path != "/dev/null")
+    throw refused(where, "a device, not a file", "a configuration file has lines of the form name = value");
+  std::string text;
+  std::array<char, 4096> piece;
+  for (;;) {
+    const auto came = ::read(file.get(), piece.data(), piece.size());
+    if (came < 0 && errno == EINTR) continue;
+    if (came < 0) throw failed();  // of a folder, too
+    if (came == 0) return std::istringstream(text);
+    text.append(piece.data(), static_cast<std::size_t>(came));
+    if (text.size() > most)
+      throw refused(where, "more than 1 MiB, which is the most that is read",
+                    "a configuration file has lines of the form name = value");
+  }
+}
+
 void read_file(CommandLine& to, const std::string& path) {
-  errno = 0;
-  std::ifstream file(path);
+  auto file = text_of_file(path);
   std::string line;
   Given given;
   for (int number = 1; std::getline(file, line); ++number) {
@@ -168,10 +198,6 @@ void read_file(CommandLine& to, const std::string& path) {
     if (given.before(name)) throw refused(where, "\"" + name + "\" is given twice", once);
     apply(to, name, {where, std::string(trimmed(text.substr(equals + 1)))});
   }
-  if (file.eof()) return;
-  throw refused(
-      "configuration file " + path,
-      std::generic_category().message(errno != 0 ? errno : EIO));  // a folder fails at its first line
 }
 
 /// Calls `take(name, value)` for each argument that has the form of an option, `other` for the rest. A name

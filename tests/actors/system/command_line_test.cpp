@@ -97,6 +97,12 @@ TEST_CASE("what cannot be meant is refused with the place where it stands") {
         "configuration file /no/such/file: No such file or directory");
   const test::TemporaryFolder folder;
   CHECK(refusal({"--config", folder.path().c_str()}).starts_with("configuration file "));
+  CHECK(refusal({"--config", "/dev/zero"}) == "configuration file /dev/zero: a device, not a file");
+  CHECK(read({"--config", "/dev/null"}).node.chips == NodeConfig{}.chips);
+  write(folder / "long.conf", std::string((1 << 20) + 1, '\n'));
+  const auto long_file = folder / "long.conf";
+  CHECK(refusal({"--config", long_file.c_str()}) ==
+        "configuration file " + long_file + ": more than 1 MiB, which is the most that is read");
   const auto file = folder / "wrong.conf";
   write(file, "chips = 2\nchip = 3\n");
   CHECK(refusal({"--config", file.c_str()}) == file + ":2: \"chip\" is not a setting");
