@@ -66,16 +66,23 @@ TEST_CASE("outputs of two members of a group in the same memory are refused") {
            node.submit_group("fill", {args(in(x), out(x)), args(out_existing(x))});
          }),
          "tensor argument 1 of member 0 and tensor argument 0 of member 1 are outputs in the same memory");
+    // One of the two updates would be lost.
+    says(error_of([&] {
+           node.submit_group("fill", {args(inout(x)), args(inout(x))});
+         }),
+         "tensor argument 0 of member 0 and tensor argument 0 of member 1 are outputs in the same memory");
+    CHECK(error_of([&] { node.submit_group("fill", {args(out(x)), args(inout(x))}); }));
     CHECK(error_of([&] { node.submit_group("fill", {args(out(temporary)), args(out(temporary))}); }));
     CHECK(error_of([&] { node.submit_group("fill", {args(out(x.rows(0, 3))), args(out(x.rows(2, 4)))}); }));
     // Parts that do not meet, one member alone, and what its members agree upon.
     node.submit_group("fill", {args(out(x.rows(0, 2))), args(out(x.rows(2, 4)))});
     node.submit_group("fill", {args(out(x.slice(1, 0, 2))), args(out(x.slice(1, 2, 4)))});
+    node.submit_group("fill", {args(inout(x.rows(0, 2))), args(inout(x.rows(2, 4)))});
     node.submit_group("fill", {args(out(x), out(x)), args()});
     node.submit_group("fill", {args(no_dep(x)), args(no_dep(x))});
     node.submit_group("fill", {args(in(x)), args(in(x))});
   });
-  CHECK(sim.ran("fill") == 10);
+  CHECK(sim.ran("fill") == 12);
 }
 
 TEST_CASE("submit_sub of what is no host function says what to call") {

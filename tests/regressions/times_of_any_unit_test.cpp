@@ -59,6 +59,17 @@ TEST_CASE("a time of any unit becomes nanoseconds without overflow") {
   CHECK(deadline(Seconds(2.5)).value == 2500ms);
 }
 
+TEST_CASE("a deadline that is no number is refused as that") {
+  testing::Simulation sim({.chips = 1});
+  define_kernels(sim);
+  const auto x = sim.node().tensor<float>({1});
+  const auto none = deadline(Seconds(std::numeric_limits<double>::quiet_NaN()));
+  const auto error = test::error_of(
+      [&] { sim.node().run([&](Orchestrator& node) { node.submit("step", inout(x), none); }); });
+  REQUIRE(error);
+  CHECK(render(*error).find("a deadline that is no number (NaN)") != std::string::npos);
+}
+
 TEST_CASE("waits, deadlines and graces for ever are for ever, in whatever unit") {
   testing::Simulation sim({.chips = 1, .restart = {.restarts = 2, .within = hours::max()}});
   define_kernels(sim);

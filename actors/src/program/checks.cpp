@@ -141,8 +141,9 @@ void ProgramCore::check_members(const Callable& callable, const std::vector<Args
     const auto& tensors = members[m].values.tensors;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       const auto tag = tensors[i].tag;
-      if ((tag == runtime::Tag::out || tag == runtime::Tag::out_existing) && tensors[i].tensor.bytes() > 0)
-        outs.push_back({m, i, &tensors[i].tensor});
+      const bool written =
+          tag == runtime::Tag::out || tag == runtime::Tag::out_existing || tag == runtime::Tag::inout;
+      if (written && tensors[i].tensor.bytes() > 0) outs.push_back({m, i, &tensors[i].tensor});
     }
   }
   const auto place = [](const Out& one) {
@@ -250,6 +251,10 @@ void ProgramCore::take_options(const Callable& callable, detail::SubmitCall& cal
     call.more().after.push_back(before.number);
   }
   if (call.deadline) {
+    if (call.deadline->value == std::chrono::nanoseconds::min()) {
+      throw bad("a deadline that is no number (NaN), or is over before it begins",
+                "a deadline is a time from the submit on, of up to 292 years; leave it out for none");
+    }
     if (call.deadline->value.count() <= 0) {
       throw bad("deadline(" + std::to_string(call.deadline->value.count()) + " ns) is over before it begins",
                 "a deadline is a time from the submit on, of up to 292 years; leave it out for none");
