@@ -1,6 +1,8 @@
 // The part of a chip's state that is not about tasks: memory, windows, what it says about itself.
 #include <algorithm>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "chip/chip.hpp"
@@ -43,7 +45,13 @@ std::string sentence(const troupe_core_status& core, std::uint64_t now) {
 
 /// A device that is lost is a lost chip, for who asked.
 Error lost(const Error& by_device) {
-  return Error(Errc::chip_lost, by_device.message(), by_device.hint()).caused_by(by_device);
+  // What it died of comes first; what was asked of it then stays with the cause.
+  constexpr std::string_view failed = " failed: ";
+  const std::string& said = by_device.message();
+  const auto end = said.find(failed);
+  const bool told = end != std::string::npos && said.find(" is lost: ", end) != std::string::npos;
+  return Error(Errc::chip_lost, told ? said.substr(end + failed.size()) : said, by_device.hint())
+      .caused_by(by_device);
 }
 
 }  // namespace

@@ -256,6 +256,19 @@ void RunState::one_result(TaskResult& result) {
   }
 }
 
+namespace {
+
+/// Whose kernel crashed is told from who was only there: the story of a chip's death names the task.
+const char* how_it_ended(std::string_view name, bool lost, const Error& cause) {
+  const auto& story = cause.message();
+  const auto its_own = "of task '" + std::string(name) + "'";
+  const bool of_another =
+      lost && story.find(" of task '") != std::string::npos && story.find(its_own) == std::string::npos;
+  return of_another ? " was lost with its chip, by no fault of its own: " : " failed: ";
+}
+
+}  // namespace
+
 /// An error with its executor's name in front; a level below has put its own there already.
 Error RunState::located(const Error& error, std::int32_t executor) const {
   const auto index = static_cast<std::size_t>(executor);
@@ -278,7 +291,10 @@ Error RunState::task_error(const Record& record) const {
                      cause == Errc::shut_down || cause == Errc::cancelled;
   const auto plain = record.outcome == Outcome::lost ? Errc::chip_lost : Errc::task_failed;
   const auto code = typed ? cause.code() : ErrorCode{static_cast<std::int32_t>(plain), error_name(plain)};
-  Error error(code, named + " failed: " + cause.message(), cause.hint());
+  Error error(
+      code,
+      named + how_it_ended(record.body->name(), record.outcome == Outcome::lost, cause) + cause.message(),
+      cause.hint());
   if (!cause.path().empty()) error = error.inside(cause.path());
   return error.caused_by(cause);
 }

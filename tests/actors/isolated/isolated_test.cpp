@@ -95,6 +95,23 @@ TEST_CASE(
   CHECK(status.children[1].restarts == 0);
 }
 
+TEST_CASE("who is lost with the chip of another's crash is told apart from whose kernel crashed") {
+  Machine machine;
+  auto& node = *machine.node;
+  auto x = node.tensor<float>({16});
+  const auto text = render(*error_of([&] {
+    node.run([&](Orchestrator& n) {
+      n.submit("isolated_crash", name("culprit"), retry(2));
+      n.submit("isolated_add", inout(x), scalar(2.0F), name("bystander"));
+    });
+  }));
+  CAPTURE(text);
+  CHECK(text.find("of task 'culprit'") != std::string::npos);
+  CHECK(text.find("\"bystander\" failed") == std::string::npos);
+  const bool bystander = text.find("\"bystander\" was lost with its chip") != std::string::npos;
+  CHECK((bystander || text.find("\"culprit\" failed") != std::string::npos));
+}
+
 TEST_CASE("a task that may be tried again survives the process that was killed under it") {
   const std::string once = built("tests/actors/isolated/once-" + std::to_string(::getpid()));
   std::filesystem::remove(once);
