@@ -50,6 +50,8 @@ std::string_view error_name(Errc code) {
       return "out_of_memory";
     case Errc::out_of_threads:
       return "out_of_threads";
+    case Errc::cannot_read:
+      return "cannot_read";
     case Errc::cannot_write:
       return "cannot_write";
   }

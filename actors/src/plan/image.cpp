@@ -88,6 +88,13 @@ const std::string& Plan::name() const {
 std::size_t Plan::tasks() const { return image_ ? image_->tasks : 0; }
 std::size_t Plan::steps() const { return image_ ? image_->steps.size() : 0; }
 std::size_t Plan::bytes() const { return image_ ? image_->bytes() : 0; }
+std::vector<PlanParameterInfo> Plan::parameters() const {
+  std::vector<PlanParameterInfo> all;
+  if (!image_) return all;
+  for (const auto& it : image_->parameters)
+    all.push_back({it.is_tensor, it.is_slot, it.tensor.in_buffer({}), it.scalar, it.reads, it.writes});
+  return all;
+}
 std::string Plan::describe() const { return image_ ? image_->describe() : "an empty plan\n"; }
 
 }  // namespace troupe::actors

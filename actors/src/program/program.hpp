@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "plan/plan.hpp"
 #include "program/core.hpp"
 #include "threads/threads.hpp"
 #include "troupe/actors/messages.hpp"
@@ -26,6 +27,9 @@ void wait_for_end(Pump& pump);
 
 /// What a run's driver is called when a pump drives it.
 ProgramActor driver_of(Pump& pump);
+
+/// The plan of a file as one of this node. Throws what the node cannot run, naming what is missing.
+TROUPE_API Plan load_plan(std::shared_ptr<NodeShared> node, const SavedPlan& saved);
 
 /// The exception a program ended with, as an error.
 Error error_from(std::exception_ptr failure, const std::string& program);

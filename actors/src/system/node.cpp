@@ -213,6 +213,11 @@ void Node::add_function(const std::string& name, HostFunction function) const {
   add(host_callable(name, std::move(function)));
 }
 
+Plan Node::load_plan(const std::string& path) const {
+  (void)core_->get();
+  return actors::load_plan(core_->shared, read_plan(path).value());
+}
+
 // --- programs ------------------------------------------------------------------------------------
 
 void Node::run_bound(RunOptions options, BoundProgram program) const {

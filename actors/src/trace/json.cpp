@@ -15,7 +15,7 @@
 #include <system_error>
 #include <unordered_map>
 
-#include "trace/cannot_write.hpp"
+#include "cannot_write.hpp"
 #include "troupe/actors/trace_sink.hpp"
 
 namespace troupe::actors {

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "trace/cannot_write.hpp"
+#include "cannot_write.hpp"
 #include "troupe/runtime/dtype.hpp"
 
 namespace troupe::actors {

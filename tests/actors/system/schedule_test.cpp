@@ -8,6 +8,7 @@
 #include "actors/system/random_program.hpp"
 #include "support/error_of.hpp"
 #include "support/random.hpp"
+#include "support/temporary_folder.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
@@ -22,6 +23,7 @@ struct Case {
   std::uint64_t seed = 0;
   bool faults = false;
   bool as_plan = false;  ///< recorded with other tensors and numbers, then replayed
+  bool in_file = false;  ///< saved and loaded before that; then there are no host functions
 };
 
 constexpr int most_chips = 4;
@@ -59,7 +61,10 @@ void reset(const Node& node, int chip) {
 /// Runs one case; returns what went wrong, or nothing.
 std::string run_case(const Case& it) {
   std::mt19937_64 random(it.seed);
-  const auto plan = random_plan(random, it.faults && !it.as_plan);
+  auto plan = random_plan(random, it.faults && !it.as_plan);
+  for (auto& line : plan.lines) {
+    if (it.in_file && line.what == Line::What::host) line.what = Line::What::add;
+  }
   const auto want = expected(plan);
   auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
   Handle handle;
@@ -90,6 +95,11 @@ std::string run_case(const Case& it) {
       for (int chip = 0; chip < plan.chips; ++chip)
         others.push_back(node.chip(chip).malloc<float>({elements}));
       recorded = record(node, plan, others);
+      if (it.in_file) {
+        const test::TemporaryFolder folder;
+        recorded.save(folder / "plan");
+        recorded = node.load_plan(folder / "plan");
+      }
     }
     if (it.faults) {
       hurt = true;
@@ -221,6 +231,16 @@ TEST_CASE("random programs recorded with other tensors, and replayed, give the s
   const auto count = test::seeds(5000);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const auto wrong = run_case({seed, false, true});
+    CHECK_MESSAGE(wrong.empty(), wrong, "; replay this one with TROUPE_SEED=", seed);
+    if (!wrong.empty()) break;
+  }
+}
+
+TEST_CASE("random programs recorded, saved, loaded and replayed give the sequential result") {
+  const auto first = test::first_seed();
+  const auto count = test::seeds(3000);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    const auto wrong = run_case({seed, seed % 4 == 0, true, true});
     CHECK_MESSAGE(wrong.empty(), wrong, "; replay this one with TROUPE_SEED=", seed);
     if (!wrong.empty()) break;
   }

@@ -41,6 +41,7 @@ enum class Errc : std::int32_t {
   out_of_threads = 3050,         ///< the machine gives no thread for something; the hint names the limit
   // The world outside.
   cannot_write = 3060,  ///< a file or folder that cannot be made or filled; the message says why
+  cannot_read = 3061,   ///< a file that is not there, or may not be read
 };
 
 /// The stable name, e.g. "chip_lost".

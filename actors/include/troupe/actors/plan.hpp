@@ -29,6 +29,15 @@ namespace troupe::actors {
 
 struct PlanImage;  ///< what a plan is made of; troupe's own
 
+/// A parameter of a plan.
+struct PlanParameterInfo {
+  bool is_tensor = false;
+  bool is_slot = false;            ///< may be another one in each replay, as every tensor may
+  runtime::Tensor tensor = {};     ///< as it was recorded, without its memory
+  runtime::ScalarArg scalar = {};  ///< as it was recorded
+  bool reads = false, writes = false;
+};
+
 /// What a program submitted when it was recorded. Its tensor parameters, and the numbers that it took as
 /// `Slot<T>`, are given anew with each replay; everything else is as it was.
 class TROUPE_API Plan {
@@ -47,6 +56,12 @@ class TROUPE_API Plan {
   std::size_t bytes() const;
   /// Parameters, steps and what they depend on, in words: a line each.
   std::string describe() const;
+  /// What a replay is given, in order.
+  std::vector<PlanParameterInfo> parameters() const;
+  /// Into a file, for `node.load_plan` of any process that has the same modules: the program, with parameters
+  /// for tensors and digests for code. Throws cannot_write, and bad_argument, naming the task, for a plan
+  /// that keeps tensors or has host functions or code without a name.
+  void save(const std::string& path) const;
 
   const std::shared_ptr<const PlanImage>& image() const noexcept { return image_; }
 

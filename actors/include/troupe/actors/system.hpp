@@ -156,6 +156,10 @@ class TROUPE_API Node {
     run(std::move(options), [&](Orchestrator& node) { plan = node.record(named, program, args...); });
     return plan;
   }
+  /// A plan that `plan.save(path)` wrote, as one of this node; nothing runs. Its code is found by digest
+  /// among what the node knows. Throws unknown_callable for what the node does not know, bad_argument for
+  /// tasks that it cannot run, cannot_read, wire_version, wire_truncated and wire_malformed for the file.
+  Plan load_plan(const std::string& path) const;
 
   /// Starts a program and returns, also when it has to wait until others have ended (`max_runs`).
   template <class F, class... Args>
