@@ -81,7 +81,8 @@ void add_run(Definition& all) {
       all.app.add_subcommand("run", "Run a program: a built-in example, or one in a shared object");
   sub->add_option("PROGRAM", run.program,
                   "A name from `troupe list`, or FILE.so for the one program in it, or FILE.so:NAME,\n"
-                  "or FILE.py:NAME, in Python, or FILE.bin, a packed callable (any object, with --tensor)")
+                  "or FILE.py:NAME, in Python, or FILE.bin, a packed callable (any object, with --tensor),\n"
+                  "or FILE.tplan, a saved plan")
       ->required();
   sub->add_option("--platform", run.platform,
                   "Platform of the chips: a2a3sim, a5sim, opencl, cuda, or a library's path")
@@ -118,10 +119,15 @@ void add_run(Definition& all) {
                   "A parameter of the program; `troupe run PROGRAM --help` says which it takes")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
-  sub->add_option("--tensor", run.tensors,
-                  "TYPE[SHAPE]:TAG, with =VALUE or @FILE: a tensor of a FILE.bin, in their order")
+  sub->add_option(
+         "--tensor", run.tensors,
+         "TYPE[SHAPE]:TAG, with =VALUE or @FILE: a tensor of a FILE.bin or FILE.tplan, in their order")
       ->allow_extra_args(false);
-  sub->add_option("--scalar", run.scalars, "TYPE=VALUE: a scalar of a FILE.bin, in their order")
+  sub->add_option("--scalar", run.scalars, "TYPE=VALUE: a scalar of a FILE.bin or FILE.tplan, in their order")
+      ->allow_extra_args(false);
+  sub->add_option("--module", run.modules,
+                  "A module that has kernels of a FILE.tplan; repeatable (default: what is built in)")
+      ->type_name("FILE")
       ->allow_extra_args(false);
   place(sub, "--trace", run.trace, "Write what ran where and when (Chrome / Perfetto format)");
   place(sub, "--graph", run.graph, "Write the task graph (.dot for Graphviz, .mmd for Mermaid)");
@@ -137,6 +143,7 @@ void add_run(Definition& all) {
       "  troupe run heat --help                                   what its parameters are\n"
       "  troupe run ./libmine.so:train --chips 2 --param 0=1e-6   (without a name: by position)\n"
       "  troupe run decode.bin --tensor f32[8,64]:in=1.5 --tensor f32[64]:out --scalar i32=3\n"
+      "  troupe run step.tplan --module ./libmine.so --tensor f32[8]:in=1 --tensor f32[8]:out\n"
       "  troupe run pod --hosts a:7000,b:7000 --cert me.pem --key me.key --ca ca.pem\n"
       "Ctrl-C cancels the run, cleans up and answers 130; a second one ends at once.");
   sub->callback([&all] { all.chosen = all.run; });

@@ -38,7 +38,8 @@ struct RunCommand {
   int runs = 1;
   int timeout_seconds = 0;                    ///< 0: none
   std::vector<std::string> parameters;        ///< "k=v"
-  std::vector<std::string> tensors, scalars;  ///< of a callable that comes as bytes
+  std::vector<std::string> tensors, scalars;  ///< of a callable that comes as bytes, or a plan
+  std::vector<std::string> modules;           ///< of a plan
   std::string trace, graph, swimlane, tensor_dump;
   std::string dumped = "*";  ///< names of the kernels to dump
 };

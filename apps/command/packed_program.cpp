@@ -53,6 +53,30 @@ std::optional<runtime::Tag> tag_from(std::string_view text) {
   return std::nullopt;
 }
 
+runtime::ScalarKind kind_called(std::string_view type) {
+  for (std::uint8_t number = 1; number < 255; ++number) {
+    const auto kind = static_cast<runtime::ScalarKind>(number);
+    if (runtime::name_of(kind) == type) return kind;
+  }
+  return runtime::ScalarKind::any;
+}
+
+/// What stands behind a plan's file so that it runs.
+std::string arguments_for(const std::vector<actors::PlanParameterInfo>& parameters) {
+  std::string text;
+  for (const auto& it : parameters) {
+    if (it.is_tensor) {
+      std::string shape = std::string(runtime::name_of(it.tensor.dtype())) + "[";
+      for (std::size_t d = 0; d < it.tensor.dims(); ++d)
+        shape += (d > 0 ? "," : "") + std::to_string(it.tensor.extent(d));
+      text += " --tensor " + shape + (it.reads && it.writes ? "]:inout" : it.writes ? "]:out" : "]:in");
+    } else if (it.is_slot) {
+      text += " --scalar " + std::string(runtime::name_of(it.scalar.kind)) + "=…";
+    }
+  }
+  return "its arguments are" + text;
+}
+
 template <class T>
 void print_as(std::ostream& out, const std::byte* at) {
   T value;
@@ -99,12 +123,16 @@ void print(std::ostream& out, runtime::DType dtype, const std::byte* at) {
 Result<PackedProgram> PackedProgram::from(const std::string& file, const std::vector<std::string>& tensors,
                                           const std::vector<std::string>& scalars) {
   PackedProgram program;
-  auto bytes = bytes_of(file);
-  if (!bytes) return bytes.error();
-  program.bytes_ = *std::move(bytes);
+  if (file.ends_with(".tplan")) {
+    program.plan_file_ = file;
+  } else {
+    auto bytes = bytes_of(file);
+    if (!bytes) return bytes.error();
+    program.bytes_ = *std::move(bytes);
+  }
   program.name_ = file.substr(file.rfind('/') + 1);
   program.name_ = program.name_.substr(0, program.name_.rfind('.'));
-  if (program.bytes_.empty() || program.name_.empty())
+  if ((program.bytes_.empty() && !program.is_plan()) || program.name_.empty())
     return Error(Errc::bad_file, "\"" + file + "\" has nothing in it, or no name");
   program.tensors_.reserve(tensors.size());  // tensors point into what stays where it is
   for (const auto& text : tensors) {
@@ -167,13 +195,51 @@ Result<void> PackedProgram::add_scalar(const std::string& text) {
   const auto word =
       equals == std::string::npos ? std::nullopt : word_of(text.substr(0, equals), text.substr(equals + 1));
   if (!word) return bad("--scalar", text, "is no TYPE=VALUE", "e.g. f32=0.5, i32=-3, u64=7, bool=true");
-  scalars_.push_back({*word, runtime::ScalarKind::any});
+  // What comes as bytes takes a word as it is; a plan knows the types of its numbers.
+  scalars_.push_back({*word, is_plan() ? kind_called(text.substr(0, equals)) : runtime::ScalarKind::any});
   return {};
 }
 
-void PackedProgram::load(const actors::Node& node) const { node.add_kernel(name_, bytes_); }
+void PackedProgram::load(const actors::Node& node) {
+  if (is_plan()) {
+    plan_ = node.load_plan(plan_file_);
+  } else {
+    node.add_kernel(name_, bytes_);
+  }
+}
+
+actors::BoundProgram PackedProgram::bind_plan() const {
+  const auto parameters = plan_.parameters();
+  const auto tensors = std::ranges::count_if(parameters, &actors::PlanParameterInfo::is_tensor);
+  const auto wrong = [&](const std::string& what) {
+    return Error(Errc::bad_parameter, "plan \"" + plan_.name() + "\" " + what, arguments_for(parameters));
+  };
+  if (std::cmp_not_equal(tensors, tensors_.size()) ||
+      scalars_.size() > parameters.size() - static_cast<std::size_t>(tensors)) {
+    throw wrong("takes " + std::to_string(tensors) + " tensors and " +
+                std::to_string(parameters.size() - static_cast<std::size_t>(tensors)) +
+                " numbers, and is given " + std::to_string(tensors_.size()) + " and " +
+                std::to_string(scalars_.size()));
+  }
+  actors::detail::PlanCall call;
+  std::size_t tensor = 0, scalar = 0;
+  for (const auto& it : parameters) {
+    if (!it.is_tensor) {
+      // Numbers that are not given stay as they were recorded.
+      call.take(scalar < scalars_.size() ? scalars_[scalar++] : it.scalar);
+      continue;
+    }
+    const auto& given = tensors_[tensor++].arg;
+    if (given.tensor.dtype() != it.tensor.dtype() || given.tensor.shape() != it.tensor.shape())
+      throw wrong("takes " + runtime::to_string(it.tensor) + " as tensor " + std::to_string(tensor - 1) +
+                  ", and is given " + runtime::to_string(given.tensor));
+    call.take(actors::TensorUse{actors::Operand(given), nullptr});
+  }
+  return actors::detail::bind_plan(plan_, std::move(call));
+}
 
 actors::BoundProgram PackedProgram::bind() const {
+  if (is_plan()) return bind_plan();
   actors::BoundProgram program;
   program.name = name_;
   program.plain = [this](actors::Orchestrator& node) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "troupe/actors/callable.hpp"
+#include "troupe/actors/plan.hpp"
 #include "troupe/actors/system.hpp"
 #include "troupe/runtime/result.hpp"
 #include "troupe/runtime/scalar.hpp"
@@ -13,8 +14,8 @@
 
 namespace troupe::apps {
 
-/// One task of a callable that comes as bytes (a kernel, or a packed orchestration of another system), with
-/// tensors in host memory. Owns that memory, so it has to outlive the run.
+/// One task of a callable that comes as bytes (a kernel, or a packed orchestration of another system), or a
+/// plan from a file, with tensors in host memory. Owns that memory, so it has to outlive the run.
 class PackedProgram {
  public:
   /// `tensors`: "f32[8,64]:in=1.5" (filled), "f32[64]:out", "f32[64]:inout@FILE" (raw bytes, read before; of
@@ -25,7 +26,9 @@ class PackedProgram {
 
   /// The file's name without folder and ending.
   const std::string& name() const noexcept { return name_; }
-  void load(const actors::Node& node) const;
+  bool is_plan() const noexcept { return !plan_file_.empty(); }
+  /// Of a plan: its modules before.
+  void load(const actors::Node& node);
   /// The program that submits the task; refers to this object.
   [[nodiscard]] actors::BoundProgram bind() const;
   /// Writes the outputs that have a file, and shows the first elements of all.
@@ -39,9 +42,12 @@ class PackedProgram {
   };
   [[nodiscard]] Result<void> add_tensor(const std::string& text);
   [[nodiscard]] Result<void> add_scalar(const std::string& text);
+  [[nodiscard]] actors::BoundProgram bind_plan() const;
 
   std::string name_;
   std::vector<std::uint8_t> bytes_;
+  std::string plan_file_;  ///< empty: `bytes_`
+  actors::Plan plan_;
   std::vector<Argument> tensors_;
   std::vector<runtime::ScalarArg> scalars_;
 };

@@ -61,13 +61,12 @@ struct ToRun {
 };
 
 bool comes_as_bytes(const RunCommand& command) {
-  return command.program.ends_with(".bin") || !command.tensors.empty() || !command.scalars.empty();
+  return command.program.ends_with(".tplan") || command.program.ends_with(".bin") ||
+         !command.tensors.empty() || !command.scalars.empty();
 }
 
-/// The module of the built-in programs: this program's own, or its copy in a file, which the processes of
-/// chips can load, too.
-Result<runtime::Module> built_in_module(const RunCommand& command) {
-  if (!command.isolate && command.hosts.empty()) return runtime::this_module();
+/// The module of the built-in programs as a file.
+Result<runtime::Module> built_in_file() {
   const auto chip = platform::chip_program();
   if (!chip) return chip.error();
   const auto beside = std::filesystem::path(*chip).parent_path();
@@ -77,6 +76,27 @@ Result<runtime::Module> built_in_module(const RunCommand& command) {
   return runtime::Module::open(file.string());
 }
 
+/// This program's own, or its copy in a file, which the processes of chips can load, too.
+Result<runtime::Module> built_in_module(const RunCommand& command) {
+  if (!command.isolate && command.hosts.empty()) return runtime::this_module();
+  return built_in_file();
+}
+
+/// Where the kernels of a plan are: what the user says, else what is built in, as whoever recorded it has it.
+Result<std::vector<runtime::Module>> modules_for_plan(const RunCommand& command) {
+  std::vector<runtime::Module> modules;
+  for (const auto& file : command.modules) {
+    auto module = runtime::Module::open(module_path(file));
+    if (!module) return module.error();
+    modules.push_back(*std::move(module));
+  }
+  if (!modules.empty()) return modules;
+  auto built_in = built_in_file();
+  if (!built_in) return built_in.error();
+  modules.push_back(*std::move(built_in));
+  return modules;
+}
+
 Result<ToRun> find_what_to_run(const RunCommand& command) {
   ToRun run;
   if (comes_as_bytes(command)) {
@@ -84,11 +104,21 @@ Result<ToRun> find_what_to_run(const RunCommand& command) {
       return Error(Errc::bad_parameter, "\"" + command.program + "\" is run as one task on one node",
                    "leave --nodes and --param away; its arguments are --tensor and --scalar");
     }
-    auto packed = PackedProgram::from(command.program, command.tensors, command.scalars);
-    if (!packed) return packed.error();
-    run.packed = std::make_shared<const PackedProgram>(*std::move(packed));
-    run.title = run.packed->name();
-    run.load = [packed = run.packed](const actors::Node& node) { packed->load(node); };
+    auto from = PackedProgram::from(command.program, command.tensors, command.scalars);
+    if (!from) return from.error();
+    const auto packed = std::make_shared<PackedProgram>(*std::move(from));
+    std::vector<runtime::Module> modules;
+    if (packed->is_plan()) {
+      auto found = modules_for_plan(command);
+      if (!found) return found.error();
+      modules = *std::move(found);
+    }
+    run.packed = packed;
+    run.title = packed->name();
+    run.load = [packed, modules](const actors::Node& node) {
+      for (const auto& module : modules) node.load(module);
+      packed->load(node);
+    };
     run.bind = [packed = run.packed] { return packed->bind(); };
     return run;
   }
@@ -262,6 +292,11 @@ int execute(const RunCommand& command, Console& console) {
     progress.say("troupe: " + render(error));
     return answer;
   };
+  if (!command.modules.empty() && !command.program.ends_with(".tplan")) {
+    return refuse(Error(Errc::bad_parameter, "--module says where the kernels of a FILE.tplan are",
+                        "\"" + command.program + "\" brings its own: leave --module away"),
+                  exit_usage);
+  }
   if (names_python_program(command.program)) {
     const auto error = run_python_program(command, console.log_level);
     return refuse(error, error == Errc::bad_parameter ? exit_usage : exit_cannot_start);
@@ -354,7 +389,8 @@ int execute(const RunCommand& command, Console& console) {
     interrupts.let_go();  // what is left (ending the system, writing files) may simply be cut off
   } catch (const Error& error) {
     interrupts.let_go();
-    answer = refuse(error, exit_cannot_start);  // bring-up, load: no run began
+    // Bring-up, load: no run began.
+    answer = refuse(error, error == Errc::bad_parameter ? exit_usage : exit_cannot_start);
   }
   // The system has ended: nothing records any more.
   if (config.trace) {
