@@ -129,6 +129,15 @@ PlanOf record_in(const SeatRef& seat, const py::object& function, const py::args
   return made;
 }
 
+PlanOf load_on(const NodeOf& on, const py::object& path) {
+  PlanOf made;
+  const auto file = py::module_::import("os").attr("fspath")(path).cast<std::string>();
+  made.plan = without_python([&] { return on.node.load_plan(file); });
+  for (const auto& it : made.plan.parameters())
+    made.types.push_back(it.is_tensor ? std::string() : long_name(type_of(it.scalar)));
+  return made;
+}
+
 void take_replay_option(actors::detail::PlanCall& call, const std::string& option, py::handle value) {
   actors::detail::SubmitCall one;
   if (option == "after" || option == "priority" || option == "deadline" || option == "retry" ||
@@ -237,6 +246,16 @@ void add_plans(py::module_& module) {
       .def(
           "describe", [](const PlanOf& of) { return of.plan.describe(); },
           "Parameters, steps and what they depend on, in words: a line each.")
+      .def(
+          "save",
+          [](const PlanOf& of, const py::object& path) {
+            const auto file = py::module_::import("os").attr("fspath")(path).cast<std::string>();
+            without_python([&] { of.plan.save(file); });
+          },
+          py::arg("path"),
+          "Into a file, for node.load_plan of any process that has the same modules.\n\n"
+          "Refused, naming the task, for a plan that keeps tensors, or has host functions or programs of "
+          "Python.")
       .def("__repr__", [](const PlanOf& of) {
         const auto count = [](std::size_t n, const char* what) {
           return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
@@ -263,6 +282,9 @@ void add_plans(py::module_& module) {
       "Tensors and arrays are parameters, a Slot is a number that may change, other numbers stay what they "
       "were. The\n"
       "program may not wait or read: a plan is the same whatever its tensors hold.");
+  node.def("load_plan", &load_on, py::arg("path"),
+           "A plan that plan.save(path) wrote, as one of this node; nothing runs.\n\n"
+           "Its kernels are found by digest among those that the node knows: load their modules before.");
 }
 
 }  // namespace troupe::python

@@ -366,3 +366,36 @@ def test_replays_leave_nothing_behind(one_chip):
     del plan
     while Payload.alive != 0:  # the last one goes with a thread of the node
         one_chip.run(lambda node: None)
+
+
+def test_a_saved_plan_is_loaded_by_another_system(one_chip, tmp_path):
+    path = tmp_path / "layer.tplan"
+    kernels_only = lambda node, x, y, r: (
+        node.submit("add", in_(x), in_(x), out(y)),
+        node.submit("scale", inout(y), scalar(r)),
+    )
+    one_chip.record(kernels_only, full(1), full(0), Slot(0.5), name="layer").save(path)
+    with troupe.System(chips=2) as other:
+        node = other.node()
+        node.load(KERNELS)
+        plan = node.load_plan(path)
+        assert (plan.name, plan.tasks) == ("layer", 2)
+        y = full(0)
+        node.run(plan, full(3), y, 4.0)
+        np.testing.assert_array_equal(y, full(3 * 2 * 4))
+        with pytest.raises(troupe.Error, match="does not hold exactly|f32"):
+            node.run(plan, full(3), y, scalar(0.1, "float64"))
+        bare = troupe.System(chips=1)
+        with bare, pytest.raises(troupe.Error, match="does not know: \"add\"") as missing:
+            bare.node().load_plan(str(path))
+        assert missing.value.code == "unknown_callable"
+
+
+def test_what_a_file_cannot_have_of_a_plan_is_refused(one_chip, tmp_path):
+    kept = one_chip.tensor(SIZE, fill=1.0)
+    keeps = one_chip.record(lambda node, x: node.submit("add", in_(kept), in_(x), out(x)), full(1))
+    with pytest.raises(troupe.Error, match='task "add" uses a tensor that the plan keeps'):
+        keeps.save(tmp_path / "keeps.tplan")
+    (tmp_path / "broken.tplan").write_bytes(b"troupe plan\x1a\x01 and more")
+    with pytest.raises(troupe.Error, match="the beginning of a plan alone"):
+        one_chip.load_plan(tmp_path / "broken.tplan")
