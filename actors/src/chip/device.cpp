@@ -193,9 +193,14 @@ std::string ChipState::why(const Why& why) const {
   auto meant = [&](const TaskKey& key) { return key.run == why.run && key.task == why.task; };
   for (std::size_t i = 0; i < flights_.size(); ++i) {
     if (flights_[i].ended || !meant(flights_[i].key)) continue;
+    const auto& flight = flights_[i];
+    // Of tasks that became one, the first that has not ended: those before it have.
+    const auto which = flight.bundle ? "its task \"" + std::string(flight.name()) + "\" (number " +
+                                           std::to_string(flight.task) + "): "
+                                     : std::string();
     std::string text = "launched";
     auto device = device_ ? context().status() : Error(Errc::wrong_state, "no device");
-    if (!device) return text;
+    if (!device) return which + text;
     // What its kernels do says more than that their program has not ended.
     constexpr std::size_t most = 4;
     std::size_t kernels = 0;
@@ -208,7 +213,7 @@ std::string ChipState::why(const Why& why) const {
                                         : text + "; " + sentence(core, host_->now());
     }
     if (kernels > most) text += "; and " + std::to_string(kernels - most) + " more kernels";
-    return text;
+    return which + text;
   }
   for (const auto& item : queued_) {
     if (!meant(item.request.key)) continue;

@@ -2,10 +2,13 @@
 // error.
 #include <doctest/doctest.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
+#include "support/built.hpp"
 #include "support/error_of.hpp"
+#include "troupe/actors/trace_sink.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
@@ -510,4 +513,122 @@ TEST_CASE("a recorded program submits plans that keep memory of chips, and tasks
   node.run(all, x, y);
   CHECK(x.host<const float>()[0] == 12.0f);
   CHECK(y.host<const float>()[0] == 2.0f);
+}
+
+TEST_CASE("why says of a replay which of its tasks it waits for") {
+  Simulation sim({.chips = 1});
+  auto& node = with_kernels(sim).node();
+  auto x = node.tensor<float>({size}, 3), y = node.tensor<float>({size});
+  const auto plan = node.record(name("layer"), layer, x, y, 0.5f);
+  sim.fault(testing::hang("set"));
+  auto run = node.submit(plan, x, y, 1.0f);
+  while (sim.tried("set") < 2 && sim.step()) {
+  }
+  const auto why = run.why();
+  INFO(why);
+  CHECK(why.find("\"layer\"") != std::string::npos);
+  CHECK(why.find("\"set\"") != std::string::npos);
+  run.cancel();
+  CHECK(run.result().error() == Errc::cancelled);
+}
+
+TEST_CASE("a trace of a replay has its tasks as spans inside of one, with the edges they have") {
+  // A device that tells of its kernels: real_copy and real_increment are in real_test.cpp.
+  const auto sink = std::make_shared<actors::TraceSink>(actors::TraceSink::Options{});
+  {
+    actors::SystemConfig config;
+    config.trace = sink;
+    System system(config);
+    auto node = system.node({.platform = tests::built("lib/libtroupe_a2a3sim.so"), .chips = 1});
+    node.load(runtime::this_module());
+    auto x = node.tensor<float>({size}, 3), y = node.tensor<float>({size});
+    const auto plan = node.record(
+        name("layer"),
+        [](Orchestrator& n, Tensor a, Tensor b) {
+          auto between = n.alloc<float>({size});
+          n.submit("real_copy", in(a), out(between));
+          n.submit("real_increment", inout(between));
+          n.submit("real_copy", in(between), out(b), name("last"));
+        },
+        x, y);
+    node.run(plan, x, y);
+    CHECK(y.host<const float>()[0] == 4);
+  }
+  const auto trace = sink->snapshot();
+  actors::TaskId whole = 0;
+  for (const auto& span : trace.spans) {
+    if (span.kind == actors::SpanKind::chip && trace.text(span.name) == "layer") whole = span.task;
+  }
+  REQUIRE(whole != 0);
+  std::map<actors::TaskId, std::string> parts;
+  for (const auto& span : trace.spans) {
+    if (span.parent != whole) continue;
+    CHECK(span.start != actors::unknown_time);
+    parts[span.task] = trace.text(span.name);
+  }
+  std::string names, edges;
+  for (const auto& [task, called] : parts) names += called + " ";
+  CHECK(names == "real_copy real_increment last ");
+  // What `--graph` draws.
+  for (const auto& edge : trace.edges) {
+    const auto from = parts.find(edge.from), to = parts.find(edge.to);
+    if (from != parts.end() && to != parts.end()) edges += from->second + ">" + to->second + " ";
+  }
+  CHECK(edges == "real_copy>real_increment real_increment>last ");
+}
+
+TEST_CASE("a plan takes at most 128 bytes for a task") {
+  Simulation sim({.chips = 1, .arena_bytes = 64U << 20U});
+  auto& node = with_kernels(sim).node();
+  auto x = node.tensor<float>({size}), y = node.tensor<float>({size});
+  constexpr int tasks = 2000;
+  const auto bytes_of = [&](auto program) {
+    const auto plan = node.record(program, x, y, 1.0f);
+    CHECK(plan.tasks() >= tasks);
+    return plan.bytes() / plan.tasks();
+  };
+  CHECK(bytes_of([](Orchestrator& n, Tensor a, Tensor b, Slot<float> r) {
+          for (int i = 0; i < tasks; i += 2) {
+            n.submit("add", in(a), in(b), out(b));
+            n.submit("scale", inout(a), scalar(r));
+          }
+        }) <= 128);
+  // Each of them another intermediate, a name, and an edge.
+  CHECK(bytes_of([](Orchestrator& n, Tensor a, Tensor b, Slot<float>) {
+          auto before = a;
+          for (int i = 0; i < tasks; ++i) {
+            auto after = n.alloc<float>({size});
+            n.submit("add", in(a), in(before), out(after), name("link"));
+            before = after;
+          }
+          n.submit("add", in(before), in(a), out(b));
+        }) <= 128);
+}
+
+TEST_CASE("a pod's program can be recorded; each of its submits is a step, and is placed anew") {
+  Simulation sim({.chips = 1, .nodes = 2});
+  auto& pod = with_kernels(sim).node();
+  const auto twice = +[](Orchestrator& n, Tensor a, float r) {
+    n.submit("add", in(a), in(a), out(a));
+    n.submit("scale", inout(a), scalar(r));
+  };
+  auto x = pod.tensor<float>({size}, 1), y = pod.tensor<float>({size}, 2);
+  const auto plan = pod.record(
+      name("both"),
+      [twice](Orchestrator& p, Tensor a, Tensor b, Slot<float> r) {
+        p.submit(twice, inout(a), scalar(r), on_chip(0));
+        p.submit(twice, inout(b), scalar(r), on_chip(1));
+        p.submit(twice, inout(a), scalar(1.0f));
+      },
+      x, y, 3.0f);
+  CHECK(plan.steps() == 3);
+  CHECK(x.host<const float>()[0] == 1 * 6 * 2);
+  auto a = pod.tensor<float>({size}, 10), b = pod.tensor<float>({size}, 20);
+  pod.run(plan, a, b, 0.5f);
+  CHECK(a.host<const float>()[0] == 10 * 1 * 2);
+  CHECK(b.host<const float>()[0] == 20 * 1);
+  CHECK(x.host<const float>()[0] == 12);
+  // A program by pointer has no name that another process could find it by.
+  CHECK(error_of([&] { plan.save("/nowhere/x.tplan"); })->message().find("came with its submit") !=
+        std::string::npos);
 }
