@@ -1,8 +1,10 @@
 // A small layered network, run token by token: the same graph each time. It is submitted anew, and as a plan
 // that was recorded with the first token; both give the same.
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <troupe/troupe.hpp>
 #include <vector>
 
@@ -24,6 +26,11 @@ void decode(Orchestrator& node, const std::vector<Tensor>& weights, Tensor token
   node.submit("decode_remember", in(x), inout(state), scalar(keep));
 }
 
+double microseconds() {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
 }  // namespace
 
 void decode_loop(Orchestrator& node, std::uint32_t layers, std::uint32_t width, std::uint32_t tokens) {
@@ -41,16 +48,27 @@ void decode_loop(Orchestrator& node, std::uint32_t layers, std::uint32_t width, 
   auto fresh = node.tensor<float>({width}), replayed = node.tensor<float>({width});
   const auto keep_of = [](std::uint32_t t) { return t % 2 == 0 ? 0.5f : 0.25f; };
 
+  const auto begin = microseconds();
   for (std::uint32_t t = 0; t < tokens; ++t) decode(node, weights, token, fresh, keep_of(t));
+  node.drain();
+  const auto fresh_end = microseconds();
 
   const auto step = [&weights](Orchestrator& n, Tensor x, Tensor state, Slot<float> keep) {
     decode(n, weights, x, state, keep);
   };
   const auto plan = node.record(name("decode"), step, token, replayed, keep_of(0));  // runs the first token
+  node.drain();
+  const auto recorded = microseconds();
   for (std::uint32_t t = 1; t < tokens; ++t) node.submit(plan, in(token), inout(replayed), keep_of(t));
+  node.drain();
+  const auto end = microseconds();
 
   const auto a = node.read_all<float>(fresh).get(), b = node.read_all<float>(replayed).get();
   apps::expect(a == b, "the plan gives what the program gives");
   apps::expect(plan.tasks() == layers + 1, "the plan has the tasks of one token");
+  if (tokens > 1) {
+    std::printf("decode_loop: a token takes %.1f us submitted anew, %.1f us as a plan\n",
+                (fresh_end - begin) / tokens, (end - recorded) / (tokens - 1));
+  }
 }
 TROUPE_PROGRAM(decode_loop);
