@@ -271,17 +271,22 @@ void Placement::drain(std::int32_t executor) {
   }
 }
 
-/// The executor of a kind that has nothing to do, or of the next two that take something that with more room;
-/// -1: none takes anything.
+/// The executor of a kind that has nothing to do, or of the next few that take something the one with most
+/// room; -1: none takes anything. The cost does not grow with the number of chips.
 std::int32_t Placement::best(ExecutorKind kind) const {
+  constexpr int few = 8;
   const auto& free = free_[static_cast<std::size_t>(kind)];
   auto chosen = idle_[static_cast<std::size_t>(kind)].next(cursor_);
   if (chosen < 0) {
-    chosen = free.next(cursor_);
-    if (chosen < 0) return -1;
     const auto room = [this](std::int32_t it) { return lane(it).credit - lane(it).used; };
-    const auto other = free.next(static_cast<std::size_t>(chosen) + 1);
-    if (room(other) > room(chosen)) chosen = other;
+    const auto first = free.next(cursor_);
+    auto candidate = chosen = first;
+    for (int seen = 1; seen < few && candidate >= 0; ++seen) {
+      candidate = free.next(static_cast<std::size_t>(candidate) + 1);
+      if (candidate == first) break;
+      if (room(candidate) > room(chosen)) chosen = candidate;
+    }
+    if (chosen < 0) return -1;
   }
   cursor_ = static_cast<std::size_t>(chosen) + 1;
   return chosen;

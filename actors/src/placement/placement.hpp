@@ -21,9 +21,8 @@ namespace troupe::actors {
 /// yet; remembers what is out, so that the death of an executor is the answer to its requests. Plain state.
 ///
 /// - Requests bound to an executor queue there, in the order they came: in-order dispatch relies on it.
-/// - Others go to the executor with most free credit, or where a policy of chips says; runs take turns,
-/// higher
-///   priority first.
+/// - Others go to an executor with nothing to do, or to the one of a few with most free credit, or where a
+///   policy of chips says. Runs take turns, a run of higher priority first.
 /// - What waits for bytes waits here, with its place and its credit; only what has to follow it waits too.
 /// - A group takes its place in the queues of all its executors at once and starts when it is first in each:
 ///   nothing overtakes it there (it cannot starve), and two groups meet in the same order everywhere (they
