@@ -116,7 +116,7 @@ class ChipActor : public ChipSelf::base {
       close_device(*services_, std::move(device), path_, [last = last_word_](const Result<void>&) {});
     }
     last_word_ = nullptr;
-    // What they hold would hold the actor.
+    // These refer to the actor: cleared, so that it can be freed.
     calls_.clear();
     later_.clear();
     stay_ = {};

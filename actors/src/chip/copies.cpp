@@ -8,7 +8,7 @@
 namespace troupe::actors {
 namespace {
 
-/// Memory of copies that went is kept for the next ones of their size, up to here.
+/// Memory of copies that are gone is kept for new copies of the same size, up to so many bytes.
 constexpr std::uint64_t most_spare = 256ULL << 20U;
 
 }  // namespace

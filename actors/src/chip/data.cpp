@@ -9,7 +9,7 @@
 namespace troupe::actors {
 namespace {
 
-/// Tasks behind the next one whose data is brought already.
+/// For how many queued tasks behind the next one data is copied before their turn.
 constexpr std::size_t ahead = 4;
 
 }  // namespace

@@ -24,10 +24,10 @@ namespace troupe::actors {
 /// - A copy is good until its bytes are written elsewhere; the first to write them there has it dropped.
 /// - What a task writes is promised when it is dispatched: from then on the newest version is with its chip.
 /// - Bytes go from chip to chip through host memory, once for all who want them there.
-/// - Where there are several chips, a view that is not all of its buffer is a piece with copies of its own. A
-///   piece whose newest bytes are with a chip meets no other that is good, but for those inside it that were
-///   brought home since it was written. So what a task sees of a piece that is cut differently comes home
-///   first, and no more than that.
+/// - Where there are several chips, a view that is not all of its buffer is a piece with copies of its own.
+///   If a chip has the newest bytes of a piece, every piece that overlaps it is out of date, except a
+///   smaller one inside it that was copied home after that write. So a task that views the buffer in
+///   another way has the bytes that it sees copied home first, and no more than those.
 /// - What was only on a chip that dies is made again where that is possible: the tasks that wrote it run once
 ///   more. Whoever wants it, or would change what they read, waits until they have ended.
 class TROUPE_API Directory {
@@ -42,9 +42,9 @@ class TROUPE_API Directory {
   void add(ExecutorKind kind, std::string name = {});
 
   /// Tensor arguments that stay in host memory when the task runs on that chip: parts of buffers, with
-  /// several nodes, or where the chip could not have them as they are; and what it only reads, without an
-  /// order to who writes it elsewhere right now. `keeps_strides`: it may not look at the strides it is given.
-  /// Sorted.
+  /// several nodes, or where the chip could not have them as they are; and arguments that
+  /// it only reads while an unordered task writes them elsewhere. `keeps_strides`: it may not look at the
+  /// strides it is given. Sorted.
   std::vector<std::uint32_t> stay_home(const Arguments& args, std::int32_t chip,
                                        bool keeps_strides = false) const;
 
@@ -82,8 +82,8 @@ class TROUPE_API Directory {
   void fetched(std::uint64_t buffer, const std::optional<Error>& error);
   /// Before the chip goes: all that only it has comes home, but for what is being written.
   void store_all(std::int32_t chip, std::function<void()> then);
-  /// Tasks that were sent to a chip did not begin there, by ticket: what they alone were to write is as it
-  /// was before, if that is still anywhere. Sorted.
+  /// Tasks that were sent to a chip did not begin there, by ticket: tensors that only these
+  /// tasks would have written keep their old bytes, if a copy of those still exists. Sorted.
   void withdrawn(std::int32_t chip, std::span<const Ticket> tasks);
   /// Tasks of a chip that dies, by ticket, did not end: what no other has written there is in host memory as
   /// it was before. Sorted.

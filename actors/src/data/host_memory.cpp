@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::uint64_t first_slab = 16ULL << 20U;
 constexpr std::uint64_t largest_slab = 1ULL << 30U;  ///< but for a buffer that is larger
-/// What is freed together with so many bytes costs a call to the system; it is worth one from here on.
+/// Giving memory back costs a call to the system. From this size on it is worth that.
 constexpr std::uint64_t worth_a_call = 1ULL << 20U;
 constexpr std::uint64_t alignment = 64;
 constexpr std::uint64_t page = 4096;
@@ -91,7 +91,7 @@ std::optional<std::uint64_t> HoleList::take(std::uint64_t bytes, std::uint64_t a
     const auto before = at - offset;
     if (size < before + bytes) continue;
     const auto hole = by_offset_.find(offset);
-    // What is warm is used up first: nobody counts which bytes it is.
+    // Nobody knows which bytes of a hole are warm (backed by pages): new blocks are said to take those first.
     const auto warm = hole->second.warm - std::min(hole->second.warm, bytes);
     const auto after = size - before - bytes;
     erase(hole);

@@ -76,8 +76,8 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
   return lost;
 }
 
-/// Dependents of a failed task that still wait here must not run: they are skipped as the executor would
-/// have.
+/// Dependents of a failed task that still wait here must not run. They are skipped here; the executor would
+/// have skipped them, too.
 void Placement::skip_followers(std::int32_t executor, const TaskKey& key) {
   auto& it = lane(executor);
   std::vector<TaskNumber> failed{key.task};

@@ -140,7 +140,7 @@ class Compiler {
     const auto root = root_of(recording_.tasks[index], args, operand);
     roots.push_back(root);
     if (root.kind == PlanRoot::Kind::fixed) return;
-    // Whoever takes it without a word about dependencies may do both with it.
+    // An argument without dependencies (`no_dep`) may be read and written.
     const bool free = operand.tag == runtime::Tag::no_dep;
     const bool writes = runtime::writes(operand.tag) || free, reads = runtime::reads(operand.tag) || free;
     if (root.kind == PlanRoot::Kind::captured) image_->captures[root.index].writes |= writes;
@@ -198,7 +198,7 @@ class Compiler {
     return {PlanRoot::Kind::captured, known->second};
   }
 
-  /// Memory of a chip that a task names; that of windows is nobody's to keep. What keeps this operand's.
+  /// What keeps the device memory of an operand alive. A window's memory cannot be kept.
   std::shared_ptr<BufferHold> keep_device_memory(const RecordedTask& task, const Args& args,
                                                  const Operand& operand) {
     std::vector<const Operand*> on_chip;

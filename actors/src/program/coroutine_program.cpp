@@ -11,8 +11,8 @@ class CoroutineProgram;
 /// A coroutine's way to its run: messages of its actor. Never blocks.
 ///
 /// A job that this actor makes runnable waits in its thread's slot until the handler returns. That is right
-/// when the program is about to wait, which its handler ends with; while it goes on, for as long as it likes,
-/// what it sends goes to the others, or waits for what it sends next.
+/// when the program is about to wait, which ends its handler. A program that goes on computing sends to the
+/// queue that all threads share, so that another thread can begin at once.
 class ActorPort final : public ProgramPort {
  public:
   ActorPort(ProgramActor::pointer self, Run run) : self_(self), run_(std::move(run)) {}

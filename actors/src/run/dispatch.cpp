@@ -315,7 +315,8 @@ void RunState::attempt_over(Record& record) {
   }
   const bool poisoned = graph_.is_poisoned(record.id);
   if (!poisoned && !cancelled_ && !record.cancel_reason) {
-    // Skipped without being poisoned: it followed something in the queue that it does not depend on.
+    // Skipped without being poisoned: an earlier task in the executor's queue failed, but this one does not
+    // depend on it. It is sent again.
     if (record.outcome == Outcome::skipped) return requeue(record);
     if (record.retries > 0 && record.outcome != Outcome::cancelled) {
       --record.retries;

@@ -28,8 +28,8 @@ class TROUPE_API JobQueue {
   void push_for_workers(caf::resumable* job);
   /// The next job for a caller, or null, at once.
   caf::resumable* try_pop();
-  /// Somebody promises to come and look until the promise is taken back. Workers leave a caller a job each
-  /// for a while: what its own messages led to is cheapest where they came from.
+  /// The thread counts as one that looks for jobs until `end_looking`. For a short while each worker leaves
+  /// one job to a caller that looks: what its own messages led to is cheapest there.
   void begin_looking(Who who);
   void end_looking(Who who);
   /// The next job, for a worker that counts as looking: looks for a short while, for longer where jobs have

@@ -111,8 +111,7 @@ void WorkerActor::child_up(std::int32_t index, std::uint32_t life, std::uint32_t
 void WorkerActor::child_failed(std::int32_t index, std::uint32_t life, const Error& error) {
   if (!children_.is_starting(index, life) || life_ == Life::stopping) return;
   if (life_ == Life::starting) return give_up_start(error, index);
-  // The child is there but cannot work: its end (which follows) is no other failure, only the end of this
-  // one.
+  // The child is there but cannot work. Its actor ends next; that is not counted as a second failure.
   const auto& it = children_[index];
   demonitor(it.handle.address());
   send_exit(it.handle, caf::exit_reason::user_shutdown);

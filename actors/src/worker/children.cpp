@@ -85,7 +85,7 @@ void Children::lost(std::int32_t index, const Error& reason) {
 
 bool Children::gone(std::int32_t index, caf::actor_id whose) {
   auto& it = at(index);
-  // Of one life only it is not: a chip that dies while it is reset is on the way to the next.
+  // Incarnations are not compared: a chip that dies during a reset has the number of its next life already.
   if (whose == 0 || !it.handle || it.handle.id() != whose) return false;
   it.gone = true;
   return true;

@@ -16,12 +16,13 @@ inline void relax() noexcept {
 // Why no wake-up is lost. All operations below on the awaited word, on `parked` and on `event` are seq_cst,
 // so they have one order S that every thread agrees on.
 //
+// clang-format off
 //   who changes                          who waits
 //   C1  change the word                  W1  parked += 1
 //   C2  parked == 0? then done           W2  e = event
 //   C3  event += 1                       W3  is the word as awaited? then done
-//   C4  wake all who sleep on event      W4  sleep while event == e (the kernel compares and queues in one
-//   step)
+//   C4  wake all who sleep on event      W4  sleep while event == e (the kernel compares and queues in one step)
+// clang-format on
 //
 // If C2 sees 0, then C2 comes before W1 in S (or after the waiter has gone), so C1 before W3: W3 sees the
 // change. Otherwise C3 happens. If C3 comes before W2, then C1 before W3, which sees the change. If it comes

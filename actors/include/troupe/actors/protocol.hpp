@@ -114,8 +114,8 @@ struct Results {
   std::uint64_t brought_bytes = 0;
   std::int64_t brought_in = 0;
 };
-/// From a chip: what it was asked to store, or had no room for, is in host memory, or cannot be. The same of
-/// what another system had (`executor` -1).
+/// From a chip: what it was asked to store, or had no room for, is in host memory, or cannot be.
+/// Also sent, with `executor` -1, for a buffer that another System had.
 struct Stored {
   std::int32_t executor = -1;
   std::uint32_t incarnation = 0;

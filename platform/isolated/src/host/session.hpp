@@ -55,7 +55,7 @@ class Session {
 
   struct Patience {
     std::uint64_t silence_ms = 0;              ///< after so long without a sign the process is given up
-    std::optional<std::uint64_t> all_ms = {};  ///< after so long the call is, with BUSY
+    std::optional<std::uint64_t> all_ms = {};  ///< after so long the call is given up, with BUSY
   };
   /// Calls, and waits for the answer.
   Answer call(Kind kind, const Writer& arguments, Patience patience, std::span<const int> descriptors = {});

@@ -33,8 +33,8 @@ namespace {
 /// At the door at once: more are sent away before anything is done for them.
 constexpr int most_at_the_door = 64;
 constexpr auto time_at_the_door = std::chrono::seconds(5);
-/// What a node takes to hear that who had it has gone, and to end what ran for him, is waited for, at most so
-/// long: no longer than who knocks has patience.
+/// A new guest waits at most so long until the connection and the tasks of the one before have ended; it
+/// would not wait longer itself.
 constexpr auto time_for_leaving = std::chrono::seconds(2);
 
 std::uint64_t random_number() {

@@ -233,7 +233,8 @@ class TlsSecurity final : public Security {
     }
   }
 
-  /// One without zeros in it, which might mean another to who reads it.
+  /// The name in the other side's certificate. A name with a zero byte in it is refused: other programs might
+  /// read it as a shorter one. Who is let in is decided in `node/server.cpp`, `refusal_of`.
   static std::string name_of(SSL& connection) {
     const std::unique_ptr<X509, Freed<&X509_free>> certificate(SSL_get1_peer_certificate(&connection));
     if (!certificate) return {};

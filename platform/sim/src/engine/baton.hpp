@@ -10,7 +10,7 @@ namespace troupe::platform::sim {
 
 /// The right to touch a run's graph. The thread that holds it schedules, and passes it on before it enters a
 /// kernel. A lock that spins briefly (the holder works for well under a microsecond) and then sleeps.
-/// Lockable, so std::unique_lock serves.
+/// Lockable, so std::unique_lock serves. It is handed on in `Crew::run_taken` and `Crew::serve`.
 class Baton {
  public:
   /// With `spins` 0 (a host with one processor) it sleeps at once.

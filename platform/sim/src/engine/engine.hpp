@@ -86,9 +86,9 @@ class ChipEngine {
   /// A kernel that is registered on the chip; null: there is none of that name. Good until the run ends.
   KernelEntry* find_kernel(const std::string& name) { return table_.find(name.data(), name.size()); }
   std::uint32_t clusters() const noexcept { return schedule_.cores().clusters(); }
-  /// How many tasks an arena's scopes have room for.
   /// How many dependencies a pool holds; 0: as many as there are.
   std::uint32_t dependency_pool() const noexcept { return limits_.dependency_pool; }
+  /// How many tasks an arena's scopes have room for.
   std::uint64_t task_window(std::size_t arena) const noexcept { return limits_.windows[arena]; }
 
  private:
