@@ -5,7 +5,7 @@
 // the latest few thousand; of earlier ones it still knows that they failed.
 #include <doctest/doctest.h>
 
-#include "run/failures.hpp"
+#include "run/known_failures.hpp"
 #include "run/state.hpp"
 #include "troupe/actors/errc.hpp"
 
@@ -31,15 +31,15 @@ TEST_CASE("a run that is told again and again to keep a buffer keeps it once") {
 }
 
 TEST_CASE("of handled failures the latest are remembered whole, the others only as failures") {
-  Failures failures;
-  const auto many = static_cast<TaskNumber>(3 * Failures::remembered);
+  KnownFailures failures;
+  const auto many = static_cast<TaskNumber>(3 * KnownFailures::remembered);
   for (TaskNumber task = 1; task <= many; ++task) {
     failures.add(2 * task, {}, ghost(static_cast<int>(task)), false);
     const auto error = failures.await(2 * task);
     REQUIRE(error);
     CHECK(error->message() == "ghost " + std::to_string(task));
   }
-  CHECK(failures.kept() == Failures::remembered);
+  CHECK(failures.kept() == KnownFailures::remembered);
   CHECK(failures.await(2 * many)->message() == "ghost " + std::to_string(many));
   const auto old = failures.await(2);
   REQUIRE(old);
@@ -50,9 +50,9 @@ TEST_CASE("of handled failures the latest are remembered whole, the others only 
 }
 
 TEST_CASE("a failure that nobody handled is never forgotten, whatever fails after it") {
-  Failures failures;
+  KnownFailures failures;
   failures.add(1, {}, ghost(1), false);
-  const auto many = static_cast<TaskNumber>(2 * Failures::remembered);
+  const auto many = static_cast<TaskNumber>(2 * KnownFailures::remembered);
   for (TaskNumber task = 2; task <= many; ++task) {
     failures.add(task, {}, ghost(2), false);
     (void)failures.await(task);
@@ -63,7 +63,7 @@ TEST_CASE("a failure that nobody handled is never forgotten, whatever fails afte
 }
 
 TEST_CASE("who awaits one failure knows of all that have the same root, poisoned ones lead there too") {
-  Failures failures;
+  KnownFailures failures;
   const auto cause = ghost(0);
   failures.add(1, {}, Error(Errc::chip_lost, "one").caused_by(cause), false);
   failures.add(2, {}, Error(Errc::chip_lost, "two").caused_by(cause), false);

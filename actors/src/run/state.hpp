@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/data.hpp"
-#include "run/failures.hpp"
+#include "run/known_failures.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/runtime/task_graph.hpp"
@@ -226,7 +226,7 @@ class TROUPE_API RunState {
   };
   std::vector<Queue> queues_;
   std::vector<std::int32_t> moving_;  ///< queues where dependents may join
-  Failures failures_;
+  KnownFailures failures_;
   std::vector<DrainWaiter> drains_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> rooms_;  ///< token, limit
 

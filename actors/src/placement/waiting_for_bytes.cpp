@@ -1,4 +1,4 @@
-// A placement and its data: what waits for bytes, and the orders about copies between the tasks.
+// A placement: tasks that wait for their bytes, and the orders about copies that go between the tasks.
 #include <algorithm>
 #include <functional>
 
@@ -106,59 +106,6 @@ void Placement::data_came() {
   }
   touched_.clear();
   data_->forget_troubles();
-}
-
-/// Members of a group run at the same time: what one writes and another sees stays in host memory, with its
-/// whole buffer.
-std::vector<const Buffer*> Placement::shared_in(const TaskBody& body) {
-  struct View {
-    const Operand* operand;
-    std::size_t member;
-    bool writes;
-  };
-  std::vector<View> views;
-  const auto& members = body.extras->members;
-  for (std::size_t m = 0; m < members.size(); ++m) {
-    for (const auto& operand : members[m].tensors) {
-      if (operand.buffer != nullptr) views.push_back({&operand, m, runtime::writes(operand.tag)});
-    }
-  }
-  std::sort(views.begin(), views.end(),
-            [](const View& a, const View& b) { return std::less<>()(a.operand->buffer, b.operand->buffer); });
-  std::vector<const Buffer*> shared;
-  for (auto view = views.begin(); view != views.end(); ++view) {
-    const auto* buffer = view->operand->buffer;
-    if (!view->writes || (!shared.empty() && shared.back() == buffer)) continue;
-    const auto [first, last] = std::equal_range(
-        views.begin(), views.end(), *view,
-        [](const View& a, const View& b) { return std::less<>()(a.operand->buffer, b.operand->buffer); });
-    const auto box = box_of(*view->operand);
-    const bool seen = std::any_of(first, last, [&](const View& other) {
-      return other.member != view->member && runtime::overlaps(box, box_of(*other.operand));
-    });
-    if (seen) shared.push_back(buffer);
-  }
-  return shared;
-}
-
-/// Whether the data of all its members is there; what is not is on its way then.
-bool Placement::data_is_there(Group& group) {
-  if (data_ == nullptr) return true;
-  bool there = true;
-  for (std::uint32_t member = 0; member < group.lanes.size(); ++member) {
-    auto request = group.request;
-    request.key.member = member;
-    stay_home(request, group.lanes[member], &group);
-    const auto needs = data_->needs(request, group.lanes[member]);
-    if (needs.refused) {
-      group.refused = needs.refused;
-      return false;
-    }
-    for (const auto& missing : needs.home) data_->bring_home(missing);
-    order_data();
-    there = there && needs.home.empty() && !needs.after_others;
-  }
-  return there;
 }
 
 void Placement::stay_home(TaskRequest& request, std::int32_t chip, const Group* group) const {

@@ -1,4 +1,4 @@
-#include "run/failures.hpp"
+#include "run/known_failures.hpp"
 
 #include <string>
 #include <utility>
@@ -7,7 +7,7 @@
 
 namespace troupe::actors {
 
-void Failures::add(TaskNumber task, runtime::TaskId id, Error error, bool poisoned) {
+void KnownFailures::add(TaskNumber task, runtime::TaskId id, Error error, bool poisoned) {
   const auto [failure, added] = failures_.try_emplace(task, Failure{std::move(error), id});
   if (!added) return;
   if (poisoned) return may_forget(task);
@@ -15,7 +15,7 @@ void Failures::add(TaskNumber task, runtime::TaskId id, Error error, bool poison
   unknown_.emplace(next_++, task);
 }
 
-std::optional<Error> Failures::await(TaskNumber task) {
+std::optional<Error> KnownFailures::await(TaskNumber task) {
   const auto known = failures_.find(task);
   if (known == failures_.end()) {
     if (!failed(task)) return std::nullopt;
@@ -34,7 +34,7 @@ std::optional<Error> Failures::await(TaskNumber task) {
   return error;
 }
 
-std::optional<Error> Failures::await_all(TaskNumber upto) {
+std::optional<Error> KnownFailures::await_all(TaskNumber upto) {
   std::optional<Error> first;
   for (auto it = unknown_.begin(); it != unknown_.end();) {
     const auto unknown = it++;
@@ -45,31 +45,31 @@ std::optional<Error> Failures::await_all(TaskNumber upto) {
   return first;
 }
 
-std::optional<Error> Failures::first_unknown() const {
+std::optional<Error> KnownFailures::first_unknown() const {
   if (unknown_.empty()) return std::nullopt;
   return failures_.at(unknown_.begin()->second).error;
 }
 
-bool Failures::failed(TaskNumber task) const {
+bool KnownFailures::failed(TaskNumber task) const {
   if (failures_.contains(task)) return true;
   const auto known = forgotten_.find(task / block);
   return known != forgotten_.end() && known->second[task % block];
 }
 
-std::optional<runtime::TaskId> Failures::id_of(TaskNumber task) const {
+std::optional<runtime::TaskId> KnownFailures::id_of(TaskNumber task) const {
   const auto known = failures_.find(task);
   if (known == failures_.end()) return std::nullopt;
   return known->second.id;
 }
 
-void Failures::know(std::map<Order, TaskNumber>::iterator unknown) {
+void KnownFailures::know(std::map<Order, TaskNumber>::iterator unknown) {
   const auto task = unknown->second;
   by_root_.erase({root_of(failures_.at(task).error), unknown->first});
   unknown_.erase(unknown);
   may_forget(task);
 }
 
-void Failures::may_forget(TaskNumber task) {
+void KnownFailures::may_forget(TaskNumber task) {
   forgettable_.push_back(task);
   if (forgettable_.size() <= remembered) return;
   const auto oldest = forgettable_.front();

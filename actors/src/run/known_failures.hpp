@@ -22,7 +22,7 @@ namespace troupe::actors {
 /// A program that handles its failures may go on for ever: of failures that are known (and of tasks that were
 /// poisoned, which only share another's) the latest `remembered` keep their errors; of earlier ones it is
 /// only remembered that they failed. Every step costs the same however many there are.
-class TROUPE_API Failures {
+class TROUPE_API KnownFailures {
  public:
   static constexpr std::size_t remembered = 4096;
 

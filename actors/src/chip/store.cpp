@@ -1,0 +1,98 @@
+// A chip: bytes on their way back to host memory, and the ends of moves in both directions.
+#include <algorithm>
+
+#include "chip/state.hpp"
+#include "tasks.hpp"
+#include "troupe/actors/errc.hpp"
+#include "troupe/platform/errc.hpp"
+
+namespace troupe::actors {
+
+std::vector<TaskResult> ChipState::take(DataOrders& orders) {
+  std::vector<TaskResult> out;
+  if (life_ != Life::ready) return out;  // the end of that life of the chip is the answer
+  for (const auto& gone : orders.drops) copies_.drop({gone.buffer, gone.piece});
+  for (auto& order : orders.stores) to_store_.push_back(std::move(order));
+  serve_stores(orders.at_once);
+  free_surplus(copies_.take_surplus());
+  if (!queued_.empty()) launch_queued(out);
+  return out;
+}
+
+/// Of what was asked to be stored, what no task writes. `at_once`: the rest is given up.
+void ChipState::serve_stores(bool at_once) {
+  if (life_ != Life::ready) return;  // the end of the chip is the answer
+  std::erase_if(to_store_, [&](const DataOrders::Store& order) {
+    const auto number = order.buffer->number();
+    auto* copy = copies_.find({number, order.from});
+    if (copy == nullptr || (!copy->written && copy->writers == 0)) {
+      stored_.push_back({number, order.what.number});
+      return true;
+    }
+    if (copy->leaving) return false;  // comes here again
+    if (copy->writers != 0) {
+      if (at_once) {
+        stored_.push_back(
+            {number, order.what.number,
+             Error(Errc::data_lost, identity_.name + " was reset while a task wrote a tensor")});
+      }
+      return at_once;
+    }
+    store(*copy, order.buffer, order.what);
+    return true;
+  });
+}
+
+void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what) {
+  const auto place = buffer->host();
+  if (!place) {
+    stored_.push_back({copy.buffer, what.number, place.error()});
+    return;
+  }
+  auto move = move_of(copy, *buffer, what, false, *place);
+  if (move.bytes > quick_bytes || config_.remote) {
+    copy.leaving = true;
+    ++moving_;
+    moves_.push_back(std::move(move));
+    return;
+  }
+  const auto made = move_now(move);
+  if (!lost_by(made)) has_stored(copy, what.number, made);
+}
+
+void ChipState::has_stored(Copy& copy, std::uint32_t piece, const Result<void>& made) {
+  // Of a part of it host memory has not seen the rest.
+  if (piece == copy.piece.number) copy.written = copy.written && !made;
+  stored_.push_back({copy.buffer, piece, made ? std::nullopt : std::optional<Error>(made.error())});
+}
+
+std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<void>& made) {
+  std::vector<TaskResult> out;
+  // Copies of an earlier life are gone.
+  if (life_ != Life::ready || call.incarnation != identity_.incarnation) return out;
+  if (call.what == MemoryCall::What::task) {
+    if (lost_by(made)) return out;
+    data_task_ended(made, out);
+    launch_queued(out);
+    return out;
+  }
+  --moving_;
+  if (lost_by(made)) return out;
+  auto& copy = *call.copy;
+  if (call.what == MemoryCall::What::copy_to) {
+    // What could not come is tried again, by the task that needs it.
+    copy.state = made ? Copy::State::here : Copy::State::empty;
+    if (!made) refuse_users(copy, made.error(), out);
+  } else {
+    copy.leaving = false;
+    has_stored(copy, call.piece, made);
+    if (std::exchange(copy.goes, false) && !copy.written && copy.busy == 0) copies_.empty(copy);
+  }
+  copies_.settle(copy);
+  if (!to_store_.empty()) serve_stores(false);
+  launch_queued(out);
+  free_surplus(copies_.take_surplus());
+  return out;
+}
+
+}  // namespace troupe::actors
