@@ -1,10 +1,9 @@
 // A run: how an attempt of a task ended. It is done, or tried again, or has failed, with what its error says.
-#include <algorithm>
+#include <string>
+#include <string_view>
+
 #include "run/state.hpp"
-#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
-#include "troupe/comm/errc.hpp"
-#include "troupe/platform/errc.hpp"
 
 namespace troupe::actors {
 namespace {
