@@ -54,7 +54,10 @@ class TROUPE_API Placement {
   /// The executor is there: its queue moves.
   void up(std::int32_t executor, std::uint32_t credit);
   /// Nothing goes there for now; what is out, stays out.
-  void suspend(std::int32_t executor) { lane(executor).up = false; }
+  void suspend(std::int32_t executor) {
+    lane(executor).up = false;
+    relist(executor);
+  }
   /// The executor died: its requests are answered `lost`, its queue waits for it to come back.
   std::vector<TaskResult> down(std::int32_t executor, const Error& reason);
   /// The executor will not come back: what waits for it is answered too.

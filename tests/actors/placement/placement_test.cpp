@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <random>
+
+#include "support/random.hpp"
 #include "troupe/actors/errc.hpp"
 
 using namespace troupe::actors;
@@ -85,6 +88,80 @@ TEST_CASE("placement spreads tasks over executors with credit and keeps the rest
   CHECK(bench.placement.why(1, 3) == "waits for any executor with credit");
   CHECK(bench.end(2) == 1);
   CHECK(bench.place() == "1:3");
+}
+
+TEST_CASE("placement sends nothing to an executor that is suspended, also with a policy") {
+  for (const bool policy : {false, true}) {
+    Bench bench(2, 2);
+    if (policy) bench.placement.use([](const auto&, auto chips) { return chips.size() - 1; });
+    bench.placement.suspend(1);
+    bench.take({task(1, 1), task(1, 2), task(1, 3)});
+    CHECK(bench.place() == "0:1 0:2");
+    bench.placement.up(1, 2);
+    CHECK(bench.place() == "1:3");
+  }
+}
+
+TEST_CASE(
+    "placement: whatever happens to executors, what may go anywhere goes where there is room, at once") {
+  constexpr std::size_t chips = 5;
+  const auto first = troupe::test::first_seed();
+  for (std::uint64_t seed = first; seed < first + troupe::test::seeds(300); ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 random(seed);
+    const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+    const auto credit = static_cast<std::uint32_t>(1 + below(3));
+    Bench bench(chips, credit);
+    std::vector<bool> up(chips, true), closing(chips);
+    TaskNumber last = 0;
+    std::size_t waiting = 0;
+    for (int step = 0; step < 200; ++step) {
+      const auto chip = below(chips);
+      const auto lane = static_cast<std::int32_t>(chip);
+      switch (below(8)) {
+        case 0:
+          bench.placement.suspend(lane);
+          up[chip] = false;
+          break;
+        case 1:
+          if (up[chip]) break;
+          bench.placement.up(lane, credit);
+          up[chip] = true;
+          break;
+        case 2:
+          (void)bench.placement.down(lane, Error(Errc::chip_lost, "gone"));
+          std::erase_if(bench.out, [&](const TaskRequest& it) { return it.executor == lane; });
+          up[chip] = false;
+          break;
+        case 3:
+          if (below(20) != 0) break;
+          bench.placement.close_lane(lane);
+          closing[chip] = true;
+          break;
+        case 4:
+        case 5:
+          if (!bench.out.empty()) bench.end(bench.out[below(bench.out.size())].key.task);
+          break;
+        default:
+          bench.take({task(1, ++last)});
+          ++waiting;
+          break;
+      }
+      const auto before = bench.out.size();
+      (void)bench.place();
+      waiting -= bench.out.size() - before;
+      for (std::size_t i = before; i < bench.out.size(); ++i) {
+        const auto to = static_cast<std::size_t>(bench.out[i].executor);
+        CHECK(up[to]);
+        CHECK_FALSE(closing[to]);
+      }
+      for (std::size_t i = 0; i < chips; ++i) {
+        const auto there = bench.placement.out(static_cast<std::int32_t>(i));
+        CHECK(there <= credit);
+        if (up[i] && !closing[i] && there < credit) CHECK(waiting == 0);
+      }
+    }
+  }
 }
 
 TEST_CASE("placement keeps the order of what is bound to an executor") {
