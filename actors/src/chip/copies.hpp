@@ -77,9 +77,9 @@ class TROUPE_API Copies {
 
   /// Memory of a copy that went, of this size; 0: there is none.
   std::uint64_t reuse(std::uint64_t bytes);
-  /// All of it, for who frees it.
+  /// All of it, with what is surplus, for who frees it.
   std::vector<std::uint64_t> take_spare();
-  std::uint64_t spare_bytes() const { return spare_bytes_; }
+  bool has_spare() const { return spare_bytes_ != 0 || !surplus_.empty(); }
   /// Memory that no copy is likely to need soon, for who frees it.
   std::vector<std::uint64_t> take_surplus();
 

@@ -72,7 +72,7 @@ Result<std::uint64_t> ChipState::malloc(const DeviceMalloc& request) {
   for (auto* copy : copies_.idle()) {
     if (!copy->written || copy->of.expired()) copies_.empty(*copy);
   }
-  if (copies_.spare_bytes() == 0) return address;
+  if (!copies_.has_spare()) return address;
   free_spare();
   return allocate(request.bytes);
 }

@@ -14,7 +14,7 @@ std::uint64_t ChipState::free_memory(std::uint64_t bytes) {
   auto address = allocate(bytes);
   if (!address) no_memory_ = address.error();
   if (!address && lost_by(address.error())) return 0;
-  if (address || copies_.spare_bytes() == 0) return address ? *address : 0;
+  if (address || !copies_.has_spare()) return address ? *address : 0;
   free_spare();
   address = allocate(bytes);
   if (!address) no_memory_ = address.error();

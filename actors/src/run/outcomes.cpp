@@ -2,18 +2,27 @@
 #include <string>
 #include <string_view>
 
+#include "plan/plan.hpp"
 #include "run/state.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
 namespace {
 
-/// Whose kernel crashed is told from who was only there: the story of a chip's death names the task.
-const char* how_it_ended(std::string_view name, bool lost, const Error& cause) {
+/// Of a name in such a story; longer ones are cut.
+constexpr std::size_t longest_name_told = 63;
+
+/// Whose kernel crashed is told from who was only there: where a crash ended the chip, its story names the
+/// task. Other ends say only who was inside then, perhaps not all of them.
+const char* how_it_ended(const TaskBody& body, bool lost, const Error& cause) {
   const auto& story = cause.message();
-  const auto its_own = "of task '" + std::string(name) + "'";
-  const bool of_another =
-      lost && story.find(" of task '") != std::string::npos && story.find(its_own) == std::string::npos;
+  const auto names = [&story](std::string_view task) {
+    return story.find("of task '" + std::string(task.substr(0, longest_name_told))) != std::string::npos;
+  };
+  bool of_another = lost && names("") && story.find(" crashed: ") != std::string::npos && !names(body.name());
+  if (const auto& bundle = body.callable->bundle; of_another && bundle) {
+    for (std::uint32_t i = 0; i < bundle->size() && of_another; ++i) of_another = !names(bundle->name_of(i));
+  }
   return of_another ? " was lost with its chip, by no fault of its own: " : " failed: ";
 }
 
@@ -41,10 +50,9 @@ Error RunState::task_error(const Record& record) const {
                      cause == Errc::shut_down || cause == Errc::cancelled;
   const auto plain = record.outcome == Outcome::lost ? Errc::chip_lost : Errc::task_failed;
   const auto code = typed ? cause.code() : ErrorCode{static_cast<std::int32_t>(plain), error_name(plain)};
-  Error error(
-      code,
-      named + how_it_ended(record.body->name(), record.outcome == Outcome::lost, cause) + cause.message(),
-      cause.hint());
+  Error error(code,
+              named + how_it_ended(*record.body, record.outcome == Outcome::lost, cause) + cause.message(),
+              cause.hint());
   if (!cause.path().empty()) error = error.inside(cause.path());
   return error.caused_by(cause);
 }

@@ -608,6 +608,25 @@ TEST_CASE("an eviction brings the bytes home, and the memory that they had is th
   CHECK(Counted::out == each);
 }
 
+// Memory of copies that are gone is kept for new ones up to a limit; what is beyond it goes back to the chip.
+TEST_CASE("memory of a copy that goes is there for others also when it is too large to be kept") {
+  constexpr std::uint32_t each = 300U << 20U;
+  Counted bench(1, 512U << 20U);
+  auto& node = *bench.node;
+  bench.script.on("look", [](auto&) {});
+  node.add_kernel("look");
+  auto x = node.tensor<std::uint8_t>({each}), y = node.tensor<std::uint8_t>({each});
+  node.run(
+      [](Orchestrator& n, Tensor a, Tensor b) {
+        n.submit("look", in(a));
+        n.drain();
+        n.submit("look", in(b));
+      },
+      x, y);
+  CHECK(Counted::in == 2 * std::uint64_t{each});
+  (void)node.chip(0).malloc<std::uint8_t>({each});
+}
+
 TEST_CASE("a task without room beside what is pinned is told what that is, and how large") {
   Counted bench(1, 4U << 20U);
   auto x = bench.node->tensor<float>({786'432}), y = bench.node->tensor<float>({524'288});

@@ -112,6 +112,22 @@ TEST_CASE("who is lost with the chip of another's crash is told apart from whose
   CHECK((bystander || text.find("\"culprit\" failed") != std::string::npos));
 }
 
+TEST_CASE("a plan one of whose kernels crashed is not said to be lost by no fault of its own") {
+  Machine machine;
+  auto& node = *machine.node;
+  auto x = node.tensor<float>({16});
+  const auto plan = node.record(
+      [](Orchestrator& n, Tensor a) {
+        n.submit("isolated_add", inout(a), scalar(2.0F), name("load"));
+        n.submit("isolated_crash", name("mul"));
+      },
+      x);
+  const auto text = render(*error_of([&] { node.run(plan, x); }));
+  CAPTURE(text);
+  CHECK(text.find("of task 'mul'") != std::string::npos);
+  CHECK(text.find("no fault of its own") == std::string::npos);
+}
+
 TEST_CASE("a task that may be tried again survives the process that was killed under it") {
   const std::string once = built("tests/actors/isolated/once-" + std::to_string(::getpid()));
   std::filesystem::remove(once);
