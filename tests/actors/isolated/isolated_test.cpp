@@ -118,10 +118,11 @@ TEST_CASE("a plan one of whose kernels crashed is not said to be lost by no faul
   auto x = node.tensor<float>({16});
   const auto plan = node.record(
       [](Orchestrator& n, Tensor a) {
-        n.submit("isolated_add", inout(a), scalar(2.0F), name("load"));
-        n.submit("isolated_crash", name("mul"));
+        n.submit("isolated_crash_on_one", in(a), name("mul"));
+        n.submit("isolated_add", inout(a), scalar(2.0F), name("after"));
       },
       x);
+  x.host<float>()[0] = 1.0F;
   const auto text = render(*error_of([&] { node.run(plan, x); }));
   CAPTURE(text);
   CHECK(text.find("of task 'mul'") != std::string::npos);

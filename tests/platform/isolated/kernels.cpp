@@ -45,6 +45,10 @@ TROUPE_KERNEL(isolated_crash)(KernelArgs&) {
   volatile int* nowhere = nullptr;
   *nowhere = 1;  // NOLINT(clang-analyzer-core.NullDereference): that is the point
 }
+TROUPE_KERNEL(isolated_crash_on_one)(KernelArgs& k) {
+  volatile int* nowhere = nullptr;
+  if (k.tensor<const float>(0)[0] == 1.0F) *nowhere = 1;  // NOLINT(clang-analyzer-core.NullDereference)
+}
 TROUPE_KERNEL(isolated_crash_if)(KernelArgs& k) {
   // Once: whoever has made the file away is next time told that it is there.
   const char* once = std::getenv("TROUPE_TEST_CRASH_ONCE");
