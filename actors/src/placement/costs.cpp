@@ -1,6 +1,5 @@
 #include "placement/costs.hpp"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,11 +12,12 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <sstream>
 #include <system_error>
 
 #include "troupe/actors/errc.hpp"
-#include "troupe/comm/file_descriptor.hpp"
+#include "whole_file.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -192,32 +192,7 @@ Result<std::string> read_costs(const std::string& file) {
 }
 
 Result<void> write_costs(const std::string& file, const std::string& text) {
-  namespace fs = std::filesystem;
-  const auto cannot = [&](int problem) {
-    return Error(Errc::cannot_write,
-                 "cannot write \"" + file + "\": " + std::generic_category().message(problem));
-  };
-  std::error_code problem;
-  const bool there = fs::exists(file, problem);
-  if (there && !fs::is_regular_file(file, problem)) return cannot(EEXIST);
-  const auto place = there ? fs::canonical(file, problem).string() : file;
-  if (problem) return cannot(problem.value());
-  auto beside = place + ".XXXXXX";
-  const comm::FileDescriptor made(::mkostemp(beside.data(), O_CLOEXEC));
-  if (!made.valid()) return cannot(errno);
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const auto wrote = ::write(made.get(), text.data() + done, text.size() - done);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0) break;
-    done += static_cast<std::size_t>(wrote);
-  }
-  if (done == text.size() && ::fchmod(made.get(), 0644) == 0 &&
-      std::rename(beside.c_str(), place.c_str()) == 0)
-    return {};
-  const int why = errno;
-  (void)::unlink(beside.c_str());
-  return cannot(why);
+  return write_whole_file(file, "\"" + file + "\"", std::as_bytes(std::span(text)));
 }
 
 }  // namespace troupe::actors

@@ -1,14 +1,12 @@
 // From a plan to what a file has of it: steps become tasks again.
 #include <algorithm>
-#include <cerrno>
-#include <fstream>
 #include <map>
 #include <utility>
 
-#include "cannot_write.hpp"
 #include "plan/saved.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/actors/plan.hpp"
+#include "whole_file.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -346,11 +344,7 @@ SavedPlan saved(const PlanImage& image) { return Saver(image).save(); }
 void Plan::save(const std::string& path) const {
   if (!image_) throw Error(Errc::bad_argument, "an empty Plan cannot be saved", "keep what record returns");
   const auto bytes = encode(saved(*image_));
-  errno = 0;
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  if (file)
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  if (!file || !file.flush()) throw cannot_write("plan \"" + image_->name + "\" to \"" + path + "\"", errno);
+  write_whole_file(path, "plan \"" + image_->name + "\" to \"" + path + "\"", bytes).value();
 }
 
 }  // namespace troupe::actors

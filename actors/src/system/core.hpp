@@ -4,6 +4,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "program/program.hpp"
@@ -40,6 +42,7 @@ struct NodeCore {
   std::mutex mutex;
   Worker worker;  ///< null: the system has gone
   std::atomic<bool> gone{false};
+  std::set<std::string> models;  ///< files in which its nodes keep what they learn
 
   /// The worker; throws `shut_down` when it has gone.
   Worker get();

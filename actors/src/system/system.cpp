@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <set>
+#include <system_error>
+#include <variant>
 
 #include "placement/placement.hpp"
 #include "system/command_line.hpp"
@@ -69,6 +72,22 @@ std::vector<ChipConfig> remote_chips(const NodeConfig& config) {
   return chips;
 }
 
+/// However it is named.
+std::string place_of(const std::string& file) {
+  std::error_code problem;
+  const auto place = std::filesystem::weakly_canonical(file, problem);
+  return problem ? file : place.string();
+}
+
+/// The files in which it and what is below it keep what they learn.
+void add_models(const WorkerConfig& config, std::set<std::string>& models) {
+  if (!config.models.empty()) models.insert(place_of(config.models));
+  for (const auto& executor : config.executors) {
+    if (const auto* below = std::get_if<std::shared_ptr<const WorkerConfig>>(&executor))
+      add_models(**below, models);
+  }
+}
+
 std::string learned_in(const NodeConfig& config) {
   if (!config.placement) {
     throw Error(Errc::bad_argument, "models says where a node keeps what it learns, and it learns nothing",
@@ -120,7 +139,7 @@ std::shared_ptr<const WorkerConfig> to_worker(const PodConfig& config) {
   worker->name = config.name;
   std::set<std::string> models;
   for (const auto& node : config.nodes) {
-    if (!node.models.empty() && !models.insert(node.models).second) {
+    if (!node.models.empty() && !models.insert(place_of(node.models)).second) {
       throw Error(Errc::bad_argument, "two nodes of the pod keep what they learn in \"" + node.models + "\"",
                   "each needs a file of its own");
     }
@@ -250,6 +269,16 @@ Node System::worker(std::shared_ptr<const WorkerConfig> config) const {
   auto pump = core_->pumps->take();
   auto node = std::make_shared<NodeCore>();
   node->shared = make_shared_of(*config, core_->services, core_->pumps, core_->memory, nullptr);
+  add_models(*config, node->models);
+  for (const auto& model : node->models) {
+    std::lock_guard guard(core_->mutex);
+    for (const auto& other : core_->nodes) {
+      if (other->gone || other->models.count(model) == 0) continue;
+      throw Error(Errc::bad_argument,
+                  other->shared->path + " keeps what it learns in \"" + model + "\" already",
+                  "each node needs a file of its own");
+    }
+  }
   node->worker = spawn_worker(core_->actors, core_->services, config, node->shared, 0, ResultSink{});
   {
     std::lock_guard guard(core_->mutex);

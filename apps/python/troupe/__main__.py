@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import os
+import signal
 import sys
 import time
 
@@ -226,6 +227,7 @@ def execute(asked):
 
 
 def main(words):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C, as for programs in C++
     try:
         asked = parse(words)
         return explain(asked) if asked.command == "help" else execute(asked)

@@ -1,5 +1,6 @@
 // Which chip a policy chooses, and what it is shown: whole nodes in virtual time.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "support/built.hpp"
 #include "support/error_of.hpp"
 #include "support/random.hpp"
 #include "troupe/actors/placing.hpp"
@@ -253,6 +255,23 @@ TEST_CASE("policies: nodes of a pod do not keep what they learn in one file") {
   });
   REQUIRE(error);
   CHECK(*error == Errc::bad_argument);
+}
+
+TEST_CASE("policies: two nodes of a system do not keep what they learn in one file") {
+  SystemConfig quiet;
+  quiet.log = [](int, std::string_view, std::string_view) {};
+  System system(quiet);
+  const auto file = tests::built("tests/actors/two_nodes_" + std::to_string(::getpid()));
+  const platform::ScriptedChip script;
+  NodeConfig one{.name = "node0", .placement = earliest_finish, .models = file};
+  one.device = [script](int, std::uint32_t) { return Result<platform::DeviceApi>(script.api()); };
+  const auto node = system.node(one);
+  one.name = "node1";
+  one.models = tests::built("tests/../tests/actors/two_nodes_" + std::to_string(::getpid()));
+  const auto error = error_of([&] { (void)system.node(one); });
+  REQUIRE(error);
+  CHECK(*error == Errc::bad_argument);
+  CHECK(render(*error).find("node0 keeps what it learns") != std::string::npos);
 }
 
 TEST_CASE("policies: what a plan does on a chip is learned as one task") {

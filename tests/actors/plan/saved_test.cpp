@@ -2,7 +2,10 @@
 // have is refused, and any other bytes are an error.
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
@@ -133,6 +136,27 @@ TEST_CASE("a saved plan runs in another system, with as many chips as that has")
         y, x);
     CHECK(y.host<const float>()[0] == 7 * 8 * 16);
   }
+}
+
+TEST_CASE("a plan that cannot be written leaves the file that was there") {
+  const File file;
+  Simulation sim({.chips = 1});
+  auto& node = with_kernels(sim).node();
+  auto x = node.tensor<float>({size}, 3), y = node.tensor<float>({size});
+  const auto plan = node.record(name("layer"), layer, x, y, 0.5f);
+  plan.save(file.path);
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &limit) == 0);
+  auto small = limit;
+  small.rlim_cur = 16;
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto error = error_of([&] { plan.save(file.path); });
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  (void)std::signal(SIGXFSZ, before);
+  REQUIRE(error);
+  CHECK(*error == Errc::cannot_write);
+  CHECK(node.load_plan(file.path).tasks() == 5);
 }
 
 TEST_CASE("all that a file can have of a plan comes back") {

@@ -155,12 +155,13 @@ def test_a_file_that_is_not_there(troupe_run):
     assert code == 3 and "nowhere.py" in err
 
 
-def test_ctrl_c_cancels_and_answers_130(troupe_run, file):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_cancel_and_answer_130(troupe_run, file, sent):
     process = subprocess.Popen(
         [*troupe_run.words, "run", file + ":endless"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "under way\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "cancelled" in err
 

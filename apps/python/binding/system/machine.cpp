@@ -47,10 +47,12 @@ std::int64_t whole(py::handle value, const std::string& option) {
   return number;
 }
 
-bool truth(py::handle value) {
-  const int answer = PyObject_IsTrue(value.ptr());
-  if (answer < 0) throw py::error_already_set();
-  return answer == 1;
+/// Words are refused: "no" would be true.
+bool truth(py::handle value, const std::string& option) {
+  if (!py::isinstance<py::bool_>(value) && !py::isinstance<py::int_>(value)) {
+    throw bad_argument(option + "=" + py::repr(value).cast<std::string>() + " is neither True nor False");
+  }
+  return PyObject_IsTrue(value.ptr()) == 1;
 }
 
 /// A node elsewhere: its address, or a dict with that and more.
@@ -126,15 +128,15 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
     return true;
   }
   if (option == "checked") {
-    node.device_options.emplace_back("checked", truth(value) ? "1" : "0");
+    node.device_options.emplace_back("checked", truth(value, option) ? "1" : "0");
     return true;
   }
-  if (option == "own_process") return node.own_process = truth(value), true;
+  if (option == "own_process") return node.own_process = truth(value, option), true;
   if (option == "remote") return node.remote = remote_nodes(value), true;
   if (option == "rejoin") return node.rejoin = duration_of(value, "rejoin"), true;
   if (option == "placement") return node.placement = policy_of(value), true;
   if (option == "models") return node.models = py::str(value).cast<std::string>(), true;
-  if (option == "recover") return node.recover = truth(value), true;
+  if (option == "recover") return node.recover = truth(value, option), true;
   if (option == "device_options") {
     if (!py::isinstance<py::dict>(value))
       throw bad_argument("device_options is a dict of names and values, and " + shown(value) + " is none",
@@ -274,7 +276,7 @@ Machine::Machine(const py::kwargs& options) {
         config.trace_file = text();
       }
     } else if (option == "report_crashes") {
-      config.report_crashes = truth(value);
+      config.report_crashes = truth(value, "report_crashes");
     } else if (option == "dump") {
       dump_folder = text();
     } else if (option == "dump_only") {
