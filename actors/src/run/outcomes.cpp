@@ -12,14 +12,14 @@ namespace {
 /// Of a name in such a story; longer ones are cut.
 constexpr std::size_t longest_name_told = 63;
 
-/// Whose kernel crashed is told from who was only there: where a crash ended the chip, its story names the
-/// task. Other ends say only who was inside then, perhaps not all of them.
+/// Whose kernel crashed is told from who was only there: the story of a chip's death names the task, or all
+/// that were inside a kernel then. Where it names only some of them, nobody is called innocent.
 const char* how_it_ended(const TaskBody& body, bool lost, const Error& cause) {
   const auto& story = cause.message();
   const auto names = [&story](std::string_view task) {
     return story.find("of task '" + std::string(task.substr(0, longest_name_told))) != std::string::npos;
   };
-  bool of_another = lost && names("") && story.find(" crashed: ") != std::string::npos && !names(body.name());
+  bool of_another = lost && names("") && story.find(" more") == std::string::npos && !names(body.name());
   if (const auto& bundle = body.callable->bundle; of_another && bundle) {
     for (std::uint32_t i = 0; i < bundle->size() && of_another; ++i) of_another = !names(bundle->name_of(i));
   }
