@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 #include <ostream>
 
 #include "command/commands.hpp"
@@ -84,7 +85,30 @@ int execute(const ListCommand& command, Console& console) {
   return answer;
 }
 
+namespace {
+
+/// What comes as bytes: its parameters are tensors and scalars, which a run with others tells.
+int explain_bytes(const std::string& file, Console& console) {
+  if (!std::filesystem::exists(file)) {
+    const Error problem(Errc::cannot_read, "there is no file \"" + file + "\"",
+                        "plan.save(path) writes one; a packed callable comes from its compiler");
+    console.err << "troupe: " << render(problem) << "\n";
+    return exit_cannot_start;
+  }
+  const bool plan = file.ends_with(".tplan");
+  console.out << file << (plan ? ": a saved plan" : ": a packed callable") << "\nUsage: troupe run " << file
+              << (plan ? " [--module FILE.so …]" : "")
+              << " [OPTIONS] --tensor TYPE[SHAPE]:TAG[=VALUE|@FILE] … --scalar TYPE=VALUE …\n\n"
+              << "Its tensors and scalars, in their order; a run with others says which it takes.\n"
+              << "All options: troupe run --help\n";
+  return exit_ok;
+}
+
+}  // namespace
+
 int execute(const ProgramHelpCommand& command, Console& console) {
+  if (command.program.ends_with(".tplan") || command.program.ends_with(".bin"))
+    return explain_bytes(command.program, console);
   if (names_python_program(command.program)) {
     const Error problem = explain_python_program(command.program);  // if it comes back at all
     console.err << "troupe: " << render(problem) << "\n";

@@ -49,6 +49,12 @@ TEST_CASE("troupe run takes a saved plan, with the tensors and numbers of its pa
     CHECK(done.exit == 0);
     CHECK(has(done.output, "tensor 1 f32[8]: 4.5 4.5"));
   }
+  const auto help = troupe_command(run + " --help");
+  CHECK(help.exit == 0);
+  CHECK(has(help.output, "twice.tplan: a saved plan"));
+  const auto nowhere = troupe_command("run nowhere.tplan --help");
+  CHECK(nowhere.exit == 3);
+  CHECK(has(nowhere.output, "there is no file \"nowhere.tplan\""));
   // Numbers that are left out are the recorded ones.
   const auto as_recorded = troupe_command(run + tensors);
   CHECK(has(as_recorded.output, "tensor 1 f32[8]: 6 6"));
