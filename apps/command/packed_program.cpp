@@ -1,11 +1,13 @@
 #include "command/packed_program.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <ostream>
+#include <system_error>
 #include <utility>
 
 #include "command/parameters.hpp"
@@ -25,8 +27,17 @@ Error bad(const std::string& option, const std::string& text, const std::string&
 }
 
 Result<std::vector<std::uint8_t>> bytes_of(const std::string& file) {
+  errno = 0;
   std::ifstream input(file, std::ios::binary);
-  if (!input) return Error(Errc::cannot_read, "\"" + file + "\" cannot be read");
+  if (!input) {
+    const int problem = errno;
+    const bool a_name = file.find_first_of("/.") == std::string::npos;
+    return Error(
+        Errc::cannot_read,
+        "\"" + file + "\" cannot be read" +
+            (problem != 0 ? ": " + std::generic_category().message(problem) : ""),
+        a_name ? "--tensor and --scalar are for a FILE.bin or FILE.tplan; a program takes --param k=v" : "");
+  }
   return std::vector<std::uint8_t>{std::istreambuf_iterator<char>(input), {}};
 }
 
@@ -183,6 +194,18 @@ Result<void> PackedProgram::add_tensor(const std::string& text) {
       return wrong("takes " + std::to_string(argument.bytes.size()) + " bytes, the file has " +
                    std::to_string(contents->size()));
     std::memcpy(argument.bytes.data(), contents->data(), contents->size());
+  }
+  if (!argument.file.empty() && *tag == runtime::Tag::out) {
+    // Before the run, which may take long.
+    errno = 0;
+    const std::ofstream may(argument.file, std::ios::binary | std::ios::app);
+    if (!may) {
+      const int problem = errno;
+      return Error(Errc::cannot_write,
+                   "\"" + argument.file + "\" cannot be written" +
+                       (problem != 0 ? ": " + std::generic_category().message(problem) : ""),
+                   "does the folder exist, and may you write there?");
+    }
   }
   argument.arg.tag = *tag;
   argument.arg.tensor = described->in_buffer(runtime::BufferRef::host(argument.bytes.data()));

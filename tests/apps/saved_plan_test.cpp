@@ -52,6 +52,11 @@ TEST_CASE("troupe run takes a saved plan, with the tensors and numbers of its pa
   const auto help = troupe_command(run + " --help");
   CHECK(help.exit == 0);
   CHECK(has(help.output, "twice.tplan: a saved plan"));
+  const auto folderless = troupe_command(run + " --tensor f32[8]:in=3 --tensor f32[8]:out@/no/such/y");
+  CHECK(folderless.exit == 3);
+  CHECK(has(folderless.output, "\"/no/such/y\" cannot be written: No such file or directory"));
+  CHECK_FALSE(has(folderless.output, "tensor 1"));
+  CHECK(has(troupe_command("run hello --tensor f32[8]:in").output, "a program takes --param"));
   const auto nowhere = troupe_command("run nowhere.tplan --help");
   CHECK(nowhere.exit == 3);
   CHECK(has(nowhere.output, "there is no file \"nowhere.tplan\""));
