@@ -196,7 +196,7 @@ TEST_CASE("what cannot be is refused before anybody waits") {
 }
 
 TEST_CASE(
-    "a workspace must lie in the window and be aligned; without scratch only calls in the windows work") {
+    "a workspace must lie in the window and be aligned, and without scratch only calls in the windows work") {
   auto members = make_domain(2, window_bytes);
   CHECK(Collectives::over(members[0], {.offset = 32, .bytes = 4096}).error() == Errc::misaligned);
   CHECK(Collectives::over(members[0], {.offset = 0, .bytes = 4095}).error() == Errc::out_of_bounds);

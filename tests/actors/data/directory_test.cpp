@@ -96,7 +96,8 @@ struct Bench {
 
 }  // namespace
 
-TEST_CASE("directory: a chain on one chip orders nothing; a reader elsewhere has the bytes stored first") {
+TEST_CASE(
+    "directory: a chain on one chip orders nothing, and a reader elsewhere has the bytes stored first") {
   Bench bench;
   const auto x = bench.tensor();
   for (int i = 0; i < 3; ++i) bench.ended.insert(bench.run({inout(x)}, 0));
@@ -241,7 +242,7 @@ TEST_CASE("directory: what a chip has all of it reads and writes parts of in pla
   CHECK(bench.moved == 32);
 }
 
-TEST_CASE("directory: views of one task that meet share a copy where one has the other; else they stay") {
+TEST_CASE("directory: views of one task that meet share a copy where one has the other, and else they stay") {
   Bench bench;
   const auto x = bench.tensor(16);
   bench.run({in(x.rows(0, 10)), inout(x.rows(2, 8))}, 0);
@@ -273,7 +274,7 @@ TEST_CASE("directory: a host function waits for who writes other parts of what i
 }
 
 TEST_CASE(
-    "directory: a chip that dies takes what only it had; what nobody has finished writing there is as it "
+    "directory: a chip that dies takes what only it had, and what nobody has finished writing there is as it "
     "was") {
   Bench bench;
   const auto gone = bench.tensor(), kept = bench.tensor(), clean = bench.tensor();
@@ -408,7 +409,7 @@ TEST_CASE("directory: all that only one chip has comes home before it goes") {
   CHECK(bench.data.has_newest(1));
 }
 
-TEST_CASE("directory: what cannot come home refuses who waits for it, once; later it is tried again") {
+TEST_CASE("directory: what cannot come home refuses who waits for it, once, and later it is tried again") {
   Bench bench;
   const auto x = bench.tensor();
   bench.ended.insert(bench.run({inout(x)}, 0));

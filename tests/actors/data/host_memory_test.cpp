@@ -10,7 +10,7 @@ using namespace troupe;
 using namespace troupe::actors;
 
 TEST_CASE(
-    "holes: what is taken is free, aligned, and nobody else's; what is given back comes together again") {
+    "holes: what is taken is free, aligned, and nobody else's, and what is given back comes together again") {
   constexpr std::uint64_t size = 1U << 20U;
   const auto first = test::first_seed();
   for (std::uint64_t seed = first; seed < first + test::seeds(50); ++seed) {

@@ -92,7 +92,7 @@ TEST_CASE("a task that wrote two tensors runs once more for both of them") {
   CHECK(sim.ran("both") == 2);
 }
 
-TEST_CASE("intermediates and rows of a tensor are made again; what is at home is not") {
+TEST_CASE("intermediates and rows of a tensor are made again, and what is at home is not") {
   Simulation sim({.chips = 2});
   add_kernels(sim);
   sim.fault(testing::kill_chip(0).of("look"));
@@ -159,7 +159,8 @@ TEST_CASE("a run whose bytes are made again while nobody waits for them ends whe
   CHECK(b.host<const float>()[0] == 6.0F);
 }
 
-TEST_CASE("what is made again is lost with its second chip, and made once more; with a failure it is lost") {
+TEST_CASE(
+    "what is made again is lost with its second chip, and made once more, and with a failure it is lost") {
   for (const bool fails : {false, true}) {
     Simulation sim({.chips = 2});
     add_kernels(sim);

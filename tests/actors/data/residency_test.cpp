@@ -550,7 +550,7 @@ TEST_CASE("a program reads the newest bytes of memory of the user's own, and of 
   }
 }
 
-TEST_CASE("a prefetch brings the bytes; the task that needs them then moves nothing") {
+TEST_CASE("a prefetch brings the bytes, and the task that needs them then moves nothing") {
   Counted bench(2);
   auto x = bench.node->tensor<float>({1024});
   bench.node->run([](Orchestrator& n, Tensor t) { n.prefetch(t, on_chip(1)); }, x);
@@ -566,7 +566,7 @@ TEST_CASE("a prefetch brings the bytes; the task that needs them then moves noth
   CHECK(x.host<const float>()[1023] == 1.0F);
 }
 
-TEST_CASE("what is pinned stays on its chip when others need room; what was only brought there goes") {
+TEST_CASE("what is pinned stays on its chip when others need room, and what was only brought there goes") {
   constexpr std::uint64_t each = 1U << 20U;
   for (const bool pinned : {false, true}) {
     Counted bench(1, 4 * each + each / 2);
@@ -654,7 +654,7 @@ TEST_CASE("a task without room beside what is pinned is told what that is, and h
   CHECK(y.host<const float>()[0] == 2.0F);
 }
 
-TEST_CASE("a view for which a coroutine would have to wait is refused; behind a fetch it is not") {
+TEST_CASE("a view for which a coroutine would have to wait is refused, and behind a fetch it is not") {
   Simulation sim;
   add_kernels(sim);
   auto& node = sim.node();

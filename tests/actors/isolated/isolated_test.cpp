@@ -73,7 +73,7 @@ bool is_there(std::int64_t process) { return std::filesystem::exists("/proc/" + 
 }  // namespace
 
 TEST_CASE(
-    "a kernel that crashes fails its run with an error that names kernel and chip; the next run works") {
+    "a kernel that crashes fails its run with an error that names kernel and chip, and the next run works") {
   Machine machine({.chips = 2});
   auto& node = *machine.node;
   auto x = node.tensor<float>({16});
@@ -99,12 +99,14 @@ TEST_CASE("who is lost with the chip of another's crash is told apart from whose
   Machine machine;
   auto& node = *machine.node;
   auto x = node.tensor<float>({16});
-  const auto text = render(*error_of([&] {
+  const auto error = error_of([&] {
     node.run([&](Orchestrator& n) {
       n.submit("isolated_crash", name("culprit"), retry(2));
       n.submit("isolated_add", inout(x), scalar(2.0F), name("bystander"));
     });
-  }));
+  });
+  REQUIRE(error);
+  const auto text = render(*error);
   CAPTURE(text);
   CHECK(text.find("of task 'culprit'") != std::string::npos);
   CHECK(text.find("\"bystander\" failed") == std::string::npos);

@@ -108,7 +108,8 @@ TEST_CASE("many small tasks with tensors of their own give the same results on h
     CHECK(tensors[i].host<const float>()[63] == static_cast<float>(i) + 3.0F);
 }
 
-TEST_CASE("a kernel that crashes on a host fails its run with kernel, chip and host; the next run works") {
+TEST_CASE(
+    "a kernel that crashes on a host fails its run with kernel, chip and host, and the next run works") {
   const TestNode a, b;
   Machine machine({.remote = {at(a), at(b)}});
   auto& node = *machine.node;

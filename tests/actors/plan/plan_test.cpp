@@ -605,7 +605,7 @@ TEST_CASE("a plan takes at most 128 bytes for a task") {
         }) <= 128);
 }
 
-TEST_CASE("a pod's program can be recorded; each of its submits is a step, and is placed anew") {
+TEST_CASE("a pod's program can be recorded, and each of its submits is a step, and is placed anew") {
   Simulation sim({.chips = 1, .nodes = 2});
   auto& pod = with_kernels(sim).node();
   const auto twice = +[](Orchestrator& n, Tensor a, float r) {

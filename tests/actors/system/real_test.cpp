@@ -210,7 +210,8 @@ TEST_CASE("real chips killed at any moment: runs end right or with a typed error
 }
 
 TEST_CASE(
-    "a real kernel that does not return is left behind; deadline, cancel and the end do not wait for it") {
+    "a real kernel that does not return is left behind, and deadline, cancel and the end do not wait for "
+    "it") {
   Handle last;
   {
     System system(quiet());

@@ -316,7 +316,7 @@ TEST_CASE("a node that is killed in the middle of a run fails it with its addres
   CHECK_MESSAGE(has(run.output, node.address()), run.output);
 }
 
-TEST_CASE("a node that is stopped is lost by its silence; a program that is stopped loses its node") {
+TEST_CASE("a node that is stopped is lost by its silence, and a program that is stopped loses its node") {
   NodeProcess node("127.0.0.1:0", "--silence 500 --allow alice" + certificates().of("127.0.0.1"));
   {
     std::thread stopper([&] {

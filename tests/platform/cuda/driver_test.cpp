@@ -126,7 +126,7 @@ TEST_CASE("whichever call of CUDA fails, every run ends once, and nothing is lef
   }
 }
 
-TEST_CASE("a fault ends all runs as lost, and a reset begins anew; the other card goes on") {
+TEST_CASE("a fault ends all runs as lost, and a reset begins anew, and the other card goes on") {
   const Fake fake;
   Context chip(fake.api), other(fake.api);
   REQUIRE(fake.api.set_device(chip.handle, 0) == 0);

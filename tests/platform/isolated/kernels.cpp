@@ -42,11 +42,11 @@ TROUPE_KERNEL(isolated_nothing)(KernelArgs&) {}
 TROUPE_KERNEL(isolated_process)(KernelArgs& k) { k.tensor<std::int64_t>(0)[0] = ::getpid(); }
 TROUPE_KERNEL(isolated_fails)(KernelArgs& k) { k.fail("on purpose"); }
 TROUPE_KERNEL(isolated_crash)(KernelArgs&) {
-  volatile int* nowhere = nullptr;
-  *nowhere = 1;  // NOLINT(clang-analyzer-core.NullDereference): that is the point
+  volatile int* volatile nowhere = nullptr;  // compilers leave out a store that they know to go nowhere
+  *nowhere = 1;                              // NOLINT(clang-analyzer-core.NullDereference): that is the point
 }
 TROUPE_KERNEL(isolated_crash_on_one)(KernelArgs& k) {
-  volatile int* nowhere = nullptr;
+  volatile int* volatile nowhere = nullptr;
   if (k.tensor<const float>(0)[0] == 1.0F) *nowhere = 1;  // NOLINT(clang-analyzer-core.NullDereference)
 }
 TROUPE_KERNEL(isolated_crash_if)(KernelArgs& k) {

@@ -24,7 +24,7 @@ TEST_CASE("a kernel that crashes on a node is told of with its name, and the chi
   CHECK(chip.process() != process);
 }
 
-TEST_CASE("a node that ends loses its chips, with its name; one that comes back has them again") {
+TEST_CASE("a node that ends loses its chips, with its name, and one that comes back has them again") {
   TestNode node;
   IsolatedChip chip(node.chip());
   const auto loop = chip.launch(chip.kernel("isolated_loop"), {}, "endless");

@@ -71,7 +71,7 @@ TEST_CASE("scopes nest 64 deep, manual ones inside each other, automatic ones no
   });
 }
 
-TEST_CASE("memory comes back when scopes end; what is full and never gets free is code 2") {
+TEST_CASE("memory comes back when scopes end, and what is full and never gets free is code 2") {
   const Limit heap("PTO2_RING_HEAP", "16384");
   for (const auto* platform : platforms) {
     Scenarios chip(platform, "tmr");
