@@ -5,6 +5,7 @@
 #include <atomic>
 #include <numeric>
 
+#include "actors/data/counted.hpp"
 #include "support/built.hpp"
 #include "support/error_of.hpp"
 #include "troupe/testing.hpp"
@@ -12,7 +13,9 @@
 using namespace troupe;
 using namespace std::chrono_literals;
 using actors::Errc;
+using test::Counted;
 using test::error_of;
+using test::small_sims;
 using testing::Simulation;
 using testing::SimulationOptions;
 
@@ -27,54 +30,6 @@ void add_kernels(Simulation& sim) {
     const auto to = call.template tensor<float>(1);
     for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
   });
-}
-
-/// Scripted chips that count the bytes that go in and out.
-struct Counted {
-  static inline std::atomic<std::uint64_t> in{0}, out{0};
-
-  explicit Counted(int chips, std::uint64_t memory = std::uint64_t{256} << 20U)
-      : script(platform::ScriptedChipOptions{.memory_bytes = memory}) {
-    in = out = 0;
-    script.on("add", [](auto& call) {
-      for (auto& element : call.template tensor<float>(0)) element += 1.0F;
-    });
-    static platform::DeviceApi real;
-    real = script.api();
-    NodeConfig config;
-    config.chips = chips;
-    config.device = [this](int, std::uint32_t) {
-      auto api = script.api();
-      api.copy_to_device_ctx = [](troupe_device_context* context, std::uint64_t to, const void* from,
-                                  std::uint64_t bytes) {
-        in += bytes;
-        return real.copy_to_device_ctx(context, to, from, bytes);
-      };
-      api.copy_from_device_ctx = [](troupe_device_context* context, void* to, std::uint64_t from,
-                                    std::uint64_t bytes) {
-        out += bytes;
-        return real.copy_from_device_ctx(context, to, from, bytes);
-      };
-      return Result<platform::DeviceApi>(std::move(api));
-    };
-    SystemConfig quiet;
-    quiet.log = [](int, std::string_view, std::string_view) {};
-    system.emplace(quiet);
-    node.emplace(system->node(config));
-    node->add_kernel("add");
-  }
-
-  platform::ScriptedChip script;
-  std::optional<System> system;
-  std::optional<Node> node;
-};
-
-NodeConfig small_sims(int chips, std::uint64_t memory) {
-  NodeConfig config;
-  config.platform = tests::built("lib/libtroupe_a2a3sim.so");
-  config.chips = chips;
-  config.device_options = {{"memory_bytes", std::to_string(memory)}};
-  return config;
 }
 
 }  // namespace
@@ -377,82 +332,6 @@ TEST_CASE("who reads what a failed task was to write is told which tensor it is"
         "tensor f32[4] has no valid bytes: task \"breaks\", which was to write it, did not end well");
 }
 
-TEST_CASE("tensors that do not fit on a chip together come and go, and nothing is lost") {
-  SystemConfig quiet;
-  quiet.log = [](int, std::string_view, std::string_view) {};
-  System system(quiet);
-  constexpr std::uint64_t memory = 4U << 20U, each = 1U << 20U;
-  auto node = system.node(small_sims(1, memory));
-  node.load(this_module());
-  std::vector<Tensor> many;
-  for (int i = 0; i < 16; ++i) many.push_back(node.tensor<float>({each / sizeof(float)}));
-  node.run([&many](Orchestrator& n) {
-    for (int round = 0; round < 3; ++round) {
-      for (const auto& x : many) n.submit("data_add", inout(x));
-    }
-  });
-  for (const auto& x : many) CHECK(x.host<const float>()[7] == 3.0F);
-
-  auto large = node.tensor<float>({2 * memory / sizeof(float)});
-  const auto refused =
-      node.submit([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, large).result();
-  REQUIRE_FALSE(refused);
-  CHECK(
-      refused.error().message().find("no room on chip0 for the tensors of task \"data_add\" together: tensor "
-                                     "f32[2097152] (8388608 bytes)") != std::string::npos);
-}
-
-TEST_CASE("what a failed task left on a chip does not come home when its room is needed") {
-  const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
-  System system(quiet);
-  constexpr std::uint64_t memory = 4U << 20U, each = 1U << 20U;
-  auto node = system.node(small_sims(1, memory));
-  node.load(this_module());
-  auto x = node.tensor<float>({each / sizeof(float)});
-  std::vector<float> mine(each / sizeof(float));
-  CHECK(error_of([&] { node.run([](Orchestrator& n, Tensor t) { n.submit("data_break", inout(t)); }, x); }));
-  CHECK(error_of([&] {
-    node.run([](Orchestrator& n, Tensor t) { n.submit("data_break", inout(t)); },
-             Tensor::borrow(mine.data(), {mine.size()}));
-  }));
-  const auto view = x.overwrite<float>();
-  view[0] = 7.0F;
-  mine[0] = 8.0F;
-  std::vector<Tensor> many;
-  for (int i = 0; i < 8; ++i) {
-    many.push_back(node.tensor<float>({each / sizeof(float)}));
-    node.run([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, many.back());
-  }
-  CHECK(view[0] == 7.0F);
-  CHECK(mine[0] == 8.0F);
-}
-
-TEST_CASE("status tells what copies take of a chip's memory") {
-  const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
-  System system(quiet);
-  auto node = system.node(small_sims(1, 1U << 26U));
-  node.load(this_module());
-  auto x = node.tensor<float>({1U << 20U});
-  node.run([](Orchestrator& n, Tensor t) { n.submit("data_add", inout(t)); }, x);
-  const auto chip = node.status().children[0];
-  CHECK(chip.memory_cached == 4U << 20U);
-  CHECK(chip.memory_used == 0);
-  CHECK(chip.memory_peak >= 4U << 20U);
-}
-
-TEST_CASE("the memory of a tensor that has gone is what the next copy of its size takes") {
-  Simulation sim({.chips = 1});
-  add_kernels(sim);
-  auto& node = sim.node();
-  const auto step = [](Orchestrator& n, Tensor t) { n.submit("add", inout(t)); };
-  for (int i = 0; i < 5; ++i) {
-    node.run(step, node.tensor<float>({1024}));
-    while (sim.steps(100) > 0) {
-    }
-    CHECK(node.status().children[0].memory_cached == 4096);
-  }
-}
-
 TEST_CASE("a run keeps the tensors of every kind of submit, also when the program drops them at once") {
   Simulation sim({.chips = 2});
   add_kernels(sim);
@@ -548,110 +427,6 @@ TEST_CASE("a program reads the newest bytes of memory of the user's own, and of 
     CHECK(seen == std::vector<float>(8, 2.0F));
     CHECK(part == std::vector<float>(4, 3.0F));
   }
-}
-
-TEST_CASE("a prefetch brings the bytes, and the task that needs them then moves nothing") {
-  Counted bench(2);
-  auto x = bench.node->tensor<float>({1024});
-  bench.node->run([](Orchestrator& n, Tensor t) { n.prefetch(t, on_chip(1)); }, x);
-  CHECK(Counted::in == 4096);
-  bench.node->run(
-      [](Orchestrator& n, Tensor t) {
-        n.submit("add", inout(t), on_chip(1));
-        n.prefetch(t, on_chip(1));  // it is there
-      },
-      x);
-  CHECK(Counted::in == 4096);
-  CHECK(Counted::out == 0);
-  CHECK(x.host<const float>()[1023] == 1.0F);
-}
-
-TEST_CASE("what is pinned stays on its chip when others need room, and what was only brought there goes") {
-  constexpr std::uint64_t each = 1U << 20U;
-  for (const bool pinned : {false, true}) {
-    Counted bench(1, 4 * each + each / 2);
-    auto x = bench.node->tensor<float>({each / sizeof(float)});
-    std::vector<Tensor> many;
-    for (int i = 0; i < 8; ++i) many.push_back(bench.node->tensor<float>({each / sizeof(float)}));
-    bench.node->run(
-        [pinned, &many](Orchestrator& n, Tensor t) {
-          pinned ? n.pin(t, on_chip(0)) : n.prefetch(t, on_chip(0));
-          n.submit("add", inout(t));
-          n.drain();
-          for (const auto& other : many) n.submit("add", inout(other));
-        },
-        x);
-    const auto before = Counted::in.load();
-    bench.node->run([](Orchestrator& n, Tensor t) { n.submit("add", inout(t)); }, x);
-    CHECK(Counted::in - before == (pinned ? 0 : each));
-    CHECK(x.host<const float>()[0] == 2.0F);
-    for (const auto& other : many) CHECK(other.host<const float>()[0] == 1.0F);
-  }
-}
-
-TEST_CASE("an eviction brings the bytes home, and the memory that they had is there for others") {
-  constexpr std::uint64_t each = 3U << 20U;
-  Counted bench(1, 4U << 20U);
-  auto x = bench.node->tensor<float>({each / sizeof(float)});
-  bench.node->run(
-      [](Orchestrator& n, Tensor t) {
-        n.pin(t, on_chip(0));
-        n.submit("add", inout(t));
-      },
-      x);
-  CHECK(Counted::out == 0);
-  CHECK(error_of([&] { (void)bench.node->chip(0).malloc<float>({each / sizeof(float)}); }));
-  bench.node->run([](Orchestrator& n, Tensor t) { n.evict(t); }, x);
-  CHECK(Counted::out == each);
-  const auto there = bench.node->chip(0).malloc<float>({each / sizeof(float)});
-  CHECK(x.host<const float>()[0] == 1.0F);
-  CHECK(Counted::out == each);
-}
-
-// Memory of copies that are gone is kept for new ones up to a limit; what is beyond it goes back to the chip.
-TEST_CASE("memory of a copy that goes is there for others also when it is too large to be kept") {
-  constexpr std::uint32_t each = 300U << 20U;
-  Counted bench(1, 512U << 20U);
-  auto& node = *bench.node;
-  bench.script.on("look", [](auto&) {});
-  node.add_kernel("look");
-  auto x = node.tensor<std::uint8_t>({each}), y = node.tensor<std::uint8_t>({each});
-  node.run(
-      [](Orchestrator& n, Tensor a, Tensor b) {
-        n.submit("look", in(a));
-        n.drain();
-        n.submit("look", in(b));
-      },
-      x, y);
-  CHECK(Counted::in == 2 * std::uint64_t{each});
-  (void)node.chip(0).malloc<std::uint8_t>({each});
-}
-
-TEST_CASE("a task without room beside what is pinned is told what that is, and how large") {
-  Counted bench(1, 4U << 20U);
-  auto x = bench.node->tensor<float>({786'432}), y = bench.node->tensor<float>({524'288});
-  const auto refused =
-      bench.node
-          ->submit(
-              [](Orchestrator& n, Tensor a, Tensor b) {
-                n.pin(a, on_chip(0));
-                n.submit("add", inout(b), name("too much"), after(n.submit("add", inout(a))));
-              },
-              x, y)
-          .result();
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().message().find(
-            "no room on chip0 for the tensors of task \"too much\" together: tensor f32[524288] (2097152 "
-            "bytes); beside what is pinned there: tensor f32[786432] (3145728 bytes)") != std::string::npos);
-  CHECK(refused.error().hint().find("node.evict") != std::string::npos);
-  bench.node->run(
-      [](Orchestrator& n, Tensor a, Tensor b) {
-        n.evict(a);
-        n.fill(b, 1.0F);
-        n.submit("add", inout(b));
-      },
-      x, y);
-  CHECK(y.host<const float>()[0] == 2.0F);
 }
 
 TEST_CASE("a view for which a coroutine would have to wait is refused, and behind a fetch it is not") {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/plan/layer.hpp"
 #include "plan/plan.hpp"
 #include "support/error_of.hpp"
 #include "support/random.hpp"
@@ -24,38 +25,12 @@ using namespace std::chrono_literals;
 using namespace troupe;
 using actors::Errc;
 using test::error_of;
+using test::layer;
+using test::size;
+using test::with_kernels;
 using testing::Simulation;
 
 namespace {
-
-constexpr std::uint32_t size = 8;
-
-Simulation& with_kernels(Simulation& sim) {
-  sim.kernel("scale", [](auto& call) {
-    const auto by = call.template scalar<float>(0);
-    for (auto& element : call.template tensor<float>(0)) element *= by;
-  });
-  sim.kernel("add", [](auto& call) {
-    const auto a = call.template tensor<const float>(0), b = call.template tensor<const float>(1);
-    auto c = call.template tensor<float>(2);
-    for (std::size_t i = 0; i < c.size(); ++i) c[i] = a[i] + b[i];
-  });
-  sim.kernel("set", [](auto& call) {
-    for (auto& element : call.template tensor<float>(0)) element = call.template scalar<float>(0);
-  });
-  return sim;
-}
-
-/// y = (x + x) * r, the first half of it twice that.
-void layer(Orchestrator& node, Tensor x, Tensor y, Slot<float> r) {
-  auto sum = node.alloc<float>({size});
-  node.submit("add", in(x), in(x), out(sum));
-  node.submit("scale", inout(sum), scalar(r));
-  auto zero = node.alloc<float>({size});
-  node.submit("set", out(zero), scalar(0.0f), name("zero"));
-  node.submit("add", in(sum), in(zero), out(y));
-  node.submit("scale", inout(y.rows(0, size / 2)), scalar(2.0f));
-}
 
 /// What a file can have, all of it.
 void everything(Orchestrator& node, Tensor x, Tensor y, Slot<float> r, float fixed) {
