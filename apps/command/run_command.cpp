@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <system_error>
@@ -284,6 +285,13 @@ Result<void> write_outputs(const RunCommand& command, const actors::TraceSink& s
   return {};
 }
 
+/// A dump's first line says what it is; the others are tensors.
+bool has_tensors(const std::string& folder) {
+  std::ifstream lines(folder + "/tensors.jsonl");
+  std::string line;
+  return std::getline(lines, line) && std::getline(lines, line);
+}
+
 }  // namespace
 
 int execute(const RunCommand& command, Console& console) {
@@ -400,6 +408,10 @@ int execute(const RunCommand& command, Console& console) {
   if (config.dump) {
     const auto closed = config.dump->close();
     if (!closed) return refuse(closed.error(), answer == exit_ok ? exit_cannot_start : answer);
+    if (answer == exit_ok && !has_tensors(command.tensor_dump)) {
+      progress.say(
+          "warning: no tensor was dumped: no kernel fits, or the platform has no dumps (opencl and cuda)");
+    }
   }
   return answer;
 }

@@ -122,8 +122,9 @@ std::string Costs::text() const {
 Result<void> Costs::read(std::string_view text) {
   std::size_t number = 0;
   const auto wrong = [&](const char* what) {
-    return Error(Errc::bad_argument, "line " + std::to_string(number) + ": " + what,
-                 "a file of learned costs is written by troupe; delete it to begin anew");
+    return Error(Errc::bad_argument,
+                 (number != 0 ? "line " + std::to_string(number) + ": " : std::string()) + what,
+                 "a file of learned costs is written by troupe: name another one, or move this one away");
   };
   const auto next = [](std::string_view& from, char end) {
     const auto at = from.find(end);

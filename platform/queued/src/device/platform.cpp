@@ -40,14 +40,18 @@ class QueuedPlatform final : public Platform {
       memory = std::max(memory, facts.memory_bytes);
       lanes = std::max(lanes, facts.most_lanes);
     }
-    return options_.set(name, value, memory, lanes);
+    if (auto set = options_.set(name, value, memory, lanes); !set) return set;
+    if (!options_.checked) return {};
+    return Error(Errc::unsupported, "chips of this platform cannot be checked",
+                 "look for kernels that write where they must not on a simulated chip");
   }
   std::uint32_t devices() const noexcept override {
     return static_cast<std::uint32_t>(source_->devices().size()) * sharing_;
   }
   Error no_device() const override { return source_->no_device(); }
   std::string more_chips() const override {
-    return "TROUPE_CHIPS_PER_DEVICE=N makes N chips of each device, which share it and its memory";
+    return "TROUPE_CHIPS_PER_DEVICE=N makes N chips of each device (64 at most), which share it and its "
+           "memory";
   }
   Result<std::shared_ptr<Chip>> make_chip(HostServices& host, std::int32_t number) override {
     const std::uint32_t device = device_of(number);
