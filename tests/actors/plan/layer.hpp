@@ -32,7 +32,7 @@ inline void layer(Orchestrator& node, Tensor x, Tensor y, Slot<float> r) {
   node.submit("add", in(x), in(x), out(sum));
   node.submit("scale", inout(sum), scalar(r));
   auto zero = node.alloc<float>({size});
-  node.submit("set", out(zero), scalar(0.0f), name("zero"));
+  node.submit("set", out(zero), scalar(0.0f));
   node.submit("add", in(sum), in(zero), out(y));
   node.submit("scale", inout(y.rows(0, size / 2)), scalar(2.0f));
 }

@@ -106,7 +106,7 @@ TEST_CASE_FIXTURE(GraphFixture, "a poisoned task still keeps the order of those 
 }
 
 TEST_CASE_FIXTURE(GraphFixture,
-                  "cancelling a task ends it and poisons what needs it; running ones are left alone") {
+                  "cancelling a task ends it and poisons what needs it, and running ones are left alone") {
   const TaskId run = task("run", {on(0, Tag::out)});
   const TaskId wait = task("wait", {on(0, Tag::inout)});
   const TaskId need = task("need", {on(0, Tag::in)});
