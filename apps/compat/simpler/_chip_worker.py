@@ -7,7 +7,7 @@ from ._bootstrap_types import ChipBootstrapResult
 from ._call_config import CallConfig
 from ._callables import ChipCallable
 from ._chip_tensors import ChipStorageTaskArgs
-from ._machine import IN, INOUT, MOST_CODE, OUT
+from ._machine import IN, INOUT, OUT, status_of
 from ._troupe import core, raw, troupe
 from ._types import row_major
 from .buffer import ImportRegistry, memory_at
@@ -176,7 +176,7 @@ class ChipWorker:
         try:
             device.run(known.index, tensors, list(args.scalars))
         except troupe.Error as error:
-            code = -error.number if 0 < error.number <= MOST_CODE else -1
+            code = status_of(error) or -1
             raise RuntimeError(f"run failed with code {code}: {error}") from error
 
     @staticmethod

@@ -30,8 +30,8 @@ def failure_of(error):
     cause, last = error, error
     while cause is not None:
         last = cause
-        if isinstance(cause, troupe.Error) and 0 < cause.number <= MOST_CODE:
-            code = -cause.number
+        if isinstance(cause, troupe.Error):
+            code = status_of(cause) or code
         cause = cause.__cause__
     made = RuntimeError(f"run failed with code {code}: {_sentence(error, last)}")
     made.code = code
@@ -39,7 +39,16 @@ def failure_of(error):
 
 
 #: Run statuses of the other system; the codes of troupe's own floors begin above them.
-MOST_CODE = 999
+_MOST_CODE = 999
+#: What numbers are called that no floor has: a program has reported its own.
+_NAMELESS = ("unknown", "unknown_platform_code")
+
+
+def status_of(error):
+    """The status of a run that ended with this error; None: it has none."""
+    if 0 < error.number <= _MOST_CODE or (error.code in _NAMELESS and error.number > 0):
+        return -error.number
+    return None
 
 
 def _sentence(error, last):
@@ -247,4 +256,4 @@ def host_buffer(address, nbytes, access=AccessMode.READWRITE, kind=BackendKind.F
                   keep=keep)
 
 
-__all__ = ["Machine", "failure_of", "host_buffer", "rings_of"]
+__all__ = ["Machine", "failure_of", "host_buffer", "rings_of", "status_of"]

@@ -57,6 +57,30 @@ def test_what_is_both_read_and_written_comes_back(worker):
         assert x.tolist() == [1 + round, 2 + round, 3 + round]
 
 
+def test_an_orchestration_reads_and_writes_elements_that_came_from_the_host(worker, platform, runtime):
+    w = worker(2, platform=platform, runtime=runtime)
+    h = w.register(packed("elements", runtime))
+    kept = w.create_buffer(12)
+    memoryview(kept.shm.buf)[:12] = struct.pack("3f", 1, 2, 30)
+    kept_view = kept.tensor((3,), DataType.FLOAT32)
+    for a in (floats(1, 2, 3), floats(7, 8, 9), kept_view):
+        b, c = floats(0, 1, 1), floats(0, 0, 0)
+        w.run(h, task(w, (a, IN), (b, INOUT), (c, OUT), scalars=[2]))
+        first, element = (1, 30) if a is kept_view else (a[0], a[2])
+        assert b.tolist() == [element, 1, 1] and c[0] == first + element
+
+
+def test_memory_of_the_chip_has_no_elements_before_launch(worker):
+    w = worker(2, runtime="hbg")
+    h = w.register(packed("elements", "hbg"))
+    args = TaskArgs()
+    for tag in (IN, INOUT, OUT):
+        args.add_tensor(w.malloc(12).tensor((3,), DataType.FLOAT32), tag)
+    args.add_scalar(2)
+    with pytest.raises(RuntimeError, match="run failed with code -5"):
+        w.run(h, args)
+
+
 def test_host_memory_that_changes_between_runs_is_seen(worker):
     w = worker(2)
     h = w.register(packed("add"))
@@ -113,11 +137,12 @@ def test_elements_of_one_byte_of_any_type(worker, dtype):
 def test_a_failed_run_carries_its_code_and_the_next_one_works(worker, runtime):
     w = worker(2, runtime=runtime)
     fatal, add = w.register(packed("fatal", runtime)), w.register(packed("add", runtime))
-    args = TaskArgs()
-    args.add_scalar(9)
-    for go in (lambda: w.run(fatal, args), lambda: w.submit(fatal, args).wait()):
-        with pytest.raises(RuntimeError, match="run failed with code -9"):
-            go()
+    for code in (9, 42, 1234, 70001):
+        args = TaskArgs()
+        args.add_scalar(code)
+        for go in (lambda: w.run(fatal, args), lambda: w.submit(fatal, args).wait()):
+            with pytest.raises(RuntimeError, match=f"run failed with code -{code}:"):
+                go()
     c = floats(0)
     w.run(add, task(w, (floats(1), IN), (floats(2), IN), (c, OUT)))
     assert c.tolist() == [3]

@@ -113,6 +113,10 @@ bool ObjectRun::add_dependencies(const ObjectArguments& arguments, Ready& task) 
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::uint64_t producer = arguments.dependencies[i];
+    if (is_graph(producer)) {
+      add_tasks_of_graph(producer, task);
+      continue;
+    }
     if (!knows(producer)) {
       refuse("explicit dependency " + std::to_string(i) + " of a task is no task of this run");
       return false;

@@ -106,7 +106,9 @@ std::int32_t available_aiv_count(Runtime* runtime) {
 }
 
 // No graph is recorded: each body runs as if it were written where it is submitted, every time.
-GraphScope graph_begin(Runtime* /*runtime*/, std::uint64_t /*key*/, const void* /*arguments*/) { return {}; }
+GraphScope graph_begin(Runtime* runtime, std::uint64_t /*key*/, const void* /*arguments*/) {
+  return guarded(runtime, [](ObjectRun& run) { return run.begin_graph(); });
+}
 bool graph_prepare(Runtime* /*runtime*/, void* /*handle*/, const void* /*arguments*/) { return false; }
 void graph_abort(Runtime* /*runtime*/, void* /*handle*/) {}
 bool graph_end(Runtime* /*runtime*/) { return false; }

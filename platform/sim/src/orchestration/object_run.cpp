@@ -16,6 +16,7 @@ namespace troupe::platform::sim {
 namespace {
 
 constexpr std::size_t most_scopes = 64;
+constexpr std::uint64_t first_graph = std::uint64_t{1} << 63;
 
 }  // namespace
 
@@ -90,6 +91,16 @@ void ObjectRun::log(std::int32_t level, const std::string& text) {
   engine_.log(level, (object_.name() + ": " + text).c_str());
 }
 
+// The object runs the body now, and does not tell when that ends: until the next graph begins, whatever is
+// submitted belongs to this one. That can be too much to wait for, and never too little.
+object_abi::GraphScope ObjectRun::begin_graph() {
+  if (is_fatal()) return {};
+  object_abi::GraphScope scope;
+  scope.task = first_graph + graphs_.size();
+  graphs_.push_back(submitted_.size());
+  return scope;
+}
+
 void ObjectRun::begin_scope(std::uint8_t mode) {
   if (is_fatal()) return;
   const bool manual = mode == static_cast<std::uint8_t>(object_abi::ScopeMode::manual);
@@ -115,13 +126,15 @@ void ObjectRun::end_scope() {
   if (!object_.is_host_graph()) engine_.end_scope();
 }
 
-// What the runtime has brought to the chip itself has a copy that the host can see.
+// What was brought to the chip for the run has a copy that the host can see: by the platform, or by a host
+// that keeps copies there, which it leaves alone meanwhile.
 bool ObjectRun::is_staged(const Tensor& tensor) const noexcept {
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const std::uint64_t begin = tensors_[i].buffer().offset, bytes = tensors_[i].buffer_bytes();
-    if (run_.tensors[i].address_space == TROUPE_SPACE_HOST && tensor.address >= begin &&
-        tensor.address - begin < bytes)
-      return true;
+    const auto& given = run_.tensors[i];
+    const bool is_copy =
+        given.address_space == TROUPE_SPACE_HOST || (given.flags & TROUPE_TENSOR_LEFT_ALONE) != 0;
+    if (is_copy && tensor.address >= begin && tensor.address - begin < bytes) return true;
   }
   return false;
 }
@@ -180,7 +193,18 @@ bool ObjectRun::knows(std::uint64_t task) const noexcept {
   return id.slot < generations_.size() && id.generation <= generations_[id.slot];
 }
 
+bool ObjectRun::is_graph(std::uint64_t task) const noexcept {
+  return task >= first_graph && task - first_graph < graphs_.size();
+}
+
+void ObjectRun::add_tasks_of_graph(std::uint64_t graph, Ready& task) const {
+  const std::size_t index = graph - first_graph;
+  const std::size_t end = index + 1 < graphs_.size() ? graphs_[index + 1] : submitted_.size();
+  for (std::size_t i = graphs_[index]; i < end; ++i) task.after.push_back(submitted_[i]);
+}
+
 void ObjectRun::learn(std::uint64_t task, std::size_t first_output) {
+  if (object_.is_host_graph()) submitted_.push_back(task);
   const auto id = to_task(task);
   if (id.slot >= generations_.size()) {
     generations_.resize(std::max<std::size_t>(id.slot + std::size_t{1}, generations_.size() * 2));

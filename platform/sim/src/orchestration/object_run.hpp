@@ -23,7 +23,8 @@ class OrchestrationObject;
 /// get no runtime, find the run through the thread that they are called on.
 ///
 /// Tasks have the engine's numbers; what an object passes back as one is looked up before it is believed.
-/// `alloc_tensors` makes tasks too, as far as an object can tell: they have small numbers, and have ended.
+/// `alloc_tensors` makes tasks too, as far as an object can tell: they have small numbers, and have ended. So
+/// do graphs: they have numbers that no other has, and end when all that was submitted for them has.
 class ObjectRun {
  public:
   ObjectRun(const OrchestrationObject& object, ChipEngine& engine, const Run& run,
@@ -35,6 +36,7 @@ class ObjectRun {
   object_abi::TaskOutputs submit(const object_abi::MixedKernels& kernels, const void* arguments);
   object_abi::TaskOutputs submit_dummy(const void* arguments);
   object_abi::TaskOutputs alloc(const void* arguments);
+  object_abi::GraphScope begin_graph();
   void begin_scope(std::uint8_t mode);
   void end_scope();
   std::uint64_t get(const object_abi::Tensor& tensor, std::uint32_t ndims, const std::uint32_t* indices);
@@ -80,6 +82,8 @@ class ObjectRun {
   bool add_predicate(const ObjectArguments& arguments, Ready& task);
   object_abi::TaskOutputs hand_over(Ready& task);
   bool knows(std::uint64_t task) const noexcept;
+  bool is_graph(std::uint64_t task) const noexcept;
+  void add_tasks_of_graph(std::uint64_t graph, Ready& task) const;
   void learn(std::uint64_t task, std::size_t first_output);
   bool is_staged(const Tensor& tensor) const noexcept;
   std::optional<std::uint64_t> element_of(Tensor& tensor, std::uint32_t ndims, const std::uint32_t* indices);
@@ -96,6 +100,8 @@ class ObjectRun {
   std::vector<std::size_t> first_outputs_;  ///< of that task, in outputs_
   std::array<std::uint32_t, runtime::limits::arenas> ring_tasks_{};
   std::uint64_t allocs_ = 0;
+  std::vector<std::uint64_t> submitted_;  ///< all tasks, of an object whose graph is built before launch
+  std::vector<std::size_t> graphs_;       ///< where in submitted_ each graph begins
   Ready ready_;
 };
 

@@ -79,6 +79,15 @@ void nest(const ChipArguments& run, int depth) {
 /// Eight scopes inside each other, so many tasks in each.
 extern "C" OBJECT_EXPORT void nested_entry(const ChipArguments& run) { nest(run, 8); }
 
+/// Its second tensor gets an element of the first before a task reads it.
+extern "C" OBJECT_EXPORT void elements_entry(const ChipArguments& run) {
+  const auto index = static_cast<std::uint32_t>(run.scalar_as<std::uint64_t>(0));
+  object::set(run.tensor(1), 0, object::get<float>(run.tensor(0), index));
+  TaskArguments add;
+  add.in(run.tensor(0)).in(run.tensor(1)).out(run.tensor(2));
+  object::aiv(0, add);
+}
+
 /// One task behind so many others.
 extern "C" OBJECT_EXPORT void fan_entry(const ChipArguments& run) {
   static std::uint64_t tasks[1024];

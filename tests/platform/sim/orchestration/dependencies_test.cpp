@@ -94,6 +94,14 @@ TEST_CASE("a hint changes no result") {
   });
 }
 
+TEST_CASE("a task behind a graph waits for all that the graph submitted") {
+  everywhere([](Scenarios& chip) {
+    const auto edges = chip.producers(after_graph);
+    CHECK(chip.z == all(6));
+    if (chip.is_host_graph) CHECK(edges == Edges{{1, {}}, {2, {}}, {3, {1, 2}}});
+  });
+}
+
 TEST_CASE("graphs run where they are submitted") {
   everywhere([](Scenarios& chip) {
     chip.runs(graphs);

@@ -137,6 +137,25 @@ void run_graphs(const ChipArguments& run) {
 #endif
 }
 
+// A task behind a graph whose tasks write its input in an order of which nothing is inferred.
+void run_after_graph(const ChipArguments& run) {
+  const Scope manual(object::Mode::manual);
+#ifdef OBJECT_HOST_GRAPH
+  object::GraphArguments boundary;
+  boundary.in(run.tensor(0)).inout(run.tensor(1)).scalar(0.0f);
+  const std::uint64_t graph = object::graph(78, boundary, [](const object::GraphArguments& inside) {
+    const Tensor &from = inside.tensor(0), &to = inside.tensor(1);
+    scale(from.rows(0, 32), to.rows(0, 32), 1);
+    scale(from.rows(32, 64), to.rows(32, 64), 1);
+  });
+#else
+  const std::uint64_t graph = scale(run.tensor(0), run.tensor(1), 1);
+#endif
+  TaskArguments last;
+  last.in(run.tensor(1)).out(run.tensor(2)).scalar(2.0f).scalar(0.0f).after(&graph, 1);
+  object::aiv(linear, last);
+}
+
 /// Kernels that wait until `count` have come: they do only if they run at the same time.
 void run_meeting(const ChipArguments& run, const object::Kernels& kernels, std::int64_t count,
                  std::int16_t blocks) {
@@ -375,6 +394,9 @@ extern "C" OBJECT_EXPORT void aicpu_orchestration_entry(const ChipArguments& run
       OBJECT_LOG(timing, "t %d", 3);
       OBJECT_LOG(info, "i %d", 4);
       OBJECT_LOG(debug, "d %d", 5);
+      break;
+    case after_graph:
+      run_after_graph(run);
       break;
     case graphs:
       run_graphs(run);

@@ -53,4 +53,5 @@ enum Scenario : int {
   notified,
   until_fatal,
   small_floats,
+  after_graph,
 };
