@@ -5,21 +5,12 @@
 namespace troupe::python {
 namespace {
 
-template <class T>
-T integer(py::handle value, const char* option) {
-  const auto index = whole_number(value, option);
-  int overflow = 0;
-  const auto number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
-  if (overflow != 0 || !std::in_range<T>(number)) {
-    throw bad_argument(std::string(option) + " is " + py::str(index).cast<std::string>() +
-                       ", which is out of range");
-  }
-  return static_cast<T>(number);
-}
+constexpr auto after_hint = "after=task, or after=[first, second]";
 
 actors::Task awaited_task(py::handle object) {
   if (!py::isinstance<Wait>(object) || object.cast<const Wait&>().what != Wait::What::task)
-    throw bad_argument("after is a task, or several in a list", "after=task, or after=[first, second]");
+    throw bad_argument("after is a task, or several in a list, and " + shown(object) + " is none",
+                       after_hint);
   return object.cast<const Wait&>().task;
 }
 
@@ -29,6 +20,14 @@ std::string say(const runtime::ScalarArg& scalar) {
 }
 
 }  // namespace
+
+bool truth_of(py::handle value, const std::string& what) {
+  // Also what numpy made of one.
+  const bool fits = PyBool_Check(value.ptr()) != 0 || PyLong_Check(value.ptr()) != 0 ||
+                    utf8_of(py::str(py::type::handle_of(value).attr("__name__"))).starts_with("bool");
+  if (!fits) throw bad_argument(what + " is True or False, and " + shown(value) + " is neither");
+  return PyObject_IsTrue(value.ptr()) == 1;
+}
 
 std::chrono::nanoseconds duration_of(py::handle seconds, const char* what) {
   const double value = PyFloat_AsDouble(seconds.ptr());
@@ -65,7 +64,7 @@ void add_arguments(actors::Args& args, std::span<PyObject* const> items) {
       throw bad_argument("a number argument is given as scalar(x)");
     } else {
       throw bad_argument(
-          py::repr(item).cast<std::string>() + " is no argument of a task",
+          shown(item) + " is no argument of a task",
           "those are tensors with a tag, as in_(x), and scalar(x); options have names: on_chip=1");
     }
   }
@@ -85,25 +84,27 @@ actors::Args args_of(const Member& member) {
 void take_option(actors::detail::SubmitCall& call, const std::string& option, py::handle value) {
   if (value.is_none()) return;
   if (option == "on_chip") {
-    call.take(actors::on_chip(integer<std::int64_t>(value, "on_chip")));
+    call.take(actors::on_chip(integer_of<std::int64_t>(value, "on_chip")));
   } else if (option == "name") {
-    call.take(actors::name(py::str(value).cast<std::string>()));
+    call.take(actors::name(string_of(value, "name", "name=\"first\"")));
   } else if (option == "after") {
     if (py::isinstance<Wait>(value)) return call.take(actors::after(awaited_task(value)));
-    for (const auto one : value) call.take(actors::after(awaited_task(one)));
+    for (const auto& one : items_of(value, "after", "a task, or several in a list", after_hint))
+      call.take(actors::after(awaited_task(one)));
   } else if (option == "priority") {
-    call.take(actors::priority(integer<std::int64_t>(value, "priority")));
+    call.take(actors::priority(integer_of<std::int64_t>(value, "priority")));
   } else if (option == "deadline") {
     call.take(actors::Deadline{duration_of(value, "deadline")});
   } else if (option == "retry") {
-    call.take(actors::retry(integer<std::int64_t>(value, "retry")));
+    call.take(actors::retry(integer_of<std::int64_t>(value, "retry")));
   } else if (option == "idempotent") {
-    if (PyObject_IsTrue(value.ptr()) == 1) call.take(actors::idempotent);
+    if (truth_of(value, "idempotent")) call.take(actors::idempotent);
   } else if (option == "blocks") {
-    call.take(runtime::blocks(integer<std::int64_t>(value, "blocks")));
+    call.take(runtime::blocks(integer_of<std::int64_t>(value, "blocks")));
   } else if (option == "config") {
     if (!py::isinstance<runtime::CallConfig>(value))
-      throw bad_argument("config is a troupe.CallConfig", "config=troupe.CallConfig(block_dim=8)");
+      throw bad_argument("config is a troupe.CallConfig, and " + shown(value) + " is none",
+                         "config=troupe.CallConfig(block_dim=8)");
     call.take(value.cast<const runtime::CallConfig&>());
   } else {
     throw bad_argument(
@@ -145,9 +146,8 @@ void add_arguments(py::module_& module) {
       });
   py::class_<Member>(module, "Args", "The arguments of one member of a group.")
       .def_readwrite("chip", &Member::home, "The chip that it runs on; -1: any.")
-      .def("__repr__", [](const Member& member) {
-        return "<troupe.Args " + py::repr(member.items).cast<std::string>() + ">";
-      });
+      .def("__repr__",
+           [](const Member& member) { return "<troupe.Args " + utf8_of(py::repr(member.items)) + ">"; });
 
   module.def(
       "scalar",

@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/uses.hpp"
@@ -35,6 +36,19 @@ struct SlotOf {
 void take_option(actors::detail::SubmitCall& call, const std::string& option, py::handle value);
 void take_options(actors::detail::SubmitCall& call, const py::kwargs& options);
 
+/// A whole number that a T holds; an error that names `what` for anything else.
+template <class T>
+T integer_of(py::handle value, const std::string& what) {
+  const auto index = whole_number(value, what, "write " + what + "=4, without quotes and without a point");
+  int overflow = 0;
+  const auto number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+  if (overflow != 0 || !std::in_range<T>(number))
+    throw bad_argument(what + " is " + shown(index) + ", which is out of range");
+  return static_cast<T>(number);
+}
+/// True or False; words are refused: "no" would be true.
+bool truth_of(py::handle value, const std::string& what);
+
 std::chrono::nanoseconds duration_of(py::handle seconds, const char* what);
 
 /// What a submit names: a callable's name, a function for a sub-worker, a program for the level below.
@@ -46,6 +60,7 @@ Named function_of(const py::object& callable);
 Named callable_of(const py::object& callable, std::span<PyObject* const> items, std::int64_t soft_limit);
 
 /// A function of Python's as something that sub-workers call.
+/// Throws `bad_argument` for what cannot be one.
 actors::HostFunction host_function(py::object function);
 
 void add_arguments(py::module_& module);

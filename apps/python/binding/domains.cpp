@@ -13,17 +13,27 @@ struct RankOf {
   actors::DomainRank rank() const { return domain.rank(index); }
 };
 
+constexpr auto each_hint = "domain.each(lambda rank: args(inout(rank.buffer(\"x\"))))";
+
 actors::Tensor buffer_of(const RankOf& of, const std::string& name, const py::object& dtype) {
   const auto rank = of.rank();
   return with_element(dtype_of(dtype), [&](auto zero) { return rank.buffer<decltype(zero)>(name); });
 }
 
-actors::DomainSpec spec_of(const std::vector<int>& chips, const py::dict& buffers, std::uint64_t window) {
+actors::DomainSpec spec_of(const py::object& chips, const py::object& buffers, std::uint64_t window) {
   actors::DomainSpec spec;
-  spec.chips = chips;
+  for (const auto& chip : items_of(chips, "chips", "a list of their numbers", "allocate_domain([0, 1], …)"))
+    spec.chips.push_back(integer_of<int>(chip, "a chip of a domain"));
   spec.window = window;
-  for (const auto& [name, bytes] : buffers)
-    spec.buffers.push_back({py::str(name).cast<std::string>(), bytes.cast<std::uint64_t>()});
+  constexpr auto hint = "{\"scratch\": 4096}";
+  if (!py::isinstance<py::dict>(buffers))
+    throw bad_argument("buffers is a dict of names and bytes, and " + shown(buffers) + " is none", hint);
+  for (const auto& [key, bytes] : buffers.cast<py::dict>()) {
+    auto name = string_of(key, "the name of a buffer", hint);
+    const auto many = integer_of<std::int64_t>(bytes, "the bytes of buffer \"" + name + "\"");
+    if (many < 0) throw bad_argument("buffer \"" + name + "\" has " + std::to_string(many) + " bytes");
+    spec.buffers.push_back({std::move(name), static_cast<std::uint64_t>(many)});
+  }
   return spec;
 }
 
@@ -67,10 +77,13 @@ void add_domains(py::module_& module) {
       .def(
           "each",
           [](const Domain& domain, const py::object& make) {
+            if (PyCallable_Check(make.ptr()) == 0)
+              throw bad_argument("make is a function of a rank, and " + shown(make) + " is none", each_hint);
             py::list members;
             for (int i = 0; i < domain.size(); ++i) {
               const auto made = make(RankOf{domain, i});
-              if (!py::isinstance<Member>(made)) throw bad_argument("each rank's arguments are args(…)");
+              if (!py::isinstance<Member>(made))
+                throw bad_argument("each rank's arguments are args(…), and " + shown(made) + " is none");
               auto member = made.cast<Member>();
               member.home = domain.rank(i).chip();
               members.append(py::cast(std::move(member)));
@@ -88,8 +101,7 @@ void add_domains(py::module_& module) {
   program
       .def(
           "allocate_domain",
-          [](const SeatRef& seat, const std::vector<int>& chips, const py::dict& buffers,
-             std::uint64_t window) {
+          [](const SeatRef& seat, const py::object& chips, const py::object& buffers, std::uint64_t window) {
             (void)seat->use();
             Wait wait{Wait::What::domain, seat};
             wait.spec = std::make_shared<const actors::DomainSpec>(spec_of(chips, buffers, window));

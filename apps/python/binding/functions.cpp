@@ -50,8 +50,6 @@ void call(const py::object& function, const runtime::HostArgs& args) {
   }
 }
 
-py::object unwrapped(const py::object& callable) { return py::getattr(callable, "__wrapped__", callable); }
-
 /// Takes the arguments of a task in the order in which they were given.
 class FromTask {
  public:
@@ -89,6 +87,14 @@ class FromTask {
 }  // namespace
 
 actors::HostFunction host_function(py::object function) {
+  if (PyCallable_Check(function.ptr()) == 0)
+    throw bad_argument(shown(function) + " is no host function", "give its name, or a function");
+  if (is_coroutine_function(function))
+    throw bad_argument("a host function is called on a thread of its own: it is no async def function");
+  if (is_generator_function(function))
+    throw bad_argument(
+        "a host function is called, and " + shown(function) + " is a generator, of which nothing would run",
+        no_generator);
   auto name = name_of(function);
   return [kept = Kept(std::move(function)), name = std::move(name)](runtime::HostArgs& args) {
     const WithPython inside;
@@ -103,28 +109,17 @@ actors::HostFunction host_function(py::object function) {
 }
 
 Named function_of(const py::object& callable) {
-  if (py::isinstance<py::str>(callable)) return {callable.cast<std::string>()};
-  if (PyCallable_Check(callable.ptr()) == 0)
-    throw bad_argument(py::repr(callable).cast<std::string>() + " is no host function",
-                       "give its name, or a function");
-  auto function = unwrapped(callable);
-  if (is_coroutine_function(function))
-    throw bad_argument("a host function is called on a thread of its own: it is no async def function");
-  if (is_generator_function(function))
-    throw bad_argument(
-        "a host function is called, and " + shown(function) + " is a generator, of which nothing would run",
-        no_generator);
-  auto name = name_of(function);
-  return {"", actors::host_callable(name, host_function(std::move(function)))};
+  if (py::isinstance<py::str>(callable)) return {string_of(callable, "the name of a host function")};
+  return {"", actors::host_callable(name_of(callable), host_function(callable))};
 }
 
 Named callable_of(const py::object& callable, std::span<PyObject* const> items, std::int64_t soft_limit) {
-  if (PyUnicode_Check(callable.ptr()) != 0) return {callable.cast<std::string>()};
+  if (PyUnicode_Check(callable.ptr()) != 0) return {string_of(callable, "the name of a callable")};
   if (py::hasattr(callable, "_troupe_host_function")) return function_of(callable);
   if (py::hasattr(callable, "_troupe_callable"))
     return {"", callable.attr("_troupe_callable").cast<actors::CallableRef>()};
   if (PyCallable_Check(callable.ptr()) == 0) {
-    throw bad_argument(py::repr(callable).cast<std::string>() + " cannot be submitted",
+    throw bad_argument(shown(callable) + " cannot be submitted",
                        "submit the name of a callable, a kernel, a host function, or (at a pod) a program");
   }
   auto made = std::make_shared<actors::Callable>();

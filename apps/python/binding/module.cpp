@@ -1,4 +1,5 @@
 // The module troupe._core. The package around it (apps/python/troupe) is what users import.
+#include "border/refusals.hpp"
 #include "system/machine.hpp"
 
 PYBIND11_MODULE(_core, module) {
@@ -24,6 +25,8 @@ PYBIND11_MODULE(_core, module) {
   add_simulation(module);
   add_raw(module);
   add_device(module);
+  explain_refusals(module);
+  explain_refusals(py::reinterpret_borrow<py::module_>(module.attr("_testing")));
   // The module is loaded once for all interpreters; each imports the package.
   module.def("_check_interpreter", [] {
     if (PyInterpreterState_Get() != PyInterpreterState_Main())

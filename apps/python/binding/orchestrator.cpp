@@ -23,8 +23,8 @@ struct Given {
   py::tuple names;                    ///< of the options
   PyObject* const* values = nullptr;  ///< of the options
 
-  Given(PyObject* const* given, Py_ssize_t count, PyObject* names_of, const char* what) {
-    if (count < 1) throw py::type_error(what);
+  Given(PyObject* const* given, Py_ssize_t count, PyObject* names_of, const char* what, const char* hint) {
+    if (count < 1) throw bad_argument(what, hint);
     callable = py::reinterpret_borrow<py::object>(given[0]);
     items = {given + 1, static_cast<std::size_t>(count - 1)};
     names = names_of != nullptr ? py::reinterpret_borrow<py::tuple>(names_of) : py::tuple();
@@ -41,7 +41,7 @@ SeatRef seat_in(PyObject* self) {
   const auto* instance = reinterpret_cast<const py::detail::instance*>(self);
   if (!instance->simple_layout) return py::handle(self).cast<SeatRef>();
   auto* const seat = static_cast<Seat*>(instance->simple_value_holder[0]);
-  if (seat == nullptr) throw py::type_error("an Orchestrator is what a program is called with");
+  if (seat == nullptr) throw bad_argument("an Orchestrator is what a program is called with");
   return seat->shared_from_this();
 }
 
@@ -64,7 +64,7 @@ Wait submit_named(const SeatRef& seat, const Named& named, const Given& given, b
 
 PyObject* submit(PyObject* self, PyObject* const* items, Py_ssize_t count, PyObject* names) {
   return guarded([&] {
-    const Given given(items, count, names, "submit needs to know what: node.submit(\"vector_add\", …)");
+    const Given given(items, count, names, "submit needs to know what", "node.submit(\"vector_add\", …)");
     const auto seat = seat_in(self);
     if (PyUnicode_Check(given.callable.ptr()) == 0 && py::isinstance<PlanOf>(given.callable)) {
       const auto& plan = given.callable.cast<const PlanOf&>();
@@ -83,7 +83,7 @@ PyObject* submit(PyObject* self, PyObject* const* items, Py_ssize_t count, PyObj
 
 PyObject* submit_sub(PyObject* self, PyObject* const* items, Py_ssize_t count, PyObject* names) {
   return guarded([&] {
-    const Given given(items, count, names, "submit_sub needs a function: node.submit_sub(f, …)");
+    const Given given(items, count, names, "submit_sub needs a function", "node.submit_sub(f, …)");
     return py::cast(submit_named(seat_in(self), function_of(given.callable), given, true));
   });
 }
@@ -103,13 +103,18 @@ void add_method(const py::object& of, const char* name, const char* text) {
 Wait submit_group(const SeatRef& seat, const py::object& callable, const py::object& members,
                   const py::object& chips, const py::kwargs& options) {
   std::vector<actors::Args> all;
-  for (const auto member : members) {
+  constexpr auto hint = "submit_group(\"add\", [args(in_(a), out(b)), args(in_(c), out(d))])";
+  for (const auto& member : items_of(members, "members", "a list of args(…)", hint)) {
     if (!py::isinstance<Member>(member))
-      throw bad_argument("the members of a group are args(…), one for each chip");
+      throw bad_argument(
+          "the members of a group are args(…), one for each chip, and " + shown(member) + " is none", hint);
     all.push_back(args_of(member.cast<const Member&>()));
   }
   std::vector<int> where;
-  if (!chips.is_none()) where = chips.cast<std::vector<int>>();
+  if (!chips.is_none()) {
+    for (const auto& chip : items_of(chips, "chips", "a list of their numbers", "[0, 1]"))
+      where.push_back(integer_of<int>(chip, "a chip"));
+  }
   actors::detail::SubmitCall call;
   take_options(call, options);
   const auto named = callable_of(callable, {}, seat->soft_limit());
@@ -128,7 +133,7 @@ Wait data_task(const SeatRef& seat, actors::DataTask what, std::initializer_list
   for (const auto& use : uses) call.args.add(use);
   if (value != nullptr) call.args.add(*value);
   take_options(call, options);
-  if (!chip.is_none()) call.take(actors::on_chip(chip.cast<std::int64_t>()));
+  if (!chip.is_none()) call.take(actors::on_chip(integer_of<std::int64_t>(chip, "on_chip")));
   constexpr const char* names[] = {"", "copy", "fill", "prefetch", "evict", "pin"};
   auto name = given_name(call);
   auto task = seat->call([&](Orchestrator& node) { return node.submit_gathered(what, std::move(call)); });

@@ -60,7 +60,7 @@ PlanArgument parameter_of(py::handle item, std::string& type) {
     return of_tensor(tensor_of(item, true));
   } else {
     throw bad_argument(
-        py::repr(item).cast<std::string>() + " is no parameter of a plan",
+        shown(item) + " is no parameter of a plan",
         "those are tensors, arrays, troupe.Slot(x) and numbers; what else the program needs it "
         "knows by itself: lambda node, x: program(node, x, settings)");
   }
@@ -97,7 +97,7 @@ actors::detail::PlanRecord record_of(const std::shared_ptr<Recording>& recording
                                      const py::tuple& args, const py::object& name, std::int64_t soft_limit,
                                      PlanOf& made) {
   actors::detail::PlanRecord record;
-  record.name = name.is_none() ? name_of(function) : py::str(name).cast<std::string>();
+  record.name = name.is_none() ? name_of(function) : string_of(name, "name");
   recording->program = std::make_shared<PythonProgram>(function, args, record.name, soft_limit);
   recording->args = Kept(args);
   for (const auto item : args) record.parameters.push_back(parameter_of(item, made.types.emplace_back()));
@@ -131,7 +131,7 @@ PlanOf record_in(const SeatRef& seat, const py::object& function, const py::args
 
 PlanOf load_on(const NodeOf& on, const py::object& path) {
   PlanOf made;
-  const auto file = py::module_::import("os").attr("fspath")(path).cast<std::string>();
+  const auto file = path_of(path, "path");
   made.plan = without_python([&] { return on.node.load_plan(file); });
   for (const auto& it : made.plan.parameters())
     made.types.push_back(it.is_tensor ? std::string() : long_name(type_of(it.scalar)));
@@ -249,7 +249,7 @@ void add_plans(py::module_& module) {
       .def(
           "save",
           [](const PlanOf& of, const py::object& path) {
-            const auto file = py::module_::import("os").attr("fspath")(path).cast<std::string>();
+            const auto file = path_of(path, "path");
             without_python([&] { of.plan.save(file); });
           },
           py::arg("path"),

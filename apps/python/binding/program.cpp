@@ -73,7 +73,7 @@ actors::Orchestrator& Seat::use() const {
 
 std::string name_of(py::handle function) {
   const auto name = py::getattr(function, "__name__", py::none());
-  return name.is_none() ? "program" : py::str(name).cast<std::string>();
+  return PyUnicode_Check(name.ptr()) == 0 ? "program" : utf8_of(name);
 }
 
 bool is_coroutine_function(py::handle function) {
@@ -93,7 +93,7 @@ bool is_generator_function(py::handle function) {
 PythonProgram::PythonProgram(py::object function, py::tuple args, std::string name, std::int64_t soft_limit)
     : name_(std::move(name)), coroutine_(is_coroutine_function(function)), soft_limit_(soft_limit) {
   if (PyCallable_Check(function.ptr()) == 0) {
-    throw bad_argument(py::repr(function).cast<std::string>() + " is no program",
+    throw bad_argument(shown(function) + " is no program",
                        "a program is a function, or an async def function, of (node, its arguments)");
   }
   if (is_generator_function(function)) throw generator(name_);
@@ -214,7 +214,7 @@ class Body {
   }
   void want(const py::object& coroutine, const py::object& object) {
     if (!py::isinstance<Wait>(object)) {
-      refuse(coroutine, py::repr(object).cast<std::string>() + ", which is nothing of troupe's");
+      refuse(coroutine, shown(object) + ", which is nothing of troupe's");
     } else if (const auto& wait = object.cast<const Wait&>(); wait.seat != seat_) {
       refuse(coroutine, "something of another program");
     } else {

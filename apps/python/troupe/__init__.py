@@ -67,7 +67,7 @@ from ._build import VERSION as __version__
 from ._collectives import COLLECTIVE_WORKSPACE, COLLECTIVES, all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
 from ._errors import Error
 from ._kernels import Module, kernel
-from ._programs import host_function, parameters_of, program
+from ._programs import host_function, parameters_of, program, submit
 
 __all__ = [
     "COLLECTIVES",
@@ -125,8 +125,6 @@ def _await(self):
 
 
 Wait.__await__ = _await
-#: submit(node, …) is node.submit(…); help(troupe.submit) says what it takes.
-submit = Orchestrator.submit
 # Runs that are still in flight end before the interpreter does.
 _atexit.register(_close_all)
 del _atexit, _await, _check_interpreter

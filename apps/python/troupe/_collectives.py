@@ -1,8 +1,9 @@
 """The collective kernels as calls: one group task, with a member on the chip of each rank of a domain."""
 
 from ._build import MODULES as _modules
-from ._core import args, in_, inout, out, scalar
+from ._core import Domain, Orchestrator, args, in_, inout, out, scalar
 from ._errors import Error
+from ._mistakes import shown as _shown
 
 #: The module with the collective kernels: node.load(troupe.COLLECTIVES).
 COLLECTIVES = _modules + "/libtroupe_collectives.so"
@@ -14,9 +15,9 @@ _ALGORITHMS = ["automatic", "one_phase", "two_phase", "ring", "bidirectional_rin
 
 
 def _number_of(word, words, what):
-    if word in words:
+    if isinstance(word, str) and word in words:
         return scalar(words.index(word))
-    raise Error("bad_argument", f"{what} {word!r}", "there are " + ", ".join(words))
+    raise Error("bad_argument", f"{what} {_shown(word)}", "there are " + ", ".join(words))
 
 
 def _array(rank, given, dtype):
@@ -24,14 +25,27 @@ def _array(rank, given, dtype):
     return rank.buffer(given, dtype) if isinstance(given, str) else given[rank.index]
 
 
-def _check(domain, *given):
-    for one in given:
-        if one is not None and not isinstance(one, str) and len(one) != len(domain):
+def _check(node, domain, workspace, data, result):
+    if not isinstance(node, Orchestrator):
+        what = f"node is what a program is called with, and {_shown(node)} is none"
+        raise Error("bad_argument", what, "def program(node): …")
+    if not isinstance(domain, Domain):
+        what = f"domain is a troupe.Domain, and {_shown(domain)} is none"
+        raise Error("bad_argument", what, "domain = await node.allocate_domain(…)")
+    if not isinstance(workspace, str):
+        raise Error("bad_argument", f"workspace is the name of a buffer of the domain, and {_shown(workspace)} is none")
+    for one in (data, result):
+        if isinstance(one, str) or one is None and one is not data:
+            continue
+        if not isinstance(one, (list, tuple)):
+            what = f"{_shown(one)} is neither the name of a buffer nor a list of arrays"
+            raise Error("bad_argument", what, "one for each rank, or the name of a buffer")
+        if len(one) != len(domain):
             raise Error("bad_argument", f"{len(one)} arrays for {len(domain)} ranks", "one for each rank, or the name of a buffer")
 
 
 def _submit(node, kernel, domain, data, result, numbers, dtype, workspace, options):
-    _check(domain, data, result)
+    _check(node, domain, workspace, data, result)
 
     def member(rank):
         mine = _array(rank, data, dtype)

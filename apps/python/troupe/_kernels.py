@@ -10,6 +10,7 @@ import tempfile
 
 from . import _build
 from ._errors import Error
+from ._mistakes import shown
 
 PRELUDE = """#include <cmath>
 #include <troupe/runtime/kernel.hpp>
@@ -51,13 +52,26 @@ class Module:
     """A compiled module of kernels: `node.load(module)`. Its file is `module.path`."""
 
     def __init__(self, path):
-        self.path = path
+        try:
+            self.path = os.fsdecode(path)
+        except TypeError:
+            raise Error("bad_argument", f"path is the path of a file, and {shown(path)} is none") from None
 
     def __fspath__(self):
         return self.path
 
     def __repr__(self):
         return f"<troupe.Module {self.path}>"
+
+
+def _check(source, flags, name):
+    if not isinstance(source, str) or any("\ud800" <= char <= "\udfff" for char in source):
+        hint = 'troupe.kernel("TROUPE_KERNEL(f)(KernelArgs& k) { … }")'
+        raise Error("bad_argument", f"source is C++ text, and {shown(source)} is none", hint)
+    if not isinstance(name, str) or not name or not set(name).isdisjoint('"\\\n'):
+        raise Error("bad_argument", f"name is what the module is called, and {shown(name)} is no such name")
+    if not isinstance(flags, (list, tuple)) or not all(isinstance(flag, str) for flag in flags):
+        raise Error("bad_argument", f"flags is a list of strings, and {shown(flags)} is none", 'flags=["-O3", "-march=native"]')
 
 
 def kernel(source, *, flags=(), name="text"):
@@ -75,6 +89,7 @@ def kernel(source, *, flags=(), name="text"):
     the one that CXX names, or g++. What was compiled once is kept by its content, in TROUPE_CACHE or ~/.cache/troupe.
     Raises Error with the compiler's words. `flags` are further flags of the compiler.
     """
+    _check(source, flags, name)
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None:
         raise Error("cannot_start", "no C++ compiler to compile a kernel with", "on Debian: apt-get install g++")

@@ -219,27 +219,6 @@ def test_slices_are_views(node):
     assert "f32[4, 6]" in repr(x)
 
 
-def test_dlpack_goes_both_ways(node):
-    x = node.tensor(4, fill=2.0)
-    seen = np.from_dlpack(x)
-    node.run(scale, x, 2.0)
-    assert (seen == 4).all()
-
-    class Foreign:
-        def __init__(self):
-            self.array = np.ones(4, "f4")
-
-        def __dlpack__(self, **more):
-            return self.array.__dlpack__(**more)
-
-        def __dlpack_device__(self):
-            return self.array.__dlpack_device__()
-
-    y = node.tensor(4)
-    node.run(lambda node: node.submit("add", in_(Foreign()), in_(x), out(y)))
-    assert (y.numpy() == 5).all()
-
-
 def test_np_asarray_looks_at_a_tensor(node):
     assert np.asarray(node.tensor(2, fill=3.0)).tolist() == [3, 3]
 
@@ -277,15 +256,6 @@ def test_a_large_array_goes_through_a_run_without_a_copy(run_python):
         """
     )
     assert code == 0, err
-
-
-def test_tensors_of_torch_are_arrays_where_it_is_installed(node):
-    torch = pytest.importorskip("torch")
-    x = torch.ones(16)
-    node.run(scale, x, 3.0)
-    assert (x == 3).all()
-    y = torch.from_dlpack(node.tensor(4, fill=2.0))
-    assert y.tolist() == [2, 2, 2, 2]
 
 
 def test_an_array_that_is_let_go_is_kept_until_its_run_ends(node):

@@ -115,7 +115,7 @@ def test_an_async_function_is_no_host_function(node):
     async def wrong(x):
         pass
 
-    with pytest.raises(TypeError):
+    with pytest.raises(troupe.Error, match="no async def"):
         troupe.host_function(wrong)
 
     def program(node):

@@ -98,6 +98,40 @@ except KeyboardInterrupt:
     assert (code, out) == (0, "interrupted\n"), err
 
 
+def test_ctrl_c_in_code_that_a_simulation_calls_is_a_keyboard_interrupt(run_python):
+    codes = {
+        "placement": "sim = testing.Simulation(placement=lambda task, chips: computes())",
+        "kernel": "sim = testing.Simulation(); sim.kernel('step', lambda x: computes())",
+        "function": "sim = testing.Simulation(); sim.node.add_function('step', lambda x: computes())",
+        "program": "sim = testing.Simulation(); program = lambda node: computes()",
+    }
+    waits = ["sim.node.run(program)", "sim.node.submit(program).result()", "handle = sim.node.submit(program)\n    while sim.step(): pass"]
+    for what, simulation in codes.items():
+        for wait in waits:
+            code, out, err = run_python(
+                f"""
+from troupe import inout, testing
+def computes():
+    print("under way", flush=True)
+    while True:
+        pass
+def program(node):
+    node.submit("step", inout(node.tensor(1)))
+{simulation}
+if {what == "placement"}:
+    sim.kernel("step", lambda x: None)
+try:
+    {wait}
+except KeyboardInterrupt:
+    print("interrupted")
+sim.close()
+print("closed")
+""",
+                signals=interrupt,
+            )
+            assert (code, out) == (0, "interrupted\nclosed\n"), (what, wait, out, err)
+
+
 def test_the_interpreter_ends_with_runs_in_flight(run_python):
     for more in ["", "import sys; sys.exit(0)\n", "del system, node\n", "handles = [node.submit(hangs) for _ in range(20)]\n"]:
         code, out, err = run_python(START + "handle = node.submit(hangs)\nblocked = node.submit(blocks)\n" + more)

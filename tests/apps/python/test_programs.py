@@ -329,17 +329,17 @@ def test_an_orchestrator_that_no_program_was_called_with_is_refused():
         pass
 
     for kind in [troupe.Tensor, Own]:
-        with pytest.raises(TypeError, match="describes nothing"):
+        with pytest.raises(troupe.Error, match="describes nothing"):
             in_(kind.__new__(kind))
-    with pytest.raises(TypeError):
+    with pytest.raises(troupe.Error, match="in_"):
         troupe.TensorArgument()
 
 
 def test_a_submit_needs_to_know_what(node):
     def program(node):
-        with pytest.raises(TypeError, match="submit needs to know what"):
+        with pytest.raises(troupe.Error, match="submit needs to know what"):
             node.submit()
-        with pytest.raises(TypeError, match="submit_sub needs a function"):
+        with pytest.raises(troupe.Error, match="submit_sub needs a function"):
             node.submit_sub()
         with pytest.raises(troupe.Error, match="no option"):
             node.submit("scale", callable="scale")

@@ -31,7 +31,7 @@ def test_unknown_options_are_refused_with_the_known_ones():
         ({"abort_grace": "soon"}, "abort_grace is a number of seconds, and 'soon' is none"),
         ({"device_options": 3}, "device_options is a dict of names and values, and 3 is none"),
         ({"remote": 3}, "remote is a list of addresses"),
-        ({"own_process": "no"}, "own_process='no' is neither True nor False"),
+        ({"own_process": "no"}, "own_process is True or False, and 'no' is neither"),
     ]:
         with pytest.raises(troupe.Error) as raised:
             troupe.System(**wrong)

@@ -1,5 +1,7 @@
 #include "border/errors.hpp"
 
+#include "border/interrupts.hpp"
+
 #include <new>
 
 #include "troupe/runtime/thrown.hpp"
@@ -15,8 +17,8 @@ struct NativeError {
 py::object error_class() { return py::module_::import("troupe._errors").attr("Error"); }
 
 py::object exception_of_one(const Error& error, py::object native) {
-  return error_class()(std::string(error.code().name), error.message(), error.hint(), error.path(),
-                       error.code().value, std::move(native));
+  return error_class()(std::string(error.code().name), text_from(error.message()), text_from(error.hint()),
+                       text_from(error.path()), error.code().value, std::move(native));
 }
 
 void put_cause(const py::object& exception, const py::object& cause) {
@@ -57,12 +59,12 @@ Error error_from(py::error_already_set& raised, const std::string& who) {
       const py::object native = raised.value().attr("_native");
       if (!native.is_none()) return native.cast<const NativeError&>().error;
     }
-    if (raised.matches(PyExc_KeyboardInterrupt))
+    if (raised.matches(PyExc_KeyboardInterrupt)) {
+      interrupt_again();
       return Error(actors::Errc::cancelled, who + " was interrupted (KeyboardInterrupt)");
+    }
     const auto traceback = py::module_::import("traceback");
-    const auto join = [](const py::object& lines) {
-      return py::str("").attr("join")(lines).cast<std::string>();
-    };
+    const auto join = [](const py::object& lines) { return utf8_of(py::str("").attr("join")(lines)); };
     auto what = join(traceback.attr("format_exception_only")(raised.type(), raised.value()));
     auto where = join(traceback.attr("format_exception")(raised.type(), raised.value(),
                                                          raised.trace() ? raised.trace() : py::none()));
@@ -79,9 +81,32 @@ Error bad_argument(std::string message, std::string hint) {
   return Error(actors::Errc::bad_argument, std::move(message), std::move(hint));
 }
 
+py::str text_from(std::string_view text) {
+  auto made = py::reinterpret_steal<py::str>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));
+  if (!made) throw py::error_already_set();
+  return made;
+}
+
+std::string utf8_of(py::handle text) {
+  Py_ssize_t bytes = 0;
+  if (const char* utf8 = PyUnicode_AsUTF8AndSize(text.ptr(), &bytes))
+    return {utf8, static_cast<std::size_t>(bytes)};
+  PyErr_Clear();
+  const auto made =
+      py::reinterpret_steal<py::bytes>(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "backslashreplace"));
+  if (!made) throw py::error_already_set();
+  return std::string(made);
+}
+
 std::string shown(py::handle value) {
   constexpr std::size_t most = 80;
-  auto text = py::repr(value).cast<std::string>();
+  const auto represented = py::reinterpret_steal<py::object>(PyObject_Repr(value.ptr()));
+  if (!represented) {  // its class is a user's
+    PyErr_Clear();
+    return std::string("a ") + Py_TYPE(value.ptr())->tp_name;
+  }
+  const auto text = utf8_of(represented);
   if (text.size() <= most) return text;
   // Not within a character.
   std::size_t end = most;
@@ -95,6 +120,48 @@ py::object whole_number(py::handle value, const std::string& what, std::string h
   if (PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw py::error_already_set();
   PyErr_Clear();
   throw bad_argument(what + " is a whole number, and " + shown(value) + " is none", std::move(hint));
+}
+
+std::string string_of(py::handle value, const std::string& what, std::string hint) {
+  if (PyUnicode_Check(value.ptr()) == 0)
+    throw bad_argument(what + " is a string, and " + shown(value) + " is none", std::move(hint));
+  Py_ssize_t bytes = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(value.ptr(), &bytes);
+  if (text == nullptr) {
+    PyErr_Clear();
+    throw bad_argument(what + " is " + shown(value) + ", which has characters that are none");
+  }
+  return {text, static_cast<std::size_t>(bytes)};
+}
+
+std::string path_of(py::handle value, const std::string& what) {
+  PyObject* bytes = nullptr;
+  if (PyUnicode_FSConverter(value.ptr(), &bytes) != 0) {
+    const auto kept = py::reinterpret_steal<py::bytes>(bytes);
+    return std::string(kept);
+  }
+  // Not what it raises: a string that no path can be, or something else.
+  PyErr_Clear();
+  throw bad_argument(what + " is the path of a file, and " + shown(value) + " is none",
+                     "a string, or a pathlib.Path");
+}
+
+std::vector<py::object> items_of(py::handle value, const std::string& what, const std::string& kind,
+                                 std::string hint) {
+  const auto refused = [&] {
+    return bad_argument(what + " is " + kind + ", and " + shown(value) + " is none", std::move(hint));
+  };
+  if (PyUnicode_Check(value.ptr()) != 0 || PyBytes_Check(value.ptr()) != 0) throw refused();
+  const auto all = py::reinterpret_steal<py::object>(PyObject_GetIter(value.ptr()));
+  if (!all) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    throw refused();
+  }
+  std::vector<py::object> items;
+  while (auto* item = PyIter_Next(all.ptr())) items.push_back(py::reinterpret_steal<py::object>(item));
+  if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+  return items;
 }
 
 void set_exception() noexcept {

@@ -3,6 +3,8 @@
 // Errors across the border, both ways. Inside Python only.
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "border/interpreter.hpp"
 #include "troupe/troupe.hpp"
@@ -25,8 +27,17 @@ void set_exception() noexcept;
 Error bad_argument(std::string message, std::string hint = {});
 /// The int that it is; an error that names `what` and shows the value when it is none.
 py::object whole_number(py::handle value, const std::string& what, std::string hint = {});
+/// The string, or the path of the file, that it is; an error that names `what` where it is none.
+std::string string_of(py::handle value, const std::string& what, std::string hint = {});
+std::string path_of(py::handle value, const std::string& what);
+/// Its items; an error that names `what`, which is to be `kind`, where it has none. A string has none.
+std::vector<py::object> items_of(py::handle value, const std::string& what, const std::string& kind,
+                                 std::string hint = {});
 /// What somebody gave, as Python writes it, for sentences: cut where it is long.
 std::string shown(py::handle value);
+/// Text across the border, both ways: what is none on the other side is written as its number.
+py::str text_from(std::string_view text);
+std::string utf8_of(py::handle text);
 
 void add_errors(py::module_& module);
 

@@ -99,6 +99,10 @@ bool ctrl_c_is_pythons() { return signals().getsignal(SIGINT).is(signals().defau
 
 }  // namespace
 
+void interrupt_again() {
+  if (is_main_thread() && ctrl_c_is_pythons()) PyErr_SetInterruptEx(SIGINT);
+}
+
 SignalWatch::SignalWatch(On what) : only_ctrl_c_(what == On::ctrl_c) {
   if (!is_main_thread() || (only_ctrl_c_ && !ctrl_c_is_pythons())) return;
   auto& one = reader();

@@ -12,6 +12,10 @@ namespace troupe::python {
 
 struct SignalReader;
 
+/// Code of a user's was ended by Ctrl-C on the main thread, and what it raised becomes an error of its task:
+/// who waits there raises KeyboardInterrupt all the same. Inside Python; on other threads it does nothing.
+void interrupt_again();
+
 /// While it lives, signals ask for a stop. On other threads than the main one it does nothing: Python handles
 /// signals on that one alone. Made and destroyed inside Python.
 class SignalWatch {

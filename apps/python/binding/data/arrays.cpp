@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "data/dlpack.hpp"
 #include "data/uses.hpp"
 
 namespace troupe::python {
@@ -131,12 +132,12 @@ actors::Tensor tensor_of(py::handle object, bool writes) {
     // pybind11 would make room for one, and nobody would fill it.
     const auto* instance = reinterpret_cast<const py::detail::instance*>(object.ptr());
     if (instance->simple_layout && instance->simple_value_holder[0] == nullptr)
-      throw py::type_error("a Tensor that only Tensor.__new__ has made describes nothing");
+      throw bad_argument("a Tensor that only Tensor.__new__ has made describes nothing");
     return object.cast<const actors::Tensor&>();  // of a class of a user's own
   }
   if (PyObject_CheckBuffer(object.ptr()) != 0) return tensor_of_buffer(object, writes);
-  if (py::hasattr(object, "__dlpack__"))
-    return tensor_of_buffer(py::module_::import("numpy").attr("from_dlpack")(object), writes);
+  if (py::hasattr(object, "__dlpack__") && PyType_Check(object.ptr()) == 0)
+    return tensor_of_dlpack(object, writes);
   throw bad_argument("a " + std::string(Py_TYPE(object.ptr())->tp_name) + " is no tensor",
                      "tensors are what node.tensor and node.alloc make, and arrays; a number is scalar(x)");
 }

@@ -31,16 +31,13 @@ std::optional<DType> dtype_named(const std::string& name) {
   return std::nullopt;
 }
 
-std::string text_of(py::handle object) { return py::repr(object).cast<std::string>(); }
-
 template <class T>
 runtime::ScalarArg integer_scalar(py::handle value, const char* type) {
-  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
-  if (!index) throw py::error_already_set();
+  const auto index = whole_number(value, std::string("a scalar of ") + type);
   try {
     return runtime::scalar(index.cast<T>());
   } catch (const py::cast_error&) {
-    throw bad_argument("scalar " + text_of(value) + " does not fit " + type);
+    throw bad_argument("scalar " + shown(value) + " does not fit " + type);
   }
 }
 
@@ -54,8 +51,21 @@ runtime::ScalarArg float_scalar(double value, bool wide) {
 
 double number(py::handle value) {
   const double result = PyFloat_AsDouble(value.ptr());
-  if (result == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-  return result;
+  if (result != -1.0 || PyErr_Occurred() == nullptr) return result;
+  const bool large = PyErr_ExceptionMatches(PyExc_OverflowError) != 0;
+  if (!large && PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw py::error_already_set();
+  PyErr_Clear();
+  if (large) throw bad_argument("scalar " + shown(value) + " does not fit float64");
+  throw bad_argument("a scalar is a number, and " + shown(value) + " is none");
+}
+
+/// The name of an element type: "float32", numpy.float32, numpy.dtype(…).
+std::string name_of_type(py::handle given) {
+  if (py::isinstance<py::str>(given)) return string_of(given, "an element type");
+  if (PyType_Check(given.ptr()) != 0) return utf8_of(given.attr("__name__"));
+  const auto name = py::getattr(given, "name", py::none());
+  if (!py::isinstance<py::str>(name)) throw bad_argument("element type " + shown(given), the_types);
+  return utf8_of(name);
 }
 
 runtime::ScalarArg scalar_as(py::handle value, const std::string& type) {
@@ -67,7 +77,7 @@ runtime::ScalarArg scalar_as(py::handle value, const std::string& type) {
     if constexpr (std::is_same_v<T, bool>) {
       if (py::hasattr(value, "dtype")) return runtime::scalar(PyObject_IsTrue(value.ptr()) == 1);
       const auto truth = integer_scalar<std::int64_t>(value, "bool").word;
-      if (truth > 1) throw bad_argument("scalar " + text_of(value) + " is no bool");
+      if (truth > 1) throw bad_argument("scalar " + shown(value) + " is no bool");
       return runtime::scalar(truth == 1);
     } else if constexpr (std::is_floating_point_v<T>) {
       return float_scalar(number(value), std::is_same_v<T, double>);
@@ -82,16 +92,7 @@ runtime::ScalarArg scalar_as(py::handle value, const std::string& type) {
 }  // namespace
 
 DType dtype_of(py::handle given) {
-  std::string name;
-  if (py::isinstance<py::str>(given)) {
-    name = given.cast<std::string>();
-  } else if (PyType_Check(given.ptr()) != 0) {
-    name = given.attr("__name__").cast<std::string>();
-  } else if (py::hasattr(given, "name")) {
-    name = py::str(given.attr("name")).cast<std::string>();
-  } else {
-    throw bad_argument("element type " + text_of(given), the_types);
-  }
+  auto name = name_of_type(given);
   if (name == "bool_") name = "bool";
   if (const auto dtype = dtype_named(name)) return *dtype;
   throw bad_argument("there are no tensors of " + name, the_types);
@@ -179,10 +180,11 @@ runtime::Shape shape_of(py::handle given) {
   };
   if (PyIndex_Check(given.ptr()) != 0) {
     add(given);
-  } else if (!py::isinstance<py::iterable>(given) || py::isinstance<py::str>(given)) {
+  } else if (!py::isinstance<py::iterable>(given) || py::isinstance<py::str>(given) ||
+             py::isinstance<py::bytes>(given)) {
     throw bad_argument(shown(given) + " is no shape", hint);
   } else {
-    for (const auto extent : given) add(extent);
+    for (const auto& extent : items_of(given, "a shape", "a whole number, or several", hint)) add(extent);
   }
   return runtime::Shape::from(extents).value();
 }
@@ -194,11 +196,7 @@ py::tuple tuple_of(const runtime::Shape& shape) {
 }
 
 runtime::ScalarArg scalar_of(py::handle value, py::handle type) {
-  if (!type.is_none()) {
-    if (py::isinstance<py::str>(type)) return scalar_as(value, type.cast<std::string>());
-    if (PyType_Check(type.ptr()) != 0) return scalar_as(value, type.attr("__name__").cast<std::string>());
-    return scalar_as(value, py::str(type.attr("name")).cast<std::string>());
-  }
+  if (!type.is_none()) return scalar_as(value, name_of_type(type));
   if (PyBool_Check(value.ptr()) != 0) return runtime::scalar(value.ptr() == Py_True);
   if (PyFloat_CheckExact(value.ptr()) != 0) return float_scalar(PyFloat_AS_DOUBLE(value.ptr()), false);
   if (PyLong_CheckExact(value.ptr()) != 0) {
@@ -206,16 +204,16 @@ runtime::ScalarArg scalar_of(py::handle value, py::handle type) {
     const auto small = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
     if (overflow == 0) return runtime::scalar(static_cast<std::int64_t>(small));
     if (overflow > 0) return integer_scalar<std::uint64_t>(value, "64 bits");
-    throw bad_argument("scalar " + text_of(value) + " does not fit 64 bits");
+    throw bad_argument("scalar " + shown(value) + " does not fit 64 bits");
   }
   if (py::hasattr(value, "dtype") && py::hasattr(value, "item")) {
-    const auto name = py::str(value.attr("dtype").attr("name")).cast<std::string>();
+    const auto name = name_of_type(value.attr("dtype"));
     if (py::hasattr(value, "shape") && py::len(value.attr("shape")) == 0) return scalar_as(value, name);
     throw bad_argument("an array is no scalar", "give it with a tag: in_(x)");
   }
   if (PyIndex_Check(value.ptr()) != 0) return integer_scalar<std::int64_t>(value, "64 bits");
   if (PyFloat_Check(value.ptr()) != 0) return float_scalar(number(value), false);
-  throw bad_argument(text_of(value) + " is no scalar", "scalars are numbers and bools");
+  throw bad_argument(shown(value) + " is no scalar", "scalars are numbers and bools");
 }
 
 py::object value_of(const runtime::ScalarArg& scalar) {

@@ -1,3 +1,4 @@
+#include "data/dlpack.hpp"
 #include "data/uses.hpp"
 
 namespace troupe::python {
@@ -41,13 +42,15 @@ Tensor item(const Tensor& tensor, const py::object& key) {
       view = view.slice(dim, begin, end);
       kept.push_back(end - begin);
     } else if (PyIndex_Check(one.ptr()) != 0) {
-      auto at = one.cast<std::int64_t>();
+      // Far outside is outside.
+      auto at = static_cast<std::int64_t>(PyNumber_AsSsize_t(whole_number(one, "an index").ptr(), nullptr));
       if (at < 0) at += static_cast<std::int64_t>(extent);
       if (at < 0 || at >= static_cast<std::int64_t>(extent)) throw py::index_error("index out of range");
       view = view.slice(dim, static_cast<std::uint64_t>(at), static_cast<std::uint64_t>(at) + 1);
       fewer = true;
     } else {
-      throw bad_argument("a tensor is indexed with numbers and slices");
+      throw bad_argument("a tensor is indexed with numbers and slices, and " + shown(one) + " is neither",
+                         "x[0], x[0:64], x[:, 2:4]");
     }
   }
   if (!fewer) return view;
@@ -107,18 +110,29 @@ void add_tensors(py::module_& module) {
           "program: `await node.fetch(x)` first.")
       .def(
           "__array__",
-          [](const Tensor& tensor, const py::object& dtype) -> py::object {
+          [](const Tensor& tensor, const py::object& dtype, const py::object& copy) -> py::object {
             auto array = array_of(host_elements(tensor, HostUse::look, false));
-            return dtype.is_none() ? array : py::object(array.attr("astype")(dtype));
+            if (!dtype.is_none() && !py::object(array.attr("dtype")).equal(dtype)) {
+              if (copy.is(py::bool_(false))) throw py::value_error("another element type takes a copy");
+              return array.attr("astype")(dtype);
+            }
+            return copy.is(py::bool_(true)) ? py::object(array.attr("copy")()) : array;
           },
-          py::arg("dtype") = py::none())
+          py::arg("dtype") = py::none(), py::arg("copy") = py::none())
       .def(
           "__dlpack__",
-          [](const Tensor& tensor, const py::object& stream) {
-            return array_of(host_elements(tensor, HostUse::change, false))
-                .attr("__dlpack__")(py::arg("stream") = stream);
+          [](const Tensor& tensor, const py::object& stream, const py::object&, const py::object& device,
+             const py::object& copy) {
+            if (!stream.is_none())
+              throw py::buffer_error("a tensor is lent in host memory, which has no streams");
+            if (!device.is_none() && !device.equal(py::make_tuple(1, 0)))
+              throw py::buffer_error("a tensor is lent in host memory, not on another device");
+            if (copy.is(py::bool_(true)))
+              throw py::buffer_error("a tensor is lent, not copied: copy what it is lent as");
+            return dlpack_of(host_elements(tensor, HostUse::change, true));
           },
-          py::arg("stream") = py::none(),
+          py::arg("stream") = py::none(), py::kw_only(), py::arg("max_version") = py::none(),
+          py::arg("dl_device") = py::none(), py::arg("copy") = py::none(),
           "For from_dlpack of numpy, torch and others: the elements, not a copy.")
       .def("__dlpack_device__", [](const Tensor&) { return py::make_tuple(1, 0); })
       .def("__repr__",

@@ -6,7 +6,13 @@ namespace {
 
 /// A field of a record, which is a dict or an object with attributes; `otherwise` where a dict has none.
 py::object field(py::handle of, const char* name, py::object otherwise) {
-  if (!py::isinstance<py::dict>(of)) return of.attr(name);
+  if (!py::isinstance<py::dict>(of)) {
+    auto found = py::getattr(of, name, py::object());
+    if (!found)
+      throw bad_argument("a record of chip_bootstrap_configs is a dict, and " + shown(of) + " is none",
+                         "{\"comm\": …, \"buffers\": [{\"name\": \"x\", \"count\": 4, \"nbytes\": 16}]}");
+    return found;
+  }
   const auto record = py::reinterpret_borrow<py::dict>(of);
   return record.contains(name) ? py::object(record[name]) : otherwise;
 }
@@ -19,7 +25,7 @@ py::object field(py::handle of, const char* name) {
 void check_fields(py::handle of, std::initializer_list<const char*> known) {
   if (!py::isinstance<py::dict>(of)) return;
   for (const auto& [key, value] : py::reinterpret_borrow<py::dict>(of)) {
-    const auto name = py::str(key).cast<std::string>();
+    const auto name = string_of(key, "the name of a field of chip_bootstrap_configs");
     std::string all;
     bool fine = false;
     for (const auto* one : known) {
@@ -30,18 +36,23 @@ void check_fields(py::handle of, std::initializer_list<const char*> known) {
   }
 }
 
-std::string text(py::handle of, const char* name) { return field(of, name).cast<std::string>(); }
-std::uint64_t number(py::handle of, const char* name) { return field(of, name).cast<std::uint64_t>(); }
+std::string text(py::handle of, const char* name) { return string_of(field(of, name), name); }
+std::uint64_t number(py::handle value, const char* name) {
+  const auto many = integer_of<std::int64_t>(value, name);
+  if (many < 0) throw bad_argument(std::string(name) + " is " + std::to_string(many) + ", which is negative");
+  return static_cast<std::uint64_t>(many);
+}
+std::uint64_t number_in(py::handle of, const char* name) { return number(field(of, name), name); }
 
 comm::ChipBufferSpec buffer_spec(py::handle of) {
   check_fields(of, {"name", "dtype", "count", "nbytes", "load_from_host", "store_to_host"});
   return {text(of, "name"),
-          field(of, "dtype", py::str("float32")).cast<std::string>(),
-          number(of, "count"),
+          string_of(field(of, "dtype", py::str("float32")), "dtype"),
+          number_in(of, "count"),
           "window",
-          number(of, "nbytes"),
-          field(of, "load_from_host", py::bool_(false)).cast<bool>(),
-          field(of, "store_to_host", py::bool_(false)).cast<bool>()};
+          number_in(of, "nbytes"),
+          truth_of(field(of, "load_from_host", py::bool_(false)), "load_from_host"),
+          truth_of(field(of, "store_to_host", py::bool_(false)), "store_to_host")};
 }
 
 }  // namespace
@@ -51,18 +62,22 @@ comm::ChipBootstrapConfig bootstrap_config(py::handle given) {
   comm::ChipBootstrapConfig config;
   // The other system, whose records have attributes, packs them.
   config.buffer_alignment = py::isinstance<py::dict>(given)
-                                ? field(given, "buffer_alignment", py::int_(64)).cast<std::uint64_t>()
+                                ? number(field(given, "buffer_alignment", py::int_(64)), "buffer_alignment")
                                 : 1;
   if (const auto comm = field(given, "comm", py::none()); !comm.is_none()) {
     check_fields(comm, {"rank", "nranks", "rootinfo_path", "window_size"});
-    config.comm = {field(comm, "rank").cast<int>(), field(comm, "nranks").cast<int>(),
-                   text(comm, "rootinfo_path"), number(comm, "window_size")};
+    config.comm = {integer_of<int>(field(comm, "rank"), "rank"),
+                   integer_of<int>(field(comm, "nranks"), "nranks"), text(comm, "rootinfo_path"),
+                   number_in(comm, "window_size")};
   }
-  for (const auto buffer : field(given, "buffers", py::list())) config.buffers.push_back(buffer_spec(buffer));
+  const auto records = [&](const char* list) {
+    return items_of(field(given, list, py::list()), list, "a list with a dict for each");
+  };
+  for (const auto& buffer : records("buffers")) config.buffers.push_back(buffer_spec(buffer));
   const auto stagings = [&](const char* list, std::vector<comm::HostBufferStaging>& into) {
-    for (const auto one : field(given, list, py::list())) {
+    for (const auto& one : records(list)) {
       check_fields(one, {"name", "shm_name", "size"});
-      into.push_back({text(one, "name"), text(one, "shm_name"), number(one, "size")});
+      into.push_back({text(one, "name"), text(one, "shm_name"), number_in(one, "size")});
     }
   };
   stagings("host_inputs", config.host_inputs);

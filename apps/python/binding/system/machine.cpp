@@ -38,46 +38,36 @@ void end_those_left() {
   for (auto& running : std::exchange(machines().left, {})) end(std::move(running));
 }
 
-std::int64_t whole(py::handle value, const std::string& option) {
-  const auto index =
-      whole_number(value, option, "write " + option + "=4, without quotes and without a point");
-  int overflow = 0;
-  const auto number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
-  if (overflow != 0) throw bad_argument(option + " is out of range");
-  return number;
-}
-
-/// Words are refused: "no" would be true.
-bool truth(py::handle value, const std::string& option) {
-  if (!py::isinstance<py::bool_>(value) && !py::isinstance<py::int_>(value)) {
-    throw bad_argument(option + "=" + py::repr(value).cast<std::string>() + " is neither True nor False");
-  }
-  return PyObject_IsTrue(value.ptr()) == 1;
+/// "a2a3sim", or the path of a library.
+std::string name_or_path(py::handle value, const std::string& option) {
+  return py::isinstance<py::str>(value) ? string_of(value, option) : path_of(value, option);
 }
 
 /// A node elsewhere: its address, or a dict with that and more.
 platform::RemoteNode remote_node(py::handle given) {
   platform::RemoteNode node;
   if (py::isinstance<py::str>(given)) {
-    node.address = given.cast<std::string>();
+    node.address = string_of(given, "the address of a remote node");
     return node;
   }
   if (!py::isinstance<py::dict>(given))
-    throw bad_argument("remote is a list of addresses, or of dicts", "remote=[\"host:port\"]");
+    throw bad_argument("remote is a list of addresses, or of dicts, and has " + shown(given),
+                       "remote=[\"host:port\"]");
   const auto milliseconds = [](py::handle value, const char* what) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(duration_of(value, what));
   };
   for (const auto& [key, value] : given.cast<py::dict>()) {
-    const auto what = py::str(key).cast<std::string>();
-    const auto text = [value = value] { return py::str(value).cast<std::string>(); };
+    const auto what = string_of(key, "the name of an option of a remote node");
+    const auto text = [&what, value = value] { return string_of(value, what); };
+    const auto path = [&what, value = value] { return path_of(value, what); };
     if (what == "address") {
       node.address = text();
     } else if (what == "certificate") {
-      node.credentials.certificate = text();
+      node.credentials.certificate = path();
     } else if (what == "key") {
-      node.credentials.key = text();
+      node.credentials.key = path();
     } else if (what == "authority") {
-      node.credentials.authority = text();
+      node.credentials.authority = path();
     } else if (what == "silence") {
       node.silence = milliseconds(value, "silence");
     } else if (what == "patience") {
@@ -92,11 +82,10 @@ platform::RemoteNode remote_node(py::handle given) {
 
 std::vector<platform::RemoteNode> remote_nodes(py::handle given) {
   if (py::isinstance<py::str>(given)) return {remote_node(given)};
-  if (!py::isinstance<py::iterable>(given))
-    throw bad_argument("remote is a list of addresses, or of dicts, and " + shown(given) + " is none",
-                       "remote=[\"host:port\"]");
   std::vector<platform::RemoteNode> nodes;
-  for (const auto one : given) nodes.push_back(remote_node(one));
+  for (const auto& one :
+       items_of(given, "remote", "a list of addresses, or of dicts", "remote=[\"host:port\"]"))
+    nodes.push_back(remote_node(one));
   return nodes;
 }
 
@@ -111,38 +100,35 @@ bool node_option(actors::NodeConfig& node, const std::string& option, py::handle
       {"soft_limit", &actors::NodeConfig::soft_limit},
       {"hard_limit", &actors::NodeConfig::hard_limit}};
   for (const auto& [name, member] : counts) {
-    if (option == name) return node.*member = whole(value, option), true;
+    if (option == name) return node.*member = integer_of<std::int64_t>(value, option), true;
   }
-  if (option == "name") return node.name = py::str(value).cast<std::string>(), true;
-  if (option == "platform") return node.platform = py::str(value).cast<std::string>(), true;
+  if (option == "name") return node.name = string_of(value, option), true;
+  if (option == "platform") return node.platform = name_or_path(value, option), true;
   if (option == "abort_grace") return node.abort_grace = duration_of(value, "abort_grace"), true;
   if (option == "arena_bytes") {
-    const auto bytes = whole(value, option);
+    const auto bytes = integer_of<std::int64_t>(value, option);
     if (bytes < 0) throw bad_argument("arena_bytes is negative");
     return node.arena_bytes = static_cast<std::uint64_t>(bytes), true;
   }
-  if (option == "restarts") return node.restart.restarts = whole(value, option), true;
+  if (option == "restarts") return node.restart.restarts = integer_of<std::int64_t>(value, option), true;
   if (option == "restarts_within") return node.restart.within = duration_of(value, "restarts_within"), true;
   if (option == "chip_bootstrap_configs") {
-    for (const auto one : value) node.chip_bootstrap_configs.push_back(bootstrap_config(one));
+    for (const auto& one : items_of(value, option, "a list with a dict for each chip"))
+      node.chip_bootstrap_configs.push_back(bootstrap_config(one));
     return true;
   }
   if (option == "checked") {
-    node.device_options.emplace_back("checked", truth(value, option) ? "1" : "0");
+    node.device_options.emplace_back("checked", truth_of(value, option) ? "1" : "0");
     return true;
   }
-  if (option == "own_process") return node.own_process = truth(value, option), true;
+  if (option == "own_process") return node.own_process = truth_of(value, option), true;
   if (option == "remote") return node.remote = remote_nodes(value), true;
   if (option == "rejoin") return node.rejoin = duration_of(value, "rejoin"), true;
   if (option == "placement") return node.placement = policy_of(value), true;
-  if (option == "models") return node.models = py::str(value).cast<std::string>(), true;
-  if (option == "recover") return node.recover = truth(value, option), true;
+  if (option == "models") return node.models = path_of(value, option), true;
+  if (option == "recover") return node.recover = truth_of(value, option), true;
   if (option == "device_options") {
-    if (!py::isinstance<py::dict>(value))
-      throw bad_argument("device_options is a dict of names and values, and " + shown(value) + " is none",
-                         "device_options={\"checked\": 1}");
-    for (const auto& [name, text] : value.cast<py::dict>())
-      node.device_options.emplace_back(py::str(name).cast<std::string>(), py::str(text).cast<std::string>());
+    for (auto& one : device_options(value)) node.device_options.push_back(std::move(one));
     return true;
   }
   return false;
@@ -157,9 +143,9 @@ constexpr auto node_options =
 constexpr auto system_options = "threads, log_level, log_file, log, trace, report_crashes, dump, dump_only";
 
 int log_level(py::handle value) {
-  if (!py::isinstance<py::str>(value)) return static_cast<int>(whole(value, "log_level"));
+  if (!py::isinstance<py::str>(value)) return integer_of<int>(value, "log_level");
   constexpr const char* names[] = {"off", "error", "warning", "info", "debug"};
-  const auto name = value.cast<std::string>();
+  const auto name = string_of(value, "log_level");
   for (int level = 0; level < 5; ++level) {
     if (name == names[level]) return level;
   }
@@ -185,7 +171,7 @@ actors::PodConfig pod_config(const Machine& machine, const py::object& nodes, co
     pod.nodes.push_back(std::move(node));
   };
   if (PyIndex_Check(nodes.ptr()) != 0) {
-    for (std::int64_t i = whole(nodes, "nodes"); i > 0; --i) add({});
+    for (std::int64_t i = integer_of<std::int64_t>(nodes, "nodes"); i > 0; --i) add({});
   } else {
     constexpr auto hint = "pod(2), or pod([{\"chips\": 2}, {\"chips\": 4}])";
     const auto refused = [&] {
@@ -194,27 +180,30 @@ actors::PodConfig pod_config(const Machine& machine, const py::object& nodes, co
           hint);
     };
     if (!py::isinstance<py::iterable>(nodes) || py::isinstance<py::str>(nodes)) throw refused();
-    for (const auto one : nodes) {
+    for (const auto& one : items_of(nodes, "nodes", "how many, or a list with a dict for each", hint)) {
       if (!py::isinstance<py::dict>(one)) throw refused();
       add(py::kwargs(one.cast<py::dict>()));
     }
   }
   if (workers.is_none()) return pod;
-  for (const auto one : workers) {
+  constexpr auto workers_hint = "workers=[{\"nodes\": 2, \"name\": \"rack\"}]";
+  for (const auto& one : items_of(workers, "workers", "a list with a dict for each", workers_hint)) {
+    if (!py::isinstance<py::dict>(one))
+      throw bad_argument("workers is a list with a dict for each, and has " + shown(one), workers_hint);
     const auto given = one.cast<py::dict>();
     py::object inner_nodes = py::int_(0), inner_workers = py::none();
     auto inner_name = "pod" + std::to_string(pod.workers.size());
     std::int64_t inner_sub_workers = 0;
     for (const auto& [key, value] : given) {
-      const auto option = py::str(key).cast<std::string>();
+      const auto option = string_of(key, "the name of an option of a worker");
       if (option == "nodes") {
         inner_nodes = py::reinterpret_borrow<py::object>(value);
       } else if (option == "workers") {
         inner_workers = py::reinterpret_borrow<py::object>(value);
       } else if (option == "name") {
-        inner_name = py::str(value).cast<std::string>();
+        inner_name = string_of(value, option);
       } else if (option == "sub_workers") {
-        inner_sub_workers = whole(value, option);
+        inner_sub_workers = integer_of<std::int64_t>(value, option);
       } else {
         throw bad_argument("a worker of a pod has no option \"" + option + "\"",
                            "there are nodes, workers, name and sub_workers");
@@ -237,12 +226,23 @@ NodeOf pod_of(const Machine& machine, const py::object& nodes, const std::string
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> device_options(py::handle given) {
+  constexpr auto hint = "device_options={\"checked\": 1}";
+  if (!py::isinstance<py::dict>(given))
+    throw bad_argument("device_options is a dict of names and values, and " + shown(given) + " is none",
+                       hint);
+  std::vector<std::pair<std::string, std::string>> options;
+  for (const auto& [name, value] : given.cast<py::dict>())
+    options.emplace_back(string_of(name, "the name of a device's option", hint), utf8_of(py::str(value)));
+  return options;
+}
+
 actors::NodeConfig node_config(const actors::NodeConfig& defaults, const py::kwargs& options) {
   auto node = defaults;
   for (const auto& [option, value] : options) {
-    if (!node_option(node, option.cast<std::string>(), value))
-      throw bad_argument("a node has no option \"" + option.cast<std::string>() + "\"",
-                         std::string("there are ") + node_options);
+    const auto name = string_of(option, "the name of an option of a node");
+    if (!node_option(node, name, value))
+      throw bad_argument("a node has no option \"" + name + "\"", std::string("there are ") + node_options);
   }
   return node;
 }
@@ -252,19 +252,20 @@ Machine::Machine(const py::kwargs& options) {
   actors::SystemConfig config;
   std::string dump_folder, dumped;
   for (const auto& [key, value] : options) {
-    const auto option = key.cast<std::string>();
-    const auto text = [value = value] { return py::str(value).cast<std::string>(); };
+    const auto option = string_of(key, "the name of an option of a System");
+    const auto path = [&option, value = value] { return path_of(value, option); };
     if (option == "threads") {
-      const auto threads = whole(value, option);
+      const auto threads = integer_of<std::int64_t>(value, option);
       if (threads < 0) throw bad_argument("threads is negative");
       config.threads = static_cast<std::size_t>(threads);
     } else if (option == "log_level") {
       config.log_level = log_level(value);
     } else if (option == "log_file") {
-      config.log_file = text();
+      config.log_file = path();
     } else if (option == "log") {
       if (PyCallable_Check(value.ptr()) == 0)
-        throw bad_argument("log is a function of (level, path, text)", "log_file=… writes to a file");
+        throw bad_argument("log is a function of (level, path, text), and " + shown(value) + " is none",
+                           "log_file=… writes to a file");
       running_.log = std::make_shared<LogPump>(py::reinterpret_borrow<py::object>(value));
       config.log = [log = running_.log](int level, std::string_view path, std::string_view line) {
         log->add(level, path, line);
@@ -273,14 +274,14 @@ Machine::Machine(const py::kwargs& options) {
       if (py::isinstance<TraceOf>(value)) {
         config.trace = value.cast<const TraceOf&>().sink;
       } else {
-        config.trace_file = text();
+        config.trace_file = path();
       }
     } else if (option == "report_crashes") {
-      config.report_crashes = truth(value, "report_crashes");
+      config.report_crashes = truth_of(value, "report_crashes");
     } else if (option == "dump") {
-      dump_folder = text();
+      dump_folder = path();
     } else if (option == "dump_only") {
-      dumped = text();
+      dumped = string_of(value, option);
     } else if (!node_option(defaults_, option, value)) {
       throw bad_argument("a System has no option \"" + option + "\"",
                          std::string("there are ") + system_options + ", and for its nodes " + node_options);

@@ -42,6 +42,8 @@ using MachineRef = std::shared_ptr<Machine>;
 
 /// The options of a node, over those of the machine's.
 actors::NodeConfig node_config(const actors::NodeConfig& defaults, const py::kwargs& options);
+/// Options of a platform's devices, from a dict.
+std::vector<std::pair<std::string, std::string>> device_options(py::handle given);
 /// Where tasks go that are bound to no chip: by the name of a policy, or a function.
 actors::PlacementPolicy policy_of(py::handle given);
 /// How a chip comes up, from a dict, or from an object with attributes of those names.

@@ -48,7 +48,7 @@ std::size_t place_of(const py::object& answer, Chips chips) {
     const auto place = PyNumber_AsSsize_t(answer.ptr(), nullptr);
     if (place >= 0 && static_cast<std::size_t>(place) < chips.size()) return static_cast<std::size_t>(place);
   }
-  throw bad_argument("the policy answered with " + py::repr(answer).cast<std::string>(),
+  throw bad_argument("the policy answered with " + shown(answer),
                      "answer with one of the chips that it is given, or with its place in the list");
 }
 
@@ -78,12 +78,12 @@ actors::PlacementPolicy policy_of(py::handle given) {
   const auto core = py::module_::import("troupe._core");
   const bool named = py::isinstance<py::str>(given);
   for (const auto& each : shipped) {
-    if (named ? given.cast<std::string>() == each.name : given.is(core.attr(each.name))) return each.policy;
+    if (named ? utf8_of(given) == each.name : given.is(core.attr(each.name))) return each.policy;
   }
   constexpr auto hint =
       "say earliest_finish, least_loaded or where_the_data_is, or give a function of (task, chips)";
   if (named || PyCallable_Check(given.ptr()) == 0)
-    throw bad_argument("there is no placement " + py::repr(given).cast<std::string>(), hint);
+    throw bad_argument("there is no placement " + shown(given), hint);
   if (is_coroutine_function(given))
     throw bad_argument("a placement policy must not wait: it is no async def function", hint);
   return calling(py::reinterpret_borrow<py::object>(given));

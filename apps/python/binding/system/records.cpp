@@ -25,7 +25,7 @@ void add_traces(py::module_& module) {
       .def(
           "write",
           [](const TraceOf& of, const py::object& path) {
-            const auto file = py::module_::import("os").attr("fspath")(path).cast<std::string>();
+            const auto file = path_of(path, "path");
             without_python([&] { actors::write_chrome_trace(of.sink->snapshot(), file).value(); });
           },
           py::arg("path"), "Writes a file for Perfetto, chrome://tracing and `troupe trace`.")

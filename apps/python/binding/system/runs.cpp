@@ -21,11 +21,9 @@ actors::RunOptions options_of(const py::kwargs& given, std::string name) {
     const auto option = key.cast<std::string>();
     if (value.is_none()) continue;
     if (option == "name") {
-      options.name = py::str(value).cast<std::string>();
+      options.name = string_of(value, "name", "name=\"nightly\"");
     } else if (option == "priority") {
-      const auto priority = value.cast<std::int64_t>();
-      if (!std::in_range<int>(priority)) throw bad_argument("priority is out of range");
-      options.priority = static_cast<int>(priority);
+      options.priority = integer_of<int>(value, "priority");
     } else if (option == "deadline") {
       options.deadline = duration_of(value, "deadline");
     } else {
@@ -52,7 +50,7 @@ RunOf start(const NodeOf& on, const py::object& program, const py::args& args, c
   RunOf run;
   if (py::isinstance<py::str>(program)) {
     auto options = options_of(given, "program");
-    const auto name = program.cast<std::string>();
+    const auto name = string_of(program, "the name of a program");
     const auto values = args_of(args);
     run.handle = without_python([&] { return on.node.submit(name, values, std::move(options)); });
     return run;
@@ -84,8 +82,8 @@ bool wait(const RunOf& run, const py::object& seconds) {
     auto left = std::chrono::nanoseconds::zero();
     if (timeout > passed) left = timeout == std::chrono::nanoseconds::max() ? timeout : timeout - passed;
     const bool done = without_python([&] { return run.handle.wait(watch.token(), left); });
-    if (done) return true;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (done) return true;
     if (!watch.token().stop_requested()) return false;
   }
 }
@@ -109,7 +107,7 @@ void add_file_kernel(const NodeOf& on, const std::string& name, const py::object
     const auto text = object.cast<std::string_view>();
     bytes.assign(text.begin(), text.end());
   } else {
-    const auto path = py::module_::import("os").attr("fspath")(object).cast<std::string>();
+    const auto path = path_of(object, "object");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw bad_argument("cannot read \"" + path + "\"");
     bytes.assign(std::istreambuf_iterator<char>(file), {});
@@ -170,15 +168,14 @@ void add_chip(py::module_& module) {
 }
 
 int add_chip_to(const NodeOf& on, const std::string& platform, std::int64_t device, std::int64_t credit,
-                const py::object& abort_grace, const py::dict& options, bool own_process) {
+                const py::object& abort_grace, const py::object& options, bool own_process) {
   actors::ChipConfig chip;
   chip.platform = platform;
   chip.device_id = device;
   chip.credit = credit;
   chip.abort_grace = duration_of(abort_grace, "abort_grace");
   chip.own_process = own_process;
-  for (const auto& [name, value] : options)
-    chip.options.emplace_back(py::str(name).cast<std::string>(), py::str(value).cast<std::string>());
+  chip.options = device_options(options);
   return without_python([&] { return on.node.add_executor(chip); });
 }
 
@@ -189,7 +186,7 @@ void add_node(py::module_& module) {
       .def(
           "load",
           [](const NodeOf& on, const py::object& path) {
-            const auto file = py::module_::import("os").attr("fspath")(path).cast<std::string>();
+            const auto file = path_of(path, "path");
             without_python([&] { on.node.load(file); });
           },
           py::arg("path"), "Everything in a module file can be submitted by name.")
@@ -356,7 +353,7 @@ py::object run(const Node& node, std::int64_t soft_limit, const py::object& prog
   if (py::isinstance<py::str>(program)) {
     auto options = options_of(given, "program");
     const auto values = args_of(args);
-    const auto name = program.cast<std::string>();
+    const auto name = string_of(program, "the name of a program");
     wait_for_run(options, nullptr, [&] { node.run(name, values, std::move(options)); });
     return py::none();
   }

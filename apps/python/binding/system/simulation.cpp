@@ -31,6 +31,11 @@ Elements elements_of(const testing::ScriptedCall& call, std::size_t index) {
 }
 
 platform::ScriptedKernel scripted(const std::string& name, py::object function) {
+  if (PyCallable_Check(function.ptr()) == 0)
+    throw bad_argument("kernel \"" + name + "\" is a function, and " + shown(function) + " is none",
+                       "kernel(\"step\", lambda x: x.__iadd__(1))");
+  if (is_coroutine_function(function) || is_generator_function(function))
+    throw bad_argument("kernel \"" + name + "\" is called: it is no async def function, and has no yield");
   return [name, kept = Kept(std::move(function))](testing::ScriptedCall& call) {
     const WithPython inside;
     if (!inside) throw Error(actors::Errc::shut_down, "Python is ending");
@@ -109,11 +114,20 @@ std::unique_ptr<Kit> new_kit(std::uint64_t seed, std::int64_t chips, std::int64_
   options.restart.restarts = restarts;
   options.arena_bytes = arena_bytes;
   options.recover = recover;
-  for (const auto one : bootstrap) options.chip_bootstrap_configs.push_back(bootstrap_config(one));
+  for (const auto& one : items_of(bootstrap, "chip_bootstrap_configs", "a list with a dict for each chip"))
+    options.chip_bootstrap_configs.push_back(bootstrap_config(one));
   options.placement = policy_of(placement);
-  if (!models.is_none()) options.models = py::str(models).cast<std::string>();
-  if (!trace.is_none()) options.trace = trace.cast<const TraceOf&>().sink;
-  if (!log.is_none()) options.log = lines_for(log);
+  if (!models.is_none()) options.models = path_of(models, "models");
+  if (!trace.is_none()) {
+    if (!py::isinstance<TraceOf>(trace))
+      throw bad_argument("trace is a troupe.Trace, and " + shown(trace) + " is none", "trace=troupe.Trace()");
+    options.trace = trace.cast<const TraceOf&>().sink;
+  }
+  if (!log.is_none()) {
+    if (PyCallable_Check(log.ptr()) == 0)
+      throw bad_argument("log is a function of (level, path, text), and " + shown(log) + " is none");
+    options.log = lines_for(log);
+  }
   return std::make_unique<Kit>(std::move(options));
 }
 
@@ -244,7 +258,7 @@ void add_simulation(py::module_& parent) {
           "ran",
           [](const Kit& kit, const py::object& kernel) -> py::object {
             if (kernel.is_none()) return py::cast(kit.use().ran());
-            return py::cast(kit.use().ran(kernel.cast<std::string>()));
+            return py::cast(kit.use().ran(string_of(kernel, "kernel")));
           },
           py::arg("kernel") = py::none(),
           "How often the kernel finished well; without one, every attempt in the order of ending: a list of "
