@@ -35,7 +35,7 @@ if(TARGET troupe_python)
   math(EXPR next_python "${CMAKE_MATCH_2} + 1")
   set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS
     "troupe (= ${PROJECT_VERSION}), python3 (>= ${this_python}), python3 (<< ${CMAKE_MATCH_1}.${next_python})")
-  set(CPACK_DEBIAN_PYTHON_PACKAGE_SUGGESTS "python3-numpy, g++, troupe-dev")
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_SUGGESTS "python3-numpy, g++, troupe-dev, clang")
 endif()
 
 include(CPack)

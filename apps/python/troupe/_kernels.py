@@ -8,7 +8,7 @@ import struct
 import subprocess
 import tempfile
 
-from . import _build
+from . import _build, _devices
 from ._errors import Error
 from ._mistakes import shown
 
@@ -49,19 +49,31 @@ def _is_whole(file):
 
 
 class Module:
-    """A compiled module of kernels: `node.load(module)`. Its file is `module.path`."""
+    """A compiled module of kernels: `node.load(module)`.
+
+    path      its file
+    targets   what it has code for: "sim", and "opencl", "cuda" where troupe.kernel compiled its text for them
+    left_out  for which devices it could have code and has none, and why: {"cuda": "no nvcc (…)"}
+    """
 
     def __init__(self, path):
         try:
             self.path = os.fsdecode(path)
         except TypeError:
             raise Error("bad_argument", f"path is the path of a file, and {shown(path)} is none") from None
+        self.targets, self.left_out = ("sim",), {}
+
+    @classmethod
+    def _for(cls, path, compilers, left_out):
+        made = cls(path)
+        made.targets, made.left_out = ("sim", *compilers), left_out
+        return made
 
     def __fspath__(self):
         return self.path
 
     def __repr__(self):
-        return f"<troupe.Module {self.path}>"
+        return f"<troupe.Module {self.path} for {', '.join(self.targets)}>"
 
 
 def _check(source, flags, name):
@@ -74,7 +86,7 @@ def _check(source, flags, name):
         raise Error("bad_argument", f"flags is a list of strings, and {shown(flags)} is none", 'flags=["-O3", "-march=native"]')
 
 
-def kernel(source, *, flags=(), name="text"):
+def kernel(source, *, targets=None, flags=(), name="text"):
     """Compiles kernels written in C++, and returns their Module.
 
         module = troupe.kernel('''
@@ -88,6 +100,11 @@ def kernel(source, *, flags=(), name="text"):
     The text has any number of TROUPE_KERNEL (and TROUPE_HOST_FUNCTION); the module around it is added. The compiler is
     the one that CXX names, or g++. What was compiled once is kept by its content, in TROUPE_CACHE or ~/.cache/troupe.
     Raises Error with the compiler's words. `flags` are further flags of the compiler.
+
+    A text that includes <troupe/runtime/device_kernel.hpp>, and nothing of the host, is for devices, too: the module has
+    code for OpenCL devices where there is a clang, for CUDA devices where there is an nvcc; module.left_out says why not.
+    Its lanes share the elements out: for (auto i = k.first(); i < x.size(); i += k.step()). `targets`, as ["opencl"],
+    insists: an Error says what is missing. ["sim"] is for simulated chips alone.
     """
     _check(source, flags, name)
     compiler = shutil.which(os.environ.get("CXX", "g++"))
@@ -96,12 +113,13 @@ def kernel(source, *, flags=(), name="text"):
     text = PRELUDE + source + f'\nTROUPE_MODULE("{name}");\n'
     command = [compiler, "-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,--build-id=sha1", *flags]
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    key = "\0".join([text, *command, version, _build.VERSION, *_build.INCLUDES])
+    compilers, left_out = _devices.targets_of(source, targets)
+    key = "\0".join([text, *command, version, _build.VERSION, *_build.INCLUDES, *_devices.identity(compilers)])
     cache = _cache_folder()
     file = os.path.join(cache, hashlib.sha256(key.encode()).hexdigest() + ".so")
     try:
         if os.path.exists(file) and _is_whole(file):
-            return Module(file)
+            return Module._for(file, compilers, left_out)
     except OSError as error:
         raise _unusable(cache, error) from error
     with tempfile.TemporaryDirectory(prefix="troupe-") as folder:
@@ -111,7 +129,8 @@ def kernel(source, *, flags=(), name="text"):
         made = os.path.join(folder, "kernel.so")
         includes = [f"-I{include}" for include in _build.INCLUDES]
         libraries = [f"-L{_build.LIBRARIES}", "-ltroupe_runtime"]
-        done = subprocess.run([*command, *includes, path, "-o", made, *libraries], capture_output=True, text=True)
+        images = _devices.images_of(source, compilers, folder, includes)
+        done = subprocess.run([*command, *includes, path, *images, "-o", made, *libraries], capture_output=True, text=True)
         if done.returncode != 0:
             raise Error("bad_argument", f"a kernel does not compile:\n{done.stderr.strip()}")
         # Two that compile the same text at once leave one whole file.
@@ -123,4 +142,4 @@ def kernel(source, *, flags=(), name="text"):
             with contextlib.suppress(OSError):
                 os.remove(waiting)
             raise _unusable(cache, error) from error
-    return Module(file)
+    return Module._for(file, compilers, left_out)

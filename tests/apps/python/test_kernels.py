@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import troupe
-from troupe import args, in_, inout, out, scalar
+from troupe import _devices, args, in_, inout, out, scalar
 
 SCALE = """
 TROUPE_KERNEL(scale_from_text)(KernelArgs& k) {
@@ -75,6 +75,83 @@ def test_a_kernel_that_does_not_compile_says_what_the_compiler_says():
             troupe.kernel("// nothing here")
     finally:
         del os.environ["CXX"]
+
+
+SAXPY = """
+#include <troupe/runtime/device_kernel.hpp>
+TROUPE_KERNEL(saxpy_everywhere)(KernelArgs& k) {
+  const auto x = k.tensor<const float>(0);
+  const auto y = k.tensor<float>(1);
+  for (auto i = k.first(); i < y.size(); i += k.step()) y[i] += k.scalar<float>(0) * math::sqrt(x[i]);
+}
+"""
+
+
+def on(platform, text, run_python):
+    """Runs the kernel of a text on a platform, in a process of its own; what it printed, and what it ended with."""
+    script = f"""
+import numpy as np, troupe
+from troupe import in_, inout, scalar
+module = troupe.kernel({text!r})
+x, y = np.full(1000, 4, "f4"), np.ones(1000, "f4")
+try:
+    node = troupe.System(platform={platform!r}, chips=1).node()
+except troupe.Error as error:
+    print("no device:", error.root.message)
+    raise SystemExit
+node.load(module)
+node.run(lambda node: node.submit("saxpy_everywhere", in_(x), inout(y), scalar(2.0)))
+print((y == 5).all(), module.targets)
+"""
+    code, text, err = run_python(script)
+    return text + err
+
+
+def test_a_text_for_devices_runs_on_each_kind_whose_compiler_is_there(run_python, monkeypatch):
+    monkeypatch.setenv("POCL_MAX_PTHREAD_COUNT", "8")
+    compilers, left_out = _devices.targets_of(SAXPY, None)
+    module = troupe.kernel(SAXPY)
+    assert module.targets == ("sim", *compilers) and module.left_out == left_out
+    assert set(compilers) | set(left_out) == {"opencl", "cuda"}
+    assert f"for {', '.join(module.targets)}>" in repr(module)
+    assert on("a2a3sim", SAXPY, run_python).startswith("True")
+    for platform in compilers:
+        told = on(platform, SAXPY, run_python)
+        assert told.startswith(("True", "no device:")), told
+
+
+def test_what_devices_a_text_has_no_code_for_is_said(monkeypatch, node):
+    monkeypatch.setenv("TROUPE_CLANG", "/no/such/clang")
+    monkeypatch.setenv("TROUPE_NVCC", "/no/such/nvcc")
+    module = troupe.kernel(SAXPY)
+    assert module.targets == ("sim",) and set(module.left_out) == {"opencl", "cuda"}
+    assert "apt-get install clang" in module.left_out["opencl"] and "no nvcc" in module.left_out["cuda"]
+    node.load(module)
+    for target, words in [("opencl", "no clang that knows C"), ("cuda", "no nvcc")]:
+        with pytest.raises(troupe.Error, match=f"no code for {target} devices: {words}") as raised:
+            troupe.kernel(SAXPY, targets=[target])
+        assert "TROUPE_" in raised.value.hint
+    assert troupe.kernel(SCALE).left_out == {} and troupe.kernel(SAXPY, targets=["sim"]).left_out == {}
+    monkeypatch.setenv("TROUPE_CLANG", "false")  # one that knows nothing of it
+    assert "knows C++ for OpenCL" in troupe.kernel(SAXPY).left_out["opencl"]
+    for wrong in ["opencl", ["metal"], [3], 3]:
+        with pytest.raises(troupe.Error, match="targets is a list of sim, opencl and cuda"):
+            troupe.kernel(SAXPY, targets=wrong)
+
+
+def test_a_text_that_is_wrong_on_devices_says_so(run_python, monkeypatch):
+    compilers, _ = _devices.targets_of(SAXPY, None)
+    if not compilers:
+        pytest.skip("no compiler for devices")
+    target = next(iter(compilers))
+    wrong = SAXPY.replace("y[i] +=", "y[i] += nonsense_of_devices *")
+    with pytest.raises(troupe.Error, match=f"does not compile for {target} devices") as raised:
+        troupe.kernel(wrong.replace("nonsense_of_devices", "troupe::runtime::Float16(1)"), targets=[target])
+    assert "kernel.cpp:6" in raised.value.message and 'targets=["sim"]' in raised.value.hint
+    monkeypatch.setenv("POCL_MAX_PTHREAD_COUNT", "8")
+    host_only = SAXPY.replace("#include <troupe/runtime/device_kernel.hpp>", "").replace("math::sqrt(x[i])", "x[i]")
+    told = on("opencl", host_only, run_python)
+    assert "no device:" in told or "has no code for this device; put it into a source that includes" in told, told
 
 
 def test_a_foreign_object_is_a_kernel(node, tmp_path):
