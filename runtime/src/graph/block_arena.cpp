@@ -12,8 +12,14 @@ std::size_t class_of(std::uint64_t bytes) noexcept {
 }
 }  // namespace
 
-BlockArena::BlockArena(std::uint64_t bytes, std::uint64_t alignment)
-    : bytes_(bytes & ~(alignment - 1)), alignment_(alignment) {
+BlockArena::BlockArena(std::uint64_t bytes, std::uint64_t alignment) { reset(bytes, alignment); }
+
+void BlockArena::reset(std::uint64_t bytes, std::uint64_t alignment) {
+  bytes_ = bytes & ~(alignment - 1);
+  alignment_ = alignment;
+  used_ = filled_ = 0;
+  first_ = spare_ = none;
+  nodes_.clear();
   free_.fill(none);
   if (bytes_ == 0) return;
   first_ = take_node();

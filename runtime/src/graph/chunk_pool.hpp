@@ -27,6 +27,13 @@ class ChunkPool {
   Chunk& operator[](std::uint32_t chunk) noexcept { return chunks_[chunk]; }
   const Chunk& operator[](std::uint32_t chunk) const noexcept { return chunks_[chunk]; }
 
+  // As new, in the memory that there is.
+  void clear() noexcept {
+    chunks_.clear();
+    free_ = none;
+  }
+  std::size_t capacity() const noexcept { return chunks_.capacity(); }
+
   void prefetch(std::uint32_t chunk) const noexcept { __builtin_prefetch(chunks_.data() + chunk, 1); }
   std::uint32_t take() {
     if (free_ == none) {

@@ -18,6 +18,15 @@ using Owner = std::uint64_t;
 // in the one before. With sizes of one magnitude that is one level and two or three cells.
 class ExtentIndex {
  public:
+  // As new, in the memory that there is.
+  void clear() noexcept {
+    nodes_.clear();
+    heads_.assign(1, none);
+    counts_.fill(0);
+    filled_ = 0;
+    mask_ = used_ = 0;
+    free_ = none;
+  }
   void insert(Owner owner, std::uint64_t lo, std::uint64_t hi, std::uint32_t id);
   void remove(Owner owner, std::uint64_t lo, std::uint64_t hi, std::uint32_t id);
 

@@ -11,6 +11,18 @@ Intermediates::Intermediates(const TaskGraphConfig& config, ChunkPool& chunks) :
   open_scope();
 }
 
+void Intermediates::clear(const TaskGraphConfig& config) {
+  slots_.clear();
+  spare_.clear();
+  scopes_.clear();
+  for (std::size_t a = 0; a < arenas_.size(); ++a) {
+    arenas_[a].blocks.reset(config.arena_bytes[a], config.block_alignment);
+    arenas_[a].queue.clear();
+  }
+  stamp_ = 0;
+  open_scope();
+}
+
 std::uint32_t Intermediates::create(std::uint32_t depth, std::uint64_t bytes, std::string_view name) {
   std::uint32_t slot = none;
   if (spare_.empty()) {

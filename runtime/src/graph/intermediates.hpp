@@ -40,6 +40,10 @@ class Intermediates {
 
   Intermediates(const TaskGraphConfig& config, ChunkPool& chunks);
 
+  // As new, in the memory that there is.
+  void clear(const TaskGraphConfig& config);
+  std::size_t capacity() const noexcept { return slots_.capacity(); }
+
   std::uint32_t create(std::uint32_t depth, std::uint64_t bytes, std::string_view name);
   // The slot of a reference, or none when it is gone.
   std::uint32_t find(const BufferRef& ref) const noexcept {

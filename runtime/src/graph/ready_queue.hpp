@@ -53,6 +53,13 @@ class ReadyQueue {
     if (tail_ == slot) tail_ = before;
   }
 
+  // As new, in the memory that there is.
+  void clear() noexcept {
+    head_ = tail_ = none;
+    count_ = 0;
+    heap_.clear();
+  }
+
   std::uint32_t count() const noexcept { return count_; }
 
  private:

@@ -64,6 +64,23 @@ class RegionIndex {
     grow();  // cell 0: what an empty place of the table names, nobody's
   }
 
+  // As new, in the memory that there is.
+  void clear() {
+    table_.assign(smallest_table, Entry{});
+    table_mask_ = smallest_table - 1;
+    cells_.clear();
+    more_.clear();
+    info_.clear();
+    spaces_.clear();
+    spare_cells_.clear();
+    spare_spaces_.clear();
+    extents_.clear();
+    used_ = stamp_ = 0;
+    sweep_at_ = first_sweep;
+    grow();
+  }
+  std::size_t capacity() const noexcept { return cells_.capacity(); }
+
   // The hash of a region, never 0.
   static std::uint32_t tag_of(Owner owner, std::uint64_t lo, std::uint64_t hi, const Box* box) noexcept {
     __extension__ using Wide = unsigned __int128;
@@ -237,7 +254,8 @@ class RegionIndex {
   std::vector<Space> spaces_;
   std::vector<std::uint32_t> spare_cells_, spare_spaces_;
   ExtentIndex extents_;
-  std::uint32_t used_ = 0, sweep_at_ = 4096, stamp_ = 0;
+  static constexpr std::uint32_t first_sweep = 4096;
+  std::uint32_t used_ = 0, sweep_at_ = first_sweep, stamp_ = 0;
 };
 
 }  // namespace troupe::runtime::graph

@@ -89,6 +89,16 @@ class Slots {
   bool ours_alive(TaskId id) const noexcept { return generations_[id.slot] == id.generation; }
   TaskId id(std::uint32_t slot) const noexcept { return {slot, generations_[slot]}; }
 
+  // As new, in the memory that there is.
+  void clear() noexcept {
+    hot_.clear();
+    generations_.clear();
+    info_.clear();
+    dispatches_.clear();
+    free_ = none;
+  }
+  std::size_t capacity() const noexcept { return hot_.capacity(); }
+
   std::uint32_t take() {
     if (free_ == none) {
       hot_.emplace_back();

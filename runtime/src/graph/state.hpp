@@ -24,6 +24,10 @@ struct TaskGraph::State {
   explicit State(const TaskGraphConfig& configuration)
       : config(configuration), regions(slots, failures, chunks), intermediates(configuration, chunks) {}
 
+  // task_graph.cpp
+  void clear(const TaskGraphConfig& configuration);
+  bool is_large() const noexcept;
+
   // submit.cpp
   Result<TaskId> submit(const TaskSpec& spec);
   std::optional<Error> check(const TaskSpec& spec);
@@ -128,6 +132,7 @@ struct TaskGraph::State {
   };
   static constexpr ExecutorId executor_limit = 1U << 16U;  // keeps the sums of squares in 64 bits
   static constexpr std::size_t remembered_failures = 4096;
+  static constexpr std::size_t first_prune = 2 * remembered_failures;
 
   TaskGraphConfig config;
   graph::Slots slots;
@@ -146,7 +151,7 @@ struct TaskGraph::State {
   std::uint32_t handed = graph::none;  // … and what it gets
   std::deque<Ended> ended;
   std::deque<std::uint64_t> failure_order;  // oldest first
-  std::size_t prune_at = 2 * remembered_failures;
+  std::size_t prune_at = first_prune;
   std::optional<Error> cancelled;
   std::vector<Look> scratch;            // of submit()
   std::vector<std::uint64_t> released;  // scratch of end_uses()

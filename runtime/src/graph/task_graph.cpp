@@ -14,6 +14,46 @@ TaskGraph::~TaskGraph() = default;
 TaskGraph::TaskGraph(TaskGraph&&) noexcept = default;
 TaskGraph& TaskGraph::operator=(TaskGraph&&) noexcept = default;
 
+void TaskGraph::restart(const TaskGraphConfig& config) {
+  if (state_->is_large()) {
+    state_ = std::make_unique<State>(config);
+  } else {
+    state_->clear(config);
+  }
+}
+
+// What nobody wants to keep after one run that needed it.
+bool TaskGraph::State::is_large() const noexcept {
+  constexpr std::size_t most_kept = 4096;
+  return slots.capacity() > most_kept || chunks.capacity() > most_kept || regions.capacity() > most_kept ||
+         intermediates.capacity() > most_kept;
+}
+
+// Every member, in their order.
+void TaskGraph::State::clear(const TaskGraphConfig& configuration) {
+  config = configuration;
+  slots.clear();
+  chunks.clear();
+  failures.clear();
+  regions.clear();
+  intermediates.clear(configuration);
+  for (auto& queue : ready) queue.clear();
+  executors.clear();
+  window = {};
+  serial = writes = edges = 0;
+  counts = {};
+  ending_head = ending_tail = none;
+  draining = in_order = closed = false;
+  hand_kind = max_kinds;
+  handed = none;
+  ended.clear();
+  failure_order.clear();
+  prune_at = first_prune;
+  cancelled.reset();
+  scratch.clear();
+  released.clear();
+}
+
 Result<TaskId> TaskGraph::submit(const TaskSpec& spec) { return state_->submit(spec); }
 bool TaskGraph::has_room() const noexcept { return state_->has_room(); }
 

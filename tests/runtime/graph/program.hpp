@@ -7,6 +7,7 @@
 
 #include "troupe/runtime/access.hpp"
 #include "troupe/runtime/task_args.hpp"
+#include "troupe/runtime/task_graph.hpp"
 
 // Random programs for the dependency engine: a list of operations in program order, made from a seed alone.
 namespace troupe::test {
@@ -65,5 +66,7 @@ std::string to_string(const Program& program);
 
 // Runs the program through a TaskGraph in a random legal order. Empty: everything held; else what did not.
 std::string run_program(const Program& program, std::uint64_t schedule_seed);
+// The same in a graph that may have been used, which is started again.
+std::string run_program(const Program& program, std::uint64_t schedule_seed, runtime::TaskGraph& graph);
 
 }  // namespace troupe::test

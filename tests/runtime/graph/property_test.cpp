@@ -41,4 +41,27 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a graph that is started again is as a new one, whatever ran in it before") {
+  troupe::runtime::TaskGraph graph;
+  const std::uint64_t first = first_seed(), count = seeds(500);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    const std::string complaint = run_program(make_program(seed), seed * 7919, graph);
+    if (!complaint.empty())
+      FAIL("seed " << seed << ", in a graph that ran the programs from " << first << " on: " << complaint);
+    // Also from the middle of a program.
+    graph.restart({.arena_bytes = {4096, 0, 0, 0}});
+    const troupe::runtime::BufferRef memory{1, 0, 4096};
+    for (const auto tag : {troupe::runtime::Tag::out, troupe::runtime::Tag::in}) {
+      const auto access = troupe::runtime::Access::whole(memory, 64, tag);
+      troupe::runtime::TaskSpec spec;
+      spec.accesses = {&access, 1};
+      REQUIRE(graph.submit(spec).has_value());
+    }
+    REQUIRE(graph.alloc(64).has_value());
+    REQUIRE(graph.status().ready == 1);
+    REQUIRE(graph.live() == 2);
+    if (seed % 2 == 0) graph.cancel_all(troupe::Error(troupe::runtime::Errc::cancelled, "no more"));
+  }
+}
+
 }  // namespace

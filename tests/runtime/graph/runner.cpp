@@ -21,17 +21,18 @@ std::string_view error_name(TestErrc code) { return code == TestErrc::broken ? "
 
 class Runner {
  public:
-  Runner(const Program& program, std::uint64_t seed)
+  Runner(const Program& program, std::uint64_t seed, TaskGraph& graph)
       : program_(program),
         random_(seed),
-        graph_({.arena_bytes = {program.arena_bytes, program.arena_bytes, program.arena_bytes,
-                                program.arena_bytes},
-                .block_alignment = program.alignment,
-                .task_window = program.window}),
+        graph_(graph),
         watch_(Program::external_bytes + limits::arenas * program.arena_bytes),
         tasks_(program.tasks),
         refs_(program.buffers),
         queues_(program.executors) {
+    graph_.restart(
+        {.arena_bytes = {program.arena_bytes, program.arena_bytes, program.arena_bytes, program.arena_bytes},
+         .block_alignment = program.alignment,
+         .task_window = program.window});
     // Each executor wants intermediates dirty: whoever reads before writing shows.
     Memory& memory = watch_.values();
     for (std::size_t i = Program::external_bytes; i < memory.size(); ++i) memory[i] = 0xDEAD;
@@ -370,7 +371,7 @@ class Runner {
 
   const Program& program_;
   Random random_;
-  TaskGraph graph_;
+  TaskGraph& graph_;
   MemoryWatch watch_;
   std::vector<Task> tasks_;
   std::vector<BufferRef> refs_;
@@ -403,7 +404,12 @@ void Runner::finish() {
 }  // namespace
 
 std::string run_program(const Program& program, std::uint64_t schedule_seed) {
-  return Runner(program, schedule_seed).run();
+  TaskGraph graph;
+  return run_program(program, schedule_seed, graph);
+}
+
+std::string run_program(const Program& program, std::uint64_t schedule_seed, TaskGraph& graph) {
+  return Runner(program, schedule_seed, graph).run();
 }
 
 }  // namespace troupe::test

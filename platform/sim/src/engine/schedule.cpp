@@ -41,7 +41,12 @@ constexpr std::uint32_t live_backlog = 512;
 }  // namespace
 
 void Schedule::begin(const runtime::TaskGraphConfig& config, std::uint32_t clusters, FlagWaits& flags) {
-  graph_.emplace(config);
+  // Most runs are small: what their graphs took before is enough.
+  if (graph_) {
+    graph_->restart(config);
+  } else {
+    graph_.emplace(config);
+  }
   cores_.reset(clusters);
   flags_ = &flags;
   failure_.reset();
@@ -55,7 +60,7 @@ void Schedule::end_run() {
   active_ = false;
   // Records of a cycle were never given back.
   if (graph_->status().live != 0) parts_.records = TaskRecords();
-  graph_.reset();
+  graph_->restart({});
 }
 
 void Schedule::fail(const Error& error) {

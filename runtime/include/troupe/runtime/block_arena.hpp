@@ -24,6 +24,9 @@ class TROUPE_API BlockArena {
   /// `alignment`: a power of 2; every block starts at a multiple of it and has a multiple of it as size.
   explicit BlockArena(std::uint64_t bytes = 0, std::uint64_t alignment = 1024);
 
+  /// As a new one: nothing is given out, and no handle is of a block. Keeps the memory of its lists.
+  void reset(std::uint64_t bytes, std::uint64_t alignment);
+
   struct Grant {
     std::uint64_t offset = 0, bytes = 0;
     std::uint32_t handle = 0;  ///< for free()
@@ -61,7 +64,8 @@ class TROUPE_API BlockArena {
   void unlink(std::uint32_t node);
   std::uint32_t find(std::uint64_t bytes) const noexcept;
 
-  std::uint64_t bytes_, alignment_, used_ = 0, filled_ = 0;  // filled_: bit c set = class c has free blocks
+  std::uint64_t bytes_ = 0, alignment_ = 1, used_ = 0,
+                filled_ = 0;  // filled_: a bit for each class with free blocks
   std::array<std::uint32_t, classes> free_;
   std::vector<Node> nodes_;
   std::uint32_t first_ = none, spare_ = none;  // lowest block; unused nodes, by `next`

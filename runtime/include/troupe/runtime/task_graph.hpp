@@ -129,6 +129,10 @@ class TROUPE_API TaskGraph {
   TaskGraph(TaskGraph&&) noexcept;
   TaskGraph& operator=(TaskGraph&&) noexcept;
 
+  /// As a new graph of that configuration, in the memory of this one unless that is large. Ids and references
+  /// of before mean nothing to it.
+  void restart(const TaskGraphConfig& config);
+
   // --- building: program order -----------------------------------------------------------------------------
 
   /// Adds a task; changes nothing when it fails. Errors: `would_block` (window full: let tasks end, submit
