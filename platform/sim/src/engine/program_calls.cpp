@@ -151,7 +151,10 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
     crew_.help(lock);
     look_for_helpers = true;
   }
-  if (look_for_helpers) crew_.want_helper();
+  // Kernels that may wait are for other threads. But where an object submits one task and returns, this
+  // thread is there sooner than another one is awake.
+  const bool may_be_all = foreign_ != nullptr && pace_.submits() == 1;
+  if (look_for_helpers && !may_be_all) crew_.want_helper();
   return number;
 }
 

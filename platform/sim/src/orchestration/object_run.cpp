@@ -37,7 +37,7 @@ ObjectRun::ObjectRun(const OrchestrationObject& object, ChipEngine& engine, cons
 }
 
 Result<void> ObjectRun::execute() {
-  const std::string who = "orchestration '" + object_.name() + "'";
+  const auto who = [&] { return "orchestration '" + object_.name() + "'"; };
   const auto directions = object_.directions();
   for (std::size_t i = 0; i < tensors_.size() && i < directions.size(); ++i) {
     const auto direction = static_cast<object_abi::Direction>(directions[i]);
@@ -45,7 +45,7 @@ Result<void> ObjectRun::execute() {
         direction == object_abi::Direction::out || direction == object_abi::Direction::inout;
     if (!is_written || runtime::writes(static_cast<runtime::Tag>(run_.tensors[i].tag))) continue;
     return Error(Errc::bad_task_arguments,
-                 who + " writes tensor argument " + std::to_string(i) + ", which the run passes as in",
+                 who() + " writes tensor argument " + std::to_string(i) + ", which the run passes as in",
                  "pass it as out or inout, so that it comes back");
   }
   const EntryArguments arguments(run_, tensors_, object_.is_host_graph());
@@ -54,7 +54,7 @@ Result<void> ObjectRun::execute() {
       const auto expected = object_.config()(arguments.container()).expected_arguments;
       const auto given = static_cast<std::int64_t>(tensors_.size() + run_.scalars.size());
       if (expected > 0 && given < expected)
-        return Error(Errc::bad_task_arguments, who + " wants " + std::to_string(expected) +
+        return Error(Errc::bad_task_arguments, who() + " wants " + std::to_string(expected) +
                                                    " arguments, the run has " + std::to_string(given));
     }
     const CurrentRun current(*this);
@@ -64,9 +64,9 @@ Result<void> ObjectRun::execute() {
   } catch (const abi::__forced_unwind&) {
     throw;  // the thread is being ended; not ours to stop
   } catch (const std::exception& thrown) {
-    engine_.fail(Error(Errc::kernel_failed, who + " failed: " + runtime::text_of(thrown)));
+    engine_.fail(Error(Errc::kernel_failed, who() + " failed: " + runtime::text_of(thrown)));
   } catch (...) {
-    engine_.fail(Error(Errc::kernel_failed, who + " threw something that is no std::exception"));
+    engine_.fail(Error(Errc::kernel_failed, who() + " threw something that is no std::exception"));
   }
   object_.bind()(nullptr);
   return {};

@@ -40,6 +40,8 @@ class Pace {
     return submits_ % help_interval == 0;
   }
 
+  std::uint32_t submits() const noexcept { return submits_; }
+
   /// What a helper needed from one short kernel to the next, per task.
   void handed_over(std::uint64_t ticks_taken) noexcept {
     hand_over_ticks_ = learnt(hand_over_ticks_, ticks_taken);
