@@ -5,6 +5,7 @@ import struct
 import threading
 
 from ._chip_tensors import ChipTensor
+from ._log import troupe_level
 from ._troupe import raw, troupe
 from ._types import DataType
 from .buffer import AccessMode, AddressSpace, BackendKind, Buffer, Tensor
@@ -66,7 +67,7 @@ class Machine:
         options = {"platform": platform} if platform else {}
         if bootstrap is not None:
             options["chip_bootstrap_configs"] = bootstrap
-        self.system = troupe.System(chips=chips, sub_workers=sub_workers, max_runs=8, log_level="error",
+        self.system = troupe.System(chips=chips, sub_workers=sub_workers, max_runs=8, log_level=troupe_level(),
                                     name="worker", **options)
         try:
             self.node = self.system.node()

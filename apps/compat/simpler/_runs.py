@@ -52,9 +52,9 @@ class RunHandle:
 class Runs:
     """The runs of one worker."""
 
-    def __init__(self):
-        self._room = threading.BoundedSemaphore(MOST_RUNS)
-        self._threads = concurrent.futures.ThreadPoolExecutor(MOST_RUNS, "simpler-run")
+    def __init__(self, most=MOST_RUNS):
+        self._room = threading.BoundedSemaphore(most)
+        self._threads = concurrent.futures.ThreadPoolExecutor(most, "simpler-run")
         self._count = 0
         self._lock = threading.Lock()
 

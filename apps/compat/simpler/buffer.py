@@ -181,14 +181,12 @@ def close_shared(shm):
         shm.unlink()
     except FileNotFoundError:
         pass
-    try:
-        shm.close()
-    except BufferError:
-        # Views of it are alive: the mapping goes with the last of them.
-        shm._mmap = shm._buf = None
-        if shm._fd >= 0:
-            os.close(shm._fd)
-            shm._fd = -1
+    # The mapping goes with the last who knows of it. A tensor of torch.frombuffer() keeps the view and does not say
+    # that it looks at it: shm.close() would take the memory from under it.
+    shm._mmap = shm._buf = None
+    if shm._fd >= 0:
+        os.close(shm._fd)
+        shm._fd = -1
 
 
 class Tensor:

@@ -175,7 +175,8 @@ class Worker(Registry, Memory):
             raise RuntimeError(f"the worker does not come up: {error.root}\n  in {error}") from error
         for handle in self._chip_callables():
             self._machine.add_kernel(handle.name, handle.target.to_bytes())
-        self._runs = _runs.Runs()
+        one_at_a_time = self._platform_name == "a5sim" and self._config["runtime"] == "host_build_graph"
+        self._runs = _runs.Runs(1 if one_at_a_time else _runs.MOST_RUNS)
         if self._bootstrap is not None:
             self._contexts = [
                 ChipContext(device, *facts)

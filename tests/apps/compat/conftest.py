@@ -17,7 +17,7 @@ _KERNELS = {"add": [_d.IN, _d.IN, _d.OUT], "scale": [_d.IN, _d.OUT, _d.SCALAR],
             "all_sum": [_d.IN, _d.INOUT, _d.OUT], "bytes": [_d.IN, _d.OUT]}
 _ENTRIES = {"add": [_d.IN, _d.IN, _d.OUT], "chain": [_d.IN, _d.IN, _d.OUT], "add_to": [_d.INOUT, _d.IN],
             "all_sum": [_d.IN, _d.INOUT, _d.OUT], "bytes": [_d.IN, _d.OUT], "fatal": [],
-            "tasks": [_d.IN, _d.IN, _d.OUT], "nested": [], "fan": [],
+            "tasks": [_d.IN, _d.IN, _d.OUT], "nested": [], "fan": [], "logs": [],
             "elements": [_d.IN, _d.INOUT, _d.OUT]}
 
 

@@ -1,11 +1,13 @@
 """Level 2: the call sequences of scripts that use one chip."""
 
 import array
+import logging
 import struct
 
 import pytest
 from compat_support import IN, INOUT, OUT, floats, packed, task
 
+import simpler
 from simpler.task_interface import (
     CallConfig,
     ChipStorageTaskArgs,
@@ -146,6 +148,22 @@ def test_a_failed_run_carries_its_code_and_the_next_one_works(worker, runtime):
     c = floats(0)
     w.run(add, task(w, (floats(1), IN), (floats(2), IN), (c, OUT)))
     assert c.tolist() == [3]
+
+
+@pytest.mark.parametrize("level, said", [
+    (logging.DEBUG, ["error", "warning", "information", "detail"]), (logging.INFO, ["error", "warning", "information"]),
+    (simpler.DEFAULT_THRESHOLD, ["error", "warning"]), (logging.ERROR, ["error"]), (simpler.NUL, [])])
+def test_what_an_orchestration_logs_comes_at_the_level_of_the_logger(worker, capfd, level, said):
+    simpler.get_logger().setLevel(level)
+    try:
+        w = worker(2)
+        w.run(w.register(packed("logs")))
+        w.close()
+    finally:
+        simpler.get_logger().setLevel(simpler.DEFAULT_THRESHOLD)
+    text = capfd.readouterr().err
+    assert [word for word in ("error", "warning", "information", "detail")
+            if f"said as a {word}" in text or f"said as an {word}" in text or f"said as {word}" in text] == said
 
 
 def test_ring_sizes_of_a_run(worker, runtime, monkeypatch):

@@ -4,6 +4,7 @@ import math
 import os
 import struct
 import threading
+from multiprocessing.shared_memory import SharedMemory
 
 import pytest
 from compat_support import IN, INOUT, OUT, of, packed, shared, task
@@ -174,6 +175,17 @@ def test_buffers_that_come_after_the_children(worker):
         w.release_buffer(a)
     with pytest.raises(ValueError):
         w.run(orch_fn)
+
+
+def test_whoever_kept_a_view_of_a_released_buffer_still_has_its_memory(worker):
+    w = worker(2)
+    buffer = w.create_buffer(64)
+    kept, name = buffer.shm.buf, buffer.shm.name  # as torch.frombuffer() does: without saying that it looks
+    kept[0] = 7
+    w.release_buffer(buffer)
+    assert kept[0] == 7 and buffer.closed
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(name)
 
 
 def test_memory_of_one_chip(worker):

@@ -88,6 +88,13 @@ extern "C" OBJECT_EXPORT void elements_entry(const ChipArguments& run) {
   object::aiv(0, add);
 }
 
+extern "C" OBJECT_EXPORT void logs_entry(const ChipArguments&) {
+  OBJECT_LOG(error, "said as an %s", "error");
+  OBJECT_LOG(warn, "said as a %s", "warning");
+  OBJECT_LOG(info, "said as %s", "information");
+  OBJECT_LOG(debug, "said as a %s", "detail");
+}
+
 /// One task behind so many others.
 extern "C" OBJECT_EXPORT void fan_entry(const ChipArguments& run) {
   static std::uint64_t tasks[1024];
