@@ -42,23 +42,23 @@ class Memory:
             raise ValueError(f"{buffer!r} is no allocation of a chip")
         buffer.close()
 
-    def copy_to(self, dst, src, *more):
-        """From the host into memory of a chip: as many bytes as the host's side has."""
-        self._copy((dst, src, *more), True)
+    def copy_to(self, dst, src, size=None, worker_id=None):
+        """From the host into memory of a chip: as many bytes as the host's side has. `size` and `worker_id` are of
+        April 2026, with addresses."""
+        self._copy(dst, src, size, worker_id, True)
 
-    def copy_from(self, dst, src, *more):
+    def copy_from(self, dst, src, size=None, worker_id=None):
         """From memory of a chip to the host."""
-        self._copy((dst, src, *more), False)
+        self._copy(src, dst, size, worker_id, False)
 
-    def _copy(self, what, to_device, seat=None):
+    def _copy(self, there, here, size, worker_id, to_device, seat=None):
         self._ready()
-        (there, here) = (what[0], what[1]) if to_device else (what[1], what[0])
-        offset, size = 0, int(what[2]) if len(what) > 2 else None
+        offset, size = 0, None if size is None else int(size)
         if isinstance(there, Tensor):
             there, offset = there.buffer, there.byte_offset
         if not isinstance(there, Buffer):
             at = there.__index__()
-            there = self._machine.device_buffer_at(at, what[3] if len(what) > 3 else None)
+            there = self._machine.device_buffer_at(at, worker_id)
             offset = at - there.base
         if there.closed or not there.is_device:
             raise ValueError(f"{there!r} is no memory of a chip")

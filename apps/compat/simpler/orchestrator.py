@@ -229,20 +229,28 @@ class Orchestrator:
         """Of April 2026: memory of a chip, by bytes."""
         return self._worker._machine.malloc(int(worker_id), size)
 
-    def free(self, *what):
-        """free(buffer); of April 2026: free(worker_id, address)."""
+    def free(self, *what, **named):
+        """free(buffer); of April 2026: free(worker_id, ptr)."""
         self._open()
+        what = _in_order("free", what, named, ("buffer",), ("worker_id", "ptr"))
         if len(what) == 2:
             return self._worker._machine.device_buffer_at(int(what[1]), int(what[0])).close()
         return self._worker.free(*what)
 
-    def copy_to(self, *what):
-        """copy_to(buffer, source), behind what was submitted before. Of April 2026: (worker_id, to, from, bytes)."""
-        self._do(self._worker._copy, what[1:] + what[:1] if len(what) == 4 else what, True, self._open())
+    def copy_to(self, *what, **named):
+        """copy_to(dst, src), behind what was submitted before. Of April 2026: copy_to(worker_id, dst, src, size)."""
+        self._copy("copy_to", what, named, True)
 
-    def copy_from(self, *what):
-        """copy_from(target, buffer), the other way."""
-        self._do(self._worker._copy, what[1:] + what[:1] if len(what) == 4 else what, False, self._open())
+    def copy_from(self, *what, **named):
+        """copy_from(dst, src), the other way."""
+        self._copy("copy_from", what, named, False)
+
+    def _copy(self, call, what, named, to_device):
+        seat = self._open()
+        what = _in_order(call, what, named, ("dst", "src"), ("worker_id", "dst", "src", "size"))
+        worker_id, dst, src, size = what if len(what) == 4 else (None, *what, None)
+        there, here = (dst, src) if to_device else (src, dst)
+        self._do(self._worker._copy, there, here, size, worker_id, to_device, seat)
 
     # --- domains ---------------------------------------------------------------------------------------------
 
@@ -282,6 +290,15 @@ class Orchestrator:
         self._open()
         return WorkerChipQueue(self._worker, int(worker_id), int(depth), int(input_arena_bytes),
                                int(output_arena_bytes))
+
+
+def _in_order(call, what, named, *signatures):
+    """The arguments of a call in the order of the first of its signatures that has them all."""
+    for names in signatures:
+        rest = names[len(what):]
+        if len(what) <= len(names) and set(rest) == set(named):
+            return what + tuple(named[name] for name in rest)
+    raise TypeError(f"{call}() is called as " + " or ".join(f"{call}({', '.join(names)})" for names in signatures))
 
 
 def _run_in_child(function, args, config, child):

@@ -299,7 +299,7 @@ def test_the_generation_of_april_works_with_addresses(worker):
     args.add_tensor(ContinuousTensor.make(pointer + 16, (4,), DataType.FLOAT32, child_memory=True))
     assert args.sizeof() == 33856
     w.run(chip, args, CallConfig())
-    w.copy_from(host.buffer_info()[0], pointer + 16, 16)
+    w.copy_from(host.buffer_info()[0], pointer + 16, size=16, worker_id=0)
     assert host.tolist() == [2, 4, 6, 8]
     w.free(pointer)
 

@@ -177,6 +177,30 @@ def test_buffers_that_come_after_the_children(worker):
         w.run(orch_fn)
 
 
+def test_copies_and_what_is_given_back_may_be_named(worker):
+    w = worker(3, device_ids=[0])
+    host = w.create_buffer(8)
+    host.shm.buf[:8] = struct.pack("2f", 3, 4)
+
+    def orch_fn(orch, args, cfg):
+        there = orch.alloc_child_tensor(worker_id=0, shapes=(2,), dtype=DataType.FLOAT32)
+        orch.copy_to(dst=there, src=host)
+        host.shm.buf[:8] = bytes(8)
+        orch.copy_from(host, src=there)
+        orch.free(buffer=there)
+        address = int(orch.malloc(0, 8))
+        orch.copy_to(worker_id=0, dst=address, src=host.base, size=8)
+        host.shm.buf[:8] = bytes(8)
+        orch.copy_from(0, dst=host.base, src=address, size=8)
+        orch.free(worker_id=0, ptr=address)
+        for wrong in (lambda: orch.copy_to(there), lambda: orch.copy_to(there, host, size=8), lambda: orch.free()):
+            with pytest.raises(TypeError):
+                wrong()
+
+    w.run(orch_fn)
+    assert struct.unpack("2f", host.shm.buf[:8]) == (3, 4)
+
+
 def test_whoever_kept_a_view_of_a_released_buffer_still_has_its_memory(worker):
     w = worker(2)
     buffer = w.create_buffer(64)
