@@ -72,6 +72,8 @@ actors::Orchestrator& Seat::use() const {
 }
 
 std::string name_of(py::handle function) {
+  if (PyFunction_Check(function.ptr()) != 0)
+    return utf8_of(reinterpret_cast<PyFunctionObject*>(function.ptr())->func_name);
   const auto name = py::getattr(function, "__name__", py::none());
   return PyUnicode_Check(name.ptr()) == 0 ? "program" : utf8_of(name);
 }
@@ -156,13 +158,14 @@ class Body {
   Body(const Body&) = delete;
   Body& operator=(const Body&) = delete;
   ~Body() {
+    if (!wanted_) return;  // it has ended: nothing of Python's is left to do
+    // Given up while it waits: what it holds ends here, as in any coroutine that is closed.
     const WithPython inside;
     if (!inside) return;
     const UserCode here;
     try {
       seat_->sit_down();
-      // Given up while it waits: what it holds ends here, as in any coroutine that is closed.
-      if (wanted_) coroutine_.get().attr("close")();
+      coroutine_.get().attr("close")();
     } catch (py::error_already_set& raised) {
       raised.discard_as_unraisable(program_->name_.c_str());
     } catch (...) {  // nothing to tell it to
@@ -189,7 +192,11 @@ class Body {
         step(coroutine, object_of(wait, std::move(answer)));
       }
     } catch (py::error_already_set& raised) {
+      seat_->leave();
       throw program_->failed(raised);
+    } catch (...) {
+      seat_->leave();
+      throw;
     }
   }
 
@@ -200,7 +207,7 @@ class Body {
     auto object = py::reinterpret_steal<py::object>(next);
     if (how == PYGEN_ERROR) throw py::error_already_set();
     if (how == PYGEN_RETURN) {
-      program_->returned_ = Kept(std::move(object));
+      ended(std::move(object));
     } else {
       want(coroutine, object);
     }
@@ -210,7 +217,11 @@ class Body {
     if (object) return want(coroutine_.get(), object);
     if (PyErr_ExceptionMatches(PyExc_StopIteration) == 0) throw py::error_already_set();
     const py::error_already_set stopped;
-    program_->returned_ = Kept(stopped.value().attr("value"));
+    ended(stopped.value().attr("value"));
+  }
+  void ended(py::object returned) {
+    program_->returned_ = Kept(std::move(returned));
+    seat_->leave();
   }
   void want(const py::object& coroutine, const py::object& object) {
     if (!py::isinstance<Wait>(object)) {

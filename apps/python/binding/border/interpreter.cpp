@@ -18,6 +18,7 @@ struct Gate {
   std::atomic<int> busy{0};        ///< threads on the way in, or inside with something else than user code
   std::atomic<Leaving*> left{nullptr};
   std::thread::id main{};
+  std::atomic<std::uint64_t> process{1};  ///< counts on in children of fork
 };
 Gate gate;
 
@@ -113,11 +114,14 @@ void sleep_for_ever() noexcept {
 
 bool is_main_thread() noexcept { return std::this_thread::get_id() == gate.main; }
 
+std::uint64_t this_process() noexcept { return gate.process.load(); }
+
 void open_gate() {
   gate.main = std::this_thread::get_id();
   // Threads that were on their way in are not there in a child.
   pthread_atfork(nullptr, nullptr, [] {
     gate.busy = 0;
+    gate.process.fetch_add(1);
     gate.main = std::this_thread::get_id();
   });
 }

@@ -7,6 +7,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -89,6 +90,9 @@ PySendResult send_python(PyObject* coroutine, PyObject* value, PyObject** next) 
 
 /// The thread that Python handles signals on.
 bool is_main_thread() noexcept;
+
+/// A number from 1 on that is another one in a child of fork; asking for it is no system call.
+std::uint64_t this_process() noexcept;
 
 /// Once, when the module is loaded.
 void open_gate();

@@ -17,11 +17,11 @@ struct SignalReader {
   std::mutex mutex;
   SignalWatch* innermost = nullptr;
   int descriptors[2] = {-1, -1};
-  pid_t process = 0;
+  std::uint64_t process = 0;  ///< this_process() when it was started; 0: it was not
 
   bool start() {
     if (process != 0) return descriptors[1] >= 0;
-    process = getpid();
+    process = this_process();
     if (pipe2(descriptors, O_CLOEXEC | O_NONBLOCK) != 0) return descriptors[1] = -1, false;
     try {
       std::thread([this, from = descriptors[0]] { read(from); }).detach();
@@ -62,14 +62,14 @@ namespace {
 SignalReader& reader() {
   static SignalReader* one = nullptr;  // its thread may outlive everything
   // In a child of fork the thread is not there, and who knows what it held.
-  if (one == nullptr || (one->process != 0 && one->process != getpid())) one = new SignalReader;
+  if (one == nullptr || (one->process != 0 && one->process != this_process())) one = new SignalReader;
   return *one;
 }
 
 /// Of the module behind "signal", whose own functions make enums of what they answer; kept as long as the
 /// process.
 struct Signals {
-  py::object set_wakeup_fd, getsignal, default_int_handler, names;
+  py::object set_wakeup_fd, getsignal, default_int_handler, names, interrupt = py::int_(SIGINT);
 
   Signals() {
     const auto module = py::module_::import("_signal");
@@ -95,7 +95,13 @@ int set_wakeup_descriptor(int descriptor) {
 }
 
 /// Whether Ctrl-C raises KeyboardInterrupt, rather than what somebody else made of it.
-bool ctrl_c_is_pythons() { return signals().getsignal(SIGINT).is(signals().default_int_handler); }
+bool ctrl_c_is_pythons() {
+  const auto& known = signals();
+  const auto now =
+      py::reinterpret_steal<py::object>(PyObject_CallOneArg(known.getsignal.ptr(), known.interrupt.ptr()));
+  if (!now) throw py::error_already_set();
+  return now.is(known.default_int_handler);
+}
 
 }  // namespace
 

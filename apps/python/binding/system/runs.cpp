@@ -350,14 +350,15 @@ void run_to_end(const Node& node, actors::RunOptions options, actors::BoundProgr
 
 py::object run(const Node& node, std::int64_t soft_limit, const py::object& program, const py::tuple& args,
                const py::kwargs& given) {
-  if (py::isinstance<py::str>(program)) {
+  const bool function = PyFunction_Check(program.ptr()) != 0;  // most are
+  if (!function && py::isinstance<py::str>(program)) {
     auto options = options_of(given, "program");
     const auto values = args_of(args);
     const auto name = string_of(program, "the name of a program");
     wait_for_run(options, nullptr, [&] { node.run(name, values, std::move(options)); });
     return py::none();
   }
-  if (py::isinstance<PlanOf>(program)) {
+  if (!function && py::isinstance<PlanOf>(program)) {
     const auto& plan = program.cast<const PlanOf&>();
     py::kwargs others(py::dict(given.attr("copy")()));
     auto bound = bind_plan(plan, args, others);
