@@ -23,6 +23,14 @@ help(troupe.Orchestrator) and help(troupe.submit) say what each can do.
 
 import atexit as _atexit
 
+try:
+    import _xxsubinterpreters as _interpreters
+except ImportError:
+    _interpreters = None
+# Before the module is loaded: where it is the first of its kind, loading it would wait for ever in another one.
+if _interpreters is not None and _interpreters.get_current() != _interpreters.get_main():
+    raise ImportError("troupe works in the main interpreter only, not in subinterpreters")
+
 from ._core import _check_interpreter
 
 _check_interpreter()
@@ -127,4 +135,4 @@ def _await(self):
 Wait.__await__ = _await
 # Runs that are still in flight end before the interpreter does.
 _atexit.register(_close_all)
-del _atexit, _await, _check_interpreter
+del _atexit, _await, _check_interpreter, _interpreters

@@ -213,18 +213,21 @@ print(error.code)
 
 
 def test_subinterpreters_are_refused(run_python):
-    code, out, err = run_python(
-        """
+    for before in ["import troupe", ""]:  # also the first that wants it
+        code, out, err = run_python(
+            f"""
 import _xxsubinterpreters as sub
-import troupe
+{before}
 which = sub.create()
 try:
     sub.run_string(which, "import troupe")
 except sub.RunFailedError as error:
     print("main interpreter" in str(error))
+import troupe
+print(troupe.System(chips=1).node().run(lambda node: 5))
 """
-    )
-    assert out == "True\n", err
+        )
+        assert (code, out) == (0, "True\n5\n"), err
 
 
 def test_import_needs_no_numpy(run_python):
