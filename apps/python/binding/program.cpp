@@ -360,6 +360,12 @@ py::object object_of(const Wait& wait, Answer answer) {
 }
 
 py::object wait_here(const Wait& wait) {
+  (void)wait.seat->use();
+  if (wait.seat->coroutine()) {
+    throw Error(Errc::blocking_in_coroutine,
+                "a wait inside an async def program would hold up everything else",
+                "await it: await task, await node.read(x), await node.drained()");
+  }
   auto answer = wait.seat->wait([&](actors::Orchestrator& node) -> Answer {
     switch (wait.what) {
       case Wait::What::task:
@@ -412,6 +418,19 @@ std::string label_of(const Wait& wait) {
   return text + ", failed: " + std::string(label.failed.name);
 }
 
+/// Forgotten is easily what makes a value of it.
+bool no_value(const Wait& wait) {
+  const bool task = wait.what == Wait::What::task;
+  throw bad_argument(std::string(task ? "a task" : "what a program waits for") + " is no value",
+                     task ? "it is waited for: await task, or task.wait() in a plain program"
+                          : "await node.read(x) is one, or node.read(x).get() in a plain program");
+}
+
+bool compared(const Wait& wait, const py::object& other) {
+  if (py::isinstance<Wait>(other)) return &wait == &other.cast<const Wait&>();
+  return other.is_none() ? false : no_value(wait);
+}
+
 }  // namespace
 
 void add_waits(py::module_& module) {
@@ -424,6 +443,11 @@ void add_waits(py::module_& module) {
       .def_property_readonly(
           "number", [](const Wait& wait) { return wait.task.number(); },
           "The task's number in its program; 0 for what is no task.")
+      .def("__bool__", &no_value)
+      .def("__float__", [](const Wait& wait) -> double { return no_value(wait), 0; })
+      .def("__eq__", &compared)
+      .def("__ne__", [](const Wait& wait, const py::object& other) { return !compared(wait, other); })
+      .def("__hash__", [](const Wait& wait) { return reinterpret_cast<std::uintptr_t>(&wait) >> 4U; })
       .def("__repr__", [](const Wait& wait) {
         constexpr const char* names[] = {"Task",
                                          "Wait for all tasks",

@@ -354,6 +354,63 @@ def test_a_function_that_takes_other_arguments_is_told_so(node):
         assert "positional argument" in str(caught.value), caught.value
 
 
+def test_what_is_not_waited_for_is_no_value(node):
+    x = np.zeros(2, "f4")
+
+    def plain(node):
+        task = node.submit("scale", inout(x), scalar(1.0))
+        for wrong in [bool, float, lambda read: read == 0, lambda read: read != 0, lambda read: read == x]:
+            with pytest.raises(troupe.Error, match="is no value") as raised:
+                wrong(node.read(x))
+            assert "node.read(x).get()" in raised.value.hint
+        with pytest.raises(troupe.Error, match="a task is no value"):
+            assert task
+        assert task == task and task != node.drained() and task is not None and task != None and task in [task]  # noqa: E711
+        assert len({task, task, node.drained()}) == 2
+        for wrong in [lambda read: read < 1, lambda read: 1 + read]:
+            with pytest.raises(TypeError):
+                wrong(node.read(x))
+        return node.read(x).get() < 1
+
+    assert node.run(plain)
+
+
+def test_a_wait_in_an_async_program_is_refused_at_once_with_what_to_write(node):
+    x = node.tensor(2)
+
+    async def program(node):
+        task = node.submit("scale", inout(x), scalar(1.0))
+        for wrong in [task.wait, node.drain, node.read(x).get, node.room().wait, node.allocate_domain([0], {}).get]:
+            with pytest.raises(troupe.Error, match="inside an async def program") as raised:
+                wrong()
+            assert "await node.read(x)" in raised.value.hint and "co_await" not in str(raised.value)
+        node.submit("scale", inout(x), scalar(1.0), on_chip=1)
+        with pytest.raises(troupe.Error) as raised:
+            while True:  # as long as it is not there
+                x.numpy()
+                node.submit("scale", inout(x), scalar(1.0), on_chip=1)
+        assert "co_await" not in str(raised.value) and "await node.fetch(x)" in str(raised.value), raised.value
+        await node.drained()
+
+    node.run(program)
+
+
+def test_futures_of_asyncio_are_refused_and_asyncio_waits_for_runs(node):
+    import asyncio
+
+    async def sleeps(node):
+        await asyncio.sleep(0.01)
+
+    with pytest.raises(troupe.Error, match="no running event loop") as raised:
+        node.run(sleeps)
+    assert "asyncio.to_thread" in raised.value.hint
+
+    async def outside():
+        return await asyncio.gather(*(asyncio.to_thread(node.run, lambda node, i=i: i) for i in range(20)))
+
+    assert asyncio.run(outside()) == list(range(20))
+
+
 def test_a_generator_is_no_program(node):
     def yields(node):
         yield node.submit("scale")

@@ -16,9 +16,25 @@ struct NativeError {
 
 py::object error_class() { return py::module_::import("troupe._errors").attr("Error"); }
 
+/// Errors speak to who writes C++; where they name what to write, Python has other words.
+std::string in_pythons_words(std::string text) {
+  constexpr std::pair<std::string_view, std::string_view> words[] = {
+      {"use the co_await form", "await it: await task, await node.read(x), await node.drained()"},
+      {"co_await", "await"},
+      {".host<const T>()", ".numpy(writable=False)"},
+      {".overwrite<T>()", ".numpy(overwrite=True)"},
+      {"inside a coroutine", "inside an async def program"}};
+  for (const auto& [theirs, ours] : words) {
+    for (auto at = text.find(theirs); at != std::string::npos; at = text.find(theirs, at + ours.size()))
+      text.replace(at, theirs.size(), ours);
+  }
+  return text;
+}
+
 py::object exception_of_one(const Error& error, py::object native) {
-  return error_class()(std::string(error.code().name), text_from(error.message()), text_from(error.hint()),
-                       text_from(error.path()), error.code().value, std::move(native));
+  return error_class()(std::string(error.code().name), text_from(in_pythons_words(error.message())),
+                       text_from(in_pythons_words(error.hint())), text_from(error.path()), error.code().value,
+                       std::move(native));
 }
 
 void put_cause(const py::object& exception, const py::object& cause) {
@@ -70,7 +86,11 @@ Error error_from(py::error_already_set& raised, const std::string& who) {
                                                          raised.trace() ? raised.trace() : py::none()));
     while (!what.empty() && what.back() == '\n') what.pop_back();
     while (!where.empty() && where.back() == '\n') where.pop_back();
-    return Error(actors::Errc::function_failed, who + ": " + what + "\n" + where);
+    std::string hint;
+    if (what.find("no running event loop") != std::string::npos)
+      hint =
+          "a program awaits what troupe makes; asyncio waits for a run with asyncio.to_thread(node.run, …)";
+    return Error(actors::Errc::function_failed, who + ": " + what + "\n" + where, std::move(hint));
   } catch (py::error_already_set& second) {
     second.discard_as_unraisable("an exception that cannot be shown");
     return Error(actors::Errc::function_failed, who + " raised an exception that cannot be shown");
