@@ -135,6 +135,9 @@ class ChipActor : public ChipSelf::base {
       send(results_, Stored{state_.identity().index, state_.identity().incarnation, std::move(stored)});
     }
     report(std::move(results));
+    if (auto wanted = state_.take_wanted_room(); !wanted.empty() && results_) {
+      send(results_, RoomWanted{state_.identity().index, state_.identity().incarnation, std::move(wanted)});
+    }
     if (auto moves = state_.to_move(); !moves.empty()) {
       for (auto& move : moves) calls_.push_back({std::move(move), {}});
       next_call();

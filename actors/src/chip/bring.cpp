@@ -68,9 +68,10 @@ MemoryCall ChipState::move_of(Copy& copy, Buffer& buffer, const Piece& what, boo
                   copy.address, packed_bytes(what.box), place};
   move.buffer = buffer.shared_from_this();
   move.copy = &copy;
-  move.piece = what.number;
-  if (what.box.rank > 0) {
+  move.piece = what;
+  if (what.box.rank > 0 || (!to_chip && !copy.at_home.empty())) {
     move.strided = {copy.piece.box, what.box};
+    if (!to_chip) move.strided->but = copy.at_home;
   } else {
     move.address += packed_offset(copy.piece.box, what.box.lo);
     move.host = place + what.box.lo;

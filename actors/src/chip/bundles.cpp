@@ -81,10 +81,7 @@ bool ChipState::begin_bundle(Item& item, std::vector<TaskResult>& out) {
   }
   item.uses.launched(true);
   find_bases(item, *run);
-  for (const auto& use : item.uses.all()) {
-    use.copy->state = Copy::State::here;
-    use.copy->written = use.copy->written || use.writes;
-  }
+  item.uses.take_effect();
   run->runs.resize(bundle.size());
   if (tracer_) {
     run->bodies.resize(bundle.size());

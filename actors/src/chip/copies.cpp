@@ -24,12 +24,12 @@ Copy& Copies::of(std::uint64_t buffer, const Piece& piece) {
   return *slot;
 }
 
-Copy* Copies::find(CopyId id) {
+Copy* Copies::find(PieceOf id) {
   const auto known = copies_.find(id);
   return known == copies_.end() ? nullptr : known->second.get();
 }
 
-void Copies::drop(CopyId id) {
+void Copies::drop(PieceOf id) {
   const auto known = copies_.find(id);
   if (known == copies_.end()) return;
   auto& copy = *known->second;
@@ -56,6 +56,7 @@ void Copies::end(const CopyUse& use) {
 void Copies::empty(Copy& copy) {
   copy.state = Copy::State::empty;
   copy.written = false;
+  copy.at_home.clear();
   const auto address = std::exchange(copy.address, 0);
   if (address == 0) return;
   if (spare_bytes_ + copy.bytes <= most_spare) {

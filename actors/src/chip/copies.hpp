@@ -17,14 +17,8 @@ namespace troupe::actors {
 
 class Buffer;
 
-/// Which bytes a copy has: a piece of a buffer, by their numbers.
-struct CopyId {
-  std::uint64_t buffer = 0;
-  std::uint32_t piece = 0;
-  friend bool operator==(const CopyId&, const CopyId&) = default;
-};
-struct CopyIdHash {
-  std::size_t operator()(const CopyId& id) const noexcept {
+struct PieceOfHash {
+  std::size_t operator()(const PieceOf& id) const noexcept {
     return static_cast<std::size_t>(id.buffer ^ (std::uint64_t{id.piece} << 40U));
   }
 };
@@ -45,9 +39,11 @@ struct Copy {
   std::uint32_t writers = 0;  ///< of them
   std::uint32_t busy = 0;     ///< tasks on the device that use it
   State state = State::empty;
-  bool written = false;  ///< by a task that was launched: host memory has not seen it
-  bool leaving = false;  ///< on its way to host memory
-  bool goes = false;     ///< and then its memory does
+  bool written = false;                    ///< by a task that was launched: host memory has not seen it,
+  std::vector<runtime::Box> at_home = {};  ///< but for these parts
+  bool asked = false;                      ///< the node was asked for leave to put it into host memory
+  bool leaving = false;                    ///< on its way to host memory
+  bool goes = false;                       ///< and then its memory does
   std::weak_ptr<Buffer> of = {};
   bool pinned = false;    ///< it stays until it is out of date
   bool detached = false;  ///< out of date: goes with its last user
@@ -66,9 +62,9 @@ class TROUPE_API Copies {
  public:
   /// Of a piece of a buffer, made when there is none.
   Copy& of(std::uint64_t buffer, const Piece& piece);
-  Copy* find(CopyId id);
+  Copy* find(PieceOf id);
   /// Nothing that comes sees it any more.
-  void drop(CopyId id);
+  void drop(PieceOf id);
 
   void begin(const CopyUse& use);
   void end(const CopyUse& use);
@@ -98,7 +94,7 @@ class TROUPE_API Copies {
   void clear();
 
  private:
-  std::unordered_map<CopyId, std::unique_ptr<Copy>, CopyIdHash> copies_;
+  std::unordered_map<PieceOf, std::unique_ptr<Copy>, PieceOfHash> copies_;
   std::vector<std::unique_ptr<Copy>> detached_;
   std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> spare_;  ///< addresses, by bytes
   std::uint64_t spare_bytes_ = 0, bytes_ = 0, clock_ = 0;
@@ -142,6 +138,15 @@ class TROUPE_API CopyUses {
   void launched(bool now) {
     if (std::exchange(on_device_, now) == now) return;
     for (const auto& use : uses_) now ? ++use.copy->busy : --use.copy->busy;
+  }
+  /// From now on the copies have what the task leaves there.
+  void take_effect() {
+    for (const auto& use : uses_) {
+      use.copy->state = Copy::State::here;
+      if (!use.writes) continue;
+      use.copy->written = true;
+      use.copy->at_home.clear();
+    }
   }
   void end() {
     launched(false);

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "chip/move_strided.hpp"
 #include "data/data.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/comm/errc.hpp"
@@ -22,8 +23,6 @@ namespace {
 /// Between two pieces a copy looks whether its chip is still wanted: every 25 ms or so. As much as this at a
 /// time, because the C library writes past the caches only from about there on.
 constexpr std::uint64_t copy_piece = 256ULL << 20U;
-/// Staged bytes go through a buffer, which is best read again while the cache has it.
-constexpr std::uint64_t stage_piece = 256ULL << 10U;
 
 /// Calls `piece(done, bytes)` until all is done.
 template <class Piece>
@@ -113,50 +112,6 @@ Result<WindowOffer> create_window(DeviceInUse& device, const troupe_window_spec&
 }
 
 namespace {
-
-/// One run after the other, or, when they are short, many of them through a buffer.
-Result<void> move_strided(DeviceInUse& device, const MemoryCall& call, bool to_chip) {
-  constexpr std::uint64_t long_run = 32ULL << 10U;
-  const auto& [all, what] = *call.strided;
-  const auto run = run_of(what);
-  auto& context = device.context;
-  auto* host = static_cast<std::byte*>(call.host);
-  const auto ended = [&] {
-    return Error(Errc::chip_lost, std::string(call.name()) + ": the chip ended during the copy");
-  };
-  if (run >= long_run || what != all) {
-    return for_each_run_of(what, [&](std::uint64_t at, std::uint64_t bytes) -> Result<void> {
-      if (device.given_up()) return ended();
-      const auto there = call.address + packed_offset(all, at);
-      return to_chip ? context.copy_to(there, host + at, bytes) : context.copy_from(host + at, there, bytes);
-    });
-  }
-  std::vector<std::byte> buffer;
-  std::vector<std::uint64_t> runs;  // of which the buffer has the bytes
-  auto there = call.address;
-  const auto flush = [&]() -> Result<void> {
-    if (runs.empty()) return {};
-    if (device.given_up()) return ended();
-    const auto bytes = runs.size() * run;
-    if (!to_chip) {
-      buffer.resize(bytes);
-      if (auto made = context.copy_from(buffer.data(), there, bytes); !made) return made;
-      for (std::size_t i = 0; i < runs.size(); ++i) std::memcpy(host + runs[i], buffer.data() + i * run, run);
-    } else if (auto made = context.copy_to(there, buffer.data(), bytes); !made) {
-      return made;
-    }
-    there += bytes;
-    runs.clear();
-    buffer.clear();
-    return {};
-  };
-  auto made = for_each_run_of(what, [&](std::uint64_t at, std::uint64_t bytes) -> Result<void> {
-    if (to_chip) buffer.insert(buffer.end(), host + at, host + at + bytes);
-    runs.push_back(at);
-    return runs.size() * bytes >= stage_piece ? flush() : Result<void>();
-  });
-  return made ? flush() : made;
-}
 
 Result<void> make_call(DeviceInUse& device, const MemoryCall& call) {
   if (call.strided) return move_strided(device, call, call.what == MemoryCall::What::copy_to);

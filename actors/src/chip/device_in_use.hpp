@@ -59,8 +59,9 @@ struct Copy;
 struct TROUPE_API MemoryCall {
   /// Bytes of a buffer with gaps between them, which `address` has packed, perhaps among others.
   struct Strided {
-    runtime::Box all;   ///< at the address
-    runtime::Box what;  ///< of them
+    runtime::Box all;                    ///< at the address
+    runtime::Box what;                   ///< of them
+    std::vector<runtime::Box> but = {};  ///< from the chip: what host memory has, where others may read it
   };
   /// The bytes of a task that cross the chip's border, for traces: first out of it, then into it.
   struct Crossing {
@@ -77,8 +78,9 @@ struct TROUPE_API MemoryCall {
   std::shared_ptr<const comm::HostSegment> segment = nullptr;  ///< load and store
   std::shared_ptr<Buffer> buffer = nullptr;                    ///< whose bytes these are; null: an asker's
   Copy* copy = nullptr;                                        ///< the chip's copy of it, in that life
-  std::uint32_t piece = 0;                                     ///< of the buffer: which
+  Piece piece = {};                                            ///< of the buffer: which
   std::optional<Strided> strided = {};                         ///< bytes with gaps in the buffer
+  bool for_room = false;                                       ///< it goes so that others have its room
   std::function<Result<void>(DeviceInUse&)> task = nullptr;    ///< of a task: what it does
   std::shared_ptr<const void> keeps = nullptr;                 ///< what that works on
   Crossing crossing = {};                                      ///< of a task

@@ -231,10 +231,7 @@ void ChipState::add_run(Item& item, std::uint64_t callable) {
     if (copy != nullptr && copy->piece.number != 0)
       move_into(tensors_.back(), *copy, arg.tensor.element_bytes());
   }
-  for (const auto& use : item.uses.all()) {
-    use.copy->state = Copy::State::here;
-    use.copy->written = use.copy->written || use.writes;
-  }
+  item.uses.take_effect();
   run.scalars = args.scalars.data();
   run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
   run.scalar_kinds = args.kinds();

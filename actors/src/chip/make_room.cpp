@@ -32,8 +32,8 @@ bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::option
     copies_.took(copy, address);
     return true;
   }
-  if (life_ == Life::ready && room == Room::make && in_flight_ == 0 && moving_ == 0 && !data_task_running_ &&
-      batch_.empty()) {
+  if (life_ == Life::ready && room == Room::make && in_flight_ == 0 && moving_ == 0 && asked_ == 0 &&
+      !data_task_running_ && batch_.empty()) {
     why = no_room_for(item);
   }
   return false;
@@ -74,7 +74,8 @@ Error ChipState::no_room_for(const Item& item) const {
 }
 
 /// Copies that no task on the device uses give their memory up, the longest unused first, but for those of
-/// the task itself; what only they have is stored before. Says whether there is more room now.
+/// the task itself. What only they have goes to host memory before, when the node lets it: others may be
+/// reading there, or writing. Says whether there is more room now.
 bool ChipState::make_room(const Item& item, std::uint64_t bytes) {
   std::uint64_t made = 0;
   bool more = false;
@@ -85,14 +86,37 @@ bool ChipState::make_room(const Item& item, std::uint64_t bytes) {
     made += copy->bytes;
     const auto buffer = copy->of.lock();
     if (copy->written && buffer && buffer->kept_by() == identity_.link.get()) {
-      store(*copy, buffer, copy->piece);
-      copy->goes = copy->leaving;
-      if (copy->written) continue;
+      if (std::exchange(copy->asked, true)) continue;
+      wanted_room_.push_back({copy->buffer, copy->piece.number});
+      ++asked_;
+      continue;
     }
     copies_.empty(*copy);  // nobody can want it any more, also where its writer failed
     more = true;
   }
   return more;
+}
+
+/// The node has been asked whether this may go to host memory. It knows which tasks were sent, the chip which
+/// of them have begun.
+void ChipState::put_away(const DataOrders::Room& order) {
+  --asked_;
+  auto* copy = copies_.find(order.piece);
+  if (copy != nullptr) copy->asked = false;
+  const bool idle = copy != nullptr && copy->busy == 0 && copy->written && !copy->leaving && !copy->pinned;
+  const auto buffer = idle ? copy->of.lock() : nullptr;
+  if (!order.may) {
+    if (idle) copies_.empty(*copy);  // it is the newest nowhere
+    return;
+  }
+  if (!buffer) {
+    const Error changed(Errc::cancelled, "it is used again");
+    stored_.push_back({order.piece.buffer, order.piece.piece, changed, true});
+    return;
+  }
+  store(*copy, buffer, copy->piece, true);
+  copy->goes = copy->leaving;
+  if (!copy->leaving && !copy->written) copies_.empty(*copy);
 }
 
 void ChipState::free_surplus(const std::vector<std::uint64_t>& addresses) {

@@ -132,6 +132,8 @@ void ChipState::forget() {
   moving_ = 0;
   to_store_.clear();
   stored_.clear();
+  wanted_room_.clear();
+  asked_ = 0;
   data_task_running_.reset();
   failures_.clear();
   busy_.clear();

@@ -123,6 +123,8 @@ class TROUPE_API ChipState {
   void trace(const MemoryCall& call, std::int64_t began, std::int64_t ended, const Result<void>& made);
   /// What has been stored since the last call.
   std::vector<Stored::One> take_stored() { return std::exchange(stored_, {}); }
+  /// What the node is to be asked for, after it knows of all that has ended.
+  std::vector<PieceOf> take_wanted_room() { return std::exchange(wanted_room_, {}); }
 
   Result<std::uint64_t> malloc(const DeviceMalloc& request);
   /// Why the call must not be made: what it means is not there (any more).
@@ -254,15 +256,16 @@ class TROUPE_API ChipState {
   void free_spare();
   bool find_memory(const Item& item, Copy& copy, Room room, std::optional<Error>& why);
   bool make_room(const Item& item, std::uint64_t bytes);
+  void put_away(const DataOrders::Room& order);
   Data bring_bytes(Copy& copy, Buffer& buffer, std::optional<Error>& why);
   void bring_ahead();
   void leave_copies();
   bool lost_by(const Error& error);
   bool lost_by(const Result<void>& made);
   void serve_stores(bool at_once);
-  void store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what);
+  void store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what, bool for_room = false);
   MemoryCall move_of(Copy& copy, Buffer& buffer, const Piece& what, bool to_chip, std::byte* place) const;
-  void has_stored(Copy& copy, std::uint32_t piece, const Result<void>& made);
+  void has_stored(Copy& copy, const Piece& what, bool for_room, const Result<void>& made);
   void refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out);
   static std::uint64_t host_address_of(Buffer& buffer);
   void free_surplus(const std::vector<std::uint64_t>& addresses);
@@ -307,6 +310,8 @@ class TROUPE_API ChipState {
   std::size_t moving_ = 0;  ///< moves that have not come back
   std::vector<DataOrders::Store> to_store_;
   std::vector<Stored::One> stored_;
+  std::vector<PieceOf> wanted_room_;
+  std::size_t asked_ = 0;                     ///< pieces that the node has not answered for
   std::optional<TaskKey> data_task_running_;  ///< on a thread of its own: the next in the queue
   std::int64_t data_task_began_ = 0;
   std::deque<Item> queued_;

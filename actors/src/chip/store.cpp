@@ -11,8 +11,9 @@ namespace troupe::actors {
 std::vector<TaskResult> ChipState::take(DataOrders& orders) {
   std::vector<TaskResult> out;
   if (life_ != Life::ready) return out;  // the end of that life of the chip is the answer
-  for (const auto& gone : orders.drops) copies_.drop({gone.buffer, gone.piece});
+  for (const auto& gone : orders.drops) copies_.drop(gone);
   for (auto& order : orders.stores) to_store_.push_back(std::move(order));
+  for (const auto& room : orders.rooms) put_away(room);
   serve_stores(orders.at_once);
   free_surplus(copies_.take_surplus());
   if (!queued_.empty()) launch_queued(out);
@@ -43,13 +44,14 @@ void ChipState::serve_stores(bool at_once) {
   });
 }
 
-void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what) {
+void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what, bool for_room) {
   const auto place = buffer->host();
   if (!place) {
-    stored_.push_back({copy.buffer, what.number, place.error()});
+    stored_.push_back({copy.buffer, what.number, place.error(), for_room});
     return;
   }
   auto move = move_of(copy, *buffer, what, false, *place);
+  move.for_room = for_room;
   if (move.bytes > quick_bytes || config_.remote) {
     copy.leaving = true;
     ++moving_;
@@ -57,13 +59,18 @@ void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const P
     return;
   }
   const auto made = move_now(move);
-  if (!lost_by(made)) has_stored(copy, what.number, made);
+  if (!lost_by(made)) has_stored(copy, what, for_room, made);
 }
 
-void ChipState::has_stored(Copy& copy, std::uint32_t piece, const Result<void>& made) {
-  // Of a part of it host memory has not seen the rest.
-  if (piece == copy.piece.number) copy.written = copy.written && !made;
-  stored_.push_back({copy.buffer, piece, made ? std::nullopt : std::optional<Error>(made.error())});
+void ChipState::has_stored(Copy& copy, const Piece& what, bool for_room, const Result<void>& made) {
+  if (made && what.number != copy.piece.number) {
+    copy.at_home.push_back(what.box);  // the rest is not
+  } else if (made) {
+    copy.written = false;
+    copy.at_home.clear();
+  }
+  stored_.push_back(
+      {copy.buffer, what.number, made ? std::nullopt : std::optional<Error>(made.error()), for_room});
 }
 
 std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<void>& made) {
@@ -85,7 +92,7 @@ std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<vo
     if (!made) refuse_users(copy, made.error(), out);
   } else {
     copy.leaving = false;
-    has_stored(copy, call.piece, made);
+    has_stored(copy, call.piece, call.for_room, made);
     if (std::exchange(copy.goes, false) && !copy.written && copy.busy == 0) copies_.empty(copy);
   }
   copies_.settle(copy);

@@ -99,7 +99,7 @@ void Directory::outdate(Entry& entry, std::uint64_t buffer) {
     part.lost = false;
     part.written_since = true;
   }
-  erase_parts(entry, [](const Part& part) { return !part.coming && part.waiting.empty(); });
+  erase_parts(entry, [](const Part& part) { return !part.moves() && part.waiting.empty(); });
   entry.nested = entry.parts.size() > 1;
   entry.changed = now_ != 0 ? now_ : ++clock_;
 }
@@ -263,9 +263,9 @@ Directory::Part& Directory::place_of(Entry& entry, const PartUse& use, std::int3
   if (const auto* known = used(entry, use, chip)) return const_cast<Part&>(*known);
   if (entry.parts.size() >= many_pieces) {
     for (auto& part : entry.parts) {
-      if (part.newest < 0 && !part.lost && !part.coming) drop_all(part, use.buffer->number());
+      if (part.newest < 0 && !part.lost && !part.moves()) drop_all(part, use.buffer->number());
     }
-    erase_parts(entry, [](const Part& part) { return part.newest < 0 && !part.lost && !part.coming; });
+    erase_parts(entry, [](const Part& part) { return part.newest < 0 && !part.lost && !part.moves(); });
   }
   entry.nested = entry.nested || std::any_of(entry.parts.begin(), entry.parts.end(),
                                              [&](const Part& part) { return use.meets(part.piece.box); });
@@ -286,7 +286,7 @@ bool Directory::outdate_met(Entry& entry, std::uint64_t buffer, const PartUse& u
     part.written_since = true;
   }
   erase_parts(entry, [&](const Part& part) {
-    return part.piece.number != but && part.newest < 0 && !part.coming && use.meets(part.piece.box);
+    return part.piece.number != but && part.newest < 0 && !part.moves() && use.meets(part.piece.box);
   });
   return newer;
 }
@@ -320,7 +320,7 @@ void Directory::write_at_home(Buffer& buffer, const PartUse& use) {
     part.newest = -1;
     part.written_since = true;
   }
-  erase_parts(known, [&](const Part& part) { return !part.coming && use.meets(part.piece.box); });
+  erase_parts(known, [&](const Part& part) { return !part.moves() && use.meets(part.piece.box); });
   known.version = any_newest(known) ? buffer.changed_partly_at_home(self_.get()) : buffer.changed_at_home();
 }
 

@@ -78,6 +78,9 @@ class TROUPE_API Directory {
   void bring_home(const Missing& missing);
   /// A chip has stored it: asked to, or because it has no room.
   void stored(std::int32_t chip, const Stored::One& what);
+  /// A chip has no room for what it wrote: it may put it into host memory if the newest is there and nowhere
+  /// else. Its order says so.
+  void asks_for_room(std::int32_t chip, PieceOf what);
   /// What was with another node is at home, or cannot be.
   void fetched(std::uint64_t buffer, const std::optional<Error>& error);
   /// Before the chip goes: all that only it has comes home, but for what is being written.
@@ -147,11 +150,15 @@ class TROUPE_API Directory {
     bool coming = false;             ///< it is being brought home,
     std::int32_t from = -1;          ///< by that chip
     bool written_since = false;      ///< and a task that writes it was sent after that was ordered
+    std::int32_t put_away_by = -1;   ///< a chip without room puts what it has of it into host memory
     bool lost = false;               ///< its newest bytes are nowhere: they are to be made again
     std::uint64_t written = 0;       ///< when its latest writer was sent, by the directory's clock
     Origin origin = {};              ///< of the newest bytes
     Writer writer = {};
     std::vector<Then> waiting = {};
+
+    /// Whether host memory is being written there.
+    bool moves() const { return coming || put_away_by >= 0; }
   };
   /// A task on a chip that writes in host memory.
   struct HomeWriter {
@@ -226,6 +233,7 @@ class TROUPE_API Directory {
   void note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error);
   static bool any_newest(const Entry& entry);
   void came_home(const Entry& entry);
+  void has_put_away(Entry& entry, Part& part, std::int32_t chip, const Stored::One& what);
   void order_store(const std::shared_ptr<Buffer>& buffer, std::uint32_t from, std::int32_t chip, Part& what);
 
   /// Whether parts of buffers have copies of their own.

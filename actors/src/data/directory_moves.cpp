@@ -62,7 +62,7 @@ void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wan
   const bool far = is_far(*buffer) || (known != nullptr && known->fetching);
   const auto comes = [&](const Part& part) {
     const bool good = wanted == Wanted::what_ended && home_is_good(part);
-    return part.coming || part.lost || (part.newest >= 0 && !good) || is_being_made(buffer->number(), part);
+    return part.moves() || part.lost || (part.newest >= 0 && !good) || is_being_made(buffer->number(), part);
   };
   auto count = static_cast<std::size_t>(
       known == nullptr ? 0 : std::count_if(known->parts.begin(), known->parts.end(), comes));
@@ -80,7 +80,7 @@ void Directory::bring_home(const std::shared_ptr<Buffer>& buffer, Then then, Wan
     if (!comes(part)) continue;
     part.waiting.push_back(told);
     // What is made again is stored when it is there.
-    if (!part.coming && !is_being_made(buffer->number(), part))
+    if (!part.coming && part.newest >= 0 && !is_being_made(buffer->number(), part))
       order_store(buffer, part.piece.number, part.newest, part);
   }
 }
@@ -89,7 +89,7 @@ void Directory::bring_home(const Missing& missing) {
   if (!missing.piece) return bring_home(missing.buffer, {});
   auto* known = find(*missing.buffer);
   auto* part = known == nullptr ? nullptr : part_of(*known, *missing.piece);
-  if (part == nullptr || part->coming || part->newest < 0) return;
+  if (part == nullptr || part->moves() || part->newest < 0) return;
   if (is_being_made(missing.buffer->number(), *part)) return;
   if (!missing.part) return order_store(missing.buffer, part->piece.number, part->newest, *part);
   const bool there = std::any_of(known->parts.begin(), known->parts.end(),
@@ -105,23 +105,48 @@ void Directory::stored(std::int32_t chip, const Stored::One& what) {
   auto* known = find(what.buffer);
   auto* part = known == nullptr ? nullptr : part_of(*known, what.piece);
   if (part == nullptr) return;
+  if (what.for_room) return has_put_away(*known, *part, chip, what);
   const bool asked = part->coming && part->from == chip;
   if (asked) part->coming = false;
   const auto waiting = asked ? std::exchange(part->waiting, {}) : Waiting();
-  // Without being asked it stores what it has no room for; tasks behind that may be about to write it.
-  const bool all = asked ? !part->written_since : !unfinished_ || !unfinished_(chip, part->last);
+  const bool all = asked && !part->written_since;
   if (part->newest == chip) {
     if (!what.error && all) {
       part->newest = -1;
       part->origin = {};
       came_home(*known);
     }
-  } else if (asked && part->newest < 0 && part->copies.empty() && (what.error || !all)) {
+  } else if (asked && part->newest < 0 && !part->moves() && part->copies.empty() && (what.error || !all)) {
     erase(*known, *part);  // out of date
   }
   if (!asked) return;
   note(*known, what.buffer, what.error);
   tell(waiting, what.error);
+}
+
+void Directory::asks_for_room(std::int32_t chip, PieceOf what) {
+  auto* known = find(what.buffer);
+  auto* part = known == nullptr ? nullptr : part_of(*known, what.piece);
+  const bool may = part != nullptr && part->newest == chip && !part->lost;
+  if (may) part->put_away_by = chip;
+  orders(chip).rooms.push_back({what, may});
+}
+
+void Directory::has_put_away(Entry& entry, Part& part, std::int32_t chip, const Stored::One& what) {
+  if (part.put_away_by != chip) return;
+  part.put_away_by = -1;
+  // Tasks behind the one that it made room for may be about to write it.
+  const bool ended = !unfinished_ || !unfinished_(chip, part.last);
+  if (part.newest == chip && !what.error && ended && !part.coming) {
+    part.newest = -1;
+    part.origin = {};
+    came_home(entry);
+  }
+  // Who waits for bytes that come, or are being made again, goes on waiting.
+  if (part.newest >= 0 || part.coming || part.lost || is_being_made(what.buffer, part)) return;
+  const auto waiting = std::exchange(part.waiting, {});
+  if (part.copies.empty()) erase(entry, part);
+  tell(waiting, std::nullopt);
 }
 
 /// What was the newest is at home; with the last of its pieces the buffer is.
@@ -257,6 +282,10 @@ void Directory::down(std::int32_t chip, const Error& reason) {
         continue;
       }
       auto waited = give_up(part, chip);
+      if (part.put_away_by == chip) {
+        part.put_away_by = -1;
+        if (part.newest < 0 && !part.coming) join(waited, std::exchange(part.waiting, {}));
+      }
       if (part.newest == chip) {
         part.newest = -1;
         if (buffer) {
@@ -269,7 +298,7 @@ void Directory::down(std::int32_t chip, const Error& reason) {
       if (unseen) part.written_since = true;
     }
     erase_parts(known, [](const Part& part) {
-      return part.newest < 0 && !part.lost && !part.coming && part.written_since && part.copies.empty();
+      return part.newest < 0 && !part.lost && !part.moves() && part.written_since && part.copies.empty();
     });
     if (gone) buffer->lose_if_kept_by(self_.get(), *gone);
   }

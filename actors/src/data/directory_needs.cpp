@@ -79,26 +79,26 @@ void Directory::add_missing(const Entry& entry, const PartUse& use, std::int32_t
   const auto* mine = use.at_home ? nullptr : used(entry, use, executor);
   if (mine != nullptr) {
     // What is on its way home is not to be written by another meanwhile.
-    const bool busy = mine->coming && mine->newest != executor;
+    const bool busy = mine->moves() && mine->newest != executor;
     if (busy || (use.reads && mine->newest != executor && !good(*mine))) want(*mine, false);
     if (!use.writes || !entry.nested) return;
   }
   const bool at_home_already =
       !use.writes && std::any_of(entry.parts.begin(), entry.parts.end(), [&](const Part& part) {
-        return part.newest < 0 && !part.lost && !part.coming && runtime::covers(part.piece.box, use.box);
+        return part.newest < 0 && !part.lost && !part.moves() && runtime::covers(part.piece.box, use.box);
       });
   if (at_home_already) return;
   for (const auto& part : entry.parts) {
-    if (&part == mine || (part.newest < 0 && !part.coming) || !use.meets(part.piece.box)) continue;
+    if (&part == mine || (part.newest < 0 && !part.moves()) || !use.meets(part.piece.box)) continue;
     bool wanted = true;
-    if (!part.coming && use.writes) {
+    if (!part.moves() && use.writes) {
       // A writer at home may not run in the end: what was before it has to be somewhere.
       wanted = use.at_home || use.reads || !runtime::covers(use.box, part.piece.box);
-    } else if (!part.coming) {
+    } else if (!part.moves()) {
       wanted = !good(part);
     }
     if (wanted)
-      want(part, !use.writes && !part.coming && runtime::covers(part.piece.box, use.box) &&
+      want(part, !use.writes && !part.moves() && runtime::covers(part.piece.box, use.box) &&
                      part.piece.box != use.box);
   }
 }

@@ -298,7 +298,7 @@ void Directory::end_remake(const Remake& remake, const std::optional<Error>& err
       if (!part->waiting.empty() && !part->coming) order_store(buffer, piece, part->newest, *part);
       continue;
     }
-    const auto waiting = part->coming ? std::vector<Then>() : std::exchange(part->waiting, {});
+    const auto waiting = part->moves() ? std::vector<Then>() : std::exchange(part->waiting, {});
     if (error && (part->lost || part->newest >= 0 || part->written == remake.written)) {
       drop_all(*part, number);
       part->newest = -1;
@@ -306,7 +306,7 @@ void Directory::end_remake(const Remake& remake, const std::optional<Error>& err
       part->written_since = true;
       buffer->lose_if_kept_by(self_.get(), lost(*buffer));
     }
-    if (!part->coming && part->copies.empty()) erase(*entry, *part);
+    if (!part->moves() && part->copies.empty()) erase(*entry, *part);
     const auto why = buffer->is_lost() ? std::optional<Error>(buffer->loss()) : std::nullopt;
     for (const auto& then : waiting) {
       if (then) then(why);

@@ -50,6 +50,7 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const Why& question) { return why(question); },
       [this](Results& ends) { results(ends); },
       [this](Stored& news) { stored(news); },
+      [this](RoomWanted& request) { room_wanted(request); },
       [this](const BringHome& order) { return bring_home(order); },
       [this](const ForgetBuffer& gone) { data_.forget(gone.buffer), send_orders(); },
       [this](Ready& tasks) { ready(tasks); },

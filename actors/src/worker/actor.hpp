@@ -115,6 +115,7 @@ class WorkerActor : public Worker::base {
 
   // Data: actor_data.cpp.
   void stored(Stored& news);
+  void room_wanted(const RoomWanted& request);
   caf::typed_response_promise<Result<bool>> bring_home(const BringHome& order);
   void fetch(std::shared_ptr<Buffer> buffer);
   void fetch_from_another_system(std::shared_ptr<NodeLink> from, std::shared_ptr<Buffer> buffer);

@@ -29,6 +29,13 @@ void WorkerActor::stored(Stored& news) {
   data_changed();
 }
 
+void WorkerActor::room_wanted(const RoomWanted& request) {
+  if (!children_.knows(request.executor) || children_[request.executor].incarnation != request.incarnation)
+    return;
+  for (const auto& piece : request.pieces) data_.asks_for_room(request.executor, piece);
+  send_orders();
+}
+
 caf::typed_response_promise<Result<bool>> WorkerActor::bring_home(const BringHome& order) {
   auto promise = replies_.owe<Result<bool>>();
   data_.bring_home(

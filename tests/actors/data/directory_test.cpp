@@ -74,6 +74,7 @@ struct Bench {
       };
       add(order.drops.size(), "drop");
       add(order.stores.size(), "store");
+      for (const auto& room : order.rooms) add(1, room.may ? "may" : "may not");
     }
     return text;
   }
@@ -366,21 +367,6 @@ TEST_CASE("directory: what another node has is fetched before it is read or writ
   CHECK(Bench::buffer(x)->kept_by() == bench.link.get());
 }
 
-TEST_CASE(
-    "directory: what a chip stores because it has no room is at home, unless a task is about to write it "
-    "there") {
-  Bench bench;
-  const auto x = bench.tensor();
-  bench.ended.insert(bench.run({inout(x)}, 0));
-  const auto next = bench.run({inout(x)}, 0);
-  bench.data.stored(0, {Bench::number(x)});
-  CHECK(bench.data.newest(Bench::number(x)) == 0);
-  bench.ended.insert(next);
-  bench.data.stored(0, {Bench::number(x)});
-  CHECK(bench.data.newest(Bench::number(x)) == -1);
-  CHECK(bench.waits({in(x)}, 1) == 0);
-}
-
 TEST_CASE("directory: the end of a tensor drops its copies, and nothing of it is kept") {
   Bench bench;
   auto x = bench.tensor();
@@ -444,6 +430,75 @@ TEST_CASE("directory: who waits for bytes is told, whatever becomes of the chip 
     bench.data.down(1, Error(Errc::chip_lost, "chip1 died"));
     CHECK(heard == "lost");
   }
+}
+
+TEST_CASE("directory: what a chip has no room for goes home when nobody else works on the same bytes") {
+  Bench bench;
+  const auto x = bench.tensor();
+  const PieceOf all_of_x{Bench::number(x), 0};
+  const Error not_done(Errc::cancelled, "it is used again");
+  bench.data.asks_for_room(0, all_of_x);
+  CHECK(bench.orders() == "0:may not");  // it is the newest nowhere
+  bench.ended.insert(bench.run({inout(x)}, 0));
+  bench.data.asks_for_room(1, all_of_x);
+  CHECK(bench.orders() == "1:may not");
+  bench.data.asks_for_room(0, all_of_x);
+  CHECK(bench.orders() == "0:may");
+  // Until it has, no other writes there, and who would read waits.
+  CHECK(bench.waits({out(x)}, 1) == 1);
+  CHECK(bench.waits({out(x)}, 2) == 1);
+  CHECK(bench.waits({in(x)}, 1) == 1);
+  CHECK(bench.waits({inout(x)}, 0) == 0);
+  bench.data.stored(0, {all_of_x.buffer, 0, not_done, true});
+  CHECK(bench.data.newest(all_of_x.buffer) == 0);
+  CHECK(bench.waits({out(x)}, 1) == 0);
+  bench.data.asks_for_room(0, all_of_x);
+  CHECK(bench.orders() == "0:may");
+  SUBCASE("with it, the newest bytes are at home") {
+    bench.data.stored(0, {all_of_x.buffer, 0, std::nullopt, true});
+    CHECK(bench.data.newest(all_of_x.buffer) == -1);
+    CHECK(bench.waits({in(x)}, 1) == 0);
+  }
+  SUBCASE("a task behind it is to write them: they stay the chip's") {
+    bench.ended.insert(bench.run({inout(x)}, 0));
+    const auto behind = bench.run({inout(x)}, 0);
+    bench.data.stored(0, {all_of_x.buffer, 0, std::nullopt, true});
+    CHECK(bench.data.newest(all_of_x.buffer) == 0);
+    bench.ended.insert(behind);
+    CHECK(bench.waits({in(x)}, 1) == 1);
+  }
+  SUBCASE("who wants them meanwhile hears when they have come as was asked") {
+    std::string heard = "nothing";
+    bench.data.bring_home(Bench::buffer(x),
+                          [&](const std::optional<Error>& error) { heard = error ? "lost" : "home"; });
+    CHECK(bench.orders() == "0:store");
+    bench.data.stored(0, {all_of_x.buffer, 0, std::nullopt, true});
+    CHECK(heard == "nothing");
+    bench.data.stored(0, {all_of_x.buffer, 0});
+    CHECK(heard == "home");
+    CHECK(bench.data.newest(all_of_x.buffer) == -1);
+  }
+  SUBCASE("the chip dies: they are lost, and nobody waits") {
+    bench.data.down(0, Error(Errc::chip_lost, "chip0 died"));
+    CHECK(Bench::buffer(x)->is_lost());
+    CHECK(bench.waits({out(x)}, 1) == 0);
+    bench.data.stored(0, {all_of_x.buffer, 0, std::nullopt, true});  // of its earlier life
+    CHECK(bench.waits({out(x)}, 1) == 0);
+  }
+}
+
+TEST_CASE("directory: a part that meets what a chip puts away waits for it") {
+  Bench bench;
+  const auto x = bench.tensor(8);
+  const auto half = x.view({0}, {4});
+  bench.ended.insert(bench.run({out(x)}, 0));
+  bench.data.asks_for_room(0, {Bench::number(x), 0});
+  CHECK(bench.orders() == "0:may");
+  CHECK(bench.waits({in(half)}, 1) == 1);
+  CHECK(bench.waits({out(half)}, 1) == 1);
+  bench.data.stored(0, {Bench::number(x), 0, std::nullopt, true});
+  CHECK(bench.waits({in(half)}, 1) == 0);
+  CHECK(bench.waits({out(half)}, 1) == 0);
 }
 
 TEST_CASE("directory: what is lost names the tensor, its writer and its chip, however it is lost") {

@@ -189,14 +189,6 @@ void apply(std::vector<std::vector<std::int64_t>>& all, const Operation& what) {
 
 }  // namespace
 
-// Each seed takes long under the thread sanitizer. It also sees, in about one of 2,000 seeds, a chip that
-// makes room store bytes again while another one reads the same: the known defect of docs/data.md.
-#ifdef __SANITIZE_THREAD__
-constexpr std::uint64_t matrix_seeds = 40;
-#else
-constexpr std::uint64_t matrix_seeds = 200;
-#endif
-
 TEST_CASE("boxes of matrices on several chips hold what the operations leave one after the other") {
   const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
   System system(quiet);
@@ -209,7 +201,7 @@ TEST_CASE("boxes of matrices on several chips hold what the operations leave one
   const auto node = system.node(config);
   node.load(this_module());
   const auto first = test::first_seed();
-  for (std::uint64_t seed = first; seed < first + test::seeds(matrix_seeds); ++seed) {
+  for (std::uint64_t seed = first; seed < first + test::seeds(200); ++seed) {
     CAPTURE(seed);
     std::string program;
     Programs programs(seed);

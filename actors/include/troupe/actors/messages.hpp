@@ -19,7 +19,7 @@
   X(Hold) X(OpenRun) X(Ready) X(RunClosed) X(StartWorker) X(AddExecutor) X(RemoveExecutor) \
   X(ResetExecutor) X(StoreBuffers) X(AllocateDomain) X(ReleaseDomain) X(HoldDomain) X(SetDriver) X(OpenDomain) X(ChipOf) \
   X(Barrier) X(Withdraw) X(EnterBarrier) X(BarrierOf) \
-  X(DataOrders) X(Stored) X(BringHome) X(SettleRun) X(ForgetBuffer) \
+  X(DataOrders) X(Stored) X(RoomWanted) X(BringHome) X(SettleRun) X(ForgetBuffer) \
   X(StopWorker)
 // clang-format on
 

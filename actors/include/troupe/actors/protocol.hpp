@@ -4,7 +4,7 @@
 //
 //   program ──Submit────────▶ run ──Ready──▶ worker ──Execute──▶ executor (chip, sub-worker, worker)
 //           ◀──Wake, Credit──     ◀─RunResults─      ◀─Results──
-//   worker ──DataOrders──▶ chip ──Stored──▶ worker ◀──BringHome── views, runs, other nodes
+//   worker ──DataOrders──▶ chip ──Stored, RoomWanted──▶ worker ◀──BringHome── views, runs, other nodes
 //   worker ──Form, Dissolve──▶ communicator ──window messages──▶ chips
 //
 // Messages are plain structs, moved and never copied on the way (handlers take T& and move): a message
@@ -102,6 +102,12 @@ struct TaskResult {
 
 // --- executor: what chip, sub-worker and worker have in common -----------------------------------
 
+/// A piece of a buffer, by their numbers.
+struct PieceOf {
+  std::uint64_t buffer = 0;
+  std::uint32_t piece = 0;
+  friend bool operator==(const PieceOf&, const PieceOf&) = default;
+};
 /// Results of a batch of requests, to the actor that sent them. `executor` is the number the worker gave. A
 /// request is answered when nothing of it touches memory any more. `gone` says the same for all requests of
 /// an executor that has ended.
@@ -123,11 +129,20 @@ struct Stored {
     std::uint64_t buffer = 0;  ///< its number
     std::uint32_t piece = 0;
     std::optional<Error> error = {};
+    bool for_room = false;  ///< it had no room for it, and now that it may, it has put it there, or not
   };
   std::vector<One> pieces;
 };
+/// From a chip that has no room for its next task: may it put these pieces, which tasks wrote there, into
+/// host memory? Answered with `DataOrders`. Until then it does not touch what others may read or write there.
+struct RoomWanted {
+  std::int32_t executor = -1;
+  std::uint32_t incarnation = 0;
+  std::vector<PieceOf> pieces;
+};
 /// Takes the answers of executors.
-using ResultSink = caf::typed_actor<caf::reacts_to<Results>, caf::reacts_to<Stored>>;
+using ResultSink =
+    caf::typed_actor<caf::reacts_to<Results>, caf::reacts_to<Stored>, caf::reacts_to<RoomWanted>>;
 
 /// Run these, in this order as far as they depend on each other; answers with `Results`, each request once.
 struct Execute {
@@ -228,18 +243,20 @@ struct WindowRelease {
 /// About copies of buffers in the chip's memory, ordered with `Execute`: what was asked to run before sees
 /// the bytes as they were.
 struct DataOrders {
-  struct Drop {
-    std::uint64_t buffer = 0;
-    std::uint32_t piece = 0;
-  };
   /// Bring the newest bytes of `what` to host memory: `Stored`. They are with the chip's copy of `from`.
   struct Store {
     std::shared_ptr<Buffer> buffer;
     std::uint32_t from = 0;
     Piece what;
   };
-  std::vector<Drop> drops;  ///< copies that are out of date, or not wanted
+  /// The answer to `RoomWanted`. If it may, the chip says `Stored` when it has, or has not.
+  struct Room {
+    PieceOf piece;
+    bool may = false;
+  };
+  std::vector<PieceOf> drops;  ///< copies that are out of date, or not wanted
   std::vector<Store> stores;
+  std::vector<Room> rooms;
   bool at_once = false;  ///< do not wait for tasks that write them: those are given up
 };
 
@@ -462,6 +479,7 @@ struct StopWorker {};
 using Worker =
     Executor::extend<caf::reacts_to<Results>,                                    // hot: from executors
                      caf::reacts_to<Stored>,                                     //
+                     caf::reacts_to<RoomWanted>,                                 //
                      caf::replies_to<BringHome>::with<Result<bool>>,             //
                      caf::reacts_to<ForgetBuffer>,                               //
                      caf::reacts_to<Ready>,                                      // hot: from runs
