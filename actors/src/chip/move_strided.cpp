@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/packing.hpp"
+#include "data/data.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
