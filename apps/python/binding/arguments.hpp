@@ -60,8 +60,8 @@ Named function_of(const py::object& callable);
 Named callable_of(const py::object& callable, std::span<PyObject* const> items, std::int64_t soft_limit);
 
 /// A function of Python's as something that sub-workers call.
-/// Throws `bad_argument` for what cannot be one.
-actors::HostFunction host_function(py::object function);
+/// Each call is in a copy of the context, where there is one. Throws `bad_argument` for what cannot be one.
+actors::HostFunction host_function(py::object function, py::object context = {});
 
 void add_arguments(py::module_& module);
 

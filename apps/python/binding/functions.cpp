@@ -20,10 +20,18 @@ Elements elements_of(const runtime::TensorDescriptor& argument) {
   return elements;
 }
 
+/// Of a context that several calls may be in at once, each its own.
+py::object copy_of(const Kept& context) {
+  if (!context) return {};
+  auto made = py::reinterpret_steal<py::object>(PyContext_Copy(context.get().ptr()));
+  if (!made) throw py::error_already_set();
+  return made;
+}
+
 constexpr auto no_generator = "leave the yield away: what it computes goes into its tensors";
 
 /// Calls it with the tensors as arrays, then the scalars.
-void call(const py::object& function, const runtime::HostArgs& args) {
+void call(const py::object& function, const runtime::HostArgs& args, const py::object& context) {
   std::vector<py::object> lent;
   {
     py::tuple given(args.tensor_count() + args.scalar_count());
@@ -35,7 +43,8 @@ void call(const py::object& function, const runtime::HostArgs& args) {
       given[at++] = array_over(lent.back());
     }
     for (std::size_t i = 0; i < args.scalar_count(); ++i) given[at++] = scalar_of_call(args, i);
-    const auto result = py::reinterpret_steal<py::object>(call_python(function.ptr(), given.ptr()));
+    const auto result =
+        py::reinterpret_steal<py::object>(call_python(function.ptr(), given.ptr(), context.ptr()));
     if (!result) throw py::error_already_set();
     if (PyGen_CheckExact(result.ptr()) != 0 || PyAsyncGen_CheckExact(result.ptr()) != 0)
       throw bad_argument("a host function returned a generator, of which nothing has run", no_generator);
@@ -53,8 +62,9 @@ void call(const py::object& function, const runtime::HostArgs& args) {
 /// Takes the arguments of a task in the order in which they were given.
 class FromTask {
  public:
-  FromTask(Kept function, std::string name, std::string order, std::int64_t soft_limit)
+  FromTask(Kept function, Kept context, std::string name, std::string order, std::int64_t soft_limit)
       : function_(std::move(function)),
+        context_(std::move(context)),
         name_(std::move(name)),
         order_(std::move(order)),
         soft_limit_(soft_limit) {}
@@ -75,18 +85,20 @@ class FromTask {
         values.append(value_of({args.scalars.at(at), type}));
       }
     }
-    return std::make_shared<PythonProgram>(function_.get(), py::tuple(values), name_, soft_limit_)->bind();
+    auto program = std::make_shared<PythonProgram>(function_.get(), py::tuple(values), name_, soft_limit_);
+    program->stay_in(copy_of(context_));
+    return program->bind();
   }
 
  private:
-  Kept function_;
+  Kept function_, context_;
   std::string name_, order_;
   std::int64_t soft_limit_;
 };
 
 }  // namespace
 
-actors::HostFunction host_function(py::object function) {
+actors::HostFunction host_function(py::object function, py::object context) {
   if (PyCallable_Check(function.ptr()) == 0)
     throw bad_argument(shown(function) + " is no host function", "give its name, or a function");
   if (is_coroutine_function(function))
@@ -96,12 +108,14 @@ actors::HostFunction host_function(py::object function) {
         "a host function is called, and " + shown(function) + " is a generator, of which nothing would run",
         no_generator);
   auto name = name_of(function);
-  return [kept = Kept(std::move(function)), name = std::move(name)](runtime::HostArgs& args) {
+  auto in = context ? Kept(std::move(context)) : Kept();
+  return [kept = Kept(std::move(function)), in = std::move(in),
+          name = std::move(name)](runtime::HostArgs& args) {
     const WithPython inside;
     if (!inside) throw Error(actors::Errc::shut_down, "Python is ending");
     const UserCode here;
     try {
-      call(kept.get(), args);
+      call(kept.get(), args, copy_of(in));
     } catch (py::error_already_set& raised) {
       throw error_from(raised, "host function \"" + name + "\"");
     }
@@ -110,7 +124,7 @@ actors::HostFunction host_function(py::object function) {
 
 Named function_of(const py::object& callable) {
   if (py::isinstance<py::str>(callable)) return {string_of(callable, "the name of a host function")};
-  return {"", actors::host_callable(name_of(callable), host_function(callable))};
+  return {"", actors::host_callable(name_of(callable), host_function(callable, context_here()))};
 }
 
 Named callable_of(const py::object& callable, std::span<PyObject* const> items, std::int64_t soft_limit) {
@@ -127,7 +141,7 @@ Named callable_of(const py::object& callable, std::span<PyObject* const> items, 
   made->kind = actors::CallableKind::program;
   std::string order;
   for (const py::handle item : items) order += tensor_use(item) != nullptr ? 't' : 's';
-  made->program = FromTask(Kept(callable), made->name, std::move(order), soft_limit);
+  made->program = FromTask(Kept(callable), Kept(context_here()), made->name, std::move(order), soft_limit);
   return {"", std::move(made)};
 }
 

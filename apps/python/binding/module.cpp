@@ -32,6 +32,7 @@ PYBIND11_MODULE(_core, module) {
     if (PyInterpreterState_Get() != PyInterpreterState_Main())
       throw py::import_error("troupe works in the main interpreter only, not in subinterpreters");
   });
+  module.def("_contexts_from", &contexts_from);
   module.def("_close_all", [] {
     close_all();
     close_gate();

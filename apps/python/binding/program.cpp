@@ -20,16 +20,17 @@ class Lease {
 };
 
 /// What it returned; throws what it raised.
-py::object called(const py::object& function, const py::tuple& args) {
-  auto result = py::reinterpret_steal<py::object>(call_python(function.ptr(), args.ptr()));
+py::object called(const py::object& function, const py::tuple& args, PyObject* context) {
+  auto result = py::reinterpret_steal<py::object>(call_python(function.ptr(), args.ptr(), context));
   if (!result) throw py::error_already_set();
   return result;
 }
 
 /// What `coroutine.throw(exception)` answers; null: it raised.
-py::object thrown_into(const py::object& coroutine, const py::object& exception) {
+py::object thrown_into(const py::object& coroutine, const py::object& exception, PyObject* context) {
   const py::object method = coroutine.attr("throw");
-  return py::reinterpret_steal<py::object>(call_python(method.ptr(), py::make_tuple(exception).ptr()));
+  return py::reinterpret_steal<py::object>(
+      call_python(method.ptr(), py::make_tuple(exception).ptr(), context));
 }
 
 py::tuple with_seat(const SeatRef& seat, const py::tuple& args) {
@@ -118,7 +119,7 @@ void PythonProgram::run_plain(actors::Orchestrator& node) {
   try {
     const auto seat = std::make_shared<Seat>(node, false, soft_limit_);
     const Lease lease(seat);
-    auto result = called(function_.get(), with_seat(seat, args_.get()));
+    auto result = called(function_.get(), with_seat(seat, args_.get()), context());
     if (PyCoro_CheckExact(result.ptr()) != 0) {
       result.attr("close")();
       throw bad_argument("program \"" + name_ + "\" returned a coroutine, which nobody awaits",
@@ -144,7 +145,8 @@ class Body {
     const UserCode here;
     try {
       seat_ = std::make_shared<Seat>(node, true, program.soft_limit_);
-      auto coroutine = called(program.function_.get(), with_seat(seat_, program.args_.get()));
+      auto coroutine =
+          called(program.function_.get(), with_seat(seat_, program.args_.get()), program.context());
       coroutine_ = Kept(coroutine);
       step(coroutine, py::none());
     } catch (py::error_already_set& raised) {
@@ -165,7 +167,7 @@ class Body {
     const UserCode here;
     try {
       seat_->sit_down();
-      coroutine_.get().attr("close")();
+      (void)called(coroutine_.get().attr("close"), py::tuple(), program_->context());
     } catch (py::error_already_set& raised) {
       raised.discard_as_unraisable(program_->name_.c_str());
     } catch (...) {  // nothing to tell it to
@@ -187,7 +189,7 @@ class Body {
     try {
       const auto coroutine = coroutine_.get();
       if (error) {
-        took(thrown_into(coroutine, exception_of(*error)));
+        took(thrown_into(coroutine, exception_of(*error), program_->context()));
       } else {
         step(coroutine, object_of(wait, std::move(answer)));
       }
@@ -203,7 +205,7 @@ class Body {
  private:
   void step(const py::object& coroutine, const py::object& value) {
     PyObject* next = nullptr;
-    const auto how = send_python(coroutine.ptr(), value.ptr(), &next);
+    const auto how = send_python(coroutine.ptr(), value.ptr(), &next, program_->context());
     auto object = py::reinterpret_steal<py::object>(next);
     if (how == PYGEN_ERROR) throw py::error_already_set();
     if (how == PYGEN_RETURN) {
@@ -237,7 +239,7 @@ class Body {
     const Error error(
         Errc::bad_argument, "program \"" + program_->name_ + "\" awaits " + what,
         "a program awaits tasks, reads, drains and domains of its node, and its own coroutines");
-    took(thrown_into(coroutine, exception_of(error)));
+    took(thrown_into(coroutine, exception_of(error), program_->context()));
   }
 
   PythonProgram* program_;

@@ -101,6 +101,8 @@ class PythonProgram : public std::enable_shared_from_this<PythonProgram> {
   PythonProgram(py::object function, py::tuple args, std::string name, std::int64_t soft_limit);
 
   actors::BoundProgram bind();
+  /// Its code runs in this context (contextvars). Inside Python, before it runs.
+  void stay_in(py::object context) { context_ = Kept(std::move(context)); }
   /// Calls it with these instead. Inside Python, before it runs.
   void give(py::tuple args) { args_ = Kept(std::move(args)); }
   const std::string& name() const { return name_; }
@@ -118,7 +120,9 @@ class PythonProgram : public std::enable_shared_from_this<PythonProgram> {
   Error failed(py::error_already_set& raised);
 
   const std::string name_;
-  Kept function_, args_, raised_, returned_;
+  PyObject* context() const { return context_ ? context_.get().ptr() : nullptr; }
+
+  Kept function_, args_, raised_, returned_, context_;
   const bool coroutine_;
   const std::int64_t soft_limit_;
 };

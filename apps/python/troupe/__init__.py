@@ -75,6 +75,7 @@ from ._build import VERSION as __version__
 from ._collectives import COLLECTIVE_WORKSPACE, COLLECTIVES, all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
 from ._errors import Error
 from ._kernels import Module, kernel
+from ._notebook import install as _install
 from ._programs import host_function, parameters_of, program, submit
 
 __all__ = [
@@ -135,4 +136,5 @@ def _await(self):
 Wait.__await__ = _await
 # Runs that are still in flight end before the interpreter does.
 _atexit.register(_close_all)
-del _atexit, _await, _check_interpreter, _interpreters
+_install()
+del _atexit, _await, _check_interpreter, _install, _interpreters

@@ -1,4 +1,6 @@
-"""In a notebook: what code of a run prints goes to the cell that waits for it, and things show themselves."""
+"""In a notebook: what code of a run prints goes to the cell that runs it, and things show themselves."""
+
+import queue
 
 import pytest
 
@@ -30,8 +32,75 @@ def cells(*sources):
     return found[1:]
 
 
+def said(*sources):
+    """What is said in reply to each cell, whenever that is; the last one waits for all that is to be said."""
+    manager = pytest.importorskip("jupyter_client").KernelManager(kernel_name="python3")
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=120)
+        texts = {}
+        for source in [SETUP, *sources]:
+            cell = client.execute(source)
+            texts[cell] = {}
+            while True:
+                try:
+                    message = client.get_iopub_msg(timeout=120)
+                except queue.Empty:
+                    raise AssertionError(f"nothing more is said: {texts}") from None
+                content, of = message["content"], message["parent_header"].get("msg_id")
+                if message["msg_type"] == "stream":
+                    stream = texts.setdefault(of, {})
+                    stream[content["name"]] = stream.get(content["name"], "") + content["text"]
+                elif message["msg_type"] == "error":
+                    texts[of]["error"] = "\n".join(content["traceback"])
+                elif message["msg_type"] == "status" and content["execution_state"] == "idle" and of == cell:
+                    break
+        return list(texts.values())[1:]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def test_what_a_run_in_the_background_prints_goes_to_the_cell_that_submitted_it():
+    begins, between, ends, waits, after = said(
+        """
+go_on, printed = threading.Event(), threading.Event()
+import sys
+def function():
+    go_on.wait(60)
+    print("in the function")
+    print("and aside", file=sys.stderr)
+async def program(node):
+    print("in the program")
+    await node.submit_sub(function)
+    print("later")
+def plain(node):
+    go_on.wait(60)
+    print("plain")
+async def fails(node):
+    await node.drained()
+    go_on.wait(60)
+    printed.set()
+    print("before it fails")
+    raise ValueError
+first = node.submit(program)
+""",
+        "second = node.submit(plain); third = node.submit(fails)",
+        "print('here'); go_on.set(); first.wait(); print('there')",
+        "second.wait(); third.wait(); print(type(sys.stdout).__name__)",
+        "node.run(lambda node: print('in this one')); print('done')",
+    )
+    assert begins == {"stdout": "in the program\nin the function\nlater\n", "stderr": "and aside\n"}
+    assert sorted(between["stdout"].split()) == ["before", "fails", "it", "plain"] and set(between) == {"stdout"}
+    assert ends == {"stdout": "here\nthere\n"}
+    assert set(waits) == {"stdout"} and "plain" not in waits["stdout"]
+    assert after == {"stdout": "in this one\ndone\n"}
+
+
 def test_what_a_run_prints_goes_to_the_cell_that_waits_for_it():
-    whole, nothing, begins, ends, after = cells(
+    whole, nothing = cells(
         """
 def program(node):
     print("in the program")
@@ -39,23 +108,9 @@ def program(node):
 node.run(program)
 """,
         "pass",
-        """
-go_on = threading.Event()
-def waits():
-    go_on.wait(60)
-    print("later")
-async def other(node):
-    await node.submit_sub(waits)
-    print("last")
-handle = node.submit(other)
-""",
-        "go_on.set(); handle.result()",
-        "print('done')",
     )
     assert whole == {"stdout": "in the program\nin the function\n"}
-    assert nothing == {} and begins == {}
-    assert ends == {"stdout": "later\nlast\n"}
-    assert after == {"stdout": "done\n"}
+    assert nothing == {}
 
 
 def test_errors_and_log_lines_are_shown_by_the_cell_that_runs():

@@ -411,6 +411,34 @@ def test_futures_of_asyncio_are_refused_and_asyncio_waits_for_runs(node):
     assert asyncio.run(outside()) == list(range(20))
 
 
+def test_code_in_the_background_has_the_context_of_who_submits_it(node):
+    import contextvars
+
+    who = contextvars.ContextVar("who", default="nobody")
+    seen = []
+
+    def function(x):
+        seen.append(("function", who.get()))
+        who.set("the function")
+
+    async def program(node):
+        seen.append(("program", who.get()))
+        who.set("the program")
+        await node.submit_sub(function, inout(node.tensor(1)))
+        await node.submit_sub(function, inout(node.tensor(1)))
+        return who.get()
+
+    who.set("the caller")
+    assert node.submit(program).result() == "the program"
+    assert seen == [("program", "the caller"), ("function", "the program"), ("function", "the program")]
+    assert who.get() == "the caller"
+    handles = []
+    for name in ["a", "b", "c"]:
+        who.set(name)
+        handles.append(node.submit(lambda node: who.get()))
+    assert [handle.result() for handle in handles] == ["a", "b", "c"]
+
+
 def test_a_generator_is_no_program(node):
     def yields(node):
         yield node.submit("scale")

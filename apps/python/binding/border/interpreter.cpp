@@ -38,7 +38,42 @@ void busy_again() noexcept {
   sleep_for_ever();
 }
 
+/// Inside a context until left; that of the thread where it is null, or another thread is in it.
+class InContext {
+ public:
+  explicit InContext(PyObject* context) : context_(context) {
+    if (context_ == nullptr || PyContext_Enter(context_) == 0) return;
+    PyErr_Clear();
+    context_ = nullptr;
+  }
+  void leave() const {
+    if (context_ == nullptr) return;
+    PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+    PyErr_Fetch(&type, &value, &trace);
+    if (PyContext_Exit(context_) != 0) PyErr_Clear();
+    PyErr_Restore(type, value, trace);
+  }
+
+ private:
+  PyObject* context_;
+};
+
+/// What makes contexts, where it is not Python itself. Inside Python only.
+py::object& maker_of_contexts() {
+  static auto* const one = new py::object;
+  return *one;
+}
+
 }  // namespace
+
+py::object context_here() {
+  if (const auto& maker = maker_of_contexts()) return maker();
+  auto made = py::reinterpret_steal<py::object>(PyContext_CopyCurrent());
+  if (!made) throw py::error_already_set();
+  return made;
+}
+
+void contexts_from(py::object maker) { maker_of_contexts() = std::move(maker); }
 
 void leave(Leaving* what) noexcept {
   if (what == nullptr) return;
@@ -86,10 +121,12 @@ WithoutPython::~WithoutPython() {
   clear_leavings();
 }
 
-PyObject* call_python(PyObject* function, PyObject* args) noexcept {
+PyObject* call_python(PyObject* function, PyObject* args, PyObject* context) noexcept {
   no_longer_busy();
   try {
+    const InContext inside(context);
     auto* const result = PyObject_CallObject(function, args);
+    inside.leave();
     busy_again();
     return result;
   } catch (const abi::__forced_unwind&) {
@@ -97,10 +134,12 @@ PyObject* call_python(PyObject* function, PyObject* args) noexcept {
   }
 }
 
-PySendResult send_python(PyObject* coroutine, PyObject* value, PyObject** next) noexcept {
+PySendResult send_python(PyObject* coroutine, PyObject* value, PyObject** next, PyObject* context) noexcept {
   no_longer_busy();
   try {
+    const InContext inside(context);
     const auto how = PyIter_Send(coroutine, value, next);
+    inside.leave();
     busy_again();
     return how;
   } catch (const abi::__forced_unwind&) {

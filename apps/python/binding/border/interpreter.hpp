@@ -83,10 +83,16 @@ auto without_python(Work work) {
 
 /// Calls code of a user's, inside a WithPython. The interpreter ends a thread that wants in too late by
 /// unwinding it, through code that cannot be unwound: that happens in here only, and here the thread sleeps
-/// instead. Null: an exception is set.
-PyObject* call_python(PyObject* function, PyObject* args) noexcept;
+/// instead. Null: an exception is set. `context`: of contextvars, what the code runs in; null: as it is.
+PyObject* call_python(PyObject* function, PyObject* args, PyObject* context = nullptr) noexcept;
 /// The same for a step of a coroutine.
-PySendResult send_python(PyObject* coroutine, PyObject* value, PyObject** next) noexcept;
+PySendResult send_python(PyObject* coroutine, PyObject* value, PyObject** next,
+                         PyObject* context = nullptr) noexcept;
+
+/// A copy of the context (contextvars) of who is here, for code that it has run elsewhere.
+py::object context_here();
+/// In a notebook somebody else makes them.
+void contexts_from(py::object maker);
 
 /// The thread that Python handles signals on.
 bool is_main_thread() noexcept;

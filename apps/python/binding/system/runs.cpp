@@ -65,6 +65,7 @@ RunOf start(const NodeOf& on, const py::object& program, const py::args& args, c
   }
   auto options = options_of(given, name_of(program));
   run.program = program_of(program, args, options.name, on.soft_limit);
+  run.program->stay_in(context_here());
   run.handle = without_python([&] { return on.node.submit_bound(std::move(options), run.program->bind()); });
   return run;
 }
