@@ -1,8 +1,10 @@
 """Memory of the host: where objects keep their elements, who shares it, and memory that children share."""
 
+import ctypes
 import mmap
 import re
 import threading
+import weakref
 
 from ._troupe import raw
 from .buffer import AccessMode, AddressSpace, BackendKind, Buffer
@@ -56,31 +58,69 @@ def first_element(thing):
 
 
 _MAPPING = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) ...(.)")
+_PAGE = mmap.PAGESIZE
+_ASYNCHRONOUSLY = 1  # MS_ASYNC: writes nothing, and looks whether there is something to write
+
+
+class Sharing:
+    """Whether children of fork see what is written into some memory. Kept for as long as what was asked about lives:
+    the list of what is mapped where takes the kernel milliseconds."""
+
+    _MOST = 4096
+
+    def __init__(self):
+        self._known = {}
+
+    def __call__(self, thing, address, nbytes):
+        of, answer = self._known.get((address, nbytes), (None, False))
+        if of is not None and of() is not None:
+            return answer
+        answer = _says_shared(thing) or is_shared(address, nbytes)
+        try:
+            of = weakref.ref(thing)
+        except TypeError:
+            return answer
+        if len(self._known) >= self._MOST:
+            self._known = {at: known for at, known in self._known.items() if known[0]() is not None}
+        self._known[address, nbytes] = of, answer
+        return answer
+
+
+def _says_shared(thing):
+    """What a tensor of torch knows of itself; not that it looks at memory that others share."""
+    says = getattr(thing, "is_shared", None)
+    return callable(says) and says() is True
 
 
 def is_shared(address, nbytes):
     """Whether children of fork see what is written there."""
-    return _mapped(address, nbytes, lambda kind: kind == b"s")
+    end = address + max(nbytes, 1)
+    with open("/proc/self/maps", "rb") as file:
+        maps = file.read()
+    # The first line that does not end before it; they are in order.
+    low, high = 0, len(maps)
+    while low < high:
+        begin = maps.rfind(b"\n", 0, (low + high) // 2) + 1
+        line = _MAPPING.match(maps, begin)
+        if int(line[2], 16) <= address:
+            low = maps.find(b"\n", begin) + 1
+        else:
+            high = begin
+    while (line := _MAPPING.match(maps, low)) is not None:
+        if int(line[1], 16) > address or line[3] != b"s":
+            return False
+        address = int(line[2], 16)
+        if end <= address:
+            return True
+        low = maps.find(b"\n", low) + 1
+    return False
 
 
 def is_mapped(address, nbytes):
     """Whether there is memory at all."""
-    return _mapped(address, nbytes, lambda kind: True)
-
-
-def _mapped(address, nbytes, fits):
-    end = address + max(nbytes, 1)
-    with open("/proc/self/maps", "rb") as maps:
-        for line in maps:
-            found = _MAPPING.match(line)
-            begin, over = int(found[1], 16), int(found[2], 16)
-            if begin <= address < over:
-                if not fits(found[3]):
-                    return False
-                if end <= over:
-                    return True
-                address = over
-    return False
+    begin = address - address % _PAGE
+    return ctypes.CDLL(None).msync(ctypes.c_void_p(begin), ctypes.c_size_t(address + max(nbytes, 1) - begin),
+                                   _ASYNCHRONOUSLY) == 0
 
 
 class Heap:

@@ -1,7 +1,7 @@
 """The memory of a worker: of its chips, of its own that sub-workers see, and of the program that lends it."""
 
 from . import _runs
-from ._host_memory import first_element, is_shared, shared_buffer, span_of, storage_of
+from ._host_memory import first_element, shared_buffer, span_of, storage_of
 from ._machine import host_buffer
 from ._troupe import troupe
 from ._types import element_size, shape_of
@@ -115,7 +115,7 @@ class Memory:
 
     def _borrowed_buffer(self, tensor, base, nbytes, readonly):
         access, kind = AccessMode.READWRITE, BackendKind.FORK_SHM
-        if readonly or (self.level > 2 and not is_shared(base, nbytes)):
+        if readonly or (self.level > 2 and not self._sharing(tensor, base, nbytes)):
             # A child of fork would write into a copy of its own.
             access, kind = AccessMode.READ, BackendKind.FORK_COW
         return host_buffer(base, nbytes, access, kind, tensor)

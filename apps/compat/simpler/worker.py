@@ -9,7 +9,7 @@ from ._bootstrap_types import ChipContext
 from ._call_config import CallConfig
 from ._callables import ChipCallable
 from ._chip_tensors import ChipStorageTaskArgs
-from ._host_memory import Heap
+from ._host_memory import Heap, Sharing
 from ._machine import Machine, rings_of
 from ._registry import Registry
 from ._remote import MpiL3GroupSpec, RemoteCallable, RemoteWorkerSpec, refuse_remote
@@ -47,6 +47,7 @@ class Worker(Registry, Memory):
         self._bootstrap, self._contexts = self._checked_bootstrap(chip_bootstrap_configs), None
         self._buffers = {}  # those of create_buffer, by identity
         self._borrowed = weakref.WeakValueDictionary()  # host memory that is in use, by its storage
+        self._sharing = Sharing()
         self._lock = threading.RLock()
         super().__init__()
 

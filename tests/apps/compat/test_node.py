@@ -1,6 +1,8 @@
 """Level 3: chips and sub-workers of one machine, an orchestration function that submits."""
 
+import array
 import math
+import mmap
 import os
 import struct
 import threading
@@ -9,6 +11,8 @@ from multiprocessing.shared_memory import SharedMemory
 import pytest
 from compat_support import IN, INOUT, OUT, of, packed, shared, task
 
+from simpler import _host_memory
+from simpler._troupe import raw
 from simpler.task_interface import (
     CallConfig,
     CommBufferSpec,
@@ -597,3 +601,33 @@ def test_april_memory_by_worker_and_address(worker):
     w.run(orch_fn)
     assert of(out) == [6, 8]
     assert scalar_to_uint64(1.0) == 0x3F800000
+
+
+def test_shared_memory_is_told_from_what_a_child_would_have_a_copy_of():
+    both = mmap.mmap(-1, 1 << 16)
+    own = mmap.mmap(-1, 1 << 16, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for memory, shared_with_children in ((both, True), (own, False), (array.array("f", [0]), False)):
+        address, nbytes, _ = raw.span(memory)
+        for at, size in ((address, nbytes), (address, 0), (address + nbytes - 1, 1)):
+            assert _host_memory.is_shared(at, size) is shared_with_children
+            assert _host_memory.is_mapped(at, size)
+    address, nbytes, _ = raw.span(both)
+    assert not _host_memory.is_shared(address, 1 << 46) and not _host_memory.is_mapped(address, 1 << 46)
+    for nowhere in (0, 1 << 46):
+        assert not _host_memory.is_shared(nowhere, 8) and not _host_memory.is_mapped(nowhere, 8)
+
+
+def test_whether_memory_is_shared_is_asked_once_while_it_lives(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_host_memory, "is_shared", lambda *memory: asked.append(memory) or len(asked) > 1)
+    sharing, one = _host_memory.Sharing(), array.array("f", [0])
+    assert not sharing(one, 4096, 4) and not sharing(one, 4096, 4) and len(asked) == 1
+    del one
+    other = array.array("f", [0])  # whatever lies there now
+    assert sharing(other, 4096, 4) and sharing(other, 4096, 4) and len(asked) == 2
+
+    class Tensor(array.array):
+        def is_shared(self):
+            return True
+
+    assert sharing(Tensor("f"), 8192, 4) and len(asked) == 2
