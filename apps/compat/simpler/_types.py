@@ -62,13 +62,13 @@ for _enum in (DataType, TensorArgType, ArgDirection, WorkerType, TaskState):
 
 MAX_TENSOR_DIMS = 5
 #: By code; 11 (a byte that is true or false) crosses the binary interface and has no name here.
-_SIZES = {0: 4, 1: 2, 2: 4, 3: 2, 4: 1, 5: 1, 6: 2, 7: 8, 8: 8, 9: 2, 10: 4, 11: 1, 12: 1, 13: 1, 14: 1}
+ELEMENT_BYTES = {0: 4, 1: 2, 2: 4, 3: 2, 4: 1, 5: 1, 6: 2, 7: 8, 8: 8, 9: 2, 10: 4, 11: 1, 12: 1, 13: 1, 14: 1}
 
 
 def element_size(code):
     """Bytes of an element, by its code."""
     try:
-        return _SIZES[int(code)]
+        return ELEMENT_BYTES[int(code)]
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{code!r} is no element type") from None
 

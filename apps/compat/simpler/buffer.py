@@ -7,7 +7,7 @@ import os
 import struct
 import threading
 
-from ._types import MAX_TENSOR_DIMS, element_size, row_major, shape_of
+from ._types import ELEMENT_BYTES, MAX_TENSOR_DIMS, DataType, element_size, row_major, shape_of
 
 DESCRIPTOR_MAGIC = 0x5342
 DESCRIPTOR_BYTES = 88
@@ -195,16 +195,30 @@ class Tensor:
     __slots__ = ("buffer", "byte_offset", "ndims", "shapes", "strides", "dtype", "_uses", "_extent")
 
     def __init__(self, buffer, shapes, dtype, strides=None, byte_offset=0):
-        dtype = int(dtype)
-        size = element_size(dtype)
-        shapes = shape_of(shapes)
+        # Scripts make some for every task: the usual forms take no calls.
+        if type(dtype) is DataType:
+            dtype = dtype._value_
+        elif type(dtype) is not int:
+            dtype = int(dtype)
+        size = ELEMENT_BYTES.get(dtype) or element_size(dtype)
+        if type(shapes) is not tuple or not 0 < len(shapes) <= MAX_TENSOR_DIMS:
+            shapes = shape_of(shapes)
+        else:
+            for extent in shapes:
+                if type(extent) is not int or not 0 < extent < 1 << 32:
+                    shapes = shape_of(shapes)
+                    break
         if strides is None:
             # Row-major, and what it takes, in one go: most tensors are.
-            steps, count = [], 1
-            for extent in reversed(shapes):
-                steps.append(count)
-                count *= extent
-            strides, extent = tuple(reversed(steps)), count * size
+            if len(shapes) == 1:
+                strides, count = (1,), shapes[0]
+            else:
+                steps, count = [], 1
+                for extent in reversed(shapes):
+                    steps.append(count)
+                    count *= extent
+                strides = tuple(reversed(steps))
+            extent = count * size
         else:
             strides = tuple(int(stride) for stride in strides)
             if len(strides) != len(shapes):
@@ -212,7 +226,8 @@ class Tensor:
             if any(not 0 < stride < 1 << 32 for stride in strides):
                 raise ValueError(f"a stride is at least 1 and has 32 bits: {strides}")
             extent = (1 + sum((n - 1) * step for n, step in zip(shapes, strides))) * size
-        byte_offset = int(byte_offset)
+        if type(byte_offset) is not int:
+            byte_offset = int(byte_offset)
         if byte_offset < 0 or byte_offset % size != 0:
             raise ValueError(f"byte_offset {byte_offset} is no multiple of the element's {size} bytes")
         if byte_offset + extent > buffer.nbytes:
