@@ -56,9 +56,9 @@ class Ranges {
 
 /// From the chip, but for what host memory has.
 Result<void> store_rest(DeviceInUse& device, const MemoryCall& call) {
-  const auto& [all, what, but] = *call.strided;
+  const auto &all = call.strided->all, &what = call.strided->what;
   auto* host = static_cast<std::byte*>(call.host);
-  const Ranges at_home(but);
+  const Ranges at_home(call.strided->but);
   std::vector<std::byte> buffer(std::min(stage_piece, run_of(what)));
   return for_each_run_of(what, [&](std::uint64_t at, std::uint64_t bytes) -> Result<void> {
     for (const auto end = at + bytes; at < end;) {
@@ -80,8 +80,8 @@ Result<void> store_rest(DeviceInUse& device, const MemoryCall& call) {
 /// One run after the other, or, when they are short, many of them through a buffer.
 Result<void> move_strided(DeviceInUse& device, const MemoryCall& call, bool to_chip) {
   constexpr std::uint64_t long_run = 32ULL << 10U;
-  const auto& [all, what, but] = *call.strided;
-  if (!but.empty()) return store_rest(device, call);
+  if (!call.strided->but.empty()) return store_rest(device, call);
+  const auto &all = call.strided->all, &what = call.strided->what;
   const auto run = run_of(what);
   auto& context = device.context;
   auto* host = static_cast<std::byte*>(call.host);

@@ -51,7 +51,9 @@ struct Bench {
     return reinterpret_cast<float*>(buffer(tensor)->host().value());
   }
   static std::shared_ptr<Buffer> buffer(const Tensor& tensor) {
-    return tensor.hold()->buffer->shared_from_this();
+    const auto hold = tensor.hold();
+    REQUIRE(hold != nullptr);
+    return hold->buffer->shared_from_this();
   }
   /// How many tasks have ended since.
   std::size_t write(const Tensor& tensor) {
