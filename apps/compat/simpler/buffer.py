@@ -36,6 +36,9 @@ class BackendKind(enum.IntEnum):
 
 
 _DEVICE_BACKENDS = (BackendKind.VMM_WINDOW, BackendKind.DEVICE_MALLOC)
+#: Memory that stays until close().
+_UNTIL_CLOSED = (BackendKind.POSIX_SHM, BackendKind.DEVICE_MALLOC)
+_MOST_VIEWS = 64
 
 
 class CanonicalIdentity:
@@ -133,9 +136,25 @@ class Buffer:
         self._memory = memory  # of a chip: the tensor of troupe's that holds it
         self._on_close = on_close
         self._lock = threading.Lock()
+        # The latest views, with what a machine has made of them: scripts name the same ones for every task. Not of
+        # memory that goes when nobody knows of it any more, for each view knows of it.
+        self._views = {} if backend_kind in _UNTIL_CLOSED else None
 
     def tensor(self, shapes, dtype, strides=None, byte_offset=0):
-        return Tensor(self, shapes, dtype, strides, byte_offset)
+        views = self._views
+        if views is None:
+            return Tensor(self, shapes, dtype, strides, byte_offset)
+        what = (shapes, dtype._value_ if type(dtype) is DataType else dtype, strides, byte_offset)
+        try:
+            found = views.get(what)
+        except TypeError:  # lists, which may be others the next time
+            return Tensor(self, shapes, dtype, strides, byte_offset)
+        if found is None:
+            found = Tensor(self, shapes, dtype, strides, byte_offset)
+            if len(views) >= _MOST_VIEWS:
+                views.clear()
+            views[what] = found
+        return found
 
     def to_descriptor(self):
         if self.backend_kind == BackendKind.POSIX_SHM and self.shm is not None:
@@ -154,7 +173,7 @@ class Buffer:
         ending, self._on_close = self._on_close, None
         if ending is not None:
             ending(self)
-        self._memory = self._keep = None
+        self._memory = self._keep = self._views = None
         if self.shm is not None:
             close_shared(self.shm)
 

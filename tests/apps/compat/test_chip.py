@@ -115,6 +115,36 @@ def test_views_with_strides_and_offsets(worker):
     assert memory.tolist() == [0, 1, 1, 3, 4, 5, 9, 7, 8, 9, 17, 11]
 
 
+def test_views_that_are_named_again_are_the_right_ones(worker):
+    w = worker(2)
+    h = w.register(packed("add"))
+    a = w.malloc(4096)
+    w.copy_to(a, floats(*range(1024)))
+    c = w.create_buffer(4)
+    for _ in range(2):
+        for i in range(200):  # more than are kept
+            args = TaskArgs()
+            args.add_tensor(a.tensor((1,), DataType.FLOAT32, byte_offset=4 * i), IN)
+            args.add_tensor(a.tensor([1], 0, [1], 4 * i), IN)
+            args.add_tensor(c.tensor((1,), DataType.FLOAT32), OUT)
+            if i % 50 == 0:
+                w.run(h, args)
+                assert struct.unpack("f", c.shm.buf[:4]) == (2.0 * i,)
+    same = a.tensor((4,), DataType.FLOAT32)
+    assert same is a.tensor((4,), DataType.FLOAT32) and same is not a.tensor((4,), DataType.INT32)
+    for wrong in (lambda: a.tensor((4,), 77), lambda: a.tensor((1025,), 0), lambda: a.tensor((0,), 0)):
+        for _ in range(2):
+            with pytest.raises(ValueError):
+                wrong()
+    w.free(a)
+    assert w.committed_device_memory() == 0
+    args = TaskArgs()
+    for tag in (IN, IN, OUT):
+        args.add_tensor(a.tensor((1,), DataType.FLOAT32), tag)
+    with pytest.raises(ValueError):
+        w.run(h, args)
+
+
 def test_many_tensors(worker):
     w = worker(2)
     h = w.register(packed("sum", signature=[1] * 60 + [3]))
