@@ -41,12 +41,12 @@ constexpr std::uint32_t live_backlog = 512;
 }  // namespace
 
 void Schedule::begin(const runtime::TaskGraphConfig& config, std::uint32_t clusters, FlagWaits& flags) {
-  // Most runs are small: what their graphs took before is enough.
-  if (graph_) {
-    graph_->restart(config);
-  } else {
+  if (!graph_) {
     graph_.emplace(config);
+  } else if (config != graph_config_) {
+    graph_->restart(config);
   }
+  graph_config_ = config;
   cores_.reset(clusters);
   flags_ = &flags;
   failure_.reset();
@@ -60,7 +60,8 @@ void Schedule::end_run() {
   active_ = false;
   // Records of a cycle were never given back.
   if (graph_->status().live != 0) parts_.records = TaskRecords();
-  graph_->restart({});
+  // Most runs are small, and like the one before: what its graph took is enough for the next.
+  graph_->restart(graph_config_);
 }
 
 void Schedule::fail(const Error& error) {

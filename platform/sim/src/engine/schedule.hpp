@@ -132,9 +132,10 @@ class Schedule {
 
   const Parts parts_;
   const std::uint32_t workers_;
-  bool active_ = false;      ///< a run is in progress
-  bool others_end_ = false;  ///< tasks may have ended by themselves
-  std::optional<runtime::TaskGraph> graph_;
+  bool active_ = false;                      ///< a run is in progress
+  bool others_end_ = false;                  ///< tasks may have ended by themselves
+  std::optional<runtime::TaskGraph> graph_;  ///< as new between runs
+  runtime::TaskGraphConfig graph_config_;
   CorePool cores_;
   std::deque<TaskRecord*> sets_;  ///< tasks of several blocks or lanes that are not handed out wholly
   std::vector<runtime::TaskId> held_;

@@ -100,6 +100,8 @@ struct TaskGraphConfig {
   std::uint32_t scope_depth = limits::scope_depth;  ///< nested begin_scope() calls
   /// Arena number of the symbolic references that alloc() returns.
   std::uint32_t intermediate_arena = 0xFFFF'FFFE;
+
+  friend bool operator==(const TaskGraphConfig&, const TaskGraphConfig&) = default;
 };
 
 /// The dependency engine: it says which tasks may run now, given the tasks submitted in program order. The
