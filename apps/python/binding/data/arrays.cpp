@@ -128,7 +128,7 @@ void* host_address(const actors::Tensor& tensor, HostUse use, std::shared_ptr<co
 
 actors::Tensor tensor_of(py::handle object, bool writes) {
   if (const auto* tensor = tensor_in(object)) return *tensor;
-  if (py::isinstance<actors::Tensor>(object)) {
+  if (is_tensor(object)) {
     // pybind11 would make room for one, and nobody would fill it.
     const auto* instance = reinterpret_cast<const py::detail::instance*>(object.ptr());
     if (instance->simple_layout && instance->simple_value_holder[0] == nullptr)

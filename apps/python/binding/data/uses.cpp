@@ -90,6 +90,8 @@ py::object object_of(TensorUse use) {
   return py::reinterpret_steal<py::object>(as_object(made));
 }
 
+bool is_tensor(py::handle object) noexcept { return PyObject_TypeCheck(object.ptr(), classes.tensor) != 0; }
+
 const actors::Tensor* tensor_in(py::handle object) noexcept {
   if (Py_TYPE(object.ptr()) != classes.tensor) return nullptr;
   // As pybind11 keeps what it has one pointer to.

@@ -10,6 +10,9 @@ namespace troupe::python {
 /// The argument in a TensorArgument; null: it is something else. As long as the object.
 const actors::TensorUse* tensor_use(py::handle object) noexcept;
 py::object object_of(actors::TensorUse use);
+/// Whether it is a Tensor, or of a class of a user's own over it: as py::isinstance, without a look into a
+/// table.
+bool is_tensor(py::handle object) noexcept;
 /// The tensor in a Tensor; null: it is something else. As long as the object.
 const actors::Tensor* tensor_in(py::handle object) noexcept;
 
