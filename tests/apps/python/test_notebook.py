@@ -4,6 +4,8 @@ import queue
 
 import pytest
 
+from conftest import KERNELS
+
 nbclient = pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("ipykernel")
@@ -53,8 +55,10 @@ def said(*sources):
                 if message["msg_type"] == "stream":
                     stream = texts.setdefault(of, {})
                     stream[content["name"]] = stream.get(content["name"], "") + content["text"]
+                    if "under way" in content["text"]:
+                        manager.interrupt_kernel()
                 elif message["msg_type"] == "error":
-                    texts[of]["error"] = "\n".join(content["traceback"])
+                    texts[of]["error"] = content["ename"]
                 elif message["msg_type"] == "status" and content["execution_state"] == "idle" and of == cell:
                     break
         return list(texts.values())[1:]
@@ -97,6 +101,47 @@ first = node.submit(program)
     assert ends == {"stdout": "here\nthere\n"}
     assert set(waits) == {"stdout"} and "plain" not in waits["stdout"]
     assert after == {"stdout": "in this one\ndone\n"}
+
+
+def test_an_interrupt_ends_a_run_and_the_notebook_goes_on():
+    first, second, third, fourth, after = said(
+        f"node.load({KERNELS!r})"
+        """
+async def hangs(node):
+    task = node.submit("hang", inout(node.tensor(1)))
+    node.flush()
+    print("under way", flush=True)
+    await task
+node.run(hangs)
+""",
+        """
+def blocks(node):
+    task = node.submit("hang", inout(node.tensor(1)))
+    print("under way", flush=True)
+    task.wait()
+node.run(blocks)
+""",
+        """
+def computes(node):
+    print("under way", flush=True)
+    while True:
+        pass
+node.run(computes)
+""",
+        """
+handle = node.submit(lambda node: node.submit("hang", inout(node.tensor(1))))
+print("under way", flush=True)
+handle.result()
+""",
+        """
+handle.cancel()
+import asyncio
+print(handle.wait(), await asyncio.to_thread(node.run, lambda node: 5))
+""",
+    )
+    for interrupted in [first, second, third, fourth]:
+        assert interrupted == {"stdout": "under way\n", "error": "KeyboardInterrupt"}
+    assert after == {"stdout": "True 5\n"}
 
 
 def test_what_a_run_prints_goes_to_the_cell_that_waits_for_it():
