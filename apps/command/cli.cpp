@@ -221,22 +221,39 @@ void add_nodes(Definition& all) {
       "  troupe node --listen 0.0.0.0:7000 --chips 4 --cert b.pem --key b.key --ca ca.pem \\\n"
       "      --allow alice --module ./libmine.so\n"
       "Ctrl-C ends it, and what runs there.");
-  sub->add_option("--parent", node.parent)->group("");  // of `troupe pod`
+  sub->add_flag("--of-pod", node.of_pod)->group("");  // started by `troupe pod`
   sub->callback([&all] { all.chosen = all.node; });
 
   PodCommand& pod = all.pod;
-  sub = all.app.add_subcommand("pod", "Several nodes on this machine, to try what runs on several");
-  number(sub, "--nodes", pod.nodes, "How many, a process each", 1, 256)->capture_default_str();
+  sub = all.app.add_subcommand(
+      "pod", "Several nodes at once: here, to try what runs on several machines, or on those");
+  auto* nodes = number(sub, "--nodes", pod.nodes, "How many on this machine, a process each", 1, 256)
+                    ->capture_default_str();
+  sub->add_option("--hosts", pod.hosts, "Instead one on each of these machines, where troupe is installed")
+      ->type_name("HOST,HOST")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->excludes(nodes);
+  sub->add_option(
+         "--through", pod.through,
+         "What starts a program there, when a host and the program follow: ssh, srun -w, mpirun -n 1 --host")
+      ->type_name("WORDS")
+      ->capture_default_str();
+  number(sub, "--port", pod.port, "Where they listen there (default: any port that is free)", 0, 65535);
+  sub->add_option("--troupe", pod.program, "The command there")->type_name("FILE")->capture_default_str();
   number(sub, "--chips", pod.chips, "Chips of each", 1, actors::most_executors)->capture_default_str();
   sub->add_option("--platform", pod.platform,
                   "Their platform: a2a3sim, a5sim, opencl, cuda, or a library's path")
       ->capture_default_str();
   sub->footer(
       "Makes certificates for them (needs the program openssl), and prints the options with which\n"
-      "`troupe run` uses them. Ctrl-C ends it, and takes the certificates away.\n"
-      "Example:\n"
+      "`troupe run` uses them. Ctrl-C ends it, and takes the certificates away: no file has them, and\n"
+      "a node on another machine gets its own through what started it.\n"
+      "Examples:\n"
       "  troupe pod --nodes 3 > options &\n"
-      "  troupe run pod $(cat options)        once it has said that the nodes are there");
+      "  troupe run pod $(cat options)        once it has said that the nodes are there\n"
+      "  troupe pod --hosts a.example,b.example --chips 8 > options &\n"
+      "  troupe pod --hosts $(scontrol show hostnames | paste -sd,) --through 'srun -N 1 -n 1 -w'");
   sub->callback([&all] { all.chosen = all.pod; });
 
   sub =

@@ -70,12 +70,14 @@ struct NodeCommand {
   int silence_ms = 2000;
   Certificates certificates;
   std::vector<std::string> allowed, may_ship, modules;
-  int parent = 0;  ///< ends with that process, which started it
+  bool of_pod = false;  ///< its credentials are on the standard input, and it ends when that does
 };
-/// Several of them on this machine, for trying.
+/// Several of them: on this machine, for trying, or on others that a launcher reaches.
 struct PodCommand {
-  int nodes = 2, chips = 1;
-  std::string platform = "a2a3sim";
+  int nodes = 2, chips = 1, port = 0;
+  std::string platform = "a2a3sim", program = "troupe";
+  std::vector<std::string> hosts;
+  std::string through = "ssh -o BatchMode=yes -o ConnectTimeout=10";
 };
 /// An authority of one's own, and certificates of it.
 struct CertsCommand {

@@ -1,15 +1,16 @@
 // `troupe node`: this machine's chips for programs on other machines.
-#include <signal.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <ostream>
 #include <system_error>
 
 #include "command/commands.hpp"
 #include "command/interrupts.hpp"
+#include "nodes/node_process.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/platform/isolated.hpp"
 #include "troupe/platform/nodes.hpp"
@@ -31,14 +32,33 @@ void add_built_in(std::vector<std::string>& modules) {
   }
 }
 
+/// A node of a pod ends with who started it, also when that is on another machine.
+void watch_input(const std::shared_ptr<Flag>& over) {
+  start_thread(
+      [over] {
+        char byte = 0;
+        for (;;) {
+          const auto got = ::read(STDIN_FILENO, &byte, 1);
+          if (got == 0 || (got < 0 && errno != EINTR)) return over->raise();
+        }
+      },
+      "the end of the pod")
+      .detach();
+}
+
 }  // namespace
 
 int execute(const NodeCommand& command, Console& console) {
-  if (command.parent != 0) {
-    (void)::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (::getppid() != command.parent) return exit_interrupted;  // that has happened already
-  }
   Interrupts interrupts;
+  CertificateMemory memory;  ///< of a node of a pod
+  auto certificates = command.certificates;
+  if (command.of_pod) {
+    if (const auto taken = take_credentials(STDIN_FILENO, memory); !taken) {
+      console.err << "troupe: " << render(taken.error()) << "\n";
+      return exit_usage;
+    }
+    certificates = {memory.path("node.pem"), memory.path("node.key"), memory.path("ca.pem")};
+  }
   std::mutex mutex;
   const auto say = [&](const std::string& text) {
     const std::lock_guard lock(mutex);
@@ -49,8 +69,7 @@ int execute(const NodeCommand& command, Console& console) {
   options.chips = command.chips;
   options.platform = command.platform;
   options.first_device = command.first_device;
-  options.credentials = {command.certificates.certificate, command.certificates.key,
-                         command.certificates.authority};
+  options.credentials = {certificates.certificate, certificates.key, certificates.authority};
   options.allowed = command.allowed;
   options.may_ship = command.may_ship;
   options.modules = command.modules;
@@ -67,8 +86,9 @@ int execute(const NodeCommand& command, Console& console) {
   }
   say("listens at " + (*node)->address() + " with " + std::to_string(command.chips) + " of " +
       command.platform);
-  const Flag never;
-  (void)wait_for(never, &interrupts, -1);
+  const auto over = std::make_shared<Flag>();
+  if (command.of_pod) watch_input(over);
+  (void)wait_for(*over, &interrupts, -1);
   (void)interrupts.take();
   say("ends");
   return exit_interrupted;

@@ -1,111 +1,95 @@
-// `troupe pod`: several nodes on this machine, for trying what runs on several machines.
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <cstdio>
+// `troupe pod`: several nodes at once, on this machine or on others that ssh or another launcher reaches.
+#include <algorithm>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <ostream>
-#include <system_error>
-#include <thread>
+#include <sstream>
+#include <utility>
 #include <vector>
 
 #include "command/commands.hpp"
 #include "command/interrupts.hpp"
 #include "errc.hpp"
-#include "nodes/certificates.hpp"
-
-extern char** environ;  // NOLINT(readability-redundant-declaration): where it is declared depends on macros
+#include "nodes/node_process.hpp"
 
 namespace troupe::apps {
 namespace {
 
-/// A `troupe node` of this one's, which ends with it.
-class NodeProcess {
- public:
-  explicit NodeProcess(std::vector<std::string> words) {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw failed();
-    says_.reset(::fdopen(ends[0], "r"));
-    std::vector<char*> raw;
-    for (auto& word : words) raw.push_back(word.data());
-    raw.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    // What its kernels print is no option of a program's.
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    // Ctrl-C is for this one, and its signals, which it waits for, are none of theirs.
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    sigset_t none;
-    sigemptyset(&none);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    const int problem = ::posix_spawn(&pid_, "/proc/self/exe", &actions, &attributes, raw.data(), environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
-    if (problem != 0) {
-      errno = problem;
-      throw failed();
-    }
-  }
-  ~NodeProcess() {
-    if (pid_ < 0) return;
-    ::kill(pid_, SIGTERM);
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (follower_.joinable()) follower_.join();
-  }
-  NodeProcess(const NodeProcess&) = delete;
-  NodeProcess& operator=(const NodeProcess&) = delete;
+/// Who may use the nodes: whoever has the options that are printed.
+constexpr auto user = "me";
+/// Whoever started it wants to know what it waits for.
+constexpr int long_ms = 5000;
 
-  /// Once it listens; what it said instead, if it does not.
-  Result<std::string> address() {
-    const std::string begun = "listens at ";
-    std::string all;
-    std::array<char, 1024> line{};
-    while (std::fgets(line.data(), line.size(), says_.get()) != nullptr) {
-      const std::string text = line.data();
-      if (const auto found = text.find(begun); found != std::string::npos) {
-        const auto address = text.substr(found + begun.size());
-        return address.substr(0, address.find(' '));
-      }
-      all += text;
-    }
-    return Error(Errc::bad_parameter, "a node of the pod did not start: " + all);
-  }
-
-  /// Passes on what it says from now on, or it would have to wait one day.
-  void follow(std::ostream& to, std::mutex& turns) {
-    follower_ = std::thread([this, &to, &turns] {
-      std::array<char, 1024> line{};
-      while (std::fgets(line.data(), line.size(), says_.get()) != nullptr) {
-        const std::lock_guard lock(turns);
-        to << line.data() << std::flush;
-      }
-    });
-  }
-
- private:
-  static Error failed() {
-    return Error(Errc::cannot_read, "no process for a node: " + std::generic_category().message(errno));
-  }
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  pid_t pid_ = -1;
-  std::unique_ptr<std::FILE, Close> says_;
-  std::thread follower_;
+/// One node: where it is to be, and what its certificate calls it.
+struct Place {
+  std::string whom;  ///< as the launcher knows it; empty: this machine
+  std::string name = "localhost";
+  int port = 0;
 };
+
+bool is_plain(const std::string& word) {
+  constexpr auto plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/+:@";
+  return !word.empty() && word.front() != '-' && word.find_first_not_of(plain) == std::string::npos;
+}
+
+Result<std::vector<Place>> places_of(const PodCommand& command) {
+  if (command.hosts.empty()) return std::vector<Place>(static_cast<std::size_t>(command.nodes));
+  // They pass through the shells of other machines.
+  for (const auto& word : {command.platform, command.program}) {
+    if (!is_plain(word))
+      return Error(Errc::bad_parameter, "\"" + word + "\" is no word that can be sent to another machine");
+  }
+  std::vector<Place> places;
+  std::map<std::string, int> on_host;
+  for (const auto& host : command.hosts) {
+    const auto name = host.substr(host.rfind('@') + 1);  // user@host, for ssh
+    if (!is_plain(host) || !is_plain(name) || name.find_first_of("/:+") != std::string::npos)
+      return Error(Errc::bad_parameter, "\"" + host + "\" is no name of a machine", "HOST or USER@HOST");
+    const int before = on_host[name]++;
+    places.push_back({host, name, command.port == 0 ? 0 : command.port + before});
+  }
+  return places;
+}
+
+std::vector<std::string> words_for(const PodCommand& command, const Place& place) {
+  std::vector<std::string> words;
+  if (place.whom.empty()) {
+    words = {"/proc/self/exe"};
+  } else {
+    std::istringstream through(command.through);
+    for (std::string word; through >> word;) words.push_back(word);
+    words.insert(words.end(), {place.whom, command.program});
+  }
+  // A machine often takes its own name for one that only it can reach.
+  const auto listen = (place.whom.empty() ? "localhost:" : "0.0.0.0:") + std::to_string(place.port);
+  words.insert(words.end(), {"node", "--of-pod", "--listen", listen, "--chips", std::to_string(command.chips),
+                             "--platform", command.platform, "--allow", user, "--ship", user});
+  return words;
+}
+
+Result<void> make_certificates(Authority& authority, CertificatePlace& memory,
+                               const std::vector<Place>& places) {
+  if (auto began = authority.make(); !began) return began;
+  for (const auto& place : places) {
+    if (auto node = authority.issue_node(place.name); !node) return node.error();
+  }
+  if (auto me = authority.issue_user(user); !me) return me.error();
+  memory.remove("ca.key");  // nobody else ever gets one
+  return {};
+}
+
+/// "a, b and 3 more".
+std::string list(const std::vector<std::string>& names) {
+  constexpr std::size_t most = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), most); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() <= most ? text : text + " and " + std::to_string(names.size() - most) + " more";
+}
+
+std::string count(int number, const std::string& what) {
+  return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+}
 
 }  // namespace
 
@@ -114,45 +98,58 @@ int execute(const PodCommand& command, Console& console) {
   // Nothing of them is left, however this process ends.
   CertificateMemory certificates;
   Authority authority(certificates, 365);
-  const auto made = [&]() -> Result<void> {
-    if (auto began = authority.make(); !began) return began;
-    if (auto node = authority.issue_node("localhost"); !node) return node.error();
-    if (auto user = authority.issue_user("me"); !user) return user.error();
-    return {};
-  }();
-  if (!made) {
-    console.err << "troupe: " << render(made.error()) << "\n";
+  const auto cannot = [&](const Error& why) {
+    console.err << "troupe: " << render(why) << "\n";
     return exit_cannot_start;
+  };
+  const auto places = places_of(command);
+  if (!places) {
+    console.err << "troupe: " << render(places.error()) << "\n";
+    return exit_usage;
   }
-  certificates.remove("ca.key");
+  if (const auto made = make_certificates(authority, certificates, *places); !made)
+    return cannot(made.error());
+
   std::mutex turns;  ///< of those who say something
   std::vector<std::unique_ptr<NodeProcess>> nodes;
-  std::string hosts;
-  for (int i = 0; i < command.nodes; ++i) {
-    std::vector<std::string> words{"troupe",     "node",
-                                   "--listen",   "localhost:0",
-                                   "--chips",    std::to_string(command.chips),
-                                   "--platform", command.platform,
-                                   "--cert",     certificates.path("localhost.pem"),
-                                   "--key",      certificates.path("localhost.key"),
-                                   "--ca",       certificates.path("ca.pem"),
-                                   "--allow",    "me",
-                                   "--ship",     "me",
-                                   "--parent",   std::to_string(::getpid())};
-    nodes.push_back(std::make_unique<NodeProcess>(std::move(words)));
-    const auto address = nodes.back()->address();
-    if (!address) {
-      console.err << "troupe: " << render(address.error()) << "\n";
-      return exit_cannot_start;
+  for (const auto& place : *places) {
+    const auto credentials = credentials_for(certificates, place.name);
+    if (!credentials) return cannot(credentials.error());
+    try {
+      nodes.push_back(
+          std::make_unique<NodeProcess>(words_for(command, place), *credentials, console.err, turns));
+    } catch (const Error& error) {
+      return cannot(error);
     }
-    hosts += (hosts.empty() ? "" : ",") + *address;
   }
-  console.err << "troupe pod: " << command.nodes << (command.nodes == 1 ? " node" : " nodes") << " of "
-              << command.chips << (command.chips == 1 ? " chip" : " chips")
-              << ", for programs of yours on this machine:\n";
+  std::string hosts;
+  std::vector<std::string> missing;
+  for (const auto& place : *places) missing.push_back(place.name);
+  bool told = command.hosts.empty();
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    for (auto woken = Woken::tick; woken == Woken::tick;) {
+      woken = wait_for(nodes[i]->begun(), &interrupts, told ? -1 : long_ms);
+      if (woken == Woken::interrupt) {
+        (void)interrupts.take();
+        return exit_interrupted;
+      }
+      if (woken == Woken::tick && !std::exchange(told, true))
+        console.err << "troupe pod: waits for " << list(missing) << std::endl;
+    }
+    const auto address = nodes[i]->address();
+    if (!address) {
+      const auto& name = (*places)[i].whom;
+      return cannot(name.empty() ? address.error()
+                                 : Error(Errc::cannot_read, "no node on " + name).caused_by(address.error()));
+    }
+    missing.erase(missing.begin());
+    const auto port = address->substr(address->rfind(':'));
+    hosts += (hosts.empty() ? "" : ",") + (*places)[i].name + port;
+  }
+  console.err << "troupe pod: " << count(static_cast<int>(nodes.size()), "node") << " of "
+              << count(command.chips, "chip") << ", for programs of yours on this machine:\n";
   console.out << "--hosts " << hosts << " --cert " << certificates.path("me.pem") << " --key "
               << certificates.path("me.key") << " --ca " << certificates.path("ca.pem") << std::endl;
-  for (const auto& node : nodes) node->follow(console.err, turns);
   const Flag never;
   (void)wait_for(never, &interrupts, -1);
   (void)interrupts.take();

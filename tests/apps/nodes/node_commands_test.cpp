@@ -398,6 +398,67 @@ TEST_CASE("a pod of this machine runs what its options are given to, and leaves 
   CHECK_FALSE(has(all.output, "left"));
 }
 
+namespace {
+
+/// A folder with what is to ssh as a shell on this machine is to one on another.
+struct Launcher {
+  Launcher() {
+    std::ofstream(path) << "#!/bin/sh\n[ \"$1\" = gone ] && { echo no way there >&2; exit 255; }\n"
+                           "echo \"$1\" >> " +
+                               hosts + "\nshift\nexec sh -c \"$*\"\n";
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  }
+  /// The words of a pod that it starts.
+  std::string pod(const std::string& on) const {
+    const auto troupe = tests::built("bin/troupe");
+    return troupe + " pod --hosts " + on + " --through " + path + " --troupe " + troupe;
+  }
+  TemporaryFolder folder;
+  const std::string path = folder / "launcher", hosts = folder / "hosts";
+};
+
+}  // namespace
+
+TEST_CASE("a pod on hosts that a launcher reaches: certificates come with it, and all ends with it") {
+  const Launcher launcher;
+  const auto options = launcher.folder / "options";
+  REQUIRE(::mkfifo(options.c_str(), 0600) == 0);
+  // Its processes have the descriptor 9, so that the shell's output ends when they all have.
+  const auto all = shell("exec 9>&1; " + launcher.pod("me@127.0.0.1,localhost") + " --chips 2 > " + options +
+                         " 2>/dev/null & P=$!; read line < " + options + "; " + tests::built("bin/troupe") +
+                         " run pod $line 2>&1; echo exit $?; kill -9 $P; wait $P; set -- $line; " +
+                         "test -e $4 && echo left; cat " + launcher.hosts + "; echo over");
+  CHECK_MESSAGE(has(all.output, "exit 0"), all.output);
+  CHECK_MESSAGE(has(all.output, "me@127.0.0.1\n"), all.output);
+  CHECK_MESSAGE(has(all.output, "localhost\n"), all.output);
+  CHECK_MESSAGE(has(all.output, "over"), all.output);
+  CHECK_FALSE(has(all.output, "left"));
+}
+
+TEST_CASE("a pod says which host it cannot have, and why, and what is no host") {
+  const Launcher launcher;
+  const auto gone = shell(launcher.pod("localhost,gone") + " 2>&1; echo exit $?");
+  CHECK_MESSAGE(has(gone.output, "no node on gone"), gone.output);
+  CHECK_MESSAGE(has(gone.output, "did not start: no way there"), gone.output);
+  CHECK_MESSAGE(has(gone.output, "exit 3"), gone.output);
+  for (const auto* wrong : {"'a b'", "-oProxyCommand=x", "'$(x)'", "user@", "a:7000"}) {
+    const auto refused = shell(launcher.pod(wrong) + " 2>&1; echo exit $?");
+    CHECK_MESSAGE(has(refused.output, "exit 2"), refused.output);
+  }
+  const auto odd = shell(launcher.pod("localhost") + " --platform 'a;b' 2>&1; echo exit $?");
+  CHECK_MESSAGE(has(odd.output, "\"a;b\" is no word that can be sent"), odd.output);
+  CHECK_FALSE(std::filesystem::exists(launcher.folder / "x"));
+}
+
+TEST_CASE("a node of a pod without credentials says so") {
+  const auto node = tests::built("bin/troupe") + " node --of-pod --listen localhost:0 2>&1; echo exit $?";
+  for (const auto* given : {"true", "echo end of credentials", "head -c 300000 /dev/zero"}) {
+    const auto refused = shell(std::string(given) + " | " + node);
+    CHECK_MESSAGE(has(refused.output, "no credentials on the standard input"), refused.output);
+    CHECK_MESSAGE(has(refused.output, "exit 2"), refused.output);
+  }
+}
+
 TEST_CASE("of a pod that is killed nothing is left: no key, no folder, no process") {
   TemporaryFolder folder;
   const auto options = folder / "options", temporary = folder / "temporary";
