@@ -75,9 +75,9 @@ ChipEngine::ChipEngine(const Parts& parts, const Options& options)
 ChipEngine::~ChipEngine() = default;
 
 Result<void> ChipEngine::check_config(const Run& run) const {
-  const std::string who = "run of '" + run.callable->name + "': ";
+  const auto who = [&] { return "run of '" + run.callable->name + "': "; };
   if (run.control_threads > architecture.max_aicpu_threads) {
-    return Error(Errc::capacity_exceeded, who + std::to_string(run.control_threads) + " control threads",
+    return Error(Errc::capacity_exceeded, who() + std::to_string(run.control_threads) + " control threads",
                  "this chip has " + std::to_string(architecture.max_aicpu_threads));
   }
   const std::uint32_t threads = run.control_threads;
@@ -86,7 +86,7 @@ Result<void> ChipEngine::check_config(const Run& run) const {
   const std::uint32_t schedulers = all_schedule ? threads : threads - 1;
   if (run.block_dim % schedulers == 0) return {};
   return Error(runtime::Errc::invalid_call_config,
-               who + "block_dim " + std::to_string(run.block_dim) + " cannot be divided between " +
+               who() + "block_dim " + std::to_string(run.block_dim) + " cannot be divided between " +
                    std::to_string(schedulers) + " scheduler threads",
                "choose a multiple, or fewer control threads");
 }

@@ -40,15 +40,13 @@ std::optional<ObjectArguments> read(const Container& from, std::string& why) {
 }
 
 template <class Container>
-std::unique_ptr<Container> fill(const Run& run, std::span<const runtime::TensorDescriptor> tensors) {
-  auto made = std::make_unique<Container>();
-  for (std::size_t i = 0; i < tensors.size(); ++i) made->tensors[i] = &tensors[i];
-  std::copy(run.scalars.begin(), run.scalars.end(), made->scalars);
-  made->tensor_count = static_cast<std::int32_t>(tensors.size());
-  made->scalar_count = static_cast<std::int32_t>(run.scalars.size());
-  made->launch.blocks = 1;
-  made->timing_slot = -1;
-  return made;
+void fill(Container& made, const Run& run, std::span<const runtime::TensorDescriptor> tensors) {
+  for (std::size_t i = 0; i < tensors.size(); ++i) made.tensors[i] = &tensors[i];
+  std::copy(run.scalars.begin(), run.scalars.end(), made.scalars);
+  made.tensor_count = static_cast<std::int32_t>(tensors.size());
+  made.scalar_count = static_cast<std::int32_t>(run.scalars.size());
+  made.launch.blocks = 1;
+  made.timing_slot = -1;
 }
 
 }  // namespace
@@ -59,15 +57,17 @@ std::optional<ObjectArguments> read_arguments(const void* container, bool is_hos
 }
 
 EntryArguments::EntryArguments(const Run& run, std::span<const runtime::Tensor> tensors, bool is_host_graph) {
-  tensors_.reserve(tensors.size());
-  for (const auto& tensor : tensors) {
+  if (tensors.size() > few_.size()) many_.resize(tensors.size());
+  const std::span described(many_.empty() ? few_.data() : many_.data(), tensors.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const auto& tensor = tensors[i];
     const std::uint64_t address = tensor.empty() ? 0 : tensor.buffer().offset;
-    tensors_.push_back(runtime::describe(tensor, address, runtime::AddressSpace::device));
+    described[i] = runtime::describe(tensor, address, runtime::AddressSpace::device);
   }
   if (is_host_graph) {
-    host_graph_ = fill<object_abi::HostGraphChip>(run, tensors_);
+    fill(host_graph_.emplace(), run, described);
   } else {
-    tensormap_ = fill<object_abi::TensormapChip>(run, tensors_);
+    fill(tensormap_.emplace(), run, described);
   }
 }
 

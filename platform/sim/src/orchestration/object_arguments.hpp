@@ -1,10 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "orchestration/object_abi.hpp"
 #include "runs/runs.hpp"
@@ -37,18 +38,23 @@ bool is_misplaced(const void* given) noexcept {
                                                             std::string& why);
 
 /// The container that an entry takes: every tensor of a run as an input, by its descriptor, then the scalars.
-/// It keeps the descriptors, which have device addresses.
+/// It keeps the descriptors, which have device addresses. Some kilobytes, so that most runs allocate nothing
+/// for it.
 class EntryArguments {
  public:
   EntryArguments(const Run& run, std::span<const runtime::Tensor> tensors, bool is_host_graph);
+  EntryArguments(const EntryArguments&) = delete;
+  EntryArguments& operator=(const EntryArguments&) = delete;
   const void* container() const noexcept {
-    return host_graph_ != nullptr ? static_cast<const void*>(host_graph_.get()) : tensormap_.get();
+    return host_graph_ ? static_cast<const void*>(&*host_graph_) : &*tensormap_;
   }
 
  private:
-  std::vector<runtime::TensorDescriptor> tensors_;
-  std::unique_ptr<object_abi::TensormapChip> tensormap_;
-  std::unique_ptr<object_abi::HostGraphChip> host_graph_;
+  static constexpr std::size_t usual_tensors = 16;
+  std::array<runtime::TensorDescriptor, usual_tensors> few_;
+  std::vector<runtime::TensorDescriptor> many_;
+  std::optional<object_abi::TensormapChip> tensormap_;
+  std::optional<object_abi::HostGraphChip> host_graph_;
 };
 
 }  // namespace troupe::platform::sim
