@@ -94,7 +94,6 @@ class CoroutineProgram : public ProgramActor::base {
       return exit_with(error_from(failure, program_->name));
     });
     return {
-        [this](const Credit& credit) { credit.ended == 0 ? start() : core_->on(credit); },
         [this](Wake& wake) {
           if (!frame_) return;
           core_->on(wake);
@@ -104,6 +103,7 @@ class CoroutineProgram : public ProgramActor::base {
             after_resume();
           }
         },
+        [this](const Credit& credit) { credit.ended == 0 ? start() : core_->on(credit); },
         [this](const StopProgram& stop) {
           core_->stop(stop.reason);
           const UserCode here(where_, *core_);  // what the frame holds ends

@@ -24,21 +24,21 @@ struct Simulation::State {
   std::vector<std::string> kernels;
   std::unique_ptr<System> system;
   actors::SystemCore* core = nullptr;  ///< also while the system ends
+  caf::scheduler::test_coordinator* coordinator = nullptr;
   std::unique_ptr<Node> node;
 
-  caf::scheduler::test_coordinator& scheduler() {
-    return dynamic_cast<caf::scheduler::test_coordinator&>(core->actors.scheduler());
-  }
+  caf::scheduler::test_coordinator& scheduler() { return *coordinator; }
   std::chrono::nanoseconds caf_now() { return scheduler().clock().current_time.time_since_epoch() - start; }
 
   bool runnable_now() { return scheduler().has_job() || host->next_due() <= host->now(); }
   void run_one() {
-    auto& jobs = scheduler().jobs;
-    const bool device = host->next_due() <= host->now();
+    actors::without_logger();
     if (options.seed == 0) {
       if (!scheduler().try_run_once()) host->step();
       return;
     }
+    auto& jobs = scheduler().jobs;
+    const bool device = host->next_due() <= host->now();
     const auto choice = random() % (jobs.size() + (device ? 1 : 0));
     if (choice == jobs.size()) {
       host->step();
@@ -84,6 +84,7 @@ Simulation::Simulation(SimulationOptions options) : state_(std::make_unique<Stat
   config.trace = state_->options.trace;
   state_->system = std::make_unique<System>(config);
   state_->core = &SystemAccess::core(*state_->system);
+  state_->coordinator = &dynamic_cast<caf::scheduler::test_coordinator&>(state_->core->actors.scheduler());
   state_->scheduler().clock().current_time = caf::actor_clock::time_point(state_->start);
   state_->core->pumps->set_stepper([this] { return step(); });
 }

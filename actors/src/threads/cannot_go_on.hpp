@@ -4,6 +4,8 @@
 #include <caf/resumable.hpp>
 #include <cstddef>
 
+#include "threads/scheduling.hpp"
+
 namespace troupe::actors {
 
 /// Ends the process, with a sentence for what is thrown now: a thing that an actor or a thread (`whose`: its
@@ -14,6 +16,7 @@ namespace troupe::actors {
 /// them, and has left the actor as if it ran for ever.
 inline caf::resumable::resume_result resumed(caf::resumable& job, caf::execution_unit& where,
                                              std::size_t throughput) noexcept {
+  without_logger();
   try {
     return job.resume(&where, throughput);
   } catch (...) {

@@ -1,6 +1,5 @@
 #include "threads/pump.hpp"
 
-#include <caf/logger.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 
 #include "threads/cannot_go_on.hpp"
@@ -181,10 +180,8 @@ PumpPool::Lease::~Lease() {
   }
   get()->finish();
   pool_->give_back(std::move(pump_));
-  // A spawn on this thread (the pump's, or of an actor that it ran) gave the thread a reference to the
-  // system's logger, which the end of the system waits for. The thread may live on: the reference is taken
-  // back.
-  caf::logger::set_current_actor_system(nullptr);
+  // The thread may live on.
+  without_logger();
 }
 
 void PumpPool::Lease::discard() {
@@ -193,7 +190,7 @@ void PumpPool::Lease::discard() {
   caf::scoped_execution_unit unit{pool_->system_};
   get()->cleanup(caf::exit_reason::normal, &unit);
   pump_ = nullptr;
-  caf::logger::set_current_actor_system(nullptr);
+  without_logger();
 }
 
 bool PumpPool::step() const {

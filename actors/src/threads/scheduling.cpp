@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <caf/all.hpp>
 #include <caf/detail/thread_safe_actor_clock.hpp>
-#include <caf/logger.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
 #include <functional>
 #include <memory>
@@ -200,14 +199,13 @@ class Scheduler final : public caf::scheduler::abstract_coordinator {
   static void body(void* launched) {
     std::unique_ptr<Launch> own(static_cast<Launch*>(launched));
     auto& scheduler = *own->scheduler;
-    CAF_SET_LOGGER_SYS(&scheduler.system());
+    CAF_SET_LOGGER_SYS(&scheduler.system());  // so that CAF has what it keeps for a thread
     scheduler.system().thread_started();
     scheduler.has_begun();
     own->work();
     own.reset();
     scheduler.system().thread_terminates();
-    // The host keeps its threads; the end of the system waits for who refers to its logger.
-    CAF_SET_LOGGER_SYS(nullptr);
+    without_logger();
     std::lock_guard guard(scheduler.mutex_);
     --scheduler.running_;
     scheduler.changed_.notify_all();

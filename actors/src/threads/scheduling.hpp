@@ -2,6 +2,7 @@
 
 #include <caf/actor_system_config.hpp>
 #include <caf/execution_unit.hpp>
+#include <caf/logger.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,6 +33,12 @@ std::size_t scheduler_threads(caf::actor_system& system);
 
 /// The shared queue of a system; null under the deterministic scheduler.
 JobQueue* shared_queue(caf::actor_system& system);
+
+/// CAF gives a logger to each thread that spawns an actor, and from then on notes there whose turn it is,
+/// twice for each job. Nobody reads that, and the end of the system waits for who has its logger.
+inline void without_logger() noexcept {
+  if (caf::logger::current_logger() != nullptr) caf::logger::set_current_actor_system(nullptr);
+}
 
 /// CAF configured as we use it, in one place. `deterministic`: CAF's test coordinator on the caller's thread
 /// with a virtual clock; otherwise our own scheduler: a job that a running actor enqueues goes to its

@@ -40,6 +40,8 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
   shared_->link->set(caf::actor_cast<caf::weak_actor_ptr>(address()));
   for (const auto& executor : config_->executors) add_child(executor);
   return {
+      [this](Ready& tasks) { ready(tasks); },    // hot
+      [this](Results& ends) { results(ends); },  // hot
       [this](Execute& request) { execute(request); },
       [this](const Cancel& order) { cancel(order); },
       [this](const Describe&) {
@@ -48,12 +50,10 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       },
       [this](const GetStatus&) { return status(); },
       [this](const Why& question) { return why(question); },
-      [this](Results& ends) { results(ends); },
       [this](Stored& news) { stored(news); },
       [this](RoomWanted& request) { room_wanted(request); },
       [this](const BringHome& order) { return bring_home(order); },
       [this](const ForgetBuffer& gone) { data_.forget(gone.buffer), send_orders(); },
-      [this](Ready& tasks) { ready(tasks); },
       [this](OpenRun& request) { return open(request); },
       [this](const SettleRun& over) { return settle(over.run); },
       [this](const RunClosed& closed) { run_closed(closed.run); },
