@@ -115,6 +115,7 @@ Box make_box(std::uint64_t offset, std::span<const std::uint32_t> extents,
 }
 
 Box make_box(const Tensor& view) {
+  if (view.valid() && view.is_contiguous()) return {view.byte_offset(), view.byte_offset() + view.bytes()};
   std::array<std::uint32_t, Box::max_rank> extents{};
   std::array<std::uint64_t, Box::max_rank> strides{};
   for (std::size_t d = 0; d < view.dims(); ++d) {
@@ -154,6 +155,7 @@ bool covers(const Box& outer, const Box& inner) noexcept {
 
 void AccessList::add(const Tensor& view, Tag tag) {
   const Box box = make_box(view);
+  if (accesses_.capacity() == 0) accesses_.reserve(8);
   accesses_.push_back({view.buffer(), view.buffer_bytes(), box.lo, box.hi, nullptr, tag});
   if (box.rank == 0 && !box.hull) return;
   boxes_.push_back(box);

@@ -74,11 +74,14 @@ class ChipActor : public ChipSelf::base {
   const char* name() const override { return "chip"; }
 
   behavior_type make_behavior() override {
-    end_on_exception(this, replies_, Errc::chip_lost, path_);
-    return {
-        [this](Execute& execute) { proceed(state_.execute(execute.requests)); },
-        [this](DataOrders& orders) { proceed(state_.take(orders)); },  // hot
-        [this](const DeviceDone& ends) { ended(ends); },               // hot
+    end_on_exception(this, replies_, Errc::chip_lost, [this] { return path_; });
+    const auto take_tasks = [this](Execute& execute) { proceed(state_.execute(execute.requests)); };
+    const auto take_orders = [this](DataOrders& orders) { proceed(state_.take(orders)); };
+    const auto take_ends = [this](const DeviceDone& ends) { ended(ends); };
+    behavior_type all{
+        take_tasks,
+        take_orders,
+        take_ends,
         [this](const Cancel& order) { cancel(order); },
         [this](const Describe&) { return state_.describe(); },
         [this](const GetStatus&) { return status(); },
@@ -103,6 +106,7 @@ class ChipActor : public ChipSelf::base {
           if (!state_.refuses(call)) make({call, {}});
         },
     };
+    return hot_first(this, std::move(all), take_tasks, take_orders, take_ends);
   }
 
   /// However the actor ends: whoever waits for an answer gets one, its context is closed elsewhere, exactly

@@ -103,7 +103,7 @@ void ChipState::find_bases(const Item& item, BundleRun& run) {
   const auto& tensors = item.request.body->args.tensors;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto& operand = tensors[i];
-    const auto* copy = copy_of(item, i);
+    const auto* copy = copy_of(item, operand, i);
     auto& base = run.bases.emplace_back();
     base.address = copy != nullptr             ? copy->address
                    : operand.buffer != nullptr ? host_address_of(*operand.buffer)

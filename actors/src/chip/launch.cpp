@@ -52,15 +52,16 @@ TaskResult ChipState::refuse(const TaskRequest& request, Error error) {
   return unlaunched(request, Outcome::failed, std::move(error));
 }
 
-/// Which piece of its buffer an argument uses on the chip; nothing: it is in host memory, or of no buffer.
-std::optional<Piece> ChipState::piece_of(const TaskRequest& request, std::size_t argument) {
-  const auto& operand = arguments_of(*request.body, request.key.member).tensors[argument];
-  const auto number = static_cast<std::uint32_t>(argument);
-  if (operand.buffer == nullptr || std::binary_search(request.at_home.begin(), request.at_home.end(), number))
-    return std::nullopt;
+/// Whether an argument is in the chip's memory, and not in the host's, or of no buffer.
+bool ChipState::is_copied(const TaskRequest& request, const Operand& operand, std::size_t argument) {
+  return operand.buffer != nullptr && !std::binary_search(request.at_home.begin(), request.at_home.end(),
+                                                          static_cast<std::uint32_t>(argument));
+}
+/// The piece of its buffer that such an argument uses there; null: all of it.
+const Piece* ChipState::piece_of(const TaskRequest& request, std::size_t argument) {
   const auto use = std::find_if(request.pieces.begin(), request.pieces.end(),
-                                [&](const PieceUse& it) { return it.argument == number; });
-  return use == request.pieces.end() ? Piece{0, whole_box(*operand.buffer)} : use->piece;
+                                [&](const PieceUse& it) { return it.argument == argument; });
+  return use == request.pieces.end() || use->piece.number == 0 ? nullptr : &use->piece;
 }
 
 /// The task with the copies that it will use; later orders to drop them leave these alone.
@@ -68,14 +69,15 @@ ChipState::Item ChipState::item_of(TaskRequest& request) {
   Item item{std::move(request), CopyUses(copies_)};
   const auto& tensors = arguments_of(*item.request.body, item.request.key.member).tensors;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const auto piece = piece_of(item.request, i);
-    if (!piece) continue;
     const auto& operand = tensors[i];
-    auto& copy = copies_.of(operand.buffer->number(), *piece);
+    if (!is_copied(item.request, operand, i)) continue;
+    const auto* piece = piece_of(item.request, i);
+    auto& copy = copies_.of(operand.buffer->number(),
+                            piece != nullptr ? *piece : Piece{0, whole_box(*operand.buffer)});
     if (copy.users == 0 && copy.of.expired()) copy.of = operand.buffer->weak_from_this();
     const bool writes = runtime::writes(operand.tag);
     // Who writes a part of it leaves the rest as it was.
-    const bool all = piece->number == 0 ? is_whole(operand) : box_of(operand) == piece->box;
+    const bool all = piece == nullptr ? is_whole(operand) : box_of(operand) == piece->box;
     item.uses.add(
         {&copy, static_cast<std::uint16_t>(i), !writes || runtime::reads(operand.tag) || !all, writes});
   }
@@ -83,13 +85,12 @@ ChipState::Item ChipState::item_of(TaskRequest& request) {
 }
 
 /// The copy that an argument of a task is in; null: it is in host memory, or of no buffer.
-const Copy* ChipState::copy_of(const Item& item, std::size_t argument) {
-  const auto piece = piece_of(item.request, argument);
-  if (!piece) return nullptr;
-  const auto& operand = arguments_of(*item.request.body, item.request.key.member).tensors[argument];
+const Copy* ChipState::copy_of(const Item& item, const Operand& operand, std::size_t argument) {
+  if (!is_copied(item.request, operand, argument)) return nullptr;
+  const auto* piece = piece_of(item.request, argument);
+  const auto number = piece != nullptr ? piece->number : 0;
   for (const auto& use : item.uses.all()) {
-    if (use.copy->buffer == operand.buffer->number() && use.copy->piece.number == piece->number)
-      return use.copy;
+    if (use.copy->buffer == operand.buffer->number() && use.copy->piece.number == number) return use.copy;
   }
   return nullptr;
 }
@@ -221,7 +222,7 @@ void ChipState::add_run(Item& item, std::uint64_t callable) {
   run.tensor_count = static_cast<std::uint32_t>(args.tensors.size());
   for (std::size_t i = 0; i < args.tensors.size(); ++i) {
     const auto& arg = args.tensors[i];
-    const auto* copy = copy_of(item, i);
+    const auto* copy = copy_of(item, arg, i);
     // `bring` has found a place for those that stay at home.
     const auto address = copy != nullptr         ? copy->address
                          : arg.buffer != nullptr ? host_address_of(*arg.buffer)

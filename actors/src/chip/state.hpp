@@ -22,6 +22,7 @@
 #include "troupe/actors/protocol.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/host.hpp"
+#include "troupe/runtime/ring.hpp"
 
 namespace troupe::actors {
 
@@ -217,8 +218,9 @@ class TROUPE_API ChipState {
   TaskResult refuse(const TaskRequest& request, Error error);
   std::uint32_t add_depends(const TaskRequest& request);
   Item item_of(TaskRequest& request);
-  static std::optional<Piece> piece_of(const TaskRequest& request, std::size_t argument);
-  static const Copy* copy_of(const Item& item, std::size_t argument);
+  static bool is_copied(const TaskRequest& request, const Operand& operand, std::size_t argument);
+  static const Piece* piece_of(const TaskRequest& request, std::size_t argument);
+  static const Copy* copy_of(const Item& item, const Operand& operand, std::size_t argument);
   void gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
   void launch_queued(std::vector<TaskResult>& out) {
     std::vector<TaskRequest> none;
@@ -316,7 +318,7 @@ class TROUPE_API ChipState {
   std::int64_t data_task_began_ = 0;
   std::deque<Item> queued_;
   std::vector<std::shared_ptr<BundleRun>> bundles_;  ///< that have begun
-  std::deque<Flight> flights_;                       ///< launched, by correlation from `first_` on
+  runtime::Ring<Flight> flights_;                    ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;
   std::uint32_t in_flight_ = 0;
   RecentFailures failures_;

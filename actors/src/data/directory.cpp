@@ -134,6 +134,9 @@ bool Directory::home_is_good(const Part& part) const {
 
 /// The piece whose copy a task uses on that chip, or would make; null: one that is not known yet.
 const Directory::Part* Directory::used(const Entry& entry, const PartUse& use, std::int32_t chip) {
+  // Number 0 is all of the buffer.
+  if (use.whole && entry.parts.size() == 1 && entry.parts.front().piece.number == 0)
+    return &entry.parts.front();
   const Part *exact = nullptr, *around = nullptr;
   for (const auto& part : entry.parts) {
     const auto& box = part.piece.box;

@@ -29,7 +29,7 @@ class CommunicatorActor : public Communicator::base {
   const char* name() const override { return "communicator"; }
 
   behavior_type make_behavior() override {
-    end_on_exception(this, replies_, Errc::shut_down, path_);
+    end_on_exception(this, replies_, Errc::shut_down, [this] { return path_; });
     set_down_handler([this](caf::down_msg& down) {
       for (std::uint32_t rank = 0; rank < members_.size(); ++rank) {
         if (members_[rank].address() == down.source) state_.member_lost(rank);

@@ -40,7 +40,7 @@ class SubWorker : public SubWorkerSelf::base {
   const char* name() const override { return "sub-worker"; }
 
   behavior_type make_behavior() override {
-    end_on_exception(this, replies_, Errc::function_failed, path_);
+    end_on_exception(this, replies_, Errc::function_failed, [this] { return path_; });
     queue_ = std::make_shared<FunctionQueue>(
         [self = caf::actor_cast<caf::weak_actor_ptr>(address())] {
           if (auto strong = caf::actor_cast<SubWorkerSelf>(self)) caf::anon_send(strong, FunctionsEnded{});

@@ -137,7 +137,7 @@ void Placement::take(Ready& ready) {
 
 /// Into the queue of the executor it is bound to: higher priority first, else as they came. It passes nothing
 /// that it has to follow, and no group: that keeps its place in all its queues.
-void Placement::enqueue(std::int32_t executor, TaskRequest request, std::int8_t run_priority) {
+void Placement::enqueue(std::int32_t executor, TaskRequest&& request, std::int8_t run_priority) {
   const int priority = run_priority * 256 + request.priority;
   auto& queue = lane(executor).queue;
   auto follows = [&](const TaskRequest& other) {

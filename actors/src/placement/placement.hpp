@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "placement/lane_set.hpp"
 #include "troupe/actors/placing.hpp"
 #include "troupe/actors/protocol.hpp"
+#include "troupe/runtime/ring.hpp"
 
 namespace troupe::actors {
 
@@ -139,7 +141,7 @@ class TROUPE_API Placement {
     bool free = false, idle = false;  ///< as `relist` saw it last
     std::uint32_t credit = 0, used = 0;
     std::deque<Entry> queue;
-    std::deque<Flight> flights;  ///< by ticket from `first` on
+    runtime::Ring<Flight> flights;  ///< by ticket from `first` on
     Ticket first = 1;
     std::deque<TaskRequest> held;  ///< have their place there, and wait for their data or for each other
     std::vector<TaskRequest> outbox;
@@ -149,10 +151,10 @@ class TROUPE_API Placement {
   struct RunQueue {
     std::int8_t priority = 0;
     bool report = false;
-    std::deque<TaskRequest> waiting[3];  ///< by kind of executor,
-    bool in_turns[3] = {};               ///< and whether the run is in the turns for it
-    std::uint64_t told = 0;              ///< results
-    std::deque<std::pair<std::uint64_t, TaskNumber>>
+    std::list<TaskRequest> waiting[3];  ///< by kind of executor,
+    bool in_turns[3] = {};              ///< and whether the run is in the turns for it
+    std::uint64_t told = 0;             ///< results
+    runtime::Ring<std::pair<std::uint64_t, TaskNumber>>
         unseen;  ///< failures among them, the run may not know yet
   };
 
@@ -163,7 +165,7 @@ class TROUPE_API Placement {
   void relist(std::int32_t executor);
   void take_group(TaskRequest request);
   void choose_lanes(Group& group, ExecutorKind kind) const;
-  void enqueue(std::int32_t executor, TaskRequest request, std::int8_t run_priority);
+  void enqueue(std::int32_t executor, TaskRequest&& request, std::int8_t run_priority);
   void drain(std::int32_t executor);
   bool start_group(const std::shared_ptr<Group>& group);
   /// `group`: that it is a member of, where it is known.

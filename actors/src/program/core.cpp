@@ -127,7 +127,7 @@ void ProgramCore::send_home(const std::vector<Visitor>& visitors) {
   }
 }
 
-TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call) {
+TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall&& call) {
   check_alive();
   if (!recorder_) return submit_ordered(callable, std::move(call));
   auto recorded = recorder_->copy(callable, call);
@@ -136,7 +136,7 @@ TaskNumber ProgramCore::submit(const Callable* callable, detail::SubmitCall call
   return number;
 }
 
-TaskNumber ProgramCore::submit_ordered(const Callable* callable, detail::SubmitCall call) {
+TaskNumber ProgramCore::submit_ordered(const Callable* callable, detail::SubmitCall&& call) {
   const auto home = home_of(call.args.values, node_->number);
   if (callable->kind == CallableKind::program || home < 0) return submit_here(callable, std::move(call));
   check_system(*callable, call.args, call.extras.get());
@@ -148,7 +148,7 @@ TaskNumber ProgramCore::submit_ordered(const Callable* callable, detail::SubmitC
   return number;
 }
 
-TaskNumber ProgramCore::submit_here(const Callable* callable, detail::SubmitCall call) {
+TaskNumber ProgramCore::submit_here(const Callable* callable, detail::SubmitCall&& call) {
   check_alive();
   const auto target = check_target(*callable, call.target);
   take_options(*callable, call);
@@ -351,11 +351,12 @@ void ProgramCore::send_releases() {
 
 TaskBodyRef ProgramCore::new_body(const Callable* callable, Arguments args,
                                   std::shared_ptr<SubmitExtras> extras) {
-  if (!bodies_ || bodies_used_ == bodies_->bodies.size()) {
-    bodies_ = std::make_shared<Bodies>();
+  if (bodies_used_ == bodies_made_) {
+    bodies_made_ = std::clamp<std::size_t>(2 * bodies_made_, 2, most_bodies);
+    bodies_ = std::make_shared<TaskBody[]>(bodies_made_);
     bodies_used_ = 0;
   }
-  auto& body = bodies_->bodies[bodies_used_++];
+  auto& body = bodies_[bodies_used_++];
   body.callable = callable;
   body.args = std::move(args);
   body.extras = std::move(extras);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -75,7 +74,7 @@ class TROUPE_API ProgramCore {
 
   // For the orchestrator.
   const Callable& callable(std::string_view name);
-  TaskNumber submit(const Callable* callable, detail::SubmitCall call);
+  TaskNumber submit(const Callable* callable, detail::SubmitCall&& call);
   TaskNumber submit_group(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                           detail::SubmitCall call);
   Plan record(detail::PlanRecord& record, Orchestrator& orchestrator);
@@ -147,13 +146,13 @@ class TROUPE_API ProgramCore {
   detail::SubmitCall bound_call(const PlanImage& plan, const PlanStep& step, PlanValues& values,
                                 std::vector<Args>& members) const;
   TaskNumber join(const std::string& name, std::vector<TaskNumber> tasks);
-  TaskNumber submit_ordered(const Callable* callable, detail::SubmitCall call);
+  TaskNumber submit_ordered(const Callable* callable, detail::SubmitCall&& call);
   TaskNumber submit_group_ordered(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                                   detail::SubmitCall call);
   /// A plan cannot have what the program is about to do.
   void refuse_recorded(const std::string& what) const;
   TaskNumber submit_copy(const Tensor& to, const Tensor& from);
-  TaskNumber submit_here(const Callable* callable, detail::SubmitCall call);
+  TaskNumber submit_here(const Callable* callable, detail::SubmitCall&& call);
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);
   TaskBodyRef new_body(const Callable* callable, Arguments args, std::shared_ptr<SubmitExtras> extras);
   void append(Submission line);
@@ -169,12 +168,10 @@ class TROUPE_API ProgramCore {
   std::vector<std::uint64_t> released_domains_;  ///< to be said once the lines before are under way
   std::vector<Submission> lines_;
   /// Bodies are made several at a time: they are freed on other threads, which costs more than making them.
-  /// Few, because the last one of a block keeps the others.
-  struct Bodies {
-    std::array<TaskBody, 16> bodies;
-  };
-  std::shared_ptr<Bodies> bodies_;
-  std::size_t bodies_used_ = 0;
+  /// Few, because the last one of a block keeps the others; and fewer of a program that has just begun.
+  static constexpr std::size_t most_bodies = 16;
+  std::shared_ptr<TaskBody[]> bodies_;
+  std::size_t bodies_made_ = 0, bodies_used_ = 0;
   std::vector<std::shared_ptr<BufferHold>> holds_;
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;

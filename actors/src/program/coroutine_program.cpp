@@ -93,16 +93,17 @@ class CoroutineProgram : public ProgramActor::base {
     set_exception_handler([this](std::exception_ptr& failure) -> caf::error {
       return exit_with(error_from(failure, program_->name));
     });
-    return {
-        [this](Wake& wake) {
-          if (!frame_) return;
-          core_->on(wake);
-          if (auto next = core_->take_resumable()) {
-            const UserCode here(where_, *core_);
-            next.resume();
-            after_resume();
-          }
-        },
+    const auto take_wake = [this](Wake& wake) {
+      if (!frame_) return;
+      core_->on(wake);
+      if (auto next = core_->take_resumable()) {
+        const UserCode here(where_, *core_);
+        next.resume();
+        after_resume();
+      }
+    };
+    behavior_type all{
+        take_wake,
         [this](const Credit& credit) { credit.ended == 0 ? start() : core_->on(credit); },
         [this](const StopProgram& stop) {
           core_->stop(stop.reason);
@@ -110,6 +111,7 @@ class CoroutineProgram : public ProgramActor::base {
           end(stop.reason);
         },
     };
+    return hot_first(this, std::move(all), take_wake);
   }
 
   void on_exit() override {

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+
+#include "troupe/runtime/ring.hpp"
 
 namespace troupe::actors {
 
@@ -32,7 +33,7 @@ class UnwrittenBuffers {
  private:
   static constexpr std::uint64_t bits = 64;
   static std::uint64_t bit(std::uint64_t number) { return std::uint64_t{1} << (number % bits); }
-  std::deque<std::uint64_t> words_;
+  runtime::Ring<std::uint64_t> words_;
   std::uint64_t first_ = 0;  ///< number of the first word
 };
 

@@ -34,17 +34,20 @@ class RunActor : public Run::base {
   const char* name() const override { return "run"; }
 
   behavior_type make_behavior() override {
-    end_on_exception(this, replies_, Errc::shut_down, "the run of \"" + state_->config().name + "\"");
+    end_on_exception(this, replies_, Errc::shut_down,
+                     [this] { return "the run of \"" + state_->config().name + "\""; });
     set_down_handler([this](const caf::down_msg& down) { driver_down(down); });
     if (driver_) monitor(driver_);
     if (deadline_.count() > 0) watch(0, deadline_);
-    return {
-        [this](Submit& lines) {
-          state_->submit(lines);
-          if (lines.await) state_->await(*lines.await);
-          flush();
-        },
-        [this](RunResults& results) { state_->results(results), flush(); },
+    const auto take_lines = [this](Submit& lines) {
+      state_->submit(lines);
+      if (lines.await) state_->await(*lines.await);
+      flush();
+    };
+    const auto take_results = [this](RunResults& results) { state_->results(results), flush(); };
+    behavior_type all{
+        take_lines,
+        take_results,
         [this](const Placed& placed) { state_->placed(placed), flush(); },
         [this](const ReadDone& read) { state_->read_done(read.task), flush(); },
         [this](const ProgramEnded& over) { state_->program_ended(over), flush(); },
@@ -62,6 +65,7 @@ class RunActor : public Run::base {
         [this](const EnterBarrier& enter) { enter_barrier(enter); },
         [this](const Why& question) { return why(question.task); },
     };
+    return hot_first(this, std::move(all), take_lines, take_results);
   }
 
   void on_exit() override {

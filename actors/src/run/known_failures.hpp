@@ -3,7 +3,6 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -12,6 +11,7 @@
 
 #include "troupe/actors/submission.hpp"
 #include "troupe/runtime/error.hpp"
+#include "troupe/runtime/ring.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
 namespace troupe::actors {
@@ -58,7 +58,7 @@ class TROUPE_API KnownFailures {
   std::unordered_map<TaskNumber, Failure> failures_;
   std::map<Order, TaskNumber> unknown_;              ///< failures the program does not know of, as they came
   std::set<std::pair<const void*, Order>> by_root_;  ///< the same
-  std::deque<TaskNumber> forgettable_;               ///< the others of failures_, oldest first
+  runtime::Ring<TaskNumber> forgettable_;            ///< the others of failures_, oldest first
   std::map<TaskNumber, std::bitset<block>> forgotten_;  ///< by task number / block
   Order next_ = 0;
 };

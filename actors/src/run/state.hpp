@@ -1,6 +1,5 @@
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +12,7 @@
 #include "run/known_failures.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
+#include "troupe/runtime/ring.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
 namespace troupe::actors {
@@ -206,7 +206,7 @@ class TROUPE_API RunState {
   runtime::TaskGraph graph_;
   runtime::AccessList accesses_;
 
-  std::deque<std::unique_ptr<Record>> records_;  ///< by number from `oldest_` on; null: ended
+  runtime::Ring<std::unique_ptr<Record>> records_;  ///< by number from `oldest_` on; null: ended
   std::vector<std::unique_ptr<Record>> spare_;
   TaskNumber oldest_ = 1;
   struct Known {

@@ -100,12 +100,12 @@ class Replies {
 };
 
 /// An exception in a handler ends the actor: who asked hears what was thrown, and so do its supervisor and
-/// everybody else whom it owes an answer. `what`: "node0: the worker".
-template <class Actor>
-void end_on_exception(Actor* self, Replies& replies, Errc code, std::string what) {
+/// everybody else whom it owes an answer. `what` says who: "node0: the worker".
+template <class Actor, class What>
+void end_on_exception(Actor* self, Replies& replies, Errc code, What what) {
   self->set_exception_handler(
       [self, &replies, code, what = std::move(what)](std::exception_ptr& thrown) -> caf::error {
-        const Error reason(code, what + " ended on an exception: " + runtime::text_of(thrown));
+        const Error reason(code, what() + " ended on an exception: " + runtime::text_of(thrown));
         replies.because(reason);
         // CAF drops the request that was being handled.
         if (auto asked = self->make_response_promise(); asked.id().is_request()) {

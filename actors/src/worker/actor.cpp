@@ -36,12 +36,14 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
 
 WorkerActor::behavior_type WorkerActor::make_behavior() {
   set_down_handler([this](caf::down_msg& down) { child_down(down); });
-  end_on_exception(this, replies_, Errc::node_failed, shared_->path);
+  end_on_exception(this, replies_, Errc::node_failed, [this] { return shared_->path; });
   shared_->link->set(caf::actor_cast<caf::weak_actor_ptr>(address()));
   for (const auto& executor : config_->executors) add_child(executor);
-  return {
-      [this](Ready& tasks) { ready(tasks); },    // hot
-      [this](Results& ends) { results(ends); },  // hot
+  const auto take_ready = [this](Ready& tasks) { ready(tasks); };
+  const auto take_results = [this](Results& ends) { results(ends); };
+  behavior_type all{
+      take_ready,
+      take_results,
       [this](Execute& request) { execute(request); },
       [this](const Cancel& order) { cancel(order); },
       [this](const Describe&) {
@@ -75,6 +77,7 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const ChipOf& which) { return children_.chip(which.index); },
       [this](const StopWorker&) { return stop_all(); },
   };
+  return hot_first(this, std::move(all), take_ready, take_results);
 }
 
 void WorkerActor::ready(Ready& tasks) {

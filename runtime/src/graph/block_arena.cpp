@@ -21,6 +21,10 @@ void BlockArena::reset(std::uint64_t bytes, std::uint64_t alignment) {
   first_ = spare_ = none;
   nodes_.clear();
   free_.fill(none);
+}
+
+/// Most arenas of a run are never asked for anything.
+void BlockArena::begin() {
   if (bytes_ == 0) return;
   first_ = take_node();
   nodes_[first_].bytes = bytes_;
@@ -34,6 +38,7 @@ std::uint64_t BlockArena::rounded(std::uint64_t bytes) const noexcept {
 }
 
 std::optional<BlockArena::Grant> BlockArena::allocate(std::uint64_t bytes) {
+  if (nodes_.empty()) begin();
   const std::uint64_t size = rounded(bytes);
   const std::uint32_t found = find(size);
   if (found == none) return std::nullopt;
@@ -83,6 +88,7 @@ bool BlockArena::free(std::uint32_t handle) {
 }
 
 std::uint64_t BlockArena::largest_free() const noexcept {
+  if (nodes_.empty()) return bytes_;
   std::uint64_t largest = 0;
   if (filled_ == 0) return largest;
   for (std::uint32_t n = free_[class_of(filled_)]; n != none; n = nodes_[n].next) {
@@ -93,6 +99,7 @@ std::uint64_t BlockArena::largest_free() const noexcept {
 
 std::vector<BlockArena::Block> BlockArena::blocks() const {
   std::vector<Block> all;
+  if (nodes_.empty() && bytes_ != 0) all.push_back({0, bytes_, false});
   for (std::uint32_t n = first_; n != none; n = nodes_[n].after) {
     all.push_back({nodes_[n].offset, nodes_[n].bytes, nodes_[n].used});
   }

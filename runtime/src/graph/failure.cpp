@@ -29,7 +29,7 @@ void TaskGraph::State::remember(TaskId id, const Error& error) {
   if (failure_order.size() < prune_at) return;
   std::unordered_set<std::uint64_t> referenced;
   regions.visit_cells([&](const graph::Cell& cell) { referenced.insert(graph::pack(cell.writer)); });
-  std::deque<std::uint64_t> kept;
+  Ring<std::uint64_t> kept;
   const std::size_t old = failure_order.size() - remembered_failures;
   for (std::size_t i = 0; i < failure_order.size(); ++i) {
     const std::uint64_t word = failure_order[i];

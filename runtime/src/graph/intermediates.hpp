@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +8,7 @@
 
 #include "graph/chunk_pool.hpp"
 #include "troupe/runtime/block_arena.hpp"
+#include "troupe/runtime/ring.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
 namespace troupe::runtime::graph {
@@ -92,7 +92,7 @@ class Intermediates {
  private:
   struct Arena {
     BlockArena blocks;
-    std::deque<std::uint64_t> queue;  // generation and slot of what waits for memory
+    Ring<std::uint64_t> queue;  // generation and slot of what waits for memory
   };
   std::vector<Intermediate> slots_;
   std::vector<std::uint32_t> spare_;

@@ -61,6 +61,9 @@ class RegionIndex {
   RegionIndex(const Slots& slots, const Failures& failures, ChunkPool& chunks)
       : slots_(slots), failures_(failures), chunks_(chunks) {
     table_.resize(smallest_table);
+    cells_.reserve(few_cells);
+    more_.reserve(few_cells);
+    info_.reserve(few_cells);
     grow();  // cell 0: what an empty place of the table names, nobody's
   }
 
@@ -247,6 +250,7 @@ class RegionIndex {
   ChunkPool& chunks_;
   std::vector<Entry> table_;
   static constexpr std::size_t smallest_table = 64;  // most graphs are a run's, and small
+  static constexpr std::size_t few_cells = 8;
   std::uint64_t table_mask_ = smallest_table - 1;
   std::vector<Cell> cells_;
   std::vector<MoreReaders> more_;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <deque>
 #include <optional>
 #include <vector>
 
@@ -9,6 +8,7 @@
 #include "graph/ready_queue.hpp"
 #include "graph/region_index.hpp"
 #include "graph/slots.hpp"
+#include "troupe/runtime/ring.hpp"
 #include "troupe/runtime/task_args.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
@@ -149,8 +149,8 @@ struct TaskGraph::State {
   bool draining = false, in_order = false, closed = false;
   std::uint8_t hand_kind = max_kinds;  // complete_and_pop: the kind it wants …
   std::uint32_t handed = graph::none;  // … and what it gets
-  std::deque<Ended> ended;
-  std::deque<std::uint64_t> failure_order;  // oldest first
+  Ring<Ended> ended;
+  Ring<std::uint64_t> failure_order;  // oldest first
   std::size_t prune_at = first_prune;
   std::optional<Error> cancelled;
   std::vector<Look> scratch;            // of submit()

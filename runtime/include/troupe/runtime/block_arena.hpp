@@ -58,6 +58,7 @@ class TROUPE_API BlockArena {
     std::uint32_t prev = none, next = none;     // in the free list of its class
     bool used = false;
   };
+  void begin();
   std::uint32_t take_node();
   void drop_node(std::uint32_t node);
   void link(std::uint32_t node);
