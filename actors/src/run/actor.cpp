@@ -45,12 +45,13 @@ class RunActor : public Run::base {
       flush();
     };
     const auto take_results = [this](RunResults& results) { state_->results(results), flush(); };
+    const auto take_end = [this](const ProgramEnded& over) { state_->program_ended(over), flush(); };
     behavior_type all{
         take_lines,
         take_results,
+        take_end,
         [this](const Placed& placed) { state_->placed(placed), flush(); },
         [this](const ReadDone& read) { state_->read_done(read.task), flush(); },
-        [this](const ProgramEnded& over) { state_->program_ended(over), flush(); },
         [this](const CancelRun& order) { state_->cancel(order.reason), not_begun(), flush(); },
         [this](const SetDriver& set) {
           if (driver_) demonitor(driver_.address());
@@ -65,7 +66,7 @@ class RunActor : public Run::base {
         [this](const EnterBarrier& enter) { enter_barrier(enter); },
         [this](const Why& question) { return why(question.task); },
     };
-    return hot_first(this, std::move(all), take_lines, take_results);
+    return hot_first(this, std::move(all), take_lines, take_results, take_end);
   }
 
   void on_exit() override {
@@ -149,6 +150,8 @@ class RunActor : public Run::base {
   }
   /// All tasks have ended. What is looked at, and memory of the user's, comes home before the run is over.
   void bring_back(RunReport report) {
+    auto wanted = state_->memory().wanted_home();
+    if (wanted.empty()) return settle(std::move(report));
     struct Last {
       RunReport report;
       std::size_t open = 1;
@@ -156,9 +159,9 @@ class RunActor : public Run::base {
     const auto last = std::make_shared<Last>(Last{std::move(report)});
     const auto one = [this, last](const std::optional<Error>& error) {
       if (error && !last->report.error) last->report.error = error->inside(state_->config().node);
-      if (--last->open == 0) settle(last->report);
+      if (--last->open == 0) settle(std::move(last->report));
     };
-    for (auto& buffer : state_->memory().wanted_home()) {
+    for (auto& buffer : wanted) {
       ++last->open;
       const Error gone(Errc::shut_down, "the node went down before a tensor was brought back");
       request(worker_, caf::infinite, BringHome{std::move(buffer)})
@@ -172,16 +175,12 @@ class RunActor : public Run::base {
   }
 
   /// From then on its buffers are the user's: nothing is made again in its name.
-  void settle(const RunReport& report) {
+  void settle(RunReport report) {
     auto& memory = state_->memory();
-    if (!memory.close()) {
-      settling_ = true;
-      const auto again = [this, report](const auto&) { settle(report); };
-      return request(worker_, caf::infinite, SettleRun{state_->config().id})
-          .then([again](bool settled) { again(settled); },
-                [this, report](const caf::error&) { over(report); });
-    }
-    over(report);
+    if (memory.close()) return over(std::move(report));
+    settling_ = true;
+    request(worker_, caf::infinite, SettleRun{state_->config().id})
+        .then([this, report](bool) { settle(report); }, [this, report](const caf::error&) { over(report); });
   }
   void over(RunReport report) {
     auto& memory = state_->memory();

@@ -55,7 +55,7 @@ RunEffects RunState::advance() {
   }
   effects_.seen = seen_;
   effects_.report = graph_.status().pending > 0;
-  return std::exchange(effects_, {});
+  return effects_.take();
 }
 
 void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {

@@ -13,17 +13,24 @@ namespace {
 /// Records kept for tasks to come: as many as a program may have unfinished, by default.
 constexpr std::size_t most_spare = 8192;
 
-runtime::TaskGraphConfig graph_config(const RunConfig& config) {
-  runtime::TaskGraphConfig graph;
-  graph.arena_bytes.fill(config.arena_bytes);
-  return graph;
-}
-
 }  // namespace
 
 RunState::RunState(RunConfig config)
-    : config_(std::move(config)), memory_(std::make_shared<RunMemory>()), graph_(graph_config(config_)) {
+    : config_(std::move(config)),
+      memory_(std::make_shared<RunMemory>()),
+      graph_(config_.graphs ? config_.graphs->take()
+                            : runtime::TaskGraph(graph_config(config_.arena_bytes))) {
   if (config_.recorder) tracer_.emplace(config_.recorder, config_.path, config_.name, config_.above);
+}
+
+RunState::~RunState() {
+  if (config_.graphs) config_.graphs->keep(std::move(graph_));
+}
+
+runtime::TaskGraphConfig graph_config(std::uint64_t arena_bytes) {
+  runtime::TaskGraphConfig graph;
+  graph.arena_bytes.fill(arena_bytes);
+  return graph;
 }
 
 void RunMemory::keep(std::shared_ptr<BufferHold> hold) {

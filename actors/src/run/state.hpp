@@ -10,6 +10,7 @@
 
 #include "data/data.hpp"
 #include "run/known_failures.hpp"
+#include "run/spare_graphs.hpp"
 #include "trace/trace.hpp"
 #include "troupe/actors/protocol.hpp"
 #include "troupe/runtime/ring.hpp"
@@ -30,7 +31,11 @@ struct RunConfig {
   std::shared_ptr<const Recorder> recorder;  ///< null: no trace is taken
   std::uint64_t above = 0;                   ///< in the trace: the task of the level above that it is
   std::uint32_t credit_step = 512;           ///< tell the program after so many ends
+  std::shared_ptr<SpareGraphs> graphs = {};  ///< of its node; null: it makes one for itself
 };
+
+/// Of the graphs of runs whose intermediates have as much memory.
+runtime::TaskGraphConfig graph_config(std::uint64_t arena_bytes);
 
 /// The buffers of a run's tensors: those it was told to keep, and its intermediates. Tasks share it, so that
 /// one that outlives its run finds what it works on.
@@ -75,6 +80,16 @@ struct RunEffects {
   std::optional<Error> stop_program;
   bool cancel_all = false;
   std::optional<RunReport> finished;
+
+  /// All of it, after which there is nothing: of what is not a list that has to be said.
+  RunEffects take() {
+    RunEffects taken(std::move(*this));
+    report = cancel_all = false;
+    seen = credit = 0;
+    stop_program.reset();
+    finished.reset();
+    return taken;
+  }
 };
 
 /// One program in flight: its dependency graph, what was submitted, what failed and who waits for what. Plain
@@ -82,6 +97,9 @@ struct RunEffects {
 class TROUPE_API RunState {
  public:
   explicit RunState(RunConfig config);
+  RunState(const RunState&) = delete;
+  RunState& operator=(const RunState&) = delete;
+  ~RunState();
 
   void submit(Submit& submit);
   void placed(const Placed& placed);

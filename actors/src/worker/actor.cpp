@@ -20,6 +20,7 @@ WorkerActor::WorkerActor(caf::actor_config& actor, std::shared_ptr<Services> ser
       incarnation_(incarnation),
       above_(std::move(results)),
       replies_(this, Error(Errc::shut_down, shared_->path + " ended before it answered")),
+      graphs_(std::make_shared<SpareGraphs>(graph_config(config_->arena_bytes))),
       children_(config_->name, config_->restart),
       data_(
           shared_->link,
@@ -41,9 +42,12 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
   for (const auto& executor : config_->executors) add_child(executor);
   const auto take_ready = [this](Ready& tasks) { ready(tasks); };
   const auto take_results = [this](Results& ends) { results(ends); };
+  const auto take_closed = [this](const RunClosed& closed) { run_closed(closed.run); };
   behavior_type all{
       take_ready,
       take_results,
+      take_closed,
+      [this](OpenRun& request) { return open(request); },
       [this](Execute& request) { execute(request); },
       [this](const Cancel& order) { cancel(order); },
       [this](const Describe&) {
@@ -56,9 +60,7 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](RoomWanted& request) { room_wanted(request); },
       [this](const BringHome& order) { return bring_home(order); },
       [this](const ForgetBuffer& gone) { data_.forget(gone.buffer), send_orders(); },
-      [this](OpenRun& request) { return open(request); },
       [this](const SettleRun& over) { return settle(over.run); },
-      [this](const RunClosed& closed) { run_closed(closed.run); },
       [this](const StartWorker&) { return start_all(); },
       [this](const AddExecutor& add) { return add_executor(add); },
       [this](const RemoveExecutor& remove) { return remove_executor(remove.index); },
@@ -77,7 +79,7 @@ WorkerActor::behavior_type WorkerActor::make_behavior() {
       [this](const ChipOf& which) { return children_.chip(which.index); },
       [this](const StopWorker&) { return stop_all(); },
   };
-  return hot_first(this, std::move(all), take_ready, take_results);
+  return hot_first(this, std::move(all), take_ready, take_results, take_closed);
 }
 
 void WorkerActor::ready(Ready& tasks) {

@@ -148,6 +148,7 @@ class WorkerActor : public Worker::base {
   Life life_ = Life::created;
   Replies replies_;
 
+  std::shared_ptr<SpareGraphs> graphs_;
   Children children_;
   Directory data_;
   Placement placement_;

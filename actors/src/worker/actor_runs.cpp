@@ -97,6 +97,7 @@ void WorkerActor::make_run(Admission::Waiting& waiting) {
   config.recorder = services_->recorder();
   if (waiting.request && waiting.request->body->trace) config.above = waiting.request->body->trace->task;
   config.arena_bytes = config_->arena_bytes;
+  config.graphs = graphs_;
   config.executors = children_.names();
   config.only_chip = children_.only_chip();
   waiting.run = spawn_run(this, std::move(config), Worker(this), request.driver, request.program == nullptr,

@@ -20,11 +20,11 @@ void BlockArena::reset(std::uint64_t bytes, std::uint64_t alignment) {
   used_ = filled_ = 0;
   first_ = spare_ = none;
   nodes_.clear();
-  free_.fill(none);
 }
 
 /// Most arenas of a run are never asked for anything.
 void BlockArena::begin() {
+  free_.fill(none);
   if (bytes_ == 0) return;
   first_ = take_node();
   nodes_[first_].bytes = bytes_;

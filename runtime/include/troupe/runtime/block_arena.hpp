@@ -66,8 +66,8 @@ class TROUPE_API BlockArena {
   std::uint32_t find(std::uint64_t bytes) const noexcept;
 
   std::uint64_t bytes_ = 0, alignment_ = 1, used_ = 0,
-                filled_ = 0;  // filled_: a bit for each class with free blocks
-  std::array<std::uint32_t, classes> free_;
+                filled_ = 0;                   // filled_: a bit for each class with free blocks
+  std::array<std::uint32_t, classes> free_{};  // of no use before there are nodes
   std::vector<Node> nodes_;
   std::uint32_t first_ = none, spare_ = none;  // lowest block; unused nodes, by `next`
 };
