@@ -1,6 +1,7 @@
 """numpy arrays as tensors, and tensors as numpy arrays: no copies, the promises of host views, what is refused."""
 
 import array
+import ctypes
 
 import numpy as np
 import pytest
@@ -50,6 +51,23 @@ def test_the_buffer_protocol_is_enough(node):
     assert np.frombuffer(y, "f4").tolist() == [2, 2, 2]
 
 
+def test_arrays_of_ctypes_are_tensors(node):
+    """Their buffers have no strides, whoever asks for them."""
+    x = (ctypes.c_float * 4)(1, 2, 3, 4)
+    node.run(scale, x, 2.0)
+    assert list(x) == [2, 4, 6, 8]
+    rows = ((ctypes.c_int * 3) * 2)()
+    rows[1][2] = 7
+    assert node.run(lambda node: node.read_all(rows).get()).tolist() == [[0, 0, 0], [0, 0, 7]]
+    assert node.run(lambda node: node.read_all(memoryview(rows)[1:]).get()).tolist() == [[0, 0, 7]]
+
+
+def released():
+    view = memoryview(bytearray(8))
+    view.release()
+    return view
+
+
 @pytest.mark.parametrize(
     "make, sentence",
     [
@@ -62,6 +80,13 @@ def test_the_buffer_protocol_is_enough(node):
         (lambda: [1.0, 2.0], "is no tensor"),
         (lambda: None, "is no tensor"),
         (lambda: np.zeros(4, [("a", "f4"), ("b", "i1")])["a"], "backwards"),
+        (lambda: np.zeros(4, "M8[s]"), "does not lend its memory"),
+        (lambda: np.zeros(4, "O"), "is no tensor"),
+        (lambda: np.zeros(4, "V0"), "is no tensor"),
+        (lambda: np.ma.array([1.0, 2.0], mask=[0, 1]), "masked"),
+        (lambda: released(), "does not lend its memory"),
+        (lambda: ctypes.c_float(3), "without dimensions"),
+        (lambda: (ctypes.c_float.__ctype_be__ * 4)(), "other order"),
     ],
 )
 def test_arrays_that_are_no_tensors_are_refused_in_a_sentence(make, sentence):
@@ -178,13 +203,14 @@ def test_bfloat16_is_seen_as_bits(node):
 def test_types_are_named_as_numpy_does_and_ambiguous_ones_refused(node):
     for name in ["f4", "float32", "f32", np.float32, np.dtype("f4"), "<f4"]:
         assert node.tensor(1, name).dtype == "float32"
-    for name in ["i8", "u8", "nonsense", 4, float, "complex64"]:
+    for name in ["i8", "u8", "nonsense", 4, float, "complex64", np.dtype(">f4")]:
         with pytest.raises(troupe.Error):
             node.tensor(1, name)
 
 
 def test_shapes(node):
     assert node.tensor(3).shape == (3,) and node.tensor([2, 3]).shape == (2, 3)
+    assert node.tensor(np.array([2, 3])).shape == (2, 3) and node.tensor(np.int16(4)).shape == (4,)
     for shape in [(), (-1,), (1, 2, 3, 4, 5, 6), (2**40, 2**40)]:
         with pytest.raises(troupe.Error):
             node.tensor(shape)

@@ -44,7 +44,7 @@ def said(*sources):
         client.wait_for_ready(timeout=120)
         texts = {}
         for source in [SETUP, *sources]:
-            cell = client.execute(source)
+            cell = client.execute(source, stop_on_error=False)  # or what comes soon after an error is not run
             texts[cell] = {}
             while True:
                 try:

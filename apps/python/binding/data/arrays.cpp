@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 #include "data/dlpack.hpp"
 #include "data/uses.hpp"
@@ -13,7 +14,12 @@ namespace {
 class Lent final : public Leaving {
  public:
   Lent(py::handle object, int flags) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw py::error_already_set();
+    if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw refused(object);
+    if (view_.suboffsets != nullptr) {
+      PyBuffer_Release(&view_);
+      throw bad_argument("an array of pointers to arrays is no tensor", "numpy.ascontiguousarray(x) is one");
+    }
+    fill_in();
   }
   ~Lent() override { PyBuffer_Release(&view_); }
   const Py_buffer& operator*() const { return view_; }
@@ -25,14 +31,45 @@ class Lent final : public Leaving {
     if (view_.len == 0) return end = begin, true;
     auto last = begin + static_cast<std::uintptr_t>(view_.itemsize);
     for (int i = 0; i < view_.ndim; ++i) {
-      if (view_.strides[i] < 0) return false;
-      last += static_cast<std::uintptr_t>(view_.strides[i] * (view_.shape[i] - 1));
+      if (strides_[i] < 0) return false;
+      last += static_cast<std::uintptr_t>(strides_[i] * (shape_[i] - 1));
     }
     return end = last, true;
   }
 
+  const Py_ssize_t* shape() const { return shape_; }
+  const Py_ssize_t* strides() const { return strides_; }
+
  private:
+  /// Arrays of ctypes have no strides, whoever asks for them.
+  void fill_in() {
+    shape_ = view_.shape;
+    if (shape_ == nullptr && view_.ndim == 1) {
+      extents_[0] = view_.itemsize > 0 ? view_.len / view_.itemsize : 0;
+      shape_ = extents_;
+    }
+    strides_ = view_.strides;
+    if (strides_ != nullptr) return;
+    auto stride = view_.itemsize;
+    for (int i = view_.ndim; i-- > 0;) {
+      dense_[i] = stride;
+      stride *= shape_[i];
+    }
+    strides_ = dense_;
+  }
+  static Error refused(py::handle object) {
+    py::error_already_set raised;
+    if (!raised.matches(PyExc_ValueError) && !raised.matches(PyExc_BufferError) &&
+        !raised.matches(PyExc_TypeError))
+      throw raised;
+    return bad_argument("a " + std::string(Py_TYPE(object.ptr())->tp_name) +
+                            " does not lend its memory: " + utf8_of(py::str(raised.value())),
+                        "numpy.ascontiguousarray(x), of elements that tensors have, does");
+  }
+
   Py_buffer view_{};
+  const Py_ssize_t *shape_ = nullptr, *strides_ = nullptr;
+  Py_ssize_t extents_[1] = {}, dense_[PyBUF_MAX_NDIM] = {};
 };
 using LentRef = std::shared_ptr<Lent>;
 
@@ -69,7 +106,16 @@ py::object owner_of(py::handle array) {
   }
 }
 
+/// Of numpy.ma: its buffer has what is masked, too.
+bool is_masked(py::handle object) {
+  return std::string_view(Py_TYPE(object.ptr())->tp_name) != "numpy.ndarray" && py::hasattr(object, "mask") &&
+         py::hasattr(object, "filled");
+}
+
 actors::Tensor tensor_of_buffer(py::handle object, bool writes) {
+  if (is_masked(object))
+    throw bad_argument("a masked array is no tensor: tasks would not see its mask",
+                       "x.filled(0) is one, and x.data, which has what is masked");
   auto lent = lend(object, PyBUF_STRIDES | PyBUF_FORMAT);
   const auto& view = **lent;
   if (writes && view.readonly != 0) {
@@ -83,12 +129,13 @@ actors::Tensor tensor_of_buffer(py::handle object, bool writes) {
   std::array<std::uint64_t, PyBUF_MAX_NDIM> extents{}, strides{};
   const auto dims = static_cast<std::size_t>(view.ndim);
   for (std::size_t i = 0; i < dims; ++i) {
-    extents[i] = static_cast<std::uint64_t>(view.shape[i]);
-    if (view.strides[i] < 0 || view.strides[i] % view.itemsize != 0) {
+    extents[i] = static_cast<std::uint64_t>(lent->shape()[i]);
+    const auto stride = lent->strides()[i];
+    if (stride < 0 || stride % view.itemsize != 0) {
       throw bad_argument("an array that runs backwards, or over parts of elements, is no tensor",
                          "numpy.ascontiguousarray(x) is one");
     }
-    strides[i] = static_cast<std::uint64_t>(view.strides[i] / view.itemsize);
+    strides[i] = static_cast<std::uint64_t>(stride / view.itemsize);
   }
   std::uintptr_t begin = 0, end = 0;
   (void)lent->span(begin, end);

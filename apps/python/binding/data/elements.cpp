@@ -65,6 +65,8 @@ std::string name_of_type(py::handle given) {
   if (PyType_Check(given.ptr()) != 0) return utf8_of(given.attr("__name__"));
   const auto name = py::getattr(given, "name", py::none());
   if (!py::isinstance<py::str>(name)) throw bad_argument("element type " + shown(given), the_types);
+  if (py::getattr(given, "isnative", py::none()).is(py::bool_(false)))
+    throw bad_argument("element type " + shown(given) + ", whose bytes are in the other order", the_types);
   return utf8_of(name);
 }
 
@@ -178,7 +180,7 @@ runtime::Shape shape_of(py::handle given) {
     }
     extents.push_back(static_cast<std::uint64_t>(value));
   };
-  if (PyIndex_Check(given.ptr()) != 0) {
+  if (PyIndex_Check(given.ptr()) != 0 && PySequence_Check(given.ptr()) == 0) {  // arrays are both
     add(given);
   } else if (!py::isinstance<py::iterable>(given) || py::isinstance<py::str>(given) ||
              py::isinstance<py::bytes>(given)) {
