@@ -133,6 +133,9 @@ def kernel(source, *, targets=None, flags=(), name="text"):
         done = subprocess.run([*command, *includes, path, *images, "-o", made, *libraries], capture_output=True, text=True)
         if done.returncode != 0:
             raise Error("bad_argument", f"a kernel does not compile:\n{done.stderr.strip()}")
+        if not os.path.exists(made):
+            hint = "flags are further ones, beside -shared and -fPIC"
+            raise Error("bad_argument", f"the compiler made no module: flags are {shown(flags)}", hint)
         # Two that compile the same text at once leave one whole file.
         waiting = f"{file}.{os.getpid()}.tmp"
         try:

@@ -65,6 +65,11 @@ def test_a_cache_that_cannot_be_used_is_an_error_with_the_way_out(tmp_path, monk
         assert raised.value.code == "cannot_write"
 
 
+def test_a_compiler_that_makes_nothing_is_an_error():
+    with pytest.raises(troupe.Error, match="made no module: flags are"):
+        troupe.kernel(SCALE, flags=["-fsyntax-only"])
+
+
 def test_a_kernel_that_does_not_compile_says_what_the_compiler_says():
     with pytest.raises(troupe.Error) as raised:
         troupe.kernel("TROUPE_KERNEL(wrong)(KernelArgs& k) { nonsense; }")

@@ -296,6 +296,12 @@ def test_the_words(node, call, message, hint):
     assert raised.value.root.message.split("\n")[0] == message and hint in raised.value.root.hint, raised.value
 
 
+def test_hints_name_what_one_writes_in_python():
+    with pytest.raises(troupe.Error) as raised:
+        troupe.System(remote="some.host:1").node()
+    assert '"certificate": ' in str(raised.value.root) and "--cert" not in str(raised.value.root)
+
+
 def test_methods_that_python_gives_a_meaning_raise_what_it_expects(node):
     x = node.tensor(4)
     with pytest.raises(TypeError, match="has no argument"):  # packages that ask for more try again without

@@ -23,7 +23,9 @@ std::string in_pythons_words(std::string text) {
       {"co_await", "await"},
       {".host<const T>()", ".numpy(writable=False)"},
       {".overwrite<T>()", ".numpy(overwrite=True)"},
-      {"inside a coroutine", "inside an async def program"}};
+      {"inside a coroutine", "inside an async def program"},
+      {"--cert, --key and --ca",
+       "remote=[{\"address\": …, \"certificate\": …, \"key\": …, \"authority\": …}]"}};
   for (const auto& [theirs, ours] : words) {
     for (auto at = text.find(theirs); at != std::string::npos; at = text.find(theirs, at + ours.size()))
       text.replace(at, theirs.size(), ours);
