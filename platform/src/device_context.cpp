@@ -226,6 +226,34 @@ Result<void> DeviceContext::abort(std::uint64_t correlation) {
   return state_->answer(state_->api.abort_runs(state_->handle, correlation), "abort");
 }
 
+bool DeviceContext::has_graphs() const noexcept {
+  const auto& api = state_->api;
+  return api.register_graph != nullptr && api.launch_graph != nullptr && api.unregister_graph != nullptr;
+}
+
+Result<std::uint64_t> DeviceContext::register_graph(const troupe_graph& graph) {
+  if (!has_graphs()) return state_->unsupported("register_graph");
+  if (auto ready = state_->need_device("register_graph"); !ready) return ready.error();
+  std::uint64_t id = 0;
+  const std::string name = graph.name != nullptr ? graph.name : "";
+  auto answer = state_->answer(state_->api.register_graph(state_->handle, &graph, &id),
+                               "registering graph '" + name + "'");
+  if (!answer) return answer.error();
+  return id;
+}
+
+Result<void> DeviceContext::launch_graph(const troupe_run& run, std::uint64_t settled) {
+  if (!has_graphs()) return state_->unsupported("launch_graph");
+  if (state_->phase != Phase::ready) return state_->wrong_phase("launch_graph");
+  return state_->answer(state_->api.launch_graph(state_->handle, &run, settled), "launch of a graph");
+}
+
+Result<void> DeviceContext::unregister_graph(std::uint64_t id) {
+  if (!has_graphs()) return state_->unsupported("unregister_graph");
+  if (auto ready = state_->need_device("unregister_graph"); !ready) return ready;
+  return state_->answer(state_->api.unregister_graph(state_->handle, id), "unregister_graph");
+}
+
 Result<troupe_device_properties> DeviceContext::properties() const {
   if (state_->phase == Phase::closed) return state_->wrong_phase("properties");
   troupe_device_properties properties{};

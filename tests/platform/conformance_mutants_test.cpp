@@ -72,6 +72,21 @@ troupe_running* changed_meanwhile(Running real, void* data, troupe_running* what
   return real(data, what);
 }
 
+/// A platform that promises graphs, takes each, and runs none of their tasks.
+void forget_tasks(DeviceApi& api) {
+  api.device_properties = [](Handle h, troupe_device_properties* properties) {
+    const auto code = good().device_properties(h, properties);
+    if (code == 0) properties->features |= TROUPE_FEATURE_GRAPHS;
+    return code;
+  };
+  api.register_graph = [](Handle, const troupe_graph*, std::uint64_t* id) -> std::int32_t {
+    *id = 1;
+    return 0;
+  };
+  api.launch_graph = [](Handle, const troupe_run*, std::uint64_t) -> std::int32_t { return 0; };
+  api.unregister_graph = [](Handle, std::uint64_t) -> std::int32_t { return 0; };
+}
+
 const std::multimap<std::string, Mutate>& mutants() {
   static const std::multimap<std::string, Mutate> all{
       {"null-context",
@@ -344,6 +359,17 @@ const std::multimap<std::string, Mutate>& mutants() {
       {"running", [](DeviceApi& api) { api.create_device_context = create_telling<out_of_everything>; }},
       {"running", [](DeviceApi& api) { api.create_device_context = create_telling<only_of_first_blocks>; }},
       {"running", [](DeviceApi& api) { api.create_device_context = create_telling<changed_meanwhile>; }},
+      {"graphs", forget_tasks},
+      {"graphs",
+       [](DeviceApi& api) {  // promises them, and has no such functions
+         forget_tasks(api);
+         api.register_graph = nullptr;
+       }},
+      {"graph-descriptions", forget_tasks},
+      {"graph-slots", forget_tasks},
+      {"graph-failures", forget_tasks},
+      {"graph-abort", forget_tasks},
+      {"graph-unregister", forget_tasks},
       {"abort", [](DeviceApi& api) { api.abort_runs = [](Handle, std::uint64_t) { return 0; }; }},
       {"abort",
        [](DeviceApi& api) {

@@ -7,15 +7,15 @@
 #include <utility>
 
 #include "data/data.hpp"
-#include "plan/edges.hpp"
 #include "plan/fuse.hpp"
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
+#include "troupe/runtime/recorded_edges.hpp"
 
 namespace troupe::actors {
 namespace {
 
-using Memory = PlanEdges::Memory;
+using Memory = runtime::RecordedEdges::Memory;
 
 std::string title(const RecordedTask& task) {
   const bool named = task.call.extras && !task.call.extras->name.empty();
@@ -286,7 +286,7 @@ class Compiler {
 
   Recording recording_;
   std::shared_ptr<PlanImage> image_ = std::make_shared<PlanImage>();
-  PlanEdges edges_;
+  runtime::RecordedEdges edges_;
   std::map<std::uint64_t, std::uint32_t> numbers_;  ///< intermediates, by their program's number
   std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, std::uint32_t> captured_;
   std::vector<std::vector<PlanRoot>> roots_;  ///< of each task

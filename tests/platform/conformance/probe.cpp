@@ -295,7 +295,8 @@ std::string name_of_features(std::uint32_t features) {
       {TROUPE_FEATURE_COMM, "comm_*"},
       {TROUPE_FEATURE_OVERLAP, "runs that overlap"},
       {TROUPE_FEATURE_HOST_KERNELS, "kernels that are functions of this process"},
-      {TROUPE_FEATURE_TOGETHER, "blocks that run together"}};
+      {TROUPE_FEATURE_TOGETHER, "blocks that run together"},
+      {TROUPE_FEATURE_GRAPHS, "graphs"}};
   std::string text;
   for (const auto& [feature, name] : names) {
     if ((features & feature) != 0) text += (text.empty() ? "" : ", ") + std::string{name};

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/core_pool.hpp"
+#include "kernels/core_pool.hpp"
 #include "kernels/flag_waits.hpp"
 #include "kernels/pipes.hpp"
 #include "options.hpp"

@@ -44,6 +44,10 @@ class Chip {
   /// `completion` may be null.
   virtual Outcome run_and_wait(const troupe_run& run, troupe_completion* completion) = 0;
   virtual Result<void> abort(std::uint64_t correlation) = 0;
+
+  // Graphs; of a chip that takes them. The graph's lists are what check_graph() has passed.
+  virtual Result<std::uint64_t> add_graph(const troupe_graph& graph);
+  virtual Result<void> launch_graph(const troupe_run& run, std::uint64_t settled);
   /// Whether the calling thread is inside a completion callback of this chip.
   virtual bool inside_callback() const noexcept = 0;
 

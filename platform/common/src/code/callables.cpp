@@ -125,6 +125,32 @@ Result<std::uint64_t> CallableTable::add(const troupe_callable& callable) {
   return made->id;
 }
 
+std::uint64_t CallableTable::add_graph(std::string name, std::unique_ptr<LoadedCode> graph) {
+  auto made = std::make_shared<RegisteredCallable>();
+  made->name = std::move(name);
+  made->core_kind = TROUPE_CORE_CONTROL;
+  made->graph = std::move(graph);
+  const std::lock_guard lock(mutex_);
+  made->id = next_++;
+  return graphs_.emplace(made->id, std::move(made)).first->first;
+}
+
+Result<void> CallableTable::remove_graph(std::uint64_t id) {
+  std::shared_ptr<const RegisteredCallable> removed;  // goes after the lock
+  const std::lock_guard lock(mutex_);
+  auto found = graphs_.find(id);
+  if (found == graphs_.end()) return Error(Errc::unknown_callable, "no graph with id " + std::to_string(id));
+  removed = std::move(found->second);
+  graphs_.erase(found);
+  return {};
+}
+
+std::shared_ptr<const RegisteredCallable> CallableTable::find_graph(std::uint64_t id) const {
+  const std::lock_guard lock(mutex_);
+  auto found = graphs_.find(id);
+  return found == graphs_.end() ? nullptr : found->second;
+}
+
 Result<void> CallableTable::remove(std::uint64_t id) {
   std::shared_ptr<const RegisteredCallable> removed;  // unloaded after the lock is gone
   const std::lock_guard lock(mutex_);

@@ -28,6 +28,8 @@ class LoadedCode {
   virtual ~LoadedCode() = default;
   /// Whether it builds a graph on the chip; else it is one kernel.
   virtual bool is_program() const noexcept { return false; }
+  /// Of a graph: whether some kernel of it may wait in a way that nobody sees.
+  virtual bool may_wait() const noexcept { return true; }
 };
 /// Makes code of bytes that came under a name; the error names it.
 using LoadCode = std::function<Result<std::unique_ptr<LoadedCode>>(std::string_view name,
@@ -46,15 +48,18 @@ struct RegisteredCallable {
   const troupe_module_v1* module = nullptr;
   std::unique_ptr<LoadedCode> foreign;  ///< of bytes
   std::unique_ptr<LoadedCode> image;    ///< of a module, where the platform loads that
+  std::unique_ptr<LoadedCode> graph;    ///< of a graph of kernels, which are kept by it
   std::uint32_t core_kind = TROUPE_CORE_AIV;
   std::vector<std::uint8_t> signature;  ///< tags and TROUPE_SIGNATURE_SCALAR; empty: not checked
 
   bool is_program() const noexcept {
     if (foreign != nullptr) return foreign->is_program();
+    if (graph != nullptr) return true;
     return descriptor != nullptr && descriptor->kind == TROUPE_CALLABLE_CHIP_PROGRAM;
   }
   /// A kernel that may wait in a way that nobody sees: foreign code, and what says so of itself.
   bool may_wait() const noexcept {
+    if (graph != nullptr) return graph->may_wait();
     return foreign != nullptr || (!is_program() && descriptor->variant == TROUPE_KERNEL_WAITS);
   }
 };
@@ -69,10 +74,15 @@ class CallableTable {
       : load_(std::move(load)), load_from_module_(std::move(load_from_module)), host_(host) {}
 
   Result<std::uint64_t> add(const troupe_callable& callable);
+  /// A graph; its name is for people, and names nothing.
+  std::uint64_t add_graph(std::string name, std::unique_ptr<LoadedCode> graph);
   Result<void> remove(std::uint64_t id);
+  Result<void> remove_graph(std::uint64_t id);
   Result<std::shared_ptr<const RegisteredCallable>> find(std::uint64_t id) const;
   /// Null when there is none.
   std::shared_ptr<const RegisteredCallable> find(std::string_view name) const;
+  std::shared_ptr<const RegisteredCallable> find_graph(std::uint64_t id) const;
+  /// Without graphs.
   std::size_t size() const;
 
  private:
@@ -81,6 +91,7 @@ class CallableTable {
   const HostServices* const host_;
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<const RegisteredCallable>> by_id_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const RegisteredCallable>> graphs_;
   std::map<std::string, std::uint64_t, std::less<>> by_name_;
   std::uint64_t next_ = 1;
 };

@@ -25,7 +25,7 @@ RunQueue::RunQueue(HostServices& host, CoreThreads& threads, CallableTable& call
 
 RunQueue::~RunQueue() = default;
 
-std::unique_ptr<Run> RunQueue::fresh(const troupe_run& description) {
+std::unique_ptr<Run> RunQueue::fresh(const troupe_run& description, Of of) {
   std::unique_ptr<Run> run;
   if (spare_.empty()) {
     run = std::make_unique<Run>();
@@ -34,12 +34,16 @@ std::unique_ptr<Run> RunQueue::fresh(const troupe_run& description) {
     spare_.pop_back();
   }
   run->assign(description);
-  if (auto found = callables_.find(run->callable_id)) run->callable = *found;
+  if (of == Of::graphs) {
+    run->callable = callables_.find_graph(run->callable_id);
+  } else if (auto found = callables_.find(run->callable_id)) {
+    run->callable = *found;
+  }
   run->queued_ns = host_.now();
   return run;
 }
 
-Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t settled) {
+Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t settled, Of of) {
   if (!host_.completes()) {
     return Error(Errc::invalid_state, "launch_runs needs a host with a completion callback",
                  "use run_runtime, or set `complete` in the host table");
@@ -58,7 +62,7 @@ Result<void> RunQueue::launch(std::span<const troupe_run> runs, std::uint64_t se
   if (runs.empty()) return {};
   std::size_t queued = 0;
   try {
-    for (; queued < runs.size(); ++queued) queued_.push_back(fresh(runs[queued]));
+    for (; queued < runs.size(); ++queued) queued_.push_back(fresh(runs[queued], of));
   } catch (...) {
     take_back(queued);
     throw;
@@ -79,7 +83,7 @@ Outcome RunQueue::run_and_wait(const troupe_run& description, troupe_completion*
   own.depends_count = 0;
   if (auto valid = check_launch({&own, 1}, last_correlation_); !valid) return valid.error();
   own.correlation = 0;
-  auto queued = fresh(own);
+  auto queued = fresh(own, Of::callables);
   queued->awaited = true;
   const Run* mine = queued.get();
   queued_.push_back(std::move(queued));

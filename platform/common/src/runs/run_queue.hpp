@@ -27,8 +27,10 @@ class RunQueue final : Job {
   RunQueue(HostServices& host, CoreThreads& threads, CallableTable& callables, RunExecutor& executor);
   ~RunQueue();
 
+  /// What the callables of launched runs are.
+  enum class Of { callables, graphs };
   /// All or nothing.
-  Result<void> launch(std::span<const troupe_run> runs, std::uint64_t settled);
+  Result<void> launch(std::span<const troupe_run> runs, std::uint64_t settled, Of of = Of::callables);
   /// Queues one run and waits for its end.
   Outcome run_and_wait(const troupe_run& description, troupe_completion* completion);
   Result<void> abort(std::uint64_t correlation);
@@ -76,7 +78,7 @@ class RunQueue final : Job {
   void execute(Run& run);
   void finish(std::unique_ptr<Run> run);
   void abandon();
-  std::unique_ptr<Run> fresh(const troupe_run& description);  // with the mutex held
+  std::unique_ptr<Run> fresh(const troupe_run& description, Of of);  // with the mutex held
 
   HostServices& host_;
   CoreThreads& threads_;

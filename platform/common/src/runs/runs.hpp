@@ -4,6 +4,7 @@
 // outputs back.
 #include "runs/delivery.hpp"
 #include "runs/failed_runs.hpp"
+#include "runs/graph.hpp"
 #include "runs/run.hpp"
 #include "runs/run_queue.hpp"
 #include "runs/staging.hpp"

@@ -10,10 +10,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <source_location>
+#include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "troupe/platform/chip_program_abi.h"
 #include "troupe/platform/device_abi.h"
@@ -111,6 +115,40 @@ struct Mixed {
   std::string_view aic, aiv0, aiv1;
 };
 
+/// A number that each replay of a graph brings: tasks can only be given it.
+struct GraphScalar {
+  runtime::ScalarArg value;
+  std::uint8_t number = 0;  ///< of the graph's scalars, from 1 on
+};
+
+/// The numbers that were given to a graph, for its tasks: `r[0]` in the place of `scalar(x)`.
+class GraphScalars {
+ public:
+  explicit GraphScalars(std::span<const GraphScalar> all) noexcept : all_(all) {}
+  std::size_t size() const noexcept { return all_.size(); }
+  /// Throws `invalid_args` when there is none.
+  const GraphScalar& operator[](std::size_t i) const {
+    if (i < all_.size()) return all_[i];
+    throw Error(runtime::Errc::invalid_args, "the tasks of a graph want its scalar " + std::to_string(i) +
+                                                 ", and it was given " + std::to_string(all_.size()));
+  }
+
+ private:
+  std::span<const GraphScalar> all_;
+};
+
+/// What the tasks of a graph use: tensors, as `in(x)`, `out(y)` and so on, and numbers, as `scalar(r)`.
+template <class... Args>
+struct GraphSlots {
+  std::tuple<Args...> all;
+};
+template <class... Args>
+[[nodiscard]] GraphSlots<Args...> slots(const Args&... args) noexcept {
+  static_assert(((std::is_same_v<Args, runtime::TensorArg> || std::is_same_v<Args, runtime::ScalarArg>)&&...),
+                "what a graph is given says how it is used: in(x), out(x), inout(x), scalar(r)");
+  return {{args...}};
+}
+
 class ChipOrchestrator;
 
 /// Ends its scope when it goes: the tensors allocated inside are freed once their last reader is done.
@@ -165,9 +203,17 @@ class ChipArgs {
   template <runtime::Scalar T>
   T scalar(std::size_t i) const {
     need(i < scalar_count(), "scalar", i, scalar_count());
+    return runtime::read_scalar<T>(scalar_arg(i), i);
+  }
+  /// The same, as it was given, to be passed on.
+  runtime::ScalarArg scalar_arg(std::size_t i) const {
+    need(i < scalar_count(), "scalar", i, scalar_count());
     const auto kind =
         kinds_ == nullptr ? runtime::ScalarKind::any : static_cast<runtime::ScalarKind>(kinds_[i]);
-    return runtime::read_scalar<T>({arguments_->scalars[i], kind}, i);
+    return {arguments_->scalars[i], kind};
+  }
+  std::span<const std::uint64_t> scalars() const noexcept {
+    return {arguments_->scalars, arguments_->scalar_count};
   }
 
  private:
@@ -211,6 +257,40 @@ class ChipOrchestrator {
   auto dummy(const Args&... args) {
     return submit({}, {}, {}, TROUPE_CHIP_DUMMY, args...);
   }
+  /// Tasks that are submitted again and again. The first time `body` submits them, and they are kept; from
+  /// then on, in later runs too, they are replayed: `body` is not called, nothing is checked or inferred for
+  /// each, and other tasks wait for all of them, and they for others, as if they were one. `given` is what
+  /// they use: `slots(in(x), out(y), scalar(r))`, or the program's own arguments, which must be as they were
+  /// the first time, in number, type, shape, strides, and the bytes that they share; else the run fails. What
+  /// `body` allocates is gone when it ends. `body` may take a `GraphScalars`, the numbers that were given:
+  /// any other number in a task stays as it was recorded. It cannot read elements, and whatever else it does
+  /// on the way is done once. On checked chips it is called each time, and what it submits is compared.
+  ///
+  ///   chip.graph("layer", slots(in(x), in(weights), out(y), scalar(keep)), [&](GraphScalars r) {
+  ///     auto h = chip.aic("matmul", in(x), in(weights), out_like(y));
+  ///     chip.aiv("blend", in(h), out(y), r[0]);
+  ///   });
+  template <class... Args, class Body>
+  void graph(std::string_view name, const GraphSlots<Args...>& given, Body&& body,
+             const std::source_location& where = std::source_location::current()) {
+    constexpr std::size_t tensors = count_of<runtime::TensorArg, Args...>;
+    Packed<tensors, sizeof...(Args) - tensors, 0> packed;
+    std::apply([&](const Args&... args) { (packed.add(args), ...); }, given.all);
+    run_graph(name, {packed.arguments.data(), packed.task.argument_count},
+              {packed.scalars.data(), packed.task.scalar_count}, packed.kinds.data(), body, where);
+  }
+  template <class Body>
+  void graph(std::string_view name, const ChipArgs& given, Body&& body,
+             const std::source_location& where = std::source_location::current()) {
+    std::vector<troupe_chip_argument_v1> tensors;
+    for (std::size_t i = 0; i < given.tensor_count(); ++i)
+      tensors.push_back({pack(given.tensor(i)), static_cast<std::uint32_t>(given.tag(i)), 0, 0});
+    std::vector<std::uint8_t> kinds;
+    for (std::size_t i = 0; i < given.scalar_count(); ++i)
+      kinds.push_back(static_cast<std::uint8_t>(given.scalar_arg(i).kind));
+    run_graph(name, tensors, given.scalars(), kinds.data(), body, where);
+  }
+
   /// With the explicit-edge runtimes, where tags order nothing: `later` waits for `earlier`. Directly after
   /// the submit of `later` (built on the chip), or any time (built before launch).
   void edge(ChipTaskId earlier, ChipTaskId later) {
@@ -293,7 +373,7 @@ class ChipOrchestrator {
   struct Packed {
     std::array<troupe_chip_argument_v1, Tensors + 1> arguments;
     std::array<std::uint64_t, Scalars + 1> scalars;
-    std::array<std::uint8_t, Scalars + 1> kinds;
+    std::array<std::uint8_t, Scalars + 1> kinds, slots;
     std::array<std::uint64_t, Producers + 1> after;
     troupe_chip_predicate_v1 predicate;
     troupe_chip_tensor_v1 predicate_tensor;
@@ -304,8 +384,13 @@ class ChipOrchestrator {
     }
     void add(const NewTensor& arg) noexcept { arguments[task.argument_count++] = pack(arg); }
     void add(const runtime::ScalarArg& arg) noexcept {
+      slots[task.scalar_count] = 0;
       kinds[task.scalar_count] = static_cast<std::uint8_t>(arg.kind);
       scalars[task.scalar_count++] = arg.word;
+    }
+    void add(const GraphScalar& arg) noexcept {
+      add(arg.value);
+      slots[task.scalar_count - 1] = arg.number;
     }
     void add(Blocks arg) noexcept { task.blocks = arg.count; }
     void add(SyncStart) noexcept { task.flags |= TROUPE_CHIP_SYNC_START; }
@@ -340,8 +425,8 @@ class ChipOrchestrator {
   auto submit(std::string_view aic, std::string_view aiv0, std::string_view aiv1, std::uint32_t flags,
               const Args&... args) {
     constexpr std::size_t outputs = count_of<NewTensor, Args...>;
-    Packed<count_of<runtime::TensorArg, Args...> + outputs, count_of<runtime::ScalarArg, Args...>,
-           count_of<After, Args...>>
+    Packed<count_of<runtime::TensorArg, Args...> + outputs,
+           count_of<runtime::ScalarArg, Args...> + count_of<GraphScalar, Args...>, count_of<After, Args...>>
         packed;
     packed.task.size = sizeof packed.task;
     packed.task.flags = flags;
@@ -355,6 +440,7 @@ class ChipOrchestrator {
     packed.task.arguments = packed.arguments.data();
     packed.task.scalars = packed.scalars.data();
     packed.task.scalar_kinds = packed.kinds.data();
+    if constexpr (count_of<GraphScalar, Args...> != 0) packed.task.scalar_slots = packed.slots.data();
     packed.task.after = packed.after.data();
     ChipTask<outputs> made;
     made.number = chip_->ops->submit(chip_->self, &packed.task);
@@ -365,6 +451,57 @@ class ChipOrchestrator {
       }
     }
     return made;
+  }
+
+  template <class Body>
+  static void call(Body& body, const GraphScalars& scalars) {
+    if constexpr (std::is_invocable_v<Body&, const GraphScalars&>) {
+      body(scalars);
+    } else {
+      static_assert(std::is_invocable_v<Body&>, "the body of a graph takes nothing, or its GraphScalars");
+      body();
+    }
+  }
+
+  /// Ends a graph that was begun, also when an exception leaves its body.
+  struct OpenGraph {
+    explicit OpenGraph(const troupe_chip_v1& chip) noexcept : chip_(chip) {}
+    OpenGraph(const OpenGraph&) = delete;
+    OpenGraph& operator=(const OpenGraph&) = delete;
+    ~OpenGraph() { chip_.ops->end_graph(chip_.self, complete ? 1 : 0); }
+    const troupe_chip_v1& chip_;
+    bool complete = false;
+  };
+
+  template <class Body>
+  void run_graph(std::string_view name, std::span<const troupe_chip_argument_v1> tensors,
+                 std::span<const std::uint64_t> scalars, const std::uint8_t* kinds, Body& body,
+                 const std::source_location& where) {
+    std::vector<GraphScalar> numbers;
+    for (std::size_t i = 0; i < scalars.size(); ++i) {
+      numbers.push_back(
+          {{scalars[i], static_cast<runtime::ScalarKind>(kinds[i])}, static_cast<std::uint8_t>(i + 1)});
+    }
+    const GraphScalars given(numbers);
+    if (!TROUPE_CHIP_HAS_GRAPHS(chip_->ops)) {  // then it is what it stands for
+      const auto own = scope();
+      return call(body, given);
+    }
+    troupe_chip_graph_v1 graph{};
+    graph.size = sizeof graph;
+    graph.line = where.line();
+    graph.file = where.file_name();
+    graph.name = name.data();
+    graph.name_size = name.size();
+    graph.tensors = tensors.data();
+    graph.scalars = scalars.data();
+    graph.scalar_kinds = kinds;
+    graph.tensor_count = static_cast<std::uint32_t>(tensors.size());
+    graph.scalar_count = static_cast<std::uint32_t>(scalars.size());
+    if (chip_->ops->begin_graph(chip_->self, &graph) == 0) return;
+    OpenGraph open(*chip_);
+    call(body, given);
+    open.complete = true;
   }
 
   template <runtime::Element T, std::integral... Index>

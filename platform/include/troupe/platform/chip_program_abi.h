@@ -60,7 +60,26 @@ typedef struct troupe_chip_task_v1 {
   uint32_t argument_count, scalar_count, after_count;
   uint32_t blocks;             /* SPMD width, at least 1 */
   const uint8_t* scalar_kinds; /* enum troupe_scalar_kind for each scalar; null: nothing is known */
+  /* Inside of a graph, for each scalar: 1 + which scalar of the graph it is, 0 for none. Null: none is. */
+  const uint8_t* scalar_slots;
 } troupe_chip_task_v1;
+
+/* Programs that were built before it end before their member `scalar_slots`. */
+#define TROUPE_CHIP_SCALAR_SLOTS_OF(task) \
+  ((task)->size >= offsetof(troupe_chip_task_v1, scalar_slots) + sizeof(void*) ? (task)->scalar_slots : NULL)
+
+/* Tasks that the program submits again and again: recorded once, replayed with other slots. */
+typedef struct troupe_chip_graph_v1 {
+  uint32_t size;
+  uint32_t line; /* where in the program's source */
+  const char* file;
+  const char* name;                       /* of the graph, within its program */
+  size_t name_size;                       /* without terminator */
+  const troupe_chip_argument_v1* tensors; /* what its tasks use: tensor and tag */
+  const uint64_t* scalars;
+  const uint8_t* scalar_kinds;
+  uint32_t tensor_count, scalar_count;
+} troupe_chip_graph_v1;
 
 typedef struct troupe_chip_ops_v1 {
   uint32_t size;
@@ -81,7 +100,14 @@ typedef struct troupe_chip_ops_v1 {
   /* The latched code, 0 when all is well. */
   int32_t (*fatal)(void* self);
   void (*log)(void* self, int32_t level, const char* text);
+  /* Chips that were built before it end here. 1: the program submits the graph's tasks now, and calls
+   * end_graph behind them (`complete` 0: an exception ends the program). 0: it must do neither: the graph is
+   * replayed, or the run has failed. */
+  int32_t (*begin_graph)(void* self, const troupe_chip_graph_v1* graph);
+  void (*end_graph)(void* self, int32_t complete);
 } troupe_chip_ops_v1;
+
+#define TROUPE_CHIP_HAS_GRAPHS(ops) ((ops)->size >= offsetof(troupe_chip_ops_v1, end_graph) + sizeof(void*))
 
 typedef struct troupe_chip_v1 {
   const troupe_chip_ops_v1* ops;

@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 #define TROUPE_DEVICE_ABI_MAJOR 1u
-#define TROUPE_DEVICE_ABI_MINOR 3u
+#define TROUPE_DEVICE_ABI_MINOR 4u
 #define TROUPE_DEVICE_ABI_VERSION ((TROUPE_DEVICE_ABI_MAJOR << 16) | TROUPE_DEVICE_ABI_MINOR)
 
 #if defined(__GNUC__)
@@ -191,7 +191,8 @@ enum troupe_device_feature {
   TROUPE_FEATURE_OVERLAP = 1u << 4,       /* independent runs may execute at the same time */
   /* Since 1.3. What a platform promises of its kernels: */
   TROUPE_FEATURE_HOST_KERNELS = 1u << 5, /* they are functions of the host process, chip programs too */
-  TROUPE_FEATURE_TOGETHER = 1u << 6      /* blocks with SYNC_START run together, up to one for each core */
+  TROUPE_FEATURE_TOGETHER = 1u << 6,     /* blocks with SYNC_START run together, up to one for each core */
+  TROUPE_FEATURE_GRAPHS = 1u << 7        /* since 1.4: register_graph, launch_graph, unregister_graph */
 };
 
 typedef struct troupe_device_properties {
@@ -348,6 +349,63 @@ typedef struct troupe_run {
 
 #define TROUPE_ALL_RUNS UINT64_MAX
 
+/* ------------------------------------------------------------------------------------------------- graphs --
+ */
+
+/* Since 1.4: runs that are launched together again and again, registered once. A launch gives what they use
+ * together, its slots; each task sees parts of those. Nothing in a graph is an address of tensors. Lists
+ * follow each other: those of a task begin where those of the one before it end. */
+
+/* How a task sees a slot. */
+typedef struct troupe_graph_tensor {
+  uint64_t offset; /* bytes from the first element of the slot to that of this view, which lies inside */
+  uint32_t slot;
+  uint32_t ndims; /* 1..5 */
+  uint32_t shape[5];
+  uint32_t strides[5]; /* elements */
+  uint8_t dtype;
+  uint8_t tag; /* enum troupe_tag; one that writes needs a slot that is written */
+  uint8_t reserved[6];
+} troupe_graph_tensor;
+
+#define TROUPE_GRAPH_NO_SLOT UINT32_MAX
+
+/* A number of a task. */
+typedef struct troupe_graph_scalar {
+  uint64_t word; /* unless it is a slot's */
+  uint32_t slot; /* scalar of the launch, or TROUPE_GRAPH_NO_SLOT */
+  uint8_t kind;  /* enum troupe_scalar_kind */
+  uint8_t reserved[3];
+} troupe_graph_scalar;
+
+typedef struct troupe_graph_task {
+  uint64_t callable; /* of a kernel, from register_callable; the graph keeps it alive */
+  const char* name;  /* what the host calls the task, for people; null: nothing. Copied */
+  uint32_t tensor_count, scalar_count;
+  uint32_t producer_count; /* earlier tasks of the graph that it waits for */
+  uint32_t blocks;         /* 0 means 1 */
+  uint32_t flags;          /* of enum troupe_run_flag: TROUPE_RUN_SYNC_START */
+  uint32_t reserved0;
+  uint64_t reserved[2];
+} troupe_graph_task;
+
+typedef struct troupe_graph {
+  uint32_t size;    /* in: sizeof(troupe_graph) */
+  uint32_t flags;   /* 0 */
+  const char* name; /* for people; null: nothing. Copied */
+  const troupe_graph_task* tasks;
+  const troupe_graph_tensor* tensors; /* of all tasks */
+  const troupe_graph_scalar* scalars;
+  const uint32_t* producers; /* numbers of tasks, from 0; lower than the task's own */
+  /* What a launch has to bring, as its tensors will be: dims, shape, strides, dtype and tag. Buffers say which
+   * slots share bytes: those with the same `buffer`, a number that the host chooses, are views of one buffer
+   * at their start_offset; others share none. */
+  const troupe_tensor_arg* slots;
+  uint64_t task_count, tensor_count, scalar_count, producer_count;
+  uint32_t slot_count, scalar_slot_count;
+  uint64_t reserved[4];
+} troupe_graph;
+
 /* ------------------------------------------------------------------------------------------------ windows --
  */
 
@@ -483,6 +541,22 @@ TROUPE_DEVICE_EXPORT int32_t window_commit(troupe_device_context* context, uint6
 TROUPE_DEVICE_EXPORT int32_t window_abort(troupe_device_context* context, uint64_t window, int32_t code,
                                           uint32_t rank);
 TROUPE_DEVICE_EXPORT int32_t window_release(troupe_device_context* context, uint64_t window);
+
+/* Graphs, since 1.4 (TROUPE_FEATURE_GRAPHS): a host without them launches each task as a run of its own.
+ * register: INVALID_ARGUMENT for a graph that is none (null lists, counts that do not add up, views outside
+ * their slot, producers that do not come first), UNKNOWN_CALLABLE, and UNSUPPORTED for one that this platform
+ * cannot run as a whole: then the host launches its tasks. Ids are those of callables: never 0, never used
+ * again.
+ * launch: queues one run whose `callable` is the graph's id, with tensors and scalars for its slots; all that
+ * launch_runs says holds, and its completion is that of the whole. Another number, type, shape, layout or tag
+ * of slots than registered, or slots that share bytes in another way, is its completion:
+ * BAD_TASK_ARGUMENTS. When a task fails, no other starts, and the message names the task.
+ * unregister: unfinished launches keep the graph alive; new ones do not find it. */
+TROUPE_DEVICE_EXPORT int32_t register_graph(troupe_device_context* context, const troupe_graph* graph,
+                                            uint64_t* id);
+TROUPE_DEVICE_EXPORT int32_t launch_graph(troupe_device_context* context, const troupe_run* run,
+                                          uint64_t settled);
+TROUPE_DEVICE_EXPORT int32_t unregister_graph(troupe_device_context* context, uint64_t id);
 
 /* The blocking layer for rank programs: collective, in the same order on every rank. comm_init answers null
  * on failure (see last error); a second session while one is live is INVALID_STATE unless the platform has an

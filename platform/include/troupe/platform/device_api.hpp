@@ -33,13 +33,17 @@ namespace troupe::platform {
   X(device_status)                        \
   X(device_last_error)
 
-// Windows, the blocking layer over them, and what hardware communicators want. A library may lack any.
+// Windows, graphs, the blocking layer over windows, and what hardware communicators want. A library may lack
+// any.
 #define TROUPE_DEVICE_OPTIONAL_SYMBOLS(X) \
   X(window_create)                        \
   X(window_import)                        \
   X(window_commit)                        \
   X(window_abort)                         \
   X(window_release)                       \
+  X(register_graph)                       \
+  X(launch_graph)                         \
+  X(unregister_graph)                     \
   X(comm_init)                            \
   X(comm_alloc_windows)                   \
   X(comm_get_local_window_base)           \

@@ -87,6 +87,14 @@ class TROUPE_API DeviceContext {
   Result<troupe_completion> run(const troupe_run& run);
   Result<void> abort(std::uint64_t correlation = TROUPE_ALL_RUNS);
 
+  /// Whether the platform takes graphs at all; it may still answer `unsupported` for one.
+  [[nodiscard]] bool has_graphs() const noexcept;
+  /// Runs that are launched together again and again; the answer is for launch_graph().
+  Result<std::uint64_t> register_graph(const troupe_graph& graph);
+  /// As launch(), for one run whose callable is a graph.
+  Result<void> launch_graph(const troupe_run& run, std::uint64_t settled = 0);
+  Result<void> unregister_graph(std::uint64_t id);
+
   [[nodiscard]] Result<troupe_device_properties> properties() const;
   [[nodiscard]] Result<DeviceStatus> status() const;
 

@@ -44,6 +44,16 @@ Device::Device(HostServices& host, const Options& options, std::int32_t number)
       staging_(memory(), options.checked),
       engine_({host, threads(), callables(), memory(), window_set(), board_, pipes_}, options) {}
 
+Result<std::uint64_t> Device::add_graph(const troupe_graph& graph) {
+  auto made = LaunchedGraph::make(graph, callables());
+  if (!made) return made.error();
+  return callables().add_graph(graph.name != nullptr ? graph.name : "", *std::move(made));
+}
+
+Result<void> Device::launch_graph(const troupe_run& run, std::uint64_t settled) {
+  return queue().launch({&run, 1}, settled, RunQueue::Of::graphs);
+}
+
 Outcome Device::execute(Run& run) noexcept {
   try {
     return execute_checked(run);

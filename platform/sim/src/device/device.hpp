@@ -21,6 +21,8 @@ class Device final : public HostChip {
   Device(HostServices& host, const Options& options, std::int32_t number);
 
   std::size_t report_cores(troupe_core_status* cores, std::size_t capacity) const override;
+  Result<std::uint64_t> add_graph(const troupe_graph& graph) override;
+  Result<void> launch_graph(const troupe_run& run, std::uint64_t settled) override;
 
  private:
   Outcome execute(Run& run) noexcept override;

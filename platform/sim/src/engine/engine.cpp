@@ -52,6 +52,7 @@ ChipEngine::ChipEngine(const Parts& parts, const Options& options)
                  .intermediates = intermediates_,
                  .checks = checks_,
                  .traces = traces_,
+                 .replays = replays_,
                  .deferrals = deferrals_,
                  .threads = whereabouts_,
                  .bell = bell_},
@@ -103,8 +104,9 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
     }
     runtime_ = foreign_->chip_runtime();
   }
-  if (runtime_ == TROUPE_CHIP_RUNTIME_DEFAULT && run.callable->is_program())
+  if (runtime_ == TROUPE_CHIP_RUNTIME_DEFAULT && run.callable->is_program() && run.callable->graph == nullptr)
     runtime_ = run.callable->descriptor->variant;
+  if (run.callable->graph != nullptr) runtime_ = TROUPE_CHIP_RUNTIME_TENSORMAP;  // its edges are known
   if (runtime_ == TROUPE_CHIP_RUNTIME_DEFAULT) runtime_ = TROUPE_CHIP_RUNTIME_TENSORMAP;
   if (runtime_ > TROUPE_CHIP_RUNTIME_CHIP_GRAPH) {
     return Error(Errc::invalid_argument, "chip runtime " + std::to_string(runtime_) + " does not exist");
@@ -116,6 +118,10 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
     if (!said) return said.error();
     limits_ = *said;
   }
+
+  program_ = run.callable->id;
+  open_graph_ = {};
+  recorder_.reset();
 
   const Lock lock(baton_);
   runtime::TaskGraphConfig config;
@@ -149,6 +155,8 @@ Result<void> ChipEngine::run(Run& run, std::span<const runtime::Tensor> tensors,
   if (auto begun = begin(run, tensors, queue); !begun) return begun;
   if (foreign_ != nullptr) {
     run_foreign_program(run, tensors);
+  } else if (run.callable->graph != nullptr) {
+    replay_launched(run, tensors);
   } else if (run.callable->is_program()) {
     run_program(run, tensors);
   } else {
@@ -250,6 +258,28 @@ void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> 
   task.scalar_kinds = run.scalar_kinds.data();
   task.blocks = run.blocks;
   submit(task);
+}
+
+void ChipEngine::replay_launched(const Run& run, std::span<const runtime::Tensor> tensors) {
+  const auto& launched = static_cast<const LaunchedGraph&>(*run.callable->graph);
+  const auto& graph = launched.graph();
+  GraphReplay& replay = replays_.take();
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    replay.slots.push_back({tensors[i], static_cast<runtime::Tag>(run.tensors[i].tag)});
+  replay.graph = graph;
+  replay.name = run.callable->name;
+  replay.scalars = run.scalars;
+  replay.kinds = run.scalar_kinds;
+  for (const auto& kernel : launched.kernels()) replay.kernels.push_back(table_.entry_of(*kernel));
+  const std::vector<std::uint8_t> any(run.scalars.size());
+  Turn turn(*this);
+  if (const auto wrong = launched.slots().defect(replay.slots, any)) {
+    schedule_.fail(
+        Error(Errc::bad_task_arguments, "graph '" + run.callable->name + "' does not fit: " + *wrong));
+  }
+  const bool together = check_together(graph->most_clusters, false) && check_together(graph->most_aivs, true);
+  if (!together || fatal() != 0) return replays_.give_back(replay);
+  submit_replay(replay, {}, turn.lock());
 }
 
 void ChipEngine::finish(Run& run) {

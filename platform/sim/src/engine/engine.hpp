@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/baton.hpp"
@@ -16,6 +17,7 @@
 #include "engine/program_waits.hpp"
 #include "engine/schedule.hpp"
 #include "engine/whereabouts.hpp"
+#include "graphs/graphs.hpp"
 #include "kernels/kernels.hpp"
 #include "options.hpp"
 #include "runs/runs.hpp"
@@ -72,6 +74,10 @@ class ChipEngine {
   void fail(const Outcome& outcome) noexcept;
   std::int32_t fatal() const noexcept { return schedule_.failure_code(); }
   void log(std::int32_t level, const char* text);
+  /// True: the program submits the tasks of the graph, and ends it; a scope is open that long.
+  bool begin_graph(const troupe_chip_graph_v1& graph);
+  /// `complete`: the program has got to its end.
+  void end_graph(bool complete);
 
   // The same for one that describes its tasks by addresses (described_calls.cpp). A task's new tensors have
   // their memory when its submit returns.
@@ -104,6 +110,7 @@ class ChipEngine {
   template <class Body>
   void watch_program(const Run& run, Body body);
   void submit_blocks(const Run& run, std::span<const runtime::Tensor> tensors);
+  void replay_launched(const Run& run, std::span<const runtime::Tensor> tensors);
   void finish(Run& run);
 
   // program_calls.cpp: what its program asks for
@@ -111,12 +118,25 @@ class ChipEngine {
   bool find_kernels(const troupe_chip_task_v1& task, TaskBuilder::Kernels& kernels);
   bool run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry, std::uint32_t lane);
   std::uint64_t submit_record(TaskRecord* record, std::span<const std::uint64_t> after, Lock& lock);
+  TaskRecord* whole_of(GraphReplay& replay);
+  bool submit_replay(GraphReplay& replay, std::span<const runtime::Access> accesses, Lock& lock);
   bool check_together(std::uint32_t blocks, bool only_aiv);
   void store(const runtime::Tensor& tensor, std::uint64_t element, std::uint64_t value, bool everywhere,
              Lock& lock);
   void fail_with_refusal();
   /// Memory has changed for which a kernel may wait.
   void look_again() noexcept;
+
+  // graph_calls.cpp
+  struct OpenGraph {
+    bool is_open = false;
+    std::string name, place;
+    std::vector<GraphSlots::Slot> slots;
+  };
+  bool means_the_same(const GraphRecording& recording);
+  void replay(const GraphRecording& recording, OpenGraph& given, std::span<const std::uint64_t> scalars,
+              const std::vector<std::uint8_t>& kinds, Lock& lock);
+  void refuse_in_graph(const std::string& what, const std::string& hint);
 
   // described_calls.cpp
   bool locate(const runtime::BufferRef& buffer, runtime::TensorDescriptor& tensor, Lock& lock);
@@ -138,7 +158,11 @@ class ChipEngine {
   std::uint32_t runtime_ = 0;                ///< enum troupe_chip_runtime
   const ForeignProgram* foreign_ = nullptr;  ///< the program, if it came as bytes
   std::vector<runtime::TaskId> after_;
+  std::uint64_t program_ = 0;                ///< its callable's number, which never comes again
+  OpenGraph open_graph_;                     ///< that the program is inside of
+  std::unique_ptr<GraphRecorder> recorder_;  ///< of that, while it is recorded
   KernelTable table_;
+  GraphBook book_;
 
   // What a task is, from the bottom up. The order of all of these is that of construction.
   TaskRecords records_;
@@ -147,6 +171,7 @@ class ChipEngine {
   TaskTraces traces_;
   Pace pace_;
   TaskBuilder builder_;
+  GraphReplays replays_{records_, pace_};
 
   // What runs when and on which thread, from the bottom up.
   Whereabouts whereabouts_;

@@ -5,6 +5,7 @@
 
 #include "engine/baton.hpp"
 #include "engine/schedule.hpp"
+#include "graphs/graphs.hpp"
 #include "kernels/kernels.hpp"
 #include "tasks/tasks.hpp"
 

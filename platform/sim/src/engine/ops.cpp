@@ -48,6 +48,12 @@ void report_fatal(void* self, std::int32_t code, const char* text) {
   });
 }
 std::int32_t fatal(void* self) { return static_cast<ChipEngine*>(self)->fatal(); }
+std::int32_t begin_graph(void* self, const troupe_chip_graph_v1* graph) {
+  return guarded(self, [&](ChipEngine& engine) { return engine.begin_graph(*graph) ? 1 : 0; });
+}
+void end_graph(void* self, std::int32_t complete) {
+  guarded(self, [&](ChipEngine& engine) { engine.end_graph(complete != 0); });
+}
 void log(void* self, std::int32_t level, const char* text) {
   guarded(self, [&](ChipEngine& engine) { engine.log(level, text); });
 }
@@ -66,7 +72,9 @@ troupe_chip_ops_v1 chip_ops(std::uint32_t chip_runtime) noexcept {
           &set,
           &report_fatal,
           &fatal,
-          &log};
+          &log,
+          &begin_graph,
+          &end_graph};
 }
 
 }  // namespace troupe::platform::sim

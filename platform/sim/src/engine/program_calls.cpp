@@ -125,6 +125,13 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
     records_.give_back(record);
     return 0;
   }
+  if (recorder_ != nullptr) {
+    if (auto recorded = recorder_->add(*record, spec.accesses, after); !recorded) {
+      records_.give_back(record);
+      schedule_.fail(recorded.error());
+      return 0;
+    }
+  }
   if (!waits_.for_room(lock)) {
     records_.give_back(record);
     return 0;
@@ -137,6 +144,7 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
   }
   record->id = *made;
   const std::uint64_t number = to_number(*made);
+  if (recorder_ != nullptr) recorder_->submitted(number);
   if (record->allocated != 0) builder_.own_outputs(*record, number);
   if (traces_.traces()) traces_.submitted(*record, spec.accesses, after);
   if (holds) schedule_.hold(*record);
@@ -158,11 +166,50 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
   return number;
 }
 
+TaskRecord* ChipEngine::whole_of(GraphReplay& replay) {
+  TaskRecord* whole = records_.take(0);
+  whole->kind = kinds::graph;
+  whole->replay = &replay;
+  whole->entry = replay.store = &table_.element_store();
+  whole->is_listed = whole->is_unordered = whole->is_symbolic = whole->skipped = false;
+  whole->tensor_count = whole->extra_tensors = 0;
+  whole->allocated = 0;
+  replay.whole = whole;
+  return whole;
+}
+
+/// To the graph it is one task. False: the run has failed, and the replay is given back.
+bool ChipEngine::submit_replay(GraphReplay& replay, std::span<const runtime::Access> accesses, Lock& lock) {
+  if (fatal() != 0 || !waits_.for_room(lock)) {
+    replays_.give_back(replay);
+    return false;
+  }
+  runtime::TaskGraph& graph = schedule_.graph();
+  TaskRecord* whole = whole_of(replay);
+  whole->depth = graph.depth();
+  runtime::TaskSpec spec;
+  spec.name = replay.name;
+  spec.cookie = reinterpret_cast<std::uint64_t>(whole);
+  spec.kind = kinds::graph;
+  spec.accesses = accesses;
+  auto made = graph.submit(spec);
+  if (!made) {
+    replays_.give_back(replay);
+    records_.give_back(whole);
+    schedule_.fail(made.error());
+    return false;
+  }
+  whole->id = *made;
+  schedule_.drain_ended();
+  crew_.want_helper();
+  return true;
+}
+
 std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
   if (fatal() != 0 || !check_task(task)) return 0;
   TaskBuilder::Kernels kernels;
   if (!find_kernels(task, kernels)) return 0;
-  if (whereabouts_.alone && kernels.count == 1) {
+  if (whereabouts_.alone && kernels.count == 1 && recorder_ == nullptr) {
     const std::uint32_t lane = kernels.lanes[TROUPE_CHIP_AIC] != nullptr ? TROUPE_CHIP_AIC : TROUPE_CHIP_AIV0;
     if (run_at_once(task, *kernels.entry, lane)) return ran_at_once;
   }
@@ -170,6 +217,7 @@ std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
   Turn turn(*this);
   if (fatal() != 0) return 0;
   if (runtime_ == TROUPE_CHIP_RUNTIME_CHIP_GRAPH) schedule_.release_held();
+  if (recorder_ != nullptr) recorder_->expect_scalars(TROUPE_CHIP_SCALAR_SLOTS_OF(&task));
   TaskRecord* record = builder_.build(task, kernels);
   if (record == nullptr) {
     fail_with_refusal();
@@ -183,6 +231,9 @@ void ChipEngine::edge(std::uint64_t before, std::uint64_t after) {
   if (fatal() != 0) return;
   const Turn turn(*this);
   if (before == 0 || after == 0) return schedule_.fail(invalid("an edge needs two tasks"));
+  if (recorder_ != nullptr) {
+    if (auto added = recorder_->add_edge(before, after); !added) return schedule_.fail(added.error());
+  }
   if (auto added = schedule_.graph().add_edge(to_task(before), to_task(after)); !added) {
     schedule_.fail(
         Error(runtime::Errc::invalid_args, added.error().message(),
@@ -206,6 +257,10 @@ void ChipEngine::alloc(troupe_chip_argument_v1& argument) {
   if (fatal() != 0) return;
   Turn turn(*this);
   if (!builder_.give_memory(argument)) return fail_with_refusal();
+  if (recorder_ != nullptr) {
+    const auto made = unpack(argument.tensor);
+    recorder_->add_memory(made.buffer(), made.buffer_bytes());
+  }
   if ((argument.flags & TROUPE_CHIP_FILL) != 0)
     store(unpack(argument.tensor), 0, argument.initial, true, turn.lock());
 }
@@ -213,6 +268,12 @@ void ChipEngine::alloc(troupe_chip_argument_v1& argument) {
 std::uint64_t ChipEngine::get(const Tensor& tensor, std::uint64_t element) {
   if (fatal() != 0) return 0;
   Turn turn(*this);
+  if (recorder_ != nullptr) {
+    refuse_in_graph(
+        "reads an element of " + to_string(tensor) + ": a replay submits the same, whatever its tensors hold",
+        "read it before the graph, or choose the task by a predicate: when(tensor, compare, value)");
+    return 0;
+  }
   if (runtime_ == TROUPE_CHIP_RUNTIME_CHIP_GRAPH) schedule_.release_held();
   if (!waits_.for_element(tensor, element, Tag::in, turn.lock())) return 0;
   const std::uint64_t address = builder_.address_of(tensor);
@@ -230,8 +291,9 @@ std::uint64_t ChipEngine::get(const Tensor& tensor, std::uint64_t element) {
 void ChipEngine::set(const Tensor& tensor, std::uint64_t element, std::uint64_t value) {
   if (fatal() != 0) return;
   Turn turn(*this);
-  if (tensor.buffer().arena != 0 && !schedule_.graph().placement(tensor.buffer())) {
-    return store(tensor, element, value, false, turn.lock());  // its memory comes with its first task
+  // Of a graph it is a task like any other; else, of memory that comes with its first task.
+  if (recorder_ != nullptr || (tensor.buffer().arena != 0 && !schedule_.graph().placement(tensor.buffer()))) {
+    return store(tensor, element, value, false, turn.lock());
   }
   if (runtime_ == TROUPE_CHIP_RUNTIME_CHIP_GRAPH) schedule_.release_held();
   if (!waits_.for_element(tensor, element, Tag::inout, turn.lock())) return;

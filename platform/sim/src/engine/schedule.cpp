@@ -59,7 +59,10 @@ void Schedule::begin(const runtime::TaskGraphConfig& config, std::uint32_t clust
 void Schedule::end_run() {
   active_ = false;
   // Records of a cycle were never given back.
-  if (graph_->status().live != 0) parts_.records = TaskRecords();
+  if (graph_->status().live != 0) {
+    parts_.replays.forget_all();
+    parts_.records = TaskRecords();
+  }
   // Most runs are small, and like the one before: what its graph took is enough for the next.
   graph_->restart(graph_config_);
 }
@@ -69,11 +72,15 @@ void Schedule::fail(const Error& error) {
   others_end_ = true;
   graph_->cancel_all(error);
   flags_->end_deferred();
+  parts_.replays.drop_ready();
   while (!sets_.empty()) {
     TaskRecord* task = sets_.front();
     sets_.pop_front();
     drop_set(*task);
   }
+  parts_.replays.for_each_begun([this](GraphReplay& replay) {
+    if (replay.running == 0) end_replay(replay);
+  });
   held_.clear();
   drain_ended();
   parts_.bell.ring();
@@ -133,32 +140,63 @@ std::uint32_t Schedule::batch_limit(const TaskRecord& task, std::uint32_t ready)
   return std::clamp(std::max(some, many), 1u, Batch::most);
 }
 
-void Schedule::refill(Batch& batch, runtime::Work next) {
+// What was submitted goes first: a replay is there as a whole, and does not fall behind.
+TaskRecord* Schedule::pop(std::uint8_t kind) {
+  const auto work = graph_->pop_ready(kind);
+  return work ? record_of(work.cookie) : parts_.replays.pop(kind);
+}
+
+void Schedule::refill(Batch& batch, TaskRecord* next) {
   batch.count = 0;
-  if (!next) return;
-  record_of(next.cookie)->prefetch();
-  const auto kind = record_of(next.cookie)->kind;
-  const std::uint32_t limit = batch_limit(*record_of(next.cookie), graph_->ready_count(kind));
-  while (next) {
-    TaskRecord* task = record_of(next.cookie);
-    if (parts_.traces.traces()) task->dispatched_ns = parts_.traces.now();
-    place(*task);
-    if (parts_.checks.enabled()) parts_.checks.begin(*task);
-    batch.tasks[batch.count++] = task;
+  if (next == nullptr) return;
+  next->prefetch();
+  const auto kind = next->kind;
+  const std::uint32_t limit = batch_limit(*next, ready_count(kind));
+  while (next != nullptr) {
+    prepare(*next);
+    batch.tasks[batch.count++] = next;
     if (batch.count >= limit) return;
-    next = graph_->pop_ready(kind);
-    if (next) record_of(next.cookie)->prefetch();
+    next = pop(kind);
+    if (next != nullptr) next->prefetch();
+  }
+  if (kind <= kinds::quick_aiv && !parts_.checks.enabled()) add_followers(batch);
+}
+
+/// What waits for the last task of a short row alone may as well come directly behind it.
+void Schedule::add_followers(Batch& batch) {
+  while (batch.count < Batch::most) {
+    TaskRecord& last = *batch.tasks[batch.count - 1];
+    TaskRecord* next = last.replay != nullptr ? parts_.replays.follow(last) : nullptr;
+    if (next == nullptr) return;
+    prepare(*next);
+    batch.tasks[batch.count++] = next;
   }
 }
 
+/// It was popped, and is about to run.
+void Schedule::prepare(TaskRecord& task) {
+  const bool traced = parts_.traces.traces();
+  if (traced) task.dispatched_ns = parts_.traces.now();
+  if (task.replay == nullptr) {
+    place(task);
+  } else if (traced) {
+    task.number = task.replay->first_number + task.step;
+    task.submitted_ns = task.replay->submitted_ns;
+    task.depth = task.replay->whole->depth;
+  }
+  if (!parts_.checks.enabled()) return;
+  if (task.replay != nullptr) task.replay->expand(task);
+  parts_.checks.begin(task);
+}
+
 bool Schedule::take_kind(Batch& batch, Kind kind) {
-  if (graph_->ready_count(kind) == 0) return false;
+  if (ready_count(kind) == 0) return false;
   const bool on_aic = kind % 2 == 0;
   const std::uint32_t core = on_aic ? cores_.take_aic() : cores_.take_aiv();
   if (core == CorePool::none) return false;
   batch.cluster = core / 4;
   batch.lane = core % 4;
-  refill(batch, graph_->pop_ready(kind));
+  refill(batch, pop(kind));
   if (batch.count == 0) cores_.give_back(batch.cluster, batch.lane);
   return batch.count != 0;
 }
@@ -184,11 +222,12 @@ bool Schedule::can_start(const TaskRecord& task) const noexcept {
 TaskRecord* Schedule::next_set() {
   if (!active_) return nullptr;
   if (sets_.empty()) {
-    const auto work = graph_->pop_ready(kinds::set);
-    if (!work) return nullptr;
-    place(*record_of(work.cookie));
-    if (parts_.checks.enabled()) parts_.checks.begin(*record_of(work.cookie));
-    sets_.push_back(record_of(work.cookie));
+    TaskRecord* next = pop(kinds::set);
+    if (next == nullptr) return nullptr;
+    prepare(*next);
+    // Several threads will look at it.
+    if (next->replay != nullptr && !parts_.checks.enabled()) next->replay->expand(*next);
+    sets_.push_back(next);
   }
   TaskRecord& task = *sets_.front();
   return can_start(task) ? &task : nullptr;
@@ -218,7 +257,9 @@ void Schedule::start_blocks(TaskRecord& task, std::vector<Piece>& pieces) {
 void Schedule::end(TaskRecord* task) {
   if (task->deferred != nullptr && task->failure == nullptr && parts_.deferrals.start(*task)) return;
   if (parts_.checks.enabled()) parts_.checks.end(*task);
-  if (task->failure != nullptr) [[unlikely]] {
+  if (task->replay != nullptr) {
+    end_step(*task);
+  } else if (task->failure != nullptr) [[unlikely]] {
     const Error error = *task->failure;
     graph_->fail(task->id, error);
     fail(error);
@@ -226,6 +267,63 @@ void Schedule::end(TaskRecord* task) {
     graph_->complete(task->id);
   }
   retire(task);
+}
+
+void Schedule::end_step(const TaskRecord& task) {
+  GraphReplay& replay = *task.replay;
+  if (task.failure != nullptr) [[unlikely]]
+    fail(replay.failure_of(task.step, *task.failure));
+  const bool last = failure_code() == 0 ? parts_.replays.complete(task) : GraphReplays::end(task);
+  if (last) end_replay(replay);
+}
+
+/// All of its steps have ended, or those that will not are not going to begin.
+void Schedule::end_replay(GraphReplay& replay) {
+  TaskRecord* whole = replay.whole;
+  if (failure_code() == 0) {
+    graph_->complete(whole->id);
+  } else {
+    graph_->fail(whole->id, *failure_.error());
+  }
+  retire(whole);
+}
+
+void Schedule::begin_replays() {
+  while (graph_->ready_count(kinds::graph) != 0) {
+    const auto work = graph_->pop_ready(kinds::graph);
+    if (!work) return;
+    begin_replay(*record_of(work.cookie));
+  }
+}
+
+/// Its memory is there, and nothing that has to come before it is unfinished.
+void Schedule::begin_replay(TaskRecord& whole) {
+  GraphReplay& replay = *whole.replay;
+  std::optional<Error> refusal;
+  replay.bases.clear();
+  for (const auto& [tensor, tag] : replay.slots) {
+    const auto& buffer = tensor.buffer();
+    const std::uint64_t start =
+        buffer.arena == 0 ? buffer.offset : parts_.intermediates.place(buffer, refusal);
+    replay.bases.push_back(start + tensor.byte_offset());
+  }
+  const bool works = replay.workspace.allocated();
+  replay.bases.push_back(works ? parts_.intermediates.place(replay.workspace, refusal) : 0);
+  replay.keeps_all = parts_.checks.enabled();
+  if (parts_.traces.traces()) number_steps(replay);
+  parts_.replays.begin(replay);
+  if (refusal) fail(*refusal);  // ends this replay, too
+  if (!refusal && replay.is_over()) end_replay(replay);
+}
+
+void Schedule::number_steps(GraphReplay& replay) {
+  const auto& graph = *replay.graph;
+  replay.first_number = parts_.traces.numbers(graph.size());
+  replay.submitted_ns = parts_.traces.now();
+  for (std::uint32_t step = 0; step < graph.size(); ++step) {
+    for (const std::uint32_t next : graph.successors_of(step))
+      parts_.traces.follows(replay.first_number + next, replay.first_number + step);
+  }
 }
 
 void Schedule::list(TaskRecord& task) noexcept {
@@ -242,6 +340,7 @@ void Schedule::retire(TaskRecord* task) noexcept {
     (task->newer != nullptr ? task->newer->older : live_) = task->older;
     if (task->older != nullptr) task->older->newer = task->newer;
   }
+  if (task->kind == kinds::graph) parts_.replays.give_back(*task->replay);
   parts_.records.give_back(task);
 }
 
@@ -252,11 +351,26 @@ void Schedule::split(Batch& batch) {
   if (std::exchange(batch.works, false)) --parts_.threads.working;
   kernels_run_ += batch.at;
   for (std::uint32_t i = 0; i < batch.at; ++i) end(batch.tasks[i]);
-  for (std::uint32_t i = batch.at + 1; i < batch.count; ++i) graph_->requeue(batch.tasks[i]->id);
+  batch.tasks[batch.at]->follower = batch.tasks[batch.at]->step;
+  for (std::uint32_t i = batch.at + 1; i < batch.count; ++i) put_back(batch.tasks[i]);
   batch.tasks[0] = batch.tasks[batch.at];
   batch.at = 0;
   batch.count = 1;
   drain_ended();
+}
+
+void Schedule::put_back(TaskRecord* task) {
+  if (task->replay == nullptr) {
+    graph_->requeue(task->id);
+    return;
+  }
+  const bool fails = failure_code() != 0;
+  if (!fails && !task->is_follower) {
+    parts_.replays.requeue(*task);
+  } else if (GraphReplays::end(*task) && fails) {  // a follower waits for its producer, as others do
+    end_replay(*task->replay);
+  }
+  retire(task);
 }
 
 void Schedule::end_batch(Batch& batch, bool go_on) {
@@ -269,10 +383,15 @@ void Schedule::end_batch(Batch& batch, bool go_on) {
   if (!go_on || deferred || last->failure != nullptr) [[unlikely]] {
     end(last);
     batch.count = 0;
+  } else if (last->replay != nullptr) {
+    const std::uint8_t kind = last->kind;
+    end_step(*last);
+    retire(last);
+    refill(batch, parts_.replays.pop(kind));
   } else {
     const auto next = graph_->complete_and_pop(last->id);
     retire(last);
-    refill(batch, next);
+    refill(batch, next ? record_of(next.cookie) : nullptr);
   }
   drain_ended();
 }
@@ -291,11 +410,16 @@ void Schedule::drop_set(TaskRecord& task) {
   task.pieces_left -= (task.blocks - task.next_block) * task.lane_count;
   task.next_block = task.blocks;
   if (task.pieces_left != 0) return;
-  graph_->fail(task.id, *failure_.error());
+  if (task.replay == nullptr) {
+    graph_->fail(task.id, *failure_.error());
+  } else if (GraphReplays::end(task)) {
+    end_replay(*task.replay);
+  }
   retire(&task);
 }
 
 void Schedule::drain_ended() {
+  begin_replays();
   if (!others_end_) return;
   while (auto ended = graph_->pop_ended()) {
     if (ended->cookie != 0) retire(record_of(ended->cookie));
@@ -305,12 +429,12 @@ void Schedule::drain_ended() {
 bool Schedule::can_take(bool quick) const noexcept {
   if (!active_) return false;
   const auto waits = [this](std::uint8_t on_aic) {
-    return (graph_->ready_count(on_aic) != 0 && cores_.has_aic()) ||
-           (graph_->ready_count(on_aic + 1) != 0 && cores_.has_aiv());
+    return (ready_count(on_aic) != 0 && cores_.has_aic()) ||
+           (ready_count(on_aic + 1) != 0 && cores_.has_aiv());
   };
   if (quick && waits(kinds::quick_aic)) return true;
   if (sets_.empty()) {
-    if (graph_->ready_count(kinds::set) != 0) return true;
+    if (ready_count(kinds::set) != 0) return true;
   } else {
     if (can_start(*sets_.front())) return true;
     if (sets_.front()->sync_start) return false;
@@ -319,7 +443,7 @@ bool Schedule::can_take(bool quick) const noexcept {
 }
 
 bool Schedule::falls_behind() const noexcept {
-  const std::uint32_t ready = graph_->ready_count(kinds::short_aic) + graph_->ready_count(kinds::short_aiv);
+  const std::uint32_t ready = ready_count(kinds::short_aic) + ready_count(kinds::short_aiv);
   return ready > short_backlog || (ready >= workers_ && graph_->live() > live_backlog);
 }
 

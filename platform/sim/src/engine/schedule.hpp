@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "engine/bell.hpp"
-#include "engine/core_pool.hpp"
 #include "engine/deferrals.hpp"
 #include "engine/run_failure.hpp"
 #include "engine/whereabouts.hpp"
+#include "graphs/graphs.hpp"
 #include "tasks/tasks.hpp"
 #include "troupe/runtime/task_graph.hpp"
 
@@ -40,7 +40,8 @@ class Schedule {
     TaskRecords& records;
     Intermediates& intermediates;
     TaskChecks& checks;
-    const TaskTraces& traces;
+    TaskTraces& traces;
+    GraphReplays& replays;
     Deferrals& deferrals;
     Whereabouts& threads;
     Bell& bell;
@@ -82,7 +83,7 @@ class Schedule {
   bool holds_any() const noexcept { return !held_.empty(); }
   /// A node without work was submitted: such end by themselves.
   void expect_ended() noexcept { others_end_ = true; }
-  /// Gives back the records of tasks that ended by themselves.
+  /// Gives back the records of tasks that ended by themselves, and begins the replays that tasks waited for.
   void drain_ended();
   /// Whether no task that has not ended touches these bytes in a way that has to come first. The graph knows,
   /// unless the edges were given by hand.
@@ -122,8 +123,20 @@ class Schedule {
   }
 
  private:
+  std::uint32_t ready_count(std::uint8_t kind) const noexcept {
+    return graph_->ready_count(kind) + parts_.replays.ready_count(kind);
+  }
+  TaskRecord* pop(std::uint8_t kind);
   bool take_kind(Batch& batch, Kind kind);
-  void refill(Batch& batch, runtime::Work next);
+  void refill(Batch& batch, TaskRecord* next);
+  void add_followers(Batch& batch);
+  void begin_replays();
+  void begin_replay(TaskRecord& whole);
+  void end_step(const TaskRecord& task);
+  void end_replay(GraphReplay& replay);
+  void number_steps(GraphReplay& replay);
+  void prepare(TaskRecord& task);
+  void put_back(TaskRecord* task);
   std::uint32_t batch_limit(const TaskRecord& task, std::uint32_t ready) const noexcept;
   bool can_start(const TaskRecord& task) const noexcept;
   void place(TaskRecord& task);

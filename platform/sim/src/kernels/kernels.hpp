@@ -2,6 +2,7 @@
 
 // The border of the room: one call of one kernel, what it may see and write, and how it waits.
 #include "kernels/core_board.hpp"
+#include "kernels/core_pool.hpp"
 #include "kernels/deferred.hpp"
 #include "kernels/foreign_kernel.hpp"
 #include "kernels/input_check.hpp"

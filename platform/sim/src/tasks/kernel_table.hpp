@@ -38,6 +38,8 @@ class KernelTable {
   }
   /// The entry of a callable, which is also what its own name means from now on.
   void name(const RegisteredCallable& callable);
+  /// The entry of a kernel that the caller keeps registered while the run lasts.
+  KernelEntry* entry_of(const RegisteredCallable& callable);
   /// What a task without a kernel is called, which writes an element.
   KernelEntry& element_store() noexcept { return *element_store_; }
   /// What one is called that does nothing.
@@ -52,7 +54,6 @@ class KernelTable {
     return names_[(reinterpret_cast<std::uintptr_t>(name) >> 3) % names_.size()];
   }
   KernelEntry* look_up(const char* name, std::size_t size);
-  KernelEntry* entry_of(const RegisteredCallable& callable);
 
   const CallableTable& callables_;
   std::map<const void*, std::unique_ptr<KernelEntry>> entries_;  ///< by descriptor or foreign code

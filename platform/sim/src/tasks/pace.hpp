@@ -24,11 +24,15 @@ class Pace {
   }
 
   Kind kind_of(const TaskRecord& task) const noexcept {
-    if (task.blocks * task.lane_count > 1) return kinds::set;
-    const bool on_aic = task.lanes[TROUPE_CHIP_AIC] != nullptr;
-    if (task.entry->waits.load(std::memory_order_relaxed)) return on_aic ? kinds::lone_aic : kinds::lone_aiv;
-    if (task.is_store || is_quick(*task.entry)) return on_aic ? kinds::quick_aic : kinds::quick_aiv;
-    const std::uint32_t usual = task.entry->usual_ticks.load(std::memory_order_relaxed);
+    return kind_of(*task.entry, task.blocks * task.lane_count, task.lanes[TROUPE_CHIP_AIC] != nullptr,
+                   task.is_store);
+  }
+  /// Of a task that makes that many calls.
+  Kind kind_of(const KernelEntry& entry, std::uint32_t calls, bool on_aic, bool is_store) const noexcept {
+    if (calls > 1) return kinds::set;
+    if (entry.waits.load(std::memory_order_relaxed)) return on_aic ? kinds::lone_aic : kinds::lone_aiv;
+    if (is_store || is_quick(entry)) return on_aic ? kinds::quick_aic : kinds::quick_aiv;
+    const std::uint32_t usual = entry.usual_ticks.load(std::memory_order_relaxed);
     if (usual != 0 && usual < ticks_per_microsecond() * longest_short)
       return on_aic ? kinds::short_aic : kinds::short_aiv;
     return on_aic ? kinds::aic : kinds::aiv;

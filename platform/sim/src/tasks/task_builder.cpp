@@ -108,6 +108,28 @@ inline bool TaskBuilder::describe_argument(TaskRecord& record, std::uint32_t ind
   return true;
 }
 
+bool TaskBuilder::note_accesses(std::span<const Used> tensors) {
+  accesses_.clear();
+  boxes_.clear();
+  boxes_.reserve(tensors.size());  // accesses point into it
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const auto& [tensor, tag] = tensors[i];
+    if (!is_sound(tensor, static_cast<std::uint32_t>(tag)))
+      return refuse(invalid("tensor " + std::to_string(i) + " describes no tensor, or has an unknown tag"));
+    if (tensor.empty()) continue;
+    if (tensor.buffer().arena == 0 && !known_address(tensor)) return false;
+    runtime::Access& access = accesses_.emplace_back();
+    boxes_.push_back(runtime::make_box(tensor));
+    access.buffer = tensor.buffer();
+    access.buffer_bytes = tensor.buffer_bytes();
+    access.lo = boxes_.back().lo;
+    access.hi = boxes_.back().hi;
+    access.tag = tag;
+    if (boxes_.back().rank != 0 || boxes_.back().hull) access.box = &boxes_.back();
+  }
+  return true;
+}
+
 bool TaskBuilder::add_tensor(TaskRecord& record, std::uint32_t index, const Tensor& tensor, Tag tag) {
   if (!is_sound(tensor, static_cast<std::uint32_t>(tag))) {
     return refuse(invalid("tensor argument " + std::to_string(index) + " of '" + record.entry->name +

@@ -50,6 +50,14 @@ class TaskBuilder {
   /// that this cannot take, which build() may (and nothing is noted).
   TaskRecord* build_at_once(const troupe_chip_task_v1& task, KernelEntry& entry, std::uint32_t lane);
 
+  /// Tensors that no task has yet: what the graph has to know of them is in accesses() then. False: one of
+  /// them is none of this chip's.
+  struct Used {
+    runtime::Tensor tensor;
+    runtime::Tag tag{};
+  };
+  bool note_accesses(std::span<const Used> tensors);
+
   /// The accesses of the last task, valid until the next.
   std::span<const runtime::Access> accesses() const noexcept { return accesses_; }
   /// The graph has taken it as `task`: its outputs are that task's.

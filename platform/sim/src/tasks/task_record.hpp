@@ -30,6 +30,8 @@ struct KernelEntry {
   std::vector<std::uint8_t> signature;  ///< of foreign code, as registered; empty: not checked
 };
 
+struct GraphReplay;
+
 /// Sets the memory of a new tensor before its task runs.
 struct Fill {
   bool wanted = false;
@@ -48,8 +50,9 @@ enum Kind : std::uint8_t {
   aiv,
   lone_aic,
   lone_aiv,
-  set,  ///< of several blocks or lanes
-  node  ///< nothing to run
+  set,   ///< of several blocks or lanes
+  node,  ///< nothing to run
+  graph  ///< a replay, which is many tasks
 };
 }  // namespace kinds
 using kinds::Kind;
@@ -76,6 +79,8 @@ struct alignas(64) TaskRecord {
   runtime::TaskId id;
   KernelEntry* entry = nullptr;  ///< the first used lane
   runtime::TensorDescriptor* tensors = nullptr;
+  GraphReplay* replay =
+      nullptr;  ///< which it is a step of, or (kind graph) stands for; null: a task of its own
   std::unique_ptr<Error> failure;
   /// What its kernels have started and left to be completed later: it has ended when this holds, too.
   std::unique_ptr<std::vector<FlagCondition>> deferred;
@@ -87,8 +92,11 @@ struct alignas(64) TaskRecord {
   bool skipped = false;            ///< its predicate did not hold
   bool is_store = false;           ///< no kernel: writes scalars[0] to element scalars[1] of tensor 0
   bool is_listed = false;          ///< among the live tasks
+  bool is_follower = false;        ///< a step that comes directly behind its only producer in a batch
   std::int32_t timing_slot = -1;   ///< of the run; -1: none
   bool is_unordered = false;       ///< it touches bytes without taking part in dependencies
+  std::uint32_t step = 0;          ///< which of its replay
+  std::uint32_t follower = 0;      ///< the step that comes directly behind it in its batch; its own: none
   std::uint32_t tensor_count = 0;  ///< as the kernel sees them
   std::uint32_t scalar_count = 0;
   std::uint32_t lane_count = 1;
@@ -157,6 +165,8 @@ class TaskRecords {
   void give_back(TaskRecord* record) noexcept {
     if (record->failure != nullptr) record->failure.reset();
     if (record->deferred != nullptr) record->deferred.reset();
+    record->replay = nullptr;
+    record->is_follower = false;
     free_[record->capacity].push_back(record);
   }
 

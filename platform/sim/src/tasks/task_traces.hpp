@@ -36,6 +36,13 @@ class TaskTraces {
   /// It is in the graph. The graph keeps its edges to itself; a trace is worth finding them again.
   void submitted(const TaskRecord& task, std::span<const runtime::Access> accesses,
                  std::span<const std::uint64_t> after);
+  /// Numbers of as many tasks as are about to be replayed; the first one.
+  std::uint64_t numbers(std::uint32_t count) noexcept {
+    last_number_ += count;
+    return last_number_ - count + 1;
+  }
+  /// A task that was not submitted has to come after another, by their numbers.
+  void follows(std::uint64_t number, std::uint64_t producer) { producers_[number].push_back(producer); }
   /// One call of a kernel, made on the core of `slot`.
   static troupe_trace_event event_of(const Piece& piece, const CoreSlot& slot, std::uint64_t begin,
                                      std::uint64_t end);

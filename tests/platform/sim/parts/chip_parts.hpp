@@ -127,6 +127,8 @@ struct ChipParts {
   TaskChecks checks;
   TaskTraces traces{host};
   TaskBuilder builder{records, memory, intermediates, checks};
+  Pace pace;
+  GraphReplays replays{records, pace};
   Whereabouts whereabouts;
   Bell bell;
   std::function<void(Deferrals::Deferral&)> when_over;
@@ -135,6 +137,7 @@ struct ChipParts {
                      .intermediates = intermediates,
                      .checks = checks,
                      .traces = traces,
+                     .replays = replays,
                      .deferrals = deferrals,
                      .threads = whereabouts,
                      .bell = bell},

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tasks/tasks.hpp"
+#include "troupe/runtime/access.hpp"
+#include "troupe/runtime/task_args.hpp"
+
+namespace troupe::platform::sim {
+
+/// What a graph asks of what a replay brings: tensors and numbers as they were when it was made. Immutable
+/// once made.
+class GraphSlots {
+ public:
+  using Slot = TaskBuilder::Used;
+  GraphSlots() = default;
+  GraphSlots(std::vector<Slot> tensors, std::vector<std::uint8_t> kinds);
+
+  std::span<const Slot> tensors() const noexcept { return tensors_; }
+  std::size_t scalars() const noexcept { return kinds_.size(); }
+  /// Why these do not fit, in words; nothing: they do.
+  std::optional<std::string> defect(std::span<const Slot> tensors, std::span<const std::uint8_t> kinds) const;
+
+ private:
+  /// Two slots that share bytes, of which one is written.
+  struct Overlap {
+    std::uint32_t first = 0, second = 0;
+    std::int64_t distance = 0;  ///< from the first element of one to that of the other
+    friend auto operator<=>(const Overlap&, const Overlap&) = default;
+  };
+  static std::vector<Overlap> overlaps_of(std::span<const Slot> tensors);
+
+  std::vector<Slot> tensors_;
+  std::vector<std::uint8_t> kinds_;
+  std::vector<Overlap> overlaps_;
+};
+
+/// Which memory a tensor is in, and where in it its buffer begins: those of arena 0 share one.
+inline std::pair<std::uint32_t, std::uint64_t> memory_of(const runtime::BufferRef& buffer) noexcept {
+  return {buffer.arena, buffer.arena == 0 ? 0 : buffer.offset};
+}
+inline std::uint64_t start_of(const runtime::BufferRef& buffer) noexcept {
+  return buffer.arena == 0 ? buffer.offset : 0;
+}
+inline std::uint64_t first_byte_of(const runtime::Tensor& tensor) noexcept {
+  return start_of(tensor.buffer()) + tensor.byte_offset();
+}
+
+}  // namespace troupe::platform::sim
