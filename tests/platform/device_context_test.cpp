@@ -141,3 +141,14 @@ TEST_CASE("a communication session is one at a time, and its stream goes whateve
   CHECK(live_sessions == 0);
   CHECK(live_streams == 0);
 }
+
+TEST_CASE("graphs on a platform that has none are unsupported, and say which function is missing") {
+  ChipFixture f;
+  auto context = f.open_ready(0);
+  CHECK_FALSE(context.has_graphs());
+  const auto error = context.register_graph({}).error();
+  CHECK(error == Errc::unsupported);
+  CHECK(error.message().find("lacks the optional function 'register_graph'") != std::string::npos);
+  CHECK(context.launch_graph({}).error() == Errc::unsupported);
+  CHECK(context.unregister_graph(1).error() == Errc::unsupported);
+}

@@ -33,7 +33,11 @@ bool ChipState::launch_bundle(std::vector<TaskResult>& out) {
   const auto run = queued_.front().bundle;
   while (!run->given_up && !run->all_launched() && in_flight_ < static_cast<std::uint32_t>(config_.credit)) {
     const auto before = run->next;
-    launch_part(run);
+    if (run->graph != 0) {
+      launch_graph(run);
+    } else {
+      launch_part(run);
+    }
     if (run->next == before || life_ != Life::ready) break;
   }
   if (!run->given_up && !run->all_launched()) return false;
@@ -94,6 +98,8 @@ bool ChipState::begin_bundle(Item& item, std::vector<TaskResult>& out) {
   }
   run->uses = std::move(item.uses);
   run->request = request;
+  run->graph = graph_of(*run);
+  if (life_ != Life::ready) return false;
   item.bundle = run;
   bundles_.push_back(std::move(run));
   return true;
@@ -230,23 +236,27 @@ void ChipState::bundle_task_ended(Flight& flight, const DeviceDone::One& end, st
   --in_flight_;
   --run->open;
   const bool well = end.code == 0;
-  ++(well ? completed_ : failed_);
+  if (task == Flight::whole) {
+    graph_ended(*run, end);
+  } else {
+    ++(well ? completed_ : failed_);
+  }
   const auto started = static_cast<std::int64_t>(end.started);
   if (run->last == 0 || started < run->first) run->first = started;
   run->last = std::max(run->last, static_cast<std::int64_t>(end.finished));
   std::optional<Error> error;
-  if (!well) error = platform::device_error(end.code, end.message);
-  if (tracer_ && run->bodies[task]) {
+  if (!well && task != Flight::whole) error = platform::device_error(end.code, end.message);
+  if (tracer_ && task != Flight::whole && run->bodies[task]) {
     tracer_->ended(end.correlation, *run->bodies[task], run->request.key, end.started, end.finished,
                    error ? &*error : nullptr);
   }
-  if (!well) {
+  if (!well && end.code == TROUPE_DEVICE_LOST) {
+    life_ = Life::lost;
+    how_lost_ = end.message;
+  }
+  if (error) {
     if (run->bad.empty()) run->bad.resize(run->bundle().size());
     run->bad[task] = true;
-    if (end.code == TROUPE_DEVICE_LOST) {
-      life_ = Life::lost;
-      how_lost_ = end.message;
-    }
     // The others only follow from the first; what was asked to end has not failed.
     const bool follows =
         end.code == TROUPE_DEVICE_POISONED || (end.code == TROUPE_DEVICE_ABORTED && run->given_up);

@@ -194,10 +194,12 @@ std::string ChipState::why(const Why& why) const {
   for (std::size_t i = 0; i < flights_.size(); ++i) {
     if (flights_[i].ended || !meant(flights_[i].key)) continue;
     const auto& flight = flights_[i];
-    // Of tasks that became one, the first that has not ended: those before it have.
-    const auto which = flight.bundle ? "its task \"" + std::string(flight.name()) + "\" (number " +
-                                           std::to_string(flight.task) + "): "
-                                     : std::string();
+    // Of tasks that became one, the first that has not ended: those before it have. Of a graph the device
+    // knows.
+    const bool is_part = flight.bundle != nullptr && flight.task != Flight::whole;
+    const auto which = is_part ? "its task \"" + std::string(flight.name()) + "\" (number " +
+                                     std::to_string(flight.task) + "): "
+                               : std::string();
     std::string text = "launched";
     auto device = device_ ? context().status() : Error(Errc::wrong_state, "no device");
     if (!device) return which + text;

@@ -9,7 +9,6 @@
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::actors {
-namespace {
 
 troupe_tensor_arg argument_of(const Operand& arg, std::uint64_t buffer, bool on_chip) {
   const auto& tensor = arg.tensor;
@@ -30,8 +29,6 @@ troupe_tensor_arg argument_of(const Operand& arg, std::uint64_t buffer, bool on_
   if (on_chip && arg.buffer != nullptr) slot.flags = TROUPE_TENSOR_LEFT_ALONE;
   return slot;
 }
-
-}  // namespace
 
 std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
   std::vector<TaskResult> out;

@@ -6,6 +6,9 @@
 
 namespace troupe::actors {
 
+/// The argument as the device takes it, in a buffer that begins there.
+troupe_tensor_arg argument_of(const Operand& arg, std::uint64_t buffer, bool on_chip);
+
 /// The argument lies in the copy of a piece of its buffer.
 inline void move_into(troupe_tensor_arg& slot, const Copy& copy, std::size_t element_bytes) {
   const auto& box = copy.piece.box;

@@ -125,6 +125,7 @@ void ChipState::forget() {
   callables_.clear();
   queued_.clear();
   bundles_.clear();
+  graphs_.clear();
   first_ += flights_.size();
   flights_.clear();
   copies_.clear();

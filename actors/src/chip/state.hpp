@@ -175,6 +175,7 @@ class TROUPE_API ChipState {
     std::int64_t first = 0, last = 0;  ///< when its tasks began and ended, as the device says
     std::uint32_t next = 0, open = 0;  ///< task to launch; launched ones that have not ended
     bool given_up = false;
+    std::uint64_t graph = 0;  ///< the device's number for all of it; 0: its tasks are launched one by one
     std::optional<Error> error;
 
     const Bundle& bundle() const { return *request.body->callable->bundle; }
@@ -194,11 +195,15 @@ class TROUPE_API ChipState {
     bool asked = false;            ///< to end
     std::uint64_t names_from = 0;  ///< no run before this one is in its depends_on
     CopyUses uses = {};
-    std::shared_ptr<RunHold> memory = {};    ///< keeps the buffers
-    std::shared_ptr<BundleRun> bundle = {};  ///< that it is a task of; then `body` is null
-    std::uint32_t task = 0;                  ///< and which
+    std::shared_ptr<RunHold> memory = {};                      ///< keeps the buffers
+    std::shared_ptr<BundleRun> bundle = {};                    ///< that it is a task of; then `body` is null
+    std::uint32_t task = 0;                                    ///< and which
+    static constexpr std::uint32_t whole = ~std::uint32_t{0};  ///< all of them
 
-    std::string_view name() const { return bundle ? bundle->bundle().name_of(task) : body->name(); }
+    std::string_view name() const {
+      if (!bundle) return body->name();
+      return task == whole ? bundle->request.body->name() : bundle->bundle().name_of(task);
+    }
   };
   /// Whether a task's data is on the chip.
   enum class Data : std::uint8_t { there, coming, no_room, refused };
@@ -240,6 +245,11 @@ class TROUPE_API ChipState {
   void launch_part(const std::shared_ptr<BundleRun>& run);
   void bundle_task_ended(Flight& flight, const DeviceDone::One& end, std::vector<TaskResult>& out);
   void end_bundle(const std::shared_ptr<BundleRun>& run, std::vector<TaskResult>& out);
+  // The same as one graph of the device: bundle_graphs.cpp.
+  std::uint64_t graph_of(const BundleRun& run);
+  Result<std::uint64_t> register_graph(const BundleRun& run);
+  void launch_graph(const std::shared_ptr<BundleRun>& run);
+  void graph_ended(BundleRun& run, const DeviceDone::One& end);
   TaskBodyRef traced_part(const BundleRun& run, std::uint32_t task) const;
 
   // Tasks without a kernel: data_tasks.cpp.
@@ -318,6 +328,11 @@ class TROUPE_API ChipState {
   std::int64_t data_task_began_ = 0;
   std::deque<Item> queued_;
   std::vector<std::shared_ptr<BundleRun>> bundles_;  ///< that have begun
+  struct Graph {
+    std::weak_ptr<const Bundle> of;
+    std::uint64_t id = 0;  ///< 0: the device does not take it
+  };
+  std::unordered_map<const Bundle*, Graph> graphs_;  ///< what the device was told of bundles
   runtime::Ring<Flight> flights_;                    ///< launched, by correlation from `first_` on
   std::uint64_t first_ = 1;
   std::uint32_t in_flight_ = 0;

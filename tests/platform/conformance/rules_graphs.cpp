@@ -198,6 +198,7 @@ void graphs_are_checked(Probe& probe) {
              static_cast<const troupe_graph*>(&graph), &id);
   };
   refused("no tasks where some are counted", [](auto&, auto& graph) { graph.tasks = nullptr; });
+  refused("unknown flags", [](auto&, auto& graph) { graph.flags = 1u << 31; });
   refused("too small a size", [](auto&, auto& graph) { graph.size = 8; });
   refused("a producer that comes later", [](auto& what, auto&) { what.producers_.back() = 4; });
   refused("entries that belong to no task", [](auto&, auto& graph) { --graph.task_count; });

@@ -100,7 +100,8 @@ TROUPE_CHIP_PROGRAM(by_predicates)(ChipOrchestrator& chip, ChipArgs args) {
 TROUPE_CHIP_PROGRAM(in_blocks)(ChipOrchestrator& chip, ChipArgs args) {
   const auto [seen, met, word] = args.tensors<3>();
   for (std::int32_t round = 0; round < 3; ++round) {
-    chip.graph("sets", slots(inout(seen), inout(met), inout(word), scalar(7 * round + 4), scalar(7 * round + 7)),
+    chip.graph("sets",
+               slots(inout(seen), inout(met), inout(word), scalar(7 * round + 4), scalar(7 * round + 7)),
                [&](GraphScalars r) {
                  const auto first = chip.aiv("count_blocks", inout(seen), blocks(8));
                  const auto both = chip.dummy(in(seen), in(met), after(first));
@@ -205,6 +206,20 @@ TROUPE_KERNEL(stays_when_told)(runtime::KernelArgs& k) {
   auto& watch = *k.scalar<Watch*>(1);
   watch.latches.entered.open();
   watch.latches.leave.wait();
+}
+
+// A chain, in the middle of which a kernel that was quick so far waits for what comes beside it.
+TROUPE_CHIP_PROGRAM(sleeps_in_a_row)(ChipOrchestrator& chip, ChipArgs args) {
+  const auto [x, flag] = args.tensors<2>();
+  chip.graph("row", slots(inout(x), inout(flag), scalar(args.scalar<int>(0))), [&](GraphScalars r) {
+    for (int i = 0; i < 10; ++i) chip.aiv("increment", inout(x));
+    const Tensor waited = chip.aiv("maybe_wait", runtime::no_dep(flag), in(x), out_like(x), r[0]);
+    chip.aiv("add_scalar", in(x), inout(waited), scalar(0.0f));
+    for (int i = 0; i < 10; ++i) chip.aiv("increment", inout(waited));
+    const Tensor beside = chip.aiv("add_scalar", in(x), out_like(x), scalar(0.0f));
+    chip.aiv("raise", runtime::no_dep(flag), in(beside));
+    chip.aiv("add", in(waited), in(beside), out(x));
+  });
 }
 
 TROUPE_CHIP_PROGRAM(of_a_registered_kernel)(ChipOrchestrator& chip, ChipArgs args) {
@@ -434,6 +449,22 @@ TEST_CASE("a wait in a replay that nobody can end is a deadlock") {
                                       scalar(&watch), scalar(&kernel)));
     CHECK(done.has_value() == (run % 2 == 0));
     if (!done) CHECK(done.error() == Errc::deadlock);
+  }
+}
+
+TEST_CASE("a kernel that goes to sleep in a row of a replay leaves the others to run") {
+  for (int round = 0; round < 20; ++round) {
+    Chip chip("a2a3sim", replaying);
+    const auto program = chip.add("sleeps_in_a_row");
+    for (const int waits : {0, 0, 0, 0, 1, 1, 0}) {
+      std::vector<float> x(4, 1);
+      std::int32_t flag = 0;
+      REQUIRE(failure_of(chip, program,
+                         RunArgs::of(inout(Tensor::host(x.data(), {4})), inout(Tensor::host(&flag, {1})),
+                                     scalar(waits))) == "");
+      CHECK(x == std::vector<float>(4, 32));
+      CHECK(flag == 1);
+    }
   }
 }
 

@@ -76,6 +76,18 @@ TROUPE_CHIP_PROGRAM(until_small)(ChipOrchestrator& chip, ChipArgs args) {
   }
 }
 
+TROUPE_CHIP_PROGRAM(layer_by_layer)(ChipOrchestrator& chip, ChipArgs args) {
+  auto [x, y] = args.tensors<2>();
+  for (int layer = 0; layer < 4; ++layer) {
+    const auto factor = scalar(layer % 2 == 0 ? 1.0f : 0.25f);
+    chip.graph("layer", slots(in(x), out(y), factor), [&](GraphScalars given) {
+      auto scaled = chip.aiv("scale", in(x), out_like(x), given[0]);
+      chip.aiv("scale", in(scaled), out(y), scalar(2.0f));
+    });
+    chip.aiv("scale", in(y), out(x), scalar(1.0f));
+  }
+}
+
 TROUPE_CHIP_PROGRAM_WITH(by_hand, TROUPE_CHIP_RUNTIME_HOST_GRAPH)(ChipOrchestrator& chip, ChipArgs args) {
   auto [x, y] = args.tensors<2>();
   auto first = chip.aiv("scale", in(x), out_like(x), scalar(2.0f));

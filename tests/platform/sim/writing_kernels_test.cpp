@@ -32,7 +32,7 @@ TEST_CASE("every sample of docs/writing-kernels.md is code that is compiled here
     CHECK(code.find(sample) != std::string::npos);
     ++samples;
   }
-  CHECK(samples == 9);
+  CHECK(samples == 10);
 }
 
 TEST_CASE("the samples of docs/writing-kernels.md do what the page says") {
@@ -56,5 +56,11 @@ TEST_CASE("the samples of docs/writing-kernels.md do what the page says") {
     x.assign(32, 8);
     REQUIRE(chip.run(chip.add("until_small"), RunArgs::of(inout(tensor(x)))));
     CHECK(x == std::vector<float>(32, 1));
+    const auto chip_layers = chip.add("layer_by_layer");
+    for (int run = 0; run < 2; ++run) {
+      x.assign(32, 3);
+      REQUIRE(chip.run(chip_layers, RunArgs::of(inout(tensor(x)), out(tensor(y)))));
+      CHECK(x == std::vector<float>(32, 3));
+    }
   }
 }

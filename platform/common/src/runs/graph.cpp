@@ -27,7 +27,8 @@ class GraphCheck {
 
   Result<void> check() {
     if (graph_.size < sizeof graph_) return wrong("its size is that of another version");
-    if (graph_.flags != 0) return wrong("it has flags that are not known");
+    if ((graph_.flags & ~static_cast<std::uint32_t>(TROUPE_GRAPH_OVERLAPS_ARE_KNOWN)) != 0)
+      return wrong("it has flags that are not known");
     if (graph_.task_count > most_tasks) return wrong("it has " + number(graph_.task_count) + " tasks");
     if (std::max({graph_.tensor_count, graph_.scalar_count, graph_.producer_count}) > most_entries)
       return wrong("one of its lists is too long");

@@ -370,6 +370,11 @@ typedef struct troupe_graph_tensor {
 
 #define TROUPE_GRAPH_NO_SLOT UINT32_MAX
 
+enum troupe_graph_flag {
+  /* The host sees to it that slots share bytes only as the producers allow: nobody need look. */
+  TROUPE_GRAPH_OVERLAPS_ARE_KNOWN = 1u << 0
+};
+
 /* A number of a task. */
 typedef struct troupe_graph_scalar {
   uint64_t word; /* unless it is a slot's */
@@ -391,7 +396,7 @@ typedef struct troupe_graph_task {
 
 typedef struct troupe_graph {
   uint32_t size;    /* in: sizeof(troupe_graph) */
-  uint32_t flags;   /* 0 */
+  uint32_t flags;   /* enum troupe_graph_flag */
   const char* name; /* for people; null: nothing. Copied */
   const troupe_graph_task* tasks;
   const troupe_graph_tensor* tensors; /* of all tasks */

@@ -21,8 +21,10 @@ bool same_layout(const Tensor& a, const Tensor& b) noexcept {
 
 }  // namespace
 
-GraphSlots::GraphSlots(std::vector<Slot> tensors, std::vector<std::uint8_t> kinds)
-    : tensors_(std::move(tensors)), kinds_(std::move(kinds)), overlaps_(overlaps_of(tensors_)) {}
+GraphSlots::GraphSlots(std::vector<Slot> tensors, std::vector<std::uint8_t> kinds, bool overlaps_matter)
+    : tensors_(std::move(tensors)), kinds_(std::move(kinds)), overlaps_matter_(overlaps_matter) {
+  if (overlaps_matter_) overlaps_ = overlaps_of(tensors_);
+}
 
 // Those that begin inside of another one, by where they begin: mostly there are none.
 std::vector<GraphSlots::Overlap> GraphSlots::overlaps_of(std::span<const Slot> tensors) {
@@ -83,6 +85,7 @@ std::optional<std::string> GraphSlots::defect(std::span<const Slot> tensors,
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     if (kinds[i] != kinds_[i]) return "its scalar " + std::to_string(i) + " has another type than before";
   }
+  if (!overlaps_matter_) return std::nullopt;
   const auto overlaps = overlaps_of(tensors);
   if (overlaps == overlaps_) return std::nullopt;
   std::vector<Overlap> differing;

@@ -19,7 +19,8 @@ class GraphSlots {
  public:
   using Slot = TaskBuilder::Used;
   GraphSlots() = default;
-  GraphSlots(std::vector<Slot> tensors, std::vector<std::uint8_t> kinds);
+  /// `overlaps_matter`: whether the edges rely on which slots share bytes.
+  GraphSlots(std::vector<Slot> tensors, std::vector<std::uint8_t> kinds, bool overlaps_matter = true);
 
   std::span<const Slot> tensors() const noexcept { return tensors_; }
   std::size_t scalars() const noexcept { return kinds_.size(); }
@@ -37,6 +38,7 @@ class GraphSlots {
 
   std::vector<Slot> tensors_;
   std::vector<std::uint8_t> kinds_;
+  bool overlaps_matter_ = true;
   std::vector<Overlap> overlaps_;
 };
 

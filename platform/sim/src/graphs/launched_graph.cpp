@@ -114,7 +114,8 @@ class Translation {
       if (!tensor) return bad_slot(i, tensor.error().message());
       made.push_back({*tensor, static_cast<runtime::Tag>(slot.tag)});
     }
-    slots = GraphSlots(std::move(made), std::vector<std::uint8_t>(from_.scalar_slot_count));
+    const bool known = (from_.flags & TROUPE_GRAPH_OVERLAPS_ARE_KNOWN) != 0;
+    slots = GraphSlots(std::move(made), std::vector<std::uint8_t>(from_.scalar_slot_count), !known);
     return {};
   }
   static Error bad_slot(std::uint32_t slot, const std::string& why) {
