@@ -5,19 +5,26 @@
 namespace troupe::platform::sim {
 
 void GraphReplay::expand(TaskRecord& task) const noexcept {
-  const std::uint32_t number = task.step;
-  const auto& step = graph->steps[number];
-  const auto views = graph->views_of(number);
+  const std::uint32_t at = task.step;
+  const auto& step = graph->steps[at];
+  const auto views = graph->views_of(at);
+  // Steps that follow each other mostly see tensors of one shape: then the address alone is new.
+  if (task.expanded_by != number) task.expanded = 0;
+  task.expanded_by = number;
   std::uint32_t count = 0;
   for (const auto& view : views) {
     auto& tensor = task.tensors[count];
-    tensor = graph->layouts[view.layout];
+    if (count >= task.expanded || task.layouts[count] != view.layout) {
+      tensor = graph->layouts[view.layout];
+      task.layouts[count] = view.layout;
+    }
     tensor.address = bases[view.slot] + view.offset;
     task.tags[count] = static_cast<runtime::Tag>(view.tag);
     if (keeps_all) task.buffers[count] = {0, 0, tensor.address};
     ++count;
   }
-  task.scalar_count = graph->scalars_of(number);
+  task.expanded = std::max(task.expanded, count);
+  task.scalar_count = graph->scalars_of(at);
   for (std::uint32_t i = 0; i < task.scalar_count; ++i) {
     const std::uint64_t word = graph->scalars[step.scalars + i];
     const std::uint8_t kind = graph->kinds[step.scalars + i];
@@ -31,7 +38,7 @@ void GraphReplay::expand(TaskRecord& task) const noexcept {
   task.tensor_count = count - task.extra_tensors;
   if (task.has_predicate) [[unlikely]] {
     const auto known = std::lower_bound(
-        graph->predicates.begin(), graph->predicates.end(), number,
+        graph->predicates.begin(), graph->predicates.end(), at,
         [](const ChipGraph::PredicateOf& it, std::uint32_t wanted) { return it.step < wanted; });
     task.predicate = {nullptr, known->element, known->compare, 0, known->value};
   }

@@ -14,6 +14,7 @@ namespace troupe::platform::sim {
 /// whose record is `whole`. Handed in before it begins; from then on `waiting` and the counts are touched
 /// with the baton, the rest is read by any thread.
 struct GraphReplay {
+  std::uint64_t number = 0;  ///< no two replays of a chip have the same
   std::shared_ptr<const ChipGraph> graph;
   std::string name;  ///< for people; empty: none was given
   std::vector<KernelEntry*> kernels;

@@ -5,12 +5,15 @@
 namespace troupe::platform::sim {
 
 GraphReplay& GraphReplays::take() {
+  GraphReplay* replay = nullptr;
   if (idle_.empty()) {
     idle_.reserve(all_.size() + 1);  // giving back never allocates
-    return all_.emplace_back();
+    replay = &all_.emplace_back();
+  } else {
+    replay = idle_.back();
+    idle_.pop_back();
   }
-  GraphReplay* replay = idle_.back();
-  idle_.pop_back();
+  replay->number = ++numbers_;
   return *replay;
 }
 
@@ -91,7 +94,7 @@ TaskRecord* GraphReplays::make_task(GraphReplay& of, std::uint32_t number, std::
   const auto& graph = *replay->graph;
   const auto& step = graph.steps[number];
   const std::uint32_t views = graph.steps[number + 1].views - step.views;
-  TaskRecord* task = records_.take(views);
+  TaskRecord* task = records_.take_again(views);
   task->replay = replay;
   task->step = number;
   task->id = {number, ~0U};  // none of the graph's, and unlike the others

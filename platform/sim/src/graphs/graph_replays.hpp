@@ -85,6 +85,7 @@ class GraphReplays {
   std::array<Queue, kinds::node> ready_;
   std::deque<GraphReplay> all_;
   std::vector<GraphReplay*> idle_;
+  std::uint64_t numbers_ = 0;
   std::vector<std::uint32_t> empty_;  ///< ended steps without work whose successors were not looked at
 };
 

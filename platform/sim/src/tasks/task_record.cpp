@@ -14,7 +14,7 @@ constexpr std::size_t line = 64;
 constexpr std::size_t bytes_of(std::uint32_t tensors) noexcept {
   return round_up(sizeof(TaskRecord), line) +
          round_up(tensors * (sizeof(runtime::TensorDescriptor) + sizeof(runtime::BufferRef) + sizeof(Fill) +
-                             sizeof(runtime::Tag)),
+                             sizeof(std::uint16_t) + sizeof(runtime::Tag)),
                   line);
 }
 }  // namespace
@@ -43,7 +43,9 @@ void TaskRecords::grow(std::size_t size_class) {
     record->buffers = reinterpret_cast<runtime::BufferRef*>(arrays);
     arrays += tensors * sizeof(runtime::BufferRef);
     record->fills = reinterpret_cast<Fill*>(arrays);
-    record->tags = reinterpret_cast<runtime::Tag*>(arrays + tensors * sizeof(Fill));
+    arrays += tensors * sizeof(Fill);
+    record->layouts = reinterpret_cast<std::uint16_t*>(arrays);
+    record->tags = reinterpret_cast<runtime::Tag*>(arrays + tensors * sizeof(std::uint16_t));
     free_[size_class].push_back(record);
     all_.push_back(record);
   }

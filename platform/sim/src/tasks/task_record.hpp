@@ -97,6 +97,8 @@ struct alignas(64) TaskRecord {
   bool is_unordered = false;       ///< it touches bytes without taking part in dependencies
   std::uint32_t step = 0;          ///< which of its replay
   std::uint32_t follower = 0;      ///< the step that comes directly behind it in its batch; its own: none
+  std::uint64_t expanded_by = 0;   ///< the replay whose layouts its tensors still have; 0: they are its own
+  std::uint32_t expanded = 0;      ///< and how many of them
   std::uint32_t tensor_count = 0;  ///< as the kernel sees them
   std::uint32_t scalar_count = 0;
   std::uint32_t lane_count = 1;
@@ -115,6 +117,7 @@ struct alignas(64) TaskRecord {
   runtime::BufferRef* buffers = nullptr;  ///< symbolic ones get their address at dispatch
   Fill* fills = nullptr;
   runtime::Tag* tags = nullptr;
+  std::uint16_t* layouts = nullptr;  ///< of those that were expanded
   troupe_chip_predicate_v1 predicate{};
   std::uint32_t depth = 0;  ///< of its scope
   std::uint64_t number = 0, submitted_ns = 0, dispatched_ns = 0;
@@ -154,6 +157,12 @@ class TaskRecords {
   ~TaskRecords();
 
   TaskRecord* take(std::uint32_t tensors) {
+    TaskRecord* record = take_again(tensors);
+    record->expanded_by = 0;
+    return record;
+  }
+  /// For a step of a replay: it may be the record of another one, whose tensors are mostly alike.
+  TaskRecord* take_again(std::uint32_t tensors) {
     const std::size_t size_class = class_of(tensors);
     if (free_[size_class].empty()) grow(size_class);
     TaskRecord* record = free_[size_class].back();
