@@ -4,6 +4,10 @@
 
 namespace troupe::platform::sim {
 
+namespace {
+constexpr std::uint32_t line_of_views = 64 / sizeof(ChipGraph::View);
+}  // namespace
+
 GraphReplay& GraphReplays::take() {
   GraphReplay* replay = nullptr;
   if (idle_.empty()) {
@@ -94,6 +98,11 @@ TaskRecord* GraphReplays::make_task(GraphReplay& of, std::uint32_t number, std::
   const auto& graph = *replay->graph;
   const auto& step = graph.steps[number];
   const std::uint32_t views = graph.steps[number + 1].views - step.views;
+  // Steps are ready in any order: what this one is made of has to come from far, and is not needed yet.
+  const auto* first = graph.views.data() + step.views;
+  __builtin_prefetch(first);
+  if (views > line_of_views) __builtin_prefetch(first + line_of_views);
+  __builtin_prefetch(graph.successors.data() + step.successors);
   TaskRecord* task = records_.take_again(views);
   task->replay = replay;
   task->step = number;
