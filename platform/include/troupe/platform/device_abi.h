@@ -402,9 +402,9 @@ typedef struct troupe_graph {
   const troupe_graph_tensor* tensors; /* of all tasks */
   const troupe_graph_scalar* scalars;
   const uint32_t* producers; /* numbers of tasks, from 0; lower than the task's own */
-  /* What a launch has to bring, as its tensors will be: dims, shape, strides, dtype and tag. Buffers say which
-   * slots share bytes: those with the same `buffer`, a number that the host chooses, are views of one buffer
-   * at their start_offset; others share none. */
+  /* What a launch has to bring, as its tensors will be: dims, shape, strides, dtype and tag. Buffers say
+   * which slots share bytes: those with the same `buffer`, a number that the host chooses, are views of one
+   * buffer at their start_offset; others share none. */
   const troupe_tensor_arg* slots;
   uint64_t task_count, tensor_count, scalar_count, producer_count;
   uint32_t slot_count, scalar_slot_count;
