@@ -8,14 +8,16 @@
 namespace troupe::actors {
 
 void KnownFailures::add(TaskNumber task, runtime::TaskId id, Error error, bool poisoned) {
-  const auto [failure, added] = failures_.try_emplace(task, Failure{std::move(error), id});
+  const auto [failure, added] = failures_.try_emplace(task, Failure{std::move(error), id, poisoned});
   if (!added) return;
-  if (poisoned) return may_forget(task);
-  by_root_.emplace(root_of(failure->second.error), next_);
+  const auto* root = root_of(failure->second.error);
+  const auto known = known_after_.find(root);
+  if (poisoned && (known == known_after_.end() || task <= known->second)) return may_forget(task);
+  by_root_.emplace(root, next_);
   unknown_.emplace(next_++, task);
 }
 
-std::optional<Error> KnownFailures::await(TaskNumber task) {
+std::optional<Error> KnownFailures::await(TaskNumber task, TaskNumber latest) {
   const auto known = failures_.find(task);
   if (known == failures_.end()) {
     if (!failed(task)) return std::nullopt;
@@ -29,18 +31,18 @@ std::optional<Error> KnownFailures::await(TaskNumber task) {
   for (auto it = by_root_.lower_bound({root, 0}); it != by_root_.end() && it->first == root;) {
     const auto unknown = unknown_.find(it->second);
     ++it;  // before know() erases it
-    know(unknown);
+    know(unknown, latest);
   }
   return error;
 }
 
-std::optional<Error> KnownFailures::await_all(TaskNumber upto) {
+std::optional<Error> KnownFailures::await_all(TaskNumber upto, TaskNumber latest) {
   std::optional<Error> first;
   for (auto it = unknown_.begin(); it != unknown_.end();) {
     const auto unknown = it++;
     if (unknown->second > upto) continue;
     if (!first) first = failures_.at(unknown->second).error;
-    know(unknown);
+    know(unknown, latest);
   }
   return first;
 }
@@ -62,9 +64,11 @@ std::optional<runtime::TaskId> KnownFailures::id_of(TaskNumber task) const {
   return known->second.id;
 }
 
-void KnownFailures::know(std::map<Order, TaskNumber>::iterator unknown) {
+void KnownFailures::know(std::map<Order, TaskNumber>::iterator unknown, TaskNumber latest) {
   const auto task = unknown->second;
-  by_root_.erase({root_of(failures_.at(task).error), unknown->first});
+  const auto* root = root_of(failures_.at(task).error);
+  known_after_.try_emplace(root, latest);
+  by_root_.erase({root, unknown->first});
   unknown_.erase(unknown);
   may_forget(task);
 }
@@ -74,7 +78,9 @@ void KnownFailures::may_forget(TaskNumber task) {
   if (forgettable_.size() <= remembered) return;
   const auto oldest = forgettable_.front();
   forgettable_.pop_front();
-  failures_.erase(oldest);
+  const auto spent = failures_.find(oldest);
+  if (!spent->second.poisoned) known_after_.erase(root_of(spent->second.error));
+  failures_.erase(spent);
   forgotten_[oldest / block].set(oldest % block);
 }
 

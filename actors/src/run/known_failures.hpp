@@ -19,8 +19,11 @@ namespace troupe::actors {
 /// The tasks of a run that failed, and which failures its program knows of: those are its to handle, of the
 /// others the first one ends the run. Plain state.
 ///
-/// A program that handles its failures may go on for ever: of failures that are known (and of tasks that were
-/// poisoned, which only share another's) the latest `remembered` keep their errors; of earlier ones it is
+/// A task that was poisoned only shares another's failure. Unless its program knew of that one when it
+/// submitted the task: then the task is what nobody knows was not run.
+///
+/// A program that handles its failures may go on for ever: of failures that are known (and of tasks that only
+/// share another's) the latest `remembered` keep their errors; of earlier ones it is
 /// only remembered that they failed. Every step costs the same however many there are.
 class TROUPE_API KnownFailures {
  public:
@@ -28,11 +31,12 @@ class TROUPE_API KnownFailures {
 
   void add(TaskNumber task, runtime::TaskId id, Error error, bool poisoned);
   /// The program asks how the task ended; nothing: not by failing. Whoever awaits a task knows of the failure
-  /// at the root of its error, and with it of all that failed for the same reason.
-  std::optional<Error> await(TaskNumber task);
+  /// at the root of its error, and with it of all that failed for the same reason. `latest`: the last task
+  /// that it has submitted.
+  std::optional<Error> await(TaskNumber task, TaskNumber latest);
   /// The program has waited for all tasks up to this one: the first failure among them that it did not know
   /// of. It knows of all of them now.
-  std::optional<Error> await_all(TaskNumber upto);
+  std::optional<Error> await_all(TaskNumber upto, TaskNumber latest);
   /// The first failure that the program does not know of.
   std::optional<Error> first_unknown() const;
   bool failed(TaskNumber task) const;
@@ -48,17 +52,20 @@ class TROUPE_API KnownFailures {
   struct Failure {
     Error error;
     runtime::TaskId id;
+    bool poisoned = false;
   };
   /// Errors are shared when they are copied, so the root's message tells the root; an unknown failure keeps
   /// it where it is.
   static const void* root_of(const Error& error) { return &error.root().message(); }
-  void know(std::map<Order, TaskNumber>::iterator unknown);
+  void know(std::map<Order, TaskNumber>::iterator unknown, TaskNumber latest);
   void may_forget(TaskNumber task);
 
   std::unordered_map<TaskNumber, Failure> failures_;
   std::map<Order, TaskNumber> unknown_;              ///< failures the program does not know of, as they came
   std::set<std::pair<const void*, Order>> by_root_;  ///< the same
-  runtime::Ring<TaskNumber> forgettable_;            ///< the others of failures_, oldest first
+  /// By root: the last task that was submitted without knowing of it. Of failures in failures_.
+  std::unordered_map<const void*, TaskNumber> known_after_;
+  runtime::Ring<TaskNumber> forgettable_;               ///< the others of failures_, oldest first
   std::map<TaskNumber, std::bitset<block>> forgotten_;  ///< by task number / block
   Order next_ = 0;
 };

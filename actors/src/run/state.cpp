@@ -320,9 +320,9 @@ void RunState::ended(Record& record, const std::optional<Error>& error, bool poi
   if (record.id) hold_domains(*record.body, -1);
   // Where a task did not end well, something of it may still be inside its buffers: they go with the run.
   if (record.counted && (!error || !record.sent)) count(*record.body, false);
-  for (const auto token : record.waiters) wake(token, failures_.await(record.number));
+  for (const auto token : record.waiters) wake(token, failures_.await(record.number, latest()));
   // A read that never came to its data.
-  if (record.read_token != 0) wake(record.read_token, failures_.await(record.number));
+  if (record.read_token != 0) wake(record.read_token, failures_.await(record.number, latest()));
   auto& slot = records_[record.number - oldest_];
   auto spent = std::move(slot);
   while (!records_.empty() && !records_.front()) {

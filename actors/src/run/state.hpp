@@ -217,6 +217,8 @@ class TROUPE_API RunState {
   void maybe_finish();
   void wake(std::uint64_t token, std::optional<Error> error, std::uint64_t value = 0);
   bool everything_ended(TaskNumber upto);
+  /// The last task that was submitted; 0: none was.
+  TaskNumber latest() const { return oldest_ + records_.size() - 1; }
 
   RunConfig config_;
   std::optional<RunTracer> tracer_;

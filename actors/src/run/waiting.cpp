@@ -18,7 +18,7 @@ void RunState::await(const Await& await) {
       if (auto* record = find(await.task)) {
         record->waiters.push_back(await.token);
       } else {
-        wake(await.token, failures_.await(await.task));
+        wake(await.token, failures_.await(await.task, latest()));
       }
       break;
     case Await::What::drained:
@@ -34,7 +34,7 @@ void RunState::await(const Await& await) {
         if (record->in_flight) serve_read(*record);
       } else {
         wake(await.token,
-             failures_.await(await.task).value_or(Error(Errc::wrong_program, "nothing to read")));
+             failures_.await(await.task, latest()).value_or(Error(Errc::wrong_program, "nothing to read")));
       }
       break;
   }
@@ -43,7 +43,7 @@ void RunState::await(const Await& await) {
 void RunState::serve_waiters() {
   std::erase_if(drains_, [this](const DrainWaiter& drain) {
     if (!everything_ended(drain.upto)) return false;
-    wake(drain.token, failures_.await_all(drain.upto));
+    wake(drain.token, failures_.await_all(drain.upto, latest()));
     return true;
   });
   std::erase_if(rooms_, [this](const auto& room) {

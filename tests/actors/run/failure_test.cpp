@@ -165,6 +165,35 @@ TEST_CASE("a program that awaits a failure and catches it goes on, and its run e
   CHECK(x.host<float>()[0] == 1.0F);
 }
 
+TEST_CASE("what a program submits though it knows that it cannot run ends the run, unless it looks at it") {
+  Simulation sim;
+  add_kernels(sim);
+  sim.fault(testing::fail("step"));
+  auto& node = sim.node();
+  auto x = node.tensor<float>({1});
+  const auto program = [](bool looks) {
+    return [looks](Orchestrator& n, Tensor a) -> Program {
+      auto doomed = n.submit("step", inout(a));
+      n.submit("look", in(a));  // before it knows
+      try {
+        co_await doomed;
+      } catch (const Error&) {
+      }
+      auto after = n.submit("look", in(a));
+      try {
+        if (looks) co_await after;
+      } catch (const Error&) {
+      }
+    };
+  };
+  CHECK_FALSE(error_of([&] { node.run(program(true), x); }));
+  sim.fault(testing::fail("step"));
+  x.overwrite<float>()[0] = 0.0F;
+  const auto error = error_of([&] { node.run(program(false), x); });
+  REQUIRE(error);
+  CHECK(error->message().find("look was not run: what it needs failed") != std::string::npos);
+}
+
 TEST_CASE("the first failure wins, in order of occurrence") {
   Simulation sim({.chips = 1});
   add_kernels(sim);
