@@ -135,9 +135,11 @@ void KernelRunner::run(Batch& batch, ArgumentWords& words) {
   // A kernel that sleeps makes the batch smaller: it becomes the only one.
   for (batch.at = 0; batch.at < batch.count; ++batch.at) {
     TaskRecord& task = *batch.tasks[batch.at];
-    if (task.replay != nullptr && !task.replay->keeps_all) task.replay->expand(task);
-    if (task.is_follower && batch.tasks[batch.at - 1]->failure != nullptr) [[unlikely]]
-      break;
+    if (task.replay != nullptr) {
+      if (!task.replay->keeps_all) task.replay->expand(task);
+      if (task.is_follower && batch.tasks[batch.at - 1]->failure != nullptr) [[unlikely]]
+        break;
+    }
     core.enter(task.entry->code.name, 0, begin);
     if ((task.has_fills || task.has_predicate) && !task.skipped) prepare(task);
     words.taken = 0;

@@ -95,10 +95,6 @@ struct alignas(64) TaskRecord {
   bool is_follower = false;        ///< a step that comes directly behind its only producer in a batch
   std::int32_t timing_slot = -1;   ///< of the run; -1: none
   bool is_unordered = false;       ///< it touches bytes without taking part in dependencies
-  std::uint32_t step = 0;          ///< which of its replay
-  std::uint32_t follower = 0;      ///< the step that comes directly behind it in its batch; its own: none
-  std::uint64_t expanded_by = 0;   ///< the replay whose layouts its tensors still have; 0: they are its own
-  std::uint32_t expanded = 0;      ///< and how many of them
   std::uint32_t tensor_count = 0;  ///< as the kernel sees them
   std::uint32_t scalar_count = 0;
   std::uint32_t lane_count = 1;
@@ -111,9 +107,13 @@ struct alignas(64) TaskRecord {
 
   TaskRecord *newer = nullptr, *older = nullptr;  ///< of the live tasks, with edges by hand
   std::uint32_t capacity = 0;
-  std::uint32_t extra_tensors = 0;        ///< behind those that the kernel sees: the predicate's
-  std::uint64_t allocated = 0;            ///< a bit for each tensor that was made for this task
-  std::uint64_t dumped = 0;               ///< a bit for each tensor that a dump is to show
+  std::uint32_t extra_tensors = 0;  ///< behind those that the kernel sees: the predicate's
+  std::uint64_t expanded_by = 0;    ///< the replay whose layouts its tensors still have; 0: they are its own
+  std::uint32_t step = 0;           ///< which of its replay
+  std::uint32_t follower = 0;       ///< the step that comes directly behind it in its batch; its own: none
+  std::uint32_t expanded = 0;       ///< and how many of them
+  std::uint64_t allocated = 0;      ///< a bit for each tensor that was made for this task
+  std::uint64_t dumped = 0;         ///< a bit for each tensor that a dump is to show
   runtime::BufferRef* buffers = nullptr;  ///< symbolic ones get their address at dispatch
   Fill* fills = nullptr;
   runtime::Tag* tags = nullptr;
@@ -174,8 +174,10 @@ class TaskRecords {
   void give_back(TaskRecord* record) noexcept {
     if (record->failure != nullptr) record->failure.reset();
     if (record->deferred != nullptr) record->deferred.reset();
-    record->replay = nullptr;
-    record->is_follower = false;
+    if (record->replay != nullptr) {
+      record->replay = nullptr;
+      record->is_follower = false;
+    }
     free_[record->capacity].push_back(record);
   }
 
