@@ -142,10 +142,9 @@ const Directory::Part* Directory::used(const Entry& entry, const PartUse& use, s
     const auto& box = part.piece.box;
     if (box == use.box) {
       exact = &part;
-    } else if (box.rank == 0 &&
+    } else if (box.rank == 0 && runtime::covers(box, use.box) &&
                (use.writes ? part.newest == chip
-                           : has(part.copies, chip) && (part.newest < 0 || part.newest == chip)) &&
-               runtime::covers(box, use.box)) {
+                           : (part.newest < 0 || part.newest == chip) && has(part.copies, chip))) {
       around = &part;
     }
   }
@@ -249,6 +248,7 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
       note_origin(part, request, remakeable);
     }
     if (piece.number == 0) return;
+    request.pieces.reserve(tensors.size());
     for (std::size_t i = use.argument; i < tensors.size(); ++i) {
       if (tensors[i].buffer == use.buffer && !works_at_home(request, executor, i) &&
           runtime::covers(use.box, box_of(tensors[i]))) {
