@@ -129,20 +129,21 @@ void submit_all(ChipOrchestrator& chip, const Spec& spec, std::vector<Tensor> ce
 
 }  // namespace
 
+// Numbers that wrap around.
+static std::uint64_t bits(std::int64_t number) { return static_cast<std::uint64_t>(number); }
 TROUPE_KERNEL(r_mix)(KernelArgs& k) {
   const auto a = k.tensor<const std::int64_t>(0), b = k.tensor<const std::int64_t>(1);
   const auto w = k.tensor<std::int64_t>(2);
   // What is read first: they may share bytes.
-  std::int64_t sum = k.scalar<std::int64_t>(0);
-  for (std::size_t i = 0; i < a.size(); ++i) sum = sum * 31 + a(i) + 7 * b(i);
-  for (std::size_t i = 0; i < w.size(); ++i) w(i) = w(i) * 3 + (sum ^ static_cast<std::int64_t>(i)) % 100'003;
+  auto sum = bits(k.scalar<std::int64_t>(0));
+  for (std::size_t i = 0; i < a.size(); ++i) sum = sum * 31 + bits(a(i)) + 7 * bits(b(i));
+  for (std::size_t i = 0; i < w.size(); ++i) w(i) = static_cast<std::int64_t>(bits(w(i)) * 3 + (sum ^ i));
 }
 TROUPE_KERNEL(r_write)(KernelArgs& k) {
   const auto a = k.tensor<const std::int64_t>(0);
   const auto w = k.tensor<std::int64_t>(1);
-  const auto first = a(0);
-  for (std::size_t i = 0; i < w.size(); ++i)
-    w(i) = first - k.scalar<std::int64_t>(0) + static_cast<std::int64_t>(i);
+  const auto first = bits(a(0)) - bits(k.scalar<std::int64_t>(0));
+  for (std::size_t i = 0; i < w.size(); ++i) w(i) = static_cast<std::int64_t>(first + i);
 }
 TROUPE_KERNEL(r_count)(KernelArgs& k) {
   const auto w = k.tensor<std::int64_t>(0);
