@@ -229,18 +229,24 @@ void add_nodes(Definition& all) {
       "pod", "Several nodes at once: here, to try what runs on several machines, or on those");
   auto* nodes = number(sub, "--nodes", pod.nodes, "How many on this machine, a process each", 1, 256)
                     ->capture_default_str();
-  sub->add_option("--hosts", pod.hosts, "Instead one on each of these machines, where troupe is installed")
-      ->type_name("HOST,HOST")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->excludes(nodes);
+  auto* hosts = sub->add_option("--hosts", pod.hosts,
+                                "Instead one on each of these machines, where troupe is installed")
+                    ->type_name("HOST,HOST")
+                    ->delimiter(',')
+                    ->allow_extra_args(false)
+                    ->excludes(nodes);
   sub->add_option(
          "--through", pod.through,
          "What starts a program there, when a host and the program follow: ssh, srun -w, mpirun -n 1 --host")
       ->type_name("WORDS")
-      ->capture_default_str();
-  number(sub, "--port", pod.port, "Where they listen there (default: any port that is free)", 0, 65535);
-  sub->add_option("--troupe", pod.program, "The command there")->type_name("FILE")->capture_default_str();
+      ->capture_default_str()
+      ->needs(hosts);
+  number(sub, "--port", pod.port, "Where they listen there (default: any port that is free)", 0, 65535)
+      ->needs(hosts);
+  sub->add_option("--troupe", pod.program, "The command there")
+      ->type_name("FILE")
+      ->capture_default_str()
+      ->needs(hosts);
   number(sub, "--chips", pod.chips, "Chips of each", 1, actors::most_executors)->capture_default_str();
   sub->add_option("--platform", pod.platform,
                   "Their platform: a2a3sim, a5sim, opencl, cuda, or a library's path")

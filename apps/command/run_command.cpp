@@ -66,21 +66,18 @@ bool comes_as_bytes(const RunCommand& command) {
          !command.tensors.empty() || !command.scalars.empty();
 }
 
-/// The module of the built-in programs as a file.
-Result<runtime::Module> built_in_file() {
-  const auto chip = platform::chip_program();
-  if (!chip) return chip.error();
-  const auto beside = std::filesystem::path(*chip).parent_path();
-  std::error_code ignored;
-  auto file = beside / "modules" / "libtroupe_examples.so";  // as installed
-  if (!std::filesystem::exists(file, ignored)) file = beside.parent_path() / "modules" / file.filename();
-  return runtime::Module::open(file.string());
+/// In a file, which the processes of chips can load, too.
+Result<runtime::Module> open_built_in() {
+  const auto file = built_in_file();
+  if (!file.empty()) return runtime::Module::open(file);
+  return Error(Errc::cannot_read, "the module of the built-in programs is not there",
+               "install troupe as a whole");
 }
 
 /// This program's own, or its copy in a file, which the processes of chips can load, too.
 Result<runtime::Module> built_in_module(const RunCommand& command) {
   if (!command.isolate && command.hosts.empty()) return runtime::this_module();
-  return built_in_file();
+  return open_built_in();
 }
 
 /// Where the kernels of a plan are: what the user says, else what is built in, as whoever recorded it has it.
@@ -92,7 +89,7 @@ Result<std::vector<runtime::Module>> modules_for_plan(const RunCommand& command)
     modules.push_back(*std::move(module));
   }
   if (!modules.empty()) return modules;
-  auto built_in = built_in_file();
+  auto built_in = open_built_in();
   if (!built_in) return built_in.error();
   modules.push_back(*std::move(built_in));
   return modules;

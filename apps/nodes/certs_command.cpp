@@ -23,6 +23,10 @@ Result<void> check_name(const std::string& name) {
       std::all_of(name.begin(), name.end(), [](unsigned char c) {
         return (std::isalnum(c) != 0 && c < 128) || c == '.' || c == '-' || c == '_' || c == ':' || c == '@';
       });
+  // Two or more are in an address.
+  if (plain && std::count(name.begin(), name.end(), ':') == 1)
+    return Error(Errc::bad_parameter,
+                 "\"" + name + "\" is no name on a certificate: a host without its port is");
   if (plain) return {};
   return Error(Errc::bad_parameter, "\"" + name + "\" cannot be the name on a certificate",
                "letters, digits and . - _ : @, up to 64");

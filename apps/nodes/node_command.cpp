@@ -2,35 +2,19 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <ostream>
-#include <system_error>
+#include <utility>
 
 #include "command/commands.hpp"
 #include "command/interrupts.hpp"
 #include "nodes/node_process.hpp"
 #include "troupe/platform/errc.hpp"
-#include "troupe/platform/isolated.hpp"
 #include "troupe/platform/nodes.hpp"
 
 namespace troupe::apps {
 namespace {
-
-/// The built-in programs' kernels, which every installation has.
-void add_built_in(std::vector<std::string>& modules) {
-  const auto chip = platform::chip_program();
-  if (!chip) return;
-  const auto beside = std::filesystem::path(*chip).parent_path();
-  for (const auto& folder : {beside, beside.parent_path()}) {  // as installed, as built
-    const auto file = folder / "modules" / "libtroupe_examples.so";
-    std::error_code ignored;
-    if (!std::filesystem::exists(file, ignored)) continue;
-    modules.push_back(file.string());
-    return;
-  }
-}
 
 /// A node of a pod ends with who started it, also when that is on another machine.
 void watch_input(const std::shared_ptr<Flag>& over) {
@@ -73,7 +57,7 @@ int execute(const NodeCommand& command, Console& console) {
   options.allowed = command.allowed;
   options.may_ship = command.may_ship;
   options.modules = command.modules;
-  add_built_in(options.modules);
+  if (auto file = built_in_file(); !file.empty()) options.modules.push_back(std::move(file));
   options.silence = std::chrono::milliseconds(command.silence_ms);
   options.log = [&](const std::string& text) {
     if (console.log_level >= 2) say(text);

@@ -41,6 +41,16 @@ std::string block(const std::string& text, const std::string& what, std::size_t&
   return text.substr(begin, from - begin);
 }
 
+/// Of a process that is going, or gone; it stays for who waits for it.
+std::string how_it_ended(pid_t pid) {
+  siginfo_t facts{};
+  while (::waitid(P_PID, static_cast<id_t>(pid), &facts, WEXITED | WNOWAIT) != 0) {
+    if (errno != EINTR) return " has ended";
+  }
+  const auto number = std::to_string(facts.si_status);
+  return facts.si_code == CLD_EXITED ? " has ended with status " + number : " was ended by signal " + number;
+}
+
 }  // namespace
 
 Result<std::string> credentials_for(CertificatePlace& place, const std::string& host) {
@@ -122,6 +132,7 @@ NodeProcess::NodeProcess(std::vector<std::string> words, const std::string& cred
 
 NodeProcess::~NodeProcess() {
   if (pid_ < 0) return;
+  ending_ = true;
   input_.reset(-1);
   ::kill(pid_, SIGTERM);
   const comm::FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
@@ -170,6 +181,13 @@ void NodeProcess::listen(std::ostream& says, std::mutex& turns) {
     } else if (said_.size() < most_said) {
       said_ += text;
     }
+  }
+  if (listens && !ending_) {
+    const std::lock_guard lock(turns);
+    says << "troupe pod: the node at " << address_ << how_it_ended(pid_) << std::endl;
+  } else if (!listens) {
+    const std::lock_guard lock(mutex_);
+    if (said_.empty()) said_ = "it said nothing, and" + how_it_ended(pid_);
   }
   begun_.raise();
 }

@@ -31,7 +31,7 @@ Result<void> take_credentials(int from, CertificatePlace& into);
 class NodeProcess {
  public:
   /// Throws what is to be told when there is no process for it. What the node says goes to `says` once it
-  /// listens, a line at a time, each in its turn.
+  /// listens, a line at a time, each in its turn; also that it has ended, where nobody ended it.
   NodeProcess(std::vector<std::string> words, const std::string& credentials, std::ostream& says,
               std::mutex& turns);
   ~NodeProcess();
@@ -50,6 +50,7 @@ class NodeProcess {
   comm::FileDescriptor input_, output_;
   std::thread listener_;
   Flag begun_;
+  std::atomic<bool> ending_ = false;
   mutable std::mutex mutex_;
   std::string address_, said_;
 };

@@ -40,6 +40,8 @@ Result<std::vector<Place>> places_of(const PodCommand& command) {
     if (!is_plain(word))
       return Error(Errc::bad_parameter, "\"" + word + "\" is no word that can be sent to another machine");
   }
+  if (command.through.find_first_not_of(' ') == std::string::npos)
+    return Error(Errc::bad_parameter, "--through is empty: nothing starts a node on another machine");
   std::vector<Place> places;
   std::map<std::string, int> on_host;
   for (const auto& host : command.hosts) {
@@ -150,6 +152,7 @@ int execute(const PodCommand& command, Console& console) {
               << count(command.chips, "chip") << ", for programs of yours on this machine:\n";
   console.out << "--hosts " << hosts << " --cert " << certificates.path("me.pem") << " --key "
               << certificates.path("me.key") << " --ca " << certificates.path("ca.pem") << std::endl;
+  if (!console.out) return exit_ok;  // nobody can use them: whoever runs commands tells that
   const Flag never;
   (void)wait_for(never, &interrupts, -1);
   (void)interrupts.take();

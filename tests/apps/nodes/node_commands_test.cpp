@@ -450,6 +450,43 @@ TEST_CASE("a pod says which host it cannot have, and why, and what is no host") 
   CHECK_FALSE(std::filesystem::exists(launcher.folder / "x"));
 }
 
+TEST_CASE(
+    "a pod tells that a node has ended, and how; that a launcher did nothing; and that nobody has its "
+    "options") {
+  const Launcher launcher;
+  const auto options = launcher.folder / "options", said = launcher.folder / "said";
+  REQUIRE(::mkfifo(options.c_str(), 0600) == 0);
+  REQUIRE(::mkfifo(said.c_str(), 0600) == 0);
+  const auto troupe = tests::built("bin/troupe");
+  const auto all = shell(
+      "exec 9<>" + said + "; " + troupe + " pod --nodes 1 > " + options + " 2>&9 & P=$!; read line < " +
+      options + "; read begun <&9; pkill -9 -P $P; read ended <&9; echo \"$ended\"; kill -INT $P; wait $P");
+  CHECK_MESSAGE(has(all.output, "troupe pod: the node at"), all.output);
+  CHECK_MESSAGE(has(all.output, "was ended by signal 9"), all.output);
+  const auto silent = shell(troupe + " pod --hosts a --through false 2>&1; echo exit $?");
+  CHECK_MESSAGE(has(silent.output, "it said nothing, and has ended with status 1"), silent.output);
+  CHECK_MESSAGE(has(silent.output, "exit 3"), silent.output);
+  const auto empty = shell(troupe + " pod --hosts echo --through '' 2>&1; echo exit $?");
+  CHECK_MESSAGE(has(empty.output, "--through is empty"), empty.output);
+  const auto lost = shell(troupe + " pod --nodes 1 2>&1 > /dev/full; echo exit $?");
+  CHECK_MESSAGE(has(lost.output, "standard output cannot be written"), lost.output);
+  CHECK_MESSAGE(has(lost.output, "exit 3"), lost.output);
+  const auto idle = shell(troupe + " pod --nodes 1 --port 7000 2>&1; echo exit $?");
+  CHECK_MESSAGE(has(idle.output, "exit 2"), idle.output);
+}
+
+TEST_CASE("a chip program that is elsewhere, and a name with a port on a certificate") {
+  TemporaryFolder folder;
+  std::filesystem::copy(tests::built("bin/troupe-chip"), folder / "chip");
+  const auto ran = shell("TROUPE_CHIP_PROGRAM=" + (folder / "chip") + " " + tests::built("bin/troupe") +
+                         " run hello --isolate 2>&1; echo exit $?");
+  CHECK_MESSAGE(has(ran.output, "exit 0"), ran.output);
+  const auto refused = shell(tests::built("bin/troupe") + " certs " + (folder / "certs") +
+                             " --node host:7000 2>&1; echo exit $?");
+  CHECK_MESSAGE(has(refused.output, "a host without its port"), refused.output);
+  CHECK_MESSAGE(has(refused.output, "exit 2"), refused.output);
+}
+
 TEST_CASE("a node of a pod without credentials says so") {
   const auto node = tests::built("bin/troupe") + " node --of-pod --listen localhost:0 2>&1; echo exit $?";
   for (const auto* given : {"true", "echo end of credentials", "head -c 300000 /dev/zero"}) {
