@@ -450,9 +450,7 @@ TEST_CASE("a pod says which host it cannot have, and why, and what is no host") 
   CHECK_FALSE(std::filesystem::exists(launcher.folder / "x"));
 }
 
-TEST_CASE(
-    "a pod tells that a node has ended, and how; that a launcher did nothing; and that nobody has its "
-    "options") {
+TEST_CASE("a pod tells how a node has ended, what a launcher did not do, and that nobody has its options") {
   const Launcher launcher;
   const auto options = launcher.folder / "options", said = launcher.folder / "said";
   REQUIRE(::mkfifo(options.c_str(), 0600) == 0);

@@ -70,8 +70,11 @@ void KernelRunner::note(const Piece& piece, const CoreSlot& core, std::uint64_t 
 
 void KernelRunner::call(const Piece& piece, CoreSlot& core, ArgumentWords& words) {
   TaskRecord& task = *piece.task;
-  if (task.skipped || schedule_.failure_code() != 0)
-    return;  // nothing starts after the end of a run was decided
+  // Nothing starts after the end of a run was decided; a kernel that saw the abort may have ended before the
+  // schedule heard of it.
+  if (task.skipped || schedule_.failure_code() != 0 ||
+      kernels_->run().aborted.load(std::memory_order_relaxed))
+    return;
   if (task.is_store) {
     const auto& tensor = task.tensors[0];
     const std::size_t size = runtime::size_of(static_cast<runtime::DType>(tensor.dtype));
