@@ -38,10 +38,6 @@ int execute(const HelpCommand& command, Console& console);
 int execute(const CompletionCommand& command, Console& console);
 int execute(const CompleteCommand& command, Console& console);
 
-/// The module of the built-in programs as a file, which other processes load, too; empty: it is not
-/// installed.
-std::string built_in_file();
-
 /// The names of the platforms whose libraries are found; none of them is opened.
 std::vector<std::string> platform_names();
 

@@ -15,6 +15,7 @@
 #include "command/progress.hpp"
 #include "command/python_program.hpp"
 #include "errc.hpp"
+#include "nodes/built_in_file.hpp"
 #include "trace/analysis.hpp"
 #include "trace/files.hpp"
 #include "trace/graph.hpp"

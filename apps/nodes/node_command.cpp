@@ -9,6 +9,7 @@
 
 #include "command/commands.hpp"
 #include "command/interrupts.hpp"
+#include "nodes/built_in_file.hpp"
 #include "nodes/node_process.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/platform/nodes.hpp"

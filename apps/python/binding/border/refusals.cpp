@@ -78,7 +78,8 @@ void watch_class(const py::object& of) {
           const auto [message, hint] = told.cast<std::pair<std::string, std::string>>();
           throw bad_argument(message, hint);
         },
-        py::is_method(of), py::name("not_made"), "Not made by calling its class; to try it says what makes one.");
+        py::is_method(of), py::name("not_made"),
+        "Not made by calling its class; to try it says what makes one.");
   }
   for (const auto& [name, member] : members) {
     if (py::isinstance(member, py::handle(reinterpret_cast<PyObject*>(&PyProperty_Type)))) {

@@ -1,9 +1,9 @@
-// Where the module of the built-in programs is.
+#include "nodes/built_in_file.hpp"
+
 #include <array>
 #include <filesystem>
 #include <system_error>
 
-#include "command/commands.hpp"
 #include "troupe/platform/isolated.hpp"
 
 namespace troupe::apps {
