@@ -108,6 +108,31 @@ void Buffer::forgive() {
   std::lock_guard guard(mutex_);
   loss_.reset();
   lost_.store(false, std::memory_order_release);
+  lost_parts_.clear();
+  parts_lost_.store(false, std::memory_order_release);
+}
+
+void Buffer::lose_part(const runtime::Box& part, const Error& why) {
+  std::lock_guard guard(mutex_);
+  lost_parts_.emplace_back(part, why);
+  parts_lost_.store(true, std::memory_order_release);
+}
+
+std::optional<Error> Buffer::loss_in(const runtime::Box& part) const {
+  if (!has_losses()) return std::nullopt;
+  if (is_lost()) return loss();
+  std::lock_guard guard(mutex_);
+  for (const auto& [lost, why] : lost_parts_) {
+    if (runtime::overlaps(lost, part)) return why;
+  }
+  return std::nullopt;
+}
+
+void Buffer::rewrite(const runtime::Box& part) {
+  if (!parts_lost_.load(std::memory_order_acquire)) return;
+  std::lock_guard guard(mutex_);
+  std::erase_if(lost_parts_, [&](const auto& lost) { return runtime::covers(part, lost.first); });
+  parts_lost_.store(!lost_parts_.empty(), std::memory_order_release);
 }
 
 void Buffer::begin_run() {
@@ -119,9 +144,11 @@ void Buffer::begin_run() {
 void Buffer::end_run() {
   if (kind_ != Kind::borrowed) return;
   std::lock_guard guard(mutex_);
-  if (--runs_ != 0 || !loss_) return;
+  if (--runs_ != 0 || (!loss_ && lost_parts_.empty())) return;
   loss_.reset();
   lost_.store(false, std::memory_order_release);
+  lost_parts_.clear();
+  parts_lost_.store(false, std::memory_order_release);
   version_.fetch_add(1, std::memory_order_acq_rel);  // copies that were made of it are not what lies there
 }
 

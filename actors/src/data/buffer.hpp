@@ -72,6 +72,13 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   Error loss() const;
   /// All of it is about to be written.
   void forgive();
+  /// A part of it has no valid bytes: its writer failed. The others are where they are.
+  void lose_part(const runtime::Box& part, const Error& why);
+  bool has_losses() const noexcept { return is_lost() || parts_lost_.load(std::memory_order_acquire); }
+  /// Why there are no valid bytes in some of that part; nothing: there are.
+  std::optional<Error> loss_in(const runtime::Box& part) const;
+  /// That part is about to be written: what was lost inside it is not any more.
+  void rewrite(const runtime::Box& part);
 
   /// A run has it, if it is memory of the user's. Its last run's end gives it back: nobody tells of what the
   /// user does there then, so what was lost is whatever lies there.
@@ -118,6 +125,7 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   std::atomic<std::uint32_t> version_{1};
   std::atomic<const NodeLink*> kept_by_{nullptr};  ///< as keeper_
   std::atomic<bool> lost_{false};                  ///< as loss_
+  std::atomic<bool> parts_lost_{false};            ///< as lost_parts_
   std::atomic<std::uint32_t> views_{0}, writable_views_{0};
 
   std::atomic<std::uint64_t> known_by_{0};
@@ -129,6 +137,7 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   std::byte* address_ = nullptr;
   std::shared_ptr<NodeLink> keeper_;
   std::optional<Error> loss_;
+  std::vector<std::pair<runtime::Box, Error>> lost_parts_;
   std::uint32_t runs_ = 0;  ///< that have it
   std::vector<std::shared_ptr<NodeLink>> told_;
 };

@@ -185,6 +185,11 @@ Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t execu
     needs.refused = Error(Errc::cancelled, "what it works on has been written since");
     return needs;
   }
+  for (const auto& operand : arguments_of(*request.body, request.key.member).tensors) {
+    if (operand.buffer == nullptr || !operand.buffer->has_losses() || !runtime::reads(operand.tag)) continue;
+    if (!needs.refused && operand.tensor.bytes() != 0)
+      needs.refused = operand.buffer->loss_in(box_of(operand));
+  }
   for_each_use(request, executor, [&](const PartUse& use) {
     auto& buffer = *use.buffer;
     needs.after_others = needs.after_others || waits_for_remake(request, use);
@@ -217,6 +222,11 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
   const auto& tensors = arguments_of(*request.body, request.key.member).tensors;
   const bool remakeable = recovers_ && on_chip && can_be_remade(request, executor);
   now_ = ++clock_;
+  for (const auto& operand : tensors) {
+    if (operand.buffer == nullptr || !operand.buffer->has_losses() || operand.tensor.bytes() == 0) continue;
+    if (runtime::writes(operand.tag) && !runtime::reads(operand.tag) && remake_of(request.key) == nullptr)
+      operand.buffer->rewrite(box_of(operand));
+  }
   request.pieces.clear();
   for_each_use(request, executor, [&](const PartUse& use) {
     auto& buffer = *use.buffer;

@@ -109,7 +109,7 @@ bool Directory::can_be_remade(const LostWork& work, std::uint64_t when) const {
     if (operand.tensor.bytes() == 0) continue;
     const auto known = work.known.find(operand.buffer);
     if (known == work.known.end() || work.hopeless.count(known->second) != 0) return false;
-    if (known->first->is_lost()) return false;
+    if (known->first->loss_in(box_of(operand))) return false;
     if (operand.tag == runtime::Tag::out) {
       ++outputs;
       continue;
@@ -209,7 +209,7 @@ bool Directory::has_inputs(const Remake& remake) const {
   return std::all_of(remake.reads.begin(), remake.reads.end(), [&](const auto& it) {
     const auto* known = find(*it.first);
     return known != nullptr && known->version == it.first->version() && known->changed <= remake.written &&
-           !it.first->is_lost();
+           !it.first->loss_in(it.second);
   });
 }
 

@@ -88,7 +88,11 @@ void add_elements(const runtime::Tensor& tensor, std::size_t dim, const std::byt
 
 /// Why the elements cannot be shown where this stands, without waiting for anything; empty: they can.
 std::string elsewhere(const runtime::Tensor& view, const Buffer* buffer) {
-  if (buffer != nullptr && buffer->is_lost()) return "lost: " + buffer->loss().message();
+  if (buffer != nullptr && buffer->has_losses()) {
+    const bool all = view.bytes() == buffer->bytes();
+    const auto loss = buffer->loss_in(all ? whole_box(*buffer) : runtime::make_box(view));
+    if (loss) return "lost: " + loss->message();
+  }
   if (buffer != nullptr && buffer->kind() == Buffer::Kind::intermediate) {
     return "an intermediate of a program; node.read_all(x) has its elements";
   }

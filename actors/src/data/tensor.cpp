@@ -1,6 +1,7 @@
 // Tensors and their buffers: what the public headers leave to us.
 #include "troupe/actors/tensor.hpp"
 #include "data/buffer.hpp"
+#include "data/buffer_use.hpp"
 #include "troupe/actors/callable.hpp"
 #include "troupe/actors/errc.hpp"
 
@@ -29,6 +30,7 @@ void* Tensor::open_host(runtime::DType wanted, detail::HostUse use) const {
   auto* buffer = hold_ ? hold_->buffer : nullptr;
   if (buffer == nullptr) return address;
   const bool all = view_.bytes() == buffer->bytes();
+  const auto box = all ? whole_box(*buffer) : runtime::make_box(view_);
   // Also before it is overwritten: what is on its way would come later.
   try {
     buffer->bring_home();
@@ -36,6 +38,8 @@ void* Tensor::open_host(runtime::DType wanted, detail::HostUse use) const {
     if (use != detail::HostUse::overwrite || !all || !buffer->is_lost()) throw;
     buffer->forgive();
   }
+  if (use == detail::HostUse::overwrite) buffer->rewrite(box);
+  if (const auto loss = buffer->loss_in(box)) throw Error(*loss);
   if (use != detail::HostUse::look) buffer->changed_at_home();
   return address;
 }

@@ -199,8 +199,10 @@ std::shared_ptr<Buffer> RunState::to_read(TaskNumber task) const {
 void RunState::read_is_home(TaskNumber task, const std::optional<Error>& error) {
   auto* record = find(task);
   if (record == nullptr || record->read_token == 0) return;
-  auto& buffer = *record->body->args.tensors.front().buffer;
-  auto why = buffer.is_lost() ? std::optional<Error>(buffer.loss()) : error;
+  const auto& operand = record->body->args.tensors.front();
+  auto& buffer = *operand.buffer;
+  auto why = buffer.loss_in(box_of(operand));
+  if (!why) why = error;
   const auto place = why ? Result<std::byte*>(*why) : buffer.host();
   if (!place) why = place.error();
   const auto token = std::exchange(record->read_token, 0);

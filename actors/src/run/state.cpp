@@ -159,12 +159,14 @@ void RunState::void_outputs(const Record& record, const Error& cause) {
   for_each_member(*record.body, [&](const Arguments& args) {
     for (const auto& operand : args.tensors) {
       if (operand.buffer == nullptr || !runtime::writes(operand.tag)) continue;
-      operand.buffer->lose(Error(Errc::data_lost,
-                                 operand.buffer->title() + " has no valid bytes: task \"" +
-                                     std::string(record.body->name()) +
-                                     "\", which was to write it, did not end well",
-                                 write_again)
-                               .caused_by(cause));
+      const bool all = is_whole(operand);
+      const auto why =
+          Error(Errc::data_lost,
+                (all ? "" : "a part of ") + operand.buffer->title() + " has no valid bytes: task \"" +
+                    std::string(record.body->name()) + "\", which was to write it, did not end well",
+                write_again)
+              .caused_by(cause);
+      all ? operand.buffer->lose(why) : operand.buffer->lose_part(box_of(operand), why);
     }
   });
 }
