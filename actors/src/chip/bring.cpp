@@ -1,5 +1,8 @@
 // A chip: bytes that its tasks need, on their way in.
 #include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
 
 #include "chip/state.hpp"
 #include "tasks.hpp"
@@ -69,9 +72,13 @@ MemoryCall ChipState::move_of(Copy& copy, Buffer& buffer, const Piece& what, boo
   move.buffer = buffer.shared_from_this();
   move.copy = &copy;
   move.piece = what;
-  if (what.box.rank > 0 || (!to_chip && !copy.at_home.empty())) {
-    move.strided = {copy.piece.box, what.box};
-    if (!to_chip) move.strided->but = copy.at_home;
+  std::vector<runtime::Box> but;
+  if (!to_chip) {
+    std::copy_if(copy.at_home.begin(), copy.at_home.end(), std::back_inserter(but),
+                 [&](const runtime::Box& part) { return runtime::overlaps(part, what.box); });
+  }
+  if (what.box.rank > 0 || !but.empty()) {
+    move.strided = {copy.piece.box, what.box, std::move(but)};
   } else {
     move.address += packed_offset(copy.piece.box, what.box.lo);
     move.host = place + what.box.lo;

@@ -42,8 +42,9 @@ struct Copy {
   bool written = false;                    ///< by a task that was launched: host memory has not seen it,
   std::vector<runtime::Box> at_home = {};  ///< but for these parts
   bool asked = false;                      ///< the node was asked for leave to put it into host memory
-  bool leaving = false;                    ///< on its way to host memory
-  bool goes = false;                       ///< and then its memory does
+  bool stuck = false;    ///< that did not work: until a task has been told that there is no room
+  bool leaving = false;  ///< on its way to host memory
+  bool goes = false;     ///< and then its memory does
   std::weak_ptr<Buffer> of = {};
   bool pinned = false;    ///< it stays until it is out of date
   bool detached = false;  ///< out of date: goes with its last user

@@ -35,6 +35,7 @@ bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::option
   if (life_ == Life::ready && room == Room::make && in_flight_ == 0 && moving_ == 0 && asked_ == 0 &&
       !data_task_running_ && batch_.empty()) {
     why = no_room_for(item);
+    for (auto* idle : copies_.idle()) idle->stuck = false;  // the next task may have more luck
   }
   return false;
 }
@@ -82,6 +83,7 @@ bool ChipState::make_room(const Item& item, std::uint64_t bytes) {
   for (auto* copy : copies_.idle()) {
     if (made >= bytes) break;
     const auto& uses = item.uses.all();
+    if (copy->stuck) continue;
     if (std::any_of(uses.begin(), uses.end(), [&](const CopyUse& use) { return use.copy == copy; })) continue;
     made += copy->bytes;
     const auto buffer = copy->of.lock();

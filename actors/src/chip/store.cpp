@@ -46,10 +46,7 @@ void ChipState::serve_stores(bool at_once) {
 
 void ChipState::store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what, bool for_room) {
   const auto place = buffer->host();
-  if (!place) {
-    stored_.push_back({copy.buffer, what.number, place.error(), for_room});
-    return;
-  }
+  if (!place) return has_stored(copy, what, for_room, place.error());
   auto move = move_of(copy, *buffer, what, false, *place);
   move.for_room = for_room;
   if (move.bytes > quick_bytes || config_.remote) {
@@ -69,6 +66,7 @@ void ChipState::has_stored(Copy& copy, const Piece& what, bool for_room, const R
     copy.written = false;
     copy.at_home.clear();
   }
+  copy.stuck = for_room && !made;
   stored_.push_back(
       {copy.buffer, what.number, made ? std::nullopt : std::optional<Error>(made.error()), for_room});
 }

@@ -114,6 +114,7 @@ void Buffer::forgive() {
 
 void Buffer::lose_part(const runtime::Box& part, const Error& why) {
   std::lock_guard guard(mutex_);
+  std::erase_if(lost_parts_, [&](const auto& lost) { return runtime::covers(part, lost.first); });
   lost_parts_.emplace_back(part, why);
   parts_lost_.store(true, std::memory_order_release);
 }

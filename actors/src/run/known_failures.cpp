@@ -66,8 +66,9 @@ std::optional<runtime::TaskId> KnownFailures::id_of(TaskNumber task) const {
 
 void KnownFailures::know(std::map<Order, TaskNumber>::iterator unknown, TaskNumber latest) {
   const auto task = unknown->second;
-  const auto* root = root_of(failures_.at(task).error);
-  known_after_.try_emplace(root, latest);
+  const auto& failure = failures_.at(task);
+  const auto* root = root_of(failure.error);
+  if (!failure.poisoned) known_after_.try_emplace(root, latest);  // it goes with that failure
   by_root_.erase({root, unknown->first});
   unknown_.erase(unknown);
   may_forget(task);

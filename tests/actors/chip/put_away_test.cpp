@@ -188,3 +188,39 @@ TEST_CASE("chip: without room it asks its node before it writes host memory, and
   CHECK(bench.write(x) == 0);
   CHECK(bench.state.take_wanted_room() == std::vector{Bench::all_of(y)});
 }
+
+TEST_CASE(
+    "chip: what cannot be put into host memory is not tried for ever: the task hears that there is no room") {
+  Bench bench;
+  const auto x = bench.tensor(), y = bench.tensor(), z = bench.tensor();
+  REQUIRE(bench.write(x) == 1);
+  REQUIRE(bench.write(y) == 1);
+  platform::ScriptedFault fault;
+  fault.kind = platform::ScriptedFault::Kind::fail_call;
+  fault.call = "copy_from_device_ctx";
+  fault.code = TROUPE_DEVICE_INVALID_ARGUMENT;
+  fault.times = 2;
+  bench.script.inject(fault);
+  CHECK(bench.write(z) == 0);
+  std::vector<TaskResult> told;
+  int asked = 0;
+  for (auto wanted = bench.state.take_wanted_room(); !wanted.empty() && asked < 10;
+       wanted = bench.state.take_wanted_room(), ++asked) {
+    DataOrders answer;
+    for (const auto& piece : wanted) answer.rooms.push_back({piece, true});
+    told = bench.state.take(answer);
+    for (const auto& stored : bench.state.take_stored()) CHECK(stored.error);
+  }
+  CHECK(asked == 2);  // each once
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].outcome == Outcome::failed);
+  REQUIRE(told[0].error);
+  CHECK(told[0].error->message().find("no room on chip0") != std::string::npos);
+  // Another task finds the device willing.
+  CHECK(bench.write(z) == 0);
+  DataOrders answer;
+  for (const auto& piece : bench.state.take_wanted_room()) answer.rooms.push_back({piece, true});
+  CHECK(answer.rooms.size() == 1);
+  CHECK(bench.state.take(answer).empty());
+  CHECK(bench.turn() == 1);
+}
