@@ -193,7 +193,6 @@ Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t execu
   for_each_use(request, executor, [&](const PartUse& use) {
     auto& buffer = *use.buffer;
     needs.after_others = needs.after_others || waits_for_remake(request, use);
-    if (buffer.is_lost() && use.reads && !needs.refused) needs.refused = buffer.loss();
     const auto before = needs.home.size();
     if (is_far(buffer)) needs.home.push_back({buffer.shared_from_this()});
     const auto* known = find(buffer);
