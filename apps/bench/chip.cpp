@@ -19,10 +19,11 @@
 #include <utility>
 #include <vector>
 
-#include "bench_chip.hpp"
 #include "chip_graphs.hpp"
 #include "troupe/platform/chip_program.hpp"
 #include "troupe/platform/device_context.hpp"
+#include "troupe/platform/device_library.hpp"
+#include "troupe/platform/host_threads.hpp"
 #include "troupe/platform/run_args.hpp"
 #include "troupe/runtime/module.hpp"
 
@@ -85,7 +86,12 @@ namespace {
 
 class Chip {
  public:
-  Chip() : context_(bench::bench_chip()) {
+  Chip()
+      : context_(DeviceContext::create(DeviceLibrary::open(TROUPE_BENCH_PLATFORM).value().api(),
+                                       std::make_shared<HostThreads>())
+                     .value()) {
+    context_.set_option("workers", "2").value();
+    context_.set_device(0).value();
     program_ = context_.register_callable("run_graph", troupe_this_module).value();
     memory_ = context_.malloc(bytes).value();
   }

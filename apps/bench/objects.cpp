@@ -8,13 +8,15 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "bench_chip.hpp"
 #include "chip_graphs.hpp"
 #include "troupe/platform/chip_program.hpp"
 #include "troupe/platform/device_context.hpp"
+#include "troupe/platform/device_library.hpp"
+#include "troupe/platform/host_threads.hpp"
 #include "troupe/platform/run_args.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
 #include "troupe/runtime/module.hpp"
@@ -61,7 +63,12 @@ constexpr std::uint64_t cell_bytes = 64, most_cells = 1'100'000;
 
 class Chip {
  public:
-  Chip() : context_(bench::bench_chip()) {
+  Chip()
+      : context_(DeviceContext::create(DeviceLibrary::open(TROUPE_BENCH_PLATFORM).value().api(),
+                                       std::make_shared<HostThreads>())
+                     .value()) {
+    context_.set_option("workers", "2").value();
+    context_.set_device(0).value();
     native_ = context_.register_callable("run_graph", troupe_this_module).value();
     add_bytes("0", TROUPE_BENCH_KERNEL);
     object_ = add_bytes("graph", TROUPE_BENCH_OBJECT);
