@@ -10,8 +10,6 @@
 namespace troupe::actors {
 namespace {
 
-/// In-order dispatch keeps an executor's queue full, not longer.
-constexpr std::uint32_t max_queued = 256;
 /// Requests a run keeps with its worker, whatever the number of executors.
 constexpr std::uint64_t max_in_flight = 4096;
 /// What a program submits at a time.
@@ -23,7 +21,8 @@ constexpr std::size_t usual_batch = 64;
 /// them.
 std::uint64_t RunState::in_flight_limit() const {
   const auto executors = config_.executors ? config_.executors->size() : 1;
-  return std::clamp<std::uint64_t>(executors * max_queued, max_queued, max_in_flight);
+  constexpr std::uint64_t each = InOrderQueues::max_queued;
+  return std::clamp(executors * each, each, max_in_flight);
 }
 
 RunEffects RunState::advance() {
@@ -68,16 +67,11 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   request.memory = memory_;
   if (bound >= 0) {
     if (in_order) {
-      auto& queue = queues_[static_cast<std::size_t>(bound)];
-      if (queue.torn) follow_all(bound);
-      // The graph says "everything it needs is queued there", not what: it follows all that is.
-      request.depends.assign(queue.follow.begin() + static_cast<std::ptrdiff_t>(queue.first),
-                             queue.follow.end());
-      std::sort(request.depends.begin(), request.depends.end());
-      if (may_be_followed(record)) {
-        queue.follow.clear();
-        queue.first = 0;
-      }
+      request.depends = queues_.to_follow(bound, may_be_followed(record), [&](auto visit) {
+        for (const auto& other : records_) {
+          if (other && other->queue == bound) visit(other->number);
+        }
+      });
     }
     join_queue(record, bound);
   }
@@ -92,17 +86,6 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   effects_.ready.push_back(std::move(request));
 }
 
-/// What followed others has left the queue before them: nobody may rely on it to follow them.
-void RunState::follow_all(std::int32_t executor) {
-  auto& queue = queues_[static_cast<std::size_t>(executor)];
-  queue.torn = false;
-  queue.follow.clear();
-  queue.first = 0;
-  for (const auto& record : records_) {
-    if (record && record->queue == executor) queue.follow.push_back(record->number);
-  }
-}
-
 /// Whether dependents may be sent after it before its end is known. Not to nodes, which run their programs
 /// side by side. And not after what may be tried again: when its executor dies, nobody knows whether the task
 /// and its followers have run; it would then read what they have written.
@@ -113,41 +96,21 @@ bool RunState::may_be_followed(const Record& record) {
 /// The task is queued on that executor: dependents may join it there.
 void RunState::join_queue(Record& record, std::int32_t executor) {
   if (!may_be_followed(record)) return;
-  if (static_cast<std::size_t>(executor) >= queues_.size())
-    queues_.resize(static_cast<std::size_t>(executor) + 1);
-  auto& queue = queues_[static_cast<std::size_t>(executor)];
   record.queue = executor;
-  queue.follow.push_back(record.number);
-  ++queue.load;
-  // On a node with several chips each task takes one follower along: a chain stays where it is, a fan-out
-  // goes to all chips.
-  ++queue.budget;
+  queues_.join(executor, record.number);
   graph_.dispatched(record.id, static_cast<runtime::ExecutorId>(executor));
-  if (!queue.listed) {
-    queue.listed = true;
-    moving_.push_back(executor);
-  }
 }
 
-/// In-order dispatch: dependents of what is queued on an executor join the same queue.
+/// Dependents of what is queued on an executor join the same queue.
 void RunState::follow() {
-  for (std::size_t i = 0; i < moving_.size(); ++i) {
-    const auto executor = moving_[i];
-    auto& queue = queues_[static_cast<std::size_t>(executor)];
-    queue.listed = true;
-    while (queue.load < max_queued && in_flight_ < max_in_flight &&
-           (executor == config_.only_chip || queue.budget > 0)) {
-      const auto work = graph_.pop_in_order(static_cast<runtime::ExecutorId>(executor));
-      if (!work) {
-        queue.budget = 0;
-        break;
-      }
-      if (queue.budget > 0) --queue.budget;
-      dispatch(*reinterpret_cast<Record*>(work.cookie), executor, true);
-    }
-    queue.listed = false;
-  }
-  moving_.clear();
+  using Joined = InOrderQueues::Joined;
+  queues_.follow(config_.only_chip, [this](std::int32_t executor) {
+    if (in_flight_ >= max_in_flight) return Joined::full;
+    const auto work = graph_.pop_in_order(static_cast<runtime::ExecutorId>(executor));
+    if (!work) return Joined::none;
+    dispatch(*reinterpret_cast<Record*>(work.cookie), executor, true);
+    return Joined::one;
+  });
 }
 
 void RunState::placed(const Placed& placed) {
@@ -155,27 +118,6 @@ void RunState::placed(const Placed& placed) {
     auto* record = find(number);
     if (record == nullptr || !record->in_flight || record->queue >= 0 || record->members > 1) continue;
     if (executor >= 0) join_queue(*record, executor);
-  }
-}
-
-void RunState::leave_queue(const Record& record) {
-  if (record.queue < 0) return;
-  auto& queue = queues_[static_cast<std::size_t>(record.queue)];
-  --queue.load;
-  queue.torn = queue.torn || record.outcome != Outcome::done;
-  if (queue.first < queue.follow.size() && queue.follow[queue.first] == record.number) {
-    if (++queue.first * 2 > queue.follow.size()) {
-      queue.follow.erase(queue.follow.begin(),
-                         queue.follow.begin() + static_cast<std::ptrdiff_t>(queue.first));
-      queue.first = 0;
-    }
-  } else {
-    const auto from = queue.follow.begin() + static_cast<std::ptrdiff_t>(queue.first);
-    queue.follow.erase(std::remove(from, queue.follow.end(), record.number), queue.follow.end());
-  }
-  if (!queue.listed) {
-    queue.listed = true;
-    moving_.push_back(record.queue);
   }
 }
 

@@ -66,7 +66,7 @@ void RunState::requeue(Record& record) {
 
 void RunState::attempt_over(Record& record) {
   --in_flight_;
-  leave_queue(record);
+  if (record.queue >= 0) queues_.leave(record.queue, record.number, record.outcome == Outcome::done);
   if (record.outcome == Outcome::done) {
     for (std::uint32_t i = 0; i < record.members; ++i) graph_.complete(record.id);
     return ended(record, std::nullopt, false);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/data.hpp"
+#include "run/in_order_queues.hpp"
 #include "run/known_failures.hpp"
 #include "run/spare_graphs.hpp"
 #include "trace/trace.hpp"
@@ -197,7 +198,6 @@ class TROUPE_API RunState {
   static bool may_be_followed(const Record& record);
   void join_queue(Record& record, std::int32_t executor);
   void follow();
-  void follow_all(std::int32_t executor);
   void serve_read(Record& record);
 
   void one_result(TaskResult& result);
@@ -208,7 +208,6 @@ class TROUPE_API RunState {
   Error poison_error(const Record& record, const Error& cause) const;
   void ended(Record& record, const std::optional<Error>& error, bool poisoned);
   void reap();
-  void leave_queue(const Record& record);
   void hold_domains(const TaskBody& body, std::int32_t delta);
 
   void serve_waiters();
@@ -234,18 +233,7 @@ class TROUPE_API RunState {
     const Buffer* buffer = nullptr;
   };
   std::unordered_map<std::uint64_t, Known> intermediates_;  ///< that handles can name, by number
-  /// Per executor.
-  struct Queue {
-    /// What a task that is queued there next has to follow, from `first` on.
-    std::vector<TaskNumber> follow;
-    std::size_t first = 0;
-    std::uint32_t load = 0;    ///< tasks of this run there
-    std::uint32_t budget = 0;  ///< followers it may still take along
-    bool listed = false;       ///< in moving_
-    bool torn = false;         ///< `follow` may lack some: a task left without having run
-  };
-  std::vector<Queue> queues_;
-  std::vector<std::int32_t> moving_;  ///< queues where dependents may join
+  InOrderQueues queues_;
   KnownFailures failures_;
   std::vector<DrainWaiter> drains_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> rooms_;  ///< token, limit
