@@ -1,5 +1,5 @@
-// For test objects alone: the rest of what the other system's headers do with tensors, and the container that brings
-// room for its dependencies along. In our words, from its binary interface.
+// For test objects alone: the rest of what the other system's headers do with tensors, and the container that
+// brings room for its dependencies along. In our words, from its binary interface.
 #pragma once
 
 #include <utility>
@@ -24,7 +24,8 @@ inline Tensor transpose(const Tensor& tensor, std::uint32_t x, std::uint32_t y) 
   return permute(tensor, order);
 }
 /// Every step-th of dimension `dim`.
-inline Tensor slice(const Tensor& tensor, std::uint32_t dim, std::uint32_t begin, std::uint32_t end, std::uint32_t step) {
+inline Tensor slice(const Tensor& tensor, std::uint32_t dim, std::uint32_t begin, std::uint32_t end,
+                    std::uint32_t step) {
   Tensor part;
   std::memcpy(&part, &tensor, 64);
   std::memcpy(part.strides, tensor.strides, sizeof part.strides);

@@ -72,7 +72,8 @@ TEST_CASE("a buffer that can never be there is an error that says so") {
   CHECK(never.error().message().find("no host memory for") == 0);
 }
 
-TEST_CASE("memory of the user's that overlaps what ended runs still know is theirs as soon as those let go of it") {
+TEST_CASE(
+    "memory of the user's that overlaps what ended runs still know is theirs as soon as those let go of it") {
   const auto memory = std::make_shared<HostMemory>();
   std::vector<float> all(64);
   const auto borrow = [&](std::size_t from, std::uint32_t count, std::uint64_t program) {

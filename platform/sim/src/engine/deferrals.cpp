@@ -26,7 +26,8 @@ std::chrono::milliseconds limit_of(const HostServices& host) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
   if (parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && number != 0)
     return std::chrono::milliseconds(number);
-  host.log(TROUPE_LOG_WARNING, 0, std::string(name) + "=" + said + " is ignored: expected milliseconds, at least 1");
+  host.log(TROUPE_LOG_WARNING, 0,
+           std::string(name) + "=" + said + " is ignored: expected milliseconds, at least 1");
   return usual_limit;
 }
 

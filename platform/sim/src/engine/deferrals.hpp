@@ -37,13 +37,17 @@ class Deferrals {
     std::optional<Error> failure_;
   };
 
-  /// Both are called by threads of deferrals, without the baton. `over`: it is over, so take it and call end().
-  /// `progress`: how far the run is, while nothing but deferrals is under way; nothing: something is.
+  /// Both are called by threads of deferrals, without the baton. `over`: it is over, so take it and call
+  /// end(). `progress`: how far the run is, while nothing but deferrals is under way; nothing: something is.
   Deferrals(CoreThreads& threads, Whereabouts& whereabouts, std::function<void(Deferral&)> over,
             std::function<std::optional<std::uint64_t>()> progress)
-      : threads_(threads), whereabouts_(whereabouts), over_(std::move(over)), progress_(std::move(progress)) {}
+      : threads_(threads),
+        whereabouts_(whereabouts),
+        over_(std::move(over)),
+        progress_(std::move(progress)) {}
 
-  /// `gives_up`: a deferral fails while a run does not go on for as long as SIMPLER_SCHEDULER_TIMEOUT_MS says.
+  /// `gives_up`: a deferral fails while a run does not go on for as long as SIMPLER_SCHEDULER_TIMEOUT_MS
+  /// says.
   void begin(KernelHost& kernels, bool gives_up) noexcept {
     kernels_ = &kernels;
     gives_up_ = gives_up;

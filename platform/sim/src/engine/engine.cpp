@@ -46,9 +46,10 @@ ChipEngine::ChipEngine(const Parts& parts, const Options& options)
       checks_(parts.memory, intermediates_, options.checked),
       traces_(parts.host),
       builder_(records_, parts.memory, intermediates_, checks_),
-      deferrals_(parts.threads, whereabouts_,
-                 [this](Deferrals::Deferral& deferral) { crew_.end_deferral(deferral); },
-                 [this] { return progress(); }),
+      deferrals_(
+          parts.threads, whereabouts_,
+          [this](Deferrals::Deferral& deferral) { crew_.end_deferral(deferral); },
+          [this] { return progress(); }),
       schedule_({.records = records_,
                  .intermediates = intermediates_,
                  .checks = checks_,

@@ -65,8 +65,8 @@ struct FlagCondition {
   std::uint32_t type = TROUPE_FLAG_I32;
   std::uint32_t compare = TROUPE_EQUAL;
   std::uint64_t value = 0;
-  FlagPlace place = {};   ///< for people
-  bool deferred = false;  ///< by foreign code, so that a plain store may raise it
+  FlagPlace place = {};          ///< for people
+  bool deferred = false;         ///< by foreign code, so that a plain store may raise it
   Patience* patience = nullptr;  ///< of a deferred one; null: for as long as it takes
 
   bool holds() const noexcept;

@@ -174,7 +174,8 @@ std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCo
                                 static_cast<T>(condition.value), until);
   };
   auto result = look();
-  while (!result && condition.deferred && !flags_.deferred_ended() && result.error() == comm::Errc::deadline) {
+  while (!result && condition.deferred && !flags_.deferred_ended() &&
+         result.error() == comm::Errc::deadline) {
     if (condition.patience != nullptr && condition.patience->is_over()) {
       why = given_up(condition);
       return TROUPE_PEER_LOST;

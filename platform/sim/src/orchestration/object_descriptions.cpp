@@ -126,18 +126,19 @@ bool ObjectRun::add_dependencies(const ObjectArguments& arguments, Ready& task) 
 }
 
 void ObjectRun::fail_for_dependencies(std::size_t count) {
-  engine_.fail(Error(runtime::Errc::dep_pool_overflow,
-                     "orchestration '" + object_.name() + "': a task has " + std::to_string(count) +
-                         " dependencies",
-                     "gather them in dummy tasks, or raise PTO2_RING_DEP_POOL"));
+  engine_.fail(
+      Error(runtime::Errc::dep_pool_overflow,
+            "orchestration '" + object_.name() + "': a task has " + std::to_string(count) + " dependencies",
+            "gather them in dummy tasks, or raise PTO2_RING_DEP_POOL"));
 }
 
-// Those that were found count, too: whoever wrote what the task reads. The graph has more of them (whoever reads
-// what it writes), so it says when they are worth counting; with a window of the usual size and a pool of the usual
-// size none is exceeded.
+// Those that were found count, too: whoever wrote what the task reads. The graph has more of them (whoever
+// reads what it writes), so it says when they are worth counting; with a window of the usual size and a pool
+// of the usual size none is exceeded.
 bool ObjectRun::check_producers(std::uint64_t number, const Ready& task) {
   const bool host_graph = object_.is_host_graph();
-  const std::size_t most = host_graph ? host_graph_dependencies : near_dependencies + engine_.dependency_pool();
+  const std::size_t most =
+      host_graph ? host_graph_dependencies : near_dependencies + engine_.dependency_pool();
   if (!host_graph && engine_.dependency_pool() == 0) return true;
   if (host_graph && (submitted_.size() <= most || engine_.waits_for(number) <= most)) return true;
   std::vector<std::uint64_t> producers = task.after;

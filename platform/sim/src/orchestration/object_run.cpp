@@ -110,8 +110,7 @@ void ObjectRun::begin_scope(std::uint8_t mode) {
   if (!manual && scopes_.back().manual)
     return refuse("an automatic scope inside a manual one", "begin it before the manual one");
   if (scopes_.size() >= most_scopes) return refuse("more than 64 scopes inside each other");
-  scopes_.push_back(
-      {.manual = manual, .tasks = 0, .outputs = outputs_.size(), .writers = writers_.mark()});
+  scopes_.push_back({.manual = manual, .tasks = 0, .outputs = outputs_.size(), .writers = writers_.mark()});
   if (!object_.is_host_graph()) engine_.begin_scope();
 }
 

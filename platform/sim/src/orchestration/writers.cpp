@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "tasks/described_task.hpp"
+#include "tasks/tasks.hpp"
 
 namespace troupe::platform::sim {
 
@@ -72,7 +72,8 @@ void Writers::forget(std::size_t mark) {
 void Writers::add_producers(const Tensor& tensor, std::vector<std::uint64_t>& producers) const {
   const auto box = box_of(entry_of(tensor, false, 0));
   for (const Entry& entry : entries_) {
-    if (entry.address == tensor.address && runtime::overlaps(box_of(entry), box)) producers.push_back(entry.task);
+    if (entry.address == tensor.address && runtime::overlaps(box_of(entry), box))
+      producers.push_back(entry.task);
   }
   for (auto it = known_.lower_bound({tensor.address, 0, 0});
        it != known_.end() && std::get<0>(it->first) == tensor.address; ++it) {

@@ -116,7 +116,7 @@ struct alignas(64) TaskRecord {
   std::uint64_t dumped = 0;         ///< a bit for each argument that a dump is to show, tensors first
   bool dumps_scalars = false;       ///< those too: what they are is known,
   std::uint8_t scalar_dtypes[runtime::limits::core_scalars];  ///< namely this
-  runtime::BufferRef* buffers = nullptr;  ///< symbolic ones get their address at dispatch
+  runtime::BufferRef* buffers = nullptr;                      ///< symbolic ones get their address at dispatch
   Fill* fills = nullptr;
   runtime::Tag* tags = nullptr;
   std::uint16_t* layouts = nullptr;  ///< of those that were expanded

@@ -1,5 +1,6 @@
-// Writes what it sees: (out of 64-bit integers, 16 scalars): the scalars, then block, blocks, lane of this block, in
-// a row for each block and lane (AIC 0, the vector lanes 1 and 2 where there is one, else as they come).
+// Writes what it sees: (out of 64-bit integers, 16 scalars): the scalars, then block, blocks, lane of this
+// block, in a row for each block and lane (AIC 0, the vector lanes 1 and 2 where there is one, else as they
+// come).
 #include "kernel.hpp"
 
 struct Local {

@@ -3,8 +3,9 @@
 
 namespace {
 float& cell(const Descriptor& matrix, std::uint32_t row, std::uint32_t column) {
-  return reinterpret_cast<float*>(matrix.address)[matrix.start_offset + std::uint64_t{row} * matrix.strides[0] +
-                                                  std::uint64_t{column} * matrix.strides[1]];
+  return reinterpret_cast<float*>(
+      matrix.address)[matrix.start_offset + std::uint64_t{row} * matrix.strides[0] +
+                      std::uint64_t{column} * matrix.strides[1]];
 }
 }  // namespace
 

@@ -40,7 +40,8 @@ extern "C" OBJECT_EXPORT void tiles_entry(const ChipArguments& run) {
       const Tensor target = c.view(of_c, at_c);
       for (std::uint32_t k = 0; k < a.shape[1]; k += tile) {
         const std::uint32_t depth = least(tile, a.shape[1] - k);
-        const std::uint32_t of_a[] = {rows, depth}, at_a[] = {i, k}, of_b[] = {depth, columns}, at_b[] = {k, j};
+        const std::uint32_t of_a[] = {rows, depth}, at_a[] = {i, k}, of_b[] = {depth, columns},
+                            at_b[] = {k, j};
         const Tensor left = a.view(of_a, at_a), right = b.view(of_b, at_b);
         TaskArguments task;
         task.in(left).in(right).inout(target);
@@ -55,7 +56,12 @@ extern "C" OBJECT_EXPORT void scalars_entry(const ChipArguments& run) {
   TaskArguments task;
   task.out(run.tensor(0));
   for (int i = 0; i < run.scalar_count; ++i) task.scalar(run.scalars[i]);
-  task.scalar(true).scalar(std::int8_t{-1}).scalar(std::uint16_t{65535}).scalar(-2).scalar(1.5f).scalar(-0.25);
+  task.scalar(true)
+      .scalar(std::int8_t{-1})
+      .scalar(std::uint16_t{65535})
+      .scalar(-2)
+      .scalar(1.5f)
+      .scalar(-0.25);
   object::aiv(echo, task);
 }
 
@@ -120,7 +126,8 @@ extern "C" OBJECT_EXPORT void by_hand_entry(const ChipArguments& run) {
   object::aiv(affine, last.ready());
 }
 
-/// Predicates of each width over what a task has made: (x, y, flags of any type), the number that it compares with.
+/// Predicates of each width over what a task has made: (x, y, flags of any type), the number that it compares
+/// with.
 extern "C" OBJECT_EXPORT void predicates_entry(const ChipArguments& run) {
   const Tensor &x = run.tensor(0), &y = run.tensor(1), &flags = run.tensor(2);
   const auto target = run.scalar_as<std::int64_t>(0);
@@ -140,7 +147,8 @@ extern "C" OBJECT_EXPORT void blocks_entry(const ChipArguments& run) {
   task.out(run.tensor(0));
   const auto cores = run.scalar_as<std::int64_t>(1);
   task.blocks(static_cast<std::int16_t>(run.scalar_as<std::int64_t>(0)), run.scalar_as<std::int64_t>(2) != 0);
-  object::submit({(cores & 1) != 0 ? echo : -1, (cores & 2) != 0 ? echo : -1, (cores & 4) != 0 ? echo : -1}, task);
+  object::submit({(cores & 1) != 0 ? echo : -1, (cores & 2) != 0 ? echo : -1, (cores & 4) != 0 ? echo : -1},
+                 task);
 }
 
 /// As many tensors and scalars as a task can have, and more: (x, y, out), the counts.
@@ -205,7 +213,8 @@ extern "C" OBJECT_EXPORT void entries_entry(const ChipArguments& run) {
   const auto tasks = run.scalar_as<std::int64_t>(0), tensors = run.scalar_as<std::int64_t>(1);
   const bool covers = run.scalar_as<std::int64_t>(2) == 2;
   Tensor rows[32];
-  for (std::int64_t i = 0; i < tensors; ++i) rows[i] = x.rows(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i) + 1);
+  for (std::int64_t i = 0; i < tensors; ++i)
+    rows[i] = x.rows(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i) + 1);
   for (std::int64_t i = 0; i < tasks && !object::is_fatal(); ++i) {
     TaskArguments task;
     for (std::int64_t j = 0; j < tensors; ++j) covers ? task.inout(rows[j]) : task.out(rows[j]);
@@ -218,11 +227,13 @@ extern "C" OBJECT_EXPORT void entries_entry(const ChipArguments& run) {
   }
 }
 
-/// Tasks that end when a counter is high enough, and one behind each: (notes of 32-bit integers, counters), how high.
+/// Tasks that end when a counter is high enough, and one behind each: (notes of 32-bit integers, counters),
+/// how high.
 extern "C" OBJECT_EXPORT void deferred_entry(const ChipArguments& run) {
   const Tensor &notes = run.tensor(0), &counters = run.tensor(1);
   for (std::uint32_t i = 0; i < counters.shape[0]; ++i) {
-    const Tensor note = notes.rows(2 * i, 2 * i + 1), behind = notes.rows(2 * i + 1, 2 * i + 2), counter = counters.rows(i, i + 1);
+    const Tensor note = notes.rows(2 * i, 2 * i + 1), behind = notes.rows(2 * i + 1, 2 * i + 2),
+                 counter = counters.rows(i, i + 1);
     TaskArguments task;
     task.out(note).unordered(counter).scalar(run.scalar_as<std::int64_t>(0));
     object::aiv(defers, task);
@@ -236,7 +247,9 @@ extern "C" OBJECT_EXPORT void counts_calls_entry(const ChipArguments& run) {
   object::set(run.tensor(0), 0, ++calls);
 }
 
-extern "C" OBJECT_EXPORT void throws_entry(const ChipArguments&) { throw std::runtime_error("an assertion failed"); }
+extern "C" OBJECT_EXPORT void throws_entry(const ChipArguments&) {
+  throw std::runtime_error("an assertion failed");
+}
 
 struct ThreeArguments {
   std::int32_t expected;
@@ -278,7 +291,8 @@ std::uint64_t submit_graph(std::uint64_t key, const object::GraphArguments& argu
 /// The same graph over other rows each time, a scalar that is forwarded, and one task behind each: (x, y, z).
 extern "C" OBJECT_EXPORT void graph_entry(const ChipArguments& run) {
   for (std::uint32_t row = 0; row < run.tensor(0).shape[0]; ++row) {
-    const Tensor x = run.tensor(0).rows(row, row + 1), y = run.tensor(1).rows(row, row + 1), z = run.tensor(2).rows(row, row + 1);
+    const Tensor x = run.tensor(0).rows(row, row + 1), y = run.tensor(1).rows(row, row + 1),
+                 z = run.tensor(2).rows(row, row + 1);
     object::GraphArguments boundary;
     boundary.in(x).out(y).scalar(std::int64_t{row});
     const std::uint64_t graph = submit_graph(99, boundary, [](const object::GraphArguments& inside) {
