@@ -99,9 +99,16 @@ def test_entries_that_are_not_there_are_told_when_registered(worker, runtime):
         w.register(ChipCallable.build([], "no_such_entry", binary, []))
     with pytest.raises(RuntimeError):
         w.register(ChipCallable.build([], "by_hand_entry", b"\x7fELF no object", []))
-    with pytest.raises((ValueError, RuntimeError)):
-        w.register(ChipCallable.build([], "by_hand_entry", binary, [(1024, CoreCallable.build([], b"x"))]))
-    w.run(w.register(packed("fatal", runtime).from_bytes(packed("add", runtime).to_bytes())),
+    with pytest.raises(ValueError):
+        ChipCallable.build([], "by_hand_entry", binary, [(1024, CoreCallable.build([], b"x"))])
+    for kernel in (b"x", binary):
+        with pytest.raises(RuntimeError, match="prepare_callable failed with code -1.*kernel 3"):
+            w.register(ChipCallable.build([], "by_hand_entry", binary, [(3, CoreCallable.build([], kernel))]))
+    early = worker(2, init=False, runtime=runtime)
+    early.register(ChipCallable.build([], "no_such_entry", binary, []))
+    with pytest.raises(RuntimeError, match="prepare_callable failed with code -1.*no_such_entry"):
+        early.init()
+    w.run(w.register(ChipCallable.from_bytes(packed("add", runtime).to_bytes())),
           task(w, (floats(1), IN), (floats(2), IN), (floats(0), OUT)))
 
 
@@ -127,3 +134,11 @@ def test_submitted_runs_keep_their_order(worker, runtime):
     for handle in handles:
         handle.wait(timeout=60)
     assert list(x) == [20]
+
+
+@pytest.mark.parametrize("signature", [[], [ArgDirection.SCALAR] * 3])
+def test_what_the_signature_does_not_say_goes_both_ways(worker, runtime, signature):
+    w = worker(2, runtime=runtime)
+    x, y = floats(5), floats(0)
+    w.run(w.register(packed("add", runtime, signature)), task(w, (x, IN), (x, IN), (y, IN)))
+    assert list(x) == [5] and list(y) == [10]
