@@ -159,6 +159,7 @@ class Orchestrator:
                 self._kept += args.tensors
             calls.append((handle.index, handle.name, tensors, scalars))
         self._submit(lambda: seat.submit_sub(_calls(self._failures, pool.call, calls), *items))
+        self._flush()  # a sub-worker is waited for by memory that is shared, too
 
     def _submit_children(self, handle, args_list, workers, config):
         """A function of the level below, in the workers there."""
@@ -293,18 +294,23 @@ class Orchestrator:
 
     # --- channels to a running chip task ---------------------------------------------------------------------
 
+    def _flush(self):
+        """Tasks leave in batches: all of them do now, for the function is about to look at what they do."""
+        if self._seat is not None:
+            self._do(self._seat.flush)
+
     def create_worker_chip_region(self, *, worker_id, payload_bytes, counter_bytes):
         from .worker_chip_orch_comm import WorkerChipRegion
 
         self._open()
-        return WorkerChipRegion(self._worker, int(worker_id), int(payload_bytes), int(counter_bytes))
+        return WorkerChipRegion(self._worker, int(worker_id), int(payload_bytes), int(counter_bytes), self._flush)
 
     def create_worker_chip_queue(self, *, worker_id, depth, input_arena_bytes, output_arena_bytes):
         from .worker_chip_message_queue import WorkerChipQueue
 
         self._open()
         return WorkerChipQueue(self._worker, int(worker_id), int(depth), int(input_arena_bytes),
-                               int(output_arena_bytes))
+                               int(output_arena_bytes), self._flush)
 
 
 def _raise(error):
