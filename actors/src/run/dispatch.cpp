@@ -66,6 +66,7 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   request.priority = record.priority;
   request.members = record.members;
   request.memory = memory_;
+  request.retries = record.retries != 0;
   if (bound >= 0) {
     if (in_order) {
       auto& queue = queues_[static_cast<std::size_t>(bound)];
