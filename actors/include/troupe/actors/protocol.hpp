@@ -69,6 +69,7 @@ struct TaskRequest {
   TaskBodyRef body;
   std::int32_t executor = -1;  ///< where it has to run; -1: the worker chooses
   std::int8_t priority = 0;
+  bool retries = false;       ///< it is tried again if its chip dies
   std::uint32_t members = 1;  ///< of a group; the worker makes as many requests of it
   Ticket ticket = 0;          ///< set by the worker
   /// In-order dispatch: tasks of this run, queued before on the same executor, that must have succeeded;
@@ -76,7 +77,6 @@ struct TaskRequest {
   std::vector<TaskNumber> depends;
   /// What keeps the buffers of its arguments.
   std::shared_ptr<RunHold> memory;
-  bool retries = false;  ///< it is tried again if its chip dies
   /// Tensor arguments that stay in host memory: the device brings them and takes them back itself. Sorted.
   std::vector<std::uint32_t> at_home = {};
   /// Set by the worker, for arguments that do not use all of their buffer: sorted.
