@@ -6,14 +6,6 @@
 #include "data/directory.hpp"
 
 namespace troupe::actors {
-namespace {
-
-bool has(const std::vector<std::int32_t>& chips, std::int32_t chip) {
-  return std::find(chips.begin(), chips.end(), chip) != chips.end();
-}
-
-}  // namespace
-
 void Directory::takes_moves(std::int32_t chip, std::uint64_t how) {
   moves_[static_cast<std::size_t>(chip)] = how;
 }
@@ -32,7 +24,7 @@ void Directory::pass_on(const std::shared_ptr<Buffer>& buffer, Part& part, std::
   if (under_way) return;
   part.passing.push_back({to, part.newest, ++passed_});
   // From now on it hears of what happens to the piece.
-  if (!has(part.copies, to)) part.copies.push_back(to);
+  if (std::count(part.copies.begin(), part.copies.end(), to) == 0) part.copies.push_back(to);
   orders(part.newest).stores.push_back({buffer, part.piece.number, part.piece, passed_});
 }
 

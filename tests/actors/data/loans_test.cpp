@@ -327,7 +327,7 @@ TEST_CASE("loans: either chip may put the bytes into host memory, one after the 
     }
     SUBCASE("the other dies") {
       bench.data.down(0, died);
-      CHECK(bench.orders() == "1:may");
+      CHECK(bench.orders() == "1:store 1:may");
     }
   }
 }
