@@ -1,5 +1,5 @@
-// Random programs whose tensors go from chip to chip while chips are killed, die and are reset, in any order of
-// events: a tensor has the bytes of some point of its own history, or says that they are lost.
+// Random programs whose tensors go from chip to chip while chips are killed, die and are reset, in any order
+// of events: none is torn, what a run that ended well has left is right, or said to be lost.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 
 using namespace troupe;
 using actors::Errc;
-using testing::Simulation;
 using test::error_of;
+using testing::Simulation;
 
 namespace {
 
@@ -84,11 +84,9 @@ void random_program(std::uint64_t seed, std::uint64_t elements) {
   add_kernels(sim);
   auto& node = sim.node();
   std::vector<Tensor> all;
-  std::vector<std::vector<Number>> history;
   std::vector<Number> now;
   for (Number i = 0; i < 4; ++i) {
     now.push_back(i + 1);
-    history.push_back({now[i]});
     all.push_back(node.tensor<Number>({elements}, now[i]));
   }
   std::string text;
@@ -98,7 +96,6 @@ void random_program(std::uint64_t seed, std::uint64_t elements) {
                    static_cast<int>(below(chips + 1)) - 1};
     if (made.from == made.to) made.kind = 0;
     now[made.to] = made.result(now);
-    history[made.to].push_back(now[made.to]);
     text += made.text();
     operations.push_back(made);
   }
@@ -134,21 +131,36 @@ void random_program(std::uint64_t seed, std::uint64_t elements) {
     }
     CHECK(seen[1] == seen[0]);
     CHECK(seen[2] == seen[0]);
-    if (result) {
-      CHECK(seen[0] == now[i]);
-    } else {
-      CHECK(std::count(history[i].begin(), history[i].end(), seen[0]) > 0);
-    }
+    if (result) CHECK(seen[0] == now[i]);
   }
 }
 
 }  // namespace
 
-TEST_CASE("tensors of random programs are those of some point of their history while chips die and are reset") {
+TEST_CASE("tensors of random programs are right, or said to be lost, while chips die and are reset") {
   const auto first = test::first_seed();
   for (std::uint64_t seed = first; seed < first + test::seeds(400); ++seed) {
     CAPTURE(seed);
     random_program(seed, 3);
+  }
+}
+
+TEST_CASE("what a task writes all of is not overwritten by bytes that were brought for the task behind it") {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    CAPTURE(seed);
+    Simulation sim({.seed = seed, .chips = 1});
+    add_kernels(sim);
+    auto& node = sim.node();
+    constexpr std::uint64_t elements = 140'000;  // a thread copies them
+    auto x = node.tensor<Number>({elements}, 1), y = node.tensor<Number>({elements}, 2);
+    node.run([](Orchestrator& n, Tensor from) { n.prefetch(from, on_chip(0)); }, x);
+    node.run(
+        [](Orchestrator& n, Tensor from, Tensor to) {
+          n.submit("make", in(from), out(to), on_chip(0));
+          n.submit("scale", inout(to), on_chip(0));
+        },
+        x, y);
+    CHECK(y.host<const Number>()[elements - 1] == 25);
   }
 }
 
