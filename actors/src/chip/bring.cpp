@@ -99,17 +99,20 @@ Result<void> ChipState::move_now(const MemoryCall& move) {
 void ChipState::trace(const MemoryCall& call, std::int64_t began, std::int64_t ended,
                       const Result<void>& made) {
   if (!tracer_) return;
+  using Way = ChipTracer::Way;
   const auto* error = made ? nullptr : &made.error();
   if (call.what == MemoryCall::What::task) {
     const auto& [out, in, now, turned] = call.crossing;
     const auto out_at = turned && *turned ? **turned : out ? ended : began;
     const bool all_out = !turned || *turned;
-    if (out) tracer_->moved(false, call.bytes, began, out_at, turned && all_out ? nullptr : error);
-    if (in && all_out) tracer_->moved(true, call.bytes, out_at, ended, error);
+    if (out) tracer_->moved(Way::to_host, call.bytes, began, out_at, turned && all_out ? nullptr : error);
+    if (in && all_out) tracer_->moved(Way::to_chip, call.bytes, out_at, ended, error);
   } else if (call.moves_bytes()) {
-    const bool to_chip = call.what == MemoryCall::What::copy_to || call.what == MemoryCall::What::load ||
-                         call.what == MemoryCall::What::take;
-    tracer_->moved(to_chip, call.bytes, began, ended, error);
+    const bool to_chip = call.what == MemoryCall::What::copy_to || call.what == MemoryCall::What::load;
+    const auto way = call.what == MemoryCall::What::take ? Way::from_chip
+                     : to_chip                           ? Way::to_chip
+                                                         : Way::to_host;
+    tracer_->moved(way, call.bytes, began, ended, error);
   }
 }
 
