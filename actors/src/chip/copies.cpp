@@ -53,7 +53,7 @@ void Copies::end(const CopyUse& use) {
   if (copy.detached) settle(copy);
 }
 
-void Copies::empty(Copy& copy) {
+void Copies::give_up_memory(Copy& copy) {
   copy.state = Copy::State::empty;
   copy.written = false;
   copy.at_home.clear();
@@ -72,7 +72,7 @@ void Copies::settle(Copy& copy) {
   if (!copy.detached || copy.users != 0 || copy.state == Copy::State::coming || copy.leaving ||
       copy.lent != 0)
     return;
-  empty(copy);
+  give_up_memory(copy);
   const auto place =
       std::find_if(detached_.begin(), detached_.end(), [&](const auto& it) { return it.get() == &copy; });
   if (place == detached_.end()) return;
