@@ -37,7 +37,7 @@ struct WaitTimes {
 /// What went between host memory and one chip, one way.
 struct MovedBytes {
   std::string chip;
-  std::string way;  ///< "to the chip", "to host memory"
+  std::string way;  ///< "to the chip", "from another chip", "to host memory"
   std::size_t count = 0;
   std::uint64_t bytes = 0;
   std::int64_t total = 0;

@@ -254,6 +254,26 @@ Result<void> DeviceContext::unregister_graph(std::uint64_t id) {
   return state_->answer(state_->api.unregister_graph(state_->handle, id), "unregister_graph");
 }
 
+bool DeviceContext::moves_with(const DeviceContext& other) const noexcept {
+  // Two libraries have two functions, and what has none of its own has none.
+  return state_->api.run_move != nullptr && state_->api.run_move == other.state_->api.run_move;
+}
+
+Result<void> DeviceContext::move(troupe_move move, const DeviceContext* from, const DeviceContext* to) {
+  if (state_->api.run_move == nullptr) return state_->unsupported("run_move");
+  for (const auto* of : {from, to}) {
+    if (of == nullptr) continue;
+    if (!moves_with(*of)) {
+      return Error(Errc::unsupported,
+                   "move: the other context is of another library, '" + of->state_->api.name + "'");
+    }
+    if (auto ready = of->state_->need_device("move"); !ready) return ready;
+  }
+  move.from.context = from != nullptr ? from->state_->handle : nullptr;
+  move.to.context = to != nullptr ? to->state_->handle : nullptr;
+  return state_->answer(state_->api.run_move(state_->handle, &move), "move");
+}
+
 Result<troupe_device_properties> DeviceContext::properties() const {
   if (state_->phase == Phase::closed) return state_->wrong_phase("properties");
   troupe_device_properties properties{};

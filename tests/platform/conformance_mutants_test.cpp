@@ -370,6 +370,44 @@ const std::multimap<std::string, Mutate>& mutants() {
       {"graph-failures", forget_tasks},
       {"graph-abort", forget_tasks},
       {"graph-unregister", forget_tasks},
+      {"moves", [](DeviceApi& api) { api.run_move = nullptr; }},  // promises them
+      {"moves",
+       [](DeviceApi& api) {
+         api.run_move = [](Handle h, const troupe_move* move) {
+           auto changed = *move;
+           for (auto& stride : changed.to.strides) stride = 0;
+           return good().run_move(h, &changed);
+         };
+       }},
+      {"moves-between-contexts",
+       [](DeviceApi& api) {
+         api.run_move = [](Handle h, const troupe_move* move) {
+           return move->from.context != move->to.context ? 0 : good().run_move(h, move);
+         };
+       }},
+      {"moves-checked",
+       [](DeviceApi& api) {
+         api.run_move = [](Handle h, const troupe_move* move) {
+           return hide(good().run_move(h, move), TROUPE_DEVICE_OUT_OF_RANGE);
+         };
+       }},
+      {"moves-lives",
+       [](DeviceApi& api) {
+         api.run_move = [](Handle h, const troupe_move* move) {
+           return hide(good().run_move(h, move), TROUPE_DEVICE_INVALID_STATE);
+         };
+       }},
+      {"moves-beside-runs",
+       [](DeviceApi& api) {
+         api.run_move = [](Handle h, const troupe_move* move) -> std::int32_t {
+           troupe_device_status status{};
+           status.size = sizeof status;
+           std::size_t count = 0;
+           (void)good().device_status(h, &status, nullptr, 0, &count);
+           return status.runs_running != 0 ? TROUPE_DEVICE_BUSY : good().run_move(h, move);
+         };
+       }},
+      {"moves-while-ending", [](DeviceApi& api) { api.reset_device = [](Handle) { return 0; }; }},
       {"abort", [](DeviceApi& api) { api.abort_runs = [](Handle, std::uint64_t) { return 0; }; }},
       {"abort",
        [](DeviceApi& api) {

@@ -142,6 +142,32 @@ TEST_CASE("a communication session is one at a time, and its stream goes whateve
   CHECK(live_streams == 0);
 }
 
+TEST_CASE("moves go between two contexts of one library, and to no other") {
+  ChipFixture f;
+  auto one = f.open_ready(0), two = f.open_ready(1);
+  const auto here = one.malloc(64).value(), there = two.malloc(64).value();
+  const std::vector<char> bytes(64, 'x');
+  one.copy_to(here, bytes.data(), 64).value();
+  REQUIRE(one.moves_with(two));
+  troupe_move move{};
+  move.from.address = here;
+  move.to.address = there;
+  move.run_bytes = 64;
+  CHECK(two.move(move, &one, &two));
+  std::vector<char> back(64);
+  two.copy_from(back.data(), there, 64).value();
+  CHECK(back == bytes);
+  (void)one.reset_device();
+  CHECK(two.move(move, &one, &two).error() == Errc::invalid_state);
+  auto api = f.chip.api();
+  api.run_move = nullptr;
+  auto without = DeviceContext::create(api, f.host).value();
+  without.set_device(2).value();
+  CHECK_FALSE(two.moves_with(without));
+  CHECK(two.move(move, &without, &two).error() == Errc::unsupported);
+  CHECK(without.move(move, &two, &without).error() == Errc::unsupported);
+}
+
 TEST_CASE("graphs on a platform that has none are unsupported, and say which function is missing") {
   ChipFixture f;
   auto context = f.open_ready(0);

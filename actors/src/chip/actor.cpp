@@ -10,6 +10,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeviceDone)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeviceOpened)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DeviceClosed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::MemoryCalled)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::LoanBack)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::ObjectLinked)
 
 namespace troupe::actors {
@@ -20,6 +21,7 @@ using ChipSelf = Chip::extend<caf::reacts_to<DeviceDone>,    // hot
                               caf::reacts_to<DeviceOpened>,  //
                               caf::reacts_to<DeviceClosed>,  //
                               caf::reacts_to<MemoryCalled>,  //
+                              caf::reacts_to<LoanBack>,      //
                               caf::reacts_to<ObjectLinked>>;
 
 /// The news of a device, as messages to its chip actor. Called from the device's threads.
@@ -69,6 +71,10 @@ class ChipActor : public ChipSelf::base {
                services_->recorder() ? std::make_shared<ChipTracer>(services_->recorder(), path_) : nullptr,
                std::move(node)) {
     last_word_->above = std::move(above);
+    state_.when_loans_come_back(
+        [self = caf::actor_cast<caf::weak_actor_ptr>(address())](const LoanBack& back) {
+          if (auto chip = caf::actor_cast<ChipSelf>(self)) caf::anon_send(chip, back);
+        });
   }
 
   const char* name() const override { return "chip"; }
@@ -89,6 +95,7 @@ class ChipActor : public ChipSelf::base {
         [this](const DeviceOpened& opened) { adopt(*opened.device); },
         [this](const DeviceClosed& closed) { this->closed(closed); },
         [this](const MemoryCalled& news) { memory_called(news); },
+        [this](const LoanBack& back) { proceed(state_.returned(back)); },
         [this](const ObjectLinked& news) { linked(news); },
         [this](const BringUp&) { return bring_up(); },
         [this](const ResetChip& order) { return reset(order.incarnation); },
@@ -328,7 +335,8 @@ class ChipActor : public ChipSelf::base {
     calling_.reset();
     state_.trace(*news.call, news.began, news.ended, news.made);
     if (news.call->buffer || news.call->task) {
-      if (news.made && news.call->what == MemoryCall::What::copy_to) {
+      using What = MemoryCall::What;
+      if (news.made && (news.call->what == What::copy_to || news.call->what == What::take)) {
         brought_bytes_ += news.call->bytes;
         brought_in_ += news.ended - news.began;
       }

@@ -43,7 +43,8 @@ ChipState::Data ChipState::bring(const Item& item, Room room, std::optional<Erro
       if (brought == Data::coming) data = brought;
     }
     // What is being copied must not be written meanwhile.
-    if (copy.state == Copy::State::coming || (copy.leaving && use.writes)) data = Data::coming;
+    if (copy.state == Copy::State::coming || ((copy.leaving || copy.lent != 0) && use.writes))
+      data = Data::coming;
   }
   return data;
 }
@@ -58,6 +59,8 @@ std::string ChipState::why_data(const Item& item) const {
     if (use.copy->state == Copy::State::coming) return "waits for the copy of " + title + ", " + bytes;
     if (use.copy->leaving && use.writes)
       return "waits until " + title + ", " + bytes + ", is in host memory, too";
+    if (use.copy->lent != 0 && use.writes)
+      return "waits until " + title + ", " + bytes + ", is on another chip, too";
     if (use.copy->address == 0 && moving_ + in_flight_ != 0)
       return "waits for room for " + title + ", " + bytes;
   }
@@ -96,16 +99,20 @@ Result<void> ChipState::move_now(const MemoryCall& move) {
 void ChipState::trace(const MemoryCall& call, std::int64_t began, std::int64_t ended,
                       const Result<void>& made) {
   if (!tracer_) return;
+  using Way = ChipTracer::Way;
   const auto* error = made ? nullptr : &made.error();
   if (call.what == MemoryCall::What::task) {
     const auto& [out, in, now, turned] = call.crossing;
     const auto out_at = turned && *turned ? **turned : out ? ended : began;
     const bool all_out = !turned || *turned;
-    if (out) tracer_->moved(false, call.bytes, began, out_at, turned && all_out ? nullptr : error);
-    if (in && all_out) tracer_->moved(true, call.bytes, out_at, ended, error);
+    if (out) tracer_->moved(Way::to_host, call.bytes, began, out_at, turned && all_out ? nullptr : error);
+    if (in && all_out) tracer_->moved(Way::to_chip, call.bytes, out_at, ended, error);
   } else if (call.moves_bytes()) {
     const bool to_chip = call.what == MemoryCall::What::copy_to || call.what == MemoryCall::What::load;
-    tracer_->moved(to_chip, call.bytes, began, ended, error);
+    const auto way = call.what == MemoryCall::What::take ? Way::from_chip
+                     : to_chip                           ? Way::to_chip
+                                                         : Way::to_host;
+    tracer_->moved(way, call.bytes, began, ended, error);
   }
 }
 

@@ -69,7 +69,9 @@ void Copies::give_up_memory(Copy& copy) {
 }
 
 void Copies::settle(Copy& copy) {
-  if (!copy.detached || copy.users != 0 || copy.state == Copy::State::coming || copy.leaving) return;
+  if (!copy.detached || copy.users != 0 || copy.state == Copy::State::coming || copy.leaving ||
+      copy.lent != 0)
+    return;
   give_up_memory(copy);
   const auto place =
       std::find_if(detached_.begin(), detached_.end(), [&](const auto& it) { return it.get() == &copy; });
@@ -108,7 +110,7 @@ std::vector<Copy*> Copies::idle() const {
   std::vector<Copy*> found;
   for (const auto& [id, copy] : copies_) {
     if (copy->busy == 0 && !copy->pinned && copy->address != 0 && copy->state != Copy::State::coming &&
-        !copy->leaving)
+        !copy->leaving && copy->lent == 0)
       found.push_back(copy.get());
   }
   std::sort(found.begin(), found.end(), [](const Copy* a, const Copy* b) { return a->used_at < b->used_at; });

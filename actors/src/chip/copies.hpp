@@ -38,6 +38,7 @@ struct Copy {
   std::uint32_t users = 0;    ///< tasks that were given to the chip and have not ended
   std::uint32_t writers = 0;  ///< of them
   std::uint32_t busy = 0;     ///< tasks on the device that use it
+  std::uint32_t lent = 0;     ///< other chips copy it: it stays as it is, and where it is
   State state = State::empty;
   bool written = false;                    ///< by a task that was launched: host memory has not seen it,
   std::vector<runtime::Box> at_home = {};  ///< but for these parts

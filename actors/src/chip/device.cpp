@@ -165,6 +165,9 @@ ExecutorInfo ChipState::describe() const {
   info.architecture = properties_.architecture;
   info.credit = static_cast<std::uint32_t>(config_.credit);
   info.memory_bytes = properties_.memory_bytes;
+  // Of one library, which they have in one process.
+  if (device_ && (properties_.features & TROUPE_FEATURE_MOVES) != 0)
+    info.moves = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(context().api().run_move));
   return info;
 }
 

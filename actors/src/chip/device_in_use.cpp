@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "chip/loan.hpp"
 #include "chip/move_strided.hpp"
 #include "data/data.hpp"
 #include "troupe/actors/errc.hpp"
@@ -16,6 +17,7 @@
 #include "troupe/comm/file_descriptor.hpp"
 #include "troupe/comm/host_segment.hpp"
 #include "troupe/comm/threads_hint.hpp"
+#include "troupe/platform/errc.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -43,6 +45,14 @@ Result<void> in_pieces(const DeviceInUse& device, const MemoryCall& call, std::u
 void DeviceInUse::enter(Inside what) {
   std::lock_guard guard(mutex_);
   ++room(what).inside;
+}
+
+/// With the lock under which who closes it looks whether anybody is inside, after having given it up.
+bool DeviceInUse::try_enter(Inside what) {
+  std::lock_guard guard(mutex_);
+  if (given_up()) return false;
+  ++room(what).inside;
+  return true;
 }
 
 void DeviceInUse::leave(Inside what) {
@@ -88,8 +98,8 @@ MemoryCall MemoryCall::of(const WindowRelease& release) {
 }
 
 std::string_view MemoryCall::name() const {
-  constexpr std::string_view names[] = {"copy_to", "copy_from", "load",          "store",
-                                        "task",    "free",      "window_release"};
+  constexpr std::string_view names[] = {"copy_to", "copy_from", "load", "store",
+                                        "copy",    "task",      "free", "window_release"};
   return names[static_cast<std::size_t>(what)];
 }
 
@@ -112,6 +122,27 @@ Result<WindowOffer> create_window(DeviceInUse& device, const troupe_window_spec&
 }
 
 namespace {
+
+/// Inside both devices, so that neither goes.
+Result<void> take_from(DeviceInUse& device, const MemoryCall& call) {
+  auto& lender = *call.loan->device;
+  const Error ended(Errc::chip_lost, "the chip that had the bytes ended during the copy");
+  if (!lender.try_enter(DeviceInUse::Inside::memory)) return ended;
+  auto made =
+      in_pieces(device, call, copy_piece, [&](std::uint64_t done, std::uint64_t bytes) -> Result<void> {
+        if (lender.given_up()) return ended;
+        troupe_move move{};
+        move.from.address = call.loan->address + done;
+        move.to.address = call.address + done;
+        move.run_bytes = bytes;
+        return device.context.move(move, &lender.context, &device.context);
+      });
+  lender.leave(DeviceInUse::Inside::memory);
+  if (made || !(made.error().root() == platform::Errc::lost)) return made;
+  // Which of both?
+  const auto own = device.context.status();
+  return own && own->totals.state != TROUPE_STATE_LOST ? Result<void>(ended) : made;
+}
 
 Result<void> make_call(DeviceInUse& device, const MemoryCall& call) {
   if (call.strided) return move_strided(device, call, call.what == MemoryCall::What::copy_to);
@@ -145,6 +176,8 @@ Result<void> make_call(DeviceInUse& device, const MemoryCall& call) {
         auto copied = context.copy_from(piece.data(), call.address + done, bytes);
         return copied ? call.segment->write(done, piece) : copied;
       });
+    case MemoryCall::What::take:
+      return take_from(device, call);
     case MemoryCall::What::task:
       return call.task(device);
     case MemoryCall::What::free:

@@ -31,6 +31,8 @@ class TROUPE_API DeviceInUse {
   std::vector<std::uint64_t> copies;  ///< to be freed before it is closed
 
   void enter(Inside what);
+  /// For who is none of the chip's own: false once it was given up.
+  bool try_enter(Inside what);
   /// Runs, on this thread, what waited for it.
   void leave(Inside what);
   bool anybody(Inside what) const;
@@ -69,7 +71,7 @@ struct TROUPE_API MemoryCall {
     std::function<std::int64_t()> now = {};                    ///< null: nobody wants to know
     std::shared_ptr<std::optional<std::int64_t>> turned = {};  ///< of both: when they were out
   };
-  enum class What : std::uint8_t { copy_to, copy_from, load, store, task, free, release_window };
+  enum class What : std::uint8_t { copy_to, copy_from, load, store, take, task, free, release_window };
   What what = What::free;
   std::uint32_t incarnation = 0;
   std::uint64_t address = 0;  ///< or the window
@@ -81,6 +83,8 @@ struct TROUPE_API MemoryCall {
   Piece piece = {};                                            ///< of the buffer: which
   std::optional<Strided> strided = {};                         ///< bytes with gaps in the buffer
   bool for_room = false;                                       ///< it goes so that others have its room
+  std::shared_ptr<Loan> loan = nullptr;                        ///< take: from where
+  std::uint64_t passing = 0;                                   ///< take: the order's number
   std::function<Result<void>(DeviceInUse&)> task = nullptr;    ///< of a task: what it does
   std::shared_ptr<const void> keeps = nullptr;                 ///< what that works on
   Crossing crossing = {};                                      ///< of a task

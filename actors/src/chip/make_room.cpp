@@ -33,7 +33,7 @@ bool ChipState::find_memory(const Item& item, Copy& copy, Room room, std::option
     return true;
   }
   if (life_ == Life::ready && room == Room::make && in_flight_ == 0 && moving_ == 0 && asked_ == 0 &&
-      !data_task_running_ && batch_.empty()) {
+      lent_ == 0 && !data_task_running_ && batch_.empty()) {
     why = no_room_for(item);
     for (auto* idle : copies_.idle()) idle->stuck = false;  // the next task may have more luck
   }
@@ -105,7 +105,8 @@ void ChipState::put_away(const DataOrders::Room& order) {
   --asked_;
   auto* copy = copies_.find(order.piece);
   if (copy != nullptr) copy->asked = false;
-  const bool idle = copy != nullptr && copy->busy == 0 && copy->written && !copy->leaving && !copy->pinned;
+  const bool idle = copy != nullptr && copy->busy == 0 && copy->written && !copy->leaving &&
+                    copy->lent == 0 && !copy->pinned;
   const auto buffer = idle ? copy->of.lock() : nullptr;
   if (!order.may) {
     if (idle) copies_.give_up_memory(*copy);  // it is the newest nowhere

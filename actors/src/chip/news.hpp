@@ -12,6 +12,7 @@
 // stands for a chip elsewhere has threads and a device of its own, or none.
 namespace troupe::actors {
 
+struct Copy;
 struct MemoryCall;
 struct OpenedDevice;
 
@@ -40,6 +41,11 @@ struct MemoryCalled {
   std::shared_ptr<const MemoryCall> call;
   Result<void> made;
   std::int64_t began = 0, ended = 0;  ///< by the host's clock
+};
+/// Who copied it does so no more.
+struct LoanBack {
+  std::uint32_t incarnation = 0;
+  Copy* copy = nullptr;
 };
 /// A callable as a chip knows it. `own`: a foreign object that came with a submit; it goes when its last
 /// holder has let go of it, and no chip program can name it.

@@ -131,6 +131,7 @@ void ChipState::forget() {
   copies_.clear();
   moves_.clear();
   moving_ = 0;
+  lent_ = 0;
   to_store_.clear();
   stored_.clear();
   wanted_room_.clear();

@@ -122,6 +122,9 @@ class TROUPE_API ChipState {
   std::vector<TaskResult> moved(const MemoryCall& call, const Result<void>& made);
   /// When it was made.
   void trace(const MemoryCall& call, std::int64_t began, std::int64_t ended, const Result<void>& made);
+  /// Who is told, on any thread, when a loan comes back; whose news then go to `returned`.
+  void when_loans_come_back(std::function<void(const LoanBack&)> tell) { loan_is_back_ = std::move(tell); }
+  std::vector<TaskResult> returned(const LoanBack& back);
   /// What has been stored since the last call.
   std::vector<Stored::One> take_stored() { return std::exchange(stored_, {}); }
   /// What the node is to be asked for, after it knows of all that has ended.
@@ -276,6 +279,9 @@ class TROUPE_API ChipState {
   bool lost_by(const Result<void>& made);
   void serve_stores(bool at_once);
   void store(Copy& copy, const std::shared_ptr<Buffer>& buffer, const Piece& what, bool for_room = false);
+  bool lend(const DataOrders::Store& order, Copy* copy, bool at_once);
+  void take_loan(DataOrders::Take& order);
+  void has_taken(Copy& copy, std::uint64_t passing, const Result<void>& made);
   MemoryCall move_of(Copy& copy, Buffer& buffer, const Piece& what, bool to_chip, std::byte* place) const;
   void has_stored(Copy& copy, const Piece& what, bool for_room, const Result<void>& made);
   void refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out);
@@ -320,6 +326,8 @@ class TROUPE_API ChipState {
   Error no_memory_{Errc::out_of_memory, "no device memory"};  ///< why there was none the last time
   std::vector<MemoryCall> moves_;
   std::size_t moving_ = 0;  ///< moves that have not come back
+  std::size_t lent_ = 0;    ///< loans that have not
+  std::function<void(const LoanBack&)> loan_is_back_;
   std::vector<DataOrders::Store> to_store_;
   std::vector<Stored::One> stored_;
   std::vector<PieceOf> wanted_room_;

@@ -14,6 +14,9 @@ std::vector<TaskResult> ChipState::take(DataOrders& orders) {
   for (const auto& gone : orders.drops) copies_.drop(gone);
   for (auto& order : orders.stores) to_store_.push_back(std::move(order));
   for (const auto& room : orders.rooms) put_away(room);
+  for (auto& take : orders.takes) {
+    if (life_ == Life::ready) take_loan(take);
+  }
   serve_stores(orders.at_once);
   free_surplus(copies_.take_surplus());
   if (!queued_.empty()) launch_queued(out);
@@ -26,6 +29,7 @@ void ChipState::serve_stores(bool at_once) {
   std::erase_if(to_store_, [&](const DataOrders::Store& order) {
     const auto number = order.buffer->number();
     auto* copy = copies_.find({number, order.from});
+    if (order.passing != 0) return lend(order, copy, at_once);
     if (copy == nullptr || (!copy->written && copy->writers == 0)) {
       stored_.push_back({number, order.what.number});
       return true;
@@ -88,6 +92,9 @@ std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<vo
     // What could not come is tried again, by the task that needs it.
     copy.state = made ? Copy::State::here : Copy::State::empty;
     if (!made) refuse_users(copy, made.error(), out);
+  } else if (call.what == MemoryCall::What::take) {
+    copy.state = made ? Copy::State::here : Copy::State::empty;
+    has_taken(copy, call.passing, made);
   } else {
     copy.leaving = false;
     has_stored(copy, call.piece, call.for_room, made);

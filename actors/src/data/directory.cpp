@@ -33,6 +33,7 @@ Directory::Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished, bool
 void Directory::add(ExecutorKind kind, std::string name) {
   executors_.push_back(kind);
   names_.push_back(std::move(name));
+  moves_.push_back(0);
   if (kind == ExecutorKind::chip) ++chips_;
 }
 
@@ -70,6 +71,7 @@ DataOrders& Directory::orders(std::int32_t chip) {
 }
 
 std::vector<std::pair<std::int32_t, DataOrders>> Directory::take_orders() {
+  answer_rooms();
   return std::exchange(orders_, {});
 }
 
@@ -86,9 +88,12 @@ bool Directory::is_far(const Buffer& buffer) const {
 void Directory::drop_all(Part& part, std::uint64_t buffer, std::int32_t but) {
   const bool stays = has(part.copies, but);
   for (const auto chip : part.copies) {
-    if (chip != but) orders(chip).drops.push_back({buffer, part.piece.number});
+    if (chip != but) order_drop(chip, {buffer, part.piece.number});
   }
   part.copies.clear();
+  part.also.clear();
+  part.passing.clear();
+  part.only_by_home = false;
   if (stays) part.copies.push_back(but);
 }
 
@@ -144,7 +149,7 @@ const Directory::Part* Directory::used(const Entry& entry, const PartUse& use, s
       exact = &part;
     } else if (box.rank == 0 && runtime::covers(box, use.box) &&
                (use.writes ? part.newest == chip
-                           : (part.newest < 0 || part.newest == chip) && has(part.copies, chip))) {
+                           : (part.newest < 0 || part.has_newest(chip)) && has(part.copies, chip))) {
       around = &part;
     }
   }
@@ -198,7 +203,7 @@ Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t execu
     const auto* known = find(buffer);
     if (known == nullptr) return;
     if (known->version == buffer.version()) {
-      add_missing(*known, use, executor, request.depends.empty(), needs);
+      add_missing(*known, use, executor, request, needs);
     }
     if (needs.home.size() != before && known->trouble && !needs.refused) needs.refused = known->trouble;
     // The device brings its bytes home only when that has ended.
@@ -305,7 +310,9 @@ bool Directory::outdate_met(Entry& entry, std::uint64_t buffer, const PartUse& u
 
 void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip,
                          const TaskRequest& request, bool was_elsewhere) {
+  const bool had = part.has_newest(chip);
   if (part.copies.size() > 1) drop_all(part, buffer.number(), chip);
+  part.also.clear();
   part.written_since = true;
   const auto last = std::exchange(part.last, request.ticket);
   if (part.newest == chip) return;
@@ -313,6 +320,7 @@ void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t 
   part.displaced_on = one && part.displaced_on < 0 ? part.newest : -1;
   part.displaced = one ? part.since : 0;
   part.home_before = !was_elsewhere && part.newest < 0 && !part.lost;
+  part.there_before = !was_elsewhere && had && !part.lost;
   part.newest = chip;
   part.lost = false;
   part.since = request.ticket;

@@ -23,7 +23,9 @@ namespace troupe::actors {
 ///
 /// - A copy is good until its bytes are written elsewhere; the first to write them there has it dropped.
 /// - What a task writes is promised when it is dispatched: from then on the newest version is with its chip.
-/// - Bytes go from chip to chip through host memory, once for all who want them there.
+/// - Bytes of a piece go from chip to chip directly where the chips can do that, otherwise through host
+/// memory. Then
+///   several chips have the newest bytes: one answers for them, and none lets its copy go without leave.
 /// - Where there are several chips, a view that is not all of its buffer is a piece with copies of its own.
 ///   If a chip has the newest bytes of a piece, every piece that overlaps it is out of date, except a
 ///   smaller one inside it that was copied home after that write. So a task that views the buffer in
@@ -40,6 +42,8 @@ class TROUPE_API Directory {
   explicit Directory(std::shared_ptr<NodeLink> self, Unfinished unfinished = {}, bool remakes = false);
 
   void add(ExecutorKind kind, std::string name = {});
+  /// Bytes go directly between chips of which the same was said; 0: with none.
+  void takes_moves(std::int32_t chip, std::uint64_t how);
 
   /// Tensor arguments that stay in host memory when the task runs on that chip: parts of buffers, with
   /// several nodes, or where the chip could not have them as they are; and arguments that
@@ -48,11 +52,12 @@ class TROUPE_API Directory {
   std::vector<std::uint32_t> stay_home(const Arguments& args, std::int32_t chip,
                                        bool keeps_strides = false) const;
 
-  /// Bytes that have to come to host memory.
+  /// Bytes that have to come to host memory, or straight to the task's chip.
   struct Missing {
     std::shared_ptr<Buffer> buffer;
     std::optional<std::uint32_t> piece = {};  ///< none: with another node
     std::optional<runtime::Box> part = {};    ///< no more of the piece than that
+    std::int32_t to = -1;                     ///< a chip; -1: host memory
   };
   struct Needs {
     std::vector<Missing> home = {};
@@ -78,6 +83,8 @@ class TROUPE_API Directory {
   void bring_home(const Missing& missing);
   /// A chip has stored it: asked to, or because it has no room.
   void stored(std::int32_t chip, const Stored::One& what);
+  /// A chip lends what it was asked to pass on, or another has taken that; or they cannot.
+  void passed(std::int32_t chip, const Stored::One& what);
   /// A chip has no room for what it wrote: it may put it into host memory if the newest is there and nowhere
   /// else. Its order says so.
   void asks_for_room(std::int32_t chip, PieceOf what);
@@ -139,12 +146,22 @@ class TROUPE_API Directory {
     const Callable* callable_ = nullptr;  ///< one of the node's, which stay; null: `own_` it is
     std::string own_;
   };
+  /// Bytes on their way from one chip to another.
+  struct Passing {
+    std::int32_t to = -1, from = -1;
+    std::uint64_t number = 0;
+  };
   struct Part {
     Piece piece;
-    std::vector<std::int32_t> copies = {};  ///< the chips that have one
-    std::int32_t newest = -1;               ///< the one that alone has the newest; -1: host memory is good
-    Ticket since = 0, last = 0;             ///< the first and the latest task that was sent there to write it
-    bool home_before = false;               ///< host memory has what it was before the first of them
+    std::vector<std::int32_t> copies = {};  ///< the chips that have one, or are about to
+    std::int32_t newest = -1;               ///< the one that answers for the newest; -1: host memory is good
+    std::vector<std::int32_t> also = {};    ///< others that have them
+    std::vector<Passing> passing = {};
+    bool only_by_home = false;  ///< they could not be passed on
+    bool there_before =
+        false;  ///< `newest` had the bytes from before the first of these tasks, host memory had not
+    Ticket since = 0, last = 0;      ///< the first and the latest task that was sent there to write it
+    bool home_before = false;        ///< host memory has what it was before the first of them
     std::int32_t displaced_on = -1;  ///< a chip where one task was sent to write it before, without an order
     Ticket displaced = 0;            ///< to them, when host memory had what was before that
     bool coming = false;             ///< it is being brought home,
@@ -159,6 +176,15 @@ class TROUPE_API Directory {
 
     /// Whether host memory is being written there.
     bool moves() const { return coming || put_away_by >= 0; }
+    bool has_newest(std::int32_t chip) const {
+      return newest >= 0 && (newest == chip || std::find(also.begin(), also.end(), chip) != also.end());
+    }
+    /// Host memory has what chips have.
+    void is_home() {
+      newest = -1;
+      also.clear();
+      there_before = false;
+    }
   };
   /// A task on a chip that writes in host memory.
   struct HomeWriter {
@@ -206,6 +232,11 @@ class TROUPE_API Directory {
   static void erase_parts(Entry& entry, Which which);
   DataOrders& orders(std::int32_t chip);
   void drop_all(Part& part, std::uint64_t buffer, std::int32_t but = -1);
+  void order_drop(std::int32_t chip, const PieceOf& what);
+  bool goes_directly(const Part& part, const PartUse& use, std::int32_t chip, bool retries) const;
+  void pass_on(const std::shared_ptr<Buffer>& buffer, Part& part, std::int32_t to);
+  void answer_rooms();
+  void hand_over(std::int32_t chip);
   /// Copies of it are out of date, and what of it is not coming is forgotten.
   void outdate(Entry& entry, std::uint64_t buffer);
   bool outdate_met(Entry& entry, std::uint64_t buffer, const PartUse& use, std::uint32_t but);
@@ -246,7 +277,7 @@ class TROUPE_API Directory {
   template <class Visit>
   void for_each_use(const TaskRequest& request, std::int32_t executor, Visit visit) const;
   static const Part* used(const Entry& entry, const PartUse& use, std::int32_t chip);
-  void add_missing(const Entry& entry, const PartUse& use, std::int32_t executor, bool alone,
+  void add_missing(const Entry& entry, const PartUse& use, std::int32_t executor, const TaskRequest& request,
                    Needs& needs) const;
 
   std::shared_ptr<NodeLink> self_;
@@ -255,6 +286,9 @@ class TROUPE_API Directory {
   std::vector<ExecutorKind> executors_;
   std::vector<std::string> names_;  ///< of executors
   std::size_t chips_ = 0;
+  std::vector<std::uint64_t> moves_;  ///< by executor: with which others bytes go directly
+  std::uint64_t passed_ = 0;
+  std::vector<std::pair<std::int32_t, PieceOf>> rooms_wanted_;  ///< while others write there
   Entries entries_;
   std::vector<std::pair<std::int32_t, DataOrders>> orders_;
   std::vector<std::shared_ptr<Buffer>> fetches_;

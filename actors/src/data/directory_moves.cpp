@@ -91,6 +91,7 @@ void Directory::bring_home(const Missing& missing) {
   auto* part = known == nullptr ? nullptr : part_of(*known, *missing.piece);
   if (part == nullptr || part->moves() || part->newest < 0) return;
   if (is_being_made(missing.buffer->number(), *part)) return;
+  if (missing.to >= 0) return pass_on(missing.buffer, *part, missing.to);
   if (!missing.part) return order_store(missing.buffer, part->piece.number, part->newest, *part);
   const bool there = std::any_of(known->parts.begin(), known->parts.end(),
                                  [&](const Part& other) { return other.piece.box == *missing.part; });
@@ -102,6 +103,7 @@ void Directory::bring_home(const Missing& missing) {
 }
 
 void Directory::stored(std::int32_t chip, const Stored::One& what) {
+  if (what.passing != 0) return passed(chip, what);
   auto* known = find(what.buffer);
   auto* part = known == nullptr ? nullptr : part_of(*known, what.piece);
   if (part == nullptr) return;
@@ -112,7 +114,7 @@ void Directory::stored(std::int32_t chip, const Stored::One& what) {
   const bool all = asked && !part->written_since;
   if (part->newest == chip) {
     if (!what.error && all) {
-      part->newest = -1;
+      part->is_home();
       part->origin = {};
       came_home(*known);
     }
@@ -127,7 +129,11 @@ void Directory::stored(std::int32_t chip, const Stored::One& what) {
 void Directory::asks_for_room(std::int32_t chip, PieceOf what) {
   auto* known = find(what.buffer);
   auto* part = known == nullptr ? nullptr : part_of(*known, what.piece);
-  const bool may = part != nullptr && part->newest == chip && !part->lost;
+  const bool may = part != nullptr && part->has_newest(chip) && !part->lost;
+  // Others write there, who wait for nobody that waits for room.
+  const bool others =
+      may && part->moves() && part->put_away_by != chip && !(part->coming && part->from == chip);
+  if (others) return rooms_wanted_.emplace_back(chip, what), void();
   if (may) part->put_away_by = chip;
   orders(chip).rooms.push_back({what, may});
 }
@@ -136,9 +142,9 @@ void Directory::has_put_away(Entry& entry, Part& part, std::int32_t chip, const 
   if (part.put_away_by != chip) return;
   part.put_away_by = -1;
   // Tasks behind the one that it made room for may be about to write it.
-  const bool ended = !unfinished_ || !unfinished_(chip, part.last);
-  if (part.newest == chip && !what.error && ended && !part.coming) {
-    part.newest = -1;
+  const bool ended = part.newest != chip || !unfinished_ || !unfinished_(chip, part.last);
+  if (part.has_newest(chip) && !what.error && ended && !part.coming) {
+    part.is_home();
     part.origin = {};
     came_home(entry);
   }
@@ -209,7 +215,11 @@ void Directory::withdrawn(std::int32_t chip, std::span<const Ticket> tasks) {
       if (!among(part.last)) {
         // Others come after it, of which the last is known.
         part.since = part.last;
-        part.home_before = false;
+        part.home_before = part.there_before = false;
+        continue;
+      }
+      if (std::exchange(part.there_before, false)) {  // and is still there
+        part.since = part.last = 0;
         continue;
       }
       part.newest = -1;
@@ -266,6 +276,7 @@ Error Directory::lost_bytes(const Buffer& buffer, const Part& part, std::int32_t
 
 void Directory::down(std::int32_t chip, const Error& reason) {
   std::erase_if(orders_, [chip](const auto& order) { return order.first == chip; });
+  hand_over(chip);
   plan_remakes(chip);
   std::vector<std::pair<Waiting, Error>> told_lost;
   Waiting told;
@@ -331,6 +342,7 @@ void Directory::end() {
       buffer->lose_if_kept_by(self_.get(), lost_bytes(*buffer, *part, part->newest));
   }
   orders_.clear();
+  rooms_wanted_.clear();
 }
 
 }  // namespace troupe::actors

@@ -65,9 +65,10 @@ std::vector<std::uint32_t> Directory::stay_home(const Arguments& args, std::int3
   return list;
 }
 
-/// What of a buffer has to come to host memory for a use. `alone`: the task follows none on that executor.
-void Directory::add_missing(const Entry& entry, const PartUse& use, std::int32_t executor, bool alone,
-                            Needs& needs) const {
+/// What of a buffer has to come to host memory for a use, or to the chip.
+void Directory::add_missing(const Entry& entry, const PartUse& use, std::int32_t executor,
+                            const TaskRequest& request, Needs& needs) const {
+  const bool alone = request.depends.empty();
   // What follows its writer in the queue of the chip is not content with what was before it.
   const auto good = [&](const Part& part) {
     return home_is_good(part) && (part.newest != executor || alone);
@@ -80,7 +81,10 @@ void Directory::add_missing(const Entry& entry, const PartUse& use, std::int32_t
   if (mine != nullptr) {
     // What is on its way home is not to be written by another meanwhile.
     const bool busy = mine->moves() && mine->newest != executor;
-    if (busy || (use.reads && mine->newest != executor && !good(*mine))) want(*mine, false);
+    if (busy || (use.reads && !mine->has_newest(executor) && !good(*mine))) {
+      want(*mine, false);
+      if (!busy && goes_directly(*mine, use, executor, request.retries)) needs.home.back().to = executor;
+    }
     if (!use.writes || !entry.nested) return;
   }
   const bool at_home_already =
@@ -137,7 +141,7 @@ std::uint64_t Directory::present(const Arguments& args, std::vector<std::uint64_
     for (const auto& part : known->parts) {
       if (part.lost || !runtime::covers(part.piece.box, box)) continue;
       for (const auto chip : part.copies) {
-        const bool good = part.newest < 0 || part.newest == chip;
+        const bool good = part.newest < 0 || part.has_newest(chip);
         if (!good || std::find(counted.begin(), counted.end(), chip) != counted.end()) continue;
         counted.push_back(chip);
         on_chips[static_cast<std::size_t>(chip)] += bytes;

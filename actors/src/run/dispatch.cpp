@@ -65,6 +65,7 @@ void RunState::dispatch(Record& record, std::int32_t bound, bool in_order) {
   request.priority = record.priority;
   request.members = record.members;
   request.memory = memory_;
+  request.retries = record.retries != 0;
   if (bound >= 0) {
     if (in_order) {
       request.depends = queues_.to_follow(bound, may_be_followed(record), [&](auto visit) {

@@ -248,13 +248,15 @@ void ChipTracer::ran(const TaskBody& body, const TaskKey& key, std::int64_t bega
   recorder_->ran(lane_, SpanKind::chip, body, key, began, now(), error);
 }
 
-void ChipTracer::moved(bool to_chip, std::uint64_t bytes, std::int64_t began, std::int64_t ended,
+void ChipTracer::moved(Way way, std::uint64_t bytes, std::int64_t began, std::int64_t ended,
                        const Error* error) {
   auto& sink = recorder_->sink();
   if (!moves_) moves_ = sink.lane(path_, "moves");
   TraceSpan span;
   span.lane = *moves_;
-  span.name = span.callable = sink.text(to_chip ? "to the chip" : "to host memory");
+  span.name = span.callable = sink.text(way == Way::to_chip   ? "to the chip"
+                                        : way == Way::to_host ? "to host memory"
+                                                              : "from another chip");
   span.kind = SpanKind::move;
   span.bytes = bytes;
   span.start = began;

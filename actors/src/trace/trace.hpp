@@ -98,8 +98,9 @@ class ChipTracer {
   void refused(const TaskBody& body, const Error& error);
   /// One that the chip does itself, without its device: a copy, a fill.
   void ran(const TaskBody& body, const TaskKey& key, std::int64_t began, const Error* error);
-  /// Bytes of a buffer have come to the chip, or gone to host memory.
-  void moved(bool to_chip, std::uint64_t bytes, std::int64_t began, std::int64_t ended, const Error* error);
+  /// Bytes of a buffer have come to the chip, from host memory or from another chip, or gone to host memory.
+  enum class Way : std::uint8_t { to_chip, to_host, from_chip };
+  void moved(Way way, std::uint64_t bytes, std::int64_t began, std::int64_t ended, const Error* error);
   std::int64_t now() const { return recorder_->now(); }
   /// From the device's threads.
   void events(std::span<const troupe_trace_event> events) { device_.events(events.data(), events.size()); }

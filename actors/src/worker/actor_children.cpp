@@ -53,6 +53,7 @@ void WorkerActor::bring_up(std::int32_t index) {
     request(it.chip, caf::infinite, BringUp{})
         .then(
             [this, index, life](const Result<ExecutorInfo>& up) {
+              if (up && children_.is_starting(index, life)) data_.takes_moves(index, up->moves);
               up ? device_ready(index, life, up->credit) : child_failed(index, life, up.error());
             },
             failed);

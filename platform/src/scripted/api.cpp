@@ -146,6 +146,15 @@ DeviceApi ScriptedChip::api() const {
   api.copy_from_device_ctx = [](Handle h, void* host, std::uint64_t device, std::uint64_t bytes) {
     return call(h, "copy_from_device_ctx", [&](Context& c) { return c.copy_from(host, device, bytes); });
   };
+  api.run_move = [](Handle h, const troupe_move* move) {
+    return call(h, "run_move", [&](Context& c) -> Result<void> {
+      if (move == nullptr) return null("move");
+      if (move->from.context != h && move->to.context != h)
+        return Error{Errc::invalid_argument, "neither side is memory of this context"};
+      const auto of = [](Handle side) { return side == nullptr ? nullptr : side->context.get(); };
+      return c.move(*move, of(move->from.context), of(move->to.context));
+    });
+  };
   api.register_callable = [](Handle h, const troupe_callable* callable, std::uint64_t* id) {
     return call(h, "register_callable", [&](Context& c) -> Result<void> {
       if (callable == nullptr || id == nullptr) return null("callable or id");

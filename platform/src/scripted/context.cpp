@@ -7,6 +7,7 @@
 
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/host_threads.hpp"
+#include "troupe/platform/move_runs.hpp"
 
 // Everything of a scripted context but its runs.
 namespace troupe::platform {
@@ -161,6 +162,36 @@ Result<void> ScriptedContext::copy_from(void* host, std::uint64_t device, std::u
   return {};
 }
 
+/// With the locks of both, so that nothing is freed and nothing ends meanwhile.
+Result<void> ScriptedContext::move(const troupe_move& move, ScriptedContext* from, ScriptedContext* to) {
+  if (auto sound = check_move(move); !sound) return sound;
+  Lock first, second;
+  if (from != nullptr) first = Lock{from->mutex_, std::defer_lock};
+  if (to != nullptr && to != from) second = Lock{to->mutex_, std::defer_lock};
+  if (first.mutex() != nullptr && second.mutex() != nullptr) {
+    std::lock(first, second);
+  } else {
+    first.mutex() != nullptr ? first.lock() : second.lock();
+  }
+  const auto check = [&](const ScriptedContext* context, const troupe_move_side& side) -> Result<void> {
+    if (context != nullptr) {
+      if (auto ready = context->need_ready(); !ready) return ready;
+    }
+    if (moves_nothing(move)) return {};
+    const auto reach = reach_of(move, side);
+    if (!reach) return Error{Errc::out_of_range, "more bytes than any memory has"};
+    if (context != nullptr) return context->check_device(side.address, *reach);
+    if (side.address == 0) return Error{Errc::invalid_argument, "null host memory"};
+    return {};
+  };
+  if (auto fine = check(from, move.from); !fine) return fine;
+  if (auto fine = check(to, move.to); !fine) return fine;
+  return for_each_run_of(move, [](std::uint64_t out, std::uint64_t in, std::uint64_t bytes) -> Result<void> {
+    std::memmove(pointer_to(in), pointer_to(out), bytes);
+    return {};
+  });
+}
+
 namespace {
 
 Result<const troupe_callable_v1*> find_kernel(const troupe_module_v1& module, const std::string& name) {
@@ -237,7 +268,8 @@ Result<void> ScriptedContext::properties(troupe_device_properties& out) const {
   out.device_id = device_id_;
   options.architecture.copy(out.architecture, sizeof(out.architecture) - 1);
   out.device_count = options.device_count;
-  out.features = TROUPE_FEATURE_MODULES | TROUPE_FEATURE_WINDOWS | TROUPE_FEATURE_HOST_KERNELS;
+  out.features =
+      TROUPE_FEATURE_MODULES | TROUPE_FEATURE_WINDOWS | TROUPE_FEATURE_HOST_KERNELS | TROUPE_FEATURE_MOVES;
   out.clusters = options.clusters;
   out.aic_per_cluster = 1;
   out.aiv_per_cluster = 2;

@@ -49,6 +49,9 @@ class ScriptedContext : public std::enable_shared_from_this<ScriptedContext> {
   Result<void> copy_to(std::uint64_t device, const void* host, std::uint64_t bytes);
   Result<void> copy_from(void* host, std::uint64_t device, std::uint64_t bytes);
 
+  /// null: of the host.
+  static Result<void> move(const troupe_move& move, ScriptedContext* from, ScriptedContext* to);
+
   Result<std::uint64_t> register_callable(const troupe_callable& callable);
   Result<void> unregister_callable(std::uint64_t id);
 

@@ -62,6 +62,7 @@ NodeConfig gated(const platform::ScriptedChip& script, int chips) {
   config.device = [script](int index, std::uint32_t) {
     auto api = script.api();
     if (index != 0) return Result<platform::DeviceApi>(std::move(api));
+    api.run_move = nullptr;  // what leaves it passes host memory
     api.copy_to_device_ctx = [](troupe_device_context* context, std::uint64_t to, const void* from,
                                 std::uint64_t bytes) {
       if (bytes >= large) copies.pass();

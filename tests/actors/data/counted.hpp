@@ -12,13 +12,14 @@
 
 namespace troupe::test {
 
-/// Scripted chips that count the bytes that go in and out.
+/// Scripted chips that count the bytes that go in and out, and from one to another.
 struct Counted {
-  static inline std::atomic<std::uint64_t> in{0}, out{0};
+  static inline std::atomic<std::uint64_t> in{0}, out{0}, across{0};
 
-  explicit Counted(int chips, std::uint64_t memory = std::uint64_t{256} << 20U)
+  /// `moves`: whether the platform can do the latter.
+  explicit Counted(int chips, std::uint64_t memory = std::uint64_t{256} << 20U, bool moves = true)
       : script(platform::ScriptedChipOptions{.memory_bytes = memory}) {
-    in = out = 0;
+    in = out = across = 0;
     script.on("add", [](auto& call) {
       for (auto& element : call.template tensor<float>(0)) element += 1.0F;
     });
@@ -26,7 +27,7 @@ struct Counted {
     real = script.api();
     NodeConfig config;
     config.chips = chips;
-    config.device = [this](int, std::uint32_t) {
+    config.device = [this, moves](int, std::uint32_t) {
       auto api = script.api();
       api.copy_to_device_ctx = [](troupe_device_context* context, std::uint64_t to, const void* from,
                                   std::uint64_t bytes) {
@@ -38,6 +39,11 @@ struct Counted {
         out += bytes;
         return real.copy_from_device_ctx(context, to, from, bytes);
       };
+      api.run_move = [](troupe_device_context* context, const troupe_move* move) {
+        across += move->run_bytes;
+        return real.run_move(context, move);
+      };
+      if (!moves) api.run_move = nullptr;
       return Result<platform::DeviceApi>(std::move(api));
     };
     SystemConfig quiet;

@@ -106,13 +106,18 @@ TEST_CASE("bytes that move, copies and fills are spans of the chip, with how man
         n.fill(b, 1.0F, name("clear b"), on_chip(1));
       },
       x, y);
+  (void)x.host<const float>();
   const Trace trace = sink->snapshot();
-  const auto in = named(trace, "to the chip"), out = named(trace, "to host memory");
-  REQUIRE(in.size() == 2);
+  const auto in = named(trace, "to the chip"), across = named(trace, "from another chip"),
+             out = named(trace, "to host memory");
+  REQUIRE(in.size() == 1);
+  REQUIRE(across.size() == 1);
   REQUIRE(out.size() == 1);
+  CHECK(across[0].bytes == 4096);
+  CHECK(trace.lanes[across[0].lane].process == "node0/chip1");
   CHECK(out[0].kind == SpanKind::move);
   CHECK(out[0].bytes == 4096);
-  CHECK(trace.lanes[out[0].lane].process == "node0/chip0");
+  CHECK(trace.lanes[out[0].lane].process == "node0/chip1");
   CHECK(trace.lanes[out[0].lane].thread == "moves");
   const auto fills = named(trace, "clear b");
   REQUIRE(fills.size() == 1);

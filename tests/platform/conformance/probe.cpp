@@ -296,7 +296,8 @@ std::string name_of_features(std::uint32_t features) {
       {TROUPE_FEATURE_OVERLAP, "runs that overlap"},
       {TROUPE_FEATURE_HOST_KERNELS, "kernels that are functions of this process"},
       {TROUPE_FEATURE_TOGETHER, "blocks that run together"},
-      {TROUPE_FEATURE_GRAPHS, "graphs"}};
+      {TROUPE_FEATURE_GRAPHS, "graphs"},
+      {TROUPE_FEATURE_MOVES, "moves"}};
   std::string text;
   for (const auto& [feature, name] : names) {
     if ((features & feature) != 0) text += (text.empty() ? "" : ", ") + std::string{name};

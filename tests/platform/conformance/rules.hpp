@@ -11,6 +11,7 @@ std::vector<Rule> memory_rules();
 std::vector<Rule> callable_rules();
 std::vector<Rule> run_rules();
 std::vector<Rule> graph_rules();
+std::vector<Rule> move_rules();
 std::vector<Rule> foreign_rules();
 std::vector<Rule> ending_rules();
 std::vector<Rule> window_rules();

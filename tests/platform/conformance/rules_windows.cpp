@@ -281,7 +281,7 @@ std::vector<Rule> window_rules() {
 std::vector<Rule> all_rules() {
   std::vector<Rule> all;
   for (auto rules : {lifecycle_rules(), memory_rules(), callable_rules(), run_rules(), graph_rules(),
-                     foreign_rules(), ending_rules(), window_rules()}) {
+                     move_rules(), foreign_rules(), ending_rules(), window_rules()}) {
     all.insert(all.end(), rules.begin(), rules.end());
   }
   return all;

@@ -68,5 +68,6 @@ FORWARD(device_properties, (Context * c, troupe_device_properties* out), (c, out
 FORWARD(device_status, (Context * c, troupe_device_status* s, troupe_core_status* b, size_t n, size_t* count),
         (c, s, b, n, count))
 #endif
+FORWARD(run_move, (Context * c, const troupe_move* move), (c, move))
 FORWARD(device_last_error, (Context * c, std::int32_t* code, char* text, size_t n), (c, code, text, n))
 }  // extern "C"

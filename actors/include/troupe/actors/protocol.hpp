@@ -37,6 +37,7 @@ class HostSegment;
 namespace troupe::actors {
 
 class RunHold;  ///< what a run keeps as long as tasks may work on it
+struct Loan;    ///< bytes of a chip, while another copies them
 
 using RunId = std::uint64_t;   ///< unique within a system
 using Ticket = std::uint64_t;  ///< given by a worker to one request on one executor, rising
@@ -68,6 +69,7 @@ struct TaskRequest {
   TaskBodyRef body;
   std::int32_t executor = -1;  ///< where it has to run; -1: the worker chooses
   std::int8_t priority = 0;
+  bool retries = false;       ///< it is tried again if its chip dies
   std::uint32_t members = 1;  ///< of a group; the worker makes as many requests of it
   Ticket ticket = 0;          ///< set by the worker
   /// In-order dispatch: tasks of this run, queued before on the same executor, that must have succeeded;
@@ -120,8 +122,9 @@ struct Results {
   std::uint64_t brought_bytes = 0;
   std::int64_t brought_in = 0;
 };
-/// From a chip: what it was asked to store, or had no room for, is in host memory, or cannot be.
-/// Also sent, with `executor` -1, for a buffer that another System had.
+/// From a chip: what it was asked to store, or had no room for, is in host memory, or cannot be; or what it
+/// was asked to pass on to another chip is on its way there. Also sent, with `executor` -1, for a buffer that
+/// another System had.
 struct Stored {
   std::int32_t executor = -1;
   std::uint32_t incarnation = 0;
@@ -130,6 +133,10 @@ struct Stored {
     std::uint32_t piece = 0;
     std::optional<Error> error = {};
     bool for_room = false;  ///< it had no room for it, and now that it may, it has put it there, or not
+    /// It was asked to lend the piece instead, or to take it from who has lent it: the order's number.
+    std::uint64_t passing = 0;
+    bool taken = false;               ///< it was asked to take it, and has, unless there is an error
+    std::shared_ptr<Loan> loan = {};  ///< it has lent it; null: it cannot
   };
   std::vector<One> pieces;
 };
@@ -248,6 +255,14 @@ struct DataOrders {
     std::shared_ptr<Buffer> buffer;
     std::uint32_t from = 0;
     Piece what;
+    std::uint64_t passing = 0;  ///< not to host memory: lend it, under this number
+  };
+  /// Copy a piece from the chip that has lent it: `Stored`.
+  struct Take {
+    std::shared_ptr<Buffer> buffer;
+    Piece what;
+    std::shared_ptr<Loan> loan;  ///< null: it is out of date already; the answer is owed all the same
+    std::uint64_t passing = 0;
   };
   /// The answer to `RoomWanted`. If it may, the chip says `Stored` when it has, or has not.
   struct Room {
@@ -257,7 +272,8 @@ struct DataOrders {
   std::vector<PieceOf> drops;  ///< copies that are out of date, or not wanted
   std::vector<Store> stores;
   std::vector<Room> rooms;
-  bool at_once = false;  ///< do not wait for tasks that write them: those are given up
+  std::vector<Take> takes;  ///< after the drops
+  bool at_once = false;     ///< do not wait for tasks that write them: those are given up
 };
 
 using Chip = Executor::extend<

@@ -20,6 +20,7 @@ struct ExecutorInfo {
   std::string architecture;   ///< of a chip: "a2a3sim"
   std::uint32_t credit = 64;  ///< requests it takes before it wants answers to be taken
   std::uint64_t memory_bytes = 0;
+  std::uint64_t moves = 0;  ///< of a chip: with all that say the same, bytes go directly; 0: with none
 };
 
 enum class ExecutorState : std::uint8_t {

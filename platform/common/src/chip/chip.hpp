@@ -48,6 +48,8 @@ class Chip {
   // Graphs; of a chip that takes them. The graph's lists are what check_graph() has passed.
   virtual Result<std::uint64_t> add_graph(const troupe_graph& graph);
   virtual Result<void> launch_graph(const troupe_run& run, std::uint64_t settled);
+  /// Its memory, as moves reach it; null: this chip takes none.
+  virtual MovableMemory* movable() noexcept { return nullptr; }
   /// Whether the calling thread is inside a completion callback of this chip.
   virtual bool inside_callback() const noexcept = 0;
 

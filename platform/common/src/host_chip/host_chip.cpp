@@ -55,7 +55,10 @@ Result<void> HostChip::release(std::uint64_t address) {
       if (uses && run.callable != nullptr) user = run.callable->name;
     }
   });
-  if (user.empty()) return memory_.release(address);
+  if (user.empty()) {
+    return moves_.unless_inside([&](std::uint64_t used) { return memory_.same_allocation(address, used); },
+                                [&] { return memory_.release(address); });
+  }
   return Error(Errc::busy, "an unfinished run of '" + user + "' uses this memory",
                "free it after the run's completion");
 }
@@ -74,7 +77,14 @@ Result<void> HostChip::release_window(std::uint64_t window) {
                        [&](const troupe_tensor_arg& tensor) { return inside(tensor.buffer); });
   });
   if (used) return Error(Errc::busy, "an unfinished run uses window " + std::to_string(window));
-  return windows_.release(window);
+  return moves_.unless_inside(inside, [&] { return windows_.release(window); });
+}
+
+Result<void> HostChip::enter_move(std::uint64_t address, std::uint64_t bytes, std::string_view side) {
+  return moves_.enter(address, bytes, [&] { return memory_.check(address, bytes, side); });
+}
+void HostChip::leave_move(std::uint64_t address, std::uint64_t bytes) noexcept {
+  moves_.leave(address, bytes);
 }
 
 void HostChip::report(troupe_device_status& status) const {
@@ -110,6 +120,7 @@ void HostChip::report_leaks() const {
 Result<void> HostChip::close() {
   const auto deadline = RunQueue::Clock::now() + grace_;
   windows_.abort_all();
+  moves_.close();
   const bool ended = queue_.close(deadline);
   if (!ended || !threads_.close(deadline)) return busy();
   report_leaks();

@@ -17,7 +17,7 @@ namespace troupe::platform::common {
 /// A chip that is played by the host: its memory is memory of the host, its cores are threads, its runs are
 /// executed one after the other. A platform's own chip is derived from it: it says how a run is executed and
 /// interrupted, and what its cores are. Safe from any thread.
-class HostChip : public Chip, RunExecutor {
+class HostChip : public Chip, RunExecutor, MovableMemory {
  public:
   std::int32_t number() const noexcept override { return number_; }
   CallableTable& callables() noexcept override { return callables_; }
@@ -33,6 +33,7 @@ class HostChip : public Chip, RunExecutor {
   Result<void> launch(std::span<const troupe_run> runs, std::uint64_t settled) override;
   Outcome run_and_wait(const troupe_run& run, troupe_completion* completion) override;
   Result<void> abort(std::uint64_t correlation) override;
+  MovableMemory* movable() noexcept override { return this; }
   bool inside_callback() const noexcept override { return queue_.inside_callback(); }
   Result<void> release_window(std::uint64_t window) override;
   Result<void> close() override;
@@ -51,6 +52,12 @@ class HostChip : public Chip, RunExecutor {
   virtual void store(std::uint64_t address, const void* data, std::uint64_t size) = 0;
   /// For people; TROUPE_NO_CORE too.
   virtual std::string name_of_core(std::uint32_t core) const = 0;
+  Result<void> enter_move(std::uint64_t address, std::uint64_t bytes, std::string_view side) override;
+  void leave_move(std::uint64_t address, std::uint64_t bytes) noexcept override;
+  bool ends_moves() const noexcept override { return moves_.closing(); }
+  void take_moved(std::uint64_t address, const void* data, std::uint64_t size) override {
+    store(address, data, size);
+  }
   Error busy() const;
   void report_leaks() const;
 
@@ -59,6 +66,7 @@ class HostChip : public Chip, RunExecutor {
   const std::chrono::milliseconds grace_;
   const bool checked_;
   DeviceMemory memory_;
+  MovesInside moves_;
   CallableTable callables_;
   WindowSet windows_;
   CoreThreads threads_;

@@ -5,4 +5,5 @@
 #include "memory/addresses.hpp"
 #include "memory/device_memory.hpp"
 #include "memory/memory_source.hpp"
+#include "memory/movable_memory.hpp"
 #include "memory/window_set.hpp"

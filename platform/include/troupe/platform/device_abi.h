@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 #define TROUPE_DEVICE_ABI_MAJOR 1u
-#define TROUPE_DEVICE_ABI_MINOR 4u
+#define TROUPE_DEVICE_ABI_MINOR 5u
 #define TROUPE_DEVICE_ABI_VERSION ((TROUPE_DEVICE_ABI_MAJOR << 16) | TROUPE_DEVICE_ABI_MINOR)
 
 #if defined(__GNUC__)
@@ -192,7 +192,8 @@ enum troupe_device_feature {
   /* Since 1.3. What a platform promises of its kernels: */
   TROUPE_FEATURE_HOST_KERNELS = 1u << 5, /* they are functions of the host process, chip programs too */
   TROUPE_FEATURE_TOGETHER = 1u << 6,     /* blocks with SYNC_START run together, up to one for each core */
-  TROUPE_FEATURE_GRAPHS = 1u << 7        /* since 1.4: register_graph, launch_graph, unregister_graph */
+  TROUPE_FEATURE_GRAPHS = 1u << 7,       /* since 1.4: register_graph, launch_graph, unregister_graph */
+  TROUPE_FEATURE_MOVES = 1u << 8         /* since 1.5: run_move */
 };
 
 typedef struct troupe_device_properties {
@@ -411,6 +412,31 @@ typedef struct troupe_graph {
   uint64_t reserved[4];
 } troupe_graph;
 
+/* -------------------------------------------------------------------------------------------------- moves --
+ */
+
+/* Since 1.5. One side of a move. */
+typedef struct troupe_move_side {
+  troupe_device_context* context; /* whose memory it is, of this library; null: host memory */
+  uint64_t address;               /* of the first byte */
+  uint64_t strides[5];            /* bytes from one run to the next, for each dimension */
+} troupe_move_side;
+
+/* Bytes that go from one memory to another: a box of runs without gaps, with steps of its own on each side.
+ */
+typedef struct troupe_move {
+  troupe_move_side from, to;
+  uint64_t run_bytes;  /* of each run; 0: nothing is moved */
+  uint32_t ndims;      /* 0..5; 0: one run */
+  uint32_t extents[5]; /* runs along each dimension, the last is the innermost; 0: nothing is moved */
+  /* For moves that are launched: zero, and null, until a later version gives them a meaning. */
+  uint64_t correlation;
+  const uint64_t* depends_on;
+  uint32_t depends_count;
+  uint32_t flags;
+  uint64_t reserved[4];
+} troupe_move;
+
 /* ------------------------------------------------------------------------------------------------ windows --
  */
 
@@ -562,6 +588,17 @@ TROUPE_DEVICE_EXPORT int32_t register_graph(troupe_device_context* context, cons
 TROUPE_DEVICE_EXPORT int32_t launch_graph(troupe_device_context* context, const troupe_run* run,
                                           uint64_t settled);
 TROUPE_DEVICE_EXPORT int32_t unregister_graph(troupe_device_context* context, uint64_t id);
+
+/* Moves, since 1.5 (TROUPE_FEATURE_MOVES): a host without them copies by way of host memory.
+ * Makes one move and waits for its end; not ordered with runs: the host orders them, and they go on
+ * meanwhile. One side at least is memory of `context`; the other is of the host, of the same context, or of
+ * another one of this library in this process. On a device each side lies inside one allocation or window
+ * (OUT_OF_RANGE, BAD_ADDRESS), strides and extents included. Where both sides name a byte, what it has
+ * afterwards is open. It uses both contexts, and may be called for as long as neither is destroyed:
+ * INVALID_STATE, LOST and the like are also of the other one. Their memory stays while it is moved:
+ * device_free_ctx and window_release answer BUSY. Reset and finalize of either end the move with ABORTED, and
+ * return when it has left the memory of both alone. */
+TROUPE_DEVICE_EXPORT int32_t run_move(troupe_device_context* context, const troupe_move* move);
 
 /* The blocking layer for rank programs: collective, in the same order on every rank. comm_init answers null
  * on failure (see last error); a second session while one is live is INVALID_STATE unless the platform has an

@@ -33,8 +33,8 @@ namespace troupe::platform {
   X(device_status)                        \
   X(device_last_error)
 
-// Windows, graphs, the blocking layer over windows, and what hardware communicators want. A library may lack
-// any.
+// Windows, graphs, moves, the blocking layer over windows, and what hardware communicators want. A library
+// may lack any.
 #define TROUPE_DEVICE_OPTIONAL_SYMBOLS(X) \
   X(window_create)                        \
   X(window_import)                        \
@@ -44,6 +44,7 @@ namespace troupe::platform {
   X(register_graph)                       \
   X(launch_graph)                         \
   X(unregister_graph)                     \
+  X(run_move)                             \
   X(comm_init)                            \
   X(comm_alloc_windows)                   \
   X(comm_get_local_window_base)           \

@@ -95,6 +95,12 @@ class TROUPE_API DeviceContext {
   Result<void> launch_graph(const troupe_run& run, std::uint64_t settled = 0);
   Result<void> unregister_graph(std::uint64_t id);
 
+  /// Whether bytes go between these two, or within one, by move(): both are of one library that has it.
+  [[nodiscard]] bool moves_with(const DeviceContext& other) const noexcept;
+  /// Makes a move (see run_move) between memory of these contexts; null: of the host. One of them is this
+  /// one. The contexts in `move` are filled in here.
+  Result<void> move(troupe_move move, const DeviceContext* from, const DeviceContext* to);
+
   [[nodiscard]] Result<troupe_device_properties> properties() const;
   [[nodiscard]] Result<DeviceStatus> status() const;
 

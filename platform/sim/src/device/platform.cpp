@@ -25,7 +25,7 @@ void SimulatedPlatform::describe(troupe_device_properties& properties, const Chi
   architecture.name.copy(properties.architecture, sizeof properties.architecture - 1);
   properties.features = TROUPE_FEATURE_MODULES | TROUPE_FEATURE_FOREIGN_BYTES | TROUPE_FEATURE_WINDOWS |
                         TROUPE_FEATURE_COMM | TROUPE_FEATURE_HOST_KERNELS | TROUPE_FEATURE_TOGETHER |
-                        TROUPE_FEATURE_GRAPHS;
+                        TROUPE_FEATURE_GRAPHS | TROUPE_FEATURE_MOVES;
   properties.clusters = architecture.clusters;
   properties.aic_per_cluster = 1;
   properties.aiv_per_cluster = 2;
