@@ -159,6 +159,9 @@ Plan ProgramCore::record(detail::PlanRecord& record, Orchestrator& orchestrator)
   begin.callables = node_->callables;
   begin.arena_bytes = node_->arena_bytes;
   begin.one_chip = !node_->executors.of_workers() && node_->executors.chips() == 1;
+  begin.keep_domain = [link = node_->link](std::uint64_t domain) {
+    return NodeLink::keep_domain(link, domain);
+  };
   begin.parameters = std::move(record.parameters);
   std::vector<Tensor> tensors;
   for (auto& given : begin.parameters) {
@@ -263,6 +266,7 @@ detail::SubmitCall ProgramCore::bound_call(const PlanImage& plan, const PlanStep
       }
       to.add(use);
     }
+    to.domains = from.domains;
     to.values.scalars = from.values.scalars;
     to.values.scalar_kinds = from.values.scalar_kinds;
     for (const auto& slot : from.slots) {

@@ -4,20 +4,22 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "actors/plan/random_program.hpp"
 #include "support/built.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
+using test::random_steps;
+using test::submit_all;
+using test::width;
 
 namespace {
 
-constexpr std::uint32_t width = 16;
 std::atomic<int> entered{0}, told{0};
 
 NodeConfig sims(int chips) {
@@ -25,71 +27,6 @@ NodeConfig sims(int chips) {
   config.platform = tests::built("lib/libtroupe_a2a3sim.so");
   config.chips = chips;
   return config;
-}
-
-struct Step {
-  enum Kind { mix, write, make, on_host } kind = mix;
-  std::uint32_t reads[2] = {0, 0}, to = 0, read_begin = 0, write_begin = 0, length = 1;
-  std::int64_t number = 0;
-  bool takes_slot = false;
-  int chip = -1;
-};
-
-std::vector<Step> random_steps(std::uint64_t seed, int chips) {
-  std::mt19937_64 numbers(seed);
-  const auto below = [&](std::uint64_t end) { return static_cast<std::uint32_t>(numbers() % end); };
-  std::vector<Step> steps(2 + below(40));
-  std::uint32_t cells = 3;
-  for (auto& step : steps) {
-    const auto dice = below(12);
-    step.kind = dice < 7 ? Step::mix : dice < 9 ? Step::write : dice < 11 ? Step::make : Step::on_host;
-    step.reads[0] = below(cells);
-    step.reads[1] = below(cells);
-    step.to = below(cells);
-    step.length = 1 + below(width);
-    step.read_begin = below(width - step.length + 1);
-    step.write_begin = below(width - step.length + 1);
-    step.number = below(1000);
-    step.takes_slot = below(2) == 0;
-    if (chips > 1 && below(3) != 0) step.chip = static_cast<int>(below(static_cast<std::uint64_t>(chips)));
-    if (step.kind == Step::make) ++cells;
-  }
-  return steps;
-}
-
-void submit_all(Orchestrator& node, const std::vector<Step>& steps, Tensor x, Tensor y, Tensor z,
-                Slot<std::int64_t> slot) {
-  std::vector<Tensor> cells{x, y, z};
-  for (const auto& step : steps) {
-    const auto view = [&](std::uint32_t cell, std::uint32_t begin) {
-      return cells[cell].rows(begin, begin + step.length);
-    };
-    const auto a = view(step.reads[0], step.read_begin), b = view(step.reads[1], step.read_begin);
-    const auto submit = [&](const char* kernel, const auto&... args) {
-      if (step.takes_slot && step.chip >= 0)
-        return (void)node.submit(kernel, args..., scalar(slot), on_chip(step.chip));
-      if (step.takes_slot) return (void)node.submit(kernel, args..., scalar(slot));
-      if (step.chip >= 0) return (void)node.submit(kernel, args..., scalar(step.number), on_chip(step.chip));
-      (void)node.submit(kernel, args..., scalar(step.number));
-    };
-    switch (step.kind) {
-      case Step::mix:
-        submit("plan_mix", in(a), in(b), inout(view(step.to, step.write_begin)));
-        break;
-      case Step::write:
-        submit("plan_write", in(a), out(view(step.to, step.write_begin)));
-        break;
-      case Step::make:
-        cells.push_back(node.alloc<std::int64_t>({width}));
-        submit("plan_write", in(a), out(cells.back()));
-        break;
-      case Step::on_host:
-        node.submit_sub(
-            [](HostArgs& args) { args.tensor<std::int64_t>(0)[0] += args.scalar<std::int64_t>(0); },
-            inout(cells[step.to]), scalar(step.number));
-        break;
-    }
-  }
 }
 
 using Memory = std::vector<std::int64_t>;
@@ -107,19 +44,11 @@ Tensor numbered(const Node& node, std::int64_t first) {
 }  // namespace
 
 TROUPE_KERNEL(plan_mix)(KernelArgs& k) {
-  const auto a = k.tensor<const std::int64_t>(0), b = k.tensor<const std::int64_t>(1);
-  const auto w = k.tensor<std::int64_t>(2);
-  std::int64_t sum = k.scalar<std::int64_t>(0);
-  for (std::size_t i = 0; i < a.size(); ++i) sum = (sum * 31 + a(i) + 7 * b(i)) % 1'000'003;
-  for (std::size_t i = 0; i < w.size(); ++i)
-    w(i) = (w(i) * 3 + sum + static_cast<std::int64_t>(i)) % 1'000'003;
+  test::mix(k.tensor<const std::int64_t>(0), k.tensor<const std::int64_t>(1), k.tensor<std::int64_t>(2),
+            k.scalar<std::int64_t>(0));
 }
 TROUPE_KERNEL(plan_write)(KernelArgs& k) {
-  const auto a = k.tensor<const std::int64_t>(0);
-  const auto w = k.tensor<std::int64_t>(1);
-  const auto first = a(0);
-  for (std::size_t i = 0; i < w.size(); ++i)
-    w(i) = first - k.scalar<std::int64_t>(0) + static_cast<std::int64_t>(i);
+  test::write(k.tensor<const std::int64_t>(0), k.tensor<std::int64_t>(1), k.scalar<std::int64_t>(0));
 }
 TROUPE_KERNEL(plan_fails)(KernelArgs& k) {
   if (k.scalar<std::int64_t>(0) != 0) throw std::runtime_error("as it was told");

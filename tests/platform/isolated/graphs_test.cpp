@@ -1,4 +1,5 @@
-// Graphs of chips in processes of their own; what all platforms promise of graphs is in the conformance suite.
+// Graphs of chips in processes of their own; what all platforms promise of graphs is in the conformance
+// suite.
 #include "long_graph.hpp"
 
 using namespace troupe;

@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "fixture.hpp"
+#include "platform/conformance/graph_description.hpp"
+#include "platform/isolated/fixture.hpp"
 
 namespace troupe::test {
 
@@ -12,55 +13,29 @@ namespace troupe::test {
 class LongGraph {
  public:
   LongGraph(std::uint64_t add, std::uint32_t tasks, std::uint32_t elements, std::uint64_t last = 0) {
-    const auto first = runtime::to_u64(1.0F);
+    std::vector<float> like(elements);
+    auto whole = platform::RunArgs::of(runtime::inout(runtime::Tensor::host(like.data(), {elements})))
+                     .run(1, add)
+                     .tensors[0];
+    what_.slot(whole, 1);
     names_.reserve(tasks);
     for (std::uint32_t i = 0; i < tasks; ++i) {
-      auto& task = tasks_.emplace_back();
-      task.callable = last != 0 && i + 1 == tasks ? last : add;
-      task.name = names_.emplace_back("step " + std::to_string(i)).c_str();
-      task.tensor_count = task.scalar_count = 1;
-      task.producer_count = i == 0 ? 0 : 1;
-      if (i != 0) producers_.push_back(i - 1);
-      auto& view = tensors_.emplace_back();
-      view.ndims = 1;
-      view.shape[0] = elements;
-      view.strides[0] = 1;
-      view.dtype = static_cast<std::uint8_t>(runtime::DType::f32);
-      view.tag = TROUPE_TAG_INOUT;
-      scalars_.push_back({first, i == 0 ? 0 : TROUPE_GRAPH_NO_SLOT, TROUPE_SCALAR_ANY, {}});
+      names_.push_back("step " + std::to_string(i));
+      what_.task(last != 0 && i + 1 == tasks ? last : add, names_.back().c_str(),
+                 i == 0 ? std::vector<std::uint32_t>() : std::vector{i - 1});
+      what_.view(0, runtime::Tag::inout);
+      if (i == 0) {
+        what_.scalar_slot(0);
+      } else {
+        what_.scalar(1.0F);
+      }
     }
-    slot_.buffer = 1;
-    slot_.buffer_bytes = elements * sizeof(float);
-    slot_.ndims = 1;
-    slot_.shape[0] = elements;
-    slot_.strides[0] = 1;
-    slot_.dtype = static_cast<std::uint8_t>(runtime::DType::f32);
-    slot_.tag = TROUPE_TAG_INOUT;
   }
-  troupe_graph graph() const {
-    troupe_graph graph{};
-    graph.size = sizeof graph;
-    graph.name = "the long one";
-    graph.tasks = tasks_.data();
-    graph.tensors = tensors_.data();
-    graph.scalars = scalars_.data();
-    graph.producers = producers_.data();
-    graph.slots = &slot_;
-    graph.task_count = tasks_.size();
-    graph.tensor_count = tensors_.size();
-    graph.scalar_count = scalars_.size();
-    graph.producer_count = producers_.size();
-    graph.slot_count = graph.scalar_slot_count = 1;
-    return graph;
-  }
+  troupe_graph graph() const { return what_.graph(); }
 
  private:
   std::vector<std::string> names_;
-  std::vector<troupe_graph_task> tasks_{};
-  std::vector<troupe_graph_tensor> tensors_{};
-  std::vector<troupe_graph_scalar> scalars_;
-  std::vector<std::uint32_t> producers_;
-  troupe_tensor_arg slot_{};
+  conformance::Description what_;
 };
 
 /// The next launch of a graph; its end.

@@ -27,8 +27,7 @@ void set_piece(troupe_tensor_arg& tensor, std::uint32_t piece) noexcept {
   std::memcpy(tensor.reserved, &piece, sizeof piece);
 }
 
-void put_run(Writer& to, const troupe_run& run, std::span<const troupe_tensor_arg> tensors,
-             bool is_graph) {
+void put_run(Writer& to, const troupe_run& run, std::span<const troupe_tensor_arg> tensors, bool is_graph) {
   constexpr std::size_t most_name = 4096;
   const auto name = std::string_view(run.name != nullptr ? run.name : "").substr(0, most_name);
   const bool has_kinds = run.scalar_kinds != nullptr && run.scalar_count != 0;

@@ -45,7 +45,7 @@ class GraphMaker {
 
   ChipGraph graph_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> producers_;  ///< who, whose
-  ChipGraph::Code code_;  ///< of the latest step
+  ChipGraph::Code code_;                                            ///< of the latest step
   std::map<ChipGraph::Code, std::uint16_t> codes_;
   std::map<std::string, std::uint16_t, std::less<>> names_;
   std::map<std::vector<std::uint32_t>, std::uint16_t> layouts_;

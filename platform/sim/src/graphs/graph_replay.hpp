@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "graphs/chip_graph.hpp"
-#include "graphs/graph_slots.hpp"
+#include "runs/runs.hpp"
 
 namespace troupe::platform::sim {
 
