@@ -18,7 +18,7 @@ TEST_CASE("a chip whose process dies in a graph ends the launch as lost, and for
   CHECK(launch_graph(chip, crash.value(), x, 1.0F, 1).code == TROUPE_DEVICE_LOST);
   CHECK(x == std::vector<float>(16, 1.0F));
   CHECK(contains(chip.lost(), "step 4"));
-  chip.context->reset().value();
+  chip.context->reset_device().value();
   chip.context->set_device(0).value();
   CHECK(launch_graph(chip, crash.value(), x, 1.0F, 2).code == TROUPE_DEVICE_UNKNOWN_CALLABLE);
 }
