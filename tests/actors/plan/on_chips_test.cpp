@@ -1,9 +1,11 @@
 // Plans on simulated chips, which take a step as one graph of theirs.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -11,6 +13,8 @@
 
 #include "actors/plan/random_program.hpp"
 #include "support/built.hpp"
+#include "support/error_of.hpp"
+#include "support/random.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
@@ -21,6 +25,7 @@ using test::width;
 namespace {
 
 std::atomic<int> entered{0}, told{0};
+constexpr std::int64_t poison = -1;  ///< a number with which "plan_write" fails
 
 NodeConfig sims(int chips) {
   NodeConfig config;
@@ -48,6 +53,7 @@ TROUPE_KERNEL(plan_mix)(KernelArgs& k) {
             k.scalar<std::int64_t>(0));
 }
 TROUPE_KERNEL(plan_write)(KernelArgs& k) {
+  if (k.scalar<std::int64_t>(0) == poison) throw std::runtime_error("as it was told");
   test::write(k.tensor<const std::int64_t>(0), k.tensor<std::int64_t>(1), k.scalar<std::int64_t>(0));
 }
 TROUPE_KERNEL(plan_fails)(KernelArgs& k) {
@@ -64,7 +70,8 @@ TEST_CASE("a random program leaves the same memory on simulated chips anew and a
   for (const int chips : {1, 2}) {
     auto node = system.node(sims(chips));
     node.load(runtime::this_module());
-    for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    const auto first = test::first_seed();
+    for (std::uint64_t seed = first; seed < first + test::seeds(60); ++seed) {
       CAPTURE(chips);
       CAPTURE(seed);
       const auto steps = random_steps(seed, chips);
@@ -159,4 +166,77 @@ TEST_CASE("what a chip was told of plans that are gone is not mistaken for the n
     node.run(plan, x);
     CHECK(bytes_of(x)[0] == -round * (round % 3 + 2));
   }
+}
+
+TEST_CASE("random plans on simulated chips, of which tasks fail, chips die and runs are cancelled") {
+  SystemConfig quiet;
+  quiet.log = [](int, std::string_view, std::string_view) {};
+  System system(quiet);
+  std::uint64_t right = 0, wrong = 0;
+  for (const int chips : {1, 2}) {
+    auto config = sims(chips);
+    config.restart = {.restarts = 1'000'000};
+    auto node = system.node(config);
+    node.load(runtime::this_module());
+    const auto first = test::first_seed();
+    for (std::uint64_t seed = first; seed < first + test::seeds(40); ++seed) {
+      CAPTURE(chips);
+      CAPTURE(seed);
+      std::mt19937_64 numbers(seed);
+      const auto steps = random_steps(seed, chips);
+      const auto program = [steps](Orchestrator& n, Tensor x, Tensor y, Tensor z, Slot<std::int64_t> r) {
+        submit_all(n, steps, x, y, z, r);
+      };
+      std::array<Memory, 3> model;
+      std::array<Tensor, 3> given;
+      const auto fresh = [&](std::int64_t round) {
+        for (std::size_t i = 0; i < 3; ++i) {
+          given[i] = numbered(node, round + static_cast<std::int64_t>(100 * i));
+          model[i] = bytes_of(given[i]);
+        }
+      };
+      const auto is_right = [&](std::int64_t number) {
+        const auto stretch = [&](std::size_t i) { return test::Stretch{model[i].data()}; };
+        test::run_on_host(steps, stretch(0), stretch(1), stretch(2), number);
+        for (std::size_t i = 0; i < 3; ++i) REQUIRE(bytes_of(given[i]) == model[i]);
+        ++right;
+      };
+      std::optional<Plan> plan;
+      // A chip may still be on its way back from the case before.
+      for (int attempt = 0; !plan; ++attempt) {
+        REQUIRE(attempt < 1000);
+        fresh(0);
+        const auto late = test::error_of(
+            [&] { plan = node.record(program, given[0], given[1], given[2], std::int64_t{7}); });
+        if (!late && !test::error_of([&] {
+              for (const auto& tensor : given) (void)bytes_of(tensor);
+            }))
+          is_right(7);
+      }
+      for (std::int64_t round = 1; round <= 4; ++round) {
+        fresh(round);
+        const auto how = numbers() % 4;
+        const std::int64_t number = how == 0 ? poison : 10 + round;
+        auto run = node.submit(*plan, given[0], given[1], given[2], number);
+        for (auto pauses = numbers() % 64; pauses > 0; --pauses) std::this_thread::yield();
+        if (how == 1) run.cancel();
+        if (how == 2) testing::kill(node, static_cast<int>(numbers() % static_cast<std::uint64_t>(chips)));
+        const auto result = run.result();
+        if (result) {
+          is_right(number);
+        } else {
+          ++wrong;
+        }
+      }
+      for (int attempt = 0;; ++attempt) {
+        REQUIRE(attempt < 1000);
+        fresh(50);
+        if (test::error_of([&] { node.run(*plan, given[0], given[1], given[2], std::int64_t{5}); })) continue;
+        is_right(5);
+        break;
+      }
+    }
+  }
+  CHECK(right > 0);
+  if (test::seeds(40) >= 40) CHECK(wrong > 0);
 }

@@ -218,8 +218,8 @@ class FakeDriver final : public Driver {
   }
   Result<bool> has_ended(Event event) override {
     const std::lock_guard lock(device_.mutex_);
+    device_.advance();  // an error says that it has ended, too
     if (auto counted = device_.count_call("has_ended"); !counted) return counted.error();
-    device_.advance();
     const auto found = device_.events_.find(static_cast<std::uint64_t>(event));
     if (found == device_.events_.end()) {
       device_.complain("an event is asked for that was released");

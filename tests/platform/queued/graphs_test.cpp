@@ -168,7 +168,7 @@ TEST_CASE("what a device's graph cannot be is refused, and is launched as runs b
     std::uint64_t id = 0;
     return register_graph(chip.handle, &graph, &id);
   };
-  const auto foreign = chip.kernel("add", true);
+  const auto foreign = chip.kernel("nothing", true);
   CHECK(code_of(Diamond(foreign, kernels.twice, kernels.sum).what.graph()) == TROUPE_DEVICE_UNSUPPORTED);
   CHECK(code_of(Diamond(999, kernels.twice, kernels.sum).what.graph()) == TROUPE_DEVICE_UNKNOWN_CALLABLE);
   Diamond many(kernels.add, kernels.twice, kernels.sum);
