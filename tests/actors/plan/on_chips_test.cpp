@@ -198,19 +198,23 @@ TEST_CASE("random plans on simulated chips, of which tasks fail, chips die and r
       const auto is_right = [&](std::int64_t number) {
         const auto stretch = [&](std::size_t i) { return test::Stretch{model[i].data()}; };
         test::run_on_host(steps, stretch(0), stretch(1), stretch(2), number);
-        for (std::size_t i = 0; i < 3; ++i) REQUIRE(bytes_of(given[i]) == model[i]);
-        ++right;
+        for (std::size_t i = 0; i < 3; ++i) {
+          Memory seen;
+          // A chip that goes afterwards may take the bytes along that nobody has asked for.
+          const auto gone = test::error_of([&] { seen = bytes_of(given[i]); });
+          if (gone) REQUIRE(*gone == actors::Errc::data_lost);
+          if (gone) return ++wrong, false;
+          REQUIRE(seen == model[i]);
+        }
+        return ++right, true;
       };
       std::optional<Plan> plan;
       // A chip may still be on its way back from the case before.
       for (int attempt = 0; !plan; ++attempt) {
         REQUIRE(attempt < 1000);
         fresh(0);
-        const auto late = test::error_of(
-            [&] { plan = node.record(program, given[0], given[1], given[2], std::int64_t{7}); });
-        if (!late && !test::error_of([&] {
-              for (const auto& tensor : given) (void)bytes_of(tensor);
-            }))
+        if (!test::error_of(
+                [&] { plan = node.record(program, given[0], given[1], given[2], std::int64_t{7}); }))
           is_right(7);
       }
       for (std::int64_t round = 1; round <= 4; ++round) {
@@ -232,8 +236,7 @@ TEST_CASE("random plans on simulated chips, of which tasks fail, chips die and r
         REQUIRE(attempt < 1000);
         fresh(50);
         if (test::error_of([&] { node.run(*plan, given[0], given[1], given[2], std::int64_t{5}); })) continue;
-        is_right(5);
-        break;
+        if (is_right(5)) break;
       }
     }
   }

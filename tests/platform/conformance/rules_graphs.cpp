@@ -269,14 +269,16 @@ void graphs_are_unregistered(Probe& probe) {
   s.expect(0, "unregister_graph", s.api().unregister_graph, id);
   launch(s, args.run(2, id));
   s.launch({args.run(3, id)});
-  const auto ends = s.wait_for(3);
-  require(ends[0].code == 0,
-          "a graph that was launched before it was unregistered failed: " + ends[0].message);
-  data.require_added(4.0f);
-  for (const std::size_t i : {1, 2}) {
-    require(ends[i].code == TROUPE_DEVICE_UNKNOWN_CALLABLE,
-            "a graph that is not registered ended with " + name_of_code(ends[i].code));
+  // Where runs overlap, those that are refused may end first.
+  for (const auto& end : s.wait_for(3)) {
+    if (end.correlation == 1) {
+      require(end.code == 0, "a graph that was launched before it was unregistered failed: " + end.message);
+    } else {
+      require(end.code == TROUPE_DEVICE_UNKNOWN_CALLABLE,
+              "a graph that is not registered ended with " + name_of_code(end.code));
+    }
   }
+  data.require_added(4.0f);
   s.expect(TROUPE_DEVICE_UNKNOWN_CALLABLE, "unregister_graph, again", s.api().unregister_graph, id);
 }
 
