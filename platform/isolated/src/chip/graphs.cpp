@@ -1,6 +1,4 @@
 // Graphs, on the real library.
-#include "wire/graphs.hpp"
-
 #include "chip/process.hpp"
 
 namespace troupe::platform::isolation {

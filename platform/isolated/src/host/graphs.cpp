@@ -3,7 +3,7 @@
 
 #include "host/context.hpp"
 #include "troupe/platform/errc.hpp"
-#include "wire/graphs.hpp"
+#include "wire/wire.hpp"
 
 namespace troupe::platform::isolation {
 namespace {
