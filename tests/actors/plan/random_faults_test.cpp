@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <chrono>
 #include <optional>
 #include <random>
 #include <string>
@@ -53,13 +54,17 @@ struct Slots {
   }
 };
 
+constexpr std::uint64_t task_takes = 100;  ///< nanoseconds
+
 Simulation& with_plan_kernels(Simulation& sim) {
   sim.kernel("plan_mix", [](auto& call) {
+    call.takes(task_takes);
     test::mix(call.template tensor<const std::int64_t>(0).span(),
               call.template tensor<const std::int64_t>(1).span(),
               call.template tensor<std::int64_t>(2).span(), call.template scalar<std::int64_t>(0));
   });
   sim.kernel("plan_write", [](auto& call) {
+    call.takes(task_takes);
     test::write(call.template tensor<const std::int64_t>(0).span(),
                 call.template tensor<std::int64_t>(1).span(), call.template scalar<std::int64_t>(0));
   });
@@ -184,12 +189,13 @@ class Case {
     }
   }
 
-  /// Cancelled after some steps, or a chip's actor killed.
+  /// Cancelled somewhere in the middle, or a chip's actor killed.
   void broken_off(bool cancel) {
     Slots slots(node_, aliases_, numbers_);
     const auto number = static_cast<std::int64_t>(below(1000));
     auto run = node_.submit(plan_, slots.tensor(0), slots.tensor(1), slots.tensor(2), number);
-    sim_.steps(below(12 * plan_.tasks()));
+    sim_.steps(below(8));
+    if (below(4) != 0) sim_.advance(std::chrono::nanoseconds(below(task_takes * plan_.tasks())));
     if (cancel) {
       run.cancel();
     } else {
