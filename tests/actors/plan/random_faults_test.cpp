@@ -194,8 +194,9 @@ class Case {
     Slots slots(node_, aliases_, numbers_);
     const auto number = static_cast<std::int64_t>(below(1000));
     auto run = node_.submit(plan_, slots.tensor(0), slots.tensor(1), slots.tensor(2), number);
-    sim_.steps(below(8));
-    if (below(4) != 0) sim_.advance(std::chrono::nanoseconds(below(task_takes * plan_.tasks())));
+    sim_.steps(below(5));
+    const auto most = task_takes * (1 + below(plan_.tasks()));
+    if (below(2) != 0) sim_.advance(std::chrono::nanoseconds(below(most)));
     if (cancel) {
       run.cancel();
     } else {
