@@ -38,6 +38,18 @@ void NodeLink::forget(std::uint64_t buffer) const {
   if (const auto there = worker()) caf::anon_send(there, ForgetBuffer{buffer});
 }
 
+void NodeLink::hold_domain(std::uint64_t domain, std::int32_t delta) const {
+  const auto here = services_->enter();
+  if (!here) return;
+  if (const auto there = worker()) caf::anon_send(there, HoldDomain{domain, delta});
+}
+
+std::shared_ptr<const void> NodeLink::keep_domain(std::shared_ptr<const NodeLink> link,
+                                                  std::uint64_t domain) {
+  link->hold_domain(domain, 1);
+  return {nullptr, [link = std::move(link), domain](const void*) { link->hold_domain(domain, -1); }};
+}
+
 MayNotWait::Code& MayNotWait::current() {
   // It is the thread that must not wait, whatever system its code is of.
   static thread_local Code code = Code::none;

@@ -34,8 +34,12 @@ class TROUPE_API NodeLink {
   Result<void> bring_home(const std::shared_ptr<Buffer>& buffer, bool all) const;
   /// Nobody holds a tensor of it any more.
   void forget(std::uint64_t buffer) const;
+  /// A communication domain's windows stay as long as this lives, whatever becomes of the run that formed it.
+  static std::shared_ptr<const void> keep_domain(std::shared_ptr<const NodeLink> link, std::uint64_t domain);
 
  private:
+  void hold_domain(std::uint64_t domain, std::int32_t delta) const;
+
   std::string path_;
   std::shared_ptr<Services> services_;
   std::shared_ptr<PumpPool> pumps_;

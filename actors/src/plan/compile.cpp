@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "data/data.hpp"
@@ -11,6 +12,7 @@
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/runtime/recorded_edges.hpp"
+#include "window_hold.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -70,6 +72,7 @@ class Compiler {
     }
     for (std::uint32_t i = 0; i < recording_.tasks.size(); ++i) take_task(i);
     make_steps();
+    for (const auto domain : domains_) image_->domains.push_back(recording_.keep_domain(domain));
     return image_;
   }
 
@@ -93,15 +96,12 @@ class Compiler {
 
   void take_task(std::uint32_t index) {
     auto& task = recording_.tasks[index];
-    if (!task.call.args.domains.empty() || std::any_of(task.members.begin(), task.members.end(),
-                                                       [](const Args& it) { return !it.domains.empty(); }))
-      refuse(task, "it belongs to a communication domain, which a plan does not keep",
-             "submit what communicates itself, between plans");
     auto& roots = roots_.emplace_back();
     auto& producers = producers_.emplace_back();
     const auto take = [&](Args& args) {
       for (auto& operand : args.values.tensors) take_operand(index, args, operand, roots, producers);
       for (const auto& use : args.slots) check_slot(task, args, use);
+      for (const auto& context : args.domains) take_domain(index, context, producers);
     };
     if (task.members.empty()) take(task.call.args);
     for (auto& member : task.members) take(member);
@@ -109,6 +109,13 @@ class Compiler {
     producers.insert(producers.end(), task.after.begin(), task.after.end());
     std::sort(producers.begin(), producers.end());
     producers.erase(std::unique(producers.begin(), producers.end()), producers.end());
+  }
+
+  /// It counts as writing its rank's window, and the domain stays as long as the plan.
+  void take_domain(std::uint32_t index, const DomainContext& context, std::vector<std::uint32_t>& producers) {
+    if (context.domain != 0) domains_.insert(context.domain);
+    if (!context.ordered || !context.window.valid() || context.window.bytes() == 0) return;
+    edges_.add(index, memory_of(context.window, nullptr), box_in(context.window), true, true, producers);
   }
 
   /// What the task does with parameters: it reads before it writes, in whatever order it names them.
@@ -198,7 +205,7 @@ class Compiler {
     return {PlanRoot::Kind::captured, known->second};
   }
 
-  /// What keeps the device memory of an operand alive. A window's memory cannot be kept.
+  /// What keeps the device memory of an operand alive; of a window, its domain does.
   std::shared_ptr<BufferHold> keep_device_memory(const RecordedTask& task, const Args& args,
                                                  const Operand& operand) {
     std::vector<const Operand*> on_chip;
@@ -209,12 +216,13 @@ class Compiler {
     for (const auto& hold : args.holds) {
       if (hold->buffer != nullptr) continue;
       held.push_back(hold);
+      if (const auto domain = WindowHold::domain_of(*hold); domain != 0) domains_.insert(domain);
       if (std::find(image_->holds.begin(), image_->holds.end(), hold) == image_->holds.end())
         image_->holds.push_back(hold);
     }
     if (held.size() < on_chip.size())
-      refuse(task, "a tensor of it lies in a window, which a plan does not keep",
-             "make it a parameter, and give the window's tensor with each replay");
+      refuse(task, "a tensor of it lies in memory of a chip that nobody keeps",
+             "make it a parameter, and give the tensor with each replay");
     const auto place = std::find(on_chip.begin(), on_chip.end(), &operand) - on_chip.begin();
     return held[static_cast<std::size_t>(place)];
   }
@@ -289,6 +297,7 @@ class Compiler {
   runtime::RecordedEdges edges_;
   std::map<std::uint64_t, std::uint32_t> numbers_;  ///< intermediates, by their program's number
   std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, std::uint32_t> captured_;
+  std::set<std::uint64_t> domains_;
   std::vector<std::vector<PlanRoot>> roots_;  ///< of each task
   std::vector<std::vector<std::uint32_t>> producers_;
 };

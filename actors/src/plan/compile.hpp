@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ struct Recording {
   };
   std::vector<Intermediate> intermediates;
   std::vector<RecordedTask> tasks;
+  /// What keeps the windows of a communication domain.
+  std::function<std::shared_ptr<const void>(std::uint64_t domain)> keep_domain;
 };
 
 /// Makes a plan of it. Throws what a plan cannot have.

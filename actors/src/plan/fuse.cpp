@@ -52,7 +52,8 @@ class Fuser {
     const auto& callable = *task.callable;
     const auto& call = task.call;
     if (callable.kind != CallableKind::chip || callable.data_task != DataTask::none || callable.bundle ||
-        !task.members.empty() || call.deadline || call.retry || call.args.values.scalars.size() > 64)
+        !task.members.empty() || !call.args.domains.empty() || call.deadline || call.retry ||
+        call.args.values.scalars.size() > 64)
       return std::nullopt;
     std::int64_t chip = call.target ? call.target->index : -1;
     for (const auto& operand : call.args.values.tensors) {

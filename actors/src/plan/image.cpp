@@ -74,6 +74,7 @@ std::string PlanImage::describe() const {
   }
   for (const auto& it : captures)
     text += "  keeps " + to_string(it.whole.tensor) + (it.writes ? ", written\n" : ", read\n");
+  if (!domains.empty()) text += "  keeps " + amount(domains.size(), "communication domain") + "\n";
   for (const auto& it : intermediates) {
     text += "  makes " + std::string(runtime::name_of(it.dtype)) + to_string(it.shape) + "\n";
   }

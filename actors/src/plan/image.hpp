@@ -70,7 +70,8 @@ struct PlanImage {
   std::vector<PlanCapture> captures;
   std::vector<PlanIntermediate> intermediates;
   std::vector<PlanStep> steps;
-  std::vector<std::shared_ptr<BufferHold>> holds;  ///< of captured memory of chips
+  std::vector<std::shared_ptr<BufferHold>> holds;    ///< of captured memory of chips
+  std::vector<std::shared_ptr<const void>> domains;  ///< that its tasks communicate in, kept
   std::uint32_t tasks = 0;
 
   std::size_t bytes() const;

@@ -254,6 +254,9 @@ class Saver {
     }
     std::size_t next = 0;
     const auto add_member = [&](const Args& args) {
+      if (!args.domains.empty())
+        refuse(title + " belongs to a communication domain, which is formed on the node that runs it",
+               "submit what communicates between two plans");
       auto& member = task.members.emplace_back();
       member.home = args.home;
       for (const auto& operand : args.values.tensors)

@@ -5,6 +5,7 @@
 
 #include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
+#include "window_hold.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -74,7 +75,8 @@ const Callable& ProgramCore::callable(std::string_view name) {
 
 void ProgramCore::keep(const std::vector<std::shared_ptr<BufferHold>>& holds) {
   for (const auto& hold : holds) {
-    if (hold->kept_by.exchange(keeper_, std::memory_order_relaxed) != keeper_) holds_.push_back(hold);
+    const bool is_new = hold->kept_by.exchange(keeper_, std::memory_order_relaxed) != keeper_;
+    if (is_new && WindowHold::domain_of(*hold) == 0) holds_.push_back(hold);
   }
 }
 
@@ -412,7 +414,6 @@ void ProgramCore::wait(Waiter& waiter, Await::What what, TaskNumber task, std::u
 
 void ProgramCore::open_domain(Waiter& waiter, const DomainSpec& spec) {
   check_alive();
-  refuse_recorded("forms a communication domain");
   waiter.token = next_token_++;
   waiters_.emplace(waiter.token, &waiter);
   flush();

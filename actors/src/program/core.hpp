@@ -53,6 +53,9 @@ struct ReleaseBox {
   }
 };
 
+/// A number as the parameter of a plan wants it; one that its type does not hold exactly is refused.
+std::uint64_t plan_word(const runtime::ScalarArg& given, runtime::ScalarKind wanted, std::size_t index);
+
 /// The program's side of a run: numbers tasks and buffers, gathers submits into batches, keeps the limits,
 /// knows who waits for what. Plain state behind a port; used from the program's thread of control only.
 class TROUPE_API ProgramCore {
@@ -143,6 +146,10 @@ class TROUPE_API ProgramCore {
     std::vector<TaskNumber> numbers;    ///< of the steps
   };
   void check_plan(const PlanImage& plan, const detail::PlanCall& call) const;
+  void check_plan_arguments(const PlanImage& plan, const detail::PlanCall& call) const;
+  /// The number of the node below that recorded the plan; -1: none did.
+  int node_of(const PlanImage& plan) const;
+  TaskNumber submit_plan_below(const Plan& plan, const detail::PlanCall& call, int node);
   detail::SubmitCall bound_call(const PlanImage& plan, const PlanStep& step, PlanValues& values,
                                 std::vector<Args>& members) const;
   TaskNumber join(const std::string& name, std::vector<TaskNumber> tasks);

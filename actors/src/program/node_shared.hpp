@@ -6,6 +6,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "callable_registry.hpp"
@@ -62,7 +64,7 @@ class ConfiguredChips {
 /// follows. Thread-safe.
 class ExecutorView {
  public:
-  void show(ExecutorKind kind) {
+  void show(ExecutorKind kind, std::string name) {
     if (kind == ExecutorKind::sub_worker) {
       ++sub_workers_;
     } else {
@@ -71,6 +73,15 @@ class ExecutorView {
     if (kind == ExecutorKind::worker) of_workers_ = true;
     std::lock_guard guard(mutex_);
     kinds_.push_back(kind);
+    names_.push_back(std::move(name));
+  }
+  /// The number of the node below that has this name; -1: there is none.
+  int node_called(std::string_view name) const {
+    std::lock_guard guard(mutex_);
+    for (std::size_t i = 0; i < kinds_.size(); ++i) {
+      if (kinds_[i] == ExecutorKind::worker && names_[i] == name) return static_cast<int>(i);
+    }
+    return -1;
   }
   /// False: it is a sub-worker, or there is none. Tasks of chips and nodes cannot be sent there.
   bool takes_tasks(int index) const {
@@ -114,6 +125,7 @@ class ExecutorView {
  private:
   mutable std::mutex mutex_;
   std::vector<std::optional<ExecutorKind>> kinds_;  ///< by number; nothing: it was removed
+  std::vector<std::string> names_;
   std::atomic<int> chips_{0};
   std::atomic<int> sub_workers_{0};
   std::atomic<bool> of_workers_{false};

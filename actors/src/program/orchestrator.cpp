@@ -2,22 +2,9 @@
 
 #include "program/core.hpp"
 #include "troupe/actors/errc.hpp"
+#include "window_hold.hpp"
 
 namespace troupe::actors {
-namespace {
-
-/// What names a place in a window; the domain's lease is what keeps it there.
-class WindowHold final : public BufferHold {
- public:
-  explicit WindowHold(std::shared_ptr<const void> system)
-      : BufferHold(system.get()), system_(std::move(system)) {}
-  bool kept_by_runs() const noexcept override { return false; }
-
- private:
-  std::shared_ptr<const void> system_;
-};
-
-}  // namespace
 
 detail::ArgReader detail::reader(const Arguments& args) { return {args.tensors, args.scalars, args.kinds()}; }
 
@@ -48,7 +35,7 @@ Tensor DomainRank::bytes(std::string_view name, runtime::DType dtype) const {
   const runtime::BufferRef ref{rank.arena, rank.generation, rank.base + offset};
   return {
       runtime::Tensor::create(ref, size, 0, runtime::Shape(size / runtime::size_of(dtype)), dtype).value(),
-      info_->system ? std::make_shared<WindowHold>(info_->system) : nullptr};
+      info_->system ? std::make_shared<WindowHold>(info_->system, info_->id) : nullptr};
 }
 runtime::ScalarArg DomainRank::address_of(std::string_view name) const {
   return {bytes(name, runtime::DType::u8).description().buffer().offset, runtime::ScalarKind::any};
@@ -103,8 +90,14 @@ void DomainBarrier::wait() {
 }
 
 void DomainRequest::await_suspend(std::coroutine_handle<> self) {
-  continuation = self;
+  if (!core().is_recorded()) {
+    continuation = self;
+    return core().open_domain(*this, spec_);
+  }
+  // What is recorded waits for nothing that it could look at: the domain is formed while it stands still.
   core().open_domain(*this, spec_);
+  block();
+  self.resume();  // and this awaiter has gone
 }
 Domain DomainRequest::await_resume() {
   rethrow();

@@ -19,40 +19,6 @@ template <class T>
 std::uint64_t word_as(const runtime::ScalarArg& given, std::size_t index) {
   return runtime::to_u64(runtime::convert_scalar<T>(given, index));
 }
-std::uint64_t word_of(const runtime::ScalarArg& given, runtime::ScalarKind wanted, std::size_t index) {
-  using Kind = runtime::ScalarKind;
-  switch (wanted) {
-    case Kind::i8:
-      return word_as<std::int8_t>(given, index);
-    case Kind::u8:
-      return word_as<std::uint8_t>(given, index);
-    case Kind::i16:
-      return word_as<std::int16_t>(given, index);
-    case Kind::u16:
-      return word_as<std::uint16_t>(given, index);
-    case Kind::i32:
-      return word_as<std::int32_t>(given, index);
-    case Kind::u32:
-      return word_as<std::uint32_t>(given, index);
-    case Kind::i64:
-      return word_as<std::int64_t>(given, index);
-    case Kind::u64:
-      return word_as<std::uint64_t>(given, index);
-    case Kind::boolean:
-      return word_as<bool>(given, index);
-    case Kind::f32:
-      return word_as<float>(given, index);
-    case Kind::f64:
-      return word_as<double>(given, index);
-    case Kind::f16:
-      return word_as<runtime::Float16>(given, index);
-    case Kind::bf16:
-      return word_as<runtime::BFloat16>(given, index);
-    case Kind::any:
-      break;
-  }
-  return given.word;
-}
 
 /// Bytes that tell whether two tensors share memory.
 struct Place {
@@ -148,6 +114,41 @@ void check_aliases(const PlanImage& plan, const std::vector<Tensor>& slots) {
 
 }  // namespace
 
+std::uint64_t plan_word(const runtime::ScalarArg& given, runtime::ScalarKind wanted, std::size_t index) {
+  using Kind = runtime::ScalarKind;
+  switch (wanted) {
+    case Kind::i8:
+      return word_as<std::int8_t>(given, index);
+    case Kind::u8:
+      return word_as<std::uint8_t>(given, index);
+    case Kind::i16:
+      return word_as<std::int16_t>(given, index);
+    case Kind::u16:
+      return word_as<std::uint16_t>(given, index);
+    case Kind::i32:
+      return word_as<std::int32_t>(given, index);
+    case Kind::u32:
+      return word_as<std::uint32_t>(given, index);
+    case Kind::i64:
+      return word_as<std::int64_t>(given, index);
+    case Kind::u64:
+      return word_as<std::uint64_t>(given, index);
+    case Kind::boolean:
+      return word_as<bool>(given, index);
+    case Kind::f32:
+      return word_as<float>(given, index);
+    case Kind::f64:
+      return word_as<double>(given, index);
+    case Kind::f16:
+      return word_as<runtime::Float16>(given, index);
+    case Kind::bf16:
+      return word_as<runtime::BFloat16>(given, index);
+    case Kind::any:
+      break;
+  }
+  return given.word;
+}
+
 Plan ProgramCore::record(detail::PlanRecord& record, Orchestrator& orchestrator) {
   check_alive();
   if (recorder_) recorder_->refuse("records another plan", "record that one before, and submit it here");
@@ -159,6 +160,9 @@ Plan ProgramCore::record(detail::PlanRecord& record, Orchestrator& orchestrator)
   begin.callables = node_->callables;
   begin.arena_bytes = node_->arena_bytes;
   begin.one_chip = !node_->executors.of_workers() && node_->executors.chips() == 1;
+  begin.keep_domain = [link = node_->link](std::uint64_t domain) {
+    return NodeLink::keep_domain(link, domain);
+  };
   begin.parameters = std::move(record.parameters);
   std::vector<Tensor> tensors;
   for (auto& given : begin.parameters) {
@@ -190,6 +194,10 @@ void ProgramCore::check_plan(const PlanImage& plan, const detail::PlanCall& call
         "plan \"" + plan.name + "\" was recorded by " + plan.path + " and runs there, not on " + node_->path,
         "record it on this node");
   }
+  check_plan_arguments(plan, call);
+}
+
+void ProgramCore::check_plan_arguments(const PlanImage& plan, const detail::PlanCall& call) const {
   if (call.arguments.size() != plan.parameters.size()) {
     throw Error(Errc::bad_argument, "plan \"" + plan.name + "\" takes " +
                                         std::to_string(plan.parameters.size()) + " arguments, not " +
@@ -212,7 +220,7 @@ void ProgramCore::check_plan(const PlanImage& plan, const detail::PlanCall& call
                                                        : " is a plain number, and is given a slot"),
                   "take it as a Slot of the same type in both programs");
     }
-    if (const auto word = word_of(given.scalar, wanted.scalar.kind, i);
+    if (const auto word = plan_word(given.scalar, wanted.scalar.kind, i);
         !wanted.is_slot && word != wanted.scalar.word) {
       throw Error(
           Errc::bad_argument,
@@ -263,6 +271,7 @@ detail::SubmitCall ProgramCore::bound_call(const PlanImage& plan, const PlanStep
       }
       to.add(use);
     }
+    to.domains = from.domains;
     to.values.scalars = from.values.scalars;
     to.values.scalar_kinds = from.values.scalar_kinds;
     for (const auto& slot : from.slots) {
@@ -280,6 +289,7 @@ TaskNumber ProgramCore::submit_plan(const Plan& given, detail::PlanCall call) {
   check_alive();
   if (!given) throw Error(Errc::bad_argument, "an empty Plan", "keep what record returns");
   const auto& plan = *given.image();
+  if (const auto below = node_of(plan); below >= 0) return submit_plan_below(given, call, below);
   check_plan(plan, call);
   PlanValues values;
   values.call = &call;
@@ -288,8 +298,8 @@ TaskNumber ProgramCore::submit_plan(const Plan& given, detail::PlanCall call) {
   for (std::size_t i = 0; i < call.arguments.size(); ++i) {
     const auto& argument = call.arguments[i];
     values.slots.push_back(argument.is_tensor ? with_buffer(argument.tensor) : Tensor());
-    values.words.push_back(argument.is_tensor ? 0
-                                              : word_of(argument.scalar, plan.parameters[i].scalar.kind, i));
+    values.words.push_back(
+        argument.is_tensor ? 0 : plan_word(argument.scalar, plan.parameters[i].scalar.kind, i));
     values.outer.push_back(argument.slot);
   }
   check_aliases(plan, values.slots);

@@ -11,7 +11,7 @@ std::int32_t WorkerActor::add_child(const ExecutorConfig& config) {
   const auto& it = children_[index];
   placement_.add(it.kind, it.name, it.credit);
   data_.add(it.kind, it.name);
-  shared_->executors.show(it.kind);
+  shared_->executors.show(it.kind, it.name);
   return index;
 }
 

@@ -24,8 +24,8 @@ void require(bool holds) {
 std::shared_ptr<NodeShared> make_node() {
   auto node = std::make_shared<NodeShared>();
   node->name = node->path = "node0";
-  for (int i = 0; i < 2; ++i) node->executors.show(ExecutorKind::chip);
-  node->executors.show(ExecutorKind::sub_worker);
+  for (int i = 0; i < 2; ++i) node->executors.show(ExecutorKind::chip, "chip" + std::to_string(i));
+  node->executors.show(ExecutorKind::sub_worker, "sub0");
   node->arena_bytes = 1U << 20U;
   node->memory = std::make_shared<HostMemory>();
   node->callables = std::make_shared<CallableRegistry>();

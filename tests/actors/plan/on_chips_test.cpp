@@ -1,6 +1,7 @@
 // Plans on simulated chips, which take a step as one graph of theirs.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -10,86 +11,27 @@
 #include <thread>
 #include <vector>
 
+#include "actors/plan/random_program.hpp"
 #include "support/built.hpp"
+#include "support/error_of.hpp"
+#include "support/random.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
+using test::random_steps;
+using test::submit_all;
+using test::width;
 
 namespace {
 
-constexpr std::uint32_t width = 16;
 std::atomic<int> entered{0}, told{0};
+constexpr std::int64_t poison = -1;  ///< a number with which "plan_write" fails
 
 NodeConfig sims(int chips) {
   NodeConfig config;
   config.platform = tests::built("lib/libtroupe_a2a3sim.so");
   config.chips = chips;
   return config;
-}
-
-struct Step {
-  enum Kind { mix, write, make, on_host } kind = mix;
-  std::uint32_t reads[2] = {0, 0}, to = 0, read_begin = 0, write_begin = 0, length = 1;
-  std::int64_t number = 0;
-  bool takes_slot = false;
-  int chip = -1;
-};
-
-std::vector<Step> random_steps(std::uint64_t seed, int chips) {
-  std::mt19937_64 numbers(seed);
-  const auto below = [&](std::uint64_t end) { return static_cast<std::uint32_t>(numbers() % end); };
-  std::vector<Step> steps(2 + below(40));
-  std::uint32_t cells = 3;
-  for (auto& step : steps) {
-    const auto dice = below(12);
-    step.kind = dice < 7 ? Step::mix : dice < 9 ? Step::write : dice < 11 ? Step::make : Step::on_host;
-    step.reads[0] = below(cells);
-    step.reads[1] = below(cells);
-    step.to = below(cells);
-    step.length = 1 + below(width);
-    step.read_begin = below(width - step.length + 1);
-    step.write_begin = below(width - step.length + 1);
-    step.number = below(1000);
-    step.takes_slot = below(2) == 0;
-    if (chips > 1 && below(3) != 0) step.chip = static_cast<int>(below(static_cast<std::uint64_t>(chips)));
-    if (step.kind == Step::make) ++cells;
-  }
-  return steps;
-}
-
-void submit_all(Orchestrator& node, const std::vector<Step>& steps, Tensor x, Tensor y, Tensor z,
-                Slot<std::int64_t> slot) {
-  std::vector<Tensor> cells{x, y, z};
-  for (const auto& step : steps) {
-    const auto view = [&](std::uint32_t cell, std::uint32_t begin) {
-      return cells[cell].rows(begin, begin + step.length);
-    };
-    const auto a = view(step.reads[0], step.read_begin), b = view(step.reads[1], step.read_begin);
-    const auto submit = [&](const char* kernel, const auto&... args) {
-      if (step.takes_slot && step.chip >= 0)
-        return (void)node.submit(kernel, args..., scalar(slot), on_chip(step.chip));
-      if (step.takes_slot) return (void)node.submit(kernel, args..., scalar(slot));
-      if (step.chip >= 0) return (void)node.submit(kernel, args..., scalar(step.number), on_chip(step.chip));
-      (void)node.submit(kernel, args..., scalar(step.number));
-    };
-    switch (step.kind) {
-      case Step::mix:
-        submit("plan_mix", in(a), in(b), inout(view(step.to, step.write_begin)));
-        break;
-      case Step::write:
-        submit("plan_write", in(a), out(view(step.to, step.write_begin)));
-        break;
-      case Step::make:
-        cells.push_back(node.alloc<std::int64_t>({width}));
-        submit("plan_write", in(a), out(cells.back()));
-        break;
-      case Step::on_host:
-        node.submit_sub(
-            [](HostArgs& args) { args.tensor<std::int64_t>(0)[0] += args.scalar<std::int64_t>(0); },
-            inout(cells[step.to]), scalar(step.number));
-        break;
-    }
-  }
 }
 
 using Memory = std::vector<std::int64_t>;
@@ -107,19 +49,12 @@ Tensor numbered(const Node& node, std::int64_t first) {
 }  // namespace
 
 TROUPE_KERNEL(plan_mix)(KernelArgs& k) {
-  const auto a = k.tensor<const std::int64_t>(0), b = k.tensor<const std::int64_t>(1);
-  const auto w = k.tensor<std::int64_t>(2);
-  std::int64_t sum = k.scalar<std::int64_t>(0);
-  for (std::size_t i = 0; i < a.size(); ++i) sum = (sum * 31 + a(i) + 7 * b(i)) % 1'000'003;
-  for (std::size_t i = 0; i < w.size(); ++i)
-    w(i) = (w(i) * 3 + sum + static_cast<std::int64_t>(i)) % 1'000'003;
+  test::mix(k.tensor<const std::int64_t>(0), k.tensor<const std::int64_t>(1), k.tensor<std::int64_t>(2),
+            k.scalar<std::int64_t>(0));
 }
 TROUPE_KERNEL(plan_write)(KernelArgs& k) {
-  const auto a = k.tensor<const std::int64_t>(0);
-  const auto w = k.tensor<std::int64_t>(1);
-  const auto first = a(0);
-  for (std::size_t i = 0; i < w.size(); ++i)
-    w(i) = first - k.scalar<std::int64_t>(0) + static_cast<std::int64_t>(i);
+  if (k.scalar<std::int64_t>(0) == poison) throw std::runtime_error("as it was told");
+  test::write(k.tensor<const std::int64_t>(0), k.tensor<std::int64_t>(1), k.scalar<std::int64_t>(0));
 }
 TROUPE_KERNEL(plan_fails)(KernelArgs& k) {
   if (k.scalar<std::int64_t>(0) != 0) throw std::runtime_error("as it was told");
@@ -135,7 +70,8 @@ TEST_CASE("a random program leaves the same memory on simulated chips anew and a
   for (const int chips : {1, 2}) {
     auto node = system.node(sims(chips));
     node.load(runtime::this_module());
-    for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    const auto first = test::first_seed();
+    for (std::uint64_t seed = first; seed < first + test::seeds(60); ++seed) {
       CAPTURE(chips);
       CAPTURE(seed);
       const auto steps = random_steps(seed, chips);
@@ -230,4 +166,80 @@ TEST_CASE("what a chip was told of plans that are gone is not mistaken for the n
     node.run(plan, x);
     CHECK(bytes_of(x)[0] == -round * (round % 3 + 2));
   }
+}
+
+TEST_CASE("random plans on simulated chips, of which tasks fail, chips die and runs are cancelled") {
+  SystemConfig quiet;
+  quiet.log = [](int, std::string_view, std::string_view) {};
+  System system(quiet);
+  std::uint64_t right = 0, wrong = 0;
+  for (const int chips : {1, 2}) {
+    auto config = sims(chips);
+    config.restart = {.restarts = 1'000'000};
+    auto node = system.node(config);
+    node.load(runtime::this_module());
+    const auto first = test::first_seed();
+    for (std::uint64_t seed = first; seed < first + test::seeds(40); ++seed) {
+      CAPTURE(chips);
+      CAPTURE(seed);
+      std::mt19937_64 numbers(seed);
+      const auto steps = random_steps(seed, chips);
+      const auto program = [steps](Orchestrator& n, Tensor x, Tensor y, Tensor z, Slot<std::int64_t> r) {
+        submit_all(n, steps, x, y, z, r);
+      };
+      std::array<Memory, 3> model;
+      std::array<Tensor, 3> given;
+      const auto fresh = [&](std::int64_t round) {
+        for (std::size_t i = 0; i < 3; ++i) {
+          given[i] = numbered(node, round + static_cast<std::int64_t>(100 * i));
+          model[i] = bytes_of(given[i]);
+        }
+      };
+      const auto is_right = [&](std::int64_t number) {
+        const auto stretch = [&](std::size_t i) { return test::Stretch{model[i].data()}; };
+        test::run_on_host(steps, stretch(0), stretch(1), stretch(2), number);
+        for (std::size_t i = 0; i < 3; ++i) {
+          Memory seen;
+          // A chip that goes afterwards may take the bytes along that nobody has asked for.
+          const auto gone = test::error_of([&] { seen = bytes_of(given[i]); });
+          if (gone) REQUIRE(*gone == actors::Errc::data_lost);
+          if (gone) return ++wrong, false;
+          REQUIRE(seen == model[i]);
+        }
+        return ++right, true;
+      };
+      std::optional<Plan> plan;
+      // A chip may still be on its way back from the case before.
+      for (int attempt = 0; !plan; ++attempt) {
+        REQUIRE(attempt < 1000);
+        fresh(0);
+        if (!test::error_of(
+                [&] { plan = node.record(program, given[0], given[1], given[2], std::int64_t{7}); }))
+          is_right(7);
+      }
+      for (std::int64_t round = 1; round <= 4; ++round) {
+        fresh(round);
+        const auto how = numbers() % 4;
+        const std::int64_t number = how == 0 ? poison : 10 + round;
+        auto run = node.submit(*plan, given[0], given[1], given[2], number);
+        for (auto pauses = numbers() % 64; pauses > 0; --pauses) std::this_thread::yield();
+        if (how == 1) run.cancel();
+        if (how == 2) testing::kill(node, static_cast<int>(numbers() % static_cast<std::uint64_t>(chips)));
+        const auto result = run.result();
+        if (result) {
+          is_right(number);
+        } else {
+          ++wrong;
+        }
+      }
+      for (int attempt = 0;; ++attempt) {
+        REQUIRE(attempt < 1000);
+        fresh(50);
+        if (test::error_of([&] { node.run(*plan, given[0], given[1], given[2], std::int64_t{5}); })) continue;
+        if (is_right(5)) break;
+      }
+    }
+  }
+  CHECK(right > 0);
+  if (test::seeds(40) >= 40) CHECK(wrong > 0);
 }

@@ -496,31 +496,3 @@ TEST_CASE("a plan takes at most 128 bytes for a task") {
           n.submit("add", in(before), in(a), out(b));
         }) <= 128);
 }
-
-TEST_CASE("a pod's program can be recorded, and each of its submits is a step, and is placed anew") {
-  Simulation sim({.chips = 1, .nodes = 2});
-  auto& pod = with_kernels(sim).node();
-  const auto twice = +[](Orchestrator& n, Tensor a, float r) {
-    n.submit("add", in(a), in(a), out(a));
-    n.submit("scale", inout(a), scalar(r));
-  };
-  auto x = pod.tensor<float>({size}, 1), y = pod.tensor<float>({size}, 2);
-  const auto plan = pod.record(
-      name("both"),
-      [twice](Orchestrator& p, Tensor a, Tensor b, Slot<float> r) {
-        p.submit(twice, inout(a), scalar(r), on_chip(0));
-        p.submit(twice, inout(b), scalar(r), on_chip(1));
-        p.submit(twice, inout(a), scalar(1.0f));
-      },
-      x, y, 3.0f);
-  CHECK(plan.steps() == 3);
-  CHECK(x.host<const float>()[0] == 1 * 6 * 2);
-  auto a = pod.tensor<float>({size}, 10), b = pod.tensor<float>({size}, 20);
-  pod.run(plan, a, b, 0.5f);
-  CHECK(a.host<const float>()[0] == 10 * 1 * 2);
-  CHECK(b.host<const float>()[0] == 20 * 1);
-  CHECK(x.host<const float>()[0] == 12);
-  // A program by pointer has no name that another process could find it by.
-  CHECK(error_of([&] { plan.save("/nowhere/x.tplan"); })->message().find("came with its submit") !=
-        std::string::npos);
-}

@@ -36,7 +36,7 @@ struct FakePort final : ProgramPort {
 struct Bench {
   Bench() {
     node->name = "node0";
-    for (int i = 0; i < 2; ++i) node->executors.show(ExecutorKind::chip);
+    for (int i = 0; i < 2; ++i) node->executors.show(ExecutorKind::chip, "chip" + std::to_string(i));
     node->soft_limit = 100;
     node->hard_limit = 200;
     node->arena_bytes = 1024;

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "platform/conformance/graph_description.hpp"
 #include "platform/conformance/rules.hpp"
 
 // The optional part of the ABI that takes graphs of runs.
@@ -13,70 +14,6 @@ using platform::RunArgs;
 using runtime::DType;
 using runtime::Tag;
 using runtime::Tensor;
-
-/// A description while it is put together; owns its lists.
-class Description {
- public:
-  std::uint32_t slot(const troupe_tensor_arg& like, std::uint64_t buffer) {
-    slots_.push_back(like);
-    slots_.back().buffer = buffer;
-    return static_cast<std::uint32_t>(slots_.size()) - 1;
-  }
-  void task(std::uint64_t callable, const char* name, std::vector<std::uint32_t> producers = {}) {
-    troupe_graph_task task{};
-    task.callable = callable;
-    task.name = name;
-    task.producer_count = static_cast<std::uint32_t>(producers.size());
-    producers_.insert(producers_.end(), producers.begin(), producers.end());
-    tasks_.push_back(task);
-  }
-  /// All of a slot, for the task that was told last.
-  troupe_graph_tensor& view(std::uint32_t slot, Tag tag) {
-    const auto& whole = slots_[slot];
-    troupe_graph_tensor view{};
-    view.slot = slot;
-    view.ndims = whole.ndims;
-    std::copy(whole.shape, whole.shape + 5, view.shape);
-    std::copy(whole.strides, whole.strides + 5, view.strides);
-    view.dtype = whole.dtype;
-    view.tag = static_cast<std::uint8_t>(tag);
-    ++tasks_.back().tensor_count;
-    return tensors_.emplace_back(view);
-  }
-  void scalar_slot(std::uint32_t slot) {
-    scalars_.push_back({0, slot, TROUPE_SCALAR_ANY, {}});
-    ++tasks_.back().scalar_count;
-    scalar_slots_ = std::max(scalar_slots_, slot + 1);
-  }
-  void scalar(float value) {
-    scalars_.push_back({runtime::to_u64(value), TROUPE_GRAPH_NO_SLOT, TROUPE_SCALAR_ANY, {}});
-    ++tasks_.back().scalar_count;
-  }
-  troupe_graph graph() const {
-    troupe_graph graph{};
-    graph.size = sizeof graph;
-    graph.name = "the graph";
-    graph.tasks = tasks_.data();
-    graph.tensors = tensors_.data();
-    graph.scalars = scalars_.data();
-    graph.producers = producers_.data();
-    graph.slots = slots_.data();
-    graph.task_count = tasks_.size();
-    graph.tensor_count = tensors_.size();
-    graph.scalar_count = scalars_.size();
-    graph.producer_count = producers_.size();
-    graph.slot_count = static_cast<std::uint32_t>(slots_.size());
-    graph.scalar_slot_count = scalar_slots_;
-    return graph;
-  }
-
-  std::vector<troupe_graph_task> tasks_;
-  std::vector<troupe_graph_tensor> tensors_;
-  std::vector<troupe_graph_scalar> scalars_;
-  std::vector<std::uint32_t> producers_;
-  std::vector<troupe_tensor_arg> slots_;
-  std::uint32_t scalar_slots_ = 0;
-};
 
 constexpr std::uint32_t edge = 8, elements = edge * edge;
 constexpr std::uint64_t bytes = elements * sizeof(float);
@@ -332,14 +269,16 @@ void graphs_are_unregistered(Probe& probe) {
   s.expect(0, "unregister_graph", s.api().unregister_graph, id);
   launch(s, args.run(2, id));
   s.launch({args.run(3, id)});
-  const auto ends = s.wait_for(3);
-  require(ends[0].code == 0,
-          "a graph that was launched before it was unregistered failed: " + ends[0].message);
-  data.require_added(4.0f);
-  for (const std::size_t i : {1, 2}) {
-    require(ends[i].code == TROUPE_DEVICE_UNKNOWN_CALLABLE,
-            "a graph that is not registered ended with " + name_of_code(ends[i].code));
+  // Where runs overlap, those that are refused may end first.
+  for (const auto& end : s.wait_for(3)) {
+    if (end.correlation == 1) {
+      require(end.code == 0, "a graph that was launched before it was unregistered failed: " + end.message);
+    } else {
+      require(end.code == TROUPE_DEVICE_UNKNOWN_CALLABLE,
+              "a graph that is not registered ended with " + name_of_code(end.code));
+    }
   }
+  data.require_added(4.0f);
   s.expect(TROUPE_DEVICE_UNKNOWN_CALLABLE, "unregister_graph, again", s.api().unregister_graph, id);
 }
 

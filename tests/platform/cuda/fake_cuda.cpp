@@ -13,6 +13,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libcuda/cuda_types.hpp"
@@ -35,6 +36,11 @@ void need(bool holds, const char* what) {
 struct Work {
   std::function<bool()> go;  // true: done
 };
+/// A launch of a graph: what it does, and after which of the others.
+struct Node {
+  std::function<bool()> go;
+  std::vector<GraphNode> after;
+};
 struct Card {
   int retained = 0;
   std::map<std::uint64_t, std::size_t> memory;  // of the device
@@ -46,6 +52,8 @@ struct Card {
   std::map<Event, Mark> events;
   std::set<Module> modules;
   std::map<Function, std::string> functions;
+  std::map<Graph, std::vector<std::pair<GraphNode, Node>>> graphs;
+  std::map<GraphExec, std::vector<std::pair<GraphNode, Node>>> executables;
   bool dead = false;  // after a fault
 };
 struct Fake {
@@ -270,6 +278,7 @@ EXPORT Result cuDevicePrimaryCtxRelease_v2(Device device) {
   need(released.streams.empty(), "a stream is left behind");
   need(released.events.empty(), "an event is left behind");
   need(released.modules.empty(), "a module is left behind");
+  need(released.graphs.empty() && released.executables.empty(), "a graph is left behind");
   released.functions.clear();
   released.dead = false;
   return success;
@@ -423,14 +432,10 @@ EXPORT Result cuFuncLoad(Function function) {
   need(card().functions.contains(function), "a function is loaded that is not there");
   return call.answer;
 }
-EXPORT Result cuLaunchKernel(Function function, unsigned x, unsigned y, unsigned z, unsigned lanes, unsigned,
-                             unsigned, unsigned, Stream stream, void** parameters, void** extra) {
-  const Call call;
-  need(card().functions.contains(function) && card().streams.contains(stream),
-       "a launch of what is not there");
-  need(x > 0 && y == 1 && z == 1 && lanes > 0 && lanes <= 1024 && extra == nullptr,
-       "a launch of an odd shape");
-  if (!call.goes_on()) return call.answer;
+namespace {
+
+/// A launch that fits, as something to do.
+std::function<bool()> launch_of(Function function, unsigned x, unsigned lanes, void** parameters) {
   const auto& name = card().functions[function];
   std::uint64_t at = 0;
   std::memcpy(&at, parameters[0], sizeof at);
@@ -439,8 +444,86 @@ EXPORT Result cuLaunchKernel(Function function, unsigned x, unsigned y, unsigned
   need(inside(card().mapped, at, sizeof(troupe_device_block)),
        "an argument block that is not in mapped memory");
   auto* block = reinterpret_cast<troupe_device_block*>(at);
-  card().streams[stream].push_back({[on = current, name, block, x, lanes, foreign] {
+  return [on = current, name, block, x, lanes, foreign] {
     return foreign ? run_kernel(name, *block, x, lanes) : enter(*on, name, *block, x, lanes);
-  }});
+  };
+}
+
+}  // namespace
+
+EXPORT Result cuLaunchKernel(Function function, unsigned x, unsigned y, unsigned z, unsigned lanes, unsigned,
+                             unsigned, unsigned, Stream stream, void** parameters, void** extra) {
+  const Call call;
+  need(card().functions.contains(function) && card().streams.contains(stream),
+       "a launch of what is not there");
+  need(x > 0 && y == 1 && z == 1 && lanes > 0 && lanes <= 1024 && extra == nullptr,
+       "a launch of an odd shape");
+  if (!call.goes_on()) return call.answer;
+  card().streams[stream].push_back({launch_of(function, x, lanes, parameters)});
+  return success;
+}
+
+EXPORT Result cuGraphCreate(Graph* graph, unsigned flags) {
+  const Call call;
+  need(flags == 0, "a graph with flags");
+  if (!call.goes_on()) return call.answer;
+  *graph = fresh<Graph>();
+  card().graphs[*graph];
+  return success;
+}
+EXPORT Result cuGraphAddKernelNode(GraphNode* node, Graph graph, const GraphNode* after, std::size_t count,
+                                   const KernelNode* kernel) {
+  const Call call;
+  need(card().graphs.contains(graph) && card().functions.contains(kernel->function),
+       "a node of what is not there");
+  need(kernel->grid_x > 0 && kernel->grid_y == 1 && kernel->grid_z == 1 && kernel->block_x > 0 &&
+           kernel->block_x <= 1024 && kernel->block_y == 1 && kernel->block_z == 1 &&
+           kernel->shared_bytes == 0 && kernel->extra == nullptr,
+       "a node of an odd shape");
+  if (!call.goes_on()) return call.answer;
+  auto& nodes = card().graphs[graph];
+  Node made{launch_of(kernel->function, kernel->grid_x, kernel->block_x, kernel->parameters),
+            {after, after + count}};
+  for (const auto before : made.after) {
+    need(std::any_of(nodes.begin(), nodes.end(), [&](const auto& known) { return known.first == before; }),
+         "a node after one that is not of its graph");
+  }
+  *node = fresh<GraphNode>();
+  nodes.emplace_back(*node, std::move(made));
+  return success;
+}
+EXPORT Result cuGraphInstantiateWithFlags(GraphExec* executable, Graph graph, unsigned long long flags) {
+  const Call call;
+  need(card().graphs.contains(graph) && flags == 0, "a graph that is not there, or flags");
+  if (!call.goes_on()) return call.answer;
+  *executable = fresh<GraphExec>();
+  card().executables[*executable] = card().graphs[graph];
+  return success;
+}
+EXPORT Result cuGraphDestroy(Graph graph) {
+  const Held held;
+  need(card().graphs.erase(graph) == 1, "a graph is destroyed twice");
+  return success;
+}
+EXPORT Result cuGraphExecDestroy(GraphExec executable) {
+  const Held held;
+  need(card().executables.erase(executable) == 1, "a graph is destroyed twice");
+  return success;
+}
+EXPORT Result cuGraphLaunch(GraphExec executable, Stream stream) {
+  const Call call;
+  need(card().executables.contains(executable) && card().streams.contains(stream),
+       "a launch of a graph that is not there");
+  if (!call.goes_on()) return call.answer;
+  card().streams[stream].push_back(
+      {[nodes = card().executables[executable], over = std::set<GraphNode>()]() mutable {
+        for (const auto& [number, node] : nodes) {
+          const bool can_go =
+              !over.contains(number) && std::all_of(node.after.begin(), node.after.end(),
+                                                    [&](GraphNode before) { return over.contains(before); });
+          if (can_go && node.go()) over.insert(number);
+        }
+        return over.size() == nodes.size();
+      }});
   return success;
 }

@@ -42,9 +42,29 @@ std::uint64_t look_at_runs(Reader reader) {
   return all;
 }
 
+std::uint64_t look_at_graph(Reader reader) {
+  (void)reader.get<GraphPiece>();
+  GraphNews news;
+  if (!news.read(reader)) return 0;
+  const auto& graph = news.graph();
+  std::uint64_t all = std::strlen(graph.name);
+  for (std::uint64_t i = 0; i < graph.task_count; ++i)
+    all += graph.tasks[i].name != nullptr ? std::strlen(graph.tasks[i].name) : graph.tasks[i].callable;
+  all += sum(graph.tensors, graph.tensor_count) + sum(graph.scalars, graph.scalar_count) +
+         sum(graph.producers, graph.producer_count) + sum(graph.slots, graph.slot_count);
+  // What was read can be said again.
+  Writer again;
+  put_graph(again, graph);
+  GraphNews same;
+  if (!same.read(Reader(again.bytes())) || same.graph().task_count != graph.task_count) std::abort();
+  return all;
+}
+
 std::uint64_t look_at(const Frame& frame) {
   std::uint64_t all = 0;
   switch (frame.kind) {
+    case Kind::register_graph:
+      return look_at_graph(Reader(frame.payload));
     case Kind::launch:
       return look_at_runs(Reader(frame.payload));
     case Kind::completions: {

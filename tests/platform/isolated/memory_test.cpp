@@ -179,10 +179,3 @@ TEST_CASE("a callable of the program itself is refused with what to do") {
   CHECK(refused.error() == platform::Errc::bad_callable);
   CHECK(contains(refused.error().message(), "put it into a module"));
 }
-
-TEST_CASE("an isolated chip promises no graphs, and says so when it is asked for one") {
-  IsolatedChip chip;
-  CHECK_FALSE(chip.context->has_graphs());
-  CHECK((chip.context->properties().value().features & TROUPE_FEATURE_GRAPHS) == 0);
-  CHECK(chip.context->register_graph({}).error() == platform::Errc::unsupported);
-}

@@ -4,7 +4,7 @@
 #include <thread>
 #include <vector>
 
-#include "context.hpp"
+#include "device.hpp"
 #include "troupe/platform/errc.hpp"
 
 using namespace troupe;
@@ -12,122 +12,6 @@ using namespace troupe::test;
 using platform::Errc;
 using platform::RunArgs;
 using runtime::Tensor;
-
-std::int32_t Context::register_kernel(const std::string& name, bool foreign, std::uint64_t& id) {
-  // Modules stay: kept for the life of the process, as the ABI asks for.
-  static constexpr std::string_view code = "gate stuck fail nothing add twice sum";
-  static const troupe_device_image_v1 image{sizeof image, TROUPE_IMAGE_PTX, code.data(), code.size(),
-                                            "a test"};
-  static const troupe_device_image_v1* const images[] = {nullptr, &image};
-  static std::map<std::string, troupe_callable_v1> callables;
-  static std::vector<const troupe_callable_v1*> entries;
-  static troupe_module_v1 module;
-  static std::mutex making;
-  troupe_callable callable{};
-  callable.name = name.c_str();
-  const std::string bytes = "kernel_entry=" + name;
-  {
-    const std::lock_guard lock(making);
-    if (!callables.contains(name)) {
-      auto& made = callables[name];
-      made.size = sizeof made;
-      made.kind = name == "program" ? TROUPE_CALLABLE_CHIP_PROGRAM : TROUPE_CALLABLE_KERNEL;
-      made.name = callables.find(name)->first.c_str();
-      made.signature = "...";
-      made.invoke.kernel = [](const troupe_kernel_call_v1*) -> std::int32_t { return TROUPE_FAILED; };
-    }
-    entries.clear();
-    for (const auto& [known, made] : callables) entries.push_back(&made);
-    module = {TROUPE_MODULE_MAGIC,
-              TROUPE_MODULE_VERSION,
-              sizeof module,
-              sizeof(troupe_callable_v1),
-              "test",
-              entries.data(),
-              entries.data() + entries.size(),
-              nullptr,
-              nullptr,
-              images,
-              images + 2};
-    if (foreign) {
-      callable.bytes = bytes.data();
-      callable.byte_count = bytes.size();
-      callable.core_kind = TROUPE_CORE_AIV;
-    } else {
-      callable.module = &module;
-    }
-    return register_callable(handle, &callable, &id);
-  }
-}
-
-namespace {
-
-/// A device with kernels that compute, and what it must say at the end.
-struct Device {
-  Device() {
-    fake_device() = &fake;
-    // x += s
-    fake.add("add", [](troupe_device_block& block, std::uint32_t) {
-      float by = 0;
-      std::memcpy(&by, &block.words[1], sizeof by);
-      for (std::uint64_t i = 0; i < block.descriptors[0].shapes[0]; ++i) {
-        tensor<float>(block, 0)[i * block.descriptors[0].strides[0]] += by;
-      }
-      return true;
-    });
-    // y = 2 x
-    fake.add("twice", [](troupe_device_block& block, std::uint32_t) {
-      for (std::uint64_t i = 0; i < block.descriptors[1].shapes[0]; ++i) {
-        tensor<float>(block, 1)[i] = 2 * tensor<float>(block, 0)[i];
-      }
-      return true;
-    });
-    // z = x + y
-    fake.add("sum", [](troupe_device_block& block, std::uint32_t) {
-      for (std::uint64_t i = 0; i < block.descriptors[2].shapes[0]; ++i) {
-        tensor<float>(block, 2)[i] = tensor<float>(block, 0)[i] + tensor<float>(block, 1)[i];
-      }
-      return true;
-    });
-  }
-  ~Device() {
-    CHECK(fake.left() == "");
-    CHECK(fake.complaint() == "");
-    fake_device() = nullptr;
-  }
-  Device(const Device&) = delete;
-  Device& operator=(const Device&) = delete;
-  FakeDevice fake;
-};
-
-struct Ready : Context {
-  Ready() { REQUIRE_MESSAGE(set_device(handle, 0) == 0, last_error()); }
-  /// 16 floats on the device.
-  std::uint64_t floats(float value) {
-    std::uint64_t address = 0;
-    REQUIRE(device_malloc_ctx(handle, 64, &address) == 0);
-    const std::vector<float> values(16, value);
-    REQUIRE(copy_to_device_ctx(handle, address, values.data(), 64) == 0);
-    return address;
-  }
-  std::vector<float> back(std::uint64_t address) {
-    std::vector<float> values(16);
-    REQUIRE(copy_from_device_ctx(handle, values.data(), address, 64) == 0);
-    return values;
-  }
-};
-
-RunArgs on_device(std::initializer_list<std::pair<std::uint64_t, runtime::Tag>> tensors) {
-  RunArgs args;
-  for (const auto& [address, tag] : tensors) {
-    args.add_device({Tensor::host(static_cast<float*>(nullptr) + 16, {16}), tag}, address);
-  }
-  return args;
-}
-
-std::vector<float> all(float value) { return std::vector<float>(16, value); }
-
-}  // namespace
 
 TEST_CASE("a chain and a diamond over device tensors come out as if one ran after the other") {
   Device device;

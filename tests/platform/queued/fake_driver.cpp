@@ -66,6 +66,7 @@ std::string FakeDevice::left() const {
   if (events != 0) text << events << " events ";
   if (!programs_.empty()) text << programs_.size() << " programs ";
   if (!functions_.empty()) text << functions_.size() << " functions ";
+  if (!graphs_.empty()) text << graphs_.size() << " graphs ";
   if (!queues_.empty()) text << queues_.size() << " queues ";
   return text.str();
 }
@@ -199,15 +200,7 @@ class FakeDriver final : public Driver {
     device_.queues_.erase(found);
   }
   Result<Event> launch(Queue queue, const Launch& what, std::span<const Event> after) override {
-    return give("launch", queue, after, [this, what]() -> std::function<bool()> {
-      const auto name = device_.functions_.at(static_cast<std::uint64_t>(what.function));
-      const bool foreign = name.starts_with("kernel_entry=");
-      const auto at = what.argument - (foreign ? offsetof(troupe_device_block, words) : 0);
-      auto* block = reinterpret_cast<troupe_device_block*>(at);
-      return [this, block, foreign, blocks = what.blocks, kernel = name.substr(foreign ? 13 : 0)] {
-        return device_.enter(kernel, !foreign, *block, blocks);
-      };
-    });
+    return give("launch", queue, after, [&] { return begin(what); });
   }
   Result<Event> copy(Queue queue, const Copy& what, std::span<const Event> after) override {
     return give("copy", queue, after, [what]() -> std::function<bool()> {
@@ -225,7 +218,11 @@ class FakeDriver final : public Driver {
   }
   Result<bool> has_ended(Event event) override {
     const std::lock_guard lock(device_.mutex_);
-    if (auto counted = device_.count_call("has_ended"); !counted) return counted.error();
+    if (auto counted = device_.count_call("has_ended"); !counted) {
+      // An error says that it has ended, too; a graph takes some looks.
+      for (int look = 0; look < 100; ++look) device_.advance();
+      return counted.error();
+    }
     device_.advance();
     const auto found = device_.events_.find(static_cast<std::uint64_t>(event));
     if (found == device_.events_.end()) {
@@ -256,7 +253,54 @@ class FakeDriver final : public Driver {
     found->second.released = true;
   }
 
+  bool has_graphs() const noexcept override { return device_.graphs_are_there_; }
+  Result<Graph> make_graph(std::span<const GraphNode> nodes) override {
+    return locked("make_graph", [&] {
+      auto& made = device_.graphs_[device_.next_];
+      for (const auto& node : nodes) {
+        made.push_back({begin(node.launch), {node.after.begin(), node.after.end()}});
+        for (const auto before : node.after) {
+          if (before + 1 >= made.size()) device_.complain("a node comes after one that is not before it");
+        }
+      }
+      return Graph{device_.next_++};
+    });
+  }
+  void drop_graph(Graph graph) noexcept override {
+    const std::lock_guard lock(device_.mutex_);
+    if (device_.graphs_.erase(static_cast<std::uint64_t>(graph)) == 0)
+      device_.complain("a graph is dropped that is not there");
+  }
+  Result<Event> launch_graph(Queue queue, Graph graph, std::span<const Event> after) override {
+    return give("launch_graph", queue, after, [this, graph]() -> std::function<bool()> {
+      // Each node as soon as it can go, the last ones first.
+      auto open = std::make_shared<std::vector<bool>>(
+          device_.graphs_.at(static_cast<std::uint64_t>(graph)).size(), true);
+      return [open, nodes = device_.graphs_.at(static_cast<std::uint64_t>(graph))] {
+        bool all = true;
+        for (std::size_t i = nodes.size(); i-- > 0;) {
+          const auto& node = nodes[i];
+          const bool can_go =
+              (*open)[i] && std::none_of(node.after.begin(), node.after.end(),
+                                         [&](std::uint32_t before) { return (*open)[before]; });
+          if (can_go && node.begin()) (*open)[i] = false;
+          all = all && !(*open)[i];
+        }
+        return all;
+      };
+    });
+  }
+
  private:
+  std::function<bool()> begin(const Launch& what) {
+    const auto name = device_.functions_.at(static_cast<std::uint64_t>(what.function));
+    const bool foreign = name.starts_with("kernel_entry=");
+    const auto at = what.argument - (foreign ? offsetof(troupe_device_block, words) : 0);
+    auto* block = reinterpret_cast<troupe_device_block*>(at);
+    return [this, block, foreign, blocks = what.blocks, kernel = name.substr(foreign ? 13 : 0)] {
+      return device_.enter(kernel, !foreign, *block, blocks);
+    };
+  }
   template <class Body>
   auto locked(const char* name, Body body) -> Result<decltype(body())> {
     const std::lock_guard lock(device_.mutex_);
@@ -298,7 +342,12 @@ class FakeSource final : public DriverSource {
   }
 
  private:
-  DeviceFacts facts_{.name = "fake", .driver = "test", .memory_bytes = 1 << 24, .units = 4, .together = 2};
+  DeviceFacts facts_{.name = "fake",
+                     .driver = "test",
+                     .memory_bytes = 1 << 24,
+                     .units = 4,
+                     .together = 2,
+                     .graphs = fake_device() != nullptr && fake_device()->has_graphs()};
 };
 
 }  // namespace

@@ -31,6 +31,9 @@ class FakeDevice {
   /// The call number `call`, from 1 on, fails, and with Errc::lost all that come after; 0: none.
   /// Answers how many calls there were before.
   std::uint64_t fail_call(std::uint64_t call, platform::Errc code);
+  /// One that has no graphs.
+  void without_graphs() { graphs_are_there_ = false; }
+  bool has_graphs() const { return graphs_are_there_; }
   /// Kernels that were entered, by their names, in order.
   std::vector<std::string> entered() const;
   /// What was taken and not given back: "2 allocations, 1 event"; empty: nothing.
@@ -40,6 +43,10 @@ class FakeDevice {
 
  private:
   friend class FakeDriver;
+  struct Node {
+    std::function<bool()> begin;
+    std::vector<std::uint32_t> after;
+  };
   struct Work {
     std::function<bool()> begin;  ///< true: it has ended
     std::vector<std::uint64_t> after;
@@ -62,11 +69,12 @@ class FakeDevice {
   std::map<std::uint64_t, std::size_t> memory_;
   std::map<std::uint64_t, std::set<std::string>> programs_;
   std::map<std::uint64_t, std::string> functions_;
+  std::map<std::uint64_t, std::vector<Node>> graphs_;
   std::vector<std::string> entered_;
   std::string complaint_;
   std::uint64_t next_ = 1, calls_ = 0, failing_ = 0;
   platform::Errc failure_{};
-  bool open_ = false, dead_ = false;
+  bool open_ = false, dead_ = false, graphs_are_there_ = true;
 };
 
 /// The device that the next context opens; set by the test.

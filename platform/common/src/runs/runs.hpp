@@ -5,6 +5,7 @@
 #include "runs/delivery.hpp"
 #include "runs/failed_runs.hpp"
 #include "runs/graph.hpp"
+#include "runs/graph_slots.hpp"
 #include "runs/run.hpp"
 #include "runs/run_queue.hpp"
 #include "runs/staging.hpp"

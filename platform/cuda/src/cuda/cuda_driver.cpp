@@ -229,6 +229,52 @@ Answer<Event> CudaDriver::copy(Queue queue, const Copy& what, std::span<const Ev
   });
 }
 
+Answer<void> CudaDriver::add_nodes(cu::Graph graph, std::span<const GraphNode> nodes) const {
+  std::vector<cu::GraphNode> made;
+  std::vector<cu::GraphNode> before;
+  for (const auto& node : nodes) {
+    before.clear();
+    for (const auto earlier : node.after) before.push_back(made[earlier]);
+    Address argument = node.launch.argument;
+    void* parameters[] = {&argument};  // copied by the call
+    cu::KernelNode kernel;
+    kernel.function = object<cu::Function>(node.launch.function);
+    kernel.grid_x = node.launch.blocks;
+    kernel.block_x = node.launch.lanes;
+    kernel.parameters = parameters;
+    auto added =
+        checked("cuGraphAddKernelNode",
+                cu_.cuGraphAddKernelNode(&made.emplace_back(), graph, before.data(), before.size(), &kernel));
+    if (!added) return added;
+  }
+  return {};
+}
+
+Answer<Graph> CudaDriver::make_graph(std::span<const GraphNode> nodes) {
+  enter();
+  cu::Graph graph = nullptr;
+  auto done = checked("cuGraphCreate", cu_.cuGraphCreate(&graph, 0));
+  if (!done) return done.error();
+  cu::GraphExec ready = nullptr;
+  done = add_nodes(graph, nodes);
+  if (done) {
+    done = checked("cuGraphInstantiateWithFlags", cu_.cuGraphInstantiateWithFlags(&ready, graph, 0));
+  }
+  (void)cu_.cuGraphDestroy(graph);  // what is ready to be launched does not need it
+  if (!done) return done.error();
+  return number<Graph>(ready);
+}
+
+void CudaDriver::drop_graph(Graph graph) noexcept {
+  enter();
+  (void)cu_.cuGraphExecDestroy(object<cu::GraphExec>(graph));
+}
+
+Answer<Event> CudaDriver::launch_graph(Queue queue, Graph graph, std::span<const Event> after) {
+  return give(queue, after, "cuGraphLaunch",
+              [&](cu::Stream stream) { return cu_.cuGraphLaunch(object<cu::GraphExec>(graph), stream); });
+}
+
 Answer<void> CudaDriver::flush(Queue /*queue*/) { return {}; }  // nothing is held back
 
 Answer<bool> CudaDriver::has_ended(Event event) {

@@ -40,6 +40,10 @@ class CudaDriver final : public Driver {
   Answer<bool> has_ended(Event event) override;
   Answer<void> wait(Event event) override;
   void release(Event event) noexcept override;
+  bool has_graphs() const noexcept override { return cu_.have_graphs(); }
+  Answer<Graph> make_graph(std::span<const GraphNode> nodes) override;
+  void drop_graph(Graph graph) noexcept override;
+  Answer<Event> launch_graph(Queue queue, Graph graph, std::span<const Event> after) override;
 
  private:
   CudaDriver(const cu::Functions& cu, const FoundDevice& device, cu::Context context)
@@ -53,6 +57,7 @@ class CudaDriver final : public Driver {
   Answer<cu::Event> take_event();
   template <class Begin>
   Answer<Event> give(Queue queue, std::span<const Event> after, const char* function, Begin begin);
+  Answer<void> add_nodes(cu::Graph graph, std::span<const GraphNode> nodes) const;
   Error bad(const Image& image, const std::string& why) const;
 
   const cu::Functions cu_;

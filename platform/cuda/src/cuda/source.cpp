@@ -28,7 +28,8 @@ class CudaSource final : public DriverSource {
                         .units = found.multiprocessors,
                         .lanes = std::min(usual_lanes, found.most_lanes),
                         .most_lanes = found.most_lanes,
-                        .together = 1});
+                        .together = 1,
+                        .graphs = cu_->have_graphs()});
       devices_.push_back(std::move(found));
     }
   }

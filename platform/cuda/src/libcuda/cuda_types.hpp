@@ -15,6 +15,9 @@ using Module = struct ModuleObject*;
 using Function = struct FunctionObject*;
 using Stream = struct StreamObject*;
 using Event = struct EventObject*;
+using Graph = struct GraphObject*;
+using GraphExec = struct GraphExecObject*;
+using GraphNode = struct GraphNodeObject*;
 using Pointer = unsigned long long;
 
 enum Code : Result {
@@ -41,6 +44,14 @@ inline constexpr int attribute_max_threads_per_block = 1, attribute_multiprocess
                      attribute_can_map_host_memory = 19, attribute_unified_addressing = 41;
 inline constexpr unsigned event_disable_timing = 2, event_blocking_sync = 1, stream_non_blocking = 1,
                           memory_portable = 1, memory_device_map = 2;
+
+/// A launch in a graph.
+struct KernelNode {
+  Function function = nullptr;
+  unsigned grid_x = 1, grid_y = 1, grid_z = 1, block_x = 1, block_y = 1, block_z = 1, shared_bytes = 0;
+  void** parameters = nullptr;
+  void** extra = nullptr;
+};
 
 // The functions, once: X(name, parameters). All answer a Result.
 #define TROUPE_CUDA_FUNCTIONS(X)                                                                             \
@@ -78,8 +89,16 @@ inline constexpr unsigned event_disable_timing = 2, event_blocking_sync = 1, str
   X(cuLaunchKernel, (Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, \
                      void**, void**))
 
-// Newer than some drivers: a library without it loads a function when it is first launched.
-#define TROUPE_CUDA_OPTIONAL_FUNCTIONS(X) X(cuFuncLoad, (Function))
+// Newer than some drivers: a library without cuFuncLoad loads a function when it is first launched, one that
+// lacks a function of graphs has none.
+#define TROUPE_CUDA_OPTIONAL_FUNCTIONS(X)                                                        \
+  X(cuFuncLoad, (Function))                                                                      \
+  X(cuGraphCreate, (Graph*, unsigned))                                                           \
+  X(cuGraphAddKernelNode, (GraphNode*, Graph, const GraphNode*, std::size_t, const KernelNode*)) \
+  X(cuGraphInstantiateWithFlags, (GraphExec*, Graph, unsigned long long))                        \
+  X(cuGraphLaunch, (GraphExec, Stream))                                                          \
+  X(cuGraphExecDestroy, (GraphExec))                                                             \
+  X(cuGraphDestroy, (Graph))
 
 /// Constant once filled; any thread.
 struct Functions {
@@ -87,6 +106,11 @@ struct Functions {
   TROUPE_CUDA_FUNCTIONS(TROUPE_CUDA_POINTER)
   TROUPE_CUDA_OPTIONAL_FUNCTIONS(TROUPE_CUDA_POINTER)
 #undef TROUPE_CUDA_POINTER
+  bool have_graphs() const noexcept {
+    return cuGraphCreate != nullptr && cuGraphAddKernelNode != nullptr &&
+           cuGraphInstantiateWithFlags != nullptr && cuGraphLaunch != nullptr &&
+           cuGraphExecDestroy != nullptr && cuGraphDestroy != nullptr;
+  }
 };
 
 }  // namespace troupe::platform::cuda::cu

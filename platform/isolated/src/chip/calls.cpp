@@ -63,6 +63,11 @@ Writer Process::answer(Call& call, std::vector<comm::FileDescriptor>& descriptor
       return add_callable(reader, call);
     case Kind::unregister_callable:
       return coded(api_.unregister_callable(context_, reader.get<std::uint64_t>()));
+    case Kind::register_graph:
+      return add_graph(reader);
+    case Kind::unregister_graph:
+      if (api_.unregister_graph == nullptr) return lacks("unregister_graph");
+      return coded(api_.unregister_graph(context_, reader.get<std::uint64_t>()));
     case Kind::run:
       return run(reader);
     case Kind::properties:
@@ -100,21 +105,28 @@ Result<void> Process::launch(Reader& reader) {
       !batch.read(reader, static_cast<std::uint32_t>(count), locator()) || !reader.complete()) {
     return Error(Errc::internal, "runs that cannot be read");
   }
-  const auto code = api_.launch_runs(context_, batch.runs().data(), batch.runs().size(), settled);
-  if (code == 0) return {};
-  // The other side has taken them, so each of them ends.
-  std::array<char, 1024> text{};
-  (void)api_.device_last_error(context_, nullptr, text.data(), text.size());
-  std::vector<troupe_completion> ends;
-  for (const auto& run : batch.runs()) {
-    troupe_completion end{};
-    end.correlation = run.correlation;
-    end.code = code;
-    end.message = text.data();
-    end.queued_ns = end.finished_ns = threads_.now();
-    ends.push_back(end);
+  for (std::size_t from = 0; from < batch.runs().size();) {
+    auto to = from + 1;
+    const bool is_graph = batch.is_graph(from);
+    while (!is_graph && to < batch.runs().size() && !batch.is_graph(to)) ++to;
+    const auto some = batch.runs().subspan(from, to - from);
+    from = to;
+    const auto code = launch_some(some, is_graph, settled);
+    if (code == 0) continue;
+    // The other side has taken them, so each of them ends.
+    std::array<char, 1024> text{};
+    (void)api_.device_last_error(context_, nullptr, text.data(), text.size());
+    std::vector<troupe_completion> ends;
+    for (const auto& run : some) {
+      troupe_completion end{};
+      end.correlation = run.correlation;
+      end.code = code;
+      end.message = text.data();
+      end.queued_ns = end.finished_ns = threads_.now();
+      ends.push_back(end);
+    }
+    send_ends(ends);
   }
-  send_ends(ends);
   return {};
 }
 

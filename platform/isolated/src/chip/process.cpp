@@ -30,6 +30,8 @@ bool takes_long(Kind kind, std::span<const std::byte> payload) {
     case Kind::destroy:
     case Kind::register_callable:
     case Kind::unregister_callable:
+    case Kind::register_graph:
+    case Kind::unregister_graph:
     case Kind::run:
     case Kind::window_create:
     case Kind::window_commit:

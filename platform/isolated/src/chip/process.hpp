@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,8 @@ class Process final : Link::Receiver {
   Writer add_callable(Reader& reader, Call& call);
   Result<const troupe_module_v1*> module_of(const std::string& file, const std::string& name,
                                             const std::string& build);
+  Writer add_graph(Reader& reader);
+  std::int32_t launch_some(std::span<const troupe_run> runs, bool is_graph, std::uint64_t settled);
   Writer run(Reader& reader);
   Writer properties();
   Writer status();
@@ -105,6 +108,7 @@ class Process final : Link::Receiver {
   std::mutex mutex_;
   std::map<std::uint32_t, Piece> pieces_;
   std::map<std::string, runtime::Module> modules_;
+  std::vector<std::byte> graph_;  ///< what has come of a description
   Handles streams_, sessions_;
 };
 

@@ -126,6 +126,21 @@ void fill_required(DeviceApi& api) {
   };
 }
 
+void fill_graphs(DeviceApi& api) {
+  using Handle = troupe_device_context*;
+  api.register_graph = [](Handle handle, const troupe_graph* graph, std::uint64_t* id) {
+    return guarded(handle, [&](Context& context) { return context.register_graph(graph, id); });
+  };
+  api.launch_graph = [](Handle handle, const troupe_run* run, std::uint64_t settled) {
+    return guarded(handle, [&](Context& context) { return context.launch_graph(run, settled); });
+  };
+  api.unregister_graph = [](Handle handle, std::uint64_t id) {
+    return guarded(handle, [&](Context& context) {
+      return context.simple<char>(Kind::unregister_graph, with(id), nullptr);
+    });
+  };
+}
+
 void fill_windows(DeviceApi& api) {
   using Handle = troupe_device_context*;
   api.window_create = [](Handle handle, const troupe_window_spec* spec, std::uint64_t* window,
@@ -228,6 +243,7 @@ DeviceApi table_for(std::shared_ptr<const Settings> settings) {
   DeviceApi api;
   api.name = settings->library;
   fill_required(api);
+  fill_graphs(api);
   fill_windows(api);
   fill_sessions(api);
   const auto kept = std::make_shared<const std::shared_ptr<const Settings>>(std::move(settings));

@@ -52,7 +52,10 @@ class Context final : Link::Receiver {
   std::int32_t free(std::uint64_t address);
   std::int32_t copy(bool to_device, std::uint64_t device, std::byte* host, std::uint64_t bytes);
   std::int32_t register_callable(const troupe_callable* callable, std::uint64_t* id);
-  std::int32_t launch(const troupe_run* runs, std::size_t count, std::uint64_t settled);
+  /// `graphs`: their callables are graphs.
+  std::int32_t launch(const troupe_run* runs, std::size_t count, std::uint64_t settled, bool graphs = false);
+  std::int32_t register_graph(const troupe_graph* graph, std::uint64_t* id);
+  std::int32_t launch_graph(const troupe_run* run, std::uint64_t settled);
   std::int32_t run(const troupe_run* run, troupe_completion* completion);
   std::int32_t abort(std::uint64_t correlation);
   std::int32_t properties(troupe_device_properties* properties);
@@ -97,7 +100,7 @@ class Context final : Link::Receiver {
     std::vector<std::uint64_t> scalars, depends_on;
     std::vector<std::uint8_t> kinds;
     std::string name;
-    bool has_name = false;
+    bool has_name = false, is_graph = false;
     std::uint64_t settled = 0;
   };
   struct End {
@@ -137,7 +140,7 @@ class Context final : Link::Receiver {
   bool place_tensors(const troupe_run& run, std::vector<troupe_tensor_arg>& tensors, StagedRun& staged);
   bool prepare_to_send(const troupe_run& run, Flight& flight, std::vector<troupe_tensor_arg>& tensors);
   bool must_wait(const StagedRun& run) const;
-  void hold(const troupe_run& run, std::uint64_t settled);
+  void hold(const troupe_run& run, bool is_graph, std::uint64_t settled);
   void release_held();
   void send(Writer& runs, std::uint32_t& count, std::uint64_t settled);
   bool skip_if_producer_failed(const troupe_run& run);
@@ -169,7 +172,7 @@ class Context final : Link::Receiver {
   std::map<std::uint64_t, comm::FileDescriptor> window_memory_;
   std::uint64_t completed_ = 0, failed_ = 0;
   std::map<std::uint64_t, std::uint64_t> allocations_;  ///< elsewhere: bytes, by address
-  std::mutex bringing_;                                 ///< held while a module is sent
+  std::mutex bringing_;                                 ///< held while something is sent in pieces
 
   std::deque<Flight> flights_;  ///< unfinished runs, by correlation
   std::deque<Held> held_;

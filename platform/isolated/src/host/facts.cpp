@@ -31,8 +31,6 @@ std::int32_t Context::properties(troupe_device_properties* properties) {
     told.architecture[sizeof told.architecture - 1] = '\0';
     // They are functions of its own process, which nobody here can call or share memory with.
     told.features &= ~static_cast<std::uint32_t>(TROUPE_FEATURE_HOST_KERNELS);
-    // A launch is a message in any case: the tasks of a graph are sent as runs, in one.
-    told.features &= ~static_cast<std::uint32_t>(TROUPE_FEATURE_GRAPHS);
     // Two chips have their memory in two processes.
     told.features &= ~static_cast<std::uint32_t>(TROUPE_FEATURE_MOVES);
     if (settings_->reach) {

@@ -24,7 +24,7 @@ bool is_absurd(const troupe_run& run) {
 
 }  // namespace
 
-std::int32_t Context::launch(const troupe_run* runs, std::size_t count, std::uint64_t settled) {
+std::int32_t Context::launch(const troupe_run* runs, std::size_t count, std::uint64_t settled, bool graphs) {
   if (inside_callback()) return note(TROUPE_DEVICE_REENTRANT_CALL, "launch_runs from a completion callback");
   std::unique_lock lock(mutex_);
   const auto refuse = [&](std::int32_t code, std::string text) {
@@ -70,10 +70,10 @@ std::int32_t Context::launch(const troupe_run* runs, std::size_t count, std::uin
     if (!held_.empty() || !prepare_to_send(run, flight, tensors)) {
       if (flight.ended) continue;
       flight.held = true;
-      hold(run, settled);
+      hold(run, graphs, settled);
       continue;
     }
-    put_run(batch, run, tensors);
+    put_run(batch, run, tensors, graphs);
     ++in_batch;
     if (batch.bytes().size() > large_batch) send(batch, in_batch, settled);
   }
@@ -157,9 +157,10 @@ bool Context::must_wait(const StagedRun& run) const {
   return false;
 }
 
-void Context::hold(const troupe_run& run, std::uint64_t settled) {
+void Context::hold(const troupe_run& run, bool is_graph, std::uint64_t settled) {
   auto& held = held_.emplace_back();
   held.run = run;
+  held.is_graph = is_graph;
   held.tensors.assign(run.tensors, run.tensors + run.tensor_count);
   held.scalars.assign(run.scalars, run.scalars + run.scalar_count);
   held.depends_on.assign(run.depends_on, run.depends_on + run.depends_count);
@@ -188,7 +189,7 @@ void Context::release_held() {
       } else {
         flight->held = false;
         std::uint32_t one = 1;
-        put_run(batch, held.run, tensors);
+        put_run(batch, held.run, tensors, held.is_graph);
         send(batch, one, held.settled);
       }
     }

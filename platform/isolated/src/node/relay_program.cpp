@@ -133,6 +133,8 @@ Result<void> Relay::from_program(Frame& frame) {
     case Kind::allocate:
     case Kind::free:
     case Kind::unregister_callable:
+    case Kind::register_graph:
+    case Kind::unregister_graph:
     case Kind::properties:
     case Kind::status:
     case Kind::ping:

@@ -44,6 +44,8 @@ enum class Kind : std::uint16_t {
   create_stream,
   destroy_stream,
   ping,
+  register_graph,
+  unregister_graph,
   // what gets no answer,
   launch = 64,
   abort,

@@ -12,7 +12,7 @@ static_assert(sizeof(troupe_tensor_arg::reserved) == sizeof(std::uint32_t));
 struct RunHead {
   std::uint64_t correlation, callable;
   std::uint32_t tensor_count, scalar_count, depends_count, flags, blocks, block_dim, control_threads,
-      chip_runtime, has_kinds, name_bytes;
+      chip_runtime, has_kinds, name_bytes, is_graph, reserved;
 };
 
 }  // namespace
@@ -27,13 +27,13 @@ void set_piece(troupe_tensor_arg& tensor, std::uint32_t piece) noexcept {
   std::memcpy(tensor.reserved, &piece, sizeof piece);
 }
 
-void put_run(Writer& to, const troupe_run& run, std::span<const troupe_tensor_arg> tensors) {
+void put_run(Writer& to, const troupe_run& run, std::span<const troupe_tensor_arg> tensors, bool is_graph) {
   constexpr std::size_t most_name = 4096;
   const auto name = std::string_view(run.name != nullptr ? run.name : "").substr(0, most_name);
   const bool has_kinds = run.scalar_kinds != nullptr && run.scalar_count != 0;
   to.put(RunHead{run.correlation, run.callable, run.tensor_count, run.scalar_count, run.depends_count,
                  run.flags, run.blocks, run.block_dim, run.control_threads, run.chip_runtime,
-                 has_kinds ? 1U : 0U, static_cast<std::uint32_t>(name.size())});
+                 has_kinds ? 1U : 0U, static_cast<std::uint32_t>(name.size()), is_graph ? 1U : 0U, 0});
   to.raw(tensors.data(), tensors.size_bytes());
   to.raw(run.scalars, std::size_t{run.scalar_count} * sizeof(std::uint64_t));
   to.raw(run.depends_on, std::size_t{run.depends_count} * sizeof(std::uint64_t));
@@ -93,6 +93,7 @@ bool RunBatch::read(Reader& from, std::uint32_t count, const Locate& locate) {
     run.control_threads = head.control_threads;
     run.chip_runtime = head.chip_runtime;
     runs_.push_back(run);
+    graphs_.push_back(head.is_graph != 0);
   }
   // The vectors stay where they are from now on.
   for (std::size_t i = 0; i < runs_.size(); ++i) {

@@ -17,8 +17,9 @@ namespace troupe::platform::isolation {
 std::uint32_t piece_of(const troupe_tensor_arg& tensor) noexcept;
 void set_piece(troupe_tensor_arg& tensor, std::uint32_t piece) noexcept;
 
-/// Appends a run. `tensors`: its tensors as they are to arrive.
-void put_run(Writer& to, const troupe_run& run, std::span<const troupe_tensor_arg> tensors);
+/// Appends a run. `tensors`: its tensors as they are to arrive. `is_graph`: its callable is a graph.
+void put_run(Writer& to, const troupe_run& run, std::span<const troupe_tensor_arg> tensors,
+             bool is_graph = false);
 
 /// Of runs as bytes: whether all of their memory is the device's or a piece's, none a mere address of whoever
 /// sent them. `each` gets the number of each run.
@@ -33,9 +34,11 @@ class RunBatch {
   /// Reads `count` runs. False: there are not so many.
   bool read(Reader& from, std::uint32_t count, const Locate& locate);
   std::span<const troupe_run> runs() const { return runs_; }
+  bool is_graph(std::size_t run) const { return graphs_[run]; }
 
  private:
   std::vector<troupe_run> runs_;
+  std::vector<bool> graphs_;
   std::vector<std::vector<troupe_tensor_arg>> tensors_;
   std::vector<std::vector<std::uint64_t>> words_;  ///< scalars, then what it depends on
   std::vector<std::vector<std::uint8_t>> kinds_;

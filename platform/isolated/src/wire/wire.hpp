@@ -5,6 +5,7 @@
 #include "wire/away.hpp"
 #include "wire/bytes.hpp"
 #include "wire/frame.hpp"
+#include "wire/graphs.hpp"
 #include "wire/link.hpp"
 #include "wire/news.hpp"
 #include "wire/page.hpp"

@@ -92,6 +92,7 @@ void QueuedPlatform::describe(troupe_device_properties& properties, const Chip* 
   const std::size_t number = chip != nullptr ? device_of(chip->number()) : 0;
   const DeviceFacts& facts = source_->devices()[number];
   if (facts.together >= facts.units) properties.features |= TROUPE_FEATURE_TOGETHER;
+  if (facts.graphs) properties.features |= TROUPE_FEATURE_GRAPHS;
   properties.clusters = facts.units;
   properties.memory_bytes =
       options_.memory_bytes != 0 ? options_.memory_bytes : facts.memory_bytes / sharing_;

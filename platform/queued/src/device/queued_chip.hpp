@@ -43,6 +43,12 @@ class QueuedChip final : public Chip, MemorySource {
   Result<void> launch(std::span<const troupe_run> runs, std::uint64_t settled) override {
     return engine_.launch(runs, settled);
   }
+  Result<std::uint64_t> add_graph(const troupe_graph& graph) override {
+    return noted(engine_.add_graph(graph, callables_));
+  }
+  Result<void> launch_graph(const troupe_run& run, std::uint64_t settled) override {
+    return engine_.launch({&run, 1}, settled, Engine::Of::graphs);
+  }
   Outcome run_and_wait(const troupe_run& run, troupe_completion* completion) override {
     return engine_.run_and_wait(run, completion);
   }

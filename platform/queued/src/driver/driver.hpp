@@ -27,6 +27,7 @@ struct DeviceFacts {
   std::uint32_t lanes = 1;         ///< that a block has unless the user says otherwise
   std::uint32_t most_lanes = 1;    ///< that a block may have
   std::uint32_t together = 1;      ///< blocks of a call that are sure to run at the same time
+  bool graphs = false;             ///< its driver has them
 };
 
 /// A place in the device's memory, as kernels see it. Every byte of an allocation has one.
@@ -44,6 +45,7 @@ enum class Queue : std::uint64_t {};     ///< works on what it is given in order
 enum class Event : std::uint64_t {};     ///< the end of one thing that a queue was given
 enum class Program : std::uint64_t {};   ///< loaded code
 enum class Function : std::uint64_t {};  ///< a kernel in a program
+enum class Graph : std::uint64_t {};     ///< launches that are made together, of a device that has such
 
 /// Code for devices, as it came.
 struct Image {
@@ -57,6 +59,12 @@ struct Launch {
   Function function{};
   std::uint32_t blocks = 1, lanes = 1;
   Address argument = 0;
+};
+
+/// One launch of a graph, which begins when those of its earlier nodes `after` have ended.
+struct GraphNode {
+  Launch launch;
+  std::span<const std::uint32_t> after;
 };
 
 /// A stretch of bytes, of which one end or both are on the device; an end on the host is its address there.
@@ -100,6 +108,12 @@ class Driver {
   virtual Result<void> wait(Event event) = 0;
   /// Nobody asks for it any more; what it stands for goes on.
   virtual void release(Event event) noexcept = 0;
+
+  // Graphs, where the device has them: work like any other, and one launch of a graph at a time.
+  virtual bool has_graphs() const noexcept { return false; }
+  virtual Result<Graph> make_graph(std::span<const GraphNode> nodes);
+  virtual void drop_graph(Graph graph) noexcept { static_cast<void>(graph); }
+  virtual Result<Event> launch_graph(Queue queue, Graph graph, std::span<const Event> after);
 };
 
 /// Finds devices and opens them. One for each context; used by one thread at a time.

@@ -62,6 +62,7 @@ bool Engine::has_live_producer(const Run& run) const {
 }
 
 Outcome Engine::outcome_of(const Flight& flight, const Result<bool>& how) const {
+  if (flight.graph != nullptr) return graph_outcome(flight, how);
   const Run& run = *flight.run;
   const auto verdict = std::atomic_ref(flight.block->host->verdict).load(std::memory_order_acquire);
   // The device may have gone on with it before it was known that one before it is to end.
@@ -106,7 +107,8 @@ void Engine::trace(const Flight& flight, std::uint64_t ended_ns, std::int32_t co
 void Engine::kernel_ended(Flight& flight, const Result<bool>& how, std::uint64_t ended_ns) {
   if (!how) note(how.error());
   Outcome outcome = outcome_of(flight, how);
-  flight.run->chip_tasks = outcome.code == TROUPE_DEVICE_POISONED ? 0 : 1;
+  const auto* graph = graph_of(*flight.run);
+  flight.run->chip_tasks = outcome.code == TROUPE_DEVICE_POISONED ? 0 : graph != nullptr ? graph->size() : 1;
   if (flight.run->chip_tasks != 0) trace(flight, ended_ns, outcome.code);
   stop_copying(flight);
   if (!outcome.ok() || flight.tensors.outputs().empty()) return end(flight, std::move(outcome));
@@ -156,8 +158,12 @@ void Engine::end(Flight& flight, Outcome outcome) {
   flight.looks_at.clear();
   flight.tensors.leave(room_);
   flight.kernel = nullptr;
+  auto* const instance = std::exchange(flight.graph, nullptr);
   run.outcome = std::move(outcome);
   run.finished_ns = parts_.host.now();
+  // The run, and its graph with it, may be gone as soon as it has ended.
+  unfinished_.leave_device(flight);
+  if (instance != nullptr) graph_of(run)->leave(*instance);
   unfinished_.end(flight);
   for (Block* block : left_) blocks_.leave(*block);
   left_.clear();

@@ -60,13 +60,13 @@ Result<void> Engine::open() {
   return {};
 }
 
-Result<void> Engine::launch(std::span<const troupe_run> runs, std::uint64_t settled) {
+Result<void> Engine::launch(std::span<const troupe_run> runs, std::uint64_t settled, Of of) {
   if (!parts_.host.completes()) {
     return Error(Errc::invalid_state, "launch_runs needs a host with a completion callback",
                  "use run_runtime, or set `complete` in the host table");
   }
   const std::lock_guard lock(start_);
-  if (auto added = unfinished_.add(runs, settled); !added || runs.empty()) return added;
+  if (auto added = unfinished_.add(runs, settled, of); !added || runs.empty()) return added;
   if (wake()) return {};
   unfinished_.take_back(runs.size());
   return Error(Errc::system, "no thread for this device's runs", comm::threads_hint());
@@ -122,9 +122,16 @@ bool Engine::close(Unfinished::Clock::time_point deadline) {
 std::size_t Engine::report_cores(troupe_core_status* cores, std::size_t capacity) const {
   std::size_t count = 0;
   unfinished_.for_each([&](const Flight& flight) {
-    if (flight.block == nullptr) return;
-    const bool tells = flight.run->callable->image != nullptr;
-    if (tells && std::atomic_ref(flight.block->host->started).load() == 0) return;
+    if (!flight.is_on_device()) return;
+    std::string name = flight.run->callable->name;
+    if (const auto* graph = graph_of(*flight.run)) {
+      const auto running = graph->running(flight.graph_blocks);
+      if (!running) return;
+      name = *running;
+    } else {
+      const bool tells = flight.run->callable->image != nullptr;
+      if (tells && std::atomic_ref(flight.block->host->started).load() == 0) return;
+    }
     if (count++ >= capacity) return;
     troupe_core_status& core = cores[count - 1];
     core = {};
@@ -132,7 +139,7 @@ std::size_t Engine::report_cores(troupe_core_status* cores, std::size_t capacity
     core.core_kind = TROUPE_CORE_AIV;
     core.correlation = flight.run->correlation;
     core.since_ns = flight.submitted_ns;
-    flight.run->callable->name.copy(core.name, sizeof core.name - 1);
+    name.copy(core.name, sizeof core.name - 1);
   });
   return count;
 }

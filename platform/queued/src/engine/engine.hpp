@@ -14,6 +14,7 @@
 #include "engine/blocks.hpp"
 #include "engine/flight.hpp"
 #include "engine/host_tensors.hpp"
+#include "engine/queued_graph.hpp"
 #include "engine/unfinished.hpp"
 #include "memory/memory.hpp"
 #include "runs/runs.hpp"
@@ -48,7 +49,9 @@ class Engine : Job {
   /// Queues for the device.
   Result<void> open();
 
-  Result<void> launch(std::span<const troupe_run> runs, std::uint64_t settled);
+  using Of = Unfinished::Of;
+  Result<void> launch(std::span<const troupe_run> runs, std::uint64_t settled, Of of = Of::callables);
+  Result<std::uint64_t> add_graph(const troupe_graph& graph, CallableTable& to);
   Outcome run_and_wait(const troupe_run& run, troupe_completion* completion);
   Result<void> abort(std::uint64_t correlation);
   bool inside_callback() const noexcept { return delivery_.is_inside(); }
@@ -92,6 +95,16 @@ class Engine : Job {
   Result<void> copy_inputs(Flight& flight);
   void fill(const Flight& flight, Block& block) const;
   std::uint32_t line_for(std::span<Flight* const> producers);
+
+  // graph_runs.cpp: launches of graphs
+  Turn submit_graph(Flight& flight, QueuedGraph& graph);
+  Result<void> give_graph(Flight& flight, QueuedGraph& graph);
+  Outcome graph_outcome(const Flight& flight, const Result<bool>& how) const;
+  /// Null: it is the launch of a kernel.
+  static QueuedGraph* graph_of(const Run& run) noexcept {
+    const bool is = run.callable != nullptr && run.callable->graph != nullptr;
+    return is ? static_cast<QueuedGraph*>(run.callable->graph.get()) : nullptr;
+  }
 
   // ends.cpp: from the device to the host
   bool look_for_ends();

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/blocks.hpp"
 #include "engine/device_code.hpp"
 #include "engine/host_tensors.hpp"
+#include "engine/queued_graph.hpp"
 #include "runs/runs.hpp"
 
 namespace troupe::platform::queued {
@@ -18,11 +20,13 @@ struct Flight {
   std::unique_ptr<Run> run;
 
   // With the lock of Unfinished.
-  std::list<Flight>::iterator place;  ///< among the unfinished
-  Block* block = nullptr;             ///< since it was given to the device
-  std::uint64_t submitted_ns = 0;     ///< when that was
+  std::list<Flight>::iterator place;            ///< among the unfinished
+  Block* block = nullptr;                       ///< since it was given to the device,
+  std::span<troupe_device_block> graph_blocks;  ///< or those of a graph
+  std::uint64_t submitted_ns = 0;               ///< when that was
 
   const DeviceKernel* kernel = nullptr;
+  QueuedGraph::Instance* graph = nullptr;  ///< of a launch of a graph
   HostTensors tensors;
   std::vector<Block*> looks_at;  ///< of runs that it comes after on the device
   std::uint32_t line = 0;        ///< which of the engine's queues it is in
@@ -30,6 +34,7 @@ struct Flight {
   bool given = false;   ///< to the device
   bool copies = false;  ///< memory of the host is being copied for it
 
+  bool is_on_device() const noexcept { return block != nullptr || !graph_blocks.empty(); }
   /// Whether runs on the device can see by its block how it ended, before the host has.
   bool tells() const noexcept { return block != nullptr && tensors.outputs().empty(); }
 };

@@ -50,8 +50,9 @@ std::optional<Error> Engine::refusal(const Run& run) const {
 Engine::Turn Engine::submit(Flight& flight) {
   const Run& run = *flight.run;
   producers_.clear();
+  auto* const graph = graph_of(run);
   const auto* kernel =
-      run.callable == nullptr
+      run.callable == nullptr || graph != nullptr
           ? nullptr
           : static_cast<const DeviceKernel*>(run.callable->image != nullptr ? run.callable->image.get()
                                                                             : run.callable->foreign.get());
@@ -71,6 +72,7 @@ Engine::Turn Engine::submit(Flight& flight) {
     if (!on_device || producers_.size() == TROUPE_BLOCK_PRODUCERS) return Turn::later;
     producers_.push_back(found->second);
   }
+  if (graph != nullptr) return submit_graph(flight, *graph);
   if (auto refused = refusal(run)) {
     end(flight, *refused);
     return Turn::taken;

@@ -7,7 +7,7 @@
 
 namespace troupe::platform::queued {
 
-void Unfinished::append(const troupe_run& run) {
+void Unfinished::append(const troupe_run& run, Of of) {
   if (spare_.empty()) spare_.emplace_back();
   Flight& flight = spare_.front();
   if (flight.run == nullptr && !spare_runs_.empty()) {
@@ -16,14 +16,18 @@ void Unfinished::append(const troupe_run& run) {
   }
   if (flight.run == nullptr) flight.run = std::make_unique<Run>();
   flight.run->assign(run);
-  if (auto found = callables_.find(run.callable)) flight.run->callable = *found;
+  if (of == Of::graphs) {
+    flight.run->callable = callables_.find_graph(run.callable);
+  } else if (auto found = callables_.find(run.callable)) {
+    flight.run->callable = *found;
+  }
   flight.run->queued_ns = host_.now();
   flights_.splice(flights_.end(), spare_, spare_.begin());
   flight.place = std::prev(flights_.end());
   arrived_.push_back(&flight);
 }
 
-Result<void> Unfinished::add(std::span<const troupe_run> runs, std::uint64_t settled) {
+Result<void> Unfinished::add(std::span<const troupe_run> runs, std::uint64_t settled, Of of) {
   const std::lock_guard lock(mutex_);
   if (closing_) return aborted("the device is being reset");
   if (auto valid = check_launch(runs, last_correlation_); !valid) return valid;
@@ -35,7 +39,7 @@ Result<void> Unfinished::add(std::span<const troupe_run> runs, std::uint64_t set
   }
   failed_.settled(settled);
   has_failures_.store(!failed_.empty(), std::memory_order_release);
-  for (const auto& run : runs) append(run);
+  for (const auto& run : runs) append(run, of);
   if (!runs.empty()) last_correlation_ = runs.back().correlation;
   return {};
 }
@@ -48,7 +52,7 @@ Result<const Run*> Unfinished::add_awaited(const troupe_run& run) {
   own.depends_count = 0;
   if (auto valid = check_launch({&own, 1}, last_correlation_); !valid) return valid.error();
   own.correlation = 0;
-  append(own);
+  append(own, Of::callables);
   flights_.back().run->awaited = true;
   return flights_.back().run.get();
 }
@@ -98,6 +102,7 @@ Result<void> Unfinished::abort(std::uint64_t correlation) {
     if (correlation != TROUPE_ALL_RUNS && flight.run->correlation != correlation) continue;
     flight.run->aborted.store(true);
     if (flight.block != nullptr) std::atomic_ref(flight.block->host->abort).store(1U);
+    for (auto& block : flight.graph_blocks) std::atomic_ref(block.abort).store(1U);
   }
   aborting_.store(true);
   return {};
@@ -155,6 +160,21 @@ void Unfinished::put_on_device(Flight& flight, Block& block) {
   if (flight.run->aborted.load()) std::atomic_ref(block.host->abort).store(1U);
 }
 
+void Unfinished::put_on_device(Flight& flight, std::span<troupe_device_block> graph_blocks) {
+  const std::lock_guard lock(mutex_);
+  flight.graph_blocks = graph_blocks;
+  flight.submitted_ns = host_.now();
+  if (!flight.run->aborted.load()) return;
+  for (auto& block : graph_blocks) std::atomic_ref(block.abort).store(1U);
+}
+
+void Unfinished::leave_device(Flight& flight) {
+  const std::lock_guard lock(mutex_);
+  flight.submitted_ns = 0;
+  flight.block = nullptr;
+  flight.graph_blocks = {};
+}
+
 void Unfinished::count_end(const Run& run) {
   ++completed_;
   if (run.outcome.ok()) return;
@@ -165,8 +185,6 @@ void Unfinished::count_end(const Run& run) {
 
 void Unfinished::end(Flight& flight) {
   const std::lock_guard lock(mutex_);
-  flight.submitted_ns = 0;
-  flight.block = nullptr;
   if (flight.run->ended) {  // given up on, and reported as aborted long ago
     flight.run->callable.reset();
   } else {
@@ -212,7 +230,7 @@ void Unfinished::report(troupe_device_status& status) const {
   status.runs_queued = status.runs_running = 0;
   for (const Flight& flight : flights_) {
     if (flight.run->ended) continue;
-    ++(flight.block != nullptr ? status.runs_running : status.runs_queued);
+    ++(flight.is_on_device() ? status.runs_running : status.runs_queued);
   }
   status.runs_completed = completed_;
   status.runs_failed = failures_;

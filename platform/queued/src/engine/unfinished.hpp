@@ -28,8 +28,10 @@ class Unfinished {
 
   Unfinished(const HostServices& host, const CallableTable& callables) : host_(host), callables_(callables) {}
 
+  /// What the callables of runs are.
+  enum class Of : std::uint8_t { callables, graphs };
   /// Takes runs; all or nothing.
-  Result<void> add(std::span<const troupe_run> runs, std::uint64_t settled);
+  Result<void> add(std::span<const troupe_run> runs, std::uint64_t settled, Of of);
   /// Takes one that its caller waits for, in await.
   Result<const Run*> add_awaited(const troupe_run& run);
   /// The last ones never were there; before anybody has looked.
@@ -56,6 +58,9 @@ class Unfinished {
   bool take_abort() noexcept { return aborting_.exchange(false); }
   /// From now on the device is told when it is to end.
   void put_on_device(Flight& flight, Block& block);
+  void put_on_device(Flight& flight, std::span<troupe_device_block> graph_blocks);
+  /// Nobody looks at its blocks any more.
+  void leave_device(Flight& flight);
   /// Its outcome stands, and it is on the device no more; the flight is gone afterwards.
   void end(Flight& flight);
   /// How a run ends that depends on that one; nothing: not for its sake.
@@ -75,7 +80,7 @@ class Unfinished {
   }
 
  private:
-  void append(const troupe_run& run);
+  void append(const troupe_run& run, Of of);
   void count_end(const Run& run);
 
   const HostServices& host_;

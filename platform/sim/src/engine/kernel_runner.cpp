@@ -107,6 +107,7 @@ void KernelRunner::call(const Piece& piece, CoreSlot& core, ArgumentWords& words
       .core = piece.core(),
       .cluster = piece.cluster,
       .task = is_foreign ? to_number(task.id) : 0,
+      .name = task.replay != nullptr ? task.replay->own_name_of(task.step) : nullptr,
       .deferred = is_foreign ? &deferred : nullptr,
   };
   const bool watched = traces_.any() || task.timing_slot >= 0;

@@ -180,7 +180,7 @@ void Schedule::prepare(TaskRecord& task) {
   if (task.replay == nullptr) {
     place(task);
   } else if (traced) {
-    task.number = task.replay->first_number + task.step;
+    task.number = task.replay->first_number + task.replay->graph->number_of(task.step);
     task.submitted_ns = task.replay->submitted_ns;
     task.depth = task.replay->whole->depth;
   }
@@ -322,7 +322,8 @@ void Schedule::number_steps(GraphReplay& replay) {
   replay.submitted_ns = parts_.traces.now();
   for (std::uint32_t step = 0; step < graph.size(); ++step) {
     for (const std::uint32_t next : graph.successors_of(step))
-      parts_.traces.follows(replay.first_number + next, replay.first_number + step);
+      parts_.traces.follows(replay.first_number + graph.number_of(next),
+                            replay.first_number + graph.number_of(step));
   }
 }
 

@@ -16,12 +16,24 @@ bool same(const runtime::TensorDescriptor& a, const runtime::TensorDescriptor& b
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
 
+/// Where they lie, not where they are.
+bool same(const ChipGraph::PredicateOf& a, const ChipGraph::PredicateOf& b) noexcept {
+  return a.compare == b.compare && a.element == b.element && a.value == b.value;
+}
+
+/// By the number by which each was submitted.
+std::vector<std::uint32_t> places_of(const ChipGraph& graph) {
+  std::vector<std::uint32_t> places(graph.size());
+  for (std::uint32_t step = 0; step < graph.size(); ++step) places[graph.number_of(step)] = step;
+  return places;
+}
+
 }  // namespace
 
 std::size_t ChipGraph::bytes() const noexcept {
   return bytes_of(steps) + bytes_of(views) + bytes_of(layouts) + bytes_of(scalars) + bytes_of(kinds) +
          bytes_of(successors) + bytes_of(producers) + bytes_of(first) + bytes_of(codes) + bytes_of(fills) +
-         bytes_of(predicates) + bytes_of(names);
+         bytes_of(predicates) + bytes_of(names) + bytes_of(numbers);
 }
 
 std::optional<std::uint32_t> ChipGraph::differs_at(const ChipGraph& other) const {
@@ -38,15 +50,17 @@ std::optional<std::uint32_t> ChipGraph::differs_at(const ChipGraph& other) const
     return found != graph.fills.end() && found->view == view ? *found : FillOf{};
   };
   const std::uint32_t both = std::min(size(), other.size());
-  for (std::uint32_t step = 0; step < both; ++step) {
-    const Step &a = steps[step], &b = other.steps[step];
-    const auto own = views_of(step), theirs = other.views_of(step);
+  const auto ours = places_of(*this), others = places_of(other);
+  // In the order in which they were submitted.
+  for (std::uint32_t number = 0; number < both; ++number) {
+    const auto step = ours[number], their_step = others[number];
+    const Step &a = steps[step], &b = other.steps[their_step];
+    const auto own = views_of(step), theirs = other.views_of(their_step);
     const std::uint32_t count = scalars_of(step);
     // What is made anew lies in the workspace where it lay before, because it was asked for in this order.
-    bool equal = a.blocks == b.blocks && a.flags == b.flags && codes[a.code] == other.codes[b.code] &&
-                 own.size() == theirs.size() && count == other.scalars_of(step) &&
-                 producers[step] == other.producers[step] &&
-                 predicate_of(*this, step) == predicate_of(other, step);
+    bool equal = codes[a.code] == other.codes[b.code] && own.size() == theirs.size() &&
+                 count == other.scalars_of(their_step) && producers[step] == other.producers[their_step] &&
+                 same(predicate_of(*this, step), predicate_of(other, their_step));
     for (std::size_t i = 0; equal && i < own.size(); ++i) {
       equal = own[i].offset == theirs[i].offset && own[i].slot == theirs[i].slot &&
               own[i].tag == theirs[i].tag && same(layouts[own[i].layout], other.layouts[theirs[i].layout]) &&
@@ -57,7 +71,7 @@ std::optional<std::uint32_t> ChipGraph::differs_at(const ChipGraph& other) const
       equal = scalars[a.scalars + i] == other.scalars[b.scalars + i] &&
               kinds[a.scalars + i] == other.kinds[b.scalars + i];
     }
-    if (!equal) return step;
+    if (!equal) return number;
   }
   if (size() != other.size()) return both;
   return std::nullopt;

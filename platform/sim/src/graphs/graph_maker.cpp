@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "graphs/graph_order.hpp"
+
 namespace troupe::platform::sim {
 
 namespace {
@@ -23,12 +25,13 @@ std::vector<std::uint32_t> key_of(const runtime::TensorDescriptor& layout) {
 }  // namespace
 
 void GraphMaker::begin(const Step& step) {
+  end_step();
   ChipGraph::Step& next = graph_.steps.emplace_back();
   next.views = static_cast<std::uint32_t>(graph_.views.size());
   next.scalars = static_cast<std::uint32_t>(graph_.scalars.size());
-  next.blocks = step.blocks;
-  next.flags = step.flags;
-  next.code = code_of(step.lanes);
+  std::copy(step.lanes.begin(), step.lanes.end(), code_.lanes.begin());
+  code_.blocks = step.blocks;
+  code_.flags = step.flags;
   next.name = name_of(step.name);
   graph_.producers.push_back(0);
   if ((step.flags & ChipGraph::sync_start) == 0 || step.blocks == 1) return;
@@ -38,12 +41,13 @@ void GraphMaker::begin(const Step& step) {
   most = std::max(most, step.blocks);
 }
 
-std::uint16_t GraphMaker::code_of(std::span<const std::uint16_t, 3> lanes) {
-  const std::array<std::uint16_t, 3> wanted{lanes[0], lanes[1], lanes[2]};
-  const auto [known, is_new] = codes_.try_emplace(wanted, static_cast<std::uint16_t>(graph_.codes.size()));
-  if (is_new) graph_.codes.push_back({wanted});
+/// All of the latest step is known.
+void GraphMaker::end_step() {
+  if (graph_.steps.empty()) return;
+  const auto [known, is_new] = codes_.try_emplace(code_, static_cast<std::uint16_t>(graph_.codes.size()));
+  if (is_new) graph_.codes.push_back(code_);
   too_many_ = too_many_ || graph_.codes.size() > most_kinds;
-  return known->second;
+  graph_.steps.back().code = known->second;
 }
 
 std::uint16_t GraphMaker::name_of(std::string_view name) {
@@ -70,17 +74,19 @@ void GraphMaker::add_view(std::uint32_t slot, std::uint64_t offset, const runtim
     std::copy_n(layout.strides, layout.ndims, kept.strides);
     kept.extent = layout.extent;
     kept.size = kept.extent * size_of_element(kept.dtype);
-    too_many_ = too_many_ || graph_.layouts.size() > most_kinds;
+    too_many_ = too_many_ || graph_.layouts.size() > ChipGraph::most_layouts;
   }
-  graph_.views.push_back({.offset = offset,
-                          .slot = static_cast<std::uint16_t>(slot),
-                          .layout = known->second,
-                          .tag = static_cast<std::uint8_t>(tag)});
+  too_many_ = too_many_ || slot > ChipGraph::most_slots || offset >= ChipGraph::offsets;
+  auto& view = graph_.views.emplace_back();
+  view.offset = offset & (ChipGraph::offsets - 1);
+  view.slot = slot & ChipGraph::most_slots;
+  view.layout = known->second & (ChipGraph::most_layouts - 1);
+  view.tag = static_cast<std::uint8_t>(tag) & 7U;
 }
 
 void GraphMaker::add_fill(std::uint64_t element) {
   graph_.fills.push_back({static_cast<std::uint32_t>(graph_.views.size()) - 1, element});
-  graph_.steps.back().flags |= ChipGraph::has_fills;
+  code_.flags |= ChipGraph::has_fills;
 }
 
 void GraphMaker::add_scalar(std::uint64_t word, std::uint8_t kind) {
@@ -95,10 +101,11 @@ void GraphMaker::set_predicate(const troupe_chip_predicate_v1& predicate) {
                                .compare = predicate.compare,
                                .element = predicate.element,
                                .value = predicate.value});
-  graph_.steps.back().flags |= ChipGraph::has_predicate;
+  code_.flags |= ChipGraph::has_predicate;
 }
 
 std::shared_ptr<const ChipGraph> GraphMaker::finish(std::uint64_t workspace_bytes) {
+  end_step();
   if (too_many_) return nullptr;
   std::sort(producers_.begin(), producers_.end());
   producers_.erase(std::unique(producers_.begin(), producers_.end()), producers_.end());
@@ -120,6 +127,7 @@ std::shared_ptr<const ChipGraph> GraphMaker::finish(std::uint64_t workspace_byte
     if (graph_.producers[step] == 0) graph_.first.push_back(step);
   }
   graph_.workspace_bytes = workspace_bytes;
+  lay_out_as_ready(graph_);
   graph_.views.shrink_to_fit();
   graph_.scalars.shrink_to_fit();
   graph_.kinds.shrink_to_fit();

@@ -20,7 +20,7 @@ class GraphMaker {
   struct Step {
     std::span<const std::uint16_t, 3> lanes;  ///< kernels from 1 on
     std::uint32_t blocks = 1;
-    std::uint8_t flags = 0;
+    std::uint16_t flags = 0;
     std::string_view name{};
   };
   /// The next step; what is added below is its own.
@@ -40,12 +40,13 @@ class GraphMaker {
   std::shared_ptr<const ChipGraph> finish(std::uint64_t workspace_bytes);
 
  private:
-  std::uint16_t code_of(std::span<const std::uint16_t, 3> lanes);
+  void end_step();
   std::uint16_t name_of(std::string_view name);
 
   ChipGraph graph_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> producers_;  ///< who, whose
-  std::map<std::array<std::uint16_t, 3>, std::uint16_t> codes_;
+  ChipGraph::Code code_;                                            ///< of the latest step
+  std::map<ChipGraph::Code, std::uint16_t> codes_;
   std::map<std::string, std::uint16_t, std::less<>> names_;
   std::map<std::vector<std::uint32_t>, std::uint16_t> layouts_;
   bool too_many_ = false;

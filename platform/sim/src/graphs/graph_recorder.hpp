@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "graphs/graph_maker.hpp"
-#include "graphs/graph_slots.hpp"
+#include "runs/runs.hpp"
 #include "troupe/runtime/recorded_edges.hpp"
 
 namespace troupe::platform::sim {

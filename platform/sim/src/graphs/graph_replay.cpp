@@ -32,8 +32,9 @@ void GraphReplay::expand(TaskRecord& task) const noexcept {
     task.scalars[i] = is_slot ? scalars[word] : word;
     task.scalar_kinds[i] = is_slot ? kinds[word] : kind;
   }
-  task.has_predicate = (step.flags & ChipGraph::has_predicate) != 0;
-  task.has_fills = (step.flags & ChipGraph::has_fills) != 0;
+  const auto flags = graph->codes[step.code].flags;
+  task.has_predicate = (flags & ChipGraph::has_predicate) != 0;
+  task.has_fills = (flags & ChipGraph::has_fills) != 0;
   task.extra_tensors = task.has_predicate ? 1 : 0;
   task.tensor_count = count - task.extra_tensors;
   if (task.has_predicate) [[unlikely]] {
@@ -64,7 +65,7 @@ std::string GraphReplay::name_of(std::uint32_t step) const {
 Error GraphReplay::failure_of(std::uint32_t step, const Error& why) const {
   const std::string of = name.empty() ? "" : " of graph \"" + name + "\"";
   return Error(why.code(),
-               "task \"" + name_of(step) + "\" (number " + std::to_string(step) + " of " +
+               "task \"" + name_of(step) + "\" (number " + std::to_string(graph->number_of(step)) + " of " +
                    std::to_string(graph->size()) + ")" + of + " failed: " + why.message(),
                why.hint());
 }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "graphs/chip_graph.hpp"
-#include "graphs/graph_slots.hpp"
+#include "runs/runs.hpp"
 
 namespace troupe::platform::sim {
 
@@ -35,6 +35,11 @@ struct GraphReplay {
   bool is_over() const noexcept { return ended == graph->size(); }
   /// The step that the record stands for, as a task: its tensors with addresses, its numbers.
   void expand(TaskRecord& task) const noexcept;
+  /// As whoever made the graph called the step; null: not at all.
+  const char* own_name_of(std::uint32_t step) const noexcept {
+    const auto own = graph->steps[step].name;
+    return own != 0 ? graph->names[own - 1U].c_str() : nullptr;
+  }
   /// What a step is called, for people.
   std::string name_of(std::uint32_t step) const;
   /// A failure of it, as one of the whole.

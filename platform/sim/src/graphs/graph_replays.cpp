@@ -40,8 +40,8 @@ void GraphReplays::begin(GraphReplay& replay) {
 }
 
 Kind GraphReplays::kind_of(const GraphReplay& replay, std::uint32_t step) const noexcept {
-  const auto& it = replay.graph->steps[step];
-  const auto& lanes = replay.graph->codes[it.code].lanes;
+  const auto& it = replay.graph->code_of(step);
+  const auto& lanes = it.lanes;
   std::uint32_t count = 0, first = 0;
   for (std::uint32_t lane = 3; lane-- > 0;) {
     if (lanes[lane] == 0) continue;
@@ -97,6 +97,7 @@ TaskRecord* GraphReplays::make_task(GraphReplay& of, std::uint32_t number, std::
   GraphReplay* replay = &of;
   const auto& graph = *replay->graph;
   const auto& step = graph.steps[number];
+  const auto& code = graph.codes[step.code];
   const std::uint32_t views = graph.steps[number + 1].views - step.views;
   // Steps are ready in any order: what this one is made of has to come from far, and is not needed yet.
   const auto* first = graph.views.data() + step.views;
@@ -108,14 +109,14 @@ TaskRecord* GraphReplays::make_task(GraphReplay& of, std::uint32_t number, std::
   task->step = number;
   task->id = {number, ~0U};  // none of the graph's, and unlike the others
   task->kind = kind;
-  task->sync_start = (step.flags & ChipGraph::sync_start) != 0;
-  task->is_store = (step.flags & ChipGraph::is_store) != 0;
+  task->sync_start = (code.flags & ChipGraph::sync_start) != 0;
+  task->is_store = (code.flags & ChipGraph::is_store) != 0;
   task->is_symbolic = task->skipped = task->is_listed = task->is_unordered = false;
   task->has_fills = task->has_predicate = false;
   task->is_follower = false;
   task->follower = number;
   task->timing_slot = -1;
-  task->blocks = step.blocks;
+  task->blocks = code.blocks;
   task->next_block = 0;
   task->allocated = 0;
   task->dumped = ~std::uint64_t{0};
@@ -123,7 +124,7 @@ TaskRecord* GraphReplays::make_task(GraphReplay& of, std::uint32_t number, std::
   task->entry = replay->store;
   std::uint32_t count = 0;
   for (std::uint32_t lane = 3; lane-- > 0;) {
-    const auto kernel = graph.codes[step.code].lanes[lane];
+    const auto kernel = code.lanes[lane];
     task->lanes[lane] = kernel != 0 ? replay->kernels[kernel - 1U] : nullptr;
     if (kernel == 0) continue;
     ++count;

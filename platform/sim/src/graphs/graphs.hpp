@@ -7,5 +7,4 @@
 #include "graphs/graph_recorder.hpp"
 #include "graphs/graph_replay.hpp"
 #include "graphs/graph_replays.hpp"
-#include "graphs/graph_slots.hpp"
 #include "graphs/launched_graph.hpp"

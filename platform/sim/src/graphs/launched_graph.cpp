@@ -50,7 +50,7 @@ class Translation {
       const bool together = (task.flags & TROUPE_RUN_SYNC_START) != 0;
       maker_.begin({.lanes = lanes,
                     .blocks = std::max(task.blocks, 1U),
-                    .flags = static_cast<std::uint8_t>(together ? ChipGraph::sync_start : 0),
+                    .flags = static_cast<std::uint16_t>(together ? ChipGraph::sync_start : 0),
                     .name = task.name != nullptr ? task.name : ""});
       std::vector<runtime::Tag> tags;
       for (std::uint32_t k = 0; k < task.tensor_count; ++k, ++tensor) {

@@ -5,7 +5,7 @@
 
 #include "code/code.hpp"
 #include "graphs/chip_graph.hpp"
-#include "graphs/graph_slots.hpp"
+#include "runs/runs.hpp"
 #include "troupe/platform/device_abi.h"
 
 namespace troupe::platform::sim {

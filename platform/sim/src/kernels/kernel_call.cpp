@@ -280,7 +280,7 @@ std::optional<Error> call_kernel(KernelHost& host, CoreSlot& core, Pipes& pipes,
   const Telling telling(host.host(), [&](troupe_running& what) {
     what.what = "kernel";
     what.name = call.code.name;
-    what.task = host.run().name.c_str();
+    what.task = call.name != nullptr ? call.name : host.run().name.c_str();
     what.words = call.words;
     what.tensor_count = call.tensors;
     what.core = call.core;

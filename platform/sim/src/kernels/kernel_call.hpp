@@ -35,7 +35,8 @@ struct KernelCall {
   std::uint32_t block = 0, blocks = 1;
   std::uint32_t sub_block = 0;
   std::uint32_t core = 0, cluster = 0;
-  std::uint64_t task = 0;  ///< its number, for foreign kernels
+  std::uint64_t task = 0;      ///< its number, for foreign kernels
+  const char* name = nullptr;  ///< of the task, for people; null: the run's
   /// What a foreign kernel started and did not wait for is added here; its task has ended when all holds.
   std::vector<FlagCondition>* deferred = nullptr;
 };

@@ -108,7 +108,7 @@ inline bool TaskBuilder::describe_argument(TaskRecord& record, std::uint32_t ind
   return true;
 }
 
-bool TaskBuilder::note_accesses(std::span<const Used> tensors) {
+bool TaskBuilder::note_accesses(std::span<const GraphSlots::Slot> tensors) {
   accesses_.clear();
   boxes_.clear();
   boxes_.reserve(tensors.size());  // accesses point into it

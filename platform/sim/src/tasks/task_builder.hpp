@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "memory/memory.hpp"
+#include "runs/runs.hpp"
 #include "tasks/described_task.hpp"
 #include "tasks/intermediates.hpp"
 #include "tasks/task_checks.hpp"
@@ -52,11 +53,7 @@ class TaskBuilder {
 
   /// Tensors that no task has yet: what the graph has to know of them is in accesses() then. False: one of
   /// them is none of this chip's.
-  struct Used {
-    runtime::Tensor tensor;
-    runtime::Tag tag{};
-  };
-  bool note_accesses(std::span<const Used> tensors);
+  bool note_accesses(std::span<const GraphSlots::Slot> tensors);
 
   /// The accesses of the last task, valid until the next.
   std::span<const runtime::Access> accesses() const noexcept { return accesses_; }

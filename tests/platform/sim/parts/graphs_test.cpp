@@ -1,6 +1,8 @@
 // Graphs and replays of them, without a chip around.
 #include <doctest/doctest.h>
 
+#include <random>
+
 #include "chip_parts.hpp"
 #include "graphs/graphs.hpp"
 
@@ -208,4 +210,64 @@ TEST_CASE("graphs differ in the first step that is another one") {
   CHECK(same->differs_at(*graph(1, 3, false)) == 2);
   CHECK(same->differs_at(*graph(1, 4, true)) == 3);
   CHECK(graph(1, 100'000, false)->bytes() < 128 * 100'000);
+}
+
+TEST_CASE("a graph lies in the order in which it is run, and its steps keep their numbers") {
+  // Two chains, submitted in turns; every odd step fills its view, has a number, and asks a predicate.
+  GraphMaker maker(1);
+  const auto all = runtime::describe(tensor_at(4096, 0, 4), 4096, runtime::AddressSpace::device, Tag::out);
+  for (std::uint32_t step = 0; step < 6; ++step) {
+    maker.begin({.lanes = on_vector});
+    maker.add_view(0, step * 16, all, Tag::out);
+    if (step > 1) maker.add_producer(step - 2);
+    if (step % 2 == 0) continue;
+    maker.add_fill(step);
+    maker.add_scalar(100 + step, 1);
+    maker.add_view(0, 0, all, Tag::in);
+    maker.set_predicate({nullptr, step, 1, 0, -1});
+  }
+  const auto graph = maker.finish(0);
+  CHECK(graph->numbers == std::vector<std::uint32_t>{0, 2, 4, 1, 3, 5});
+  CHECK(graph->producers == std::vector<std::uint32_t>{0, 1, 1, 0, 1, 1});
+  CHECK(graph->first == std::vector<std::uint32_t>{0, 3});
+  Replaying it;
+  auto& replay = it.begin(graph);
+  std::vector<std::uint32_t> ran;
+  while (auto* task = it.pop()) {
+    replay.expand(*task);
+    const auto number = graph->number_of(task->step);
+    ran.push_back(number);
+    CHECK(task->tensors[0].address == number * 16);
+    REQUIRE(task->has_predicate == (number % 2 == 1));
+    if (task->has_predicate) {
+      CHECK(task->predicate.element == number);
+      CHECK(task->fills[0].element == number);
+      CHECK(task->scalars[0] == 100 + number);
+    }
+    it.replays.complete(*task);
+  }
+  CHECK(replay.is_over());
+  CHECK(ran == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("a task of a graph that reads five tensors takes less than 128 bytes") {
+  constexpr std::uint32_t tasks = 50'000, cells = 4096;
+  GraphMaker maker(1);
+  const auto cell = runtime::describe(tensor_at(4096, 0, 16), 4096, runtime::AddressSpace::device, Tag::in);
+  std::mt19937 numbers(1);
+  std::vector<std::uint32_t> writers(cells, tasks);
+  for (std::uint32_t task = 0; task < tasks; ++task) {
+    maker.begin({.lanes = on_vector});
+    for (int read = 0; read < 5; ++read) {
+      const auto which = static_cast<std::uint32_t>(numbers() % cells);
+      maker.add_view(0, which * 64, cell, Tag::in);
+      if (writers[which] != tasks) maker.add_producer(writers[which]);
+    }
+    const auto which = static_cast<std::uint32_t>(numbers() % cells);
+    maker.add_view(0, which * 64, cell, Tag::out);
+    writers[which] = task;
+  }
+  const auto graph = maker.finish(0);
+  CAPTURE(graph->bytes() / tasks);
+  CHECK(graph->bytes() < 128 * tasks);
 }

@@ -7,17 +7,20 @@
 #include <utility>
 #include <vector>
 
-#include "tasks/tasks.hpp"
 #include "troupe/runtime/access.hpp"
 #include "troupe/runtime/task_args.hpp"
+#include "troupe/runtime/tensor.hpp"
 
-namespace troupe::platform::sim {
+namespace troupe::platform::common {
 
 /// What a graph asks of what a replay brings: tensors and numbers as they were when it was made. Immutable
 /// once made.
 class GraphSlots {
  public:
-  using Slot = TaskBuilder::Used;
+  struct Slot {
+    runtime::Tensor tensor;
+    runtime::Tag tag = runtime::Tag::in;
+  };
   GraphSlots() = default;
   /// `overlaps_matter`: whether the edges rely on which slots share bytes.
   GraphSlots(std::vector<Slot> tensors, std::vector<std::uint8_t> kinds, bool overlaps_matter = true);
@@ -53,4 +56,4 @@ inline std::uint64_t first_byte_of(const runtime::Tensor& tensor) noexcept {
   return start_of(tensor.buffer()) + tensor.byte_offset();
 }
 
-}  // namespace troupe::platform::sim
+}  // namespace troupe::platform::common

@@ -1,11 +1,11 @@
-#include "graphs/graph_slots.hpp"
+#include "runs/graph_slots.hpp"
 
 #include <algorithm>
 #include <iterator>
 #include <tuple>
 #include <utility>
 
-namespace troupe::platform::sim {
+namespace troupe::platform::common {
 
 using runtime::Tensor;
 
@@ -95,4 +95,4 @@ std::optional<std::string> GraphSlots::defect(std::span<const Slot> tensors,
          std::to_string(differing.front().second) + " share bytes in another way than before";
 }
 
-}  // namespace troupe::platform::sim
+}  // namespace troupe::platform::common

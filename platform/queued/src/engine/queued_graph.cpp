@@ -1,0 +1,256 @@
+#include "engine/queued_graph.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <utility>
+
+#include "troupe/platform/errc.hpp"
+#include "troupe/runtime/kernel_abi.hpp"
+
+namespace troupe::platform::queued {
+
+namespace {
+
+using runtime::Tensor;
+
+/// As it was said to be, in a buffer of its own.
+Result<Tensor> tensor_of(std::uint32_t ndims, const std::uint32_t* extents, const std::uint32_t* steps,
+                         std::uint8_t dtype, std::uint64_t buffer, std::uint64_t start) {
+  std::array<std::uint64_t, runtime::limits::max_dims> shape{}, strides{};
+  std::copy_n(extents, ndims, shape.begin());
+  std::copy_n(steps, ndims, strides.begin());
+  auto made_shape = runtime::Shape::from({shape.data(), ndims});
+  if (!made_shape) return made_shape.error();
+  auto made_strides = runtime::Shape::from({strides.data(), ndims});
+  if (!made_strides) return made_strides.error();
+  // As many bytes as it takes, after its start: it is looked at, and never used.
+  constexpr std::uint64_t all = std::uint64_t{1} << 62U;
+  return Tensor::create_strided({1, 0, buffer}, all, start, *made_shape, *made_strides,
+                                static_cast<runtime::DType>(dtype));
+}
+
+Error one_by_one(const std::string& why) {
+  return {Errc::unsupported, why, "launch the tasks of the graph as runs"};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<QueuedGraph>> QueuedGraph::make(const troupe_graph& description,
+                                                       const CallableTable& callables, Driver& driver,
+                                                       std::uint32_t lanes, std::uint32_t together) {
+  if (!driver.has_graphs()) return one_by_one("this device has no graphs");
+  if (description.task_count > most_tasks) {
+    return one_by_one("a graph of " + std::to_string(description.task_count) + " tasks; it takes " +
+                      std::to_string(most_tasks));
+  }
+  std::unique_ptr<QueuedGraph> graph(new QueuedGraph(driver, lanes));
+  if (description.name != nullptr) graph->name_ = description.name;
+  for (std::uint64_t i = 0; i < description.task_count; ++i) {
+    if (auto added = graph->add(description, i, callables, together); !added) return added.error();
+  }
+  if (auto added = graph->add_slots(description); !added) return added.error();
+  return graph;
+}
+
+QueuedGraph::~QueuedGraph() {
+  for (const auto& instance : all_) {
+    driver_.drop_graph(instance.graph);
+    driver_.free_shared(instance.memory);
+  }
+}
+
+Result<void> QueuedGraph::add(const troupe_graph& from, std::uint64_t number, const CallableTable& callables,
+                              std::uint32_t together) {
+  const auto& said = from.tasks[number];
+  Task task;
+  auto found = callables.find(said.callable);
+  if (!found) return found.error();
+  task.callable = *std::move(found);
+  if (task.callable->image == nullptr) {
+    // What came as bytes does not say how it ended.
+    return one_by_one("'" + task.callable->name + "' is no kernel of a module");
+  }
+  task.kernel = static_cast<const DeviceKernel*>(task.callable->image.get());
+  task.name = said.name != nullptr && said.name[0] != '\0' ? said.name : task.callable->name;
+  task.blocks = std::max(said.blocks, 1U);
+  if ((said.flags & TROUPE_RUN_SYNC_START) != 0 && task.blocks > together) {
+    return one_by_one("'" + task.name + "' is to start " + std::to_string(task.blocks) +
+                      " blocks together; this device promises " + std::to_string(together));
+  }
+  if (said.producer_count > TROUPE_BLOCK_PRODUCERS) {
+    return one_by_one("task " + std::to_string(number) + " waits for " + std::to_string(said.producer_count) +
+                      " others; a call looks at " + std::to_string(TROUPE_BLOCK_PRODUCERS));
+  }
+  task.views = static_cast<std::uint32_t>(views_.size());
+  task.scalars = static_cast<std::uint32_t>(scalars_.size());
+  task.producers = static_cast<std::uint32_t>(producers_.size());
+  task.view_count = said.tensor_count;
+  task.scalar_count = said.scalar_count;
+  task.producer_count = said.producer_count;
+  std::vector<runtime::Tag> tags;
+  for (std::uint32_t i = 0; i < said.tensor_count; ++i) {
+    const auto& view = from.tensors[task.views + i];
+    auto seen = tensor_of(view.ndims, view.shape, view.strides, view.dtype, 0, 0);
+    if (!seen) {
+      return Error(Errc::invalid_argument,
+                   "task " + std::to_string(number) + " of a graph: " + seen.error().message());
+    }
+    tags.push_back(static_cast<runtime::Tag>(view.tag));
+    views_.push_back({view.offset, view.slot, layout_of(view)});
+  }
+  const auto& signature = task.callable->signature;
+  const auto wrong = signature.empty() ? "" : signature_defect(signature, tags, said.scalar_count);
+  if (!wrong.empty()) {
+    return Error(Errc::invalid_argument, "task " + std::to_string(number) +
+                                             " of a graph: its arguments do not fit kernel '" +
+                                             task.callable->name + "': " + wrong);
+  }
+  scalars_.insert(scalars_.end(), from.scalars + task.scalars,
+                  from.scalars + task.scalars + said.scalar_count);
+  producers_.insert(producers_.end(), from.producers + task.producers,
+                    from.producers + task.producers + said.producer_count);
+  tasks_.push_back(std::move(task));
+  return {};
+}
+
+/// Views that differ in their place alone have one.
+std::uint32_t QueuedGraph::layout_of(const troupe_graph_tensor& view) {
+  const auto tensor = tensor_of(view.ndims, view.shape, view.strides, view.dtype, 0, 0);
+  const auto described =
+      runtime::describe(*tensor, 0, runtime::AddressSpace::device, static_cast<runtime::Tag>(view.tag));
+  troupe_device_tensor layout{};
+  static_assert(sizeof layout == sizeof described);
+  std::memcpy(&layout, &described, sizeof layout);
+  layout.size = layout.extent * runtime::size_of(tensor->dtype());
+  const auto known = std::find_if(layouts_.rbegin(), layouts_.rend(), [&](const auto& other) {
+    return std::memcmp(&other, &layout, sizeof layout) == 0;
+  });
+  if (known != layouts_.rend()) return static_cast<std::uint32_t>(layouts_.rend() - known) - 1;
+  layouts_.push_back(layout);
+  return static_cast<std::uint32_t>(layouts_.size()) - 1;
+}
+
+Result<void> QueuedGraph::add_slots(const troupe_graph& from) {
+  std::vector<GraphSlots::Slot> made;
+  for (std::uint32_t i = 0; i < from.slot_count; ++i) {
+    const auto& slot = from.slots[i];
+    const std::string which = "slot " + std::to_string(i) + " of a graph: ";
+    if (slot.start_offset > (std::uint64_t{1} << 40U))
+      return Error(Errc::invalid_argument, which + "it starts too far out");
+    const auto element = runtime::size_of(static_cast<runtime::DType>(slot.dtype));
+    auto tensor =
+        tensor_of(slot.ndims, slot.shape, slot.strides, slot.dtype, slot.buffer, slot.start_offset * element);
+    if (!tensor) return Error(Errc::invalid_argument, which + tensor.error().message());
+    made.push_back({*tensor, static_cast<runtime::Tag>(slot.tag)});
+  }
+  const bool known = (from.flags & TROUPE_GRAPH_OVERLAPS_ARE_KNOWN) != 0;
+  slots_ = GraphSlots(std::move(made), std::vector<std::uint8_t>(from.scalar_slot_count), !known);
+  return {};
+}
+
+std::optional<Error> QueuedGraph::refusal(const Run& run) const {
+  std::vector<GraphSlots::Slot> given;
+  for (std::size_t i = 0; i < run.tensors.size(); ++i) {
+    auto tensor = common::tensor_of(run.tensors[i], i, run);
+    if (!tensor) return tensor.error();
+    given.push_back({*tensor, static_cast<runtime::Tag>(run.tensors[i].tag)});
+  }
+  const auto defect = slots_.defect(given, std::vector<std::uint8_t>(run.scalars.size()));
+  if (!defect) return std::nullopt;
+  return Error(Errc::bad_task_arguments, "graph '" + name_ + "': " + *defect);
+}
+
+Result<QueuedGraph::Instance*> QueuedGraph::take() {
+  if (free_.empty()) {
+    auto made = new_instance();
+    if (!made) return made.error();
+    return &all_.emplace_back(*std::move(made));
+  }
+  auto* const instance = free_.back();
+  free_.pop_back();
+  return instance;
+}
+
+Result<QueuedGraph::Instance> QueuedGraph::new_instance() const {
+  auto memory =
+      driver_.allocate_shared(std::max<std::size_t>(tasks_.size(), 1) * sizeof(troupe_device_block));
+  if (!memory) return memory.error();
+  Instance made{*memory, {static_cast<troupe_device_block*>(memory->host), tasks_.size()}, {}};
+  const auto address = [&](std::size_t task) { return memory->device + task * sizeof(troupe_device_block); };
+  std::vector<GraphNode> nodes;
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    const auto& task = tasks_[i];
+    auto& block = made.blocks[i];
+    std::memset(&block, 0, offsetof(troupe_device_block, descriptors));
+    block.tensors = task.view_count;
+    block.scalars = task.scalar_count;
+    block.producers = task.producer_count;
+    const std::span<const std::uint32_t> after(producers_.data() + task.producers, task.producer_count);
+    for (std::size_t k = 0; k < after.size(); ++k) block.producer[k] = address(after[k]);
+    std::size_t next = 0;
+    for (std::uint32_t k = 0; k < task.view_count; ++k) {
+      block.descriptors[k] = layouts_[views_[task.views + k].layout];
+      block.words[next++] = static_cast<long>(address(i) + offsetof(troupe_device_block, descriptors) +
+                                              k * sizeof(troupe_device_tensor));
+    }
+    for (std::uint32_t k = 0; k < task.scalar_count; ++k)
+      block.words[next++] = static_cast<long>(scalars_[task.scalars + k].word);
+    nodes.push_back({{task.kernel->function(), task.blocks, lanes_, address(i)}, after});
+  }
+  auto graph = driver_.make_graph(nodes);
+  if (!graph) {
+    driver_.free_shared(*memory);
+    return graph.error();
+  }
+  made.graph = *graph;
+  return made;
+}
+
+void QueuedGraph::fill(Instance& instance, const Run& run, std::span<const Tensor> device) const {
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    const auto& task = tasks_[i];
+    auto& block = instance.blocks[i];
+    block.verdict = block.abort = block.started = 0;
+    block.text[0] = '\0';
+    for (std::uint32_t k = 0; k < task.view_count; ++k) {
+      const auto& view = views_[task.views + k];
+      block.descriptors[k].address = first_byte(device[view.slot]) + view.offset;
+    }
+    for (std::uint32_t k = 0; k < task.scalar_count; ++k) {
+      if (const auto slot = scalars_[task.scalars + k].slot; slot != TROUPE_GRAPH_NO_SLOT)
+        block.words[task.view_count + k] = static_cast<long>(run.scalars[slot]);
+    }
+  }
+}
+
+Outcome QueuedGraph::outcome_of(const Instance& instance, const Run& run) const {
+  bool complete = true;
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    auto& block = instance.blocks[i];
+    const auto verdict = std::atomic_ref(block.verdict).load(std::memory_order_acquire);
+    complete = complete && verdict == TROUPE_VERDICT_NONE;
+    if (verdict != TROUPE_VERDICT_FAILED) continue;
+    block.text[sizeof block.text - 1] = '\0';
+    return Error(Errc::kernel_failed,
+                 "task \"" + tasks_[i].name + "\" (number " + std::to_string(i) + " of " +
+                     std::to_string(tasks_.size()) + ")" +
+                     (name_.empty() ? "" : " of graph \"" + name_ + "\"") + " failed: kernel '" +
+                     tasks_[i].callable->name + "' failed: " + block.text,
+                 "the kernel itself says so (k.fail); the same source runs on a simulated chip, in a "
+                 "debugger");
+  }
+  if (run.aborted.load() || !complete) return aborted("aborted while it ran");
+  return {};
+}
+
+std::optional<std::string> QueuedGraph::running(std::span<const troupe_device_block> blocks) const {
+  for (std::size_t i = blocks.size(); i-- > 0;) {
+    if (std::atomic_ref(const_cast<troupe_device_u32&>(blocks[i].started)).load() != 0)
+      return tasks_[i].callable->name;
+  }
+  return std::nullopt;
+}
+
+}  // namespace troupe::platform::queued
