@@ -39,6 +39,18 @@ Error overlaps_partly(const runtime::Tensor& view) {
 
 }  // namespace
 
+/// Memory of the user's, as long as it is lent: by runs, and by who looks at a tensor of it.
+class Borrowed final : public BufferHold {
+ public:
+  explicit Borrowed(std::shared_ptr<Buffer> of) : BufferHold(nullptr, of.get()), of_(std::move(of)) {}
+  ~Borrowed() override {
+    if (const auto memory = of_->memory_.lock()) memory->forget(of_->address_);
+  }
+
+ private:
+  std::shared_ptr<Buffer> of_;
+};
+
 Result<std::shared_ptr<HostRegion>> HostRegion::map(std::uint64_t bytes) {
   // Beyond the limit on files the kernel would send a signal.
   if (rlimit limit{}; getrlimit(RLIMIT_FSIZE, &limit) == 0 && bytes > limit.rlim_cur) {
@@ -167,33 +179,33 @@ std::shared_ptr<Buffer> HostMemory::intermediate(const runtime::Tensor& like) {
 
 Result<Tensor> HostMemory::borrow(const runtime::Tensor& view) {
   const auto begin = view.buffer().offset, end = begin + view.buffer_bytes();
-  std::shared_ptr<Buffer> buffer;  // outlives the lock: the end of one takes it
+  std::shared_ptr<BufferHold> hold;  // outlives the lock: the end of one takes it
   std::lock_guard guard(mutex_);
   auto next = known_.upper_bound(begin);
   if (next != known_.begin()) {
     const auto& [address, known] = *std::prev(next);
-    if (address + known.bytes > begin) buffer = known.buffer.lock();
-    if (buffer && address + known.bytes >= end) {
+    if (address + known.bytes > begin) hold = known.hold.lock();
+    if (hold && address + known.bytes >= end) {
       auto same = view.rebased(runtime::BufferRef{0, 0, address}, known.bytes, begin - address);
       if (!same) return same.error();
-      return Tensor(*same, std::move(buffer));
+      return Tensor(*same, std::move(hold));
     }
-    if (buffer) return overlaps_partly(view);
+    if (hold) return overlaps_partly(view);
   }
-  if (next != known_.end() && next->first < end && !next->second.buffer.expired())
-    return overlaps_partly(view);
-  buffer = std::make_shared<Buffer>(Buffer::Kind::borrowed, view.buffer_bytes(), view, weak_from_this());
+  if (next != known_.end() && next->first < end && !next->second.hold.expired()) return overlaps_partly(view);
+  auto buffer = std::make_shared<Buffer>(Buffer::Kind::borrowed, view.buffer_bytes(), view, weak_from_this());
   // NOLINTNEXTLINE(performance-no-int-to-ptr): the user's pointer, which the view keeps as a number
   buffer->address_ = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(begin));
-  known_[begin] = {view.buffer_bytes(), buffer};
-  return Tensor(view, std::move(buffer));
+  hold = std::make_shared<Borrowed>(std::move(buffer));
+  known_[begin] = {view.buffer_bytes(), hold};
+  return Tensor(view, std::move(hold));
 }
 
 void HostMemory::forget(const std::byte* address) {
   std::lock_guard guard(mutex_);
   // Another may have its place by now.
   const auto known = known_.find(reinterpret_cast<std::uintptr_t>(address));
-  if (known != known_.end() && known->second.buffer.expired()) known_.erase(known);
+  if (known != known_.end() && known->second.hold.expired()) known_.erase(known);
 }
 
 Result<HostBlock> HostMemory::take(std::uint64_t bytes) {

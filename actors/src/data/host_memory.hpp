@@ -101,8 +101,10 @@ class TROUPE_API HostMemory : public platform::MappableMemory,
   Result<Tensor> tensor(const runtime::Shape& shape, runtime::DType dtype);
   /// A buffer that gets host memory when a host looks at it.
   std::shared_ptr<Buffer> intermediate(const runtime::Tensor& like);
-  /// A view of memory of the user's, as a view of a buffer: of the one that it lies in, or of a new one,
-  /// which lasts as long as its tensors. An error: it lies partly in a buffer that is known.
+  /// A view of memory of the user's, as a view of a buffer: of the one that it lies in, or of a new one. Of a
+  /// new one the memory counts as lent for as long as somebody has the hold of its tensors; the buffer itself
+  /// may last longer, with who has not let go of an answered task yet. An error: it lies partly in a buffer
+  /// that is known.
   Result<Tensor> borrow(const runtime::Tensor& view);
 
   /// Memory, zeroed when it comes fresh from the system, for who gives it back.
@@ -117,17 +119,18 @@ class TROUPE_API HostMemory : public platform::MappableMemory,
  private:
   friend class HostBlock;
   friend class Buffer;
+  friend class Borrowed;
   struct Slab {
     std::shared_ptr<HostRegion> region;
     HoleList free;
   };
   struct Known {
     std::uint64_t bytes = 0;
-    std::weak_ptr<Buffer> buffer;
+    std::weak_ptr<BufferHold> hold;
   };
   Result<std::shared_ptr<HostRegion>> map_slab(std::uint64_t least) const;
   void release(const HostBlock& block);
-  /// The buffer there has ended.
+  /// The buffer there has ended, or is not lent any more.
   void forget(const std::byte* address);
 
   const OwnProcess process_;  ///< a child shares the memory, not this record of what is free

@@ -223,6 +223,7 @@ Plan Node::load_plan(const std::string& path) const {
 void Node::run_bound(RunOptions options, BoundProgram program) const {
   validate(options).value();
   const Call call(*core_);
+  if (options.before_waiting) call.pump().set_before_waiting(std::move(options.before_waiting));
   auto outcome = std::make_shared<RunOutcome>();
   OpenRun open;
   open.name = options.name;

@@ -26,10 +26,15 @@ actors::RunOptions options_of(const py::kwargs& given, std::string name) {
       options.priority = integer_of<int>(value, "priority");
     } else if (option == "deadline") {
       options.deadline = duration_of(value, "deadline");
+    } else if (option == "stop") {
+      if (!py::isinstance<StopOf>(value))
+        throw bad_argument("stop is a troupe.Stop, and " + shown(value) + " is none",
+                           "stop = troupe.Stop(); stop.request() ends the runs that were given it");
+      options.stop = value.cast<const StopOf&>().source.get_token();
     } else {
       throw bad_argument(
           "a run has no option \"" + option + "\"",
-          "there are name, priority and deadline; arguments of the program are given by position");
+          "there are name, priority, deadline and stop; arguments of the program are given by position");
     }
   }
   return options;
@@ -48,6 +53,7 @@ std::shared_ptr<PythonProgram> program_of(const py::object& function, const py::
 
 RunOf start(const NodeOf& on, const py::object& program, const py::args& args, const py::kwargs& given) {
   RunOf run;
+  run.simulated = on.simulated;
   if (py::isinstance<py::str>(program)) {
     auto options = options_of(given, "program");
     const auto name = string_of(program, "the name of a program");
@@ -206,10 +212,12 @@ void add_node(py::module_& module) {
             return run(on.node, on.soft_limit, program, args, options);
           },
           py::arg("program"),
-          "Runs a program to its end: node.run(function, its arguments…, name=…, priority=…, deadline=…).\n\n"
+          "Runs a program to its end: node.run(function, its arguments…, name=…, priority=…, deadline=…, "
+          "stop=…).\n\n"
           "name      what errors and traces call the run\n"
           "priority  higher goes first among runs that wait\n"
-          "deadline  seconds from now, after which it is given up\n\n"
+          "deadline  seconds from now, after which it is given up\n"
+          "stop      a troupe.Stop: the run ends with `cancelled` when any thread asks it to\n\n"
           "The program is a function, or an async def function, called with (node, its arguments); or the "
           "name of one in\n"
           "a loaded module. Returns what it returned. Raises Error when the run failed; what a program "
@@ -240,6 +248,7 @@ void add_node(py::module_& module) {
           "How many chips (at a pod: nodes) there are now.")
       .def_property_readonly(
           "name", [](const NodeOf& on) { return on.node.name(); }, "\"node0\", \"pod0\".")
+      .def_property_readonly("_simulated", [](const NodeOf& on) { return on.simulated; })
       .def("add_chip", &add_chip_to, py::arg("platform") = "a2a3sim", py::arg("device") = 0, py::kw_only(),
            py::arg("credit") = 64, py::arg("abort_grace") = 2.0, py::arg("device_options") = py::dict(),
            py::arg("own_process") = false,
@@ -276,6 +285,23 @@ std::string end_of(const actors::Handle& handle) {
   if (!handle.done()) return "running";
   const auto report = handle.report();
   return report.error ? "failed: " + std::string(report.error->code().name) : "done";
+}
+
+void add_stop(py::module_& module) {
+  py::class_<StopOf>(module, "Stop",
+                     "Ends runs from outside: node.run(program, stop=stop) on one thread, stop.request() on "
+                     "another.\n\n"
+                     "It may be given to any number of runs, and ends those that begin later, too.")
+      .def(py::init<>())
+      .def(
+          "request", [](StopOf& of) { without_python([&] { (void)of.source.request_stop(); }); },
+          "The runs that were given it end with `cancelled`, as by Handle.cancel(). On any thread.")
+      .def_property_readonly(
+          "requested", [](const StopOf& of) { return of.source.stop_requested(); },
+          "Whether request() was called.")
+      .def("__repr__", [](const StopOf& of) {
+        return of.source.stop_requested() ? "<troupe.Stop, requested>" : "<troupe.Stop>";
+      });
 }
 
 void add_handle(py::module_& module) {
@@ -329,14 +355,19 @@ template <class Work>
 void wait_for_run(actors::RunOptions& options, const std::shared_ptr<PythonProgram>& program, Work work) {
   std::optional<Error> error;
   {
-    const SignalWatch watch(SignalWatch::On::ctrl_c);
+    SignalWatch watch(SignalWatch::On::ctrl_c, SignalWatch::From::later);
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // one that came before anybody listened
-    if (watch.watches()) options.stop = watch.token();
+    const std::stop_callback asked(options.stop, [&watch] { watch.request(); });
+    if (is_main_thread()) {
+      options.stop = watch.token();
+      options.before_waiting = [&watch] { watch.about_to_wait(); };
+    }
     try {
       without_python(work);
     } catch (const Error& failed) {
       error = failed;
     }
+    watch.raise_raised();
   }
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   if (error) raise_end(*error, program);
@@ -374,6 +405,7 @@ py::object run(const Node& node, std::int64_t soft_limit, const py::object& prog
 
 void add_runs(py::module_& module) {
   add_chip(module);
+  add_stop(module);
   add_handle(module);
   add_node(module);
 }
