@@ -34,8 +34,7 @@ std::int32_t Placement::place_for(const TaskRequest& request, std::int32_t best)
   const auto near = data_->nearest(arguments_of(*request.body, 0));
   if (near < 0 || near == best) return best;
   const auto& it = lane(near);
-  const bool takes_it = it.up && !it.closing && it.used < it.credit && it.queue.empty();
-  return takes_it && it.used <= lane(best).used + 1 ? near : best;
+  return it.takes_at_once() && it.used <= lane(best).used + 1 ? near : best;
 }
 
 /// Behind the other runs of its priority, unless it has its place among them.
