@@ -92,7 +92,7 @@ Error run_python_program(const RunCommand& command, int log_level) {
   text("--graph", command.graph);
   text("--swimlane", command.swimlane);
   text("--tensor-dump", command.tensor_dump);
-  text("--dump-only", command.dumped);
+  if (!command.tensor_dump.empty()) text("--dump-only", command.dumped);
   std::error_code problem;
   // This one makes graphs and swimlanes of traces.
   text("--tool", fs::read_symlink("/proc/self/exe", problem).string());

@@ -1,67 +1,13 @@
 #include "program.hpp"
 
+#include "seats.hpp"
+
 #include <map>
 
 namespace troupe::python {
 namespace {
 
 using actors::Errc;
-
-/// A seat, and what a program has of it. To make them anew for each run would cost more than to call a short
-/// program, so one that its program has not kept serves the next one. Inside Python only.
-class Lent {
- public:
-  Lent() = default;
-  Lent(actors::Orchestrator& node, bool coroutine, std::int64_t soft_limit) {
-    if (auto& one = spare(); one.seat_) {
-      seat_ = std::move(one.seat_);
-      object_ = std::move(one.object_);
-    } else {
-      seat_ = std::make_shared<Seat>();
-      object_ = py::cast(seat_);
-    }
-    seat_->take(node, coroutine, soft_limit);
-  }
-  Lent(Lent&&) = default;
-  Lent& operator=(Lent&&) = default;
-  ~Lent() { leave(); }
-
-  const SeatRef& seat() const { return seat_; }
-  py::tuple with(const py::tuple& args) const {
-    py::tuple all(args.size() + 1);
-    all[0] = object_;
-    for (std::size_t i = 0; i < args.size(); ++i) all[i + 1] = args[i];
-    return all;
-  }
-  /// The program is over, whatever it has kept.
-  void leave() {
-    if (!seat_) return;
-    seat_->leave();
-    const auto* instance = reinterpret_cast<const py::detail::instance*>(object_.ptr());
-    const bool kept = object_.ref_count() != 1 || seat_.use_count() != 2 || instance->weakrefs != nullptr;
-    if (auto& one = spare(); !kept && !one.seat_) {
-      one.seat_ = std::move(seat_);
-      one.object_ = std::move(object_);
-    } else {
-      seat_ = nullptr;
-      object_ = py::object();
-    }
-  }
-  /// Python has gone, and what is Python's stays as it is.
-  void forget() {
-    seat_ = nullptr;
-    (void)object_.release();
-  }
-
- private:
-  static Lent& spare() {
-    static auto* const one = new Lent;  // as long as the process
-    return *one;
-  }
-
-  SeatRef seat_;
-  py::object object_;
-};
 
 /// What it returned; throws what it raised.
 py::object called(const py::object& function, const py::tuple& args, PyObject* context) {
@@ -154,7 +100,7 @@ void PythonProgram::run_plain(actors::Orchestrator& node) {
   if (!inside) throw python_has_ended();
   const UserCode here;
   try {
-    const Lent lent(node, false, soft_limit_);
+    const LentSeat lent(node, false, soft_limit_);
     auto result = called(function_.get(), lent.with(args_.get()), context());
     if (PyCoro_CheckExact(result.ptr()) != 0) {
       result.attr("close")();
@@ -180,7 +126,7 @@ class Body {
     if (!inside) throw python_has_ended();
     const UserCode here;
     try {
-      lent_ = Lent(node, true, program.soft_limit_);
+      lent_ = LentSeat(node, true, program.soft_limit_);
       auto coroutine = called(program.function_.get(), lent_.with(program.args_.get()), program.context());
       step(coroutine, py::none());
       if (wanted_) coroutine_ = Kept(std::move(coroutine));
@@ -285,7 +231,7 @@ class Body {
   }
 
   PythonProgram* program_;
-  Lent lent_;
+  LentSeat lent_;
   Kept coroutine_;
   std::optional<Wait> wanted_;
 };

@@ -160,8 +160,8 @@ def test_ctrl_c_ends_a_wait(run_python):
         """
         import troupe
         comm = troupe.Communicator(0, 2, "ctrl-c of a test")
-        print("waits", flush=True)
         try:
+            print("waits", flush=True)
             comm.alloc_windows(4096)
         except KeyboardInterrupt:
             print("interrupted")

@@ -92,6 +92,7 @@ void add_orchestrator(py::module_& module);
 void add_domains(py::module_& module);
 void add_machine(py::module_& module);
 void add_runs(py::module_& module);
+void add_handles(py::module_& module);
 void add_ends(py::module_& module);
 void add_simulation(py::module_& module);
 void add_placing(py::module_& module);
