@@ -60,12 +60,9 @@ bool names_python_program(const std::string& program) {
 }
 
 Error run_python_program(const RunCommand& command, int log_level) {
-  if (!command.graph.empty() || !command.swimlane.empty() || !command.tensor_dump.empty() ||
-      !command.tensors.empty() || !command.scalars.empty()) {
-    return Error(Errc::bad_parameter,
-                 "of a program in Python neither graph, swimlane nor tensor dump is written, and it takes "
-                 "neither --tensor nor --scalar",
-                 "--trace FILE, then troupe trace graph FILE or troupe trace swimlane FILE");
+  if (!command.tensors.empty() || !command.scalars.empty()) {
+    return Error(Errc::bad_parameter, "a program in Python takes neither --tensor nor --scalar",
+                 "its parameters have names: --param rate=0.1");
   }
   std::vector<std::string> words{"run",         command.program,          "--platform", command.platform,
                                  "--log-level", std::to_string(log_level)};
@@ -91,7 +88,14 @@ Error run_python_program(const RunCommand& command, int log_level) {
   words.insert(words.end(), {"--rejoin", std::to_string(command.rejoin_seconds)});
   text("--placement", command.placement);
   text("--models", command.models);
-  if (!command.trace.empty()) words.insert(words.end(), {"--trace", command.trace});
+  text("--trace", command.trace);
+  text("--graph", command.graph);
+  text("--swimlane", command.swimlane);
+  text("--tensor-dump", command.tensor_dump);
+  if (!command.tensor_dump.empty()) text("--dump-only", command.dumped);
+  std::error_code problem;
+  // This one makes graphs and swimlanes of traces.
+  text("--tool", fs::read_symlink("/proc/self/exe", problem).string());
   for (const auto& parameter : command.parameters) words.insert(words.end(), {"--param", parameter});
   return become_python(command.program, std::move(words));
 }

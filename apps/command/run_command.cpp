@@ -305,6 +305,8 @@ int execute(const RunCommand& command, Console& console) {
                   exit_usage);
   }
   if (names_python_program(command.program)) {
+    if (const auto writable = can_write_outputs(command); !writable)
+      return refuse(writable.error(), exit_cannot_start);
     const auto error = run_python_program(command, console.log_level);
     return refuse(error, error == Errc::bad_parameter ? exit_usage : exit_cannot_start);
   }

@@ -24,7 +24,7 @@ Buffer::Buffer(Kind kind, std::uint64_t bytes, const runtime::Tensor& like, std:
 
 Buffer::~Buffer() {
   for (const auto& node : told_) node->forget(number_);
-  if (kind_ == Kind::intermediate) return;
+  if (kind_ != Kind::tensor) return;
   if (const auto memory = memory_.lock()) memory->forget(address_);
 }
 

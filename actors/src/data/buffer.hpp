@@ -115,6 +115,7 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
 
  private:
   friend class HostMemory;
+  friend class Borrowed;
 
   const std::uint64_t number_;
   const std::uint64_t bytes_;

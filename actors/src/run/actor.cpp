@@ -188,6 +188,7 @@ class RunActor : public Run::base {
     report.made_again = memory.remade();
     if (settling_ && !report.error && state_->is_given_up())
       report.error = state_->given_up_for()->inside(state_->config().node);
+    if (!state_->memory_in_use()) memory.give_up_loans();
     outcome_->set(std::move(report));
     quit();
   }

@@ -59,6 +59,18 @@ void RunMemory::hand_over() {
   give_back();
 }
 
+void RunMemory::give_up_loans() {
+  for (auto& hold : holds_) {
+    // What has no buffer keeps memory that others own: an array, a part of a chip's memory.
+    if (hold->buffer == nullptr) {
+      hold = nullptr;
+    } else if (hold->buffer->kind() == Buffer::Kind::borrowed) {
+      hold = hold->buffer->shared_from_this();
+    }
+  }
+  std::erase(holds_, nullptr);
+}
+
 /// Of a run that was ended from outside: when no task of it works on anything.
 void RunMemory::give_back() {
   if (std::exchange(given_back_, true)) return;

@@ -40,7 +40,7 @@ runtime::TaskGraphConfig graph_config(std::uint64_t arena_bytes);
 
 /// The buffers of a run's tensors: those it was told to keep, and its intermediates. Tasks share it, so that
 /// one that outlives its run finds what it works on.
-struct RunMemory final : RunHold {
+struct TROUPE_API RunMemory final : RunHold {
   ~RunMemory() override { give_back(); }
   /// Keeps the buffer, once, however often the run is told to.
   void keep(std::shared_ptr<BufferHold> hold);
@@ -50,6 +50,9 @@ struct RunMemory final : RunHold {
   std::vector<std::shared_ptr<Buffer>> wanted_home() const;
   /// Somebody may write them as soon as the run has ended: what is elsewhere is out of date then.
   void hand_over();
+  /// Behind that, when no task of it works on anything: memory of the user's is not lent to the run any more.
+  /// Who is slow to forget an answered task keeps what the task was about, and no more.
+  void give_up_loans();
 
   /// An intermediate, until it is `released` and the last task that names it has ended.
   struct Intermediate {

@@ -84,6 +84,7 @@ void listen(const RunOptions& options, const std::shared_ptr<NodeCore>& node, co
 void Node::run_bound(RunOptions options, BoundProgram program) const {
   validate(options).value();
   const Call call(*core_);
+  if (options.before_waiting) call.pump().set_before_waiting(std::move(options.before_waiting));
   auto open = opening(options);
   const auto outcome = open.outcome;
   open.driver = driver_of(call.pump());

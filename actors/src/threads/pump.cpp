@@ -10,6 +10,8 @@ namespace {
 
 /// A caller looks for work this often before it parks: 5 to 40 µs, as long as this processor pauses.
 constexpr int look_rounds = 100;
+/// After so many jobs in one wait, it waits long.
+constexpr int many_jobs = 64;
 
 }  // namespace
 
@@ -40,9 +42,10 @@ bool InlineUnit::run_one() {
 }
 
 template <class Wanted>
-void InlineUnit::work_while(Wanted wanted) {
+void InlineUnit::work_while(Wanted wanted, const std::function<void()>* busy) {
   looking_ = true;
   queue_->begin_looking(JobQueue::Who::caller);
+  int jobs = 0;
   for (int idle = 0; idle < look_rounds && wanted();) {
     if (run_one()) {
       idle = 0;
@@ -52,6 +55,12 @@ void InlineUnit::work_while(Wanted wanted) {
     } else {
       ++idle;
       pause_briefly();
+      continue;
+    }
+    if (++jobs == many_jobs && busy != nullptr) {
+      begin_user_code();
+      (*busy)();
+      end_user_code();
     }
   }
   queue_->end_looking(JobQueue::Who::caller);
@@ -92,7 +101,7 @@ void Pump::launch(caf::execution_unit*, bool, bool hide) {
 
 bool Pump::work_until_message() {
   if (!mailbox().empty()) return true;
-  unit_.work_while([this] { return mailbox().empty(); });
+  unit_.work_while([this] { return mailbox().empty(); }, before_waiting_ ? &before_waiting_ : nullptr);
   return !mailbox().empty();
 }
 
@@ -103,10 +112,12 @@ void Pump::finish() {
   }
   unit_.flush();
   unit_.set_own_run(0);
+  before_waiting_ = nullptr;
 }
 
 void Pump::step_until_message() {
   unit_.flush();
+  if (before_waiting_ && mailbox().empty()) before_waiting_();
   while (mailbox().empty()) {
     if (!pool_->step()) {
       throw Error(Errc::deadlock,
@@ -119,6 +130,7 @@ void Pump::await_data() {
   if (queue_ == nullptr) return step_until_message();
   if (work_until_message()) return;
   unit_.flush();
+  if (before_waiting_) before_waiting_();
   blocking_actor::await_data();
 }
 

@@ -29,8 +29,9 @@ class InlineUnit final : public WorkUnit {
 
   /// Runs jobs, its own and those of the shared queue, as long as `wanted` and for a short look after the
   /// last one.
+  /// `busy`: called after a while of that; null: nobody wants to know.
   template <class Wanted>
-  void work_while(Wanted wanted);
+  void work_while(Wanted wanted, const std::function<void()>* busy);
   /// Runs one job for a few messages; false when there is none.
   bool run_one();
   /// Hands everything that is left to the scheduler's threads.
@@ -63,6 +64,8 @@ class Pump : public caf::blocking_actor {
 
   /// The caller waits for this run: its program may be run on the caller's thread.
   void set_own_run(std::uint64_t run) { unit_.set_own_run(run); }
+  /// What the caller wants to do before its thread sleeps; until the call is over.
+  void set_before_waiting(std::function<void()> what) { before_waiting_ = std::move(what); }
   /// Hands what is runnable to the scheduler's threads.
   void flush() { unit_.flush(); }
   /// The call is over: does what little is left of it.
@@ -75,6 +78,7 @@ class Pump : public caf::blocking_actor {
   InlineUnit unit_;
   JobQueue* queue_;  ///< null under the deterministic scheduler
   const PumpPool* pool_;
+  std::function<void()> before_waiting_;
 };
 
 /// The pumps of one system that are not in use. Thread-safe. May outlive the system: then nobody gets one.

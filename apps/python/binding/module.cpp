@@ -19,10 +19,12 @@ PYBIND11_MODULE(_core, module) {
   add_domains(module);
   add_traces(module);
   add_runs(module);
+  add_ends(module);
   add_machine(module);
   add_plans(module);
   add_bootstrap(module);
   add_simulation(module);
+  add_ranks(module);
   add_raw(module);
   add_device(module);
   explain_refusals(module);

@@ -129,6 +129,30 @@ PlanOf record_in(const SeatRef& seat, const py::object& function, const py::args
   return made;
 }
 
+/// What `plan.parameters` says of one.
+struct ParameterOf {
+  std::string kind, dtype;
+  py::object shape = py::none(), value = py::none();
+  bool reads = false, writes = false;
+};
+
+std::vector<ParameterOf> parameters_of(const PlanOf& of) {
+  std::vector<ParameterOf> all;
+  for (const auto& it : of.plan.parameters()) {
+    auto& one = all.emplace_back();
+    one.kind = it.is_tensor ? "tensor" : it.is_slot ? "slot" : "number";
+    one.dtype = long_name(it.is_tensor ? it.tensor.dtype() : type_of(it.scalar));
+    if (it.is_tensor) {
+      one.shape = tuple_of(it.tensor.shape());
+    } else {
+      one.value = value_of(it.scalar);
+    }
+    one.reads = it.reads;
+    one.writes = it.writes;
+  }
+  return all;
+}
+
 PlanOf load_on(const NodeOf& on, const py::object& path) {
   PlanOf made;
   const auto file = path_of(path, "path");
@@ -226,6 +250,20 @@ void add_plans(py::module_& module) {
       });
   py::class_<SlotUse>(module, "_SlotArgument", "A Slot as an argument of a task.")
       .def("__repr__", [](const SlotUse&) { return "<troupe.scalar of a Slot>"; });
+  py::class_<ParameterOf>(module, "PlanParameter", "What a replay of a plan is given in one place.")
+      .def_readonly(
+          "kind", &ParameterOf::kind,
+          "\"tensor\"; \"slot\": a number that may be another one each time; \"number\": one that stays.")
+      .def_readonly("dtype", &ParameterOf::dtype, "Of its elements, or of the number: \"float32\".")
+      .def_readonly("shape", &ParameterOf::shape, "Of a tensor; None: a number.")
+      .def_readonly("value", &ParameterOf::value, "The number that was recorded; None: a tensor.")
+      .def_readonly("reads", &ParameterOf::reads, "Of a tensor: whether a task of the plan reads it.")
+      .def_readonly("writes", &ParameterOf::writes, "Of a tensor: whether a task of the plan writes it.")
+      .def("__repr__", [](const ParameterOf& of) {
+        const auto what =
+            of.shape.is_none() ? " " + utf8_of(py::repr(of.value)) : utf8_of(py::repr(of.shape));
+        return "<troupe.PlanParameter " + of.kind + ", " + of.dtype + what + ">";
+      });
   py::class_<PlanOf>(
       module, "Plan",
       "A program's tasks, recorded once, to be submitted again with other tensors and numbers.\n\n"
@@ -243,6 +281,8 @@ void add_plans(py::module_& module) {
       .def_property_readonly(
           "bytes", [](const PlanOf& of) { return of.plan.bytes(); },
           "Memory of the plan itself, without the tensors that it keeps.")
+      .def_property_readonly("parameters", &parameters_of,
+                             "What a replay is given: a PlanParameter for each.")
       .def(
           "describe", [](const PlanOf& of) { return of.plan.describe(); },
           "Parameters, steps and what they depend on, in words: a line each.")

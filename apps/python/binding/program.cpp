@@ -1,23 +1,13 @@
 #include "program.hpp"
 
+#include "seats.hpp"
+
 #include <map>
 
 namespace troupe::python {
 namespace {
 
 using actors::Errc;
-
-/// Gives a program no chance to keep what it was lent.
-class Lease {
- public:
-  explicit Lease(SeatRef seat) : seat_(std::move(seat)) {}
-  Lease(const Lease&) = delete;
-  Lease& operator=(const Lease&) = delete;
-  ~Lease() { seat_->leave(); }
-
- private:
-  SeatRef seat_;
-};
 
 /// What it returned; throws what it raised.
 py::object called(const py::object& function, const py::tuple& args, PyObject* context) {
@@ -31,13 +21,6 @@ py::object thrown_into(const py::object& coroutine, const py::object& exception,
   const py::object method = coroutine.attr("throw");
   return py::reinterpret_steal<py::object>(
       call_python(method.ptr(), py::make_tuple(exception).ptr(), context));
-}
-
-py::tuple with_seat(const SeatRef& seat, const py::tuple& args) {
-  py::tuple all(args.size() + 1);
-  all[0] = py::cast(seat);
-  for (std::size_t i = 0; i < args.size(); ++i) all[i + 1] = args[i];
-  return all;
 }
 
 /// Threads with code of a user's inside, how deep. Looked at inside Python only.
@@ -117,9 +100,8 @@ void PythonProgram::run_plain(actors::Orchestrator& node) {
   if (!inside) throw python_has_ended();
   const UserCode here;
   try {
-    const auto seat = std::make_shared<Seat>(node, false, soft_limit_);
-    const Lease lease(seat);
-    auto result = called(function_.get(), with_seat(seat, args_.get()), context());
+    const LentSeat lent(node, false, soft_limit_);
+    auto result = called(function_.get(), lent.with(args_.get()), context());
     if (PyCoro_CheckExact(result.ptr()) != 0) {
       result.attr("close")();
       throw bad_argument("program \"" + name_ + "\" returned a coroutine, which nobody awaits",
@@ -144,16 +126,15 @@ class Body {
     if (!inside) throw python_has_ended();
     const UserCode here;
     try {
-      seat_ = std::make_shared<Seat>(node, true, program.soft_limit_);
-      auto coroutine =
-          called(program.function_.get(), with_seat(seat_, program.args_.get()), program.context());
-      coroutine_ = Kept(coroutine);
+      lent_ = LentSeat(node, true, program.soft_limit_);
+      auto coroutine = called(program.function_.get(), lent_.with(program.args_.get()), program.context());
       step(coroutine, py::none());
+      if (wanted_) coroutine_ = Kept(std::move(coroutine));
     } catch (py::error_already_set& raised) {
-      seat_->leave();
+      lent_.leave();
       throw program.failed(raised);
     } catch (...) {
-      seat_->leave();
+      lent_.leave();
       throw;
     }
   }
@@ -163,17 +144,20 @@ class Body {
     if (!wanted_) return;  // it has ended: nothing of Python's is left to do
     // Given up while it waits: what it holds ends here, as in any coroutine that is closed.
     const WithPython inside;
-    if (!inside) return;
+    if (!inside) {
+      lent_.forget();
+      return;
+    }
     const UserCode here;
     try {
-      seat_->sit_down();
+      lent_.seat()->sit_down();
       (void)called(coroutine_.get().attr("close"), py::tuple(), program_->context());
     } catch (py::error_already_set& raised) {
       raised.discard_as_unraisable(program_->name_.c_str());
     } catch (...) {  // nothing to tell it to
     }
-    seat_->leave();
     wanted_.reset();
+    lent_.leave();
   }
 
   bool waits() const { return wanted_.has_value(); }
@@ -181,9 +165,13 @@ class Body {
 
   void go_on(Answer answer, const std::optional<Error>& error) {
     const WithPython inside;
-    if (!inside) throw python_has_ended();
+    if (!inside) {
+      lent_.forget();
+      wanted_.reset();
+      throw python_has_ended();
+    }
     const UserCode here;
-    seat_->sit_down();
+    lent_.seat()->sit_down();
     const auto wait = *std::move(wanted_);
     wanted_.reset();
     try {
@@ -194,10 +182,10 @@ class Body {
         step(coroutine, object_of(wait, std::move(answer)));
       }
     } catch (py::error_already_set& raised) {
-      seat_->leave();
+      lent_.leave();
       throw program_->failed(raised);
     } catch (...) {
-      seat_->leave();
+      lent_.leave();
       throw;
     }
   }
@@ -223,12 +211,12 @@ class Body {
   }
   void ended(py::object returned) {
     program_->returned_ = Kept(std::move(returned));
-    seat_->leave();
+    lent_.leave();
   }
   void want(const py::object& coroutine, const py::object& object) {
     if (!py::isinstance<Wait>(object)) {
       refuse(coroutine, shown(object) + ", which is nothing of troupe's");
-    } else if (const auto& wait = object.cast<const Wait&>(); wait.seat != seat_) {
+    } else if (const auto& wait = object.cast<const Wait&>(); wait.seat != lent_.seat()) {
       refuse(coroutine, "something of another program");
     } else {
       wanted_ = wait;
@@ -243,7 +231,7 @@ class Body {
   }
 
   PythonProgram* program_;
-  SeatRef seat_;
+  LentSeat lent_;
   Kept coroutine_;
   std::optional<Wait> wanted_;
 };

@@ -19,8 +19,11 @@ namespace troupe::python {
 /// taken to other threads, where its use is an error. Inside Python only.
 class Seat : public std::enable_shared_from_this<Seat> {
  public:
-  Seat(actors::Orchestrator& node, bool coroutine, std::int64_t soft_limit)
-      : node_(&node), coroutine_(coroutine), soft_limit_(soft_limit) {
+  /// For a program that begins on this thread.
+  void take(actors::Orchestrator& node, bool coroutine, std::int64_t soft_limit) {
+    node_ = &node;
+    coroutine_ = coroutine;
+    soft_limit_ = soft_limit;
     sit_down();
   }
   /// The program's code goes on, on this thread.
@@ -49,10 +52,10 @@ class Seat : public std::enable_shared_from_this<Seat> {
   }
 
  private:
-  actors::Orchestrator* node_;
+  actors::Orchestrator* node_ = nullptr;
   std::thread::id thread_{};
-  bool coroutine_;
-  std::int64_t soft_limit_;
+  bool coroutine_ = false;
+  std::int64_t soft_limit_ = 0;
 };
 using SeatRef = std::shared_ptr<Seat>;
 

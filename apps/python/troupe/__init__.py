@@ -40,6 +40,8 @@ from ._core import (
     CallConfig,
     Chip,
     ChipForTask,
+    Collectives,
+    Communicator,
     Domain,
     DomainContext,
     Handle,
@@ -47,12 +49,14 @@ from ._core import (
     Node,
     Orchestrator,
     Plan,
+    PlanParameter,
     Rank,
     Report,
     ScalarArgument,
     Scope,
     Slot,
     Status,
+    Stop,
     System,
     TaskToPlace,
     Tensor,
@@ -71,6 +75,7 @@ from ._core import (
     where_the_data_is,
 )
 from ._core import _close_all
+from ._awaiting import install as _install_awaiting
 from ._build import VERSION as __version__
 from ._collectives import COLLECTIVE_WORKSPACE, COLLECTIVES, all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
 from ._errors import Error
@@ -85,6 +90,8 @@ __all__ = [
     "CallConfig",
     "Chip",
     "ChipForTask",
+    "Collectives",
+    "Communicator",
     "Domain",
     "DomainContext",
     "Error",
@@ -94,12 +101,14 @@ __all__ = [
     "Node",
     "Orchestrator",
     "Plan",
+    "PlanParameter",
     "Rank",
     "Report",
     "ScalarArgument",
     "Scope",
     "Slot",
     "Status",
+    "Stop",
     "System",
     "TaskToPlace",
     "Tensor",
@@ -136,5 +145,6 @@ def _await(self):
 Wait.__await__ = _await
 # Runs that are still in flight end before the interpreter does.
 _atexit.register(_close_all)
+_install_awaiting()
 _install()
-del _atexit, _await, _check_interpreter, _install, _interpreters
+del _atexit, _await, _check_interpreter, _install, _install_awaiting, _interpreters

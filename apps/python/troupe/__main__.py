@@ -3,9 +3,13 @@
 import argparse
 import importlib.util
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
+import traceback
 
 import troupe
 
@@ -26,13 +30,30 @@ def say(text):
 
 def load(file):
     """The module of a file, which is not in the search path."""
-    if not os.path.exists(file):
-        raise Refused(f'cannot read "{file}"', exit=EXIT_CANNOT_START)
+    try:
+        with open(file, "rb"):
+            pass
+    except OSError as error:
+        raise Refused(f'cannot read "{file}": {error.strerror}', exit=EXIT_CANNOT_START) from None
     sys.path.insert(0, os.path.dirname(os.path.abspath(file)))
     spec = importlib.util.spec_from_file_location(os.path.splitext(os.path.basename(file))[0], file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        where = f'"{error.filename or file}"' + (f", line {error.lineno}" if error.lineno else "")
+        raise Refused(f"{where} is no Python: {error.msg}", line and f"the line is: {line}", EXIT_CANNOT_START) from None
+    except troupe.Error:  # of a kernel that does not compile, say: it is told as everywhere
+        raise
+    except Exception as error:
+        own = error.__traceback__
+        while own is not None and own.tb_frame.f_code.co_filename != spec.origin:
+            own = own.tb_next
+        traceback.print_exception(type(error), error, own)
+        what = traceback.format_exception_only(error)[-1].strip()
+        raise Refused(f'"{file}" cannot be loaded: {what}', exit=EXIT_CANNOT_START) from None
     return module
 
 
@@ -115,6 +136,11 @@ def parse(words):
     run.add_argument("--placement", choices=["earliest_finish", "least_loaded", "where_the_data_is"])
     run.add_argument("--models")
     run.add_argument("--trace")
+    run.add_argument("--graph")
+    run.add_argument("--swimlane")
+    run.add_argument("--tensor-dump")
+    run.add_argument("--dump-only")
+    run.add_argument("--tool", default=shutil.which("troupe"))
     run.add_argument("--log-level", type=int, default=2)
     run.add_argument("--param", action="append", default=[])
     commands.add_parser("help").add_argument("program")
@@ -178,9 +204,26 @@ def explain(asked):
 
 
 def execute(asked):
+    """Runs it, and writes what was asked for, however it ended."""
+    drawn = {kind: file for kind, file in [("graph", asked.graph), ("swimlane", asked.swimlane)] if file}
+    if not drawn:
+        return run_with(asked, asked.trace)
+    if not asked.tool:
+        raise Refused("a graph and a swimlane are made by the command troupe, which is not in PATH", exit=EXIT_CANNOT_START)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = asked.trace or os.path.join(folder, "trace.json")
+        answer = run_with(asked, trace)
+        for kind, file in drawn.items():
+            made = subprocess.run([asked.tool, "trace", kind, trace, file])
+            answer = answer or made.returncode
+    return answer
+
+
+def run_with(asked, trace):
     module, program = program_of(asked.program)
     values = bind(program, asked.param)
-    options = {"trace": asked.trace} if asked.trace else {}
+    given = {"trace": trace, "dump": asked.tensor_dump, "dump_only": asked.dump_only}
+    options = {name: value for name, value in given.items() if value}
     machine, nodes = machine_of(asked)
     with troupe.System(platform=asked.platform, log_level=asked.log_level, **machine, **options) as system:
         node = system.pod(nodes) if nodes else system.node()

@@ -1,4 +1,4 @@
-"""In a notebook: what a run in the background prints goes to the cell that submitted it."""
+"""In a notebook: what a run in the background prints goes to the cell that submitted it; one that takes long has a line."""
 
 import contextvars
 import sys
@@ -52,6 +52,25 @@ def install():
         if _knows_one_cell(getattr(sys, name)):
             setattr(sys, name, _CellStream(getattr(sys, name)))
             _contexts_from(context)
+    if isinstance(sys.stdout, _CellStream):
+        from . import _progress
+
+        _progress.install(speaker)
+
+
+def speaker(node):
+    """What says something of the node in the cell that is at work here, from whatever thread; None: there is no cell."""
+    if node._simulated:  # one thread does all there, in an order that somebody who asks would change
+        return None
+    stream = sys.stdout
+    cell = isinstance(stream, _CellStream) and (_cell.get() or stream.parent_header)
+    if not cell:
+        return None
+
+    def say(kind, content):
+        stream.session.send(stream.pub_thread, kind, content=content, parent=cell, ident=kind.encode())
+
+    return say
 
 
 def context():

@@ -43,6 +43,48 @@ TEST_CASE("a stop that was asked for before ends the run at once, and the next r
   node.run([](Orchestrator& program) { program.submit_sub([](HostArgs&) {}).wait(); });
 }
 
+TEST_CASE("who waits for a run is told before its thread sleeps, and not of a run that is over at once") {
+  System system;
+  const auto node = system.node({.chips = 0, .sub_workers = 1});
+  std::atomic<bool> go{false};
+  const auto sleeps = [&go](Orchestrator& program) {
+    program.submit_sub([&go](HostArgs&) {
+      while (!go) std::this_thread::yield();
+    });
+  };
+  for (int round = 0; round < 3; ++round) {
+    go = false;
+    int told = 0;
+    RunOptions options;
+    const auto here = std::this_thread::get_id();
+    options.before_waiting = [&] {
+      CHECK(std::this_thread::get_id() == here);
+      ++told;
+      go = true;
+    };
+    node.run(options, sleeps);
+    CHECK(told >= 1);
+    // And not when the next one waits.
+    told = 0;
+    go = true;
+    node.run(sleeps);
+    CHECK(told == 0);
+  }
+}
+
+TEST_CASE("who waits for a run may end it before its thread sleeps") {
+  System system;
+  const auto node = system.node({.chips = 0, .sub_workers = 1});
+  const auto waits = [](Orchestrator& program) -> Program {
+    for (;;) co_await program.submit_sub([](HostArgs&) {});
+  };
+  std::stop_source stop;
+  RunOptions options;
+  options.stop = stop.get_token();
+  options.before_waiting = [&] { stop.request_stop(); };
+  CHECK_THROWS_AS(node.run(options, waits), Error);
+}
+
 TEST_CASE("a stop that is asked for after the end does nothing") {
   System system;
   const auto node = system.node({.chips = 0});

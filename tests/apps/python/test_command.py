@@ -155,6 +155,34 @@ def test_a_file_that_is_not_there(troupe_run):
     assert code == 3 and "nowhere.py" in err
 
 
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("def f(:\n    pass\n", 'broken.py", line 1 is no Python: invalid syntax\n  hint: the line is: def f(:'),
+        ("\tx = 1\n  y = 2\n", "is no Python: "),
+        ("x = '\0'\n", "broken.py"),
+        ("# coding: nothing\n", "broken.py"),
+        ("import nothing_of_the_kind\n", "broken.py\" cannot be loaded: ModuleNotFoundError: No module named"),
+        ("def f():\n    raise ValueError('early')\nf()\n", 'broken.py" cannot be loaded: ValueError: early'),
+        ("import troupe\nK = troupe.kernel('no C++')\n", "troupe: "),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_is_refused_in_a_sentence(troupe_run, tmp_path, text, sentence):
+    (tmp_path / "broken.py").write_text(text)
+    for words in [[str(tmp_path / "broken.py")], [str(tmp_path / "broken.py") + ":train"]]:
+        code, out, err = troupe_run(*words)
+        assert code == 3 and sentence in err and out == "", (code, err)
+        assert "importlib" not in err and "__main__.py" not in err, err
+    if "early" in text:
+        assert "line 2, in f" in err
+
+
+def test_a_folder_is_no_program(troupe_run, tmp_path):
+    (tmp_path / "folder.py").mkdir()
+    code, out, err = troupe_run(str(tmp_path / "folder.py"))
+    assert code == 3 and 'folder.py": Is a directory' in err, err
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_cancel_and_answer_130(troupe_run, file, sent):
     process = subprocess.Popen(
@@ -212,6 +240,30 @@ def test_a_trace_is_written(troupe_run, file, tmp_path):
     trace = tmp_path / "trace.json"
     code, out, err = troupe_run(file + ":waits", "--param", "number=1", "--trace", str(trace))
     assert code == 0 and "traceEvents" in trace.read_text(), err
+
+
+@pytest.mark.skipif(not COMMAND.exists(), reason="the command is not built")
+def test_graphs_swimlanes_and_dumps_are_written(file, tmp_path):
+    def run(*words):
+        return subprocess.run([str(COMMAND), "run", *words], capture_output=True, text=True, timeout=120)
+
+    graph, lanes, dump = tmp_path / "graph.dot", tmp_path / "lanes.json", tmp_path / "dump"
+    words = ["--graph", str(graph), "--swimlane", str(lanes), "--tensor-dump", str(dump), "--dump-only", "who*"]
+    done = run(file + ":anywhere", *words)
+    assert done.returncode == 0, done.stderr
+    assert "who_runs_it" in graph.read_text() and "who_runs_it" in lanes.read_text()
+    assert len((dump / "tensors.jsonl").read_text().splitlines()) > 1
+    done = run(file + ":fails", "--graph", str(tmp_path / "failed.mmd"))
+    assert done.returncode == 1 and "on purpose" in done.stderr and (tmp_path / "failed.mmd").exists()
+    for wrong, sentence in [
+        (["--graph", str(tmp_path / "graph.png")], "graph.png"),
+        (["--graph", str(tmp_path / "no" / "graph.dot")], "graph.dot"),
+        (["--trace", str(graph), "--graph", str(graph)], "two outputs"),
+    ]:
+        done = run(file + ":anywhere", *wrong)
+        assert done.returncode == 3 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr
+    done = run(file + ":anywhere", "--scalar", "f32=1")
+    assert done.returncode == 2 and "--param" in done.stderr
 
 
 def test_chips_may_be_in_processes_of_their_own(troupe_run, file):

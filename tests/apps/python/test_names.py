@@ -293,7 +293,7 @@ def test_things_show_what_one_wants_to_know(node):
 
 def test_every_public_name_is_used_by_a_test():
     tests = pathlib.Path(__file__).parent
-    text = "\n".join(file.read_text() for file in tests.glob("*.py") if file.name != "test_names.py")
+    text = "\n".join(file.read_text() for file in tests.rglob("*.py") if file.name != "test_names.py")
     missing = []
     for module in MODULES:
         stubs = Stubs(module)

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -79,6 +80,10 @@ struct RunOptions {
   runtime::Nanoseconds deadline = {};
   /// When a stop is asked for, on any thread, the run ends as by Handle::cancel.
   std::stop_token stop = {};
+  /// Of `run` alone: called on the caller's thread before it goes to sleep, and when it has been kept busy
+  /// with other work for a while; perhaps more than once, and never in a run that is over at once. For who
+  /// has something to arrange for a long wait, as to hear of signals. It may not throw.
+  std::function<void()> before_waiting = {};
 };
 
 /// Direct use of one chip, without a graph. Blocking; for the caller's thread. Calls are not ordered with

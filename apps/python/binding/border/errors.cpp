@@ -90,8 +90,7 @@ Error error_from(py::error_already_set& raised, const std::string& who) {
     while (!where.empty() && where.back() == '\n') where.pop_back();
     std::string hint;
     if (what.find("no running event loop") != std::string::npos)
-      hint =
-          "a program awaits what troupe makes; asyncio waits for a run with asyncio.to_thread(node.run, …)";
+      hint = "a program awaits what troupe makes; asyncio waits for a run with await node.submit(…)";
     return Error(actors::Errc::function_failed, who + ": " + what + "\n" + where, std::move(hint));
   } catch (py::error_already_set& second) {
     second.discard_as_unraisable("an exception that cannot be shown");

@@ -109,7 +109,11 @@ void interrupt_again() {
   if (is_main_thread() && ctrl_c_is_pythons()) PyErr_SetInterruptEx(SIGINT);
 }
 
-SignalWatch::SignalWatch(On what) : only_ctrl_c_(what == On::ctrl_c) {
+SignalWatch::SignalWatch(On what, From when) : only_ctrl_c_(what == On::ctrl_c) {
+  if (when == From::now) listen();
+}
+
+void SignalWatch::listen() {
   if (!is_main_thread() || (only_ctrl_c_ && !ctrl_c_is_pythons())) return;
   auto& one = reader();
   reader_ = &one;
@@ -120,6 +124,28 @@ SignalWatch::SignalWatch(On what) : only_ctrl_c_(what == On::ctrl_c) {
   one.innermost = this;
   before_ = set_wakeup_descriptor(one.descriptors[1]);
   if (before_ == one.descriptors[1]) before_ = outer_ != nullptr ? before_ : -1;
+}
+
+void SignalWatch::about_to_wait() noexcept {
+  if (std::exchange(asked_, true) || !is_main_thread()) return;
+  const WithPython inside;
+  if (!inside) return;
+  try {
+    listen();
+    if (!watches_ || PyErr_CheckSignals() == 0) return;
+    raised_.emplace();
+    if (!raised_->matches(PyExc_KeyboardInterrupt)) return;  // of another handler: for when the wait is over
+    raised_.reset();
+    interrupt_again();  // so that whoever waits here raises it, the program or its caller
+    request();
+  } catch (py::error_already_set& raised) {
+    raised.discard_as_unraisable("the begin of a wait");
+  } catch (...) {  // then signals are heard of when the wait is over
+  }
+}
+
+void SignalWatch::raise_raised() {
+  if (raised_) throw *std::exchange(raised_, std::nullopt);
 }
 
 SignalWatch::~SignalWatch() {

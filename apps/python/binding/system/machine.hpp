@@ -53,12 +53,19 @@ comm::ChipBootstrapConfig bootstrap_config(py::handle given);
 struct NodeOf {
   actors::Node node;
   std::int64_t soft_limit = 8192;
+  bool simulated = false;
 };
 
 /// A run that was submitted, with its program where that is one in Python.
 struct RunOf {
   actors::Handle handle;
   std::shared_ptr<PythonProgram> program;
+  bool simulated = false;
+};
+
+/// What ends runs when it is asked to, as many as were given it.
+struct StopOf {
+  std::stop_source source;
 };
 
 /// A task that was submitted, as its program has it: `name` empty where it was given none.
@@ -85,11 +92,14 @@ void add_orchestrator(py::module_& module);
 void add_domains(py::module_& module);
 void add_machine(py::module_& module);
 void add_runs(py::module_& module);
+void add_handles(py::module_& module);
+void add_ends(py::module_& module);
 void add_simulation(py::module_& module);
 void add_placing(py::module_& module);
 void add_status(py::module_& module);
 void add_bootstrap(py::module_& module);
 void add_traces(py::module_& module);
+void add_ranks(py::module_& module);
 void add_raw(py::module_& module);
 void add_device(py::module_& module);
 

@@ -26,10 +26,15 @@ actors::RunOptions options_of(const py::kwargs& given, std::string name) {
       options.priority = integer_of<int>(value, "priority");
     } else if (option == "deadline") {
       options.deadline = duration_of(value, "deadline");
+    } else if (option == "stop") {
+      if (!py::isinstance<StopOf>(value))
+        throw bad_argument("stop is a troupe.Stop, and " + shown(value) + " is none",
+                           "stop = troupe.Stop(); stop.request() ends the runs that were given it");
+      options.stop = value.cast<const StopOf&>().source.get_token();
     } else {
       throw bad_argument(
           "a run has no option \"" + option + "\"",
-          "there are name, priority and deadline; arguments of the program are given by position");
+          "there are name, priority, deadline and stop; arguments of the program are given by position");
     }
   }
   return options;
@@ -48,6 +53,7 @@ std::shared_ptr<PythonProgram> program_of(const py::object& function, const py::
 
 RunOf start(const NodeOf& on, const py::object& program, const py::args& args, const py::kwargs& given) {
   RunOf run;
+  run.simulated = on.simulated;
   if (py::isinstance<py::str>(program)) {
     auto options = options_of(given, "program");
     const auto name = string_of(program, "the name of a program");
@@ -68,35 +74,6 @@ RunOf start(const NodeOf& on, const py::object& program, const py::args& args, c
   run.program->stay_in(context_here());
   run.handle = without_python([&] { return on.node.submit_bound(std::move(options), run.program->bind()); });
   return run;
-}
-
-/// Waits as long as `seconds` says, and hears of signals; false: not in time.
-bool wait(const RunOf& run, const py::object& seconds) {
-  using Clock = std::chrono::steady_clock;
-  const auto timeout = seconds.is_none() ? std::chrono::nanoseconds::max() : duration_of(seconds, "timeout");
-  const auto begin = Clock::now();
-  for (;;) {
-    const SignalWatch watch(SignalWatch::On::any_signal);
-    // One that came before anybody listened.
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    const auto passed = Clock::now() - begin;
-    auto left = std::chrono::nanoseconds::zero();
-    if (timeout > passed) left = timeout == std::chrono::nanoseconds::max() ? timeout : timeout - passed;
-    const bool done = without_python([&] { return run.handle.wait(watch.token(), left); });
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (done) return true;
-    if (!watch.token().stop_requested()) return false;
-  }
-}
-
-py::object result(const RunOf& run, const py::object& timeout) {
-  if (!wait(run, timeout)) {
-    PyErr_SetString(PyExc_TimeoutError, "the run has not ended in time");
-    throw py::error_already_set();
-  }
-  const auto how = run.handle.report();
-  if (how.error) raise_end(*how.error, run.program);
-  return run.program ? run.program->returned() : py::object(py::none());
 }
 
 void add_file_kernel(const NodeOf& on, const std::string& name, const py::object& object,
@@ -206,10 +183,12 @@ void add_node(py::module_& module) {
             return run(on.node, on.soft_limit, program, args, options);
           },
           py::arg("program"),
-          "Runs a program to its end: node.run(function, its arguments…, name=…, priority=…, deadline=…).\n\n"
+          "Runs a program to its end: node.run(function, its arguments…, name=…, priority=…, deadline=…, "
+          "stop=…).\n\n"
           "name      what errors and traces call the run\n"
           "priority  higher goes first among runs that wait\n"
-          "deadline  seconds from now, after which it is given up\n\n"
+          "deadline  seconds from now, after which it is given up\n"
+          "stop      a troupe.Stop: the run ends with `cancelled` when any thread asks it to\n\n"
           "The program is a function, or an async def function, called with (node, its arguments); or the "
           "name of one in\n"
           "a loaded module. Returns what it returned. Raises Error when the run failed; what a program "
@@ -240,6 +219,7 @@ void add_node(py::module_& module) {
           "How many chips (at a pod: nodes) there are now.")
       .def_property_readonly(
           "name", [](const NodeOf& on) { return on.node.name(); }, "\"node0\", \"pod0\".")
+      .def_property_readonly("_simulated", [](const NodeOf& on) { return on.simulated; })
       .def("add_chip", &add_chip_to, py::arg("platform") = "a2a3sim", py::arg("device") = 0, py::kw_only(),
            py::arg("credit") = 64, py::arg("abort_grace") = 2.0, py::arg("device_options") = py::dict(),
            py::arg("own_process") = false,
@@ -271,44 +251,6 @@ void add_node(py::module_& module) {
       .def("__repr__", [](const NodeOf& on) { return "<troupe.Node " + on.node.name() + ">"; });
 }
 
-/// "running", "done", "failed: task_failed".
-std::string end_of(const actors::Handle& handle) {
-  if (!handle.done()) return "running";
-  const auto report = handle.report();
-  return report.error ? "failed: " + std::string(report.error->code().name) : "done";
-}
-
-void add_handle(py::module_& module) {
-  py::class_<RunOf>(module, "Handle", "A run that was submitted. Dropping it leaves the run running.")
-      .def_property_readonly(
-          "done", [](const RunOf& run) { return run.handle.done(); }, "Whether it has ended, well or not.")
-      .def("wait", &wait, py::arg("timeout") = py::none(),
-           "Waits for the end; False: not within so many seconds.")
-      .def("result", &result, py::arg("timeout") = py::none(),
-           "Waits, then returns what the program returned, or raises the run's error. TimeoutError: not in "
-           "time.")
-      .def(
-          "cancel", [](const RunOf& run) { run.handle.cancel(); }, "Asks the run to end with `cancelled`.")
-      .def(
-          "why",
-          [](const RunOf& run, std::uint64_t task) {
-            return without_python([&] { return run.handle.why(task); });
-          },
-          py::arg("task") = 0,
-          "Why the run is not done, in words: its oldest unfinished tasks, or one of them by its number.")
-      .def(
-          "report",
-          [](const RunOf& run) {
-            (void)wait(run, py::none());
-            return run.handle.report();
-          },
-          "Waits, then everything that is known about the end.")
-      .def("__repr__", [](const RunOf& run) {
-        return std::string("<troupe.Handle of ") +
-               (run.program ? "\"" + run.program->name() + "\", " : "a program, ") + end_of(run.handle) + ">";
-      });
-}
-
 }  // namespace
 
 /// Raises what a run ended with.
@@ -329,14 +271,19 @@ template <class Work>
 void wait_for_run(actors::RunOptions& options, const std::shared_ptr<PythonProgram>& program, Work work) {
   std::optional<Error> error;
   {
-    const SignalWatch watch(SignalWatch::On::ctrl_c);
+    SignalWatch watch(SignalWatch::On::ctrl_c, SignalWatch::From::later);
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // one that came before anybody listened
-    if (watch.watches()) options.stop = watch.token();
+    const std::stop_callback asked(options.stop, [&watch] { watch.request(); });
+    if (is_main_thread()) {
+      options.stop = watch.token();
+      options.before_waiting = [&watch] { watch.about_to_wait(); };
+    }
     try {
       without_python(work);
     } catch (const Error& failed) {
       error = failed;
     }
+    watch.raise_raised();
   }
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   if (error) raise_end(*error, program);
@@ -374,7 +321,7 @@ py::object run(const Node& node, std::int64_t soft_limit, const py::object& prog
 
 void add_runs(py::module_& module) {
   add_chip(module);
-  add_handle(module);
+  add_handles(module);
   add_node(module);
 }
 

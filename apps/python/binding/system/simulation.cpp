@@ -216,7 +216,7 @@ void add_simulation(py::module_& parent) {
           "node",
           [](const Kit& kit) {
             auto& simulation = kit.use();
-            return NodeOf{without_python([&] { return simulation.node(); }), 600};
+            return NodeOf{without_python([&] { return simulation.node(); }), 600, true};
           },
           py::keep_alive<0, 1>(), "The node (or pod) under test.")
       .def(

@@ -1,6 +1,7 @@
 """In a notebook: what code of a run prints goes to the cell that runs it, and things show themselves."""
 
 import queue
+import re
 
 import pytest
 
@@ -102,6 +103,103 @@ first = node.submit(program)
     assert ends == {"stdout": "here\nthere\n"}
     assert set(waits) == {"stdout"} and "plain" not in waits["stdout"]
     assert after == {"stdout": "in this one\ndone\n"}
+
+
+PATIENT = """
+import threading
+from troupe import _progress
+_progress.PATIENCE = _progress.PAUSE = 0  # what takes long is what waits for the line
+shown, again = threading.Event(), threading.Event()
+real = _progress.Line._put
+def put(self, text):
+    real(self, text)
+    (again if shown.is_set() else shown).set()
+_progress.Line._put = put
+def waits():
+    assert shown.wait(60) and again.wait(60)
+def long(node):
+    node.submit_sub(waits)
+"""
+
+
+def lines(*sources):
+    """What each cell displays, with what became of it; and all else that is in the cells."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in [SETUP, PATIENT, *sources]])
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute()
+    found = []
+    for cell in notebook.cells[2:]:
+        kinds = {output.output_type for output in cell.outputs}
+        found.append(([o.data["text/plain"] for o in cell.outputs if o.output_type == "display_data"], kinds))
+    return found
+
+
+def test_a_run_that_takes_long_has_a_line_in_its_cell():
+    ran, nothing, raised, named = lines(
+        "node.run(long)",
+        "1",
+        """
+shown.clear(); again.clear()
+def fails(node):
+    node.submit_sub(waits).wait()
+    raise ValueError("on purpose")
+node.run(fails)
+""",
+        "shown.clear(); again.clear(); node.run(long, name='nightly')",
+    )
+    assert ran[1] == {"display_data"} and len(ran[0]) == 1 and re.fullmatch(r"long: done in \d+\.\d s", ran[0][0]), ran
+    assert nothing == ([], {"execute_result"})
+    assert len(raised[0]) == 1 and re.fullmatch(r"fails: failed after \d+\.\d s", raised[0][0]), raised
+    assert raised[1] == {"display_data", "error"}
+    assert named[0][0].startswith("nightly: done in ")
+
+
+def test_the_line_of_a_run_in_the_background_is_in_the_cell_that_submitted_it():
+    submits, other, waits, after = lines(
+        "first = node.submit(long)",
+        "print('here')",
+        "assert shown.wait(60) and again.wait(60); first.result(); _progress.idle()",
+        "print('there')",
+    )
+    assert len(submits[0]) == 1 and re.fullmatch(r"long: 1 task in \d+\.\d s", submits[0][0]), submits
+    assert other == ([], {"stream"}) and waits == ([], set()) and after == ([], {"stream"})
+
+
+def test_a_line_says_how_far_the_run_is():
+    (said,) = lines(
+        r"""
+texts = []
+last = _progress.Line._put
+def put(self, text):
+    texts.append(text)
+    last(self, text)
+_progress.Line._put = put
+node.run(long)
+import re
+assert re.fullmatch(r"long: \d+\.\d s, \d+ tasks? ended on node0, [01] running, [01] waiting there", texts[0]), texts
+"""
+    )
+    assert said[1] == {"display_data"}
+
+
+def test_short_runs_have_no_line():
+    never = "from troupe import _progress; _progress.PATIENCE = 1e9"
+    assert cells(never, "for i in range(100): node.run(lambda node: None)", "node.submit(lambda node: None).wait(); 1") == [
+        {},
+        {},
+        {"execute_result": "1"},
+    ]
+
+
+def test_simulations_are_left_alone():
+    (said,) = lines(
+        """
+from troupe import testing
+sim = testing.Simulation()
+sim.node.run(lambda node: node.submit_sub(lambda: None))
+_progress.idle()
+"""
+    )
+    assert said == ([], set())
 
 
 def test_an_interrupt_ends_a_run_and_the_notebook_goes_on():

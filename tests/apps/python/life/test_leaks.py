@@ -44,9 +44,7 @@ def test_arrays_are_let_go(node):
     before = sys.getrefcount(x)
     for _ in range(100):
         node.run(lambda node: node.submit("scale", inout(x[1:]), scalar(1.0)))
-    # Soon: the last of them is let go by a thread of the node. A leak would keep this test from ending.
-    while sys.getrefcount(x) != before:
-        node.run(lambda node: None)
+        assert sys.getrefcount(x) == before
 
 
 def test_memory_and_descriptors_do_not_grow_over_ten_thousand_runs(node):
