@@ -56,7 +56,7 @@ struct ChipParts {
     whereabouts.begin();
     checks.begin_run(edges_by_hand);
     builder.begin(all, edges_by_hand);
-    deferrals.begin(kernels);
+    deferrals.begin(kernels, false);
     schedule.begin(config, clusters, kernels.flags());
     intermediates.begin(schedule.graph(), mebibyte);
     deadlock.begin(kernels.flags(), task_window, false);
@@ -132,7 +132,8 @@ struct ChipParts {
   Whereabouts whereabouts;
   Bell bell;
   std::function<void(Deferrals::Deferral&)> when_over;
-  Deferrals deferrals{threads, whereabouts, [this](Deferrals::Deferral& over) { when_over(over); }};
+  Deferrals deferrals{threads, whereabouts, [this](Deferrals::Deferral& over) { when_over(over); },
+                      [] { return std::optional<std::uint64_t>(); }};
   Schedule schedule{{.records = records,
                      .intermediates = intermediates,
                      .checks = checks,
