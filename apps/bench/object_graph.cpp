@@ -1,5 +1,5 @@
 // The graphs of the on-chip benchmark as an orchestration of another system. Scalars: the graph, the tensors.
-#include "chip_graphs.hpp"
+#include "chip/graphs.hpp"
 #include "support/orchestration_object.hpp"
 
 using troupe::bench::Graph;

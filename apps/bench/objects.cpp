@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "chip_graphs.hpp"
+#include "chip/graphs.hpp"
 #include "troupe/platform/chip_program.hpp"
 #include "troupe/platform/device_context.hpp"
 #include "troupe/platform/device_library.hpp"

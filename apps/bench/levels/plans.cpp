@@ -12,7 +12,7 @@
 
 #include <time.h>
 
-#include "chip_graphs.hpp"
+#include "chip/graphs.hpp"
 #include "levels/null_device.hpp"
 #include "troupe/troupe.hpp"
 

@@ -121,7 +121,7 @@ void RegionIndex::sweep() {
   for (std::uint32_t cell = 0; cell < cells_.size(); ++cell) {
     if (cells_[cell].used && dead(cells_[cell])) evict(cell);
   }
-  sweep_at_ = std::max(4096U, 2 * used_);
+  sweep_at_ = std::max(first_sweep, 2 * used_);
 }
 
 void RegionIndex::forget(Owner owner, std::uint64_t lo, std::uint64_t hi) {

@@ -170,6 +170,20 @@ class RegionIndex {
   }
   // Takes neighbours out of the list that were dropped since.
   void compact_near(std::uint32_t cell);
+  // Whether nothing alive keeps the region from being read or written. Says no, too, where it is new and
+  // shares a buffer with others, or has neighbours.
+  bool is_free(Owner owner, std::uint64_t lo, std::uint64_t hi, const Box* box, bool writes) const noexcept {
+    const std::uint32_t tag = tag_of(owner, lo, hi, box);
+    for (std::uint64_t i = tag & table_mask_; table_[i].tag != 0; i = (i + 1) & table_mask_) {
+      if (table_[i].tag != tag || !same(table_[i].cell, owner, lo, hi, box)) continue;
+      const Cell& cell = cells_[table_[i].cell];
+      return cell.near == none && !slots_.alive(cell.writer) &&
+             !(writes && any_reader(cell, [this](TaskId reader) { return slots_.alive(reader); }));
+    }
+    bool is_new = true;
+    extents_.query(owner, lo, hi, [&](std::uint32_t) { is_new = false; });
+    return is_new;
+  }
   // Nothing alive, and no failure to remember.
   bool dead(const Cell& cell) const noexcept;
   void evict(std::uint32_t cell);
@@ -258,7 +272,8 @@ class RegionIndex {
   std::vector<Space> spaces_;
   std::vector<std::uint32_t> spare_cells_, spare_spaces_;
   ExtentIndex extents_;
-  static constexpr std::uint32_t first_sweep = 4096;
+  // With the cell that is nobody's they fit into what a graph keeps for the next run.
+  static constexpr std::uint32_t first_sweep = 4095;
   std::uint32_t used_ = 0, sweep_at_ = first_sweep, stamp_ = 0;
 };
 

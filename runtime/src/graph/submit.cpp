@@ -112,7 +112,7 @@ Result<TaskId> TaskGraph::State::submit(const TaskSpec& spec) {
     if (box != nullptr) {
       odd |= box->lo != access.lo || box->hi != access.hi;
       if (box->rank != 0) look.box = box;
-      look.reader |= box->hull;
+      look.reader |= box->hull && look.writer;
     }
     look.owner = owner_of(access.buffer);
     look.region = regions.tag_of(look.owner, look.lo, look.hi, look.box);

@@ -172,6 +172,27 @@ std::optional<Error> TaskGraph::error(TaskId task) const {
   return found->second;
 }
 
+bool TaskGraph::is_free(std::span<const Access> accesses) const noexcept {
+  const State& s = *state_;
+  for (const Access& access : accesses) {
+    if (access.lo >= access.hi || access.tag == Tag::no_dep) continue;
+    if (access.buffer.arena == s.config.intermediate_arena || !s.failures.empty()) return false;
+    const Box* box = access.box != nullptr && access.box->rank != 0 ? access.box : nullptr;
+    const std::uint64_t lo = access.buffer.offset + access.lo, hi = access.buffer.offset + access.hi;
+    if (!s.regions.is_free(s.owner_of(access.buffer), lo, hi, box, writes(access.tag))) return false;
+  }
+  return true;
+}
+
+std::uint64_t TaskGraph::look_ahead(TaskId task) const noexcept {
+  const State& s = *state_;
+  const Slot& slot = s.slots[task.slot];
+  if (slot.successor_count == 0) return 0;
+  const Slot& next = s.slots[slot.successors[0] & ~Slot::order_only];
+  if (next.successor_count != 0) s.slots.prefetch(next.successors[0] & ~Slot::order_only);
+  return next.cookie;
+}
+
 Result<bool> TaskGraph::settled(const Access& access) const {
   const State& s = *state_;
   if (access.lo >= access.hi || access.tag == Tag::no_dep) return true;

@@ -184,6 +184,34 @@ TEST_CASE_FIXTURE(GraphFixture, "settled() says whether bytes may be touched fro
   CHECK(*graph.settled(on(0, Tag::inout)));
 }
 
+TEST_CASE_FIXTURE(GraphFixture,
+                  "is_free() says whether a task would wait for nobody, and never a wrong yes") {
+  const auto free = [&](std::initializer_list<Access> accesses) { return graph.is_free(list(accesses)); };
+  CHECK(free({on(0, Tag::inout), on(1, Tag::in)}));
+  const TaskId write = task("write", {on(0, Tag::out)});
+  const TaskId read = task("read", {on(0, Tag::in), on(2, Tag::in)});
+  CHECK_FALSE(free({on(0, Tag::in)}));
+  CHECK_FALSE(free({on(1, Tag::out), on(0, Tag::in)}));
+  CHECK(free({on(1, Tag::out), on(0, Tag::no_dep)}));
+  CHECK(free({on(2, Tag::in)}));
+  CHECK_FALSE(free({on(2, Tag::out)}));
+  CHECK_FALSE(free({Access::range({1, 0, 0}, bytes, 8, 16, Tag::in)}));  // a part of it
+  pop_all();
+  graph.complete(write);
+  CHECK(free({on(0, Tag::in)}));
+  pop_all();
+  graph.complete(read);
+  CHECK(free({on(0, Tag::out), on(2, Tag::out)}));
+}
+
+TEST_CASE_FIXTURE(GraphFixture, "who looks ahead sees the task that waits first") {
+  const TaskId a = graph.submit({.cookie = 1, .accesses = list({on(0, Tag::inout)})}).value();
+  CHECK(graph.look_ahead(a) == 0);
+  (void)graph.submit({.cookie = 2, .accesses = list({on(0, Tag::inout)})}).value();
+  (void)graph.submit({.cookie = 3, .accesses = list({on(0, Tag::inout)})}).value();
+  CHECK(graph.look_ahead(a) == 2);
+}
+
 TEST_CASE_FIXTURE(GraphFixture, "a graph built in any order runs in the order of its edges") {
   const TaskId a = graph.submit({.name = "a", .events = 1}).value();
   const TaskId b = graph.submit({.name = "b", .events = 1}).value();

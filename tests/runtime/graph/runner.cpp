@@ -149,6 +149,7 @@ class Runner {
     for (const std::uint32_t t : op.after) {
       if (tasks_[t].submitted) after.push_back(tasks_[t].id);
     }
+    const bool is_free = graph_.is_free(accesses);
     const auto id = graph_.submit({.cookie = op.id,
                                    .kind = static_cast<std::uint8_t>(op.ready_kind),
                                    .priority = op.priority,
@@ -165,6 +166,8 @@ class Runner {
       if (program_.never_stuck) complain(std::string("refused: ") + id.error().what());
       return;
     }
+    if (is_free && after.empty() && op.events == 0 && graph_.state(*id) == runtime::TaskState::pending)
+      complain("a task waits whose accesses were free");
     task.op = &op;
     task.id = *id;
     task.submitted = true;

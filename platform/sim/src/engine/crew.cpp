@@ -129,9 +129,18 @@ void Crew::look_for_deadlock() {
   }
 }
 
+// Its thread has run all that lay on it.
+bool Crew::gets_more(const Batch& tray, ArgumentWords& words) {
+  if (!parts_.service.would_hear(&tray)) return false;
+  const std::uint64_t begin = ticks();
+  const bool came = parts_.service.ask([&] { return !tray.is_done(); });
+  words.total += ticks() - begin;  // to wait for work is no cost of handing it over
+  return came;
+}
+
 // With the baton before and after, without in between.
 void Crew::run_taken(Batch& batch, ArgumentWords& words, Lock& lock) {
-  const std::uint8_t kind = batch.tasks[0]->kind;
+  const std::uint8_t kind = batch.kind;
   if (batch.of_main) {
     where_.main_busy = kind > kinds::quick_aiv;
     where_.main_inside = true;
@@ -141,14 +150,23 @@ void Crew::run_taken(Batch& batch, ArgumentWords& words, Lock& lock) {
   want_helper();
   lock.unlock();
   words.total = 0;
-  parts_.runner.run(batch, words);
-  const std::uint64_t before = std::exchange(batch.left, ticks());
-  lock.lock();
+  std::uint64_t out = 0;
+  for (;;) {
+    parts_.runner.run(batch, words);
+    if (batch.is_tray && gets_more(batch, words)) continue;
+    out = ticks();
+    lock.lock();
+    if (!batch.is_tray || batch.is_done()) break;
+    lock.unlock();
+  }
+  const std::uint64_t before = std::exchange(batch.left, out);
   // Of a helper: what a short task costs besides its kernel.
   if (before != 0 && !batch.of_main && (kind == kinds::short_aic || kind == kinds::short_aiv)) {
-    parts_.pace.handed_over((batch.left - before - words.total) / batch.count);
+    parts_.pace.handed_over((batch.left - before - words.total) /
+                            batch.count.load(std::memory_order_relaxed));
   }
   if (std::exchange(batch.works, false)) --where_.working;
+  parts_.service.held_by(&batch);
 }
 
 void Crew::serve(Lock& lock, Role role, const Done& done) {
@@ -158,6 +176,8 @@ void Crew::serve(Lock& lock, Role role, const Done& done) {
   if (takes_all && role != Role::helper) ++where_.looking;
   Batch batch;
   batch.of_main = role != Role::helper;
+  schedule_.open(batch);
+  if (role == Role::waiting) parts_.service.end();
   Piece piece;
   while (!done()) {
     if (!takes_all && where_.helpless) {  // no other thread will
@@ -181,10 +201,12 @@ void Crew::serve(Lock& lock, Role role, const Done& done) {
       if (takes_all) --where_.looking;
       ++where_.executing;
       do {
+        batch.is_tray = role != Role::waiting && schedule_.may_be_tray(batch);
         run_taken(batch, words, lock);
         schedule_.end_batch(batch, true);
+        schedule_.tend(&batch);
         ring_if_of_use();
-      } while (batch.count != 0);
+      } while (!batch.is_empty());
       schedule_.cores().give_back(batch.cluster, batch.lane);
       if (role != Role::helper) where_.main_is_back();
       --where_.executing;
@@ -196,20 +218,28 @@ void Crew::serve(Lock& lock, Role role, const Done& done) {
       look_for_deadlock();
       const int spins = schedule_.workers() > 1 ? idle_spins : 0;
       // A helper goes rather than sleep.
-      if (done() || !parts_.bell.listen(lock, spins, role != Role::helper)) break;
+      parts_.service.held_by(&batch);
+      if (done() || !parts_.bell.listen(lock, parts_.service, spins, role != Role::helper)) break;
+      schedule_.tend(&batch);
+      ring_if_of_use();
     }
   }
+  schedule_.close(batch);
+  if (role == Role::waiting) parts_.service.begin();
   if (takes_all && role != Role::helper) --where_.looking;
 }
 
 void Crew::run_own(Lock& lock, std::uint32_t& budget) {
   ++where_.executing;
   where_.program_helps = true;
-  while (own_batch_.count != 0) {
+  parts_.service.end();
+  while (!own_batch_.is_empty()) {
     run_taken(own_batch_, own_words_, lock);
-    budget -= std::min(budget, own_batch_.count);
+    budget -= std::min(budget, own_batch_.count.load(std::memory_order_relaxed));
     schedule_.end_batch(own_batch_, budget != 0);
+    schedule_.tend(&own_batch_);
   }
+  parts_.service.begin();
   schedule_.cores().give_back(own_batch_.cluster, own_batch_.lane);
   where_.program_helps = false;
   where_.main_is_back();
@@ -221,14 +251,15 @@ void Crew::run_own(Lock& lock, std::uint32_t& budget) {
 void Crew::run_at_once(TaskRecord& task, std::uint32_t core) {
   if (parts_.checks.enabled()) parts_.checks.begin(task);
   own_batch_.tasks[0] = &task;
-  own_batch_.count = 1;
-  own_batch_.at = 0;
+  own_batch_.count.store(1, std::memory_order_relaxed);
+  own_batch_.at.store(0, std::memory_order_relaxed);
+  own_batch_.ended = 0;
   own_batch_.of_main = true;
   ++where_.executing;
   where_.program_helps = where_.main_inside = true;
   const Piece piece{.task = &task, .block = 0, .lane = core % 4, .cluster = core / 4};
   parts_.runner.run_alone(own_batch_, piece, own_words_);
-  own_batch_.count = 0;
+  own_batch_.count.store(0, std::memory_order_relaxed);
   Lock lock(parts_.baton, std::defer_lock);
   if (parts_.checks.enabled()) parts_.checks.end(task);
   // Its module says that it cannot wait; if it did all the same, others may have come.
@@ -246,10 +277,49 @@ void Crew::run_at_once(TaskRecord& task, std::uint32_t core) {
   if (lock.owns_lock()) parts_.bell.ring();
 }
 
+bool Crew::run_inside(TaskRecord& task, Lock& lock) {
+  CorePool& cores = schedule_.cores();
+  const std::uint32_t lane = task.lanes[TROUPE_CHIP_AIC] != nullptr ? TROUPE_CHIP_AIC : TROUPE_CHIP_AIV0;
+  const std::uint32_t core = lane == TROUPE_CHIP_AIC ? cores.take_aic() : cores.take_aiv();
+  if (core == CorePool::none) return false;
+  own_batch_.tasks[0] = &task;
+  own_batch_.count.store(1, std::memory_order_relaxed);
+  own_batch_.at.store(0, std::memory_order_relaxed);
+  own_batch_.ended = 0;
+  own_batch_.of_main = own_batch_.works = true;
+  ++where_.executing;
+  ++where_.working;
+  where_.program_helps = where_.main_inside = where_.main_busy = true;
+  const Piece piece{.task = &task, .block = 0, .lane = core % 4, .cluster = core / 4};
+  parts_.service.end();
+  lock.unlock();
+  const std::uint64_t begin = ticks();
+  parts_.runner.run_alone(own_batch_, piece, own_words_);
+  untended_ += ticks() - begin;
+  lock.lock();
+  parts_.service.begin();
+  own_batch_.count.store(0, std::memory_order_relaxed);
+  if (std::exchange(own_batch_.works, false)) --where_.working;
+  if (task.failure != nullptr) [[unlikely]]
+    schedule_.fail(*task.failure);
+  cores.give_back(piece.cluster, piece.lane);
+  where_.program_helps = false;
+  where_.main_is_back();
+  --where_.executing;
+  schedule_.count_kernel();
+  parts_.records.give_back(&task);
+  if (untended_ > std::uint64_t{ticks_per_microsecond()} * 4 || parts_.service.is_asked()) {
+    untended_ = 0;
+    schedule_.tend(nullptr);
+  }
+  return true;
+}
+
 // The program's thread, between two submits: the quick tasks that are ready. And short ones, when the helpers
 // fall behind: a backlog that grows gets cold, and then costs more than it brings.
 void Crew::help(Lock& lock) {
   std::uint32_t budget = help_budget;
+  schedule_.tend(nullptr);
   own_batch_.of_main = true;
   while (budget != 0 && schedule_.take(own_batch_, Appetite::quick, true)) run_own(lock, budget);
   std::uint32_t once = 0;

@@ -34,6 +34,7 @@ class Crew {
   struct Parts {
     Baton& baton;
     Bell& bell;
+    Service& service;
     Whereabouts& whereabouts;
     Schedule& schedule;
     KernelRunner& runner;
@@ -60,9 +61,16 @@ class Crew {
   /// The program's thread, between two submits: the quick tasks that are ready. And short ones, when the
   /// helpers fall behind: a backlog that grows gets cold, and then costs more than it brings.
   void help(Lock& lock);
+  /// After every submit: whether somebody asks for that, or many are ready.
+  bool is_of_help() const noexcept { return parts_.service.is_asked() || schedule_.falls_behind(); }
   /// The program's thread, which is alone, without the baton: runs a task that the graph does not know on
   /// that core (of the pool), and gives the record back.
   void run_at_once(TaskRecord& task, std::uint32_t core);
+  /// The same beside others, with the baton: runs a task that the graph does not know and that waits for
+  /// nobody, while they have enough to do. False: it has no core.
+  bool run_inside(TaskRecord& task, Lock& lock);
+  /// Whether others have that.
+  bool others_have_enough() const noexcept { return schedule_.has_backlog(); }
   /// Starts a helper if there is something that one could take. Threads that work are as many as the host has
   /// processors; those whose kernel may wait do not count: what it waits for needs a thread too.
   void want_helper();
@@ -92,6 +100,7 @@ class Crew {
   bool take_set(Piece& own);
   void start_member(const Piece& piece);
   void run_taken(Batch& batch, ArgumentWords& words, Lock& lock);
+  bool gets_more(const Batch& tray, ArgumentWords& words);
   void run_own(Lock& lock, std::uint32_t& budget);
   void run_helper(Helper& helper) noexcept;
   void run_member(Member& member) noexcept;
@@ -113,6 +122,7 @@ class Crew {
   std::vector<Piece> started_;  ///< in take_set alone
   Batch own_batch_;             ///< the program thread's
   ArgumentWords own_words_;
+  std::uint64_t untended_ = 0;  ///< ticks since the last look at the trays of others
 };
 
 }  // namespace troupe::platform::sim

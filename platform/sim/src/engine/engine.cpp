@@ -63,6 +63,7 @@ ChipEngine::ChipEngine(const Parts& parts, const Options& options)
       deadlock_(schedule_, whereabouts_),
       crew_({.baton = baton_,
              .bell = bell_,
+             .service = service_,
              .whereabouts = whereabouts_,
              .schedule = schedule_,
              .runner = runner_,
@@ -148,6 +149,7 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   runner_.begin(*kernels_);
   deadlock_.begin(kernels_->flags(), config.task_window, config.edge_limit != 0);
   crew_.begin(*kernels_, queue);
+  service_.begin();  // the program's thread, whenever it calls
   waits_.begin(has_edges_by_hand(), holds_tasks());
   if (run.aborted.load()) schedule_.fail(aborted("aborted before it started"));
   return {};
@@ -293,6 +295,7 @@ void ChipEngine::finish(Run& run) {
       schedule_.graph().close();
     }
     whereabouts_.program_runs = false;
+    service_.end();
     crew_.serve(lock, Crew::Role::main, [this] { return crew_.is_finished(); });
     run.chip_tasks = schedule_.kernels_run();
     schedule_.end_run();

@@ -122,6 +122,7 @@ class ChipEngine {
   bool check_task(const troupe_chip_task_v1& task);
   bool find_kernels(const troupe_chip_task_v1& task, TaskBuilder::Kernels& kernels);
   bool run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry, std::uint32_t lane);
+  bool may_run_inside(const TaskRecord& task) const noexcept;
   std::uint64_t submit_record(TaskRecord* record, std::span<const std::uint64_t> after, Lock& lock);
   TaskRecord* whole_of(GraphReplay& replay);
   bool submit_replay(GraphReplay& replay, std::span<const runtime::Access> accesses, Lock& lock);
@@ -181,6 +182,7 @@ class ChipEngine {
   // What runs when and on which thread, from the bottom up.
   Whereabouts whereabouts_;
   Bell bell_;
+  Service service_;
   Deferrals deferrals_;
   Schedule schedule_;
   KernelRunner runner_;

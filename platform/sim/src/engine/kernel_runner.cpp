@@ -134,14 +134,18 @@ void KernelRunner::run(Batch& batch, ArgumentWords& words) {
   const std::uint64_t begin = ticks();
   // Timed is the kernel alone: what its thread waits for the task's bytes is no reason to give it to another
   // one. Of quick ones, one in a row is enough.
-  const bool every = batch.tasks[0]->kind > kinds::quick_aiv;
+  const bool every = batch.kind > kinds::quick_aiv;
   words.measures = true;
-  // A kernel that sleeps makes the batch smaller: it becomes the only one.
-  for (batch.at = 0; batch.at < batch.count; ++batch.at) {
-    TaskRecord& task = *batch.tasks[batch.at];
+  // A kernel that sleeps makes the batch smaller: it becomes the last one. Others lay on more.
+  for (std::uint32_t at = batch.at.load(std::memory_order_relaxed);;
+       batch.at.store(++at, std::memory_order_release)) {
+    const std::uint32_t count = batch.count.load(std::memory_order_acquire);
+    if (at == count) break;
+    if (batch.is_tray && at + 1 != count) batch.task(at + 1)->prefetch();
+    TaskRecord& task = *batch.task(at);
     if (task.replay != nullptr) {
       if (!task.replay->keeps_all) task.replay->expand(task);
-      if (task.is_follower && batch.tasks[batch.at - 1]->failure != nullptr) [[unlikely]]
+      if (task.is_follower && batch.task(at - 1)->failure != nullptr) [[unlikely]]
         break;
     }
     core.enter(task.entry->code.name, 0, begin);

@@ -102,6 +102,15 @@ bool ChipEngine::run_at_once(const troupe_chip_task_v1& task, KernelEntry& entry
   return true;
 }
 
+// While the others have enough to do, a short task that waits for nobody may as well run here and now, while
+// it is in the cache: the graph need not learn of it.
+bool ChipEngine::may_run_inside(const TaskRecord& task) const noexcept {
+  return task.entry->never_waits && crew_.others_have_enough() && !task.has_predicate &&
+         task.allocated == 0 && !task.is_symbolic && !task.is_store && !task.is_unordered &&
+         task.timing_slot < 0 && foreign_ == nullptr && !holds_tasks() && recorder_ == nullptr &&
+         !traces_.any() && !checks_.enabled() && schedule_.graph().is_free(builder_.accesses());
+}
+
 std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std::uint64_t> after,
                                         Lock& lock) {
   runtime::TaskGraph& graph = schedule_.graph();
@@ -155,7 +164,8 @@ std::uint64_t ChipEngine::submit_record(TaskRecord* record, std::span<const std:
     schedule_.expect_ended();
     schedule_.drain_ended();
   }
-  if (pace_.submitted()) {
+  service_.held_by(&crew_);
+  if (pace_.submitted() || crew_.is_of_help()) {
     crew_.help(lock);
     look_for_helpers = true;
   }
@@ -224,6 +234,10 @@ std::uint64_t ChipEngine::submit(troupe_chip_task_v1& task) {
     return 0;
   }
   record->kind = (task.flags & TROUPE_CHIP_DUMMY) != 0 ? kinds::node : pace_.kind_of(*record);
+  if (record->kind <= kinds::short_aiv && task.after_count == 0 && may_run_inside(*record)) {
+    service_.held_by(&crew_);
+    if (crew_.run_inside(*record, turn.lock())) return ran_at_once;
+  }
   return submit_record(record, {task.after, task.after_count}, turn.lock());
 }
 

@@ -12,8 +12,8 @@
 namespace troupe::platform::sim {
 
 /// Why a run has failed: its first failure, after which nothing starts any more. The code is for any thread;
-/// everything else is done with the baton.
-class RunFailure {
+/// everything else is done with the baton. Every task asks for the code: it has a cache line of its own.
+class alignas(64) RunFailure {
  public:
   void reset() noexcept {
     error_.reset();

@@ -34,8 +34,9 @@ bool touches(const TaskRecord& task, const runtime::Access& wanted) noexcept {
 }
 
 constexpr std::uint32_t batch_microseconds = 4;
+constexpr std::uint32_t tray_microseconds = 12;
 // Ready short tasks that keep the helpers busy until the program looks again.
-constexpr std::uint32_t short_backlog = 64;
+constexpr std::uint32_t short_backlog = 16;
 constexpr std::uint32_t live_backlog = 512;
 
 }  // namespace
@@ -147,30 +148,80 @@ TaskRecord* Schedule::pop(std::uint8_t kind) {
 }
 
 void Schedule::refill(Batch& batch, TaskRecord* next) {
-  batch.count = 0;
+  batch.count.store(0, std::memory_order_relaxed);
   if (next == nullptr) return;
   next->prefetch();
-  const auto kind = next->kind;
-  const std::uint32_t limit = batch_limit(*next, ready_count(kind));
+  batch.kind = next->kind;
+  batch.ended = 0;
+  batch.at.store(0, std::memory_order_relaxed);
+  const std::uint32_t limit = batch_limit(*next, ready_count(batch.kind));
+  const std::uint32_t usual = std::max(next->entry->usual_ticks.load(std::memory_order_relaxed), 1u);
+  batch.enough = 2 + tray_microseconds * ticks_per_microsecond() / usual;
+  std::uint32_t count = 0;
   while (next != nullptr) {
     prepare(*next);
-    batch.tasks[batch.count++] = next;
-    if (batch.count >= limit) return;
-    next = pop(kind);
+    batch.tasks[count++] = next;
+    next = count < limit ? pop(batch.kind) : nullptr;
     if (next != nullptr) next->prefetch();
   }
-  if (kind <= kinds::quick_aiv && !parts_.checks.enabled()) add_followers(batch);
+  batch.count.store(count, std::memory_order_release);
+  look_ahead(*batch.tasks[count - 1]);
+  if (count < limit && batch.kind <= kinds::quick_aiv && !parts_.checks.enabled()) add_followers(batch);
+}
+
+// What waits for the last of a short row is the next of it in a chain: it is on its way while that runs.
+void Schedule::look_ahead(const TaskRecord& last) const noexcept {
+  if (last.replay != nullptr) return;
+  if (const std::uint64_t next = graph_->look_ahead(last.id); next != 0) record_of(next)->prefetch();
+}
+
+void Schedule::tend(const Batch* own) {
+  bool ended = false;
+  for (Batch* tray : trays_) {
+    if (tray == own || !tray->works || !tray->is_tray) continue;
+    const std::uint32_t done = tray->at.load(std::memory_order_acquire);
+    if (done == tray->ended) continue;
+    end_done(*tray, done);
+    ended = true;
+  }
+  if (ended) drain_ended();
+  for (Batch* tray : trays_) {
+    if (tray != own && tray->works && tray->is_tray) lay_on(*tray);
+  }
+}
+
+void Schedule::end_done(Batch& batch, std::uint32_t done) {
+  kernels_run_ += done - batch.ended;
+  while (batch.ended != done) end(batch.task(batch.ended++));
+}
+
+void Schedule::lay_on(Batch& tray) {
+  std::uint32_t ready = ready_count(tray.kind);
+  if (ready == 0 || (!sets_.empty() && sets_.front()->sync_start)) return;
+  std::uint32_t count = tray.count.load(std::memory_order_relaxed);
+  const std::uint32_t at = tray.at.load(std::memory_order_relaxed);
+  const std::uint32_t share = std::max((ready + count - at) / workers_, 1u);
+  const std::uint32_t end = std::min(at + std::min(share, tray.enough), tray.ended + Batch::most);
+  while (count < end) {
+    TaskRecord* next = pop(tray.kind);
+    if (next == nullptr) return;
+    prepare(*next);
+    tray.task(count) = next;
+    tray.count.store(++count, std::memory_order_release);
+  }
 }
 
 /// What waits for the last task of a short row alone may as well come directly behind it.
 void Schedule::add_followers(Batch& batch) {
-  while (batch.count < Batch::most) {
-    TaskRecord& last = *batch.tasks[batch.count - 1];
+  std::uint32_t count = batch.count.load(std::memory_order_relaxed);
+  while (count < Batch::most) {
+    TaskRecord& last = *batch.tasks[count - 1];
     TaskRecord* next = last.replay != nullptr ? parts_.replays.follow(last) : nullptr;
-    if (next == nullptr) return;
+    if (next == nullptr) break;
     prepare(*next);
-    batch.tasks[batch.count++] = next;
+    batch.tasks[count++] = next;
   }
+  batch.count.store(count, std::memory_order_release);
 }
 
 /// It was popped, and is about to run.
@@ -197,8 +248,8 @@ bool Schedule::take_kind(Batch& batch, Kind kind) {
   batch.cluster = core / 4;
   batch.lane = core % 4;
   refill(batch, pop(kind));
-  if (batch.count == 0) cores_.give_back(batch.cluster, batch.lane);
-  return batch.count != 0;
+  if (batch.is_empty()) cores_.give_back(batch.cluster, batch.lane);
+  return !batch.is_empty();
 }
 
 bool Schedule::take(Batch& batch, Appetite appetite, bool may_quick) {
@@ -350,13 +401,12 @@ void Schedule::retire(TaskRecord* task) noexcept {
 void Schedule::split(Batch& batch) {
   if (batch.of_main) parts_.threads.main_busy = true;
   if (std::exchange(batch.works, false)) --parts_.threads.working;
-  kernels_run_ += batch.at;
-  for (std::uint32_t i = 0; i < batch.at; ++i) end(batch.tasks[i]);
-  batch.tasks[batch.at]->follower = batch.tasks[batch.at]->step;
-  for (std::uint32_t i = batch.at + 1; i < batch.count; ++i) put_back(batch.tasks[i]);
-  batch.tasks[0] = batch.tasks[batch.at];
-  batch.at = 0;
-  batch.count = 1;
+  const std::uint32_t at = batch.at.load(std::memory_order_relaxed);
+  const std::uint32_t count = batch.count.load(std::memory_order_relaxed);
+  end_done(batch, at);
+  batch.task(at)->follower = batch.task(at)->step;
+  for (std::uint32_t i = at + 1; i < count; ++i) put_back(batch.task(i));
+  batch.count.store(at + 1, std::memory_order_relaxed);
   drain_ended();
 }
 
@@ -375,20 +425,23 @@ void Schedule::put_back(TaskRecord* task) {
 }
 
 void Schedule::end_batch(Batch& batch, bool go_on) {
-  const std::uint32_t count = batch.count;
-  kernels_run_ += count;
-  for (std::uint32_t i = 0; i + 1 < count; ++i) end(batch.tasks[i]);
-  TaskRecord* last = batch.tasks[count - 1];
+  const std::uint32_t count = batch.count.load(std::memory_order_relaxed);
+  if (batch.ended == count) {  // by others
+    refill(batch, go_on ? pop(batch.kind) : nullptr);
+    return;
+  }
+  end_done(batch, count - 1);
+  ++kernels_run_;
+  TaskRecord* last = batch.task(count - 1);
   const bool deferred = last->deferred != nullptr;
   if (parts_.checks.enabled() && !deferred) parts_.checks.end(*last);
   if (!go_on || deferred || last->failure != nullptr) [[unlikely]] {
     end(last);
-    batch.count = 0;
+    batch.count.store(0, std::memory_order_relaxed);
   } else if (last->replay != nullptr) {
-    const std::uint8_t kind = last->kind;
     end_step(*last);
     retire(last);
-    refill(batch, parts_.replays.pop(kind));
+    refill(batch, parts_.replays.pop(batch.kind));
   } else {
     const auto next = graph_->complete_and_pop(last->id);
     retire(last);
@@ -441,6 +494,10 @@ bool Schedule::can_take(bool quick) const noexcept {
     if (sets_.front()->sync_start) return false;
   }
   return waits(kinds::short_aic) || waits(kinds::aic) || waits(kinds::lone_aic);
+}
+
+bool Schedule::has_backlog() const noexcept {
+  return ready_count(kinds::short_aic) + ready_count(kinds::short_aiv) >= short_backlog;
 }
 
 bool Schedule::falls_behind() const noexcept {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -16,16 +17,29 @@
 
 namespace troupe::platform::sim {
 
-/// Single tasks that one thread runs one after the other on one core.
+/// Single tasks that one thread runs one after the other on one core. Of short kernels it is a tray: whoever
+/// holds the baton ends what its thread has done, and lays on more.
 struct Batch {
   static constexpr std::uint32_t most = 32;
+
+  TaskRecord*& task(std::uint32_t index) noexcept { return tasks[index % most]; }
+  bool is_done() const noexcept {
+    return at.load(std::memory_order_relaxed) == count.load(std::memory_order_acquire);
+  }
+  bool is_empty() const noexcept { return count.load(std::memory_order_relaxed) == 0; }
+
+  // With the baton.
   std::array<TaskRecord*, most> tasks;
-  std::uint32_t count = 0;
-  std::uint32_t at = 0;  ///< the one that runs
+  std::uint32_t ended = 0;  ///< those before have been told to the graph
   std::uint32_t lane = 0, cluster = 0;
+  std::uint32_t enough = 1;  ///< so many are for as long as a tray should last
+  std::uint8_t kind = 0;
   bool of_main = false;    ///< its thread is the program's
   bool works = false;      ///< counted as one that ends by itself
+  bool is_tray = false;    ///< others may lay on more
   std::uint64_t left = 0;  ///< ticks when its thread came out of the last kernel; 0: on its way to none
+  alignas(64) std::atomic<std::uint32_t> count{0};  ///< changed with the baton
+  alignas(64) std::atomic<std::uint32_t> at{0};     ///< the one that runs; its thread's
 };
 
 /// What a thread takes on: the program's, which has more to do, leaves what is long or unknown to others.
@@ -91,6 +105,15 @@ class Schedule {
 
   // Taking. A batch or a set that was taken has its cores, and its memory is placed.
   bool take(Batch& batch, Appetite appetite, bool may_quick);
+  /// From now on, and until it is closed, this one may be a tray.
+  void open(Batch& batch) { trays_.push_back(&batch); }
+  void close(Batch& batch) noexcept { std::erase(trays_, &batch); }
+  /// Whether others may lay on more: of short kernels, where nothing is to be found at the end of each.
+  bool may_be_tray(const Batch& batch) const noexcept {
+    return (batch.kind == kinds::short_aic || batch.kind == kinds::short_aiv) && !parts_.checks.enabled();
+  }
+  /// Ends what has been run from the trays of others, and lays what is ready on those that get empty.
+  void tend(const Batch* own);
   /// The task whose blocks or lanes come next, if there are cores for it.
   TaskRecord* next_set();
   /// How many calls start_blocks() would hand out.
@@ -103,6 +126,8 @@ class Schedule {
   bool can_take(bool quick) const noexcept;
   /// Short tasks come faster than the helpers run them: many are ready, or many are there and some are ready.
   bool falls_behind() const noexcept;
+  /// What is ready keeps the helpers busy until the program looks again.
+  bool has_backlog() const noexcept;
 
   // Ending.
   /// All tasks of it have run. `go_on`: it is filled with what the last one made ready; empty: nothing, and
@@ -128,6 +153,9 @@ class Schedule {
   }
   TaskRecord* pop(std::uint8_t kind);
   bool take_kind(Batch& batch, Kind kind);
+  void end_done(Batch& batch, std::uint32_t done);
+  void lay_on(Batch& tray);
+  void look_ahead(const TaskRecord& last) const noexcept;
   void refill(Batch& batch, TaskRecord* next);
   void add_followers(Batch& batch);
   void begin_replays();
@@ -151,6 +179,7 @@ class Schedule {
   runtime::TaskGraphConfig graph_config_;
   CorePool cores_;
   std::deque<TaskRecord*> sets_;  ///< tasks of several blocks or lanes that are not handed out wholly
+  std::vector<Batch*> trays_;     ///< of the threads that take work now
   std::vector<runtime::TaskId> held_;
   TaskRecord* live_ = nullptr;  ///< tasks that have not ended, the newest first; with edges by hand
   std::uint64_t kernels_run_ = 0;

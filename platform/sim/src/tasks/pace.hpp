@@ -10,8 +10,9 @@ namespace troupe::platform::sim {
 
 /// How long kernels take, what handing one over to another thread costs, and so which kind of task one is.
 /// What is known of a kernel lies in its entry and stays; the cost of handing over is found anew in each run.
-/// With the baton, or by the program's thread while it is alone; `learn` is for any thread.
-class Pace {
+/// With the baton, or by the program's thread while it is alone; `learn` is for any thread. It has cache
+/// lines of its own: others read beside it what never changes.
+class alignas(64) Pace {
  public:
   void begin() noexcept { submits_ = hand_over_ticks_ = 0; }
 
@@ -51,10 +52,12 @@ class Pace {
     hand_over_ticks_ = learnt(hand_over_ticks_, ticks_taken);
   }
 
-  /// How long a kernel usually takes; 0 stays "never measured".
+  /// How long a kernel usually takes; 0 stays "never measured". What is known already is not written: all
+  /// threads that run the kernel read there.
   static void learn(KernelEntry& entry, std::uint64_t ticks_taken) noexcept {
-    entry.usual_ticks.store(learnt(entry.usual_ticks.load(std::memory_order_relaxed), ticks_taken),
-                            std::memory_order_relaxed);
+    const std::uint32_t usual = entry.usual_ticks.load(std::memory_order_relaxed);
+    if (usual != 0 && ticks_taken >= usual - usual / 16 && ticks_taken <= usual + usual / 16) return;
+    entry.usual_ticks.store(learnt(usual, ticks_taken), std::memory_order_relaxed);
   }
 
   static constexpr std::uint32_t help_interval = 32;

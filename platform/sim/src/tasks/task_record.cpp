@@ -36,7 +36,7 @@ void TaskRecords::grow(std::size_t size_class) {
   for (std::size_t i = 0; i < records_per_slab; ++i) {
     std::byte* place = slab + i * size;
     auto* record = new (place) TaskRecord;
-    record->capacity = static_cast<std::uint32_t>(size_class);
+    record->capacity = static_cast<std::uint8_t>(size_class);
     std::byte* arrays = place + round_up(sizeof(TaskRecord), line);
     record->tensors = reinterpret_cast<runtime::TensorDescriptor*>(arrays);
     arrays += tensors * sizeof(runtime::TensorDescriptor);

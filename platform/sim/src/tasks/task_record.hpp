@@ -93,28 +93,28 @@ struct alignas(64) TaskRecord {
   bool is_store = false;           ///< no kernel: writes scalars[0] to element scalars[1] of tensor 0
   bool is_listed = false;          ///< among the live tasks
   bool is_follower = false;        ///< a step that comes directly behind its only producer in a batch
+  std::uint8_t capacity = 0;       ///< class of sizes; read when it is given back
   std::int32_t timing_slot = -1;   ///< of the run; -1: none
   bool is_unordered = false;       ///< it touches bytes without taking part in dependencies
   std::uint32_t tensor_count = 0;  ///< as the kernel sees them
   std::uint32_t scalar_count = 0;
   std::uint32_t lane_count = 1;
   std::uint32_t blocks = 1;
+  std::uint8_t scalar_kinds[runtime::limits::core_scalars];
+  std::uint64_t scalars[runtime::limits::core_scalars];  ///< the first of them on the second line
+
   std::array<KernelEntry*, 3> lanes{};  ///< by enum troupe_chip_lane
   std::uint32_t next_block = 0;
-  std::uint32_t pieces_left = 1;  ///< kernel calls that have not ended
-  std::uint64_t scalars[runtime::limits::core_scalars];
-  std::uint8_t scalar_kinds[runtime::limits::core_scalars];
-
+  std::uint32_t pieces_left = 1;                  ///< kernel calls that have not ended
   TaskRecord *newer = nullptr, *older = nullptr;  ///< of the live tasks, with edges by hand
-  std::uint32_t capacity = 0;
-  std::uint32_t extra_tensors = 0;  ///< behind those that the kernel sees: the predicate's
-  std::uint64_t expanded_by = 0;    ///< the replay whose layouts its tensors still have; 0: they are its own
-  std::uint32_t step = 0;           ///< which of its replay
-  std::uint32_t follower = 0;       ///< the step that comes directly behind it in its batch; its own: none
-  std::uint32_t expanded = 0;       ///< and how many of them
-  std::uint64_t allocated = 0;      ///< a bit for each tensor that was made for this task
-  std::uint64_t dumped = 0;         ///< a bit for each argument that a dump is to show, tensors first
-  bool dumps_scalars = false;       ///< those too: what they are is known,
+  std::uint32_t extra_tensors = 0;                ///< behind those that the kernel sees: the predicate's
+  std::uint64_t expanded_by = 0;  ///< the replay whose layouts its tensors still have; 0: they are its own
+  std::uint32_t step = 0;         ///< which of its replay
+  std::uint32_t follower = 0;     ///< the step that comes directly behind it in its batch; its own: none
+  std::uint32_t expanded = 0;     ///< and how many of them
+  std::uint64_t allocated = 0;    ///< a bit for each tensor that was made for this task
+  std::uint64_t dumped = 0;       ///< a bit for each argument that a dump is to show, tensors first
+  bool dumps_scalars = false;     ///< those too: what they are is known,
   std::uint8_t scalar_dtypes[runtime::limits::core_scalars];  ///< namely this
   runtime::BufferRef* buffers = nullptr;                      ///< symbolic ones get their address at dispatch
   Fill* fills = nullptr;
@@ -143,6 +143,8 @@ constexpr std::uint64_t to_number(runtime::TaskId id) noexcept {
 constexpr runtime::TaskId to_task(std::uint64_t number) noexcept {
   return {.slot = static_cast<std::uint32_t>(number), .generation = static_cast<std::uint32_t>(number >> 32)};
 }
+
+static_assert(offsetof(TaskRecord, scalars) + 2 * sizeof(std::uint64_t) <= 128);
 
 /// Memory for records, in a few sizes, reused in last-in-first-out order so that it stays in the cache. One
 /// owner at a time.

@@ -218,6 +218,12 @@ class TROUPE_API TaskGraph {
   std::string_view name(TaskId task) const noexcept;
   /// Why a task failed, was poisoned or cancelled, also after it ended; nothing for any other.
   std::optional<Error> error(TaskId task) const;
+  /// Whether a task with these accesses would wait for nobody. A quick look, with a wrong no where others of
+  /// the graph's regions overlap; makes nothing.
+  bool is_free(std::span<const Access> accesses) const noexcept;
+  /// The cookie of the first task that waits for this running one, 0: none; and starts to load what waits for
+  /// that. For an owner who looks ahead.
+  std::uint64_t look_ahead(TaskId task) const noexcept;
   /// Whether the bytes may be touched from outside now as the tag says: nothing unfinished conflicts.
   /// An error: a reader would be poisoned.
   Result<bool> settled(const Access& access) const;

@@ -63,13 +63,70 @@ TEST_CASE("quick tasks are taken many at a time, and go back when the one that r
   batch.works = true;
   chip.whereabouts.working = 1;
   chip.schedule.split(batch);
-  CHECK(batch.count == 1);
-  CHECK(batch.tasks[0] == tasks[2]);
+  CHECK(batch.count == 3);
+  CHECK(batch.at == 2);
+  CHECK(batch.task(2) == tasks[2]);
   CHECK(chip.whereabouts.working == 0);
   CHECK(chip.schedule.kernels_run() == 2);
   Batch others;
   REQUIRE(chip.schedule.take(others, Appetite::quick, true));
   CHECK(others.count == 2);
+}
+
+TEST_CASE(
+    "who holds the baton ends what lies done on a tray and lays on what is ready, as many as are its share") {
+  ChipParts chip;
+  chip.begin();
+  KernelEntry& kernel = chip.kernel("short");
+  kernel.usual_ticks = ticks_per_microsecond() * 4;
+  std::vector<TaskRecord*> tasks;
+  for (int i = 0; i < 12; ++i) tasks.push_back(chip.submit(chip.build(kernel, {}), kinds::short_aiv));
+  Batch tray, own;
+  chip.schedule.open(tray);
+  chip.schedule.open(own);
+  REQUIRE(chip.schedule.take(tray, Appetite::all, true));
+  REQUIRE(chip.schedule.take(own, Appetite::all, true));
+  CHECK(tray.count == 1);
+  chip.schedule.tend(&own);
+  CHECK(tray.count == 1);  // it is none yet
+  tray.is_tray = own.is_tray = true;
+  tray.works = own.works = true;
+  chip.schedule.tend(&own);
+  REQUIRE(tray.count == 5);  // as many as its time, which is less than the half of what is ready
+  CHECK(tray.task(1) == tasks[2]);
+  CHECK(own.count == 1);
+  CHECK(chip.schedule.kernels_run() == 0);
+  tray.at = 2;
+  chip.schedule.tend(&own);
+  CHECK(tray.ended == 2);
+  CHECK(chip.schedule.kernels_run() == 2);
+  CHECK(tray.count == 6);  // the half of what is left
+  SUBCASE("its thread ends the others") {
+    tray.at = 6;
+    chip.schedule.end_batch(tray, false);
+    CHECK(chip.schedule.kernels_run() == 6);
+    CHECK(chip.schedule.graph().live() == 6);
+  }
+  SUBCASE("when one of them sleeps, what lies behind goes back, and nothing is laid behind it") {
+    tray.at = 3;
+    chip.whereabouts.working = 1;
+    chip.schedule.split(tray);
+    CHECK(tray.count == 4);
+    chip.schedule.tend(&own);
+    CHECK(tray.count == 4);
+    CHECK(chip.schedule.graph().ready_count(kinds::short_aiv) == 7);
+  }
+  SUBCASE("all of it may be over before its thread comes") {
+    while (tray.at != tray.count) {
+      tray.at = tray.count.load();
+      chip.schedule.tend(&own);
+    }
+    CHECK(tray.ended == tray.count);
+    chip.schedule.end_batch(tray, true);
+    CHECK(tray.is_empty());
+    CHECK(chip.schedule.kernels_run() == 11);
+    CHECK(chip.schedule.graph().live() == 1);
+  }
 }
 
 TEST_CASE("blocks that start together wait for all of their cores, and nothing slow starts before them") {

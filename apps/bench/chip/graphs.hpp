@@ -94,11 +94,11 @@ inline Graph pattern(const char* name, std::uint32_t kind, std::uint32_t width, 
 /// Waits for about `ns` nanoseconds on the spot; the work of a task.
 void work_for(std::uint64_t ns) noexcept;
 
-/// A system under test: runs a graph with 2 threads, each task working for `ns`; answers seconds of wall
-/// time.
-using System = double (*)(const Graph& graph, std::uint64_t ns);
+// The systems under test: each runs a graph with 2 threads, each task working for `ns`; answers seconds of
+// wall time. None leaves a thread behind that takes a processor from the next.
 double run_openmp(const Graph& graph, std::uint64_t ns);
 double run_tbb(const Graph& graph, std::uint64_t ns);
-double run_starpu(const Graph& graph, std::uint64_t ns);
+double run_starpu_lws(const Graph& graph, std::uint64_t ns);
+double run_starpu_eager(const Graph& graph, std::uint64_t ns);
 
 }  // namespace troupe::bench
