@@ -21,6 +21,11 @@ def current(worker):
     return None
 
 
+def at_once(function, *args):
+    """Makes a call where it is."""
+    return function(*args)
+
+
 class RunHandle:
     """A run that was submitted."""
 
@@ -50,11 +55,13 @@ class RunHandle:
 
 
 class Runs:
-    """The runs of one worker."""
+    """The runs of one worker. `in_order`: one after the other, as they came, however many are admitted: what a run
+    writes into memory of the host is there when the next one reads it."""
 
-    def __init__(self, most=MOST_RUNS):
+    def __init__(self, most=MOST_RUNS, in_order=False):
         self._room = threading.BoundedSemaphore(most)
-        self._threads = concurrent.futures.ThreadPoolExecutor(most, "simpler-run")
+        self._threads = concurrent.futures.ThreadPoolExecutor(1 if in_order else most, "simpler-run")
+        self._in_order = in_order
         self._count = 0
         self._lock = threading.Lock()
 
@@ -73,6 +80,8 @@ class Runs:
         self._room.release()
 
     def run_here(self, run):
+        if self._in_order and self._count:
+            return self.start(run).wait()
         self._enter()
         try:
             run.go()
@@ -162,7 +171,7 @@ class GraphRun:
 
     def _program(self, seat):
         if self._calls is None:
-            return self._called(seat, _at_once)
+            return self._called(seat, at_once)
         self._seat.set_result(seat)
         while True:
             call = self._calls.get()
@@ -205,10 +214,6 @@ class GraphRun:
         call = _Call(function, args)
         self._calls.put(call)
         return call.answer.result()
-
-
-def _at_once(function, *args):
-    return function(*args)
 
 
 class _Call:
