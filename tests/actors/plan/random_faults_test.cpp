@@ -3,6 +3,7 @@
 // right.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <optional>
@@ -28,7 +29,7 @@ namespace {
 struct Slots {
   enum Aliases { apart, same, shifted };
   std::vector<std::int64_t> model;
-  Tensor whole;
+  std::array<Tensor, 3> tensors;
   std::array<std::uint32_t, 3> begin{};
 
   Slots(const Node& node, Aliases aliases, std::mt19937_64& numbers) : model(3 * width) {
@@ -36,23 +37,48 @@ struct Slots {
             : aliases == same ? std::array<std::uint32_t, 3>{0, width, 0}
                               : std::array<std::uint32_t, 3>{0, width, width + width / 2};
     for (auto& number : model) number = static_cast<std::int64_t>(numbers() % 1000);
-    whole = node.tensor<std::int64_t>({3 * width});
-    auto view = whole.host<std::int64_t>();
-    for (std::size_t i = 0; i < model.size(); ++i) view[i] = model[i];
+    const auto whole = node.tensor<std::int64_t>({3 * width});
+    for (std::size_t which = 0; which < 3; ++which) {
+      tensors[which] = aliases == apart ? node.tensor<std::int64_t>({width})
+                                        : whole.rows(begin[which], begin[which] + width);
+      auto view = tensors[which].host<std::int64_t>();
+      for (std::size_t i = 0; i < width; ++i) view[i] = model[begin[which] + i];
+    }
   }
-  Tensor tensor(std::size_t which) const { return whole.rows(begin[which], begin[which] + width); }
+  const Tensor& tensor(std::size_t which) const { return tensors[which]; }
   void run(const std::vector<Step>& steps, std::int64_t slot) {
     const auto part = [&](std::size_t which) { return Stretch{model.data() + begin[which]}; };
     test::run_on_host(steps, part(0), part(1), part(2), slot);
   }
   bool holds() const {
-    const auto view = whole.host<const std::int64_t>();
-    for (std::size_t i = 0; i < model.size(); ++i) {
-      if (view[i] != model[i]) return false;
+    for (std::size_t which = 0; which < 3; ++which) {
+      const auto view = tensors[which].host<const std::int64_t>();
+      for (std::size_t i = 0; i < width; ++i) {
+        if (view[i] != model[begin[which] + i]) return false;
+      }
     }
     return true;
   }
 };
+
+/// What a host function writes into a part of a tensor while a chip writes another part, and a task that
+/// reads one part and writes another of the same tensor, are questions of the data, not of plans: they are
+/// left out.
+std::vector<Step> steps_for(Slots::Aliases aliases, std::uint64_t seed, int chips) {
+  auto steps = test::random_steps(seed, chips);
+  const auto memory = [&](std::uint32_t cell) { return cell < 3 && aliases != Slots::apart ? 0 : cell; };
+  std::erase_if(steps, [&](const Step& step) {
+    if (step.kind == Step::make) return false;
+    if (step.kind == Step::on_host) return aliases != Slots::apart;
+    const auto meets = [&](std::uint32_t cell) {
+      const bool same_view = cell == step.to && step.read_begin == step.write_begin;
+      return memory(cell) == memory(step.to) && !same_view;
+    };
+    return meets(step.reads[0]) || (step.kind == Step::mix && meets(step.reads[1]));
+  });
+  if (steps.empty()) steps.push_back({.kind = Step::mix, .reads = {1, 1}, .to = 1});
+  return steps;
+}
 
 constexpr std::uint64_t task_takes = 100;  ///< nanoseconds
 
@@ -86,11 +112,13 @@ class Case {
               .credit = static_cast<actors::Count>(1 + below(5)),
               .restart = {.restarts = 100}}),
         node_(with_plan_kernels(sim_).node()),
-        steps_(test::random_steps(seed, chips_)),
-        aliases_(static_cast<Slots::Aliases>(below(3))) {}
+        aliases_(static_cast<Slots::Aliases>(below(3))),
+        steps_(steps_for(aliases_, seed, chips_)) {}
 
   void run() {
     INFO(sim_.replay());
+    CAPTURE(chips_);
+    CAPTURE(static_cast<int>(aliases_));
     const auto program = [steps = steps_](Orchestrator& n, Tensor x, Tensor y, Tensor z,
                                           Slot<std::int64_t> r) { submit_all(n, steps, x, y, z, r); };
     Slots first(node_, aliases_, numbers_);
@@ -113,7 +141,9 @@ class Case {
   /// One replay, disturbed in one way or in none.
   void replay() {
     const auto kernels = plan_.tasks() + 1;
-    switch (below(6)) {
+    const auto how = below(6);
+    CAPTURE(how);
+    switch (how) {
       case 0:
         sim_.fault(testing::fail().at(1 + below(kernels)));
         plainly();
@@ -170,23 +200,26 @@ class Case {
     return check(slots, number, error);
   }
 
-  /// Steps may be tried again: what a chip has computed goes with it.
+  /// Steps may be tried again. What reads and writes the same is not idempotent, so whether it is right then
+  /// is nobody's promise; that it ends is.
   void again() {
     Slots slots(node_, aliases_, numbers_);
     const auto number = static_cast<std::int64_t>(below(1000));
-    const auto deaths = sim_.ran().size();
+    const auto before = sim_.ran().size();
     const auto error = test::error_of([&] {
       node_.run([&](Orchestrator& n) {
         n.submit(plan_, slots.tensor(0), slots.tensor(1), slots.tensor(2), number, retry(8), idempotent);
       });
     });
-    const bool well = check(slots, number, error);
+    const auto parameters = plan_.parameters();
+    const bool idempotent =
+        aliases_ == Slots::apart && std::none_of(parameters.begin(), parameters.end(),
+                                                 [](const auto& it) { return it.reads && it.writes; });
+    if (error || idempotent) check(slots, number, error);
     const auto ran = sim_.ran();
-    for (std::size_t i = deaths; well && i < ran.size(); ++i) {
-      if (ran[i].code != TROUPE_DEVICE_LOST) continue;
-      ++count_.recovered;
-      break;
-    }
+    const bool died = std::any_of(ran.begin() + static_cast<std::ptrdiff_t>(before), ran.end(),
+                                  [](const auto& it) { return it.code == TROUPE_DEVICE_LOST; });
+    if (!error && died) ++count_.recovered;
   }
 
   /// Cancelled somewhere in the middle, or a chip's actor killed.
@@ -231,8 +264,8 @@ class Case {
   int chips_;
   Simulation sim_;
   Node& node_;
-  const std::vector<Step> steps_;
   const Slots::Aliases aliases_;
+  const std::vector<Step> steps_;
   Plan plan_;
 };
 
