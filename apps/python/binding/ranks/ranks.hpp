@@ -19,6 +19,7 @@
 namespace troupe::python {
 
 using comm::Communicator;
+using comm::OneSided;
 
 /// One of some words, by its place among them.
 template <class Enum>
