@@ -106,6 +106,7 @@ SSL_CTX* secure(const Files& files, const std::string& name, bool listens) {
   SSL_CTX_use_certificate_chain_file(context, with.certificate.c_str());
   SSL_CTX_use_PrivateKey_file(context, with.key.c_str(), SSL_FILETYPE_PEM);
   SSL_CTX_load_verify_locations(context, with.authority.c_str(), nullptr);
+  SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256");  // as the chip's connections
   SSL_CTX_set_read_ahead(context, 1);
   SSL_CTX_set_default_read_buffer_len(context, std::size_t{256} << 10U);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);

@@ -25,7 +25,7 @@ class FakeProcess final : public Peer {
  public:
   explicit FakeProcess(comm::FileDescriptor socket) : socket_(std::move(socket)) {}
   std::unique_ptr<Stream> take_stream() override { return local_stream(std::move(socket_)); }
-  std::string end() override { return "ended"; }
+  std::string end(bool) override { return "ended"; }
 
  private:
   comm::FileDescriptor socket_;

@@ -124,7 +124,7 @@ void Context::serve() {
 
 void Context::live(Peer& peer) {
   clock_ahead_ns_ = peer.clock_ahead_ns();
-  auto made = Session::make(peer.take_stream(), settings_->silence_ns, settings_->options.memory);
+  auto made = Session::make(peer, settings_->silence_ns, settings_->options.memory);
   std::shared_ptr<Session> session;
   {
     const std::lock_guard lock(mutex_);
@@ -138,7 +138,7 @@ void Context::live(Peer& peer) {
   }
   const auto served = session->link.serve(*this, peer.ended());
   // Before anybody hears that the chip is lost: the process can write memory of ours until it is gone.
-  const auto how = peer.end();
+  const auto how = peer.end(session->link.was_closed());
   bury(*session, how, served ? std::string() : served.error().message());
 }
 

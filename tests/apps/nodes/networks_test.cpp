@@ -1,0 +1,184 @@
+// Nodes on machines of their own, as far as one machine has that: network namespaces with a cable between
+// them, which is pulled, and slow. Without the right to make them this is left out. And nodes that a launcher
+// starts.
+#include <doctest/doctest.h>
+
+#include <signal.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "fixture.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+constexpr const char* node_address = "10.213.7.2";
+
+/// Two machines, `here` and `there`.
+class Cable {
+ public:
+  /// None: this user may not.
+  static std::optional<Cable> lay() {
+    Cable cable;
+    const auto& h = cable.here_;
+    const auto& t = cable.there_;
+    const auto made =
+        shell("ip netns add " + h + " && ip netns add " + t + " && ip -n " + h +
+              " link add wire type veth peer name wire netns " + t + " && ip -n " + h +
+              " addr add 10.213.7.1/24 dev wire && ip -n " + t + " addr add " + node_address +
+              "/24 dev wire && ip -n " + h + " link set lo up && ip -n " + t + " link set lo up && ip -n " +
+              h + " link set wire up && ip -n " + t + " link set wire up 2>&1");
+    if (made.exit == 0) return cable;
+    MESSAGE("no network namespaces here, so not tested: " << made.output);
+    return std::nullopt;
+  }
+  Cable(Cable&& other) noexcept : is_(std::exchange(other.is_, false)) {}
+  Cable& operator=(Cable&&) = delete;
+  ~Cable() {
+    if (is_) shell("ip netns del " + here_ + " 2>/dev/null; ip netns del " + there_ + " 2>/dev/null");
+  }
+
+  void pull() const { CHECK(shell("ip -n " + there_ + " link set wire down").exit == 0); }
+  void plug() const { CHECK(shell("ip -n " + there_ + " link set wire up").exit == 0); }
+  bool is_slow(const std::string& rate) const {
+    return shell("tc -n " + here_ + " qdisc add dev wire root tbf rate " + rate +
+                 " burst 64kb latency 400ms 2>&1")
+               .exit == 0;
+  }
+  std::vector<std::string> at_the_node() const { return {"ip", "netns", "exec", there_}; }
+  /// `troupe ARGUMENTS` on the other machine.
+  ShellResult troupe_here(const std::string& arguments) const {
+    return shell("ip netns exec " + here_ + " " + tests::built("bin/troupe") + " " + arguments + " 2>&1");
+  }
+
+ private:
+  Cable() = default;
+  bool is_ = true;
+  std::string here_ = "troupe-test-" + std::to_string(::getpid()) + "-h",
+              there_ = "troupe-test-" + std::to_string(::getpid()) + "-t";
+};
+
+/// A node behind the cable.
+NodeProcess node_behind(const Cable& cable, const std::string& options) {
+  return NodeProcess(std::string(node_address) + ":0",
+                     options + " --chips 2 --allow alice" + certificates().of(node_address),
+                     cable.at_the_node());
+}
+
+}  // namespace
+
+TEST_CASE("a cable that is out for less than the bound costs time and nothing else") {
+  const auto cable = Cable::lay();
+  if (!cable) return;
+  auto node = node_behind(*cable, "--silence 60000");
+  std::thread puller([&] {
+    REQUIRE(node.says("in use"));
+    cable->pull();
+    // A name that nobody answers for: so long it takes to find that out is long enough.
+    (void)cable->troupe_here("run hello --hosts " + std::string(node_address) + ":1 --silence 60000" +
+                             certificates().of("alice"));
+    cable->plug();
+  });
+  const auto run = cable->troupe_here("run pipeline --runs 500 --timeout 100 --silence 60000" + hosts(node) +
+                                      certificates().of("alice"));
+  puller.join();
+  CHECK_MESSAGE(run.exit == 0, run.output);
+  CHECK_FALSE(has(run.output, "lost"));
+}
+
+TEST_CASE("a cable that is out for longer loses the host by its silence, and it is used again after that") {
+  const auto cable = Cable::lay();
+  if (!cable) return;
+  auto node = node_behind(*cable, "--silence 300");
+  const auto options = " --silence 300 --rejoin 1" + hosts(node) + certificates().of("alice");
+  std::thread puller([&] {
+    REQUIRE(node.says("in use"));
+    cable->pull();
+  });
+  const auto run = cable->troupe_here("run pipeline --runs 100000 --timeout 100" + options);
+  puller.join();
+  CHECK(run.exit != 0);
+  CHECK(run.exit != 124);
+  CHECK_MESSAGE(has(run.output, "nothing was heard from " + node.address() + " for 300 ms"), run.output);
+  CHECK(node.says("free"));
+  cable->plug();
+  CHECK_MESSAGE(cable->troupe_here("run pipeline" + options).exit == 0, run.output);
+}
+
+TEST_CASE("many bytes over a slow cable take longer than the bound, and nobody is lost") {
+  const auto cable = Cable::lay();
+  if (!cable) return;
+  auto node = node_behind(*cable, "--silence 500");
+  if (!cable->is_slow("40mbit")) return MESSAGE("no slow cables here, so not tested");
+  // 12 MB there, over 5 MB/s.
+  const auto run = cable->troupe_here("run vector_add --param 0=1000000 --timeout 100 --silence 500" +
+                                      hosts(node) + certificates().of("alice"));
+  CHECK_MESSAGE(run.exit == 0, run.output);
+  CHECK_FALSE(has(run.output, "lost"));
+}
+
+TEST_CASE("a node that is stopped, and goes on before the bound, is not lost") {
+  auto node =
+      NodeProcess("127.0.0.1:0", "--silence 60000 --chips 2 --allow alice" + certificates().of("127.0.0.1"));
+  std::thread stopper([&] {
+    REQUIRE(node.says("in use"));
+    node.signal(SIGSTOP);
+    // Another program waits at the door meanwhile, in vain.
+    const auto other = troupe_command("run hello" + hosts(node) + certificates().of("alice"));
+    CHECK(other.exit == 3);
+    node.signal(SIGCONT);
+  });
+  const auto run = troupe_command("run pipeline --runs 500 --timeout 100 --silence 60000" + hosts(node) +
+                                  certificates().of("alice"));
+  stopper.join();
+  CHECK_MESSAGE(run.exit == 0, run.output);
+  CHECK_FALSE(has(run.output, "lost"));
+}
+
+TEST_CASE(
+    "nodes that a launcher starts with one command line find their certificates, and a program finds them") {
+  const auto name = shell("hostname").output;
+  const auto machine = name.substr(0, name.find('\n'));
+  if (shell("getent hosts " + machine).exit != 0) return MESSAGE("this machine does not know its own name");
+  TemporaryFolder folder;
+  const auto path = folder.path().string();
+  const auto none = troupe_command("node --ranks " + path);
+  CHECK(none.exit == 3);
+  CHECK_MESSAGE(has(none.output, "no certificate for this machine"), none.output);
+  REQUIRE(troupe_command("certs " + path + " --node " + machine + " --user alice").exit == 0);
+  const auto rank = [&](const std::vector<std::string>& variables) {
+    std::vector<std::string> before{"env"};
+    before.insert(before.end(), variables.begin(), variables.end());
+    return NodeProcess("", "--ranks " + path + " --chips 2 --allow alice", before);
+  };
+  const auto run = [&] {
+    return troupe_command("run pod --hosts @" + path + " --cert " + (folder / "alice.pem") + " --key " +
+                          (folder / "alice.key") + " --ca " + (folder / "ca.pem"));
+  };
+  {
+    std::optional<ShellResult> early;
+    std::thread program([&] { early = run(); });  // waits for all of them
+    const auto second = rank({"OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2",
+                              "OMPI_COMM_WORLD_LOCAL_RANK=1", "SLURM_PROCID=0"});
+    const auto first = rank({"OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=2",
+                             "OMPI_COMM_WORLD_LOCAL_RANK=0", "SLURM_PROCID=0"});
+    program.join();
+    CHECK_MESSAGE(early->exit == 0, early->output);
+  }
+  {
+    // What is left of those that were killed is told from those that are there.
+    const auto first = rank({"SLURM_PROCID=0", "SLURM_NTASKS=1", "SLURM_LOCALID=0"});
+    const auto again = run();
+    CHECK_MESSAGE(again.exit == 0, again.output);
+    CHECK(std::filesystem::exists(folder / "node.0"));
+  }
+  auto alone = rank({"PMI_RANK=x"});
+  CHECK(alone.end(SIGTERM) == 130);
+  CHECK_FALSE(std::filesystem::exists(folder / "node.0"));
+}
