@@ -115,7 +115,10 @@ TEST_CASE("many bytes over a slow cable take longer than the bound, and nobody i
   const auto cable = Cable::lay();
   if (!cable) return;
   auto node = node_behind(*cable, "--silence 500");
-  if (!cable->is_slow("40mbit")) return MESSAGE("no slow cables here, so not tested");
+  if (!cable->is_slow("40mbit")) {
+    MESSAGE("no slow cables here, so not tested");
+    return;
+  }
   // 12 MB there, over 5 MB/s.
   const auto run = cable->troupe_here("run vector_add --param 0=1000000 --timeout 100 --silence 500" +
                                       hosts(node) + certificates().of("alice"));
@@ -145,7 +148,10 @@ TEST_CASE(
     "nodes that a launcher starts with one command line find their certificates, and a program finds them") {
   const auto name = shell("hostname").output;
   const auto machine = name.substr(0, name.find('\n'));
-  if (shell("getent hosts " + machine).exit != 0) return MESSAGE("this machine does not know its own name");
+  if (shell("getent hosts " + machine).exit != 0) {
+    MESSAGE("this machine does not know its own name");
+    return;
+  }
   TemporaryFolder folder;
   const auto path = folder.path().string();
   const auto none = troupe_command("node --ranks " + path);

@@ -67,8 +67,11 @@ class Relay {
 
   /// False: there are too few descriptors for it.
   bool is_there() const { return !program_.is_down(); }
-  /// Its number for its platform. Before it is served.
-  void is_chip(int device) { device_ = device; }
+  /// Its number for its platform, and the first that is none of the node's any more. Before it is served.
+  void is_chip(int device, int end) {
+    device_ = device;
+    devices_end_ = end;
+  }
   /// On two threads; each returns when both ends have gone.
   void serve_program();
   void serve_chip();
@@ -172,7 +175,7 @@ class Relay {
   const std::string called_;
   const bool may_ship_;
   const Token token_;
-  int device_ = 0;
+  int device_ = 0, devices_end_ = 1;
   Link program_;
   FromProgram hears_program_{*this};
   FromChip hears_chip_{*this};

@@ -69,6 +69,14 @@ Result<void> Relay::from_program(Frame& frame) {
   switch (frame.kind) {
     case Kind::set_up:
       return set_up(reader, frame);
+    case Kind::set_option: {
+      // How many chips share the devices here is nothing that the program knows.
+      const std::string name(reader.text());
+      if (name != "chips") break;
+      Writer words;
+      pass_on(frame, words.text(name).text(std::to_string(devices_end_)).bytes());
+      return {};
+    }
     case Kind::set_device: {
       // The chip is the one that was asked for at the door.
       const auto number = reader.get<std::int32_t>();
@@ -132,7 +140,6 @@ Result<void> Relay::from_program(Frame& frame) {
     case Kind::comm_abort:  // there is nothing to give up
       answer(frame.number, 0, {});
       return {};
-    case Kind::set_option:
     case Kind::reset:
     case Kind::destroy:
     case Kind::allocate:

@@ -358,7 +358,7 @@ std::optional<Error> NodeServer::Parts::take(Guest& guest, Relay& relay, Deadlin
   pod = guest.claim.pod;
   holder = guest.name;
   taken[chip] = &relay;
-  relay.is_chip(options.first_device + chip);
+  relay.is_chip(options.first_device + chip, options.first_device + options.chips);
   lock.unlock();  // who reads the log may be slow
   if (first) log("in use by '" + guest.name + "' from " + guest.from);
   return std::nullopt;
