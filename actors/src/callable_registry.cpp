@@ -40,7 +40,7 @@ CallableKind kind_of(runtime::CallableKind kind) {
 }  // namespace
 
 Result<const Callable*> CallableRegistry::add(CallableRef callable) {
-  // Hashed here, on the thread of whoever adds it, and not by the first chip that needs it.
+  // Hashed here, on the thread that adds it, and not by the first chip that needs it.
   if (callable->kind == CallableKind::chip) (void)callable->digest();
   std::lock_guard guard(mutex_);
   auto [known, added] = by_name_.emplace(callable->name, callable);

@@ -10,8 +10,8 @@
 
 namespace troupe::actors {
 
-/// `what` ("the trace to \"x.json\"") could not be written. `problem`: the errno of whoever failed; 0: a
-/// stream that does not say why.
+/// `what` ("the trace to \"x.json\"") could not be written. `problem`: the errno of the call that failed; 0:
+/// a stream that does not say why.
 inline Error cannot_write(const std::string& what, int problem) {
   const auto limit = comm::limit_hint(problem);
   return {Errc::cannot_write,

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <deque>
 
+#include "tasks.hpp"
 #include "troupe/actors/protocol.hpp"
 
 namespace troupe::actors {
@@ -21,10 +22,8 @@ class RecentFailures {
   }
   /// Whether the task needs what one of them was to make.
   bool lead_to(const TaskRequest& task) const {
-    return std::any_of(latest_.begin(), latest_.end(), [&](const TaskKey& failed) {
-      return failed.run == task.key.run &&
-             std::binary_search(task.depends.begin(), task.depends.end(), failed.task);
-    });
+    return std::any_of(latest_.begin(), latest_.end(),
+                       [&](const TaskKey& failed) { return follows(task, failed); });
   }
   void clear() { latest_.clear(); }
 

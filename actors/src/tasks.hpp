@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "troupe/actors/domain_spec.hpp"
 #include "troupe/actors/protocol.hpp"
@@ -29,8 +31,32 @@ inline TaskResult not_begun(const TaskKey& key, Ticket ticket, std::int32_t exec
                             std::optional<Error> error = {}) {
   return {key, ticket, executor, outcome, std::move(error), 0, true};
 }
-inline TaskResult unlaunched(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
+inline TaskResult not_begun(const TaskRequest& request, Outcome outcome, std::optional<Error> error = {}) {
   return not_begun(request.key, request.ticket, -1, outcome, std::move(error));
+}
+
+/// Whether a task has to come after another.
+inline bool follows(const TaskRequest& task, const TaskKey& other) {
+  return other.run == task.key.run &&
+         std::binary_search(task.depends.begin(), task.depends.end(), other.task);
+}
+
+/// Whether an order, or a question, is about the task.
+inline bool is_meant(const TaskKey& task, const Cancel& order) {
+  return task.run == order.run && (order.task == 0 || task.task == order.task);
+}
+inline bool is_meant(const TaskKey& task, const Why& question) {
+  return task.run == question.run && task.task == question.task;
+}
+
+/// The same for each member of a task that did not begin.
+inline void answer_members(const TaskRequest& request, std::int32_t executor, Outcome outcome,
+                           const std::optional<Error>& error, std::vector<TaskResult>& out) {
+  for (std::uint32_t member = 0; member < request.members; ++member) {
+    auto key = request.key;
+    key.member = member;
+    out.push_back(not_begun(key, 0, executor, outcome, error));
+  }
 }
 
 /// The chip of a node that has a device-resident argument; -1: none of its chips has. Where it runs is then

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <new>
 #include <ostream>
@@ -53,7 +54,9 @@ int run(const std::vector<std::string>& arguments, Console& console) {
 int run_command_line(const std::vector<std::string>& arguments, Console& console) {
   const int answer = run(arguments, console);
   console.out.flush();
-  if (console.out || answer != exit_ok) return answer;
+  // What a program printed by itself, and lost, the stream knows nothing of.
+  const bool written = console.out && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (written || answer != exit_ok) return answer;
   console.err << "troupe: standard output cannot be written [cannot_write 4002]\n  hint: is the disk full?\n";
   return exit_cannot_start;
 }

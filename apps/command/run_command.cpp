@@ -82,7 +82,8 @@ Result<runtime::Module> built_in_module(const RunCommand& command) {
   return open_built_in();
 }
 
-/// Where the kernels of a plan are: what the user says, else what is built in, as whoever recorded it has it.
+/// Where the kernels of a plan are: what the user says, else what is built in, as for the one who recorded
+/// it.
 Result<std::vector<runtime::Module>> modules_for_plan(const RunCommand& command) {
   std::vector<runtime::Module> modules;
   for (const auto& file : command.modules) {

@@ -70,25 +70,40 @@ struct Complaint {
   std::string text, hint;
 };
 
+/// What stands where the command should, after the commands that were understood.
+std::optional<std::string> in_place_of_a_command(const std::vector<std::string>& arguments,
+                                                 const CLI::App& app) {
+  const auto [asked, called] = innermost(app);
+  if (commands_of(*asked).empty()) return std::nullopt;
+  auto understood = std::ranges::count(called, ' ');
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--log-level")
+      ++i;  // with its value
+    else if (arguments[i].starts_with("--log-level="))
+      continue;
+    else if (understood == 0)
+      return arguments[i];
+    else if (!arguments[i].starts_with('-'))
+      --understood;
+  }
+  return std::nullopt;
+}
+
 Complaint no_such_command(const std::vector<std::string>& arguments, const CLI::App& app) {
   const auto [asked, called] = innermost(app);
-  // What stands where the command should: after the commands that were understood.
-  const std::size_t depth = static_cast<std::size_t>(std::ranges::count(called, ' '));
-  for (std::size_t i = depth; i < arguments.size(); ++i) {
-    if (arguments[i].starts_with("--log-level")) {
-      if (arguments[i] == "--log-level") ++i;  // with its value
-      continue;
-    }
-    if (arguments[i].starts_with('-'))
-      return {"did not expect \"" + arguments[i] + "\" before a command", ""};
-    std::vector<std::string> known;
-    for (const auto* sub : commands_of(*asked)) known.push_back(sub->get_name());
-    std::string hint = meant(arguments[i], known);
-    const bool program = asked == &app && find_example(arguments[i]) != nullptr;
-    if (program) hint = "it is a program: troupe run " + arguments[i] + "; ";
-    return {"there is no command \"" + called + " " + arguments[i] + "\"", hint};
-  }
-  return {called + " needs a command", ""};
+  const auto written = in_place_of_a_command(arguments, app);
+  if (!written) return {called + " needs a command", ""};
+  if (written->starts_with('-')) return {"did not expect \"" + *written + "\" before a command", ""};
+  std::vector<std::string> known;
+  for (const auto* sub : commands_of(*asked)) known.push_back(sub->get_name());
+  std::string hint = meant(*written, known);
+  const bool program = asked == &app && find_example(*written) != nullptr;
+  if (program) hint = "it is a program: troupe run " + *written + "; ";
+  return {"there is no command \"" + called + " " + *written + "\"", hint};
+}
+
+std::string refused(const Complaint& said, const std::string& called) {
+  return "troupe: " + said.text + "\n  hint: " + said.hint + called + " --help\n";
 }
 
 /// What the program on this command line takes, when there is one and it can be found.
@@ -142,6 +157,11 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
       line.command = ProgramHelpCommand{asked->get_option("PROGRAM")->results().front()};
       return line;
     }
+    if (const auto word = in_place_of_a_command(arguments, app); word && !word->starts_with('-')) {
+      line.exit = exit_usage;
+      line.text = refused(no_such_command(arguments, app), called);
+      return line;
+    }
     line.text = asked->help(asked == &app ? "" : called.substr(0, called.rfind(' ')));
   } catch (const CLI::CallForVersion& asked) {
     line.text = std::string(asked.what()) + "\n";
@@ -152,7 +172,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
     const Complaint said =
         unknown ? Complaint{called + " has no option \"" + unknown->written + "\"", unknown->hint}
                 : complaint(wrong, arguments, app);
-    line.text = "troupe: " + said.text + "\n  hint: " + said.hint + called + " --help\n";
+    line.text = refused(said, called);
   }
   return line;
 }

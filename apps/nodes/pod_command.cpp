@@ -16,7 +16,7 @@
 namespace troupe::apps {
 namespace {
 
-/// Who may use the nodes: whoever has the options that are printed.
+/// The nodes may be used with the options that are printed, by everybody who has them.
 constexpr auto user = "me";
 /// Whoever started it wants to know what it waits for.
 constexpr int long_ms = 5000;
@@ -152,7 +152,7 @@ int execute(const PodCommand& command, Console& console) {
               << count(command.chips, "chip") << ", for programs of yours on this machine:\n";
   console.out << "--hosts " << hosts << " --cert " << certificates.path("me.pem") << " --key "
               << certificates.path("me.key") << " --ca " << certificates.path("ca.pem") << std::endl;
-  if (!console.out) return exit_ok;  // nobody can use them: whoever runs commands tells that
+  if (!console.out) return exit_ok;  // nobody can use them; that is told where commands are run
   const Flag never;
   (void)wait_for(never, &interrupts, -1);
   (void)interrupts.take();

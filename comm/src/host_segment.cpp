@@ -215,7 +215,7 @@ Result<HostSegment> HostSegment::attach(std::string_view name, std::uint64_t byt
   if (!segment.descriptor_.valid()) {
     if (errno == ENOENT) {
       return Error(Errc::not_found, "there is no shared memory '" + *full + "'",
-                   "whoever fills or reads it creates it before the chip comes up");
+                   "create it where it is filled or read, before the chip comes up");
     }
     const int problem = errno;
     struct stat named {};

@@ -2,8 +2,12 @@
 
 #include <dlfcn.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -48,6 +52,20 @@ Result<std::string> find(std::string_view name) {
       Errc::load_failed, "no platform '" + std::string{name} + "': no " + file + " in " + joined(directories),
       runtime::did_you_mean(name, known) +
           "set TROUPE_PLATFORM_PATH to the directory that holds it, or give the path of the library"};
+}
+
+/// Whether the file of this code was replaced since it was mapped. The linker answers a path that it knows
+/// with what it mapped first: who built a platform anew would go on with the old one.
+bool was_replaced(const void* code) {
+  const auto address = reinterpret_cast<std::uintptr_t>(code);
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    std::uintptr_t first = 0, last = 0;
+    char dash = 0;
+    if (std::istringstream range(line); !(range >> std::hex >> first >> dash >> last)) continue;
+    if (address >= first && address < last) return line.ends_with(" (deleted)");
+  }
+  return false;
 }
 
 }  // namespace
@@ -99,6 +117,11 @@ Result<DeviceLibrary> DeviceLibrary::open(std::string_view path_or_name) {
     return Error{Errc::missing_symbol,
                  "'" + path + "' lacks 'troupe_device_abi_version': it is not a troupe platform library",
                  "platforms are called libtroupe_<name>.so; `troupe devices` lists those that are found"};
+  }
+  if (was_replaced(reinterpret_cast<const void*>(version)) && std::filesystem::exists(place, lost)) {
+    return Error{Errc::load_failed,
+                 "platform library '" + path + "' was replaced since this process loaded it",
+                 "load it under another name, or start the program again"};
   }
   const auto answered = version();
   if (answered >> 16 != TROUPE_DEVICE_ABI_MAJOR) {

@@ -62,6 +62,7 @@ TEST_CASE("help is help: on request, with exit code 0, for every command") {
                                                     {"version", "--help"},
                                                     {"trace", "--help"},
                                                     {"trace", "html", "--help"},
+                                                    {"--log-level", "info", "trace", "--help"},
                                                     {"dump", "--help"}}) {
     const CommandLine line = parse_command_line(arguments);
     CAPTURE(line.text);
@@ -75,6 +76,9 @@ TEST_CASE("help is help: on request, with exit code 0, for every command") {
 TEST_CASE("a wrong command line is a sentence, a hint and exit code 2") {
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
                                                     {"nonsense"},
+                                                    {"nonsense", "--help"},
+                                                    {"--log-level", "info", "nonsense", "--help"},
+                                                    {"trace", "nonsense", "--help"},
                                                     {"run"},
                                                     {"run", "x", "--chips"},
                                                     {"run", "x", "--chips", "0"},

@@ -132,7 +132,8 @@ TEST_CASE("a device that is named as a file stays a device") {
 }
 
 TEST_CASE("every command tells when its output cannot be written") {
-  for (const char* command : {"list", "devices", "version", "--help", "run heat --help", "scenes --list"}) {
+  for (const char* command :
+       {"list", "devices", "version", "--help", "run heat --help", "scenes --list", "run hello"}) {
     const auto done = shell(troupe::tests::built("bin/troupe") + " " + command + " 2>&1 > /dev/full");
     CAPTURE(command);
     CHECK(done.exit == 3);

@@ -193,3 +193,16 @@ TEST_CASE("two platforms that have the same relative path, from two folders, are
   const auto one = opened("one"), two = opened("two");
   CHECK((one.api().create_device_context != two.api().create_device_context));
 }
+
+TEST_CASE("a platform library that was built anew is not answered with the old one") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "libmine.so";
+  fs::copy_file(tests::built("lib/libtroupe_a2a3sim.so"), file);
+  REQUIRE(platform::DeviceLibrary::open(file).has_value());
+  CHECK(platform::DeviceLibrary::open(file).has_value());
+  replace(file, tests::built("lib/libtroupe_a5sim.so"));
+  const auto again = platform::DeviceLibrary::open(file);
+  REQUIRE_FALSE(again.has_value());
+  CHECK(render(again.error()).find("was replaced since this process loaded it") != std::string::npos);
+  CHECK_FALSE(again.error().hint().empty());
+}

@@ -109,8 +109,8 @@ class ChipActor : public ChipSelf::base {
     return hot_first(this, std::move(all), take_tasks, take_orders, take_ends);
   }
 
-  /// However the actor ends: whoever waits for an answer gets one, its context is closed elsewhere, exactly
-  /// once; then its tasks are answered.
+  /// However the actor ends: every caller that waits for an answer gets one, its context is closed elsewhere,
+  /// exactly once; then its tasks are answered.
   void on_exit() override {
     replies_.end();
     last_word_->word = {state_.identity().index, state_.identity().incarnation,
@@ -371,7 +371,7 @@ class ChipActor : public ChipSelf::base {
   void link(const ChipState::LinkOrder& order) {
     auto device = state_.device();
     device->enter(DeviceInUse::Inside::code);
-    // The bytes go along: the thread may be left behind in the object, and outlive whoever has them.
+    // The bytes go along: the thread may be left behind in the object, and outlive their owner.
     std::function<void()> work = [device, key = order.key, name = order.name, bytes = order.callable->bytes,
                                   kind = order.callable->core_kind,
                                   incarnation = state_.identity().incarnation,

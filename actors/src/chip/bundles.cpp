@@ -13,10 +13,8 @@ namespace troupe::actors {
 
 /// Who needs what a bundle makes is launched when all of it has ended.
 bool ChipState::follows_bundle(const TaskRequest& request) const {
-  return std::any_of(bundles_.begin(), bundles_.end(), [&](const auto& run) {
-    return run->request.key.run == request.key.run &&
-           std::binary_search(request.depends.begin(), request.depends.end(), run->request.key.task);
-  });
+  return std::any_of(bundles_.begin(), bundles_.end(),
+                     [&](const auto& run) { return follows(request, run->request.key); });
 }
 
 /// Launches what can go of the bundle that is next in the queue. True: it has left the queue.
@@ -51,15 +49,14 @@ bool ChipState::begin_bundle(Item& item, std::vector<TaskResult>& out) {
   const auto& request = item.request;
   if (failures_.lead_to(request)) {
     failures_.add(request.key);
-    out.push_back(unlaunched(request, Outcome::skipped));
+    out.push_back(not_begun(request, Outcome::skipped));
     return false;
   }
   // Its tasks come after each other, not after others.
-  const bool follows = std::any_of(flights_.begin(), flights_.end(), [&](const Flight& flight) {
-    return !flight.ended && flight.key.run == request.key.run &&
-           std::binary_search(request.depends.begin(), request.depends.end(), flight.key.task);
+  const bool waits_for_others = std::any_of(flights_.begin(), flights_.end(), [&](const Flight& flight) {
+    return !flight.ended && follows(request, flight.key);
   });
-  if (follows) return false;
+  if (waits_for_others) return false;
   const auto& bundle = *request.body->callable->bundle;
   bool waits = false;
   for (const auto& code : bundle.code) waits = order_links(*code.callable, code.owned) || waits;

@@ -10,7 +10,7 @@
 
 namespace troupe::actors {
 
-/// Starts a chip actor, supervised by who spawns it. `results` is where it answers; `path` names it in
+/// Starts a chip actor, supervised by its parent. `results` is where it answers; `path` names it in
 /// errors; `node`: what its chip programs may name; `above`: kept until its devices have been closed.
 Chip spawn_chip(caf::local_actor* parent, std::shared_ptr<Services> services, ChipConfig config,
                 ChipIdentity identity, std::string path, std::shared_ptr<const CallableRegistry> node,

@@ -53,7 +53,7 @@ void Copies::end(const CopyUse& use) {
   if (copy.detached) settle(copy);
 }
 
-void Copies::empty(Copy& copy) {
+void Copies::give_up_memory(Copy& copy) {
   copy.state = Copy::State::empty;
   copy.written = false;
   copy.at_home.clear();
@@ -70,7 +70,7 @@ void Copies::empty(Copy& copy) {
 
 void Copies::settle(Copy& copy) {
   if (!copy.detached || copy.users != 0 || copy.state == Copy::State::coming || copy.leaving) return;
-  empty(copy);
+  give_up_memory(copy);
   const auto place =
       std::find_if(detached_.begin(), detached_.end(), [&](const auto& it) { return it.get() == &copy; });
   if (place == detached_.end()) return;

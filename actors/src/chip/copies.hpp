@@ -74,10 +74,10 @@ class TROUPE_API Copies {
 
   /// Memory of a copy that went, of this size; 0: there is none.
   std::uint64_t reuse(std::uint64_t bytes);
-  /// All of it, with what is surplus, for who frees it.
+  /// All of it, surplus included, for the caller to free.
   std::vector<std::uint64_t> take_spare();
   bool has_spare() const { return spare_bytes_ != 0 || !surplus_.empty(); }
-  /// Memory that no copy is likely to need soon, for who frees it.
+  /// Memory that no copy is likely to need soon, for the caller to free.
   std::vector<std::uint64_t> take_surplus();
 
   /// Of all memory that copies have, or had.
@@ -90,7 +90,7 @@ class TROUPE_API Copies {
   /// Whose memory may not, the largest first.
   std::vector<const Copy*> pinned() const;
   /// It has no memory any more; what it had is in host memory.
-  void empty(Copy& copy);
+  void give_up_memory(Copy& copy);
   std::size_t size() const { return copies_.size() + detached_.size(); }
   void clear();
 

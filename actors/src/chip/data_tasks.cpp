@@ -105,13 +105,11 @@ std::optional<TaskResult> ChipState::data_task(const Item& item) {
   if (data_task_running_) return std::nullopt;
   if (failures_.lead_to(request)) {
     failures_.add(request.key);
-    return unlaunched(request, Outcome::skipped);
+    return not_begun(request, Outcome::skipped);
   }
   // The device does not know of it, so what it follows has to have ended.
   for (const auto& flight : flights_) {
-    if (!flight.ended && flight.key.run == request.key.run &&
-        std::binary_search(request.depends.begin(), request.depends.end(), flight.key.task))
-      return std::nullopt;
+    if (!flight.ended && follows(request, flight.key)) return std::nullopt;
   }
   const auto kind = request.body->callable->data_task;
   std::optional<Error> why;

@@ -7,6 +7,7 @@
 
 #include "chip/chip.hpp"
 #include "chip/state.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/isolated.hpp"
 #include "troupe/platform/nodes.hpp"
@@ -43,7 +44,7 @@ std::string sentence(const troupe_core_status& core, std::uint64_t now) {
   return text;
 }
 
-/// A device that is lost is a lost chip, for who asked.
+/// A lost device, reported to the caller as a lost chip.
 Error lost(const Error& by_device) {
   // What it died of comes first; what was asked of it then stays with the cause.
   constexpr std::string_view failed = " failed: ";
@@ -70,7 +71,7 @@ Result<std::uint64_t> ChipState::malloc(const DeviceMalloc& request) {
   if (address || address.error() == Errc::chip_lost) return address;
   // Copies that nobody has on the device give way, as far as host memory has what they have.
   for (auto* copy : copies_.idle()) {
-    if (!copy->written || copy->of.expired()) copies_.empty(*copy);
+    if (!copy->written || copy->of.expired()) copies_.give_up_memory(*copy);
   }
   if (!copies_.has_spare()) return address;
   free_spare();
@@ -190,9 +191,8 @@ ExecutorStatus ChipState::status() const {
 }
 
 std::string ChipState::why(const Why& why) const {
-  auto meant = [&](const TaskKey& key) { return key.run == why.run && key.task == why.task; };
   for (std::size_t i = 0; i < flights_.size(); ++i) {
-    if (flights_[i].ended || !meant(flights_[i].key)) continue;
+    if (flights_[i].ended || !is_meant(flights_[i].key, why)) continue;
     const auto& flight = flights_[i];
     // Of tasks that became one, the first that has not ended: those before it have. Of a graph the device
     // knows.
@@ -218,7 +218,7 @@ std::string ChipState::why(const Why& why) const {
     return which + text;
   }
   for (const auto& item : queued_) {
-    if (!meant(item.request.key)) continue;
+    if (!is_meant(item.request.key, why)) continue;
     const auto& first = *queued_.front().request.body;
     if (links_.contains(key_of(*first.callable, owner_of(first))))
       return "queued until \"" + first.callable->name + "\" is linked in";

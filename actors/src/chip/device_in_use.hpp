@@ -18,8 +18,8 @@
 namespace troupe::actors {
 
 /// A device context, and who is inside a call on it that takes long: such calls come from threads of the host
-/// that may block, while the chip's actor goes on using the context. Shared by both; whoever closes it waits
-/// until the last of them has left, without a thread that waits.
+/// that may block, while the chip's actor goes on using the context. Shared by both; the one that closes it
+/// waits until the last of them has left, without a thread that waits.
 class TROUPE_API DeviceInUse {
  public:
   /// `memory`: reads or writes an asker's memory; `code`: links an object in, which may never return.

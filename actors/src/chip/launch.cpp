@@ -35,7 +35,7 @@ std::vector<TaskResult> ChipState::execute(std::vector<TaskRequest>& requests) {
   if (life_ != Life::ready) {
     const auto error = wrong_state("run");
     const auto outcome = life_ == Life::lost ? Outcome::lost : Outcome::failed;
-    for (const auto& request : requests) out.push_back(unlaunched(request, outcome, error));
+    for (const auto& request : requests) out.push_back(not_begun(request, outcome, error));
     return out;
   }
   launch(requests, out);
@@ -46,7 +46,7 @@ TaskResult ChipState::refuse(const TaskRequest& request, Error error) {
   ++failed_;
   failures_.add(request.key);
   if (tracer_) tracer_->refused(*request.body, error);
-  return unlaunched(request, Outcome::failed, std::move(error));
+  return not_begun(request, Outcome::failed, std::move(error));
 }
 
 /// Whether an argument is in the chip's memory, and not in the host's, or of no buffer.
@@ -96,7 +96,7 @@ const Copy* ChipState::copy_of(const Item& item, const Operand& operand, std::si
 std::optional<TaskResult> ChipState::prepare(const TaskRequest& request, std::uint64_t& callable) {
   if (!request.depends.empty() && failures_.lead_to(request)) {
     failures_.add(request.key);
-    return unlaunched(request, Outcome::skipped);
+    return not_begun(request, Outcome::skipped);
   }
   auto id = callable_id(*request.body->callable, owner_of(*request.body));
   if (!id && lost_by(id.error())) return std::nullopt;
@@ -185,8 +185,7 @@ std::uint32_t ChipState::add_depends(const TaskRequest& request) {
   const auto before = depends_.size();
   for (std::size_t i = flights_.size(); depends_.size() - before < request.depends.size() && i-- > 0;) {
     const auto& flight = flights_[i];
-    if (flight.ended || flight.key.run != request.key.run) continue;
-    if (!std::binary_search(request.depends.begin(), request.depends.end(), flight.key.task)) continue;
+    if (flight.ended || !follows(request, flight.key)) continue;
     depends_.push_back(first_ + i);
   }
   return static_cast<std::uint32_t>(depends_.size() - before);
@@ -298,7 +297,7 @@ void ChipState::take_back(const Error& reason, std::vector<TaskResult>& out) {
   for (const auto& [request, uses, bundle] : batch_) {
     failures_.add(request.key);
     ++failed_;
-    out.push_back(unlaunched(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, reason));
+    out.push_back(not_begun(request, life_ == Life::lost ? Outcome::lost : Outcome::failed, reason));
   }
 }
 

@@ -93,7 +93,7 @@ bool ChipState::make_room(const Item& item, std::uint64_t bytes) {
       ++asked_;
       continue;
     }
-    copies_.empty(*copy);  // nobody can want it any more, also where its writer failed
+    copies_.give_up_memory(*copy);  // nobody can want it any more, also where its writer failed
     more = true;
   }
   return more;
@@ -108,7 +108,7 @@ void ChipState::put_away(const DataOrders::Room& order) {
   const bool idle = copy != nullptr && copy->busy == 0 && copy->written && !copy->leaving && !copy->pinned;
   const auto buffer = idle ? copy->of.lock() : nullptr;
   if (!order.may) {
-    if (idle) copies_.empty(*copy);  // it is the newest nowhere
+    if (idle) copies_.give_up_memory(*copy);  // it is the newest nowhere
     return;
   }
   if (!buffer) {
@@ -118,7 +118,7 @@ void ChipState::put_away(const DataOrders::Room& order) {
   }
   store(*copy, buffer, copy->piece, true);
   copy->goes = copy->leaving;
-  if (!copy->leaving && !copy->written) copies_.empty(*copy);
+  if (!copy->leaving && !copy->written) copies_.give_up_memory(*copy);
 }
 
 void ChipState::free_surplus(const std::vector<std::uint64_t>& addresses) {

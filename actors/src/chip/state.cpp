@@ -227,25 +227,22 @@ std::vector<TaskResult> ChipState::ended(const DeviceDone& done) {
 
 std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
   std::vector<TaskResult> out;
-  auto meant = [&](const TaskKey& key) {
-    return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
-  };
   std::erase_if(queued_, [&](const Item& item) {
     const auto& request = item.request;
-    if (!meant(request.key) || request.key == data_task_running_) return false;
+    if (!is_meant(request.key, cancel) || request.key == data_task_running_) return false;
     failures_.add(request.key);
     if (item.bundle) return true;  // answered below
-    out.push_back(unlaunched(request, Outcome::cancelled));
+    out.push_back(not_begun(request, Outcome::cancelled));
     return true;
   });
   for (std::size_t i = 0; i < flights_.size(); ++i) {
-    if (flights_[i].ended || !meant(flights_[i].key)) continue;
+    if (flights_[i].ended || !is_meant(flights_[i].key, cancel)) continue;
     // An abort of a run that has just ended is fine; its completion is on the way.
     if (device_) (void)context().abort(first_ + i);
     flights_[i].asked = true;
   }
   for (const auto& run : std::vector(bundles_)) {
-    if (!meant(run->request.key)) continue;
+    if (!is_meant(run->request.key, cancel)) continue;
     run->given_up = true;
     if (run->open == 0) end_bundle(run, out);
   }
@@ -298,7 +295,7 @@ std::vector<TaskResult> ChipState::abandon(const Error& reason) {
   for (const auto& run : bundles_)
     out.push_back({run->request.key, run->request.ticket, -1, Outcome::lost, reason});
   for (const auto& item : queued_) {
-    if (!item.bundle) out.push_back(unlaunched(item.request, Outcome::lost, reason));
+    if (!item.bundle) out.push_back(not_begun(item.request, Outcome::lost, reason));
   }
   flights_.clear();
   queued_.clear();

@@ -88,7 +88,7 @@ class TROUPE_API ChipState {
   /// → created: forgets everything on the device and gives its context away, to be closed where blocking does
   /// not hurt. Nothing is answered.
   std::shared_ptr<DeviceInUse> reset(std::uint32_t incarnation);
-  /// The same, → finalized.
+  /// → finalized: gives the context away. What was launched stays, for `abandon`.
   std::shared_ptr<DeviceInUse> take_context();
   /// What other threads may be inside of; null: no device is set.
   const std::shared_ptr<DeviceInUse>& device() const { return device_; }
@@ -260,7 +260,7 @@ class TROUPE_API ChipState {
   std::string why_data(const Item& item) const;
   void data_task_ended(const Result<void>& made, std::vector<TaskResult>& out);
 
-  // Copies: data.cpp.
+  // Copies: bring.cpp, make_room.cpp, store.cpp.
   enum class Room : std::uint8_t { make, only_free };
   Data bring(const Item& item, Room room, std::optional<Error>& why);
   std::uint64_t free_memory(std::uint64_t bytes);

@@ -91,7 +91,7 @@ std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<vo
   } else {
     copy.leaving = false;
     has_stored(copy, call.piece, call.for_room, made);
-    if (std::exchange(copy.goes, false) && !copy.written && copy.busy == 0) copies_.empty(copy);
+    if (std::exchange(copy.goes, false) && !copy.written && copy.busy == 0) copies_.give_up_memory(copy);
   }
   copies_.settle(copy);
   if (!to_store_.empty()) serve_stores(false);

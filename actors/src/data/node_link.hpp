@@ -14,7 +14,7 @@
 
 namespace troupe::actors {
 
-/// How the worker of a node is reached by whoever has a buffer whose newest bytes are with that node: by a
+/// How the worker of a node is reached by the holder of a buffer whose newest bytes are with that node: by a
 /// thread of the user's, by another node, by the end of the buffer. Shared; outlives the worker, and then
 /// nobody answers. Thread-safe.
 class TROUPE_API NodeLink {

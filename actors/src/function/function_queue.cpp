@@ -75,16 +75,13 @@ void FunctionQueue::push(std::vector<TaskRequest> requests) {
 
 std::vector<TaskResult> FunctionQueue::cancel(const Cancel& cancel, std::uint64_t& inside) {
   std::vector<TaskResult> out;
-  auto meant = [&](const TaskKey& key) {
-    return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
-  };
   std::lock_guard guard(mutex_);
-  inside = !current_.empty() && meant(current_key_) ? started_ : 0;
+  inside = !current_.empty() && is_meant(current_key_, cancel) ? started_ : 0;
   if (inside != 0) current_given_up_ = true;
   std::erase_if(queue_, [&](const TaskRequest& request) {
-    if (!meant(request.key)) return false;
+    if (!is_meant(request.key, cancel)) return false;
     given_up_.push_back(request.key);
-    out.push_back(unlaunched(request, Outcome::cancelled));
+    out.push_back(not_begun(request, Outcome::cancelled));
     return true;
   });
   return out;
@@ -132,7 +129,7 @@ TaskResult FunctionQueue::run(TaskRequest& request) {
 std::vector<TaskResult> FunctionQueue::refuse(const std::vector<TaskRequest>& requests, const Error& reason) {
   std::vector<TaskResult> out;
   for (const auto& request : requests) {
-    auto result = unlaunched(request, Outcome::skipped);
+    auto result = not_begun(request, Outcome::skipped);
     if (!failures_.lead_to(request)) {
       result.outcome = Outcome::failed;
       result.error = reason;
@@ -200,12 +197,11 @@ void FunctionQueue::drain() {
 }
 
 std::string FunctionQueue::why(const Why& question) const {
-  auto meant = [&](const TaskKey& key) { return key.run == question.run && key.task == question.task; };
   std::lock_guard guard(mutex_);
-  if (!current_.empty() && meant(current_key_)) return "function " + current_ + " runs";
+  if (!current_.empty() && is_meant(current_key_, question)) return "function " + current_ + " runs";
   std::size_t before = current_.empty() ? 0 : 1;
   for (const auto& request : queue_) {
-    if (meant(request.key)) {
+    if (is_meant(request.key, question)) {
       return before == 0 ? "next in the queue"
                          : "queued behind " + std::to_string(before) + (before == 1 ? " other" : " others");
     }

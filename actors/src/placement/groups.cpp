@@ -60,7 +60,7 @@ bool Placement::start_group(const std::shared_ptr<Group>& group) {
     const auto& it = lane(place);
     if (!it.up || it.used >= it.credit || it.queue.empty() || it.queue.front().group != group) return false;
   }
-  const bool there = data_is_there(*group);
+  const bool there = bring_group_data(*group);
   if (group->refused) {
     for (const auto place : group->lanes) {
       lane(place).queue.pop_front();
@@ -117,7 +117,7 @@ std::vector<const Buffer*> Placement::shared_in(const TaskBody& body) {
 }
 
 /// Whether the data of all its members is there; what is not is on its way then.
-bool Placement::data_is_there(Group& group) {
+bool Placement::bring_group_data(Group& group) {
   if (data_ == nullptr) return true;
   bool there = true;
   for (std::uint32_t member = 0; member < group.lanes.size(); ++member) {

@@ -24,8 +24,7 @@ void Placement::touch(std::int32_t executor) {
 
 /// Of what may go anywhere.
 bool Placement::takes_more(const Lane& it) const {
-  const auto most = std::min(it.credit, share_[static_cast<std::size_t>(it.kind)]);
-  return it.up && !it.closing && it.used < most && it.queue.empty();
+  return it.takes_at_once() && it.used < share_[static_cast<std::size_t>(it.kind)];
 }
 
 /// After each change of what decides whether it takes something.
@@ -76,11 +75,7 @@ ExecutorKind Placement::kind_for(const TaskRequest& request) {
 }
 
 void Placement::refuse(const TaskRequest& request, const Error& error) {
-  for (std::uint32_t member = 0; member < request.members; ++member) {
-    auto key = request.key;
-    key.member = member;
-    refused_.push_back(not_begun(key, 0, request.executor, Outcome::failed, error));
-  }
+  answer_members(request, request.executor, Outcome::failed, error, refused_);
 }
 
 void Placement::take(Ready& ready) {
@@ -134,7 +129,7 @@ void Placement::take(Ready& ready) {
              {Errc::no_such_chip, "there is no executor number " + std::to_string(executor) + " for it"});
     } else if (lane(executor).retired || lane(executor).closing) {
       refuse(request, {Errc::chip_retired, lane(executor).name + " is out of use"});
-    } else if (auto& it = lane(executor); alike && it.up && it.queue.empty() && it.used < it.credit) {
+    } else if (auto& it = lane(executor); alike && it.takes_at_once()) {
       put(executor, std::move(request));
     } else {
       enqueue(executor, std::move(request), known->second.priority);
@@ -147,14 +142,10 @@ void Placement::take(Ready& ready) {
 void Placement::enqueue(std::int32_t executor, TaskRequest&& request, std::int8_t run_priority) {
   const int priority = run_priority * 256 + request.priority;
   auto& queue = lane(executor).queue;
-  auto follows = [&](const TaskRequest& other) {
-    return other.key.run == request.key.run &&
-           std::binary_search(request.depends.begin(), request.depends.end(), other.key.task);
-  };
   auto at = queue.end();
   while (at != queue.begin()) {
     const auto& before = *std::prev(at);
-    if (before.group || before.priority >= priority || follows(before.request)) break;
+    if (before.group || before.priority >= priority || follows(request, before.request.key)) break;
     --at;
   }
   queue.insert(at, {std::move(request), nullptr, priority});
@@ -203,14 +194,18 @@ void Placement::drain(std::int32_t executor) {
   }
 }
 
-Placement::Moves Placement::place() {
-  Moves moves;
-  place_remakes();
+void Placement::drain_touched() {
   for (std::size_t i = 0; i < touched_.size(); ++i) {  // grows while groups start
     lane(touched_[i]).listed = false;
     drain(touched_[i]);
   }
   touched_.clear();
+}
+
+Placement::Moves Placement::place() {
+  Moves moves;
+  place_remakes();
+  drain_touched();
   place_waiting(moves);
   for (const auto executor : outboxes_) close_outbox(executor);
   outboxes_.clear();

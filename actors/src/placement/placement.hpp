@@ -151,6 +151,8 @@ class TROUPE_API Placement {
     std::vector<TaskRequest> outbox;
     std::chrono::nanoseconds expected{};  ///< of what is there, together
     Pace pace = {};
+
+    bool takes_at_once() const { return up && !closing && used < credit && queue.empty(); }
   };
   struct RunQueue {
     std::int8_t priority = 0;
@@ -173,6 +175,7 @@ class TROUPE_API Placement {
   void choose_lanes(Group& group, ExecutorKind kind) const;
   void enqueue(std::int32_t executor, TaskRequest&& request, std::int8_t run_priority);
   void drain(std::int32_t executor);
+  void drain_touched();
   bool start_group(const std::shared_ptr<Group>& group);
   /// `group`: that it is a member of, where it is known.
   void put(std::int32_t executor, TaskRequest&& request, const Group* group = nullptr);
@@ -184,8 +187,9 @@ class TROUPE_API Placement {
   void refuse_held(std::int32_t executor, const TaskRequest& request, const std::optional<Error>& error);
   void stay_home(TaskRequest& request, std::int32_t chip, const Group* group) const;
   static std::vector<const Buffer*> shared_in(const TaskBody& body);
-  bool data_is_there(Group& group);
-  bool is_out(std::int32_t executor, Ticket ticket);
+  bool bring_group_data(Group& group);
+  /// False: the answer to this request is not owed any more.
+  bool settle_if_owed(std::int32_t executor, Ticket ticket);
   std::int32_t best(ExecutorKind kind) const;
   std::int32_t place_for(const TaskRequest& request, std::int32_t best) const;
   std::int32_t ask_policy(const TaskRequest& request);

@@ -60,11 +60,7 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
       relist(other);
       touch(other);
     }
-    for (std::uint32_t member = 0; member < entry.group->request.members; ++member) {
-      auto key = entry.group->request.key;
-      key.member = member;
-      lost.push_back(not_begun(key, 0, executor, Outcome::failed, reason));
-    }
+    answer_members(entry.group->request, executor, Outcome::failed, reason, lost);
   }
   if (any_left(it.kind)) return lost;
   // What could have gone anywhere can go nowhere now.
@@ -82,7 +78,7 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
 void Placement::skip_followers(std::int32_t executor, const TaskKey& key) {
   auto& it = lane(executor);
   std::vector<TaskNumber> failed{key.task};
-  auto follows = [&](const TaskRequest& request) {
+  auto has_failed = [&](const TaskRequest& request) {
     if (request.key.run != key.run || request.depends.empty()) return false;
     if (std::find_first_of(request.depends.begin(), request.depends.end(), failed.begin(), failed.end()) ==
         request.depends.end()) {
@@ -92,12 +88,12 @@ void Placement::skip_followers(std::int32_t executor, const TaskKey& key) {
     return true;
   };
   std::erase_if(it.held, [&](const TaskRequest& request) {
-    if (!follows(request) || !is_out(executor, request.ticket)) return false;
+    if (!has_failed(request) || !settle_if_owed(executor, request.ticket)) return false;
     refused_.push_back(not_begun(request.key, request.ticket, executor, Outcome::skipped, std::nullopt));
     return true;
   });
   std::erase_if(it.queue, [&](const Entry& entry) {
-    if (entry.group || !follows(entry.request)) return false;
+    if (entry.group || !has_failed(entry.request)) return false;
     refused_.push_back(not_begun(entry.request.key, 0, executor, Outcome::skipped, std::nullopt));
     return true;
   });
@@ -131,33 +127,26 @@ std::vector<TaskResult> Placement::results(Results& results) {
 
 std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std::int32_t>& holders) {
   std::vector<TaskResult> out;
-  auto meant = [&](const TaskKey& key) {
-    return key.run == cancel.run && (cancel.task == 0 || key.task == cancel.task);
-  };
   auto give_back = [&](const TaskRequest& request) {
-    for (std::uint32_t member = 0; member < request.members; ++member) {
-      auto key = request.key;
-      key.member = member;
-      out.push_back(not_begun(key, 0, request.executor, Outcome::cancelled, std::nullopt));
-    }
+    answer_members(request, request.executor, Outcome::cancelled, std::nullopt, out);
   };
   if (auto known = runs_.find(cancel.run); known != runs_.end()) {
     for (std::size_t kind = 0; kind < 3; ++kind) {
       waiting_count_[kind] -= std::erase_if(known->second.waiting[kind], [&](const TaskRequest& request) {
-        if (meant(request.key)) give_back(request);
-        return meant(request.key);
+        if (is_meant(request.key, cancel)) give_back(request);
+        return is_meant(request.key, cancel);
       });
     }
   }
   std::erase_if(remakes_, [&](const TaskRequest& request) {
-    if (meant(request.key)) give_back(request);
-    return meant(request.key);
+    if (is_meant(request.key, cancel)) give_back(request);
+    return is_meant(request.key, cancel);
   });
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     auto& it = lanes_[i];
     const auto removed = std::erase_if(it.queue, [&](const Entry& entry) {
       const auto& request = entry.group ? entry.group->request : entry.request;
-      if (!meant(request.key)) return false;
+      if (!is_meant(request.key, cancel)) return false;
       // A group is given back once, from its first place.
       if (!entry.group || entry.group->lanes.front() == static_cast<std::int32_t>(i)) give_back(request);
       return true;
@@ -167,13 +156,15 @@ std::vector<TaskResult> Placement::cancel(const Cancel& cancel, std::vector<std:
       touch(static_cast<std::int32_t>(i));
     }
     std::erase_if(it.held, [&](const TaskRequest& request) {
-      if (!meant(request.key) || !is_out(static_cast<std::int32_t>(i), request.ticket)) return false;
+      if (!is_meant(request.key, cancel) || !settle_if_owed(static_cast<std::int32_t>(i), request.ticket))
+        return false;
       out.push_back(not_begun(request.key, request.ticket, static_cast<std::int32_t>(i), Outcome::cancelled,
                               std::nullopt));
       return true;
     });
-    const bool holds = std::any_of(it.flights.begin(), it.flights.end(),
-                                   [&](const Flight& flight) { return !flight.ended && meant(flight.key); });
+    const bool holds = std::any_of(it.flights.begin(), it.flights.end(), [&](const Flight& flight) {
+      return !flight.ended && is_meant(flight.key, cancel);
+    });
     if (holds) holders.push_back(static_cast<std::int32_t>(i));
   }
   return out;

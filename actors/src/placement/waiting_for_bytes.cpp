@@ -15,9 +15,7 @@ bool Placement::hold(std::int32_t executor, TaskRequest& request, std::optional<
   auto& it = lane(executor);
   if (data_ == nullptr || it.kind == ExecutorKind::worker) return false;
   for (const auto& other : it.held) {
-    if (other.key.run == request.key.run &&
-        std::binary_search(request.depends.begin(), request.depends.end(), other.key.task))
-      return true;
+    if (follows(request, other.key)) return true;
   }
   if (it.kind == ExecutorKind::chip) stay_home(request, executor, group);
   const auto needs = data_->needs(request, executor);
@@ -57,14 +55,14 @@ void Placement::close_outbox(std::int32_t executor) {
 /// Its place is free again; what follows it is skipped. Without an error it is skipped itself.
 void Placement::refuse_held(std::int32_t executor, const TaskRequest& request,
                             const std::optional<Error>& error) {
-  if (!is_out(executor, request.ticket)) return;
+  if (!settle_if_owed(executor, request.ticket)) return;
   refused_.push_back(
       not_begun(request.key, request.ticket, executor, error ? Outcome::failed : Outcome::skipped, error));
   skip_followers(executor, request.key);
 }
 
 /// Whether its answer is still owed; it is not any more.
-bool Placement::is_out(std::int32_t executor, Ticket ticket) {
+bool Placement::settle_if_owed(std::int32_t executor, Ticket ticket) {
   auto& it = lane(executor);
   if (ticket < it.first || ticket - it.first >= it.flights.size()) return false;
   auto& flight = it.flights[ticket - it.first];
@@ -100,11 +98,7 @@ void Placement::data_came() {
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (!lanes_[i].queue.empty() && lanes_[i].queue.front().group) touch(static_cast<std::int32_t>(i));
   }
-  for (std::size_t i = 0; i < touched_.size(); ++i) {  // grows while groups start
-    lane(touched_[i]).listed = false;
-    drain(touched_[i]);
-  }
-  touched_.clear();
+  drain_touched();
   data_->forget_troubles();
 }
 

@@ -114,7 +114,7 @@ class BundleMaker {
       }
       auto spare = free.find(bytes);
       if (local_bytes_ + bytes > usual && spare != free.end() && !spare->second.empty()) {
-        // The one that is free the longest; whoever used it has to have ended.
+        // The one that is free the longest; the task that used it has to have ended.
         const auto taken = spare->second.front();
         spare->second.erase(spare->second.begin());
         offsets_[index] = taken.offset;

@@ -54,7 +54,7 @@ class Loader {
  private:
   static std::string quoted(const std::string& name) { return "\"" + name + "\""; }
 
-  /// All that is missing in one error: whoever loads a module for the first may not have the second.
+  /// All that is missing in one error: a user who loads a module for the first may not have the second.
   void find_code() {
     std::string missing, other;
     for (const auto& it : plan_->code) {

@@ -210,7 +210,7 @@ class RunActor : public Run::base {
     if (!state_->finished()) set_timer();
   }
 
-  /// Of one task, or (`task` 0) of the oldest ones: what each waits for, with whoever has it.
+  /// Of one task, or (`task` 0) of the oldest ones: what each waits for, and which executor has it.
   caf::typed_response_promise<std::string> why(TaskNumber task) {
     struct Gather {
       std::vector<std::string> lines;

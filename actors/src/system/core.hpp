@@ -46,6 +46,7 @@ struct NodeCore {
 
   /// The worker; throws `shut_down` when it has gone.
   Worker get();
+  void cancel(const caf::weak_actor_ptr& run) const;
 };
 
 /// What a handle keeps of its run.

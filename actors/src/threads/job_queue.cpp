@@ -10,7 +10,7 @@ namespace {
 /// threads.
 constexpr int spin_rounds = 60;
 
-/// Jobs at such intervals are worth looking for: waking a thread costs whoever wakes it several microseconds.
+/// Jobs at such intervals are worth looking for: waking a thread costs its waker several microseconds.
 constexpr std::chrono::microseconds soon{75};
 /// Between two looks lies this much when the processor was given to somebody else meanwhile.
 constexpr std::chrono::microseconds displaced{20};
@@ -70,7 +70,7 @@ caf::resumable* JobQueue::take_from(std::deque<caf::resumable*>& jobs) {
   return job;
 }
 
-/// The same. First what nobody else takes.
+/// With the guard held. First what no other thread takes.
 caf::resumable* JobQueue::take() {
   if (workers_jobs_.empty()) return take_from(jobs_);
   auto* job = take_from(workers_jobs_);
@@ -131,7 +131,7 @@ void JobQueue::look(Clock::time_point since) {
   look_longer(since);
 }
 
-/// A wait has ended. What counts is the time since the one before, whoever waited: parked workers take turns.
+/// A wait has ended. What counts is the time since the one before, on any thread: parked workers take turns.
 void JobQueue::waited(Clock::time_point now) {
   const int before = short_waits_.load(std::memory_order_relaxed);
   const bool is_short = now - std::exchange(waited_, now) < soon;

@@ -26,7 +26,7 @@ class Debt {
 
   bool open() const { return open_; }
   void pay(caf::message answer);
-  /// It is not the actor's any more: whoever has it answers, on whatever thread, also after the actor's end.
+  /// It is not the actor's any more: its holder answers, on any thread, also after the actor's end.
   void outlive();
   void refuse(const Error& why) noexcept;
 
@@ -40,7 +40,7 @@ class Debt {
   bool open_ = true;
 };
 
-/// The answer to a request, for whoever gives it later. Copies mean the same request; it is answered once. An
+/// The answer to a request, given later. Copies mean the same request; it is answered once. An
 /// asker never waits for ever: when the last copy goes without an answer, or the actor ends first, it gets an
 /// error.
 template <class T>

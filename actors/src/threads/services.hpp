@@ -91,7 +91,7 @@ class TROUPE_API Services : public std::enable_shared_from_this<Services> {
   std::uint32_t next_node() { return nodes_++; }
   bool several_nodes() const { return nodes_.load(std::memory_order_relaxed) > 1; }
 
-  /// Never throws: whoever has something to say goes on, whatever becomes of the line.
+  /// Never throws: the caller goes on, whatever becomes of the line.
   void log(int level, std::string_view path, std::string_view text) const noexcept;
   void warn(std::string_view path, std::string_view text) const { log(2, path, text); }
   void inform(std::string_view path, std::string_view text) const { log(3, path, text); }
@@ -103,8 +103,8 @@ class TROUPE_API Services : public std::enable_shared_from_this<Services> {
 
   /// Runs `work` on a thread that may block, once. False: there was no thread for it, and it is still there.
   [[nodiscard]] bool try_blocking(const char* name, std::function<void()>& work);
-  /// The same for work that ends by itself and has to be done: without a thread here and now, which holds up
-  /// whoever is here.
+  /// The same for work that ends by itself and has to be done: without a thread it runs here and now, and
+  /// blocks the caller.
   void run_blocking(const char* name, std::function<void()> work);
   /// Like the two above, and never from inside this call: a deterministic system makes a step of it.
   [[nodiscard]] bool try_apart(const char* name, std::function<void()>& work);

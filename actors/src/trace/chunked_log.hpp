@@ -10,7 +10,7 @@
 namespace troupe::actors {
 
 /// An append-only log that any number of threads write without locks: a slot is claimed by counting up, its
-/// chunk is made by whoever comes first, and a flag per slot tells readers that it is complete.
+/// chunk is made by the first writer that needs it, and a flag per slot tells readers that it is complete.
 template <class T>
 class ChunkedLog {
  public:

@@ -106,7 +106,7 @@ void WorkerActor::results(Results& ends) {
     route(placement_.results(ends));
     if (placement_.any_held()) placement_.data_came();
   }
-  if (children_.gone(executor, ends.gone)) {
+  if (children_.note_last_word(executor, ends.gone)) {
     if (auto waiter = when_gone_.extract(executor)) waiter.mapped()();
     buried(executor);
   }

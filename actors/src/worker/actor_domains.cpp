@@ -41,7 +41,7 @@ void WorkerActor::try_domains() {
 /// The actor of a domain that is to be formed.
 std::uint64_t WorkerActor::start_domain(DomainInfo layout, std::uint64_t window_bytes,
                                         std::vector<DomainMember> members, RunId run) {
-  const auto id = domains_.number();
+  const auto id = domains_.next_number();
   layout.id = id;
   layout.epoch = id;
   layout.system = services_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "tasks.hpp"
+
 namespace troupe::actors {
 namespace {
 
@@ -11,7 +13,7 @@ bool is_task(const std::optional<TaskRequest>& request, RunId run, TaskNumber ta
 }
 
 bool is_meant(const std::optional<TaskRequest>& request, const Cancel& order) {
-  return request && request->key.run == order.run && (order.task == 0 || request->key.task == order.task);
+  return request && actors::is_meant(request->key, order);
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ void Children::lost(std::int32_t index, const Error& reason) {
   if (it.kind == ExecutorKind::sub_worker) it.gone = true;
 }
 
-bool Children::gone(std::int32_t index, caf::actor_id whose) {
+bool Children::note_last_word(std::int32_t index, caf::actor_id whose) {
   auto& it = at(index);
   // Incarnations are not compared: a chip that dies during a reset has the number of its next life already.
   if (whose == 0 || !it.handle || it.handle.id() != whose) return false;

@@ -70,10 +70,10 @@ class TROUPE_API Children {
   std::uint32_t reset(std::int32_t index);
   /// It died. Its devices may still write what its tasks write: its fate is decided when nothing is left.
   void lost(std::int32_t index, const Error& reason);
-  /// The same, of one that could not be brought up.
+  /// Said before `lost`: it could not be brought up.
   void did_not_come(std::int32_t index) { at(index).did_not_come = true; }
   /// The last word of an actor: whether it was that of this child, not of its predecessor.
-  bool gone(std::int32_t index, caf::actor_id whose);
+  bool note_last_word(std::int32_t index, caf::actor_id whose);
 
   struct Fate {
     Error died;                         ///< of this

@@ -35,7 +35,7 @@ class TROUPE_API Domains {
   static Result<Plan> plan(const DomainSpec& spec, const Children& chips, std::uint32_t node);
 
   /// The number of the next domain.
-  std::uint64_t number() { return next_++; }
+  std::uint64_t next_number() { return next_++; }
   void add(std::uint64_t domain, Communicator handle, RunId run) {
     domains_.emplace(domain, Domain{std::move(handle), run});
   }

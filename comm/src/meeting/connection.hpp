@@ -14,7 +14,7 @@ namespace troupe::comm {
 /// Sockets of meetings: AF_UNIX, SOCK_SEQPACKET (packets stay whole, descriptors stay with their packet), in
 /// the abstract namespace, so that nothing is left behind by whatever end.
 ///
-/// The name is made from the user and the meeting; whoever listens must still prove to be the same user.
+/// The name is made from the user and the meeting; the listener must still prove to be the same user.
 struct MeetingAddress {
   std::uint32_t user;
   std::string meeting;

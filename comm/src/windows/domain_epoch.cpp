@@ -42,10 +42,6 @@ Error DomainMember::Impl::why_ended() const {
                "the epoch is over; allocate a new domain among the survivors");
 }
 
-Error DomainMember::Impl::not_committed(const char* what) const {
-  return Error(Errc::wrong_state, std::string(what) + " needs a committed domain");
-}
-
 bool DomainMember::Impl::all_departed() const noexcept {
   for (std::uint32_t rank = 0; rank < spec.ranks; ++rank)
     if (headers[rank]->departed.load(std::memory_order_seq_cst) == 0) return false;

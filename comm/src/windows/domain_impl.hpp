@@ -53,7 +53,6 @@ struct DomainMember::Impl {
   void wake_everybody() const noexcept;
   /// The error for the way the epoch ended; only when it has.
   Error why_ended() const;
-  Error not_committed(const char* what) const;
   bool all_departed() const noexcept;
   RankSet absent(BarrierTicket ticket) const noexcept;
   /// Those of `ranks` that have not been at the barrier, not even to give up and go again.

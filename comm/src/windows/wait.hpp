@@ -35,7 +35,8 @@ inline void relax() noexcept {
 //
 // The types are parameters so that the test can put a modelled memory and machine below.
 
-/// Wakes whoever parks on `count`, if anyone does. Call after the change, which must be a seq_cst operation.
+/// Wakes the waiter that parks on `count`, if anyone does. Call after the change, which must be a seq_cst
+/// operation.
 template <class Count, class Machine>
 void announce(Count& count, const Machine& machine) {
   if (count.parked.load(std::memory_order_seq_cst) == 0) return;

@@ -16,8 +16,6 @@ struct Architecture {
   std::uint32_t aic_l0a_bytes, aic_l0b_bytes, aic_l0c_bytes, aic_l1_bytes;
   std::uint32_t aiv_ub_bytes;
 
-  constexpr std::uint32_t aic_cores() const noexcept { return clusters; }
-  constexpr std::uint32_t aiv_cores() const noexcept { return clusters * 2; }
   constexpr std::uint32_t cores() const noexcept { return clusters * 3; }
 };
 

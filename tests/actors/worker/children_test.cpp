@@ -88,7 +88,7 @@ TEST_CASE("the fate of a chip is not decided before its last word") {
   CHECK(bench.children[0].state == ExecutorState::lost);
   CHECK_FALSE(bench.children.bury(0, bench.now));
   // A last word is of an actor, and this child has none: it is somebody else's.
-  CHECK_FALSE(bench.children.gone(0, 17));
+  CHECK_FALSE(bench.children.note_last_word(0, 17));
   CHECK_FALSE(bench.children.bury(0, bench.now));
 }
 

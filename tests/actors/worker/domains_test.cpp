@@ -21,7 +21,7 @@ struct Bench {
     }
   }
   std::uint64_t add(RunId run) {
-    const auto number = domains.number();
+    const auto number = domains.next_number();
     domains.add(number, Communicator(), run);
     return number;
   }

@@ -95,7 +95,7 @@ Error HostChip::busy() const {
           "the chip is quarantined; destroy it again once the kernel has returned"};
 }
 
-// What the user left behind goes with the device; whoever looks for leaks wants to know.
+// What the user left behind goes with the device; a search for leaks wants to know.
 void HostChip::report_leaks() const {
   const auto left = memory_.live();
   if (left.empty()) return;

@@ -47,7 +47,7 @@ class HostChip : public Chip, RunExecutor {
   bool checked() const noexcept { return checked_; }
 
  private:
-  /// Puts bytes where they are known to fit, and lets whoever waits for them on the chip know.
+  /// Puts bytes where they are known to fit, and tells the kernels that wait for them.
   virtual void store(std::uint64_t address, const void* data, std::uint64_t size) = 0;
   /// For people; TROUPE_NO_CORE too.
   virtual std::string name_of_core(std::uint32_t core) const = 0;

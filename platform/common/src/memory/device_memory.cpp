@@ -340,6 +340,7 @@ std::string DeviceMemory::map(std::size_t lines) const {
 }
 
 std::string DeviceMemory::map_locked(std::size_t lines) const {
+  if (live_.empty()) return "memory map: nothing is allocated";
   std::vector<const Pieces::value_type*> pieces;
   pieces.reserve(live_.size());
   for (const auto& piece : live_) pieces.push_back(&piece);

@@ -12,7 +12,7 @@
 
 namespace troupe::platform::common {
 
-/// Something to be run on a thread of its own. Owned by whoever starts it; must live until `run` returned.
+/// Something to be run on a thread of its own. Owned by its starter; must live until `run` returned.
 class Job {
  public:
   virtual void run() noexcept = 0;

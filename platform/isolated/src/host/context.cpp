@@ -97,7 +97,7 @@ Result<void> Context::start_process() {
 void Context::body(void* self) {
   auto& context = *static_cast<Context*>(self);
   context.serve();
-  // The last touch: then whoever waits for it may free it.
+  // The last touch: then its owner, who waits for it, may free it.
   const std::lock_guard lock(context.mutex_);
   context.serving_ = false;
   context.changed_.notify_all();

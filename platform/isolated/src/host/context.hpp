@@ -135,12 +135,12 @@ class Context final : Link::Receiver {
 
   // launches.cpp, under the mutex.
   bool place_tensors(const troupe_run& run, std::vector<troupe_tensor_arg>& tensors, StagedRun& staged);
-  bool can_be_sent(const troupe_run& run, Flight& flight, std::vector<troupe_tensor_arg>& tensors);
+  bool prepare_to_send(const troupe_run& run, Flight& flight, std::vector<troupe_tensor_arg>& tensors);
   bool must_wait(const StagedRun& run) const;
   void hold(const troupe_run& run, std::uint64_t settled);
   void release_held();
   void send(Writer& runs, std::uint32_t& count, std::uint64_t settled);
-  bool ends_here(const troupe_run& run);
+  bool skip_if_producer_failed(const troupe_run& run);
   void end_here(std::uint64_t correlation, std::int32_t code, std::string message, std::uint64_t caused_by);
   Flight* flight_of(std::uint64_t correlation);
   bool finish(Flight& flight, std::int32_t code);
@@ -169,7 +169,7 @@ class Context final : Link::Receiver {
   std::map<std::uint64_t, comm::FileDescriptor> window_memory_;
   std::uint64_t completed_ = 0, failed_ = 0;
   std::map<std::uint64_t, std::uint64_t> allocations_;  ///< elsewhere: bytes, by address
-  std::mutex bringing_;                                 ///< held by who sends a module
+  std::mutex bringing_;                                 ///< held while a module is sent
 
   std::deque<Flight> flights_;  ///< unfinished runs, by correlation
   std::deque<Held> held_;

@@ -66,8 +66,8 @@ std::int32_t Context::launch(const troupe_run* runs, std::size_t count, std::uin
     ++unfinished_;
     auto& flight = flights_.emplace_back();
     flight.correlation = run.correlation;
-    if (ends_here(run)) continue;
-    if (!held_.empty() || !can_be_sent(run, flight, tensors)) {
+    if (skip_if_producer_failed(run)) continue;
+    if (!held_.empty() || !prepare_to_send(run, flight, tensors)) {
       if (flight.ended) continue;
       flight.held = true;
       hold(run, settled);
@@ -117,7 +117,8 @@ bool Context::place_tensors(const troupe_run& run, std::vector<troupe_tensor_arg
 }
 
 /// Whether the run may go now, with `tensors`. It may also end here: no memory.
-bool Context::can_be_sent(const troupe_run& run, Flight& flight, std::vector<troupe_tensor_arg>& tensors) {
+bool Context::prepare_to_send(const troupe_run& run, Flight& flight,
+                              std::vector<troupe_tensor_arg>& tensors) {
   auto& staged = flight.staged;
   auto& link = session_->link;
   // To another machine: `caught_up` comes when there is room again.
@@ -181,8 +182,8 @@ void Context::release_held() {
     auto& held = held_.front();
     auto* const flight = flight_of(held.run.correlation);
     held.run.name = held.has_name ? held.name.c_str() : nullptr;
-    if (flight != nullptr && !flight->ended && !ends_here(held.run)) {
-      if (!can_be_sent(held.run, *flight, tensors)) {
+    if (flight != nullptr && !flight->ended && !skip_if_producer_failed(held.run)) {
+      if (!prepare_to_send(held.run, *flight, tensors)) {
         if (!flight->ended) break;
       } else {
         flight->held = false;
@@ -196,7 +197,7 @@ void Context::release_held() {
 }
 
 /// It depends on one that failed without having been sent.
-bool Context::ends_here(const troupe_run& run) {
+bool Context::skip_if_producer_failed(const troupe_run& run) {
   if (failed_here_.empty()) return false;
   for (std::uint32_t i = 0; i < run.depends_count; ++i) {
     const auto failed = failed_here_.find(run.depends_on[i]);

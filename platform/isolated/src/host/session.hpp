@@ -52,7 +52,7 @@ class Session {
   Staging staging;  ///< of the context's mutex
   const Page& page() const { return *reinterpret_cast<const Page*>(page_.base()); }
   std::byte* copies() const { return staging_.base(); }
-  std::mutex copying;  ///< held by who uses `copies`
+  std::mutex copying;  ///< held while `copies` is used
 
   struct Patience {
     std::uint64_t silence_ms = 0;              ///< after so long without a sign the process is given up

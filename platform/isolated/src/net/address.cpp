@@ -216,8 +216,8 @@ int rename_if_free(const std::string& from, const std::string& to) {
   return 0;
 }
 
-/// Makes the socket's name, which is of one that listens, known. One that is left over is taken away first,
-/// by one at a time: or who was faster would be taken away by who was about to take away what is left over.
+/// Gives a socket that listens its public name. A stale socket of that name is removed first, under a lock:
+/// otherwise a slower process could remove the socket that a faster one has just made.
 int publish(const std::string& fresh, const std::string& path) {
   comm::FileDescriptor folder;
   for (;;) {

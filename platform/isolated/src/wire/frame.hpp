@@ -110,8 +110,6 @@ class Assembler {
 
   /// The next frame; false: it has not come as a whole. An error: what comes is no frame.
   Result<bool> next(Frame& frame);
-  /// A frame has begun to come.
-  bool in_the_middle() const { return end_ != begin_; }
 
  private:
   std::vector<std::byte> bytes_;

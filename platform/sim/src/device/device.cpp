@@ -76,7 +76,8 @@ Outcome Device::execute_checked(Run& run) {
     return copied.error();
   }
   Result<void> done;
-  // One block of one kernel needs neither a graph nor a second thread; whoever watches gets the long way.
+  // One block of one kernel needs neither a graph nor a second thread; a run that is watched goes the long
+  // way.
   const bool lone = !run.callable->is_program() && run.blocks == 1 && !run.wants(TROUPE_RUN_PROFILE) &&
                     !run.wants(TROUPE_RUN_DUMP);
   if (auto fits = run.callable->is_program() ? Result<void>() : check_kernel_arguments(run); !fits) {

@@ -50,7 +50,6 @@ class Pace {
   void handed_over(std::uint64_t ticks_taken) noexcept {
     hand_over_ticks_ = learnt(hand_over_ticks_, ticks_taken);
   }
-  std::uint32_t hand_over_ticks() const noexcept { return hand_over_ticks_; }
 
   /// How long a kernel usually takes; 0 stays "never measured".
   static void learn(KernelEntry& entry, std::uint64_t ticks_taken) noexcept {
