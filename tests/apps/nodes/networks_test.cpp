@@ -120,7 +120,7 @@ TEST_CASE("many bytes over a slow cable take longer than the bound, and nobody i
     return;
   }
   // 12 MB there, over 5 MB/s.
-  const auto run = cable->troupe_here("run vector_add --param 0=1000000 --timeout 100 --silence 500" +
+  const auto run = cable->troupe_here("run vector_add --param elements=1000000 --timeout 100 --silence 500" +
                                       hosts(node) + certificates().of("alice"));
   CHECK_MESSAGE(run.exit == 0, run.output);
   CHECK_FALSE(has(run.output, "lost"));

@@ -18,6 +18,8 @@ constexpr std::uint64_t begin_silence_ms = 30'000;
 
 Context::Context(const troupe_host& host, std::shared_ptr<const Settings> settings)
     : settings_(std::move(settings)) {
+  // Who waits for a call is no less patient than the connection.
+  silence_ms_ = std::max(silence_ms_, settings_->silence_ns / 1'000'000);
   std::memcpy(&host_, &host, std::min<std::size_t>(host.size, sizeof host_));
 }
 
