@@ -187,7 +187,7 @@ TEST_CASE("a node that could serve nobody does not begin, and says why") {
   std::filesystem::copy_file(tests::built("modules/libtroupe_examples.so"), folder / "begun.so");
   std::filesystem::resize_file(folder / "begun.so", 3000);
   refused("--module " + (folder / "begun.so"), "is no module: it ends inside");
-  refused("--module " + tests::built("lib/libtroupe_a2a3sim.so"), "it exports no symbol \"troupe_module\"");
+  refused("--module " + tests::built("lib/libtroupe_comm.so"), "it exports no symbol \"troupe_module\"");
   refused("--first-device 65535 --chips 2",
           "devices 65535 to 65536, and the platform has devices 0 to 65535");
   refused("--chips 0", "is not a number");

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "host/peer.hpp"
-#include "wire/bulk.hpp"
+#include "wire/wire.hpp"
 
 namespace troupe::platform::isolation {
 
