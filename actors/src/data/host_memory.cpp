@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <system_error>
@@ -25,6 +26,8 @@ constexpr std::uint64_t largest_slab = 1ULL << 30U;  ///< but for a buffer that 
 constexpr std::uint64_t worth_a_call = 1ULL << 20U;
 constexpr std::uint64_t alignment = 64;
 constexpr std::uint64_t page = 4096;
+/// For runs that have ended to let go of what they had. It takes them microseconds.
+constexpr std::chrono::seconds patience{1};
 
 Error no_memory(std::uint64_t bytes) {
   return {Errc::out_of_memory,
@@ -165,11 +168,38 @@ std::shared_ptr<Buffer> HostMemory::intermediate(const runtime::Tensor& like) {
   return std::make_shared<Buffer>(Buffer::Kind::intermediate, like.bytes(), like, weak_from_this());
 }
 
-Result<Tensor> HostMemory::borrow(const runtime::Tensor& view) {
+Result<Tensor> HostMemory::borrow(const runtime::Tensor& view, std::uint64_t program) {
+  std::weak_ptr<Buffer> in_the_way;
+  auto found = try_borrow(view, in_the_way);
+  if (found) return *std::move(found);
+  const auto until = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    if (const auto its = in_the_way.lock();
+        its && (its->kind() != Buffer::Kind::borrowed || its->BufferHold::kept_by.load() == program))
+      return overlaps_partly(view);
+    {
+      std::unique_lock guard(mutex_);
+      ++waiting_;
+      const bool in_time = forgotten_.wait_until(guard, until, [&] { return in_the_way.expired(); });
+      --waiting_;
+      if (!in_time) return overlaps_partly(view);
+    }
+    found = try_borrow(view, in_the_way);
+    if (found) return *std::move(found);
+  }
+}
+
+std::optional<Result<Tensor>> HostMemory::try_borrow(const runtime::Tensor& view,
+                                                     std::weak_ptr<Buffer>& in_the_way) {
   const auto begin = view.buffer().offset, end = begin + view.buffer_bytes();
   std::shared_ptr<Buffer> buffer;  // outlives the lock: the end of one takes it
   std::lock_guard guard(mutex_);
+  // Those that have ended and were not forgotten yet would hide others.
   auto next = known_.upper_bound(begin);
+  while (next != known_.begin() && std::prev(next)->second.buffer.expired())
+    next = known_.erase(std::prev(next));
+  while (next != known_.end() && next->first < end && next->second.buffer.expired())
+    next = known_.erase(next);
   if (next != known_.begin()) {
     const auto& [address, known] = *std::prev(next);
     if (address + known.bytes > begin) buffer = known.buffer.lock();
@@ -178,10 +208,13 @@ Result<Tensor> HostMemory::borrow(const runtime::Tensor& view) {
       if (!same) return same.error();
       return Tensor(*same, std::move(buffer));
     }
-    if (buffer) return overlaps_partly(view);
+    in_the_way = buffer;
+    if (buffer) return std::nullopt;
   }
-  if (next != known_.end() && next->first < end && !next->second.buffer.expired())
-    return overlaps_partly(view);
+  if (next != known_.end() && next->first < end) {
+    in_the_way = next->second.buffer;
+    return std::nullopt;
+  }
   buffer = std::make_shared<Buffer>(Buffer::Kind::borrowed, view.buffer_bytes(), view, weak_from_this());
   // NOLINTNEXTLINE(performance-no-int-to-ptr): the user's pointer, which the view keeps as a number
   buffer->address_ = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(begin));
@@ -194,6 +227,7 @@ void HostMemory::forget(const std::byte* address) {
   // Another may have its place by now.
   const auto known = known_.find(reinterpret_cast<std::uintptr_t>(address));
   if (known != known_.end() && known->second.buffer.expired()) known_.erase(known);
+  if (waiting_ != 0) forgotten_.notify_all();
 }
 
 Result<HostBlock> HostMemory::take(std::uint64_t bytes) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -102,8 +103,10 @@ class TROUPE_API HostMemory : public platform::MappableMemory,
   /// A buffer that gets host memory when a host looks at it.
   std::shared_ptr<Buffer> intermediate(const runtime::Tensor& like);
   /// A view of memory of the user's, as a view of a buffer: of the one that it lies in, or of a new one,
-  /// which lasts as long as its tensors. An error: it lies partly in a buffer that is known.
-  Result<Tensor> borrow(const runtime::Tensor& view);
+  /// which lasts as long as its tensors. An error: it lies partly in a buffer that is known. What runs that
+  /// have ended still know for a moment does not count: memory that their users have given back comes again
+  /// elsewhere. `program` is the one that asks: what it has itself stays.
+  Result<Tensor> borrow(const runtime::Tensor& view, std::uint64_t program = 0);
 
   /// Memory, zeroed when it comes fresh from the system, for who gives it back.
   Result<HostBlock> take(std::uint64_t bytes);
@@ -125,6 +128,8 @@ class TROUPE_API HostMemory : public platform::MappableMemory,
     std::uint64_t bytes = 0;
     std::weak_ptr<Buffer> buffer;
   };
+  /// Nothing: `in_the_way` is.
+  std::optional<Result<Tensor>> try_borrow(const runtime::Tensor& view, std::weak_ptr<Buffer>& in_the_way);
   Result<std::shared_ptr<HostRegion>> map_slab(std::uint64_t least) const;
   void release(const HostBlock& block);
   /// The buffer there has ended.
@@ -134,6 +139,8 @@ class TROUPE_API HostMemory : public platform::MappableMemory,
   mutable std::mutex mutex_;
   std::vector<Slab> slabs_;
   std::map<std::uint64_t, Known> known_;  ///< by address
+  std::condition_variable forgotten_;
+  int waiting_ = 0;  ///< for a buffer to be forgotten
 };
 
 }  // namespace troupe::actors

@@ -85,13 +85,13 @@ bool ProgramCore::is_users(const runtime::Tensor& view, const Buffer* buffer) {
 Tensor ProgramCore::with_buffer(const Tensor& tensor) const {
   const auto* buffer = tensor.hold() ? tensor.hold()->buffer : nullptr;
   if (!is_users(tensor.description(), buffer)) return tensor;
-  return node_->memory->borrow(tensor.description()).value();
+  return node_->memory->borrow(tensor.description(), keeper_).value();
 }
 
 void ProgramCore::borrow(Args& args) {
   for (auto& operand : args.values.tensors) {
     if (!is_users(operand.tensor, operand.buffer)) continue;
-    const auto known = node_->memory->borrow(operand.tensor).value();
+    const auto known = node_->memory->borrow(operand.tensor, keeper_).value();
     operand.tensor = known.description();
     operand.buffer = known.hold()->buffer;
     args.holds.push_back(known.hold());

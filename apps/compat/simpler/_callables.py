@@ -158,6 +158,12 @@ class ChipCallable(_Packed):
     def binary_size(self):
         return struct.unpack_from("<I", self._raw, 1028)[0]
 
+    @property
+    def binary(self):
+        """Of the orchestration; some count the kernels in."""
+        ends = [self.binary_size] + [self.child_offset(i) for i in range(self.child_count)]
+        return self._raw[_CHIP_STORAGE:_CHIP_STORAGE + min(ends)]
+
     def _name(self, at, length_at):
         length = min(struct.unpack_from("<I", self._raw, length_at)[0], _NAME_BYTES)
         return self._raw[at:at + length].decode(errors="replace")

@@ -17,11 +17,11 @@ _MOST_BYTES = 1 << 31  # of one view: extents have 32 bits
 #: By direction in the signature (scalar, in, out, inout; missing) and tag (input, output, inout, existing, no_dep):
 #: what the task does with the bytes. The signature says what is copied in and back, the tag what waits for what.
 _MODES = {
-    0: (IN, INOUT, INOUT, INOUT, NO_DEP),
+    0: (INOUT, INOUT, INOUT, INOUT, INOUT),
     1: (IN, INOUT, INOUT, INOUT, NO_DEP),
     2: (INOUT, OUT, INOUT, OUT, INOUT),
     3: (INOUT, INOUT, INOUT, INOUT, INOUT),
-    None: (INOUT, OUT, INOUT, OUT, INOUT),
+    None: (INOUT, INOUT, INOUT, INOUT, INOUT),
 }
 
 

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import struct
 
+from . import _objects
 from ._callables import ChipCallable
 from ._remote import RemoteCallable, refuse_remote
 from .callable_identity import CallableHandle
@@ -51,6 +52,8 @@ class Registry:
             raise ValueError("this worker has no sub-worker that could call a function")
 
     def _added(self, target, digest, chip):
+        if chip and self._machine is not None:
+            _objects.check(target, self._config.get("runtime"))
         number = next(self._numbers)
         if chip:
             name = f"callable-{digest.hex()[:16]}"

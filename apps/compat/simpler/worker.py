@@ -4,7 +4,7 @@ import os
 import threading
 import weakref
 
-from . import _runs
+from . import _objects, _runs
 from ._bootstrap_types import ChipContext
 from ._call_config import CallConfig
 from ._callables import ChipCallable
@@ -175,9 +175,10 @@ class Worker(Registry, Memory):
         except troupe.Error as error:
             raise RuntimeError(f"the worker does not come up: {error.root}\n  in {error}") from error
         for handle in self._chip_callables():
+            _objects.check(handle.target, self._config.get("runtime"))
             self._machine.add_kernel(handle.name, handle.target.to_bytes())
         one_at_a_time = self._platform_name == "a5sim" and self._config["runtime"] == "host_build_graph"
-        self._runs = _runs.Runs(1 if one_at_a_time else _runs.MOST_RUNS)
+        self._runs = _runs.Runs(1 if one_at_a_time else _runs.MOST_RUNS, in_order=self.level == 2)
         if self._bootstrap is not None:
             self._contexts = [
                 ChipContext(device, *facts)

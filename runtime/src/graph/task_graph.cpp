@@ -154,6 +154,10 @@ TaskState TaskGraph::state(TaskId task) const noexcept {
   return state_->slots.alive(task) ? state_->slots[task.slot].state : TaskState::none;
 }
 
+std::uint32_t TaskGraph::waits_for(TaskId task) const noexcept {
+  return state_->slots.alive(task) ? state_->slots[task.slot].pending : 0;
+}
+
 std::uint64_t TaskGraph::cookie(TaskId task) const noexcept {
   return state_->slots.alive(task) ? state_->slots[task.slot].cookie : 0;
 }

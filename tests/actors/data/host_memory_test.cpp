@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <random>
+#include <thread>
+#include <vector>
 
+#include "data/buffer.hpp"
 #include "support/random.hpp"
 
 using namespace troupe;
@@ -67,4 +70,28 @@ TEST_CASE("a buffer that can never be there is an error that says so") {
   const auto never = memory->tensor({0xFFFF'FFFFU, 0xFFFFU}, runtime::DType::u8);
   REQUIRE_FALSE(never);
   CHECK(never.error().message().find("no host memory for") == 0);
+}
+
+TEST_CASE(
+    "memory of the user's that overlaps what ended runs still know is theirs as soon as those let go of it") {
+  const auto memory = std::make_shared<HostMemory>();
+  std::vector<float> all(64);
+  const auto borrow = [&](std::size_t from, std::uint32_t count, std::uint64_t program) {
+    return memory->borrow(Tensor::borrow(all.data() + from, {count}).description(), program);
+  };
+  for (int round = 0; round < 100; ++round) {
+    auto old = std::optional(borrow(8, 16, 1).value());
+    auto other = std::optional(borrow(40, 8, 1).value());
+    old->hold()->kept_by = other->hold()->kept_by = 1;
+    CHECK_FALSE(borrow(0, 12, 1));
+    CHECK(borrow(10, 4, 1).value().hold() == old->hold());
+    std::thread ends([&] {
+      old.reset();
+      other.reset();
+    });
+    const auto next = borrow(0, 64, 2);
+    ends.join();
+    REQUIRE(next);
+    CHECK(borrow(40, 8, 2).value().hold() == next->hold());
+  }
 }

@@ -3,6 +3,7 @@
 import array
 import mmap
 import os
+import re
 import sys
 
 import pytest
@@ -31,6 +32,26 @@ def packed(entry, runtime="tmr", signature=None):
     kernels = [(i, CoreCallable.build(signature, read(name))) for i, (name, signature) in enumerate(_KERNELS.items())]
     return ChipCallable.build(_ENTRIES[entry] if signature is None else signature, entry + "_entry",
                               read("entries_" + runtime), kernels)
+
+
+_PROGRAM_KERNELS = {"affine": [_d.IN, _d.OUT], "matmul": [_d.IN, _d.IN, _d.INOUT], "echo": [_d.OUT],
+                    "defers": [_d.OUT, _d.INOUT]}
+
+
+def program(entry, signature, runtime="tmr", config_name=""):
+    """A ChipCallable of one of the entries in objects/programs.cpp."""
+    kernels = [(i, CoreCallable.build(of, read(name))) for i, (name, of) in enumerate(_PROGRAM_KERNELS.items())]
+    return ChipCallable.build(signature, entry + "_entry", read("programs_" + runtime), kernels, config_name)
+
+
+def code_of(go):
+    """The status of a run that fails as tools read it out of the text; 0: it did not fail."""
+    try:
+        go()
+    except RuntimeError as error:
+        print(error)
+        return int(re.search(r"run failed with code (-\d+)", str(error))[1])
+    return 0
 
 
 def floats(*values):

@@ -1,6 +1,9 @@
 #include "engine/deferrals.hpp"
 
+#include <charconv>
+#include <cstdlib>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "troupe/comm/threads_hint.hpp"
@@ -8,6 +11,27 @@
 #include "troupe/runtime/limits.hpp"
 
 namespace troupe::platform::sim {
+
+namespace {
+
+constexpr std::chrono::milliseconds usual_limit{10'000};
+
+// Scripts set it around single runs.
+std::chrono::milliseconds limit_of(const HostServices& host) {
+  constexpr const char* name = "SIMPLER_SCHEDULER_TIMEOUT_MS";
+  const char* said = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody here changes the environment
+  if (said == nullptr) return usual_limit;
+  const std::string_view text(said);
+  std::uint32_t number = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && number != 0)
+    return std::chrono::milliseconds(number);
+  host.log(TROUPE_LOG_WARNING, 0,
+           std::string(name) + "=" + said + " is ignored: expected milliseconds, at least 1");
+  return usual_limit;
+}
+
+}  // namespace
 
 bool Deferrals::start(TaskRecord& task) {
   std::erase_if(*task.deferred, [](const FlagCondition& condition) { return condition.holds(); });
@@ -20,12 +44,18 @@ bool Deferrals::start(TaskRecord& task) {
                                                : Error(code, what, hint));
     return false;
   };
-  if (all_.size() - idle_.size() >= runtime::limits::deferred_tasks)
+  if (gives_up_ && active() == 0) limit_ = limit_of(kernels_->host());
+  if (active() >= runtime::limits::deferred_tasks)
     return fail(Errc::capacity_exceeded, "as " + std::to_string(runtime::limits::deferred_tasks) +
                                              " tasks before it that wait for theirs");
   if (idle_.empty()) idle_.push_back(&all_.emplace_back(*this));
   Deferral* deferral = idle_.back();
   deferral->task_ = &task;
+  deferral->since_ = std::chrono::steady_clock::now();
+  deferral->next_look_ = deferral->since_;
+  if (gives_up_) {
+    for (FlagCondition& condition : *task.deferred) condition.patience = deferral;
+  }
   ++whereabouts_.executing;
   if (threads_.start(*deferral)) {
     idle_.pop_back();
@@ -33,6 +63,18 @@ bool Deferrals::start(TaskRecord& task) {
   }
   --whereabouts_.executing;
   return fail(Errc::system, "and the host gives no thread to wait for it", comm::threads_hint());
+}
+
+// Eight looks within the limit, so that it is not much more that is waited.
+bool Deferrals::Deferral::is_over() noexcept {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_look_) return false;
+  next_look_ = now + owner_.limit_ / 8;
+  const auto progress = owner_.progress_();
+  if (progress && *progress == seen_) return now - since_ >= owner_.limit_;
+  seen_ = progress.value_or(0);
+  since_ = now;
+  return false;
 }
 
 void Deferrals::Deferral::run() noexcept {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -18,26 +20,40 @@ namespace troupe::platform::sim {
 class Deferrals {
  public:
   /// A thread for what one task has left.
-  class Deferral final : Job {
+  class Deferral final : Job, Patience {
    public:
     explicit Deferral(Deferrals& owner) : owner_(owner) {}
 
    private:
     friend class Deferrals;
     void run() noexcept override;
+    bool is_over() noexcept override;
 
     Deferrals& owner_;
     TaskRecord* task_ = nullptr;
+    std::uint64_t seen_ = 0;  ///< how far the run was
+    std::chrono::steady_clock::time_point since_, next_look_;
     CoreSlot slot_;  ///< of no core
     std::optional<Error> failure_;
   };
 
-  /// `over` is called by the thread of a deferral that is over, without the baton; it has to take it and
-  /// call end().
-  Deferrals(CoreThreads& threads, Whereabouts& whereabouts, std::function<void(Deferral&)> over)
-      : threads_(threads), whereabouts_(whereabouts), over_(std::move(over)) {}
+  /// Both are called by threads of deferrals, without the baton. `over`: it is over, so take it and call
+  /// end(). `progress`: how far the run is, while nothing but deferrals is under way; nothing: something is.
+  Deferrals(CoreThreads& threads, Whereabouts& whereabouts, std::function<void(Deferral&)> over,
+            std::function<std::optional<std::uint64_t>()> progress)
+      : threads_(threads),
+        whereabouts_(whereabouts),
+        over_(std::move(over)),
+        progress_(std::move(progress)) {}
 
-  void begin(KernelHost& kernels) noexcept { kernels_ = &kernels; }
+  /// `gives_up`: a deferral fails while a run does not go on for as long as SIMPLER_SCHEDULER_TIMEOUT_MS
+  /// says.
+  void begin(KernelHost& kernels, bool gives_up) noexcept {
+    kernels_ = &kernels;
+    gives_up_ = gives_up;
+  }
+  /// How many wait.
+  std::size_t active() const noexcept { return all_.size() - idle_.size(); }
 
   /// Whether the task is not over, because something that its kernels left is not; then a thread waits for
   /// it. False: nothing is left, or it has failed for want of a thread.
@@ -54,6 +70,9 @@ class Deferrals {
   CoreThreads& threads_;
   Whereabouts& whereabouts_;
   const std::function<void(Deferral&)> over_;
+  const std::function<std::optional<std::uint64_t>()> progress_;
+  bool gives_up_ = false;
+  std::chrono::milliseconds limit_{};  ///< of the run
   KernelHost* kernels_ = nullptr;
   std::deque<Deferral> all_;
   std::vector<Deferral*> idle_;

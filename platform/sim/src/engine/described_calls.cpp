@@ -49,6 +49,12 @@ std::uint64_t ChipEngine::submit(const DescribedTask& task) {
   return number;
 }
 
+std::uint32_t ChipEngine::waits_for(std::uint64_t task) const {
+  const Lock lock(baton_);
+  const std::uint32_t waits = schedule_.graph().waits_for(to_task(task));
+  return waits == 0 ? 0 : waits - 1;  // without the launch
+}
+
 bool ChipEngine::alloc(const DescribedTensor& wanted, std::uint64_t owner, TensorDescriptor& output) {
   if (fatal() != 0) return false;
   Turn turn(*this);

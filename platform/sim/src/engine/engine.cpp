@@ -46,8 +46,10 @@ ChipEngine::ChipEngine(const Parts& parts, const Options& options)
       checks_(parts.memory, intermediates_, options.checked),
       traces_(parts.host),
       builder_(records_, parts.memory, intermediates_, checks_),
-      deferrals_(parts.threads, whereabouts_,
-                 [this](Deferrals::Deferral& deferral) { crew_.end_deferral(deferral); }),
+      deferrals_(
+          parts.threads, whereabouts_,
+          [this](Deferrals::Deferral& deferral) { crew_.end_deferral(deferral); },
+          [this] { return progress(); }),
       schedule_({.records = records_,
                  .intermediates = intermediates_,
                  .checks = checks_,
@@ -139,7 +141,7 @@ Result<void> ChipEngine::begin(Run& run, std::span<const runtime::Tensor> tensor
   whereabouts_.begin();
   checks_.begin_run(has_edges_by_hand());
   builder_.begin(tensors, has_edges_by_hand());
-  deferrals_.begin(*kernels_);
+  deferrals_.begin(*kernels_, foreign_ != nullptr);
   const std::uint32_t clusters = foreign_ != nullptr ? foreign_->clusters() : architecture.clusters;
   schedule_.begin(config, run.block_dim != 0 ? run.block_dim : clusters, kernels_->flags());
   intermediates_.begin(schedule_.graph(), limits_.arena_bytes);
@@ -300,6 +302,13 @@ void ChipEngine::finish(Run& run) {
   table_.end();
   if (foreign_ != nullptr) traces_.tell_times(run.callable->name);
   if (traces_.traces()) traces_.deliver();  // without the baton: the host may ask for the status meanwhile
+}
+
+std::optional<std::uint64_t> ChipEngine::progress() {
+  const Lock lock(baton_);
+  if (whereabouts_.program_works() || whereabouts_.executing != deferrals_.active()) return std::nullopt;
+  const auto status = schedule_.graph().status();
+  return status.submitted - status.live;
 }
 
 void ChipEngine::look_at_deferred(const std::function<void(const CoreSlot&)>& look) const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -94,6 +95,8 @@ class ChipEngine {
   std::uint32_t clusters() const noexcept { return schedule_.cores().clusters(); }
   /// How many dependencies a pool holds; 0: as many as there are.
   std::uint32_t dependency_pool() const noexcept { return limits_.dependency_pool; }
+  /// How many tasks a task waits for that is held back.
+  std::uint32_t waits_for(std::uint64_t task) const;
   /// How many tasks an arena's scopes have room for.
   std::uint64_t task_window(std::size_t arena) const noexcept { return limits_.windows[arena]; }
 
@@ -112,6 +115,8 @@ class ChipEngine {
   void submit_blocks(const Run& run, std::span<const runtime::Tensor> tensors);
   void replay_launched(const Run& run, std::span<const runtime::Tensor> tensors);
   void finish(Run& run);
+  /// How many tasks have ended; nothing while the program or a kernel is at work. Any thread.
+  std::optional<std::uint64_t> progress();
 
   // program_calls.cpp: what its program asks for
   bool check_task(const troupe_chip_task_v1& task);

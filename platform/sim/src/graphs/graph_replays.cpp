@@ -119,6 +119,7 @@ TaskRecord* GraphReplays::make_task(GraphReplay& of, std::uint32_t number, std::
   task->next_block = 0;
   task->allocated = 0;
   task->dumped = ~std::uint64_t{0};
+  task->dumps_scalars = false;
   task->entry = replay->store;
   std::uint32_t count = 0;
   for (std::uint32_t lane = 3; lane-- > 0;) {

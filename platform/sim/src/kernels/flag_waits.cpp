@@ -133,8 +133,17 @@ void FlagWaits::park(Waiter& waiter) noexcept {
       continue;
     }
     futex_wait(waiter.state, waiting, look_microseconds);
-    if (waiter.condition.holds()) look_again();
+    if (waiter.condition.holds()) {
+      look_again();
+    } else if (waiter.condition.patience != nullptr && waiter.condition.patience->is_over()) {
+      give_up(waiter);
+    }
   }
+}
+
+void FlagWaits::give_up(Waiter& waiter) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (std::erase(waiters_, &waiter) != 0) leave(waiter, End::given_up);
 }
 
 void FlagWaits::notify(void* flag, std::uint32_t type, std::uint32_t operation,

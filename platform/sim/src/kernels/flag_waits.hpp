@@ -50,14 +50,24 @@ inline constexpr std::uint32_t flag_u32 = 0x100;
 /// Foreign code raises flags by plain stores, which nobody hears of: who waits for them looks so often.
 inline constexpr std::uint32_t look_microseconds = 1'000;
 
+/// How long something is waited for that only code outside of the run can bring about.
+class Patience {
+ public:
+  virtual bool is_over() noexcept = 0;
+
+ protected:
+  ~Patience() = default;
+};
+
 /// What a kernel waits for: `*flag compare value`.
 struct FlagCondition {
   const void* flag = nullptr;
   std::uint32_t type = TROUPE_FLAG_I32;
   std::uint32_t compare = TROUPE_EQUAL;
   std::uint64_t value = 0;
-  FlagPlace place = {};   ///< for people
-  bool deferred = false;  ///< by foreign code, so that a plain store may raise it
+  FlagPlace place = {};          ///< for people
+  bool deferred = false;         ///< by foreign code, so that a plain store may raise it
+  Patience* patience = nullptr;  ///< of a deferred one; null: for as long as it takes
 
   bool holds() const noexcept;
 };
@@ -74,7 +84,7 @@ void store_visibly(void* target, const void* data, std::size_t size) noexcept;
 /// A flag in memory that the host holds may be raised by a copy. Safe from any thread.
 class FlagWaits {
  public:
-  enum class End : std::uint32_t { waiting, satisfied, aborted, deadlocked };
+  enum class End : std::uint32_t { waiting, satisfied, aborted, deadlocked, given_up };
 
   /// Looks at the flag a bounded number of times; true when the condition was seen.
   static bool spin(const FlagCondition& condition) noexcept;
@@ -114,6 +124,7 @@ class FlagWaits {
   };
   bool enter(Waiter& waiter);
   void park(Waiter& waiter) noexcept;
+  void give_up(Waiter& waiter) noexcept;
   void leave(Waiter& waiter, End how) noexcept;  // with the mutex held
 
   mutable std::mutex mutex_;

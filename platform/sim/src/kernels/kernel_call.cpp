@@ -155,6 +155,12 @@ Error KernelHost::deadlock(const FlagCondition& condition) const {
       "make it a TROUPE_WAITING_KERNEL, or submit what raises the flag first");
 }
 
+Error KernelHost::given_up(const FlagCondition& condition) {
+  return Error(runtime::Errc::scheduler_timeout,
+               to_string(condition) + ", and nothing of the run has gone on for a long time",
+               "raise SIMPLER_SCHEDULER_TIMEOUT_MS, or find out who was to raise the flag");
+}
+
 template <class T>
 std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
                                         std::optional<Error>& why) {
@@ -168,8 +174,14 @@ std::int32_t KernelHost::wait_in_window(comm::DomainMember& domain, const FlagCo
                                 static_cast<T>(condition.value), until);
   };
   auto result = look();
-  while (!result && condition.deferred && !flags_.deferred_ended() && result.error() == comm::Errc::deadline)
+  while (!result && condition.deferred && !flags_.deferred_ended() &&
+         result.error() == comm::Errc::deadline) {
+    if (condition.patience != nullptr && condition.patience->is_over()) {
+      why = given_up(condition);
+      return TROUPE_PEER_LOST;
+    }
     result = look();
+  }
   if (result) return TROUPE_DONE;
   why = result.error();
   return result.error() == comm::Errc::aborted ? TROUPE_ABORTED : TROUPE_PEER_LOST;
@@ -220,6 +232,10 @@ std::int32_t KernelHost::wait(CoreSlot& core, const KernelCall& call, FlagCondit
     if (end == FlagWaits::End::aborted) outcome = TROUPE_ABORTED;
     if (end == FlagWaits::End::deadlocked) {
       why = deadlock(condition);
+      outcome = TROUPE_PEER_LOST;
+    }
+    if (end == FlagWaits::End::given_up) {
+      why = given_up(condition);
       outcome = TROUPE_PEER_LOST;
     }
   }

@@ -75,6 +75,7 @@ class KernelHost {
   std::int32_t wait_in_window(comm::DomainMember& domain, const FlagCondition& condition,
                               std::optional<Error>& why);
   Error deadlock(const FlagCondition& condition) const;
+  static Error given_up(const FlagCondition& condition);
   bool is_left_alone(std::uint64_t address) const;
 
   HostServices& host_;

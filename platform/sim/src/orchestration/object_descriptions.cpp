@@ -18,12 +18,6 @@ constexpr std::uint32_t host_graph_dependencies = 128;
 constexpr std::uint32_t near_dependencies = 64;  ///< that need no place in the pool
 constexpr std::uint32_t usual_pool = 16'384;
 
-Error too_many_dependencies(const std::string& who, std::uint32_t count) {
-  return Error(runtime::Errc::dep_pool_overflow,
-               who + ": a task has " + std::to_string(count) + " explicit dependencies",
-               "gather them in dummy tasks");
-}
-
 }  // namespace
 
 bool ObjectRun::describe_output(std::size_t index, const void* given, DescribedTensor& tensor) {
@@ -104,7 +98,7 @@ bool ObjectRun::add_dependencies(const ObjectArguments& arguments, Ready& task) 
   if (count == 0) return true;
   const std::uint32_t pool = engine_.dependency_pool() != 0 ? engine_.dependency_pool() : usual_pool;
   if (count > (object_.is_host_graph() ? host_graph_dependencies : near_dependencies + pool)) {
-    engine_.fail(too_many_dependencies("orchestration '" + object_.name() + "'", count));
+    fail_for_dependencies(count);
     return false;
   }
   if (is_misplaced<std::uint64_t>(arguments.dependencies)) {
@@ -127,6 +121,48 @@ bool ObjectRun::add_dependencies(const ObjectArguments& arguments, Ready& task) 
     const bool keeps = arguments.dependency_kinds == nullptr ||
                        (arguments.dependency_kinds[i] & object_abi::retain_edge) != 0;
     if (keeps) keep_outputs(producer, task);
+  }
+  return true;
+}
+
+void ObjectRun::fail_for_dependencies(std::size_t count) {
+  engine_.fail(
+      Error(runtime::Errc::dep_pool_overflow,
+            "orchestration '" + object_.name() + "': a task has " + std::to_string(count) + " dependencies",
+            "gather them in dummy tasks, or raise PTO2_RING_DEP_POOL"));
+}
+
+// Those that were found count, too: whoever wrote what the task reads. The graph has more of them (whoever
+// reads what it writes), so it says when they are worth counting; with a window of the usual size and a pool
+// of the usual size none is exceeded.
+bool ObjectRun::check_producers(std::uint64_t number, const Ready& task) {
+  const bool host_graph = object_.is_host_graph();
+  const std::size_t most =
+      host_graph ? host_graph_dependencies : near_dependencies + engine_.dependency_pool();
+  if (!host_graph && engine_.dependency_pool() == 0) return true;
+  if (host_graph && (submitted_.size() <= most || engine_.waits_for(number) <= most)) return true;
+  std::vector<std::uint64_t> producers = task.after;
+  for (std::size_t i = 0; i < task.tensor_count; ++i) {
+    const auto& tensor = task.tensors[i];
+    if (!tensor.is_new && runtime::reads(tensor.ordering)) writers_.add_producers(*tensor.tensor, producers);
+  }
+  std::sort(producers.begin(), producers.end());
+  producers.erase(std::unique(producers.begin(), producers.end()), producers.end());
+  if (producers.size() <= most) return true;
+  fail_for_dependencies(producers.size());
+  return false;
+}
+
+bool ObjectRun::remember_writes(std::uint64_t number, const Ready& task) {
+  for (std::size_t i = 0; i < task.tensor_count; ++i) {
+    const auto& tensor = task.tensors[i];
+    if (tensor.is_new || !runtime::writes(tensor.ordering)) continue;
+    if (writers_.add(*tensor.tensor, tensor.ordering == Tag::inout, number)) continue;
+    engine_.fail(Error(ErrorCode{11, "tensormap_overflow"},
+                       "orchestration '" + object_.name() + "' has tasks that write more than " +
+                           std::to_string(Writers::most) + " tensors",
+                       "end scopes earlier"));
+    return false;
   }
   return true;
 }

@@ -110,7 +110,7 @@ void ObjectRun::begin_scope(std::uint8_t mode) {
   if (!manual && scopes_.back().manual)
     return refuse("an automatic scope inside a manual one", "begin it before the manual one");
   if (scopes_.size() >= most_scopes) return refuse("more than 64 scopes inside each other");
-  scopes_.push_back({.manual = manual, .tasks = 0, .outputs = outputs_.size()});
+  scopes_.push_back({.manual = manual, .tasks = 0, .outputs = outputs_.size(), .writers = writers_.mark()});
   if (!object_.is_host_graph()) engine_.begin_scope();
 }
 
@@ -121,6 +121,7 @@ void ObjectRun::end_scope() {
   if (!object_.is_host_graph()) {
     const std::size_t ring = std::min<std::size_t>(scopes_.size(), runtime::limits::arenas) - 1;
     ring_tasks_[ring] -= scopes_.back().tasks;
+    writers_.forget(scopes_.back().writers);
   }
   scopes_.pop_back();
   if (!object_.is_host_graph()) engine_.end_scope();

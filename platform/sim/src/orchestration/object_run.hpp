@@ -13,6 +13,7 @@
 #include "orchestration/object_abi.hpp"
 #include "orchestration/object_arguments.hpp"
 #include "orchestration/object_ops.hpp"
+#include "orchestration/writers.hpp"
 
 namespace troupe::platform::sim {
 
@@ -55,6 +56,7 @@ class ObjectRun {
     bool manual = false;
     std::uint32_t tasks = 0;
     std::size_t outputs = 0;  ///< how many there were before it
+    std::size_t writers = 0;  ///< the mark of before it
   };
   /// A task as the engine takes it. Made anew for each, in the same place.
   struct Ready {
@@ -80,6 +82,9 @@ class ObjectRun {
   bool describe_output(std::size_t index, const void* given, DescribedTensor& tensor);
   bool add_dependencies(const ObjectArguments& arguments, Ready& task);
   bool add_predicate(const ObjectArguments& arguments, Ready& task);
+  void fail_for_dependencies(std::size_t count);
+  bool check_producers(std::uint64_t number, const Ready& task);
+  bool remember_writes(std::uint64_t number, const Ready& task);
   object_abi::TaskOutputs hand_over(Ready& task);
   bool knows(std::uint64_t task) const noexcept;
   bool is_graph(std::uint64_t task) const noexcept;
@@ -99,6 +104,7 @@ class ObjectRun {
   std::vector<std::uint32_t> generations_;  ///< the latest of each slot of the graph that a task had
   std::vector<std::size_t> first_outputs_;  ///< of that task, in outputs_
   std::array<std::uint32_t, runtime::limits::arenas> ring_tasks_{};
+  Writers writers_;
   std::uint64_t allocs_ = 0;
   std::vector<std::uint64_t> submitted_;  ///< all tasks, of an object whose graph is built before launch
   std::vector<std::size_t> graphs_;       ///< where in submitted_ each graph begins

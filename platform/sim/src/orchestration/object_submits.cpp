@@ -116,6 +116,7 @@ TaskOutputs ObjectRun::hand_over(Ready& task) {
   const std::uint64_t number = engine_.submit(task.task);
   if (number == 0) return answer;
   learn(number, outputs_.size() - task.output_count);
+  if (!check_producers(number, task) || !remember_writes(number, task)) return answer;
   answer.task = number;
   answer.count = static_cast<std::uint32_t>(task.output_count);
   std::copy_n(task.outputs.begin(), task.output_count, answer.tensors);
@@ -137,7 +138,10 @@ TaskOutputs ObjectRun::submit(const object_abi::MixedKernels& kernels, const voi
   task.task.blocks = static_cast<std::uint32_t>(arguments->launch.blocks);
   task.task.sync_start = arguments->launch.sync_start != 0;
   task.task.timing_slot = arguments->timing_slot;
-  if (arguments->dump->arguments != 0) task.task.dumped = arguments->dump->arguments;
+  if (arguments->dump->arguments != 0) {
+    task.task.dumped = arguments->dump->arguments;
+    task.task.scalar_dtypes = arguments->dump->scalar_dtypes;
+  }
   if (!add_dependencies(*arguments, task) || !describe_tensors(*arguments, task) ||
       !add_predicate(*arguments, task))
     return {};

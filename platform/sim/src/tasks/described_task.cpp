@@ -153,6 +153,9 @@ TaskRecord* TaskBuilder::build(const DescribedTask& task, KernelEntry& nameless)
   record->lane_count = std::max(record->lane_count, 1U);
   record->pieces_left = record->blocks * record->lane_count;
   record->dumped = task.dumped;
+  record->dumps_scalars = task.scalar_dtypes != nullptr;
+  if (record->dumps_scalars)
+    std::copy_n(task.scalar_dtypes, std::size(record->scalar_dtypes), std::begin(record->scalar_dtypes));
   record->timing_slot = task.timing_slot;
   bool good = true;
   for (std::uint32_t i = 0; good && i < task.tensors.size(); ++i) {

@@ -40,8 +40,10 @@ struct DescribedTask {
   const DescribedPredicate* predicate = nullptr;
   std::uint32_t blocks = 1;
   bool sync_start = false;
-  std::int32_t timing_slot = -1;             ///< which of the run's, -1: none
-  std::uint64_t dumped = ~std::uint64_t{0};  ///< a bit for each tensor whose contents are wanted in a dump
+  std::int32_t timing_slot = -1;  ///< which of the run's, -1: none
+  /// A bit for each argument that is wanted in a dump, tensors first.
+  std::uint64_t dumped = ~std::uint64_t{0};
+  const std::uint8_t* scalar_dtypes = nullptr;  ///< one for each scalar there can be; null: none is dumped
 };
 
 /// Bytes of an element; 0: no dtype.

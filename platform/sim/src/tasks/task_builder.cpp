@@ -201,6 +201,7 @@ TaskRecord* TaskBuilder::blank(const troupe_chip_task_v1& task) {
   record->is_unordered = false;
   record->allocated = 0;
   record->dumped = ~std::uint64_t{0};
+  record->dumps_scalars = false;
   record->timing_slot = -1;
   record->has_predicate = predicated;
   record->sync_start = (task.flags & TROUPE_CHIP_SYNC_START) != 0;

@@ -113,8 +113,10 @@ struct alignas(64) TaskRecord {
   std::uint32_t follower = 0;       ///< the step that comes directly behind it in its batch; its own: none
   std::uint32_t expanded = 0;       ///< and how many of them
   std::uint64_t allocated = 0;      ///< a bit for each tensor that was made for this task
-  std::uint64_t dumped = 0;         ///< a bit for each tensor that a dump is to show
-  runtime::BufferRef* buffers = nullptr;  ///< symbolic ones get their address at dispatch
+  std::uint64_t dumped = 0;         ///< a bit for each argument that a dump is to show, tensors first
+  bool dumps_scalars = false;       ///< those too: what they are is known,
+  std::uint8_t scalar_dtypes[runtime::limits::core_scalars];  ///< namely this
+  runtime::BufferRef* buffers = nullptr;                      ///< symbolic ones get their address at dispatch
   Fill* fills = nullptr;
   runtime::Tag* tags = nullptr;
   std::uint16_t* layouts = nullptr;  ///< of those that were expanded

@@ -138,18 +138,41 @@ void TaskTraces::dump(const TaskRecord& task, bool after) const {
       }
       std::memcpy(dense.data() + k * size, first + offset * size, size);
     }
-    troupe_dump_record record{};
-    record.correlation = correlation_;
-    record.task = task.number;
-    record.name = task.entry->code.name;
-    record.argument = i;
-    record.after = after ? 1 : 0;
+    auto record = dump_of(task, i, after);
     record.tag = static_cast<std::uint32_t>(tag);
     record.dtype = tensor.dtype;
     record.ndims = tensor.ndims;
     std::memcpy(record.shape, tensor.shapes, sizeof record.shape);
     record.data = dense.data();
     record.bytes = dense.size();
+    host_.dump(record);
+  }
+  if (!after && task.dumps_scalars) dump_scalars(task);
+}
+
+troupe_dump_record TaskTraces::dump_of(const TaskRecord& task, std::uint32_t argument, bool after) const {
+  troupe_dump_record record{};
+  record.correlation = correlation_;
+  record.task = task.number;
+  record.name = task.entry->code.name;
+  record.argument = argument;
+  record.after = after ? 1 : 0;
+  return record;
+}
+
+// Each is as a tensor of one element, numbered behind the tensors.
+void TaskTraces::dump_scalars(const TaskRecord& task) const {
+  for (std::uint32_t i = 0; i < task.scalar_count; ++i) {
+    const std::uint32_t argument = task.tensor_count + i;
+    const std::uint32_t size = size_of_element(task.scalar_dtypes[i]);
+    if ((task.dumped >> argument & 1U) == 0 || size == 0) continue;
+    auto record = dump_of(task, argument, false);
+    record.tag = static_cast<std::uint32_t>(runtime::Tag::in);
+    record.dtype = task.scalar_dtypes[i];
+    record.ndims = 1;
+    record.shape[0] = 1;
+    record.data = &task.scalars[i];
+    record.bytes = size;
     host_.dump(record);
   }
 }

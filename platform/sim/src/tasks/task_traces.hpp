@@ -68,6 +68,8 @@ class TaskTraces {
   struct Time {
     std::uint64_t begin = 0, end = 0, kernels = 0;
   };
+  troupe_dump_record dump_of(const TaskRecord& task, std::uint32_t argument, bool after) const;
+  void dump_scalars(const TaskRecord& task) const;
 
   HostServices& host_;
   std::array<Time, timing_slots> times_{};

@@ -212,6 +212,8 @@ class TROUPE_API TaskGraph {
   /// Submitted and not ended.
   std::uint32_t live() const noexcept;
   TaskState state(TaskId task) const noexcept;
+  /// Producers that have not ended, and events that have not come.
+  std::uint32_t waits_for(TaskId task) const noexcept;
   std::uint64_t cookie(TaskId task) const noexcept;  ///< 0 when gone
   std::string_view name(TaskId task) const noexcept;
   /// Why a task failed, was poisoned or cancelled, also after it ended; nothing for any other.

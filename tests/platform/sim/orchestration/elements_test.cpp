@@ -136,9 +136,13 @@ TEST_CASE("a task is dumped as it asks: the arguments that it names") {
     troupe_run asked = arguments.run(0, chip.callable);
     asked.flags |= TROUPE_RUN_DUMP;
     REQUIRE(chip.context.run(asked).has_value());
-    REQUIRE(chip.dumps.size() == 1);
-    CHECK(chip.dumps[0].argument == 1);
-    CHECK(chip.dumps[0].after == 1);
+    REQUIRE(chip.dumps.size() == 2);
+    CHECK(chip.dumps[0].argument == 2);  // a scalar, behind the tensors
+    CHECK(chip.dumps[0].after == 0);
+    CHECK(chip.dumps[0].bytes == 4);
+    CHECK(chip.dumps[0].shape[0] == 1);
+    CHECK(chip.dumps[1].argument == 1);
+    CHECK(chip.dumps[1].after == 1);
   });
 }
 

@@ -404,7 +404,8 @@ extern "C" OBJECT_EXPORT void aicpu_orchestration_entry(const ChipArguments& run
     case dumps: {
       TaskArguments task;
       task.in(x).out(y).scalar(2.0f).scalar(0.0f);
-      task.dump.mask = 2;
+      task.dump.mask = 2 | 4 | 8;
+      task.dump.types[1] = 200;  // no type: that scalar is not shown
       object::aiv(linear, task);
       break;
     }
