@@ -8,7 +8,7 @@ from ._chip_tensors import ChipTensor
 from ._log import troupe_level
 from ._troupe import raw, troupe
 from ._types import DataType
-from .buffer import AccessMode, AddressSpace, BackendKind, Buffer, Tensor
+from .buffer import AccessMode, AddressSpace, BackendKind, Buffer, Tensor, closings
 
 IN, OUT, INOUT, OUT_EXISTING, NO_DEP = range(5)
 _BYTES = int(DataType.UINT8)
@@ -225,22 +225,34 @@ class Machine:
     def arguments(self, args, target, chip):
         """All of a task's, for its chip; scalars last. Checks them, too."""
         known = args._prepared
-        if known is not None and known[0] is target and known[1] == chip:
-            for tensor in args.tensors:
-                if type(tensor) is Tensor and tensor.buffer.closed:
-                    break
-            else:
-                return known[2]
-        args.check()
+        if known is not None and known[0] is target and known[1] == chip and known[2] == closings[0] and known[3] is self:
+            return known[4]
         directions = target.directions()
-        count = len(directions)
-        items = []
-        for i, (tensor, tag) in enumerate(zip(args.tensors, args.tags)):
-            items.append(self.use(tensor, _MODES[directions[i] if i < count else None][tag], chip))
+        given, items, written, checked = args.tensors, [], 0, False
+        if len(directions) < len(given):
+            directions += (None,) * (len(given) - len(directions))
+        for tensor, tag, direction in zip(given, args.tags, directions):
+            mode = _MODES[direction][tag]
+            if tag != 0 and tag != 4:
+                written += 1
+            # Most are views of open memory, of this chip or of the host, that were named before.
+            if type(tensor) is Tensor and tensor._uses is not None:
+                buffer = tensor.buffer
+                if buffer.is_plain and not buffer.closed and (not buffer.is_device or buffer.owner_worker_id == chip):
+                    use = tensor._uses.get(mode)
+                    if use is not None:
+                        items.append(use)
+                        continue
+            if not checked:
+                args.check()
+                checked = True
+            items.append(self.use(tensor, mode, chip))
+        if written > 1 and not checked:
+            args.check()
         for word in args.scalars:
             items.append(raw.word(word))
         items = tuple(items)
-        args._prepared = target, chip, items
+        args._prepared = target, chip, closings[0], self, items
         return items
 
 

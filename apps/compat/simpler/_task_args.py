@@ -60,11 +60,12 @@ def overlaps(one, other):
 class TaskArgs:
     """Tensors with their tags, then scalars."""
 
-    __slots__ = ("tensors", "tags", "scalars", "_prepared")
+    __slots__ = ("tensors", "tags", "scalars", "_prepared", "_quick")
 
     def __init__(self):
         self.tensors, self.tags, self.scalars = [], [], []
-        self._prepared = None  # what a machine has made of them; not good any more when they change
+        # What a machine has made of them, and a task that was submitted with them; not good any more when they change.
+        self._prepared = self._quick = None
 
     def add_tensor(self, t, tag=TensorArgType.INPUT):
         if self.scalars:
@@ -78,11 +79,11 @@ class TaskArgs:
             raise TypeError(f"a tensor argument is a Tensor, as buffer.tensor(…) makes one, not a {type(t).__name__}")
         self.tensors.append(t)
         self.tags.append(tag)
-        self._prepared = None
+        self._prepared = self._quick = None
 
     def add_scalar(self, value):
         self.scalars.append(word_of(value))
-        self._prepared = None
+        self._prepared = self._quick = None
 
     @staticmethod
     def _at(values, index):
@@ -102,7 +103,7 @@ class TaskArgs:
     def set_tag(self, i, tag):
         self._at(self.tags, i)
         self.tags[i] = TensorArgType(tag)
-        self._prepared = None
+        self._prepared = self._quick = None
 
     def tensor_count(self):
         return len(self.tensors)
@@ -111,7 +112,7 @@ class TaskArgs:
         return len(self.scalars)
 
     def clear(self):
-        self._prepared = None
+        self._prepared = self._quick = None
         self.tensors.clear()
         self.tags.clear()
         self.scalars.clear()

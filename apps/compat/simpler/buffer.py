@@ -39,6 +39,8 @@ _DEVICE_BACKENDS = (BackendKind.VMM_WINDOW, BackendKind.DEVICE_MALLOC)
 #: Memory that stays until close().
 _UNTIL_CLOSED = (BackendKind.POSIX_SHM, BackendKind.DEVICE_MALLOC)
 _MOST_VIEWS = 64
+#: How many buffers have been closed: while it is the same, what was open still is.
+closings = [0]
 
 
 class CanonicalIdentity:
@@ -170,6 +172,7 @@ class Buffer:
             if self.closed:
                 return
             self.closed = True
+            closings[0] += 1
         ending, self._on_close = self._on_close, None
         if ending is not None:
             ending(self)

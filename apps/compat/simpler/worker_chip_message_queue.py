@@ -22,7 +22,7 @@ class WorkerChipQueueOpcode(enum.IntEnum):
 class WorkerChipQueue:
     """Two rings of `depth` slots of 32 bytes, one each way, with an arena each for what the messages carry."""
 
-    def __init__(self, worker, worker_id, depth, input_arena_bytes, output_arena_bytes):
+    def __init__(self, worker, worker_id, depth, input_arena_bytes, output_arena_bytes, flush=lambda: None):
         if depth <= 0 or depth & (depth - 1):
             raise ValueError(f"depth is a power of two, not {depth}")
         if input_arena_bytes <= 0 or output_arena_bytes <= 0:
@@ -32,7 +32,7 @@ class WorkerChipQueue:
         slots = depth * _SLOT.size
         self._in_slots, self._out_slots, self._in_arena = 0, slots, 2 * slots
         self._out_arena = self._in_arena + input_arena_bytes
-        self.region = WorkerChipRegion(worker, worker_id, self._out_arena + output_arena_bytes, _COUNTER_BYTES)
+        self.region = WorkerChipRegion(worker, worker_id, self._out_arena + output_arena_bytes, _COUNTER_BYTES, flush)
         self._sent = self._received = self._used = 0
 
     def chip_task_arg_scalars(self):

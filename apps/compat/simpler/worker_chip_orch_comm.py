@@ -38,7 +38,8 @@ _COMPARE = {
 class WorkerChipRegion:
     """A payload and i32 counters, 64-aligned, in the memory of one chip. It goes with the run."""
 
-    def __init__(self, worker, worker_id, payload_bytes, counter_bytes):
+    def __init__(self, worker, worker_id, payload_bytes, counter_bytes, flush=lambda: None):
+        self._flush = flush
         if payload_bytes <= 0 or counter_bytes <= 0 or counter_bytes % 4:
             raise ValueError(f"a region has a payload and counters of 4 bytes, not {payload_bytes} and {counter_bytes}")
         at = -(-payload_bytes // 64) * 64
@@ -68,6 +69,7 @@ class WorkerChipRegion:
         return ctypes.c_int32.from_address(self.counter_base + offset)
 
     def counter(self, offset):
+        self._flush()
         return self._counter(offset).value
 
     def notify(self, offset, value, op=NotifyOp.SET):

@@ -1,4 +1,6 @@
 // Orchestrations as users write them, an entry each. Kernels: 0 affine, 1 matmul, 2 echo, 3 defers.
+#include <sched.h>
+
 #include "support/orchestration_views.hpp"
 
 using object::Compare;
@@ -265,6 +267,42 @@ extern "C" OBJECT_EXPORT void hints_entry(const ChipArguments& run) {
     task.early_resolve = slot % 2 == 0;
     task.dump.mask = ~std::uint64_t{0};
     object::aiv(affine, task);
+  }
+}
+
+/// Answers each message of a queue with its bytes plus one, until it is told to stop: twelve scalars of the
+/// queue.
+extern "C" OBJECT_EXPORT void queue_entry(const ChipArguments& run) {
+  struct Slot {
+    std::uint64_t number, opcode, offset, bytes;
+  };
+  const auto word = [&](int i) { return run.scalar_as<std::uint64_t>(i); };
+  auto* payload = reinterpret_cast<unsigned char*>(word(2));
+  const auto counter = [&](std::uint64_t offset) {
+    return reinterpret_cast<std::int32_t*>(word(4) + offset);
+  };
+  const auto depth = static_cast<std::int32_t>(word(7));
+  auto* in_slots = reinterpret_cast<Slot*>(payload);
+  auto* out_slots = in_slots + depth;
+  auto* in_arena = reinterpret_cast<unsigned char*>(out_slots + depth);
+  auto* out_arena = in_arena + word(8);
+  std::uint64_t used = 0;
+  for (std::int32_t taken = 0;; ++taken) {
+    while (__atomic_load_n(counter(0), __ATOMIC_ACQUIRE) <= taken) {
+      if (object::is_fatal()) return;
+      sched_yield();
+    }
+    const Slot message = in_slots[taken % depth];
+    if (message.opcode == 2) return;
+    if (used % word(9) + message.bytes > word(9)) used = 0;
+    auto* answer = out_arena + used % word(9);
+    for (std::uint64_t i = 0; i < message.bytes; ++i)
+      answer[i] = static_cast<unsigned char>(in_arena[message.offset + i] + 1);
+    while (taken - __atomic_load_n(counter(192), __ATOMIC_ACQUIRE) >= depth) sched_yield();
+    out_slots[taken % depth] = {static_cast<std::uint64_t>(taken), 1, used % word(9), message.bytes};
+    used += message.bytes;
+    __atomic_store_n(counter(64), taken + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(counter(128), taken + 1, __ATOMIC_RELEASE);
   }
 }
 

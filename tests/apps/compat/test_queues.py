@@ -1,0 +1,79 @@
+"""Messages between an orchestration function and a task that runs meanwhile on its chip."""
+
+import os
+
+import pytest
+from compat_support import IN, OUT, of, packed, program, shared, task
+
+from simpler.worker_chip_message_queue import WorkerChipQueueOpcode
+
+
+def test_a_chip_answers_while_the_function_goes_on(worker, platform, runtime):
+    w = worker(3, init=False, platform=platform, runtime=runtime, device_ids=[0, 1])
+    h, add = w.register(program("queue", [], runtime)), w.register(packed("add", runtime))
+    w.init()
+    got, out, one = [], shared([0] * 4), shared([1] * 4)
+
+    def orch_fn(orch, args, cfg):
+        queues = [orch.create_worker_chip_queue(worker_id=i, depth=4, input_arena_bytes=64, output_arena_bytes=64)
+                  for i in range(2)]
+        for i, queue in enumerate(queues):
+            scalars = queue.chip_task_arg_scalars()
+            assert len(scalars) == 12
+            orch.submit_next_level(h, task(w, scalars=scalars), cfg, worker=i)
+        for number in range(20):
+            for queue in queues:
+                queue.send(bytes([number] * (1 + number)), timeout=60)
+                got.append(queue.receive(timeout=60))
+        for queue in queues:
+            queue.stop()
+        orch.submit_next_level(add, task(w, (one, IN), (one, IN), (out, OUT)), worker=0)
+
+    w.run(orch_fn)
+    assert got == [(WorkerChipQueueOpcode.DATA, bytes([n + 1] * (1 + n))) for n in range(20) for _ in range(2)]
+    assert of(out) == [2] * 4
+    got.clear()
+    w.submit(orch_fn).wait(timeout=120)
+    assert len(got) == 40
+
+
+def test_regions_are_counters_and_a_payload(worker):
+    w = worker(3, device_ids=[0])
+
+    def orch_fn(orch, args, cfg):
+        region = orch.create_worker_chip_region(worker_id=0, payload_bytes=100, counter_bytes=128)
+        magic, _, payload, nbytes, counters, counter_bytes = region.chip_task_arg_scalars()
+        assert magic == 0x4C334C32 << 32 | 3 << 16 and counters % 64 == 0
+        assert (nbytes, counter_bytes) == (100, 128) and counters >= payload + 100
+        region.write(10, b"abc")
+        assert region.read(9, 5) == b"\0abc\0"
+        region.notify(64, 7)
+        assert region.counter(64) == 7 and region.test(64, 7) and not region.test(64, 8)
+        for at in (-4, 2, 128):
+            with pytest.raises(ValueError):
+                region.counter(at)
+        for wrong in (0, 3, 6):
+            with pytest.raises(ValueError):
+                orch.create_worker_chip_queue(worker_id=0, depth=wrong, input_arena_bytes=64, output_arena_bytes=64)
+
+    w.run(orch_fn)
+
+
+def test_a_function_may_wait_for_what_a_sub_worker_writes(worker):
+    flag = shared([0])
+    w = worker(3, init=False, num_sub_workers=1)
+
+    def raises_it(args):
+        memoryview(args[0].buffer).cast("f")[0] = 1
+
+    sub = w.register(raises_it)
+    w.init()
+
+    def orch_fn(orch, args, cfg):
+        orch.submit_sub(sub, task(w, (flag, OUT)))
+        while of(flag) != [1]:
+            os.sched_yield()
+
+    w.run(orch_fn)
+    memoryview(flag).cast("B")[:] = bytes(4)
+    w.submit(orch_fn).wait(timeout=120)
