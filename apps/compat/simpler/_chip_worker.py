@@ -3,6 +3,7 @@
 import os
 import struct
 
+from . import _objects
 from ._bootstrap_types import ChipBootstrapResult
 from ._call_config import CallConfig
 from ._callables import ChipCallable
@@ -144,6 +145,7 @@ class ChipWorker:
         digest = _digest(target, True)
         known = self._callables.get(digest)
         if known is None:
+            _objects.check(target, None)
             name = "callable-" + digest.hex()[:16]
             number = self._called("register_callable", device.add, name, target.to_bytes())
             known = self._callables[digest] = CallableHandle(digest, "chip", name, number, target)

@@ -23,6 +23,10 @@ def span_of(thing):
         if not thing.is_contiguous():
             raise ValueError("a contiguous tensor is expected: x.contiguous() is one")
         return pointer(), thing.numel() * thing.element_size(), False
+    return _span(thing)
+
+
+def _span(thing):
     try:
         return raw.span(thing)
     except BufferError as error:
@@ -47,14 +51,14 @@ def storage_of(thing):
         except (BufferError, TypeError):
             break
         owner = below
-    found, whole = raw.span(thing), raw.span(owner)
+    found, whole = _span(thing), _span(owner)
     inside = whole[0] <= found[0] and found[0] + found[1] <= whole[0] + whole[1]
     return (whole[0], whole[1], found[2]) if inside else found
 
 
 def first_element(thing):
     pointer = getattr(thing, "data_ptr", None)
-    return pointer() if callable(pointer) else raw.span(thing)[0]
+    return pointer() if callable(pointer) else _span(thing)[0]
 
 
 _MAPPING = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) ...(.)")
