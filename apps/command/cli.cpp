@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "command_line/definition.hpp"
+#include "command_line/options.hpp"
 #include "troupe/actors/config.hpp"
 
 namespace troupe::apps {
@@ -26,53 +27,11 @@ constexpr const char* exits =
 
 const std::vector<std::string> log_levels = {"error", "warning", "info", "debug"};
 
-/// A number from `least` to `most`; in help only "N".
-template <class Value>
-CLI::Option* number(CLI::App* sub, const std::string& name, Value& value, const std::string& meaning,
-                    int least, int most) {
-  const std::string bounds = " (" + std::to_string(least) + " to " + std::to_string(most) + ")";
-  return sub->add_option(name, value, meaning)
-      ->type_name("N")
-      ->check(CLI::Validator(
-          [least, most, bounds](const std::string& text) {
-            int parsed = 0;
-            const bool fine = CLI::detail::lexical_cast(text, parsed) && parsed >= least && parsed <= most;
-            return fine ? std::string() : "\"" + text + "\" is not a number that it takes" + bounds;
-          },
-          ""));
-}
-
-/// A name of a file or folder, which an unset variable of a script is not.
-CLI::Option* place(CLI::App* sub, const std::string& name, std::string& value, const std::string& meaning,
-                   const char* type = "FILE") {
-  return sub->add_option(name, value, meaning)
-      ->type_name(type)
-      ->check(CLI::Validator(
-          [](const std::string& text) {
-            return text.empty() ? std::string("the name is empty") : std::string();
-          },
-          ""));
-}
-
-/// One of a few words; in help "WORD", the words stand in the text.
-CLI::Option* word(Definition& all, CLI::App* sub, const std::string& name, std::string& value,
-                  const std::string& meaning, const std::vector<std::string>& words) {
-  std::string listed;
-  for (const auto& one : words) listed += (listed.empty() ? "" : ", ") + one;
-  CLI::Option* option = sub->add_option(name, value, meaning + ": " + listed)->type_name("WORD");
-  all.words[option] = words;
-  return option->check(CLI::Validator(
-      [words, listed](const std::string& text) {
-        if (std::ranges::find(words, text) != words.end()) return std::string();
-        return "\"" + text + "\" is none of: " + listed;
-      },
-      ""));
-}
-
-void add_certificates(CLI::App* sub, Certificates& to) {
-  place(sub, "--cert", to.certificate, "Certificate to show to the other end; `troupe certs` makes it");
-  place(sub, "--key", to.key, "Its key, which nobody else may read");
-  place(sub, "--ca", to.authority, "Certificate of the authority that the other end's has to be of");
+std::vector<CLI::Option*> add_certificates(CLI::App* sub, Certificates& to) {
+  return {
+      place(sub, "--cert", to.certificate, "Certificate to show to the other end; `troupe certs` makes it"),
+      place(sub, "--key", to.key, "Its key, which nobody else may read"),
+      place(sub, "--ca", to.authority, "Certificate of the authority that the other end's has to be of")};
 }
 
 void add_run(Definition& all) {
@@ -94,17 +53,19 @@ void add_run(Definition& all) {
   sub->add_flag("--checked", run.checked, "Chips look for kernels that write where they must not; slower");
   sub->add_flag("--isolate", run.isolate,
                 "Each chip in a process of its own: a kernel that crashes ends no other");
-  sub->add_option("--hosts", run.hosts,
-                  "Nodes on other machines instead of chips here: HOST:PORT,HOST:PORT; `troupe node` is one")
-      ->type_name("HOST:PORT")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  add_certificates(sub, run.certificates);
+  auto* const hosts =
+      names(sub, "--hosts", run.hosts,
+            "Nodes on other machines instead of chips here: HOST:PORT,HOST:PORT; `troupe node` is one.\n"
+            "@FOLDER: all those of `troupe node --ranks FOLDER`",
+            "HOST:PORT");
+  for (auto* const option : add_certificates(sub, run.certificates)) option->needs(hosts);
   number(sub, "--silence", run.silence_ms, "Milliseconds without a byte until a host counts as lost", 50,
          3600000)
-      ->capture_default_str();
+      ->capture_default_str()
+      ->needs(hosts);
   number(sub, "--rejoin", run.rejoin_seconds, "Seconds that a lost host may take to be back", 0, 1000000)
-      ->capture_default_str();
+      ->capture_default_str()
+      ->needs(hosts);
   word(all, sub, "--placement", run.placement,
        "Chips for tasks that are bound to none (default: by data and free credit)",
        {"earliest_finish", "least_loaded", "where_the_data_is"});
@@ -193,15 +154,21 @@ void add_looks(Definition& all) {
 void add_nodes(Definition& all) {
   NodeCommand& node = all.node;
   CLI::App* sub = all.app.add_subcommand("node", "Lend this machine's chips to programs on other machines");
-  sub->add_option("--listen", node.listen, "Where: HOST:PORT, or unix:PATH for programs of yours here")
-      ->type_name("ADDRESS")
-      ->required();
+  auto* const listen =
+      sub->add_option("--listen", node.listen, "Where: HOST:PORT, or unix:PATH for programs of yours here")
+          ->type_name("ADDRESS");
+  place(sub, "--ranks", node.ranks,
+        "Instead, one of many that mpirun or srun starts: its certificate is in this folder, made by\n"
+        "`troupe certs`, and there it says where it listens, for `troupe run --hosts @FOLDER`",
+        "FOLDER")
+      ->excludes(listen);
   number(sub, "--chips", node.chips, "How many chips", 1, actors::most_executors)->capture_default_str();
   sub->add_option("--platform", node.platform,
                   "Their platform: a2a3sim, a5sim, opencl, cuda, or a library's path")
       ->capture_default_str();
-  number(sub, "--first-device", node.first_device, "The device number of the first", 0, 65536)
-      ->capture_default_str();
+  number(sub, "--first-device", node.first_device,
+         "The device number of the first (default: 0; of --ranks those of a machine follow each other)", 0,
+         65535);
   add_certificates(sub, node.certificates);
   sub->add_option("--allow", node.allowed, "A name that may use the node, as on its certificate; repeatable")
       ->type_name("NAME")
@@ -220,6 +187,7 @@ void add_nodes(Definition& all) {
       "Example:\n"
       "  troupe node --listen 0.0.0.0:7000 --chips 4 --cert b.pem --key b.key --ca ca.pem \\\n"
       "      --allow alice --module ./libmine.so\n"
+      "  mpirun -n 2 --host a,b troupe node --ranks ~/certs --chips 4 --allow alice\n"
       "Ctrl-C ends it, and what runs there.");
   sub->add_flag("--of-pod", node.of_pod)->group("");  // started by `troupe pod`
   sub->callback([&all] { all.chosen = all.node; });
@@ -229,11 +197,8 @@ void add_nodes(Definition& all) {
       "pod", "Several nodes at once: here, to try what runs on several machines, or on those");
   auto* nodes = number(sub, "--nodes", pod.nodes, "How many on this machine, a process each", 1, 256)
                     ->capture_default_str();
-  auto* hosts = sub->add_option("--hosts", pod.hosts,
-                                "Instead one on each of these machines, where troupe is installed")
-                    ->type_name("HOST,HOST")
-                    ->delimiter(',')
-                    ->allow_extra_args(false)
+  auto* hosts = names(sub, "--hosts", pod.hosts,
+                      "Instead one on each of these machines, where troupe is installed", "HOST,HOST")
                     ->excludes(nodes);
   sub->add_option(
          "--through", pod.through,

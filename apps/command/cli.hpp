@@ -66,10 +66,12 @@ struct ScenesCommand {
 struct NodeCommand {
   std::string listen;
   std::string platform = "a2a3sim";
-  int chips = 1, first_device = 0;
+  int chips = 1;
+  std::optional<int> first_device;
   int silence_ms = 2000;
   Certificates certificates;
   std::vector<std::string> allowed, may_ship, modules;
+  std::string ranks;    ///< a folder: it is one of many, which a launcher started
   bool of_pod = false;  ///< its credentials are on the standard input, and it ends when that does
 };
 /// Several of them: on this machine, for trying, or on others that a launcher reaches.

@@ -16,6 +16,7 @@
 #include "command/python_program.hpp"
 #include "errc.hpp"
 #include "nodes/built_in_file.hpp"
+#include "nodes/ranks.hpp"
 #include "trace/analysis.hpp"
 #include "trace/files.hpp"
 #include "trace/graph.hpp"
@@ -169,6 +170,10 @@ Result<Machine> machine_elsewhere(const RunCommand& command, const ToRun& choice
   }
   machine.rejoin = std::chrono::seconds(command.rejoin_seconds);
   for (const auto& address : command.hosts) {
+    if (std::ranges::count(command.hosts, address) > 1) {
+      return Error(Errc::bad_parameter, "--hosts names " + address + " more than once",
+                   "all chips of a host belong to one program");
+    }
     auto& node = machine.hosts.emplace_back();
     node.address = address;
     const auto& files = command.certificates;
@@ -293,12 +298,16 @@ bool has_tensors(const std::string& folder) {
 
 }  // namespace
 
-int execute(const RunCommand& command, Console& console) {
+int execute(const RunCommand& given, Console& console) {
   Progress progress(console);
   const auto refuse = [&](const Error& error, int answer) {
     progress.say("troupe: " + render(error));
     return answer;
   };
+  auto hosts = hosts_found(given.hosts);
+  if (!hosts) return refuse(hosts.error(), exit_cannot_start);
+  auto command = given;
+  command.hosts = *std::move(hosts);
   if (!command.modules.empty() && !command.program.ends_with(".tplan")) {
     return refuse(Error(Errc::bad_parameter, "--module says where the kernels of a FILE.tplan are",
                         "\"" + command.program + "\" brings its own: leave --module away"),

@@ -65,6 +65,10 @@ constexpr std::array subjects = {
         "TROUPE_COMPAT_PLATFORM     for scripts of another system (share/troupe/compat): the platform of\n"
         "                           their chips\n"
         "TROUPE_COMPAT_SUB_WORKERS  the same: sub-workers are processes, or threads (processes)\n"
+        "OMPI_COMM_WORLD_RANK       set by mpirun: which of the nodes this is (troupe node --ranks), with\n"
+        "                           OMPI_COMM_WORLD_SIZE and OMPI_COMM_WORLD_LOCAL_RANK; likewise PMI_RANK,\n"
+        "                           PMI_SIZE and MPI_LOCALRANKID, or SLURM_PROCID, SLURM_NTASKS and\n"
+        "                           SLURM_LOCALID\n"
         "TERM                       with TERM=dumb no line of a terminal is written over\n"},
 };
 

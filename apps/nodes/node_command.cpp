@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <ostream>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "command/interrupts.hpp"
 #include "nodes/built_in_file.hpp"
 #include "nodes/node_process.hpp"
+#include "nodes/ranks.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/platform/nodes.hpp"
 
@@ -37,6 +39,26 @@ int execute(const NodeCommand& command, Console& console) {
   Interrupts interrupts;
   CertificateMemory memory;  ///< of a node of a pod
   auto certificates = command.certificates;
+  auto listen = command.listen;
+  const auto rank = command.ranks.empty() ? std::nullopt : rank_of_launcher();
+  std::string machine;  ///< of one of many ranks: its name
+  if (!command.ranks.empty()) {
+    const auto name = name_with_certificate(command.ranks);
+    if (!name) {
+      console.err << "troupe: " << render(name.error()) << "\n";
+      return exit_cannot_start;
+    }
+    machine = *name;
+    // A machine often takes its own name for one that only it can reach.
+    listen = "0.0.0.0:0";
+    const auto file = command.ranks + "/" + machine;
+    if (certificates.certificate.empty()) certificates.certificate = file + ".pem";
+    if (certificates.key.empty()) certificates.key = file + ".key";
+    if (certificates.authority.empty()) certificates.authority = command.ranks + "/ca.pem";
+  } else if (listen.empty()) {
+    console.err << "troupe: --listen says where, or --ranks for nodes that a launcher starts\n";
+    return exit_usage;
+  }
   if (command.of_pod) {
     if (const auto taken = take_credentials(STDIN_FILENO, memory); !taken) {
       console.err << "troupe: " << render(taken.error()) << "\n";
@@ -50,10 +72,10 @@ int execute(const NodeCommand& command, Console& console) {
     console.err << "troupe node: " << text << std::endl;
   };
   platform::NodeOptions options;
-  options.listen = command.listen;
+  options.listen = listen;
   options.chips = command.chips;
   options.platform = command.platform;
-  options.first_device = command.first_device;
+  options.first_device = command.first_device.value_or(rank ? rank->on_machine * command.chips : 0);
   options.credentials = {certificates.certificate, certificates.key, certificates.authority};
   options.allowed = command.allowed;
   options.may_ship = command.may_ship;
@@ -69,8 +91,18 @@ int execute(const NodeCommand& command, Console& console) {
     console.err << "troupe: " << render(node.error()) << "\n";
     return usage ? exit_usage : exit_cannot_start;
   }
-  say("listens at " + (*node)->address() + " with " + std::to_string(command.chips) + " of " +
-      command.platform);
+  auto where = (*node)->address();
+  std::optional<Announcement> announcement;
+  if (!machine.empty()) {
+    where = machine + where.substr(where.rfind(':'));
+    auto made = Announcement::make(command.ranks, rank.value_or(Rank{}), where);
+    if (!made) {
+      console.err << "troupe: " << render(made.error()) << "\n";
+      return exit_cannot_start;
+    }
+    announcement.emplace(*std::move(made));
+  }
+  say("listens at " + where + " with " + std::to_string(command.chips) + " of " + command.platform);
   const auto over = std::make_shared<Flag>();
   if (command.of_pod) watch_input(over);
   (void)wait_for(*over, &interrupts, -1);

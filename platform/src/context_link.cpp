@@ -29,6 +29,7 @@ ContextLink::ContextLink(std::shared_ptr<Host> host, ContextEvents events, const
     if (level == TROUPE_LOG_ERROR) {
       std::lock_guard lock{self.log_mutex_};
       self.last_logged_ = words;
+      if (self.creator_ == std::this_thread::get_id()) return;  // it is told by who creates it
     }
     self.deliver([&](const ContextEvents& to) {
       if (to.log) to.log(level, code, words);
@@ -65,6 +66,11 @@ ContextLink::ContextLink(std::shared_ptr<Host> host, ContextEvents events, const
       link_of(data).deliver([&](const ContextEvents& to) { to.complete({completions, count}); });
     };
   }
+}
+
+void ContextLink::created() {
+  std::lock_guard lock{log_mutex_};
+  creator_ = {};
 }
 
 void ContextLink::cut() {

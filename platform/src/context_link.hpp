@@ -4,6 +4,7 @@
 #include <mutex>
 #include <shared_mutex>
 #include <string>
+#include <thread>
 
 #include "troupe/platform/device_context.hpp"
 
@@ -22,6 +23,9 @@ class ContextLink {
   [[nodiscard]] const std::shared_ptr<Host>& host() const noexcept { return host_; }
   /// After this no event is delivered any more; waits for one that is being delivered.
   void cut();
+  /// From now on all errors are logged. What the thread that makes the context was told before is why it
+  /// could not be made.
+  void created();
   /// The text of the latest logged error: why a context could not be created.
   [[nodiscard]] std::string last_logged() const;
 
@@ -36,6 +40,7 @@ class ContextLink {
   bool cut_ = false;
   mutable std::mutex log_mutex_;
   std::string last_logged_;
+  std::thread::id creator_ = std::this_thread::get_id();
 };
 
 }  // namespace troupe::platform

@@ -88,6 +88,7 @@ Result<DeviceContext> DeviceContext::create(DeviceApi api, std::shared_ptr<Host>
     return Error{Errc::internal, "platform '" + state->api.name + "' created no context" +
                                      (reason.empty() ? std::string{} : ": " + reason)};
   }
+  state->link->created();
   return DeviceContext{std::move(state)};
 }
 

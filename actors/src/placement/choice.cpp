@@ -34,7 +34,7 @@ std::int32_t Placement::place_for(const TaskRequest& request, std::int32_t best)
   const auto near = data_->nearest(arguments_of(*request.body, 0));
   if (near < 0 || near == best) return best;
   const auto& it = lane(near);
-  return it.takes_at_once() && it.used <= lane(best).used + 1 ? near : best;
+  return takes_more(it) && it.used <= lane(best).used + 1 ? near : best;
 }
 
 /// Behind the other runs of its priority, unless it has its place among them.
@@ -59,8 +59,34 @@ std::map<RunId, Placement::RunQueue>::iterator Placement::next_in_turn(std::size
   return runs_.end();
 }
 
+void Placement::expect_back(std::int32_t executor, bool soon) {
+  auto& it = lane(executor);
+  if (it.awaited == soon) return;
+  it.awaited = soon;
+  auto& count = awaited_[static_cast<std::size_t>(it.kind)];
+  soon ? ++count : --count;
+}
+
+/// While some are to be back soon, the others take no more than they would have then.
+void Placement::share_out(std::size_t kind) {
+  if (awaited_[kind] == 0 && share_[kind] == everything) return;
+  std::size_t tasks = waiting_count_[kind], executors = awaited_[kind];
+  for (const auto& it : lanes_) {
+    if (static_cast<std::size_t>(it.kind) != kind || !it.up) continue;
+    tasks += it.used;
+    ++executors;
+  }
+  const auto share =
+      awaited_[kind] == 0 ? everything : std::max<std::size_t>(1, (tasks + executors - 1) / executors);
+  share_[kind] = static_cast<std::uint32_t>(std::min<std::size_t>(share, everything));
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (static_cast<std::size_t>(lanes_[i].kind) == kind) relist(static_cast<std::int32_t>(i));
+  }
+}
+
 void Placement::place_waiting(Moves& moves) {
   for (std::size_t kind = 0; kind < 3; ++kind) {
+    share_out(kind);
     while (waiting_count_[kind] > 0) {
       const auto executor = best(static_cast<ExecutorKind>(kind));
       if (executor < 0) break;

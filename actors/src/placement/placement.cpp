@@ -22,10 +22,15 @@ void Placement::touch(std::int32_t executor) {
   touched_.push_back(executor);
 }
 
+/// Of what may go anywhere.
+bool Placement::takes_more(const Lane& it) const {
+  return it.takes_at_once() && it.used < share_[static_cast<std::size_t>(it.kind)];
+}
+
 /// After each change of what decides whether it takes something.
 void Placement::relist(std::int32_t executor) {
   auto& it = lane(executor);
-  const bool free = it.takes_at_once();
+  const bool free = takes_more(it);
   const bool idle = free && it.used == 0;
   if (free == it.free && idle == it.idle) return;
   it.free = free;
@@ -39,6 +44,7 @@ void Placement::up(std::int32_t executor, std::uint32_t credit) {
   auto& it = lane(executor);
   it.up = true;
   it.credit = std::max<std::uint32_t>(1, credit);
+  expect_back(executor, false);
   relist(executor);
   touch(executor);
 }

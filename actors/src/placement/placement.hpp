@@ -60,6 +60,9 @@ class TROUPE_API Placement {
     lane(executor).up = false;
     relist(executor);
   }
+  /// Whether an executor that was lost is expected back soon. Until it is, those that are there leave it its
+  /// part of what may go anywhere: the first of many that are lost at once would take everything.
+  void expect_back(std::int32_t executor, bool soon);
   /// The executor died: its requests are answered `lost`, its queue waits for it to come back.
   std::vector<TaskResult> down(std::int32_t executor, const Error& reason);
   /// The executor will not come back: what waits for it is answered too.
@@ -139,6 +142,7 @@ class TROUPE_API Placement {
     std::string name;
     bool up = false, retired = false, closing = false, listed = false;
     bool free = false, idle = false;  ///< as `relist` saw it last
+    bool awaited = false;             ///< it is to be back soon
     std::uint32_t credit = 0, used = 0;
     std::deque<Entry> queue;
     runtime::Ring<Flight> flights;  ///< by ticket from `first` on
@@ -165,6 +169,8 @@ class TROUPE_API Placement {
   static ExecutorKind kind_for(const TaskRequest& request);
   void touch(std::int32_t executor);
   void relist(std::int32_t executor);
+  bool takes_more(const Lane& it) const;
+  void share_out(std::size_t kind);
   void take_group(TaskRequest request);
   void choose_lanes(Group& group, ExecutorKind kind) const;
   void enqueue(std::int32_t executor, TaskRequest&& request, std::int8_t run_priority);
@@ -206,6 +212,9 @@ class TROUPE_API Placement {
   /// By kind of executor: the runs that have something waiting, highest priority first, in turn.
   std::map<std::int8_t, std::deque<RunId>, std::greater<>> turns_[3];
   std::size_t waiting_count_[3] = {0, 0, 0};
+  std::size_t awaited_[3] = {0, 0, 0};  ///< by kind: those that are to be back soon
+  static constexpr std::uint32_t everything = ~std::uint32_t{0};
+  std::uint32_t share_[3] = {everything, everything, everything};  ///< so many each of what may go anywhere
   std::vector<std::int32_t> touched_;
   std::vector<std::int32_t> outboxes_;
   std::vector<Send> sends_;  ///< what goes before the outboxes

@@ -65,7 +65,7 @@ std::int32_t Placement::ask_policy(const TaskRequest& request) {
   shown_.clear();
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     const auto& it = lanes_[i];
-    if (it.kind != ExecutorKind::chip || !it.takes_at_once()) continue;
+    if (it.kind != ExecutorKind::chip || !takes_more(it)) continue;
     const auto busy = static_cast<double>(it.expected.count()) / it.pace.at_once();
     const auto missing = reads - present_[i];
     shown_.push_back({static_cast<std::int32_t>(i), it.used,

@@ -47,6 +47,7 @@ std::vector<TaskResult> Placement::retire(std::int32_t executor, const Error& re
   auto lost = down(executor, reason);
   auto& it = lane(executor);
   it.retired = true;
+  expect_back(executor, false);
   for (auto& entry : std::exchange(it.queue, {})) {
     if (!entry.group) {
       lost.push_back(not_begun(entry.request.key, 0, executor, Outcome::failed, reason));

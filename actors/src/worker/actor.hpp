@@ -87,7 +87,7 @@ class WorkerActor : public Worker::base {
   void child_lost(std::int32_t index, const Error& reason);
   void down(std::int32_t index, const Error& reason);
   void buried(std::int32_t index);
-  void retire(std::int32_t index, const Error& reason);
+  void retire(std::int32_t index, const Error& reason, bool told = false);
   caf::typed_response_promise<Result<bool>> start_all();
   void give_up_start(const Error& error, std::int32_t index);
   caf::typed_response_promise<Result<bool>> reset_executor(std::int32_t index);

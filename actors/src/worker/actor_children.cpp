@@ -157,6 +157,7 @@ void WorkerActor::down(std::int32_t index, const Error& reason) {
 void WorkerActor::child_lost(std::int32_t index, const Error& reason) {
   children_.lost(index, reason);
   placement_.suspend(index);
+  placement_.expect_back(index, true);
   configured_lost(index);
   buried(index);
 }
@@ -167,11 +168,14 @@ void WorkerActor::buried(std::int32_t index) {
   const auto fate = children_.bury(index, clock().now());
   if (!fate) return;
   down(index, fate->died);
-  if (fate->out_of_use) return retire(index, *fate->out_of_use);
+  if (fate->out_of_use) return retire(index, *fate->out_of_use, fate->told);
   const auto& it = children_[index];
   if (!fate->told) services_->warn(shared_->path, it.name + " is restarted: " + fate->died.message());
   if (fate->after.count() != 0) {
     children_.starting(index);
+    // One that has been tried often may be away for long, or for good.
+    constexpr unsigned often = 4;
+    if (it.tries >= often) placement_.expect_back(index, false);
     call_after(this, fate->after, [this, index, life = it.incarnation] {
       if (children_.is_starting(index, life) && life_ != Life::stopping) bring_up(index);
     });
@@ -184,7 +188,7 @@ void WorkerActor::buried(std::int32_t index) {
   dispatch();
 }
 
-void WorkerActor::retire(std::int32_t index, const Error& reason) {
+void WorkerActor::retire(std::int32_t index, const Error& reason, bool told) {
   children_.retire(index);
   route(placement_.retire(index, reason));
   configured_lost(index);
@@ -193,7 +197,7 @@ void WorkerActor::retire(std::int32_t index, const Error& reason) {
   try_domains();
   if (removing_.has(index)) {
     removing_.answer(index, true);
-  } else {
+  } else if (!told) {
     services_->log(1, shared_->path, reason.message());
   }
   dispatch();

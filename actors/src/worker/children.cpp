@@ -68,6 +68,7 @@ void Children::up(std::int32_t index, std::uint32_t credit) {
   it.credit = credit;
   it.missing_since.reset();
   it.tries = 0;
+  it.speaks = false;
 }
 
 std::uint32_t Children::reset(std::int32_t index) {
@@ -93,6 +94,28 @@ bool Children::note_last_word(std::int32_t index, caf::actor_id whose) {
 
 std::optional<Children::Fate> Children::bury(std::int32_t index, Time now) {
   auto& it = at(index);
+  auto fate = decide(it, now);
+  if (fate && !speaks(it)) fate->told = true;
+  return fate;
+}
+
+/// The chips of another machine are lost together: one of them says so, until it is back.
+bool Children::speaks(Child& it) {
+  const auto machine_of = [](const Child& one) -> const platform::RemoteNode* {
+    const auto* const chip = std::get_if<ChipConfig>(&one.config);
+    return chip != nullptr && chip->remote ? &chip->remote->node : nullptr;
+  };
+  const auto* const machine = machine_of(it);
+  if (machine == nullptr || it.speaks) return true;
+  for (const auto& other : children_) {
+    const auto* const its = other.speaks ? machine_of(other) : nullptr;
+    if (its != nullptr && its->address == machine->address) return false;
+  }
+  it.speaks = true;
+  return true;
+}
+
+std::optional<Children::Fate> Children::decide(Child& it, Time now) const {
   if (!it.died || !it.gone) return std::nullopt;
   Fate fate{*std::exchange(it.died, std::nullopt), std::nullopt};
   if (it.removing) {
@@ -125,7 +148,7 @@ std::optional<Children::Fate> Children::wait_for(Child& it, Fate fate, Time now)
   if (now - *it.missing_since >= chip->rejoin) {
     fate.out_of_use =
         Error(Errc::chip_retired,
-              it.name + " could not be reached for " +
+              it.name + " of " + chip->remote->node.address + " could not be reached for " +
                   std::to_string(std::chrono::ceil<std::chrono::seconds>(chip->rejoin).count()) +
                   " s and is out of use")
             .caused_by(fate.died);

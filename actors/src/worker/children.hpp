@@ -38,6 +38,7 @@ class TROUPE_API Children {
     std::optional<Time> missing_since = {};
     std::uint32_t tries = 0;
     bool did_not_come = false;  ///< it did not die, but failed to be brought up
+    bool speaks = false;        ///< what is told of it is told for all chips of its machine
   };
 
   /// `node`: the name of the worker they belong to.
@@ -78,7 +79,7 @@ class TROUPE_API Children {
     Error died;                         ///< of this
     std::optional<Error> out_of_use;    ///< why it is not restarted
     std::chrono::nanoseconds after{0};  ///< so long nobody tries
-    bool told = false;                  ///< that it is away
+    bool told = false;                  ///< that it is away, or another one of its machine
   };
   /// What becomes of a child that died once nothing of it is left; nullopt: there is nothing to decide yet.
   /// One that is restarted has begun its next life.
@@ -103,7 +104,9 @@ class TROUPE_API Children {
   void clear() { children_.clear(); }
 
  private:
+  std::optional<Fate> decide(Child& it, Time now) const;
   std::optional<Fate> wait_for(Child& it, Fate fate, Time now) const;
+  bool speaks(Child& it);
   Child& at(std::int32_t index) { return children_[static_cast<std::size_t>(index)]; }
 
   std::string node_;

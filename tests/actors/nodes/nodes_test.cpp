@@ -2,7 +2,9 @@
 // of this user's own. What goes over TLS and between processes is tested with the command (tests/apps/nodes).
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <mutex>
 #include <random>
 #include <set>
 #include <string>
@@ -262,4 +264,41 @@ TEST_CASE("hosts that end at any moment and come back: every run ends, and retri
       CHECK(value == 3.0F);
     }
   }
+}
+
+TEST_CASE(
+    "that a host is lost, cannot be reached, and does not come back is told once, not by each of its chips") {
+  std::mutex mutex;
+  std::vector<std::string> told;
+  SystemConfig quiet;
+  quiet.log = [&](int level, std::string_view, std::string_view text) {
+    const std::lock_guard lock(mutex);
+    if (level <= 2) told.emplace_back(text);
+  };
+  TestNode host(4);
+  const TestNode other;
+  {
+    System system(quiet);
+    auto node = system.node({.remote = {at(host), at(other)}, .rejoin = 300ms});
+    node.load(module_file);
+    host.end();
+    // Waits for the host until that is given up.
+    const auto error = error_of([&] {
+      node.run([](Orchestrator& n) {
+        for (int chip = 0; chip < 4; ++chip) n.submit("isolated_nothing", on_chip(chip), retry(3));
+      });
+    });
+    REQUIRE(error);
+  }
+  const std::lock_guard lock(mutex);
+  const auto count = [&](const std::string& part) {
+    return std::count_if(told.begin(), told.end(),
+                         [&](const std::string& text) { return text.find(part) != std::string::npos; });
+  };
+  CHECK(count("the connection to " + host.address() + " was lost") == 1);
+  CHECK(count("cannot connect to " + host.address()) <= 1);
+  CHECK(count("could not be reached for") <= 1);
+  std::string all;
+  for (const auto& text : told) all += text + "\n";
+  CHECK_MESSAGE(told.size() <= 3, all);
 }

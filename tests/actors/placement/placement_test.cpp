@@ -397,3 +397,47 @@ TEST_CASE("what was to follow a failure that its run does not know of yet is ski
   bench.placement.take(informed);
   CHECK(bench.place() == "0:2");
 }
+
+TEST_CASE("of executors that were lost together the first that is back leaves the others their part") {
+  Bench bench(4, 64);
+  for (int chip = 0; chip < 4; ++chip) {
+    (void)bench.placement.down(chip, Error(Errc::chip_lost, "gone"));
+    bench.placement.expect_back(chip, true);
+  }
+  std::vector<TaskRequest> tasks;
+  for (TaskNumber number = 1; number <= 40; ++number) tasks.push_back(task(1, number));
+  bench.take(std::move(tasks));
+  CHECK(bench.place().empty());
+  bench.placement.up(2, 64);
+  (void)bench.place();
+  CHECK(bench.placement.out(2) == 10);
+  // As they end it gets more, of what is left then.
+  for (TaskNumber number = 1; number <= 4; ++number) CHECK(bench.end(number) == 1);
+  (void)bench.place();
+  CHECK(bench.placement.out(2) == 9);
+  bench.placement.up(0, 64);
+  bench.placement.up(3, 64);
+  (void)bench.place();
+  for (const int chip : {0, 2, 3}) CHECK(bench.placement.out(chip) == 9);
+  SUBCASE("the last one comes, too") { bench.placement.up(1, 64); }
+  SUBCASE("the last one stays away for long") { bench.placement.expect_back(1, false); }
+  SUBCASE("the last one does not come back") {
+    (void)bench.placement.retire(1, Error(Errc::chip_retired, "away for ever"));
+  }
+  (void)bench.place();
+  std::size_t out = 0;
+  for (int chip = 0; chip < 4; ++chip) out += bench.placement.out(chip);
+  CHECK(out == 36);
+}
+
+TEST_CASE("an executor that waits for others to be back is not idle when only one task is left") {
+  Bench bench(2, 8);
+  (void)bench.placement.down(1, Error(Errc::chip_lost, "gone"));
+  bench.placement.expect_back(1, true);
+  bench.take({task(1, 1), task(1, 2), task(1, 3)});
+  CHECK(bench.place() == "0:1 0:2");
+  CHECK(bench.end(1) == 1);
+  CHECK(bench.place().empty());
+  CHECK(bench.end(2) == 1);
+  CHECK(bench.place() == "0:3");
+}

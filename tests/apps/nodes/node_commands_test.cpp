@@ -19,113 +19,14 @@
 #include <thread>
 #include <vector>
 
-#include "apps/troupe_process.hpp"
+#include "fixture.hpp"
 #include "support/random.hpp"
 #include "support/temporary_folder.hpp"
 #include "troupe/platform/nodes.hpp"
 
-extern char** environ;  // NOLINT(readability-redundant-declaration)
-
 using namespace troupe;
 using namespace troupe::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-/// A `troupe node` process. It has begun when its address is known.
-class NodeProcess {
- public:
-  explicit NodeProcess(const std::string& listen, const std::string& options = {}) {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    std::vector<std::string> words{tests::built("bin/troupe"), "node", "--listen", listen};
-    for (std::size_t begin = 0; begin < options.size();) {
-      const auto end = std::min(options.find(' ', begin), options.size());
-      if (end != begin) words.push_back(options.substr(begin, end - begin));
-      begin = end + 1;
-    }
-    std::vector<char*> raw;
-    for (auto& word : words) raw.push_back(word.data());
-    raw.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    REQUIRE(::posix_spawn(&pid_, raw[0], &actions, nullptr, raw.data(), environ) == 0);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
-    says_ = ::fdopen(ends[0], "r");
-    const std::string begun = "listens at ";
-    for (;;) {
-      const auto line = next_line();
-      REQUIRE_FALSE(line.empty());
-      const auto found = line.find(begun);
-      if (found == std::string::npos) continue;
-      address_ = line.substr(found + begun.size());
-      address_ = address_.substr(0, address_.find(' '));
-      break;
-    }
-  }
-  ~NodeProcess() {
-    end(SIGKILL);
-    std::fclose(says_);
-  }
-  NodeProcess(const NodeProcess&) = delete;
-  NodeProcess& operator=(const NodeProcess&) = delete;
-
-  const std::string& address() const { return address_; }
-  void signal(int number) const { ::kill(pid_, number); }
-  int end(int number) {
-    if (pid_ < 0) return 0;
-    ::kill(pid_, number);
-    int status = 0;
-    ::waitpid(std::exchange(pid_, -1), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
-  /// Empty: it has ended.
-  std::string next_line() {
-    std::array<char, 1024> line{};
-    return std::fgets(line.data(), line.size(), says_) != nullptr ? line.data() : "";
-  }
-  /// Waits until it says that; false: it has ended before.
-  bool says(const std::string& part) {
-    for (auto line = next_line(); !line.empty(); line = next_line()) {
-      if (has(line, part)) return true;
-    }
-    return false;
-  }
-
- private:
-  pid_t pid_ = -1;
-  std::FILE* says_ = nullptr;
-  std::string address_;
-};
-
-/// An authority with a node's certificate for loopback and some users'.
-struct Certificates {
-  Certificates() {
-    REQUIRE(troupe_command("certs " + folder.path().string() +
-                           " --node 127.0.0.1 --node localhost --user alice --user bob")
-                .exit == 0);
-  }
-  std::string of(const std::string& name) const {
-    return " --cert " + (folder / (name + ".pem")) + " --key " + (folder / (name + ".key")) + " --ca " +
-           (folder / "ca.pem");
-  }
-  TemporaryFolder folder;
-};
-
-const Certificates& certificates() {
-  static const Certificates made;
-  return made;
-}
-
-std::string hosts(const NodeProcess& node) { return " --hosts " + node.address(); }
-
-std::string module_option() {
-  return " --module " + tests::built("tests/platform/isolated/isolated_kernels.so");
-}
-
-}  // namespace
 
 TEST_CASE("keys are for their user alone, and nothing that is there is made again") {
   const auto& folder = certificates().folder;
@@ -212,7 +113,7 @@ TEST_CASE("who is not allowed, or not known, or somebody else, does not get in, 
   const auto& own = certificates();
   refused(own.of("bob"), "'bob' is not allowed");
   refused("", "needs certificates at both ends");
-  refused(own.of("localhost"), "unsupported certificate");  // a node's is none of a user
+  refused(own.of("localhost"), "is not for a user");
   TemporaryFolder other;
   REQUIRE(troupe_command("certs " + other.path().string() + " --user alice --node 127.0.0.1").exit == 0);
   refused(" --cert " + (other / "alice.pem") + " --key " + (other / "alice.key") + " --ca " +
@@ -266,6 +167,58 @@ TEST_CASE("a certificate that has expired does not let anybody in") {
                                   (folder / "old.key") + " --ca " + (own.folder / "ca.pem"));
   CHECK(run.exit == 3);
   CHECK_MESSAGE(has(run.output, "expired"), run.output);
+}
+
+TEST_CASE("a node that could serve nobody does not begin, and says why") {
+  const auto& own = certificates();
+  TemporaryFolder folder;
+  const auto node = [&](const std::string& options) {
+    return shell("timeout 60 " + tests::built("bin/troupe") + " node --listen unix:" + (folder / "socket") +
+                 " " + options + " 2>&1");
+  };
+  const auto refused = [&](const std::string& options, const std::string& because) {
+    const auto said = node(options);
+    CHECK_MESSAGE(said.exit != 0, said.output);
+    CHECK_MESSAGE(has(said.output, because), said.output);
+    CHECK_FALSE(has(said.output, "listens"));
+  };
+  std::ofstream(folder / "text.so") << "no library at all";
+  refused("--module " + (folder / "text.so"), "is no module: it is no ELF file");
+  std::filesystem::copy_file(tests::built("modules/libtroupe_examples.so"), folder / "begun.so");
+  std::filesystem::resize_file(folder / "begun.so", 3000);
+  refused("--module " + (folder / "begun.so"), "is no module: it ends inside");
+  refused("--module " + tests::built("lib/libtroupe_comm.so"), "it exports no symbol \"troupe_module\"");
+  refused("--first-device 65535 --chips 2",
+          "devices 65535 to 65536, and the platform has devices 0 to 65535");
+  refused("--chips 0", "is not a number");
+  const auto few = shell("ulimit -n 20; " + tests::built("bin/troupe") +
+                         " node --listen unix:" + (folder / "socket") + " 2>&1; echo exit $?");
+  CHECK_MESSAGE(has(few.output, "descriptors, and may have 20"), few.output);
+  CHECK_MESSAGE(has(few.output, "exit 3"), few.output);
+  const auto with = [&](const std::string& name) {
+    return troupe_command("node --listen 127.0.0.1:0 --allow alice" + own.of(name));
+  };
+  const auto a_users = with("bob");
+  CHECK(a_users.exit == 2);
+  CHECK_MESSAGE(has(a_users.output, "is not for a node"), a_users.output);
+  CHECK_MESSAGE(has(a_users.output, "--node makes certificates for nodes"), a_users.output);
+}
+
+TEST_CASE("options that are about hosts are refused without them, and so are names that are empty or twice") {
+  for (const char* options : {"--silence 500", "--rejoin 3", "--cert a", "--key a", "--ca a"}) {
+    const auto said = troupe_command(std::string("run hello ") + options);
+    CHECK_MESSAGE(said.exit == 2, said.output);
+    CHECK_MESSAGE(has(said.output, "--hosts"), said.output);
+  }
+  for (const char* empty : {"a:1,,b:1", "a:1,", ",a:1", "''"}) {
+    const auto said = troupe_command(std::string("run hello --hosts ") + empty);
+    CHECK_MESSAGE(said.exit == 2, said.output);
+    CHECK_MESSAGE(has(said.output, "has a name that is empty"), said.output);
+  }
+  CHECK(troupe_command("pod --hosts a,,b").exit == 2);
+  const auto twice = troupe_command("run hello --hosts unix:/a,unix:/b,unix:/a");
+  CHECK_MESSAGE(twice.exit == 2, twice.output);
+  CHECK_MESSAGE(has(twice.output, "names unix:/a more than once"), twice.output);
 }
 
 TEST_CASE("nothing listens on the network without certificates, and somebody who is allowed") {

@@ -152,6 +152,19 @@ TEST_CASE("a kernel that closes the process's socket ends its chip") {
   CHECK(chip.end_of(run).code == TROUPE_DEVICE_LOST);
 }
 
+TEST_CASE("a kernel that closes all its process's descriptors ends its chip at once, and is named") {
+  for (const std::int32_t stays : {1, 0}) {
+    CAPTURE(stays);
+    IsolatedChip chip;
+    const auto run = chip.launch(chip.kernel("isolated_closes_all"), RunArgs::of(runtime::scalar(stays)),
+                                 "the closing one");
+    const auto end = chip.end_of(run);  // nobody asks it anything
+    CHECK(end.code == TROUPE_DEVICE_LOST);
+    CHECK_MESSAGE(contains(end.message, "closed its connection to the program"), end.message);
+    if (stays != 0) CHECK_MESSAGE(contains(end.message, "'the closing one'"), end.message);
+  }
+}
+
 TEST_CASE("what a kernel has started ends with its process") {
   std::vector<std::int64_t> number(1);
   {

@@ -73,6 +73,10 @@ TROUPE_KERNEL(isolated_closes)(KernelArgs&) {
   ::close(3);
   for (;;) ::pause();
 }
+TROUPE_KERNEL(isolated_closes_all)(KernelArgs& k) {
+  (void)::close_range(3, ~0U, 0);
+  while (k.scalar<std::int32_t>(0) != 0) ::pause();
+}
 TROUPE_KERNEL(isolated_garbage)(KernelArgs& k) {
   char bytes[4096];
   std::memset(bytes, static_cast<int>(k.scalar<std::int32_t>(0)), sizeof bytes);

@@ -29,7 +29,7 @@ class FakeNode final : public Peer {
  public:
   explicit FakeNode(comm::FileDescriptor socket) : socket_(std::move(socket)) {}
   std::unique_ptr<Stream> take_stream() override { return plain_stream(std::move(socket_)); }
-  std::string end() override { return "gone"; }
+  std::string end(bool) override { return "gone"; }
 
  private:
   comm::FileDescriptor socket_;

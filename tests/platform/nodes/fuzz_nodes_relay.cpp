@@ -25,7 +25,7 @@ class FakeProcess final : public Peer {
  public:
   explicit FakeProcess(comm::FileDescriptor socket) : socket_(std::move(socket)) {}
   std::unique_ptr<Stream> take_stream() override { return local_stream(std::move(socket_)); }
-  std::string end() override { return "ended"; }
+  std::string end(bool) override { return "ended"; }
 
  private:
   comm::FileDescriptor socket_;
@@ -166,10 +166,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                   "library",
                   0,
                   {},
+                  {},
                   WindowMemory(77)};
   {
     Relay relay(rooms, plain_stream(std::move(program_there)), 0, "node", may_ship);
-    relay.is_chip(5);
+    relay.is_chip(5, 6);
     std::thread of_program([&] { relay.serve_program(); }), of_chip([&] { relay.serve_chip(); });
     End program(std::move(program_here), false), chip_end(std::move(chip_here), true);
     Chip chip(chip_end, may_ship, fails);

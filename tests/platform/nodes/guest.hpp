@@ -126,6 +126,16 @@ class Guest {
     say(Kind::launch, words);
   }
 
+  template <class T>
+  T take_value() const {
+    T value{};
+    REQUIRE(take(std::as_writable_bytes(std::span(&value, 1))));
+    return value;
+  }
+  void skip(std::size_t bytes) const {
+    std::vector<std::byte> some(bytes);
+    REQUIRE(take(some));
+  }
   void say_no_more() const { ::shutdown(socket_.get(), SHUT_WR); }
   /// Until the node has closed.
   std::size_t rest() const {

@@ -100,6 +100,7 @@ Result<void> Process::launch(Reader& reader) {
       !batch.read(reader, static_cast<std::uint32_t>(count), locator()) || !reader.complete()) {
     return Error(Errc::internal, "runs that cannot be read");
   }
+  under_way_ += batch.runs().size();
   const auto code = api_.launch_runs(context_, batch.runs().data(), batch.runs().size(), settled);
   if (code == 0) return {};
   // The other side has taken them, so each of them ends.
@@ -208,7 +209,9 @@ Writer Process::run(Reader& reader) {
   RunBatch batch;
   if (!batch.read(reader, 1, locator()) || !reader.complete()) return misread();
   troupe_completion end{};
+  ++under_way_;
   const auto code = api_.run_runtime(context_, batch.runs().data(), &end);
+  --under_way_;
   end.message = nullptr;
   auto told = coded(code);
   told.put(end);

@@ -1,5 +1,6 @@
 #include "chip/process.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -59,6 +60,7 @@ void Process::serve() {
   hello.put(this_build());
   if (!link_.send(Kind::hello, 0, hello.bytes())) return;
   (void)link_.serve(*this);
+  if (page_ != nullptr && ::fcntl(socket_of_chip, F_GETFD) < 0) page_->lost_descriptors.store(1);
 }
 
 Result<void> Process::frame(Frame& frame) {
@@ -168,6 +170,7 @@ void Process::fill_host(const SetUp& facts) {
 }
 
 void Process::send_ends(std::span<const troupe_completion> ends) {
+  under_way_ -= ends.size();
   while (!ends.empty()) {
     Writer news;
     ends = ends.subspan(put_completions(news, ends));

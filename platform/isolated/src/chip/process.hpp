@@ -54,6 +54,7 @@ class Process final : Link::Receiver {
   };
 
   Result<void> frame(Frame& frame) override;
+  int looks_after_ms() const override { return under_way_.load() != 0 ? 250 : -1; }
   void apart(Call call);
   void make(Call& call);
   Writer answer(Call& call, std::vector<comm::FileDescriptor>& descriptors);
@@ -100,7 +101,8 @@ class Process final : Link::Receiver {
   std::optional<SharedPages> page_memory_;
   Page* page_ = nullptr;
   std::optional<CrashReport> crash_report_;
-  std::string said_;  ///< the latest error that was logged
+  std::atomic<std::size_t> under_way_{0};  ///< runs, whose kernels may close what is not theirs
+  std::string said_;                       ///< the latest error that was logged
 
   std::mutex mutex_;
   std::map<std::uint32_t, Piece> pieces_;

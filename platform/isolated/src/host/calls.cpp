@@ -266,22 +266,21 @@ std::int32_t Context::copy(bool to_device, std::uint64_t device, std::byte* host
 std::int32_t Context::copy_away(Session& session, bool to_device, std::uint64_t device, std::byte* host,
                                 std::uint64_t bytes) {
   std::uint64_t silence = 0;
-  bool quietly = false;
+  bool fits = false;
   {
     const std::lock_guard lock(mutex_);
     if (auto refused = refusal(false)) return note(*refused);
     silence = silence_ms_;
     const auto next = allocations_.upper_bound(device);
-    const bool fits = next != allocations_.begin() && [&](const auto& one) {
+    fits = next != allocations_.begin() && [&](const auto& one) {
       return device - one.first <= one.second && bytes <= one.second - (device - one.first);
     }(*std::prev(next));
-    quietly = fits && to_device && bytes <= part_bytes;
   }
-  if (quietly) {
+  if (fits && to_device && bytes <= part_bytes) {
     session.put_quietly(device, {host, static_cast<std::size_t>(bytes)}, {silence});
     return 0;
   }
-  if (bytes > part_bytes) {
+  if (bytes > part_bytes && !fits) {
     Writer range;
     range.put(CopyCall{device, 0, bytes, 0, 0});
     if (const auto answer = ask(to_device ? Kind::copy_to : Kind::copy_from, range); answer.code != 0)

@@ -1,6 +1,7 @@
 #include "host/child.hpp"
 
 #include <dlfcn.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -129,8 +130,12 @@ Result<std::unique_ptr<Peer>> Child::start(const std::string& program) {
   return std::unique_ptr<Peer>(std::move(child));
 }
 
-std::string Child::end() {
+std::string Child::end(bool closed) {
   if (pid_ < 0) return {};
+  // One that ends closes what it has a moment before it has ended. One that stays has lost its descriptors.
+  constexpr int moment_ms = 1000;
+  pollfd ended{process_.get(), POLLIN, 0};
+  const bool stays = closed && process_.valid() && ::poll(&ended, 1, moment_ms) == 0;
   const pid_t pid = std::exchange(pid_, -1);
   if (process_.valid()) {
     (void)::pidfd_send_signal(process_.get(), SIGKILL, nullptr, 0);
@@ -147,7 +152,8 @@ std::string Child::end() {
   do waited = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED);
   while (waited != 0 && errno == EINTR);
   process_.reset();
-  return told(info);
+  const bool was_ours = info.si_code == CLD_KILLED && info.si_status == SIGKILL;
+  return stays && was_ours ? "closed its connection to the program" : told(info);
 }
 
 }  // namespace troupe::platform::isolation

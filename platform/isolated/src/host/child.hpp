@@ -15,14 +15,14 @@ namespace troupe::platform::isolation {
 class Child final : public Peer {
  public:
   static Result<std::unique_ptr<Peer>> start(const std::string& program);
-  ~Child() override { (void)end(); }
+  ~Child() override { (void)end(false); }
 
   std::unique_ptr<Stream> take_stream() override { return local_stream(std::move(socket_)); }
   int ended() const override { return process_.get(); }
   int number() const { return pid_; }
   /// Kills it, if it has not ended by itself, and all it has started; waits until it is gone. How it ended,
   /// in words: "exited with code 3". Empty the second time.
-  std::string end() override;
+  std::string end(bool closed) override;
 
  private:
   explicit Child(pid_t pid) : pid_(pid) {}

@@ -18,6 +18,8 @@ constexpr std::uint64_t begin_silence_ms = 30'000;
 
 Context::Context(const troupe_host& host, std::shared_ptr<const Settings> settings)
     : settings_(std::move(settings)) {
+  // Who waits for a call is no less patient than the connection.
+  silence_ms_ = std::max(silence_ms_, settings_->silence_ns / 1'000'000);
   std::memcpy(&host_, &host, std::min<std::size_t>(host.size, sizeof host_));
 }
 
@@ -124,7 +126,7 @@ void Context::serve() {
 
 void Context::live(Peer& peer) {
   clock_ahead_ns_ = peer.clock_ahead_ns();
-  auto made = Session::make(peer.take_stream(), settings_->silence_ns, settings_->options.memory);
+  auto made = Session::make(peer, settings_->silence_ns, settings_->options.memory);
   std::shared_ptr<Session> session;
   {
     const std::lock_guard lock(mutex_);
@@ -138,7 +140,7 @@ void Context::live(Peer& peer) {
   }
   const auto served = session->link.serve(*this, peer.ended());
   // Before anybody hears that the chip is lost: the process can write memory of ours until it is gone.
-  const auto how = peer.end();
+  const auto how = peer.end(session->link.was_closed());
   bury(*session, how, served ? std::string() : served.error().message());
 }
 

@@ -17,22 +17,28 @@ namespace {
 
 class Connection final : public Peer {
  public:
-  Connection(std::unique_ptr<Stream> stream, std::string address, std::int64_t clock_ahead_ns)
-      : stream_(std::move(stream)), address_(std::move(address)), clock_ahead_ns_(clock_ahead_ns) {}
+  Connection(std::unique_ptr<Stream> stream, std::string address, std::int64_t clock_ahead_ns, OpenBulk bulk)
+      : stream_(std::move(stream)),
+        address_(std::move(address)),
+        clock_ahead_ns_(clock_ahead_ns),
+        bulk_(std::move(bulk)) {}
+  OpenBulk bulk() const override { return bulk_; }
   std::int64_t clock_ahead_ns() const override { return clock_ahead_ns_; }
   std::unique_ptr<Stream> take_stream() override { return std::move(stream_); }
-  std::string end() override { return "the connection to " + address_ + " was lost"; }
+  std::string end(bool) override { return "the connection to " + address_ + " was lost"; }
 
  private:
   std::unique_ptr<Stream> stream_;
   const std::string address_;
   const std::int64_t clock_ahead_ns_;
+  const OpenBulk bulk_;
 };
 
 struct Welcomed {
   std::unique_ptr<Stream> stream;
   NodeFacts facts;
   std::int64_t clock_ahead_ns = 0;
+  Token token = {};
 };
 
 std::uint64_t now_ns() {
@@ -84,6 +90,7 @@ Result<Welcomed> knock(const RemoteNode& node, Claim claim) {
   const auto unsure = static_cast<std::int64_t>(there_and_back);
   if (welcomed.clock_ahead_ns <= unsure && welcomed.clock_ahead_ns >= -unsure) welcomed.clock_ahead_ns = 0;
   welcomed.facts.chips = static_cast<int>(welcome.chips);
+  welcomed.token = welcome.token;
   if (!refusal.empty()) {
     const auto code = static_cast<Errc>(welcome.code);
     const bool is_one = error_name(code) != "unknown_platform_code";
@@ -132,8 +139,17 @@ Result<DeviceApi> remote(RemoteChip chip) {
     std::memcpy(claim.pod.data(), &chip.pod, sizeof chip.pod);
     auto welcomed = knock(chip.node, claim);
     if (!welcomed) return welcomed.error();
+    auto bulk = [node = chip.node, token = welcomed->token](Way way) -> Result<std::unique_ptr<Stream>> {
+      Claim further;
+      further.chip = way == Way::to_device ? Claim::to_device : Claim::from_device;
+      further.token = token;
+      auto joined = knock(node, further);
+      if (!joined) return joined.error();
+      joined->stream->gather();
+      return std::move(joined->stream);
+    };
     return std::unique_ptr<Peer>(std::make_unique<Connection>(std::move(welcomed->stream), chip.node.address,
-                                                              welcomed->clock_ahead_ns));
+                                                              welcomed->clock_ahead_ns, std::move(bulk)));
   };
   auto api = table_for(std::move(settings));
   // Rank programs meet at a path, which is another one there.

@@ -17,6 +17,8 @@ std::string death_of(const Page& page, const std::string& given_up, const std::s
                      const std::string& garbage) {
   if (auto crash = page.crash(); !crash.empty()) return crash;
   std::string text = "its process " + (given_up.empty() ? how : given_up);
+  if (given_up.empty() && page.lost_descriptors.load() != 0)
+    text = "its process closed its connection to the program";
   if (!garbage.empty()) text = "its process sent something wrong (" + garbage + ")";
   constexpr std::size_t most = 3;
   const auto inside = page.running();
@@ -28,26 +30,27 @@ std::string death_of(const Page& page, const std::string& given_up, const std::s
   return text;
 }
 
-Result<std::shared_ptr<Session>> Session::make(std::unique_ptr<Stream> stream, std::uint64_t silence_ns,
+Result<std::shared_ptr<Session>> Session::make(Peer& peer, std::uint64_t silence_ns,
                                                std::shared_ptr<MappableMemory> memory) {
   auto page = SharedPages::make(page_bytes);
   if (!page) return page.error();
   auto staging = SharedPages::make(staging_bytes);
   if (!staging) return staging.error();
-  auto made = std::make_shared<Session>(std::move(stream), silence_ns, std::move(memory), *std::move(page),
-                                        *std::move(staging));
+  auto made =
+      std::make_shared<Session>(peer, silence_ns, std::move(memory), *std::move(page), *std::move(staging));
   if (made->link.is_down())
     return Error(Errc::system, "too few descriptors for a chip's process", "ulimit -n");
   return made;
 }
 
-Session::Session(std::unique_ptr<Stream> stream, std::uint64_t silence_ns,
-                 std::shared_ptr<MappableMemory> memory, SharedPages page, SharedPages staging_pages)
-    : link(std::move(stream), Link::WhenFull::go_down, silence_ns),
+Session::Session(Peer& peer, std::uint64_t silence_ns, std::shared_ptr<MappableMemory> memory,
+                 SharedPages page, SharedPages staging_pages)
+    : link(peer.take_stream(), Link::WhenFull::go_down, silence_ns),
       pieces(std::move(memory)),
       staging(staging_pages.base() + copy_bytes, copy_bytes, staging_bytes - copy_bytes),
       page_(std::move(page)),
-      staging_(std::move(staging_pages)) {
+      staging_(std::move(staging_pages)),
+      bulk_(peer.bulk()) {
   new (page_.base()) Page{};
   if (!link.is_local()) pieces.is_copied(staging_piece, {staging_.base(), staging_.size()});
 }
@@ -135,15 +138,29 @@ Answer Session::put(std::uint64_t device, std::span<const std::byte> bytes, Pati
   const auto number = open(waiting);
   if (!number) return {otherwise_->code, otherwise_->text, {}};
   lock.unlock();
-  Writer part;
-  for (std::size_t done = 0; done < bytes.size() && !link.is_down(); done += part_bytes) {
-    const auto length = std::min<std::size_t>(part_bytes, bytes.size() - done);
-    part.clear();
-    part.put(PutPart{device + done, done + length == bytes.size(), 0}).raw(bytes.data() + done, length);
+  if (bytes.size() <= part_bytes) {
+    Writer part;
+    part.put(PutPart{device, 1, 0}).raw(bytes.data(), bytes.size());
     (void)send_in_turn(Kind::put, *number, part.bytes(), patience);
+  } else if (const auto left = bulk_.put(*number, device, bytes, while_it_lives(patience)); !left) {
+    give_up(left.error().message());
   }
   lock.lock();
   return wait_for(waiting, *number, patience, lock);
+}
+
+GoOn Session::while_it_lives(Patience patience) {
+  return [this, patience, heard = link.heard(), last = Clock::now()](bool moved) mutable {
+    const auto now = Clock::now();
+    if (const auto latest = link.heard(); moved || latest != heard) {
+      heard = latest;
+      last = now;
+    }
+    if (link.is_down()) return false;
+    if (now - last < Milliseconds(patience.silence_ms)) return true;
+    give_up("did not move bytes for " + std::to_string(patience.silence_ms) + " ms");
+    return false;
+  };
 }
 
 bool Session::wait_for_room(Patience patience) {
@@ -184,9 +201,19 @@ Answer Session::get(std::uint64_t device, std::span<std::byte> bytes, Patience p
   const auto number = open(waiting);
   if (!number) return {otherwise_->code, otherwise_->text, {}};
   lock.unlock();
-  Writer which;
-  which.put(GetCall{device, bytes.size()});
-  (void)link.send(Kind::get, *number, which.bytes());
+  if (bytes.size() <= part_bytes) {
+    Writer which;
+    which.put(GetCall{device, bytes.size()});
+    (void)link.send(Kind::get, *number, which.bytes());
+  } else {
+    auto got = bulk_.get(device, bytes, while_it_lives(patience));
+    if (got) {
+      lock.lock();
+      waiting_.erase(*number);
+      return {got->code, std::move(got->text), {}};
+    }
+    give_up(got.error().message());
+  }
   lock.lock();
   return wait_for(waiting, *number, patience, lock);
 }
@@ -239,6 +266,7 @@ bool Session::answered(Frame& frame) {
 }
 
 void Session::over(const Answer& otherwise) {
+  bulk_.shut();
   const std::lock_guard lock(mutex_);
   otherwise_ = Answer{otherwise.code, otherwise.text, {}};
   for (auto& [number, waiting] : waiting_) {
@@ -254,6 +282,7 @@ void Session::give_up(const std::string& why) {
     if (given_up_for_.empty()) given_up_for_ = why;
   }
   link.shut();
+  bulk_.shut();
 }
 
 std::string Session::given_up_for() const {

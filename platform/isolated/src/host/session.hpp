@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/bulk.hpp"
 #include "host/pieces.hpp"
 #include "host/staging.hpp"
 #include "wire/wire.hpp"
@@ -41,10 +42,10 @@ class Session {
   static constexpr std::uint64_t staging_bytes = std::uint64_t{16} << 20U;
 
   /// An error: no memory for it.
-  static Result<std::shared_ptr<Session>> make(std::unique_ptr<Stream> stream, std::uint64_t silence_ns,
+  static Result<std::shared_ptr<Session>> make(Peer& peer, std::uint64_t silence_ns,
                                                std::shared_ptr<MappableMemory> memory);
-  Session(std::unique_ptr<Stream> stream, std::uint64_t silence_ns, std::shared_ptr<MappableMemory> memory,
-          SharedPages page, SharedPages staging);
+  Session(Peer& peer, std::uint64_t silence_ns, std::shared_ptr<MappableMemory> memory, SharedPages page,
+          SharedPages staging);
 
   Link link;
   Pieces pieces;
@@ -94,9 +95,12 @@ class Session {
                   std::unique_lock<std::mutex>& lock);
   /// To another machine: when there is room, so that little is kept here however many threads have much to
   /// say.
+  /// For transfers: whether the other end still says something.
+  GoOn while_it_lives(Patience patience);
   bool send_in_turn(Kind kind, std::uint64_t number, std::span<const std::byte> payload, Patience patience);
 
   SharedPages page_, staging_;
+  Bulk bulk_;
   std::mutex turn_;  ///< of those who have much to say
   mutable std::mutex mutex_;
   std::uint64_t last_number_ = 0;

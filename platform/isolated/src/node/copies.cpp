@@ -22,13 +22,17 @@ void NodeCopies::call(std::uint64_t copy, bool to_device, std::size_t slot, std:
              CopyCall{device, slot * part_bytes, length, piece, 0});
 }
 
-bool NodeCopies::put(std::uint64_t number, const PutPart& part, std::span<const std::byte> payload) {
-  if (free_in_.empty()) return false;
+NodeCopies::Copy& NodeCopies::put_part(std::uint64_t number, const PutPart& part) {
   auto& copy = copies_[number];
   copy.to_device = true;
   copy.last = part.last != 0;
   copy.quiet = part.quiet != 0;
-  if (copy.code == 0) {
+  return copy;
+}
+
+bool NodeCopies::put(std::uint64_t number, const PutPart& part, std::span<const std::byte> payload) {
+  if (free_in_.empty()) return false;
+  if (put_part(number, part).code == 0) {
     const auto slot = free_in_.back();
     free_in_.pop_back();
     std::memcpy(at(slot), payload.data(), payload.size());
@@ -36,6 +40,30 @@ bool NodeCopies::put(std::uint64_t number, const PutPart& part, std::span<const 
   }
   settle(number);
   return true;
+}
+
+std::optional<std::size_t> NodeCopies::lend(Way way) {
+  constexpr std::size_t for_others = 2;
+  auto& free = way == Way::to_device ? free_in_ : free_out_;
+  if (free.size() <= for_others) return std::nullopt;
+  const auto slot = free.back();
+  free.pop_back();
+  return slot;
+}
+
+void NodeCopies::put_lent(std::uint64_t number, const PutPart& part, std::size_t slot, std::uint64_t length) {
+  if (put_part(number, part).code == 0) {
+    call(number, true, slot, part.device, 0, length);
+  } else {
+    give_back(Way::to_device, slot);
+  }
+  settle(number);
+}
+
+void NodeCopies::read_lent(std::size_t slot, std::uint64_t device, std::uint64_t length, Read read) {
+  const auto number = waited_for | ++last_;
+  reads_[number] = std::move(read);
+  ways_.call(number, Kind::copy_from, CopyCall{device, slot * part_bytes, length, piece, 0});
 }
 
 void NodeCopies::get(std::uint64_t number, const GetCall& call) {
@@ -65,6 +93,11 @@ void NodeCopies::ask_on() {
 }
 
 bool NodeCopies::answered(std::uint64_t number, std::int32_t code, const std::string& text) {
+  if (const auto read = reads_.find(number); read != reads_.end()) {
+    read->second(code, text);
+    reads_.erase(read);
+    return true;
+  }
   const auto found = calls_.find(number);
   if (found == calls_.end()) return false;
   const auto call = found->second;

@@ -13,6 +13,9 @@
 
 namespace troupe::platform::isolation {
 
+/// At once; more than a program that keeps to the device ABI has.
+inline constexpr std::size_t most_copies = 4096;
+
 /// Copies between a device and a program elsewhere: bytes pass through a few slots of memory that the node
 /// and the chip's process have in common, several at a time. Plain state: what it wants sent it sends through
 /// `Ways`.
@@ -47,6 +50,17 @@ class NodeCopies {
   std::size_t under_way() const { return copies_.size(); }
   void get(std::uint64_t number, const GetCall& call);
   void go_on() { ask_on(); }
+
+  // For bytes that go from a stream straight into a slot, and back: who has one lent gives it back, or has it
+  // copied. Some stay for the others.
+  std::optional<std::size_t> lend(Way way);
+  void give_back(Way way, std::size_t slot) {
+    (way == Way::to_device ? free_in_ : free_out_).push_back(slot);
+  }
+  std::byte* at(std::size_t slot) const { return memory_ + slot * part_bytes; }
+  void put_lent(std::uint64_t number, const PutPart& part, std::size_t slot, std::uint64_t length);
+  using Read = std::function<void(std::int32_t code, const std::string& text)>;
+  void read_lent(std::size_t slot, std::uint64_t device, std::uint64_t length, Read read);
   /// False: that was not asked.
   bool answered(std::uint64_t number, std::int32_t code, const std::string& text);
 
@@ -62,7 +76,7 @@ class NodeCopies {
     std::uint64_t copy = 0, offset = 0, bytes = 0;
     std::size_t slot = 0;
   };
-  std::byte* at(std::size_t slot) const { return memory_ + slot * part_bytes; }
+  Copy& put_part(std::uint64_t number, const PutPart& part);
   void call(std::uint64_t copy, bool to_device, std::size_t slot, std::uint64_t device, std::uint64_t offset,
             std::uint64_t length);
   void ask_on();
@@ -75,6 +89,7 @@ class NodeCopies {
   std::vector<std::size_t> free_in_, free_out_;
   std::map<std::uint64_t, Copy> copies_;  ///< by the program's number
   std::map<std::uint64_t, Call> calls_;   ///< by ours
+  std::map<std::uint64_t, Read> reads_;   ///< into slots that are lent, by ours
   std::deque<std::uint64_t> to_ask_;      ///< gets that have not been asked for in full
 };
 

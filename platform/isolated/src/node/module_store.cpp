@@ -5,12 +5,17 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <fstream>
+#include <memory>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/module_abi.h"
+#include "troupe/runtime/object_file.hpp"
 
 namespace troupe::platform::isolation {
 namespace {
@@ -47,6 +52,22 @@ Result<runtime::Digest> ModuleImage::seal() {
   return runtime::sha256_of_file(path());
 }
 
+std::string ModuleImage::defect() const {
+  struct Unmap {
+    std::size_t bytes;
+    void operator()(void* memory) const { (void)::munmap(memory, bytes); }
+  };
+  const auto size = static_cast<std::size_t>(bytes_);
+  void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, memory_.get(), 0);
+  if (mapped == MAP_FAILED) return failed("it cannot be mapped").message();
+  const std::unique_ptr<void, Unmap> own(mapped, Unmap{size});
+  if (auto wrong = runtime::object_defect({static_cast<const std::byte*>(mapped), size}); !wrong.empty())
+    return wrong;
+  constexpr std::string_view symbol = TROUPE_MODULE_SYMBOL;
+  const bool has_it = ::memmem(mapped, size, symbol.data(), symbol.size()) != nullptr;
+  return has_it ? std::string() : "it exports no symbol \"" + std::string(symbol) + "\"";
+}
+
 std::string ModuleImage::path() const {
   return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(memory_.get());
 }
@@ -65,6 +86,11 @@ Result<void> ModuleStore::read(const std::string& file) {
     return Error(Errc::load_failed, "cannot read module '" + file + "': there is nothing in it");
   auto digest = image->seal();
   if (!digest) return digest.error();
+  if (const auto wrong = image->defect(); !wrong.empty()) {
+    return Error(
+        Errc::load_failed, "'" + file + "' is no module: " + wrong,
+        "a module is a shared object for this machine, with TROUPE_MODULE in one of its source files");
+  }
   const std::lock_guard lock(mutex_);
   images_.try_emplace(*digest, Kept{*std::move(image), nullptr});
   return {};

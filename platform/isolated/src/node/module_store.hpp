@@ -25,6 +25,8 @@ class ModuleImage {
   std::uint64_t bytes() const { return bytes_; }
   /// Seals it, then hashes it.
   Result<runtime::Digest> seal();
+  /// Once sealed: why it cannot be a module ("it is no ELF file"); empty: it may be one.
+  std::string defect() const;
   /// A path, for processes of this user while this one lives.
   std::string path() const;
 

@@ -2,6 +2,7 @@
 #include "node/relay.hpp"
 
 #include <fcntl.h>
+#include <sys/random.h>
 
 #include <algorithm>
 #include <utility>
@@ -15,7 +16,16 @@ constexpr std::size_t most_windows = 4096;
 /// A record of a dump that goes along in one frame.
 constexpr std::uint64_t most_dumped = std::uint64_t{15} << 20U;
 
+Token new_token() {
+  Token token{};
+  // Never short for so few bytes.
+  (void)!::getrandom(token.data(), token.size(), 0);
+  return token;
+}
+
 }  // namespace
+
+Error too_few_descriptors() { return Error(Errc::system, "the node has too few descriptors (ulimit -n)"); }
 
 Error misread(const char* what) { return Error(Errc::internal, what); }
 
@@ -42,6 +52,7 @@ Relay::Relay(NodeRooms& rooms, std::unique_ptr<Stream> program, std::uint64_t si
     : rooms_(rooms),
       called_(std::move(called)),
       may_ship_(may_ship),
+      token_(new_token()),
       program_(std::move(program), Link::WhenFull::go_down, silence_ns) {}
 
 Relay::~Relay() {
@@ -55,8 +66,11 @@ void Relay::serve_program() {
   std::unique_lock lock(mutex_);
   program_gone_ = true;
   if (chip_) chip_->shut();
+  for (const auto& lent : lent_) {
+    if (lent.stream != nullptr) lent.stream->shut();
+  }
   changed_.notify_all();
-  changed_.wait(lock, [this] { return chip_gone_; });
+  changed_.wait(lock, [this] { return chip_gone_ && !lent_[0].in_use && !lent_[1].in_use; });
 }
 
 void Relay::serve_chip() {
@@ -70,7 +84,7 @@ void Relay::serve_chip() {
   auto slots = SharedPages::make(NodeCopies::bytes);
   auto child = page && slots ? rooms_.start_chip() : (page ? slots.error() : page.error());
   if (!child) {
-    bury(child.error().message(), {});
+    no_process(child.error());
     return over();
   }
   new (page->base()) Page{};
@@ -97,10 +111,23 @@ void Relay::serve_chip() {
                         [this] { return program_.has_room(); }});
     if (program_gone_) chip_->shut();
   }
+  if (chip_->is_down() && !program_.is_down()) {
+    (void)(*child)->end(false);
+    no_process(too_few_descriptors());
+    return over();
+  }
   const auto served = chip_->serve(hears_chip_, (*child)->ended());
-  const auto how = (*child)->end();
+  const auto how = (*child)->end(chip_->was_closed());
   bury(how, served ? std::string() : served.error().message());
   over();
+}
+
+/// It is this machine's fault, and both sides hear that.
+void Relay::no_process(const Error& why) {
+  if (rooms_.log) rooms_.log("cannot serve a guest: " + why.message());
+  Writer words;
+  words.text("the node has no process for it: " + why.message());
+  (void)program_.send(Kind::obituary, 0, words.bytes());
 }
 
 /// The program hears of what the chip died; there is nothing more to say after that.
@@ -164,6 +191,7 @@ Result<void> Relay::answered(Frame& frame) {
     if ((frame.number & waited_for) != 0) {
       if (!copies_->answered(frame.number, code, text)) return misread("an answer to nothing");
       if (stalled_ && copies_->has_room()) program_.wake();  // goes on there
+      if (lent_[0].in_use || lent_[1].in_use) changed_.notify_all();
       return {};
     }
     if (calls_ != 0) --calls_;

@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +21,8 @@ namespace troupe::platform::isolation {
 
 /// What came is not what it should be.
 Error misread(const char* what);
+/// The node's fault, and nobody else's.
+Error too_few_descriptors();
 
 /// Memory of windows that other chips of the node may still want to join, by number. Thread-safe.
 class WindowMemory {
@@ -44,6 +47,8 @@ struct NodeRooms {
   std::function<Result<std::unique_ptr<Peer>>()> start_chip;
   std::string library;
   std::uint64_t silence_ns = 0;
+  /// What happens, for the node's owner.
+  std::function<void(const std::string& text)> log;
   ModuleStore modules;
   WindowMemory windows;
 };
@@ -60,13 +65,25 @@ class Relay {
   Relay& operator=(const Relay&) = delete;
   ~Relay();
 
-  /// Its number for its platform. Before it is served.
-  void is_chip(int device) { device_ = device; }
+  /// False: there are too few descriptors for it.
+  bool is_there() const { return !program_.is_down(); }
+  /// Its number for its platform, and the first that is none of the node's any more. Before it is served.
+  void is_chip(int device, int end) {
+    device_ = device;
+    devices_end_ = end;
+  }
   /// On two threads; each returns when both ends have gone.
   void serve_program();
   void serve_chip();
   /// Ends it. From any thread.
   void end();
+
+  /// For further connections of the program that has this chip.
+  const Token& token() const { return token_; }
+  /// False: it is not the token, or there is such a connection already. Else `serve_bytes` has to follow.
+  bool lends(const Token& token, Way way);
+  /// Over a connection for many bytes; until one of both has gone. Null: it has gone already.
+  void serve_bytes(Way way, std::unique_ptr<Stream> stream);
 
  private:
   struct FromProgram final : Link::Receiver {
@@ -115,6 +132,32 @@ class Relay {
   void pass_on(const Frame& frame, std::span<const std::byte> payload, std::span<const int> descriptors = {});
   void answer(std::uint64_t number, std::int32_t code, const std::string& text);
 
+  // relay_bytes.cpp: what goes over connections for many bytes.
+  struct Slice {
+    std::size_t slot = 0;
+    std::uint64_t bytes = 0;
+    bool last = false;  ///< of its transfer
+    bool done = false;
+    std::int32_t code = 0;
+    std::string text = {};
+  };
+  using Slices = std::deque<std::shared_ptr<Slice>>;
+  void take_bytes(Stream& stream);
+  void give_bytes(Stream& stream);
+  std::optional<std::size_t> wait_for_slot(Way way, std::unique_lock<std::mutex>& lock);
+  /// An order from the device, as far as it has come and was asked for.
+  struct Reading {
+    BulkOrder order;
+    std::size_t came = 0;
+    std::uint64_t asked = 0;
+  };
+  bool next_order(Stream& stream, Reading& reading, bool wait);
+  bool ask_for_slices(Stream& stream, Reading& reading, Slices& slices);
+  bool give(Stream& stream, Slices& slices);
+  bool skip_transfer(Reading& reading, Slices& slices);
+  void misbehaved(const char* how);
+  bool is_over() const { return program_gone_ || chip_gone_; }
+
   // relay.cpp: what comes from the chip, and the end.
   Result<void> from_chip(Frame& frame);
   Result<void> answered(Frame& frame);
@@ -123,6 +166,7 @@ class Relay {
   void take_written(std::uint64_t number, bool ended_well, std::vector<Written>& written);
   void spill(const std::vector<Written>& written);
   void bury(const std::string& how, const std::string& garbage);
+  void no_process(const Error& why);
   /// Null: there are no such bytes.
   std::shared_ptr<SharedPages> piece_with(std::uint32_t piece, std::uint64_t offset,
                                           std::uint64_t bytes) const;
@@ -130,7 +174,8 @@ class Relay {
   NodeRooms& rooms_;
   const std::string called_;
   const bool may_ship_;
-  int device_ = 0;
+  const Token token_;
+  int device_ = 0, devices_end_ = 1;
   Link program_;
   FromProgram hears_program_{*this};
   FromChip hears_chip_{*this};
@@ -139,6 +184,12 @@ class Relay {
   std::condition_variable changed_;
   std::unique_ptr<Link> chip_;
   bool program_gone_ = false, chip_gone_ = false;
+  struct Lent {
+    bool out = false;     ///< it has been asked for
+    bool in_use = false;  ///< somebody serves it
+    Stream* stream = nullptr;
+  };
+  std::array<Lent, 2> lent_;  ///< connections for many bytes, by way
   std::optional<SharedPages> page_;
   std::map<std::uint32_t, std::shared_ptr<SharedPages>> pieces_;
   std::shared_ptr<SharedPages> slots_;

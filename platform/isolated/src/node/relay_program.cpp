@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t most_pieces = 4096, most_uploads = 16, most_text = 256;
 // What a program can have under way at once; each is more than one that keeps to the device ABI has.
-constexpr std::size_t most_calls = 1024, most_copies = 4096, most_runs = std::size_t{1} << 17U,
+constexpr std::size_t most_calls = 1024, most_runs = std::size_t{1} << 17U,
                       most_regions = std::size_t{1} << 22U;
 
 /// What the chip's process makes, some of it on a thread, and answers.
@@ -34,8 +34,13 @@ bool is_call(Kind kind) {
 
 void Relay::pass_on(const Frame& frame, std::span<const std::byte> payload,
                     std::span<const int> descriptors) {
-  if (is_call(frame.kind)) ++calls_;
-  (void)chip_->send(frame.kind, frame.number, payload, descriptors);
+  const bool sent = chip_->send(frame.kind, frame.number, payload, descriptors);
+  if (!is_call(frame.kind)) return;
+  if (sent || chip_->is_down()) {
+    ++calls_;
+  } else {
+    answer(frame.number, TROUPE_DEVICE_SYSTEM, too_few_descriptors().message());
+  }
 }
 
 /// What is wrong ends the connection; the program hears what it was.
@@ -64,6 +69,14 @@ Result<void> Relay::from_program(Frame& frame) {
   switch (frame.kind) {
     case Kind::set_up:
       return set_up(reader, frame);
+    case Kind::set_option: {
+      // How many chips share the devices here is nothing that the program knows.
+      const std::string name(reader.text());
+      if (name != "chips") break;
+      Writer words;
+      pass_on(frame, words.text(name).text(std::to_string(devices_end_)).bytes());
+      return {};
+    }
     case Kind::set_device: {
       // The chip is the one that was asked for at the door.
       const auto number = reader.get<std::int32_t>();
@@ -127,7 +140,6 @@ Result<void> Relay::from_program(Frame& frame) {
     case Kind::comm_abort:  // there is nothing to give up
       answer(frame.number, 0, {});
       return {};
-    case Kind::set_option:
     case Kind::reset:
     case Kind::destroy:
     case Kind::allocate:

@@ -1,4 +1,5 @@
 // A node: who comes to its door, and who holds its chips.
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -18,6 +19,7 @@
 
 #include "net/net.hpp"
 #include "node/node.hpp"
+#include "node/start_checks.hpp"
 #include "troupe/platform/device_library.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/platform/host_threads.hpp"
@@ -60,22 +62,24 @@ struct NodeServer::Parts {
     std::optional<Error> refusal;
   };
   explicit Parts(NodeOptions with)
-      : options(std::move(with)),
-        rooms{{},
-              {},
-              static_cast<std::uint64_t>(runtime::bounded(options.silence).count()),
-              {},
-              WindowMemory(random_number())} {}
+      : options(std::move(with)), rooms{{},
+                                        {},
+                                        static_cast<std::uint64_t>(runtime::bounded(options.silence).count()),
+                                        options.log,
+                                        {},
+                                        WindowMemory(random_number())} {}
   ~Parts() { end(); }
 
   Result<void> open();
   void end();
   void listen_on();
+  void send_one_away();
   void at_the_door(comm::FileDescriptor socket);
   Result<void> recognise(comm::FileDescriptor socket, Deadline until, Guest& guest) const;
   std::optional<Error> refusal_of(const Guest& guest) const;
   void log_refusal(const Guest& guest) const;
-  bool greet(Stream& stream, const std::optional<Error>& refusal, Deadline until);
+  bool greet(Stream& stream, const std::optional<Error>& refusal, Deadline until, const Token& token = {});
+  void join(Guest& guest, Deadline until);
   void let_in(Guest& guest, Deadline until);
   std::optional<Error> take(Guest& guest, Relay& relay, Deadline until);
   bool is_free_for(const Guest& guest) const;
@@ -89,7 +93,8 @@ struct NodeServer::Parts {
   Address address;
   std::string address_text;
   std::shared_ptr<Security> security;
-  comm::FileDescriptor listening, stop;
+  comm::FileDescriptor listening, stop, spare;
+  bool short_of_descriptors = false;  ///< of the thread that listens
   FileMark socket_file;
   std::atomic<int> at_door{0};
 
@@ -120,7 +125,6 @@ Result<void> NodeServer::Parts::open() {
       return Error(Errc::invalid_argument, "'" + name + "' may send code, but is not allowed to use the node",
                    "--allow " + name);
   }
-  if (options.chips < 1) return Error(Errc::invalid_argument, "a node has one chip at least");
   const auto library = DeviceLibrary::open(options.platform);
   if (!library) return library.error();
   rooms.library = library->path();
@@ -130,8 +134,10 @@ Result<void> NodeServer::Parts::open() {
   for (const auto& file : options.modules) {
     if (auto read = rooms.modules.read(file); !read) return read;
   }
+  if (auto fine = can_serve(options, rooms.library); !fine) return fine;
   stop.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!stop.valid()) return Error(Errc::system, "too few descriptors", "ulimit -n");
+  spare.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!stop.valid() || !spare.valid()) return Error(Errc::system, "too few descriptors", "ulimit -n");
   auto socket = listen_at(address);
   if (!socket) return socket.error();
   listening = *std::move(socket);
@@ -168,10 +174,10 @@ void NodeServer::Parts::listen_on() {
     if (waiting[1].revents != 0) break;
     comm::FileDescriptor socket(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket.valid()) {
-      // Without descriptors nobody can be let in until one is free: not asked for over and over.
-      if (errno == EMFILE || errno == ENFILE) (void)::poll(&waiting[1], 1, 100);
+      if (errno == EMFILE || errno == ENFILE) send_one_away();
       continue;
     }
+    short_of_descriptors = false;
     if (at_door.load() >= most_at_the_door) continue;
     ++at_door;
     auto knock = std::make_unique<Knock>(Knock{this, std::move(socket)});
@@ -190,6 +196,18 @@ void NodeServer::Parts::listen_on() {
   }
 }
 
+/// There is no descriptor for who knocks: it hears at once that it cannot come in, and the node's owner why.
+void NodeServer::Parts::send_one_away() {
+  if (!std::exchange(short_of_descriptors, true))
+    log("sends guests away: " + too_few_descriptors().message());
+  spare.reset();
+  comm::FileDescriptor(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  spare.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  // Somebody else may have been faster: not asked for over and over.
+  pollfd over{stop.get(), POLLIN, 0};
+  if (!spare.valid()) (void)::poll(&over, 1, 100);
+}
+
 /// Who it is, and what it wants, within a few seconds.
 void NodeServer::Parts::at_the_door(comm::FileDescriptor socket) {
   const auto until = std::chrono::steady_clock::now() + time_at_the_door;
@@ -202,6 +220,7 @@ void NodeServer::Parts::at_the_door(comm::FileDescriptor socket) {
     return;
   }
   guest.refusal = refusal_of(guest);
+  if (guest.claim.chip <= Claim::to_device && !guest.refusal) return join(guest, until);
   if (guest.claim.chip != Claim::only_asks && !guest.refusal) return let_in(guest, until);
   if (guest.refusal) log_refusal(guest);
   (void)greet(*guest.stream, guest.refusal, until);
@@ -239,7 +258,7 @@ std::optional<Error> NodeServer::Parts::refusal_of(const Guest& guest) const {
     return Error(Errc::version_mismatch,
                  "it is of another version of troupe, " + std::string(this_build().build));
   }
-  if (guest.claim.chip >= options.chips || guest.claim.chip < Claim::any_chip) {
+  if (guest.claim.chip >= options.chips || guest.claim.chip < Claim::from_device) {
     return Error(Errc::no_such_device, "it has " + std::to_string(options.chips) + " chips, number " +
                                            std::to_string(guest.claim.chip) + " is none of them");
   }
@@ -250,7 +269,25 @@ void NodeServer::Parts::log_refusal(const Guest& guest) const {
   log("refused " + guest.name + " from " + guest.from + ": " + guest.refusal->message());
 }
 
-bool NodeServer::Parts::greet(Stream& stream, const std::optional<Error>& refusal, Deadline until) {
+/// A further connection of a guest that has a chip.
+void NodeServer::Parts::join(Guest& guest, Deadline until) {
+  const auto way = guest.claim.chip == Claim::to_device ? Way::to_device : Way::from_device;
+  Relay* relay = nullptr;
+  {
+    const std::lock_guard lock(mutex);
+    for (const auto& [chip, one] : taken) {
+      if (relay == nullptr && guest.name == holder && one->lends(guest.claim.token, way)) relay = one;
+    }
+  }
+  if (relay == nullptr) guest.refusal = Error(Errc::system, "it has no chip that such a connection is for");
+  const bool greeted = greet(*guest.stream, guest.refusal, until);
+  --at_door;
+  if (relay == nullptr) return log_refusal(guest);
+  relay->serve_bytes(way, greeted ? std::move(guest.stream) : nullptr);
+}
+
+bool NodeServer::Parts::greet(Stream& stream, const std::optional<Error>& refusal, Deadline until,
+                              const Token& token) {
   Welcome welcome;
   if (refusal) welcome.code = refusal->code().value;
   const auto build = this_build();
@@ -258,6 +295,7 @@ bool NodeServer::Parts::greet(Stream& stream, const std::optional<Error>& refusa
   welcome.node = rooms.windows.node();
   welcome.chips = static_cast<std::uint32_t>(options.chips);
   welcome.now_ns = threads.now();
+  if (!refusal) welcome.token = token;
   Writer words;
   words.put(welcome).text(refusal ? refusal->message() : "").text(options.platform);
   return send_frame(stream, Kind::welcome, words, until).has_value();
@@ -272,8 +310,8 @@ void NodeServer::Parts::let_in(Guest& guest, Deadline until) {
   const bool may_ship = address.is_local || is_among(options.may_ship, guest.name);
   auto* const stream = guest.stream.get();
   Relay relay(rooms, std::move(guest.stream), silence, guest.calls_it, may_ship);
-  guest.refusal = take(guest, relay, until);
-  const bool greeted = greet(*stream, guest.refusal, until);  // before anything else is said
+  guest.refusal = relay.is_there() ? take(guest, relay, until) : too_few_descriptors();
+  const bool greeted = greet(*stream, guest.refusal, until, relay.token());  // before anything else is said
   --at_door;
   if (guest.refusal) return log_refusal(guest);
   const bool started =
@@ -320,7 +358,7 @@ std::optional<Error> NodeServer::Parts::take(Guest& guest, Relay& relay, Deadlin
   pod = guest.claim.pod;
   holder = guest.name;
   taken[chip] = &relay;
-  relay.is_chip(options.first_device + chip);
+  relay.is_chip(options.first_device + chip, options.first_device + options.chips);
   lock.unlock();  // who reads the log may be slow
   if (first) log("in use by '" + guest.name + "' from " + guest.from);
   return std::nullopt;

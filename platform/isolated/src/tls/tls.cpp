@@ -13,6 +13,7 @@
 #include <cstring>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "net/net.hpp"
 #include "troupe/platform/errc.hpp"
@@ -40,22 +41,65 @@ std::string last_words() {
   return text;
 }
 
-/// A socket for OpenSSL. Its own would let SIGPIPE end the program when the other end has gone.
+/// A socket for OpenSSL. Its own would let SIGPIPE end the program when the other end has gone. Where many
+/// bytes are sent it gathers what OpenSSL writes, which is 16 KiB at a time.
+class Socket {
+ public:
+  explicit Socket(int descriptor) : descriptor_(descriptor) {}
+  static Socket& of(BIO* bio) { return *static_cast<Socket*>(BIO_get_data(bio)); }
+
+  void gather() { gathers_ = true; }
+  /// As `send`; what is gathered counts as sent.
+  ssize_t send(const char* from, std::size_t count) {
+    if (!gathers_) return send_now(from, count);
+    if (kept_.size() + count > most_kept && flush() != Stream::Flushed::all) return -1;
+    kept_.insert(kept_.end(), from, from + count);
+    return static_cast<ssize_t>(count);
+  }
+  /// With errno, unless everything has left.
+  Stream::Flushed flush() {
+    while (begin_ != kept_.size()) {
+      const auto sent = send_now(kept_.data() + begin_, kept_.size() - begin_);
+      if (sent < 0) return would_block() ? Stream::Flushed::not_yet : Stream::Flushed::gone;
+      begin_ += static_cast<std::size_t>(sent);
+    }
+    kept_.clear();
+    begin_ = 0;
+    return Stream::Flushed::all;
+  }
+  ssize_t receive(char* to, std::size_t room) const { return ::recv(descriptor_, to, room, MSG_DONTWAIT); }
+  static bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
+
+ private:
+  static constexpr std::size_t most_kept = std::size_t{272} << 10U;
+
+  ssize_t send_now(const char* from, std::size_t count) const {
+    return ::send(descriptor_, from, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+
+  const int descriptor_;
+  bool gathers_ = false;
+  std::vector<char> kept_;
+  std::size_t begin_ = 0;  ///< what has left of it
+};
+
 BIO_METHOD* socket_method() {
   static BIO_METHOD* const method = [] {
     BIO_METHOD* const made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "troupe socket");
     BIO_meth_set_write(made, [](BIO* bio, const char* from, int count) {
       BIO_clear_retry_flags(bio);
-      const auto sent = ::send(static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio))), from,
-                               static_cast<std::size_t>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_write(bio);
+      const auto sent = Socket::of(bio).send(from, static_cast<std::size_t>(count));
+      if (sent < 0 && Socket::would_block()) BIO_set_retry_write(bio);
       return static_cast<int>(sent);
+    });
+    BIO_meth_set_destroy(made, [](BIO* bio) {
+      delete &Socket::of(bio);  // NOLINT(cppcoreguidelines-owning-memory)
+      return 1;
     });
     BIO_meth_set_read(made, [](BIO* bio, char* to, int room) {
       BIO_clear_retry_flags(bio);
-      const auto came = ::recv(static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio))), to,
-                               static_cast<std::size_t>(room), MSG_DONTWAIT);
-      if (came < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_read(bio);
+      const auto came = Socket::of(bio).receive(to, static_cast<std::size_t>(room));
+      if (came < 0 && Socket::would_block()) BIO_set_retry_read(bio);
       return static_cast<int>(came);
     });
     BIO_meth_set_ctrl(made,
@@ -132,6 +176,14 @@ class TlsStream final : public Stream {
     return received;
   }
 
+  void gather() override {
+    const std::lock_guard lock(mutex_);
+    Socket::of(SSL_get_wbio(connection_.get())).gather();
+  }
+  Flushed flush() override {
+    const std::lock_guard lock(mutex_);
+    return Socket::of(SSL_get_wbio(connection_.get())).flush();
+  }
   void shut() noexcept override { ::shutdown(socket_.get(), SHUT_RDWR); }
   std::string problem() const override {
     const std::lock_guard lock(mutex_);
@@ -202,9 +254,9 @@ class TlsSecurity final : public Security {
  private:
   Connection on(int socket) {
     Connection connection(SSL_new(context_.get()));
-    BIO* const bio = BIO_new(socket_method());
-    if (!connection || bio == nullptr) return nullptr;
-    BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(socket)));  // NOLINT
+    BIO* const bio = connection ? BIO_new(socket_method()) : nullptr;
+    if (bio == nullptr) return nullptr;
+    BIO_set_data(bio, new Socket(socket));  // NOLINT(cppcoreguidelines-owning-memory): the BIO's
     SSL_set_bio(connection.get(), bio, bio);
     return connection;
   }
@@ -263,6 +315,27 @@ Result<void> is_private(const std::string& key) {
   return Error(Errc::invalid_argument, "the key '" + key + "' can be read by others", "chmod 600 " + key);
 }
 
+/// Whether the other end can accept it: for what it was made, and when. The other end would say so, too, but
+/// to somebody else.
+Result<void> is_of_use(X509* certificate, const std::string& file, bool of_a_node) {
+  const auto* const kind = of_a_node ? "a node" : "a user";
+  if (certificate == nullptr ||
+      X509_check_purpose(certificate, of_a_node ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT, 0) !=
+          1) {
+    return Error(Errc::invalid_argument, "the certificate '" + file + "' is not for " + kind,
+                 hint_about(X509_V_ERR_INVALID_PURPOSE));
+  }
+  if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0) {
+    return Error(Errc::invalid_argument, "the certificate '" + file + "' has expired",
+                 hint_about(X509_V_ERR_CERT_HAS_EXPIRED));
+  }
+  if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0) {
+    return Error(Errc::invalid_argument, "the certificate '" + file + "' is not valid yet",
+                 hint_about(X509_V_ERR_CERT_NOT_YET_VALID));
+  }
+  return {};
+}
+
 Result<std::shared_ptr<Security>> make(const Credentials& with, bool of_a_node) {
   const auto unusable = [](const char* what, const std::string& file) {
     const auto words = last_words();
@@ -274,6 +347,10 @@ Result<std::shared_ptr<Security>> make(const Credentials& with, bool of_a_node) 
   Context context(SSL_CTX_new(of_a_node ? TLS_server_method() : TLS_client_method()));
   if (!context || SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) != 1)
     return Error(Errc::system, "OpenSSL has no TLS 1.3");
+  // Of what is safe the fastest first.
+  constexpr auto ciphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+  if (SSL_CTX_set_ciphersuites(context.get(), ciphers) != 1)
+    return Error(Errc::system, "OpenSSL lacks the ciphers of TLS 1.3");
   if (SSL_CTX_load_verify_locations(context.get(), with.authority.c_str(), nullptr) != 1)
     return unusable("authority's certificate", with.authority);
   if (SSL_CTX_use_certificate_chain_file(context.get(), with.certificate.c_str()) != 1)
@@ -295,6 +372,8 @@ Result<std::shared_ptr<Security>> make(const Credentials& with, bool of_a_node) 
   if (has_key != 1) return unusable("key", with.key);
   if (SSL_CTX_check_private_key(context.get()) != 1)
     return unusable("certificate of another key", with.certificate);
+  if (auto fine = is_of_use(SSL_CTX_get0_certificate(context.get()), with.certificate, of_a_node); !fine)
+    return fine.error();
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context.get(), 0);

@@ -12,9 +12,13 @@
 // the bytes go along.
 namespace troupe::platform::isolation {
 
+/// What is not to be guessed.
+using Token = std::array<std::uint8_t, 16>;
+
 /// The first frame to a node: who asks for what; then, as text, what he calls the node.
 struct Claim {
-  static constexpr std::int32_t only_asks = -1, any_chip = -2;  ///< instead of a number
+  /// Instead of a number. The last two: many bytes of the chip whose `token` it has, each way.
+  static constexpr std::int32_t only_asks = -1, any_chip = -2, to_device = -3, from_device = -4;
   std::uint32_t protocol = 1;
   std::uint32_t abi_version = TROUPE_DEVICE_ABI_VERSION;
   char build[24] = {};
@@ -22,6 +26,7 @@ struct Claim {
   std::int32_t chip = only_asks;
   std::uint32_t incarnation = 0;
   std::uint64_t silence_ms = 0;  ///< so long the program waits for a sign of life, and it gives some
+  Token token = {};
 };
 /// The answer; then two texts: why not (empty: welcome; `code` says it to programs), and the platform's name.
 struct Welcome {
@@ -32,6 +37,7 @@ struct Welcome {
   std::uint64_t now_ns = 0;  ///< by the node's clock
   std::uint32_t chips = 0;
   std::int32_t code = 0;
+  Token token = {};  ///< for further connections to the chip, one of each kind
 };
 
 /// Bytes of one frame that carries many: small enough that others get their turn.

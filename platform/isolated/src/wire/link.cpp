@@ -160,9 +160,9 @@ Result<void> Link::tell(Assembler& of, Receiver& receiver) {
 }
 
 /// For poll, in milliseconds, until the pulse is to be looked at.
-int Link::time_to_wait() const {
+int Link::time_to_wait(const Receiver& receiver) const {
   const auto next = pulse_.next();
-  if (next == 0) return -1;
+  if (next == 0) return receiver.looks_after_ms();
   const auto time = now();
   if (next <= time) return 0;
   return static_cast<int>(std::min<std::uint64_t>((next - time) / 1'000'000 + 1, 60'000));
@@ -204,7 +204,8 @@ Result<void> Link::serve(Receiver& receiver, int also) {
     // What nobody wants to hear of must not wake anybody.
     waiting[0].fd = waiting[0].events != 0 ? stream_->descriptor() : -1;
     const bool at_once = !paused && (more || in_the_middle_);
-    if (::poll(waiting.data(), waiting.size(), at_once || pulse_.in_doubt() ? 0 : time_to_wait()) < 0) {
+    if (::poll(waiting.data(), waiting.size(), at_once || pulse_.in_doubt() ? 0 : time_to_wait(receiver)) <
+        0) {
       if (errno == EINTR) continue;
       break;
     }
@@ -217,7 +218,8 @@ Result<void> Link::serve(Receiver& receiver, int also) {
       send_rest();
       receiver.caught_up();
     }
-    over = (waiting[2].revents & POLLIN) != 0;  // what it has sent before is still heard
+    over = (waiting[2].revents & POLLIN) != 0;              // what it has sent before is still heard
+    if ((waiting[1].revents & POLLNVAL) != 0) over = true;  // somebody has closed it
     // Nothing is read now, so nothing else would tell that the other end has gone.
     if (paused && (is_down() || (waiting[0].revents & (POLLRDHUP | POLLERR | POLLHUP)) != 0)) over = true;
     const bool reads = over || at_once || (waiting[0].revents & ~POLLOUT) != 0;
@@ -225,7 +227,10 @@ Result<void> Link::serve(Receiver& receiver, int also) {
     for (int turn = 0; reads && !paused_.load(); ++turn) {
       if (!in_the_middle_) {
         const auto came = take_in(assembler);
-        if (came == Came::end) over = true;
+        if (came == Came::end) {
+          over = true;
+          closed_.store(true);
+        }
         if (came != Came::bytes) break;
       }
       if (auto told = tell(assembler, receiver); !told) {

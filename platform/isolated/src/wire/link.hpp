@@ -30,6 +30,9 @@ class Link {
     virtual Result<void> frame(Frame& frame) = 0;
     /// All that has come has been told.
     virtual void caught_up() {}
+    /// So long may nothing come before `serve` looks whether its descriptors are there still; -1: for ever.
+    /// A descriptor that is closed while it is waited for wakes nobody.
+    virtual int looks_after_ms() const { return -1; }
   };
   enum class WhenFull : std::uint8_t { go_down, wait };
 
@@ -67,6 +70,8 @@ class Link {
   bool is_local() const { return stream_->is_local(); }
   /// It ended because nothing was heard any more.
   bool fell_silent() const { return silent_.load(); }
+  /// It ended because the other end had closed it.
+  bool was_closed() const { return closed_.load(); }
   /// Rises with what arrives, of another process here with each byte, from elsewhere with each frame that is
   /// more than a sign of life.
   std::uint64_t heard() const { return heard_.load(std::memory_order_relaxed); }
@@ -84,7 +89,7 @@ class Link {
   void send_rest();
   Came take_in(Assembler& to);
   Result<void> tell(Assembler& of, Receiver& receiver);
-  int time_to_wait() const;
+  int time_to_wait(const Receiver& receiver) const;
   bool is_over(bool listened);
   static std::uint64_t now();
 
@@ -94,7 +99,7 @@ class Link {
   const std::uint64_t silence_ns_;
   std::atomic<bool> down_{false};  ///< nothing leaves any more
   std::atomic<bool> shut_{false};  ///< and nobody wants to hear what comes
-  std::atomic<bool> finishing_{false}, paused_{false}, silent_{false};
+  std::atomic<bool> finishing_{false}, paused_{false}, silent_{false}, closed_{false};
   std::atomic<std::thread::id> serving_{};
   std::atomic<std::uint64_t> heard_{0};
   std::atomic<bool> spoke_{false};  ///< since the pulse was looked at

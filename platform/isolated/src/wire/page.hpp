@@ -58,6 +58,7 @@ struct Page {
     char what[24], name[64], task[64];
   };
   std::atomic<std::uint32_t> said;
+  std::atomic<std::uint32_t> lost_descriptors;  ///< something has closed what it hears its program with
   char sentence[1024];
   std::array<Slot, 256> slots;
 

@@ -3,6 +3,7 @@
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,6 +39,10 @@ class Stream {
   virtual bool is_local() const = 0;
   /// As much as leaves now. What did not leave comes again, from where it stopped.
   virtual Sent send(std::span<iovec> parts, std::span<const int> descriptors) = 0;
+  /// From now on it may keep what was sent until there is more of it, or until it is flushed.
+  virtual void gather() {}
+  enum class Flushed : std::uint8_t { all, not_yet, gone };
+  virtual Flushed flush() { return Flushed::all; }
   virtual Received receive(std::span<std::byte> room) = 0;
   /// Ends it for both ends. From any thread.
   virtual void shut() noexcept = 0;

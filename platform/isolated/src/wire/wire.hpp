@@ -3,6 +3,7 @@
 // Border of the room: what both ends of a chip's process know of each other.
 
 #include "wire/away.hpp"
+#include "wire/bulk.hpp"
 #include "wire/bytes.hpp"
 #include "wire/frame.hpp"
 #include "wire/link.hpp"

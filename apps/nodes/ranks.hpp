@@ -1,0 +1,41 @@
+#pragma once
+
+// Nodes that a launcher (mpirun, srun) starts all at once, with one command line for all: which of them a
+// process is, and a folder that all of them and the program reach, in which they find each other.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "troupe/runtime/result.hpp"
+
+namespace troupe::apps {
+
+struct Rank {
+  int number = 0, of = 1;
+  int on_machine = 0;  ///< among those of the same machine
+};
+/// What the launcher's variables say; none: no launcher has started this process.
+std::optional<Rank> rank_of_launcher();
+
+/// This machine's name, as one of the certificates in the folder has it.
+Result<std::string> name_with_certificate(const std::string& folder);
+
+/// That a node listens, until it goes.
+class Announcement {
+ public:
+  static Result<Announcement> make(const std::string& folder, const Rank& rank, const std::string& address);
+  Announcement(Announcement&& other) noexcept;
+  Announcement& operator=(Announcement&&) = delete;
+  ~Announcement();
+
+ private:
+  Announcement(std::string file, std::string text) : file_(std::move(file)), text_(std::move(text)) {}
+  std::string file_, text_;
+};
+
+/// Hosts as they were given, with those of "@FOLDER" by their addresses, in the order of their ranks, once
+/// all of them listen.
+Result<std::vector<std::string>> hosts_found(const std::vector<std::string>& given);
+
+}  // namespace troupe::apps
