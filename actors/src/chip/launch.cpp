@@ -158,6 +158,7 @@ void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
     switch (bring(item, Room::make, why)) {
       case Data::there:
         item.uses.launched(true);
+        item.uses.take_effect();  // at once: nothing is brought for those behind it that it writes
         batch_callables_.push_back(callable);
         batch_.push_back(std::move(item));
         return true;
@@ -228,7 +229,6 @@ void ChipState::add_run(Item& item, std::uint64_t callable) {
     if (copy != nullptr && copy->piece.number != 0)
       move_into(tensors_.back(), *copy, arg.tensor.element_bytes());
   }
-  item.uses.take_effect();
   run.scalars = args.scalars.data();
   run.scalar_count = static_cast<std::uint32_t>(args.scalars.size());
   run.scalar_kinds = args.kinds();

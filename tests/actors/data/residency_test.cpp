@@ -107,6 +107,25 @@ TEST_CASE("a tensor goes from chip to chip, to host functions and back, in every
   }
 }
 
+TEST_CASE("what a task writes all of is not overwritten by bytes that were brought for the task behind it") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    CAPTURE(seed);
+    Simulation sim({.seed = seed, .chips = 1});
+    add_kernels(sim);
+    auto& node = sim.node();
+    constexpr std::uint64_t elements = 140'000;  // a thread copies them
+    auto x = node.tensor<float>({elements}, 1.0F), y = node.tensor<float>({elements}, 7.0F);
+    node.run([](Orchestrator& n, Tensor from) { n.prefetch(from, on_chip(0)); }, x);
+    node.run(
+        [](Orchestrator& n, Tensor from, Tensor to) {
+          n.submit("copy_to", in(from), out(to), on_chip(0));
+          n.submit("add", inout(to), on_chip(0));
+        },
+        x, y);
+    CHECK(y.host<const float>()[elements - 1] == 2.0F);
+  }
+}
+
 TEST_CASE("a live view sees what a run wrote, and the next run what was written through it") {
   Simulation sim;
   add_kernels(sim);
