@@ -161,3 +161,21 @@ def test_a_rank_that_dies_ends_the_call_for_all():
             node.run(program, [])
         # As soon as it is known: before the group is formed, or in the middle of it.
         assert raised.value.root.code in ("peer_lost", "chip_lost", "group_too_large"), raised.value
+
+
+def test_a_plan_keeps_the_domain_that_its_program_formed(machine, ranks):
+    arrays = inputs(ranks)
+
+    async def program(node, everything, *arrays):
+        domain = await windows(node, x=4 * COUNT)
+        for rank, array in enumerate(arrays):
+            node.copy(domain.rank(rank).buffer("x"), array)
+        troupe.all_reduce(node, domain, "x")
+        node.copy(everything, domain.rank(ranks - 1).buffer("x"))
+
+    everything = np.zeros(COUNT, "f4")
+    plan = machine.record(program, everything, *arrays)
+    for _ in range(3):
+        everything[:] = 0
+        machine.run(plan, everything, *arrays)
+        np.testing.assert_array_equal(everything, np.add.reduce(arrays))

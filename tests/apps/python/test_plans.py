@@ -248,7 +248,6 @@ def test_a_number_of_a_replay_is_taken_as_the_slots_type(one_chip):
         ("waits for tasks", lambda node, x: node.submit("scale", inout(x), scalar(1.0)).wait()),
         ("waits for tasks", lambda node, x: (node.submit("scale", inout(x), scalar(1.0)), node.drain())),
         ("has no task", lambda node, x: None),
-        ("forms a communication domain", lambda node, x: node.allocate_domain([0], {"x": 64}).get()),
     ],
 )
 def test_what_looks_at_its_results_cannot_be_recorded(one_chip, sentence, program):
