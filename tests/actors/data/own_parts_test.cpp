@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <latch>
 #include <span>
 #include <string>
 #include <utility>
@@ -312,4 +313,51 @@ TEST_CASE("where pieces have to go because there are too many, those of the task
     n.submit("look", in(row(many)), in(row(10)), on_chip(0));
   });
   CHECK(test::Counted::in == (many + 1) * sizeof(float));
+}
+
+namespace {
+/// Two tasks of a group, each of which ends when the other has begun.
+std::latch* both = nullptr;
+}  // namespace
+
+TROUPE_KERNEL(own_parts_row)(KernelArgs& k) {
+  fold(k.tensor<const std::int64_t>(0).span(), k.tensor<std::int64_t>(1).span());
+}
+TROUPE_KERNEL(own_parts_meet)(KernelArgs& k) {
+  both->arrive_and_wait();
+  fold(k.tensor<const std::int64_t>(0).span(), k.tensor<std::int64_t>(1).span());
+}
+
+TEST_CASE(
+    "members of a group run at the same time, also when one reads what its chip took from where another "
+    "writes other parts") {
+  const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
+  System system(quiet);
+  auto node = system.node(small_sims(2, 1U << 20U));
+  node.load(this_module());
+  for (const bool reader_first : {false, true}) {
+    CAPTURE(reader_first);
+    std::latch begun(2);
+    both = &begun;
+    const auto y = node.tensor<std::int64_t>({length}, std::int64_t{2});
+    const auto sums = node.tensor<std::int64_t>({length});
+    node.run([&](Orchestrator& n) {
+      n.submit("own_parts_row", in(sums), inout(y), on_chip(0));
+      n.submit("own_parts_row", in(y), inout(sums.rows(0, 1)), on_chip(1)).wait();
+      const auto writer = args(in(y.rows(0, 4)), inout(y.rows(4, 8)));
+      const auto reader = args(in(y.rows(8, 12)), inout(sums.rows(1, 2)));
+      reader_first ? n.submit_group("own_parts_meet", {reader, writer}, {1, 0})
+                   : n.submit_group("own_parts_meet", {writer, reader}, {0, 1});
+      n.submit("own_parts_row", in(y), inout(sums.rows(2, 3)), on_chip(1));
+    });
+    std::vector<std::int64_t> ys(length, 2), total(length, 0);
+    const std::span<std::int64_t> all(ys), results(total);
+    fold(results, all);
+    fold(all, results.subspan(0, 1));
+    fold(all.first(4), all.subspan(4, 4));
+    fold(all.subspan(8, 4), results.subspan(1, 1));
+    fold(all, results.subspan(2, 1));
+    const auto seen = sums.host<const std::int64_t>();
+    CHECK(std::vector<std::int64_t>(seen.begin(), seen.end()) == total);
+  }
 }
