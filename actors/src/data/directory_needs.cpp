@@ -2,12 +2,27 @@
 #include <algorithm>
 
 #include "data/directory.hpp"
+#include "tasks.hpp"
 
 namespace troupe::actors {
 namespace {
 
 /// What is smaller is quickly brought anywhere.
 constexpr std::uint64_t worth_staying = 64ULL << 10U;
+
+/// Whether another member of the same group writes some of that buffer.
+bool others_write(const TaskRequest& request, const Buffer& buffer) {
+  if (request.members < 2) return false;
+  const auto& own = arguments_of(*request.body, request.key.member);
+  bool found = false;
+  for_each_member(*request.body, [&](const Arguments& args) {
+    found = found ||
+            (&args != &own && std::any_of(args.tensors.begin(), args.tensors.end(), [&](const Operand& it) {
+              return it.buffer == &buffer && runtime::writes(it.tag);
+            }));
+  });
+  return found;
+}
 
 }  // namespace
 
@@ -81,9 +96,13 @@ void Directory::add_missing(const Entry& entry, const PartUse& use, std::int32_t
   if (mine != nullptr) {
     // What is on its way home is not to be written by another meanwhile.
     const bool busy = mine->moves() && mine->newest != executor;
-    if (busy || (use.reads && !mine->has_newest(executor) && !good(*mine))) {
+    const bool has = mine->has_newest(executor);
+    // Another member of its group may write elsewhere in the piece, where that is the newest, before it goes.
+    const bool stays = mine->newest == executor || (has && !others_write(request, *use.buffer));
+    if (busy || (use.reads && !stays && !good(*mine))) {
       want(*mine, false);
-      if (!busy && goes_directly(*mine, use, executor, request.retries)) needs.home.back().to = executor;
+      if (!busy && !has && goes_directly(*mine, use, executor, request.retries))
+        needs.home.back().to = executor;
     }
     if (!use.writes || !entry.nested) return;
   }
