@@ -2,6 +2,7 @@
 
 import array
 import ctypes
+import os
 
 import numpy as np
 import pytest
@@ -30,6 +31,25 @@ def test_views_of_an_array_keep_their_order_in_a_run(node):
 
     node.run(program)
     assert x[0] == 3 and (x[1:32] == 15).all() and (x[32:] == 30).all()
+
+
+def test_functions_and_one_chip_write_parts_of_an_array_at_the_same_time():
+    def add(a):
+        a += 10
+
+    with troupe.System(platform="a2a3sim", chips=1, sub_workers=1) as system:
+        node = system.node()
+        node.load(os.environ["TROUPE_TEST_KERNELS"])
+        for _ in range(30):
+            x = np.ones(2000, "f4")
+
+            def program(node, x=x):
+                for _ in range(4):
+                    node.submit_sub(add, inout(x[:1000]))
+                    node.submit("scale", inout(x[1000:]), scalar(2.0))
+
+            node.run(program)
+            assert (x[:1000] == 41).all() and (x[1000:] == 16).all()
 
 
 def test_strided_arrays_are_tensors(node):
