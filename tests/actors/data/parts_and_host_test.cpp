@@ -110,6 +110,17 @@ TEST_CASE("a chip that reads a part while a host function writes another reads t
       {10, 10, 10, 10, 0, 0, 0, 0, 10, 10, 10, 10});
 }
 
+TEST_CASE("a group waits for a host function that writes another part of its tensor, and goes on") {
+  in_every_order(
+      [](Orchestrator& n, const Tensor& x) {
+        for (int i = 0; i < 3; ++i) {
+          n.submit_sub(add_on_host, inout(first(x)));
+          n.submit_group("add", {args(inout(second(x)))});
+        }
+      },
+      {30, 30, 30, 30, 3, 3, 3, 3});
+}
+
 TEST_CASE("copies and fills of a part and a chip that writes another part both stay") {
   for (const bool late : {false, true}) {
     in_every_order(
