@@ -164,38 +164,41 @@ TEST_CASE("nodes of a pod, their chips and host functions write parts of one ten
 }
 
 TEST_CASE("what a chip has fetched before a host function has written a part is never what stays") {
-  for (const bool reads : {false, true}) {
-    test::Counted bench(1);
-    bench.script.on("copy", [](auto& call) {
-      const auto from = call.template tensor<float>(0), to = call.template tensor<float>(1);
-      for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
-    });
-    bench.node->add_kernel("copy");
-    const auto x = bench.node->tensor<float>({2 * half}), y = bench.node->tensor<float>({half});
-    std::latch begun{1}, goes_on{1};
-    const auto run = bench.node->submit(
-        [&](Orchestrator& n, const Tensor& t, const Tensor& to) {
-          n.submit_sub(
-              [&](HostArgs& args) {
-                begun.count_down();
-                goes_on.wait();
-                for (auto& element : args.tensor<float>(0)) element = 10.0F;
-              },
-              inout(first(t)));
-          begun.wait();
-          reads ? n.submit("copy", in(second(t)), out(to)) : n.submit("add", inout(second(t)));
-          n.submit("copy", in(first(t)), out(to));
-        },
-        x, y);
-    // Whatever it is about to do with a part, the chip has the bytes by now or waits for them.
-    while (test::Counted::in == 0 && run.why().find("waits for its data") == std::string::npos)
-      std::this_thread::yield();
-    goes_on.count_down();
-    REQUIRE(run.result());
-    CHECK(y.host<const float>()[0] == 10.0F);
-    CHECK(x.host<const float>()[0] == 10.0F);
-    CHECK(x.host<const float>()[half] == (reads ? 0.0F : 1.0F));
-  }
+  test::Counted bench(1);
+  bench.script.on("fold", [](auto& call) {
+    const auto from = call.template tensor<float>(0), to = call.template tensor<float>(1);
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
+  });
+  bench.node->add_kernel("fold");
+  std::latch begun{1}, goes_on{1};
+  bench.script.on("make", [&](auto& call) {
+    begun.wait();
+    for (auto& element : call.template tensor<float>(0)) element = 1.0F;
+  });
+  bench.node->add_kernel("make");
+  const auto x = bench.node->tensor<float>({2 * half}), y = bench.node->tensor<float>({half});
+  const auto run = bench.node->submit(
+      [&](Orchestrator& n, const Tensor& t, const Tensor& from) {
+        n.submit_sub(
+            [&](HostArgs& args) {
+              begun.count_down();
+              goes_on.wait();
+              for (auto& element : args.tensor<float>(0)) element = 10.0F;
+            },
+            inout(first(t)));
+        // What may be tried again is not followed before it has ended, and it ends when the other has begun.
+        n.submit("make", out(from), retry(1), idempotent);
+        n.submit("fold", in(from), inout(second(t)));
+        n.submit("fold", in(from), inout(first(t)));
+      },
+      x, y);
+  // By now the chip has the bytes, or its task waits.
+  while (test::Counted::in == 0 && run.why().find("\"fold\": waits for its data") == std::string::npos)
+    std::this_thread::yield();
+  goes_on.count_down();
+  REQUIRE(run.result());
+  CHECK(x.host<const float>()[0] == 11.0F);
+  CHECK(x.host<const float>()[half] == 1.0F);
 }
 
 TEST_CASE("what a host function writes beside what a chip is writing stays") {
@@ -212,17 +215,17 @@ TEST_CASE("what a host function writes beside what a chip is writing stays") {
   const auto run = bench.node->submit(
       [&](Orchestrator& n, const Tensor& t) {
         n.submit("slow", inout(second(t)));
-        begun.wait();
         n.submit_sub(
             [&](HostArgs& args) {
               for (auto& element : args.tensor<float>(0)) element = 10.0F;
               wrote = true;
             },
-            inout(first(t)));
+            inout(first(t)), name("beside"));
       },
       x);
   begun.wait();
-  while (!wrote && run.why().find("waits for its data") == std::string::npos) std::this_thread::yield();
+  while (!wrote && run.why().find("\"beside\": waits for its data") == std::string::npos)
+    std::this_thread::yield();
   goes_on.count_down();
   REQUIRE(run.result());
   CHECK(x.host<const float>()[0] == 10.0F);
@@ -251,6 +254,9 @@ TEST_CASE("rows that a host function and chips share out between them, on thread
         },
         x);
     const auto seen = x.host<const std::int64_t>();
-    for (std::uint64_t i = 0; i < rows * width; ++i) REQUIRE(seen[i] == (i / width % 2 == 0 ? 40 : 4));
+    std::uint64_t wrong = 0;
+    for (std::uint64_t i = 0; i < rows * width; ++i)
+      wrong += seen[i] == (i / width % 2 == 0 ? 40 : 4) ? 0 : 1;
+    REQUIRE(wrong == 0);
   }
 }
