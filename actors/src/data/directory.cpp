@@ -209,12 +209,7 @@ Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t execu
       add_missing(*known, use, executor, request, needs);
     }
     if (needs.home.size() != before && known->trouble && !needs.refused) needs.refused = known->trouble;
-    // The device brings its bytes home only when that has ended.
-    if (use.at_home || !use.reads || request.depends.empty() || !unfinished_) return;
-    const bool follows =
-        std::any_of(known->home_writers.begin(), known->home_writers.end(),
-                    [&](const auto& it) { return use.meets(it.box) && unfinished_(it.chip, it.task); });
-    if (!follows) return;
+    if (use.at_home || !use.reads || known->home_writers.empty() || !follows(*known, use, request)) return;
     const auto* mine = used(*known, use, executor);
     needs.after_others = needs.after_others || mine == nullptr || !has(mine->copies, executor);
   });
@@ -240,14 +235,10 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
     if (use.writes && !use.reads && use.whole && buffer.is_lost() && remake_of(request.key) == nullptr)
       buffer.forgive();
     if (use.at_home) {
-      auto* known = use.writes && on_chip ? &entry(buffer) : find(buffer);
+      const bool noted = use.writes && (on_chip || writes_a_part(tensors, buffer));
+      auto* known = noted ? &entry(buffer) : find(buffer);
       if (use.writes) write_at_home(buffer, use);
-      if (use.writes && on_chip) {
-        auto& writers = known->home_writers;
-        std::erase_if(writers,
-                      [&](const auto& it) { return !unfinished_ || !unfinished_(it.chip, it.task); });
-        writers.push_back({executor, request.ticket, use.box});
-      }
+      if (noted) note_home_writer(*known, use, executor, request);
       if (evicts && known != nullptr) {
         for (auto& part : known->parts) {
           if (use.meets(part.piece.box)) drop_all(part, buffer.number());
@@ -350,6 +341,34 @@ void Directory::write_at_home(Buffer& buffer, const PartUse& use) {
   }
   erase_parts(known, [&](const Part& part) { return !part.moves() && use.meets(part.piece.box); });
   known.version = any_newest(known) ? buffer.changed_partly_at_home(self_.get()) : buffer.changed_at_home();
+}
+
+/// Whether chips that are about to fetch other parts have to hear of it: they have no pieces.
+bool Directory::writes_a_part(std::span<const Operand> tensors, const Buffer& buffer) const {
+  return chips_ == 1 &&
+         std::any_of(tensors.begin(), tensors.end(),
+                     [&](const Operand& it) { return it.buffer == &buffer && !is_whole(it); }) &&
+         !several_nodes();
+}
+
+void Directory::note_home_writer(Entry& entry, const PartUse& use, std::int32_t executor,
+                                 const TaskRequest& request) {
+  auto& writers = entry.home_writers;
+  std::erase_if(writers, [&](const auto& it) { return !unfinished_ || !unfinished_(it.executor, it.task); });
+  writers.push_back({executor, request.ticket, request.key.run, use.box});
+}
+
+/// Whether what a chip would fetch for the task is being written in host memory. By the device, which brings
+/// its bytes home only when its task has ended; or, where the buffer has no pieces, by who writes another
+/// part of it: without an order to this task, but its bytes would be fetched along, half written, and would
+/// count as good. Only tasks of one run wait for each other so: a host function may wait for a run of its
+/// own.
+bool Directory::follows(const Entry& entry, const PartUse& use, const TaskRequest& request) const {
+  if (!unfinished_) return false;
+  return std::any_of(entry.home_writers.begin(), entry.home_writers.end(), [&](const HomeWriter& it) {
+    return (!request.depends.empty() || it.run == request.key.run) && use.meets(it.box) &&
+           unfinished_(it.executor, it.task);
+  });
 }
 
 // --- to be asked ---------------------------------------------------------------------------------

@@ -187,10 +187,11 @@ class TROUPE_API Directory {
       there_before = false;
     }
   };
-  /// A task on a chip that writes in host memory.
+  /// A task that writes in host memory: of a chip, or a host function's that writes a part.
   struct HomeWriter {
-    std::int32_t chip = -1;
+    std::int32_t executor = -1;
     Ticket task = 0;
+    RunId run = 0;
     runtime::Box box = {};
   };
   struct Entry {
@@ -204,7 +205,7 @@ class TROUPE_API Directory {
     std::optional<Error> trouble = {};  ///< why it did not come home, for those who waited
     std::vector<Then> waiting = {};     ///< for what is with another node
     std::vector<Part> parts = {};
-    std::vector<HomeWriter> home_writers = {};  ///< that had not ended when the latest came
+    std::vector<HomeWriter> home_writers = {};  ///< that had not ended when the latest came; see `follows`
   };
   using Entries = std::unordered_map<std::uint64_t, Entry>;
   /// A task that runs once more. Its request has its key.
@@ -262,6 +263,9 @@ class TROUPE_API Directory {
   bool is_obsolete(const Remake& remake) const;
   bool waits_for_remake(const TaskRequest& request, const PartUse& use) const;
   void write_at_home(Buffer& buffer, const PartUse& use);
+  bool writes_a_part(std::span<const Operand> tensors, const Buffer& buffer) const;
+  void note_home_writer(Entry& entry, const PartUse& use, std::int32_t executor, const TaskRequest& request);
+  bool follows(const Entry& entry, const PartUse& use, const TaskRequest& request) const;
   void note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error);
   static bool any_newest(const Entry& entry);
   void came_home(const Entry& entry);

@@ -131,6 +131,7 @@ bool Placement::bring_group_data(Group& group) {
     }
     for (const auto& missing : needs.home) data_->bring_home(missing);
     order_data();
+    group_follows_ = group_follows_ || needs.after_others;
     there = there && needs.home.empty() && !needs.after_others;
   }
   return there;

@@ -90,7 +90,8 @@ class TROUPE_API Placement {
   void data_came();
   /// Whether anything waits for its data.
   bool any_held() const {
-    return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& it) { return !it.held.empty(); });
+    return group_follows_ ||
+           std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& it) { return !it.held.empty(); });
   }
 
   /// Whether the answer to this request of the executor is still owed.
@@ -219,6 +220,7 @@ class TROUPE_API Placement {
   std::vector<std::int32_t> outboxes_;
   std::vector<Send> sends_;  ///< what goes before the outboxes
   std::vector<TaskResult> refused_;
+  bool group_follows_ = false;       ///< a group waits for the end of a task on any executor, for its data
   std::deque<TaskRequest> remakes_;  ///< tasks that run again for bytes that were lost; before all others
   mutable std::size_t cursor_ = 0;
   PlacementPolicy policy_;

@@ -73,6 +73,7 @@ bool Placement::settle_if_owed(std::int32_t executor, Ticket ticket) {
 }
 
 void Placement::data_came() {
+  group_follows_ = false;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     auto& it = lanes_[i];
     // Of a chip that is being reset they are answered when that is done.

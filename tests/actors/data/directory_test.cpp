@@ -275,6 +275,24 @@ TEST_CASE("directory: a host function waits for who writes other parts of what i
 }
 
 TEST_CASE(
+    "directory: one chip fetches a tensor when host functions have written parts of it, in the same run") {
+  Bench bench(1);
+  const auto x = bench.tensor(8);
+  bench.run({in(x)}, 0);
+  const auto writer = bench.run({inout(x.rows(0, 4))}, 1);
+  CHECK(bench.orders() == "0:drop");
+  auto other_part = bench.task({in(x.rows(4, 8))}, 0);
+  CHECK(bench.data.needs(other_part, 0).after_others);
+  CHECK(bench.data.needs(other_part, 0).home.empty());
+  CHECK_FALSE(bench.data.needs(bench.task({out(x)}, 0), 0).after_others);
+  other_part.key.run = 7;  // the host function may be what waits for that run
+  CHECK_FALSE(bench.data.needs(other_part, 0).after_others);
+  other_part.key.run = 0;
+  bench.ended.insert(writer);
+  CHECK_FALSE(bench.data.needs(other_part, 0).after_others);
+}
+
+TEST_CASE(
     "directory: a chip that dies takes what only it had, and what nobody has finished writing there is as it "
     "was") {
   Bench bench;

@@ -1,5 +1,6 @@
-// Random programs over ranges of a few vectors, on several scripted chips and a host function, in one order
-// of events for each seed: afterwards the vectors are what the same operations leave one after the other.
+// Random programs over ranges of a few vectors, on one to three scripted chips and a host function, in one
+// order of events for each seed: afterwards the vectors are what the same operations leave one after the
+// other.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -17,7 +18,7 @@ namespace {
 
 constexpr std::uint64_t length = 24;
 constexpr std::size_t vectors = 2;
-constexpr int chip_count = 3;
+constexpr int most_chips = 3;
 
 struct Range {
   std::size_t vector = 0;
@@ -44,8 +45,9 @@ struct Operation {
 
 class Programs {
  public:
-  explicit Programs(std::uint64_t seed) : random_(seed) {}
+  explicit Programs(std::uint64_t seed) : random_(seed), chips_(1 + static_cast<int>(below(most_chips))) {}
 
+  int chips() const { return chips_; }
   std::uint64_t below(std::uint64_t n) { return random_() % n; }
   Range range() {
     Range made;
@@ -70,12 +72,13 @@ class Programs {
     const bool apart = made.from.first + made.from.count <= made.to.first ||
                        made.to.first + made.to.count <= made.from.first;
     if (!apart || below(3) != 0) made.from.vector = (made.to.vector + 1) % vectors;
-    made.chip = static_cast<int>(below(chip_count + 1)) - 1;
+    made.chip = static_cast<int>(below(static_cast<std::uint64_t>(chips_) + 1)) - 1;
     return made;
   }
 
  private:
   std::mt19937_64 random_;
+  int chips_;
 };
 
 std::int64_t scaled(std::int64_t x) { return x * 3 + 1; }
@@ -137,9 +140,12 @@ TEST_CASE("ranges of vectors hold what the operations leave one after the other,
   const auto first = test::first_seed();
   for (std::uint64_t seed = first; seed < first + test::seeds(300); ++seed) {
     CAPTURE(seed);
-    Simulation sim({.seed = seed, .chips = chip_count, .placement = test::any_policy(seed)});
-    add_kernels(sim);
     Programs programs(seed);
+    CAPTURE(programs.chips());
+    Simulation sim({.seed = seed,
+                    .chips = static_cast<actors::Count>(programs.chips()),
+                    .placement = test::any_policy(seed)});
+    add_kernels(sim);
     std::vector<Tensor> all;
     std::vector<std::vector<std::int64_t>> expected;
     for (std::size_t i = 0; i < vectors; ++i) {

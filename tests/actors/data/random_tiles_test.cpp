@@ -1,5 +1,5 @@
-// Random programs over boxes of a few matrices, on several chips, host functions among them: afterwards the
-// matrices are what the same operations leave one after the other.
+// Random programs over boxes of a few matrices, on one chip or several, host functions among them: afterwards
+// the matrices are what the same operations leave one after the other.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -202,14 +202,13 @@ void apply(std::vector<std::vector<std::int64_t>>& all, const Operation& what) {
   }
 }
 
-}  // namespace
-
-TEST_CASE("boxes of matrices on several chips hold what the operations leave one after the other") {
+void check_boxes(int chips) {
+  CAPTURE(chips);
   const SystemConfig quiet{.log = [](int, std::string_view, std::string_view) {}};
   System system(quiet);
   NodeConfig config;
   config.platform = tests::built("lib/libtroupe_a2a3sim.so");
-  config.chips = 3;
+  config.chips = chips;
   config.sub_workers = 1;
   // A chip has room for a few pieces only.
   config.device_options = {{"memory_bytes", std::to_string(16U << 10U)}};
@@ -228,7 +227,8 @@ TEST_CASE("boxes of matrices on several chips hold what the operations leave one
     }
     for (int run = 0; run < 2; ++run) {
       std::vector<Operation> operations;
-      for (std::uint64_t i = 0; i < 8 + programs.below(24); ++i) operations.push_back(programs.operation(3));
+      for (std::uint64_t i = 0; i < 8 + programs.below(24); ++i)
+        operations.push_back(programs.operation(chips));
       node.run([&](Orchestrator& n) {
         for (const auto& what : operations) submit(n, all, what);
       });
@@ -241,6 +241,16 @@ TEST_CASE("boxes of matrices on several chips hold what the operations leave one
       REQUIRE(std::vector<std::int64_t>(seen.begin(), seen.end()) == expected[static_cast<std::size_t>(i)]);
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("boxes of matrices on several chips hold what the operations leave one after the other") {
+  check_boxes(3);
+}
+
+TEST_CASE("boxes of matrices on one chip hold what the operations leave one after the other") {
+  check_boxes(1);
 }
 
 namespace {

@@ -2,6 +2,7 @@
 
 import array
 import ctypes
+import os
 
 import numpy as np
 import pytest
@@ -30,6 +31,27 @@ def test_views_of_an_array_keep_their_order_in_a_run(node):
 
     node.run(program)
     assert x[0] == 3 and (x[1:32] == 15).all() and (x[32:] == 30).all()
+
+
+def test_functions_and_one_chip_write_parts_of_an_array_at_the_same_time():
+    def add(a):
+        a += 10
+
+    with troupe.System(platform="a2a3sim", chips=1, sub_workers=1) as system:
+        node = system.node()
+        node.load(os.environ["TROUPE_TEST_KERNELS"])
+        for _ in range(30):
+            x = np.ones((8, 20_000), "f4")
+
+            def program(node, x=x):
+                for _ in range(2):
+                    for row in x[::2]:
+                        node.submit_sub(add, inout(row))
+                    for row in x[1::2]:
+                        node.submit("scale", inout(row), scalar(2.0))
+
+            node.run(program)
+            assert (x[::2] == 21).all() and (x[1::2] == 4).all()
 
 
 def test_strided_arrays_are_tensors(node):
