@@ -164,6 +164,7 @@ bool Directory::works_at_home(const TaskRequest& request, std::int32_t executor,
                             static_cast<std::uint32_t>(argument));
 }
 
+/// Those that write come first: they make pieces out of date that others would have been read from.
 template <class Visit>
 void Directory::for_each_use(const TaskRequest& request, std::int32_t executor, Visit visit) const {
   const auto& args = arguments_of(*request.body, request.key.member);
@@ -171,9 +172,11 @@ void Directory::for_each_use(const TaskRequest& request, std::int32_t executor, 
       in_pieces() && std::any_of(args.tensors.begin(), args.tensors.end(),
                                  [](const auto& it) { return it.buffer != nullptr && !is_whole(it); });
   if (in_parts) {
-    for (const auto& use :
-         part_uses(args, [&](std::size_t i) { return works_at_home(request, executor, i); })) {
-      visit(use);
+    const auto uses = part_uses(args, [&](std::size_t i) { return works_at_home(request, executor, i); });
+    for (const bool writes : {true, false}) {
+      for (const auto& use : uses) {
+        if (use.writes == writes) visit(use);
+      }
     }
     return;
   }
@@ -256,6 +259,7 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
     const auto piece = place_of(known, use, executor).piece;
     const bool was_elsewhere = use.writes && outdate_met(known, buffer.number(), use, piece.number);
     auto& part = *part_of(known, piece.number);
+    part.used = now_;
     if (!has(part.copies, executor)) part.copies.push_back(executor);
     if (use.writes) {
       write_on(known, part, buffer, executor, request, was_elsewhere);
@@ -279,10 +283,14 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
 Directory::Part& Directory::place_of(Entry& entry, const PartUse& use, std::int32_t chip) {
   if (const auto* known = used(entry, use, chip)) return const_cast<Part&>(*known);
   if (entry.parts.size() >= many_pieces) {
+    // Another argument of the same task may be one of them.
+    const auto goes = [&](const Part& part) {
+      return part.newest < 0 && !part.lost && !part.moves() && part.used != now_;
+    };
     for (auto& part : entry.parts) {
-      if (part.newest < 0 && !part.lost && !part.moves()) drop_all(part, use.buffer->number());
+      if (goes(part)) drop_all(part, use.buffer->number());
     }
-    erase_parts(entry, [](const Part& part) { return part.newest < 0 && !part.lost && !part.moves(); });
+    erase_parts(entry, goes);
   }
   entry.nested = entry.nested || std::any_of(entry.parts.begin(), entry.parts.end(),
                                              [&](const Part& part) { return use.meets(part.piece.box); });

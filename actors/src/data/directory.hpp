@@ -169,7 +169,8 @@ class TROUPE_API Directory {
     bool written_since = false;      ///< and a task that writes it was sent after that was ordered
     std::int32_t put_away_by = -1;   ///< a chip without room puts what it has of it into host memory
     bool lost = false;               ///< its newest bytes are nowhere: they are to be made again
-    std::uint64_t written = 0;       ///< when its latest writer was sent, by the directory's clock
+    std::uint64_t written = 0;       ///< when its latest writer was sent, by the directory's clock,
+    std::uint64_t used = 0;          ///< and the latest task that has a copy of it
     Origin origin = {};              ///< of the newest bytes
     Writer writer = {};
     std::vector<Then> waiting = {};

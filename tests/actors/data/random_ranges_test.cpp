@@ -64,9 +64,12 @@ class Programs {
     made.kind = static_cast<Operation::Kind>(below(6));
     made.to = range();
     made.from = made.to;
-    made.from.vector = (made.to.vector + 1) % vectors;
     made.from.first = below(length - made.from.count + 1);
     if (below(2) == 0) made.from.first = made.from.first / made.from.count * made.from.count;
+    // Sometimes another part of the same vector.
+    const bool apart = made.from.first + made.from.count <= made.to.first ||
+                       made.to.first + made.to.count <= made.from.first;
+    if (!apart || below(3) != 0) made.from.vector = (made.to.vector + 1) % vectors;
     made.chip = static_cast<int>(below(chip_count + 1)) - 1;
     return made;
   }

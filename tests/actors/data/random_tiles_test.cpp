@@ -81,6 +81,11 @@ struct View {
   }
 };
 
+bool meet(const View& a, const View& b) {
+  return a.matrix == b.matrix && a.row < b.row + b.rows && b.row < a.row + a.rows &&
+         a.column < b.column + b.columns && b.column < a.column + a.columns;
+}
+
 struct Operation {
   enum class Kind { scale, fold, copy, fill, move } kind = Kind::scale;
   View from, to;
@@ -120,7 +125,6 @@ class Programs {
     made.to = made.from = view();
     for (int tries = 0; tries < 20; ++tries) {
       auto from = view();
-      if (from.matrix == made.to.matrix) continue;
       if (below(2) == 0) {
         from.rows = made.to.rows, from.columns = made.to.columns, from.transposed = made.to.transposed;
         from.row = std::min(from.row, side - from.rows),
@@ -128,12 +132,14 @@ class Programs {
       } else if (from.rows * from.columns != made.to.rows * made.to.columns) {
         continue;
       }
+      // Also another box of the same matrix.
+      if (meet(from, made.to)) continue;
       made.from = from;
       break;
     }
     const bool same_shape = made.from.rows == made.to.rows && made.from.columns == made.to.columns &&
                             made.from.transposed == made.to.transposed;
-    if (made.from.matrix == made.to.matrix) made.kind = Operation::Kind::scale;
+    if (meet(made.from, made.to)) made.kind = Operation::Kind::scale;
     if (made.kind == Operation::Kind::move && !same_shape) made.kind = Operation::Kind::copy;
     made.place = static_cast<int>(below(static_cast<std::uint64_t>(chips) + 2)) - 2;
     return made;
@@ -244,7 +250,7 @@ namespace {
 class Losses {
  public:
   bool meet(const View& view) const {
-    return std::any_of(lost_.begin(), lost_.end(), [&](const View& lost) { return overlap(lost, view); });
+    return std::any_of(lost_.begin(), lost_.end(), [&](const View& lost) { return ::meet(lost, view); });
   }
   /// Some element of it has not been written since.
   bool touch(const View& view) const {
@@ -266,10 +272,6 @@ class Losses {
   }
 
  private:
-  static bool overlap(const View& a, const View& b) {
-    return a.matrix == b.matrix && a.row < b.row + b.rows && b.row < a.row + a.rows &&
-           a.column < b.column + b.columns && b.column < a.column + a.columns;
-  }
   using Element = std::pair<int, std::uint64_t>;
   template <class Visit>
   static void for_each(const View& view, Visit visit) {

@@ -61,25 +61,6 @@ struct Slots {
   }
 };
 
-/// What a host function writes into a part of a tensor while a chip writes another part, and a task that
-/// reads one part and writes another of the same tensor, are questions of the data, not of plans: they are
-/// left out.
-std::vector<Step> steps_for(Slots::Aliases aliases, std::uint64_t seed, int chips) {
-  auto steps = test::random_steps(seed, chips);
-  const auto memory = [&](std::uint32_t cell) { return cell < 3 && aliases != Slots::apart ? 0 : cell; };
-  std::erase_if(steps, [&](const Step& step) {
-    if (step.kind == Step::make) return false;
-    if (step.kind == Step::on_host) return aliases != Slots::apart;
-    const auto meets = [&](std::uint32_t cell) {
-      const bool same_view = cell == step.to && step.read_begin == step.write_begin;
-      return memory(cell) == memory(step.to) && !same_view;
-    };
-    return meets(step.reads[0]) || (step.kind == Step::mix && meets(step.reads[1]));
-  });
-  if (steps.empty()) steps.push_back({.kind = Step::mix, .reads = {1, 1}, .to = 1});
-  return steps;
-}
-
 constexpr std::uint64_t task_takes = 100;  ///< nanoseconds
 
 Simulation& with_plan_kernels(Simulation& sim) {
@@ -113,7 +94,7 @@ class Case {
               .restart = {.restarts = 100}}),
         node_(with_plan_kernels(sim_).node()),
         aliases_(static_cast<Slots::Aliases>(below(3))),
-        steps_(steps_for(aliases_, seed, chips_)) {}
+        steps_(test::random_steps(seed, chips_)) {}
 
   void run() {
     INFO(sim_.replay());
