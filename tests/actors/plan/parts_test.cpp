@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "support/error_of.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
@@ -17,11 +18,13 @@ using Numbers = std::vector<std::int64_t>;
 /// "copy" from one to another, and "add" of one to all of another.
 Simulation& with_kernels(Simulation& sim) {
   sim.kernel("copy", [](auto& call) {
+    call.takes(100);
     const auto from = call.template tensor<const std::int64_t>(0);
     const auto to = call.template tensor<std::int64_t>(1);
     for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
   });
   sim.kernel("add", [](auto& call) {
+    call.takes(100);
     const auto first = call.template tensor<const std::int64_t>(0)[0];
     for (auto& number : call.template tensor<std::int64_t>(1)) number += first;
   });
@@ -72,5 +75,34 @@ TEST_CASE("what a step of a plan reads of a tensor of which it writes another pa
       node.run(plan, slots[0], slots[1], slots[2]);
     }
     CHECK(bytes_of(slots[1]) == expected);
+  }
+}
+
+TEST_CASE("who waits for what a task behind a step that fails was to write goes on when that was skipped") {
+  const auto program = [](Orchestrator& n, const Tensor& x, const Tensor& y, const Tensor& z,
+                          const Tensor& w) {
+    // One step.
+    n.submit("add", in(y.rows(0, 1)), inout(x.rows(2, 15)), on_chip(1));
+    n.submit("copy", in(y), out(z), on_chip(1));
+    // Sent behind it, to be launched when it has ended. It needs nothing of it, so it runs in the end.
+    n.submit("copy", in(y.rows(0, 5)), out(x.rows(8, 13)));
+    // What this one reads has to be in host memory before.
+    n.submit("copy", in(x), out(w), on_chip(1));
+  };
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    CAPTURE(seed);
+    Simulation sim({.seed = seed, .chips = 2});
+    auto& node = with_kernels(sim).node();
+    const auto plan = node.record(program, numbered(node), numbered(node), numbered(node), numbered(node));
+    CHECK(plan.steps() < plan.tasks());
+    const auto x = numbered(node), y = numbered(node), z = numbered(node), w = numbered(node);
+    sim.fault(testing::fail("add").at(1));
+    const auto error = test::error_of([&] { node.run(plan, x, y, z, w); });
+    REQUIRE(error);
+    CHECK(*error == actors::Errc::task_failed);
+    CHECK(bytes_of(x.rows(0, 2)) == Numbers{0, 1});
+    CHECK(test::error_of([&] { (void)x.host<const std::int64_t>(); }) == actors::Errc::data_lost);
+    node.run(plan, numbered(node), y, z, w);
+    CHECK(bytes_of(w)[8] == 0);
   }
 }
