@@ -243,6 +243,13 @@ void ChipState::add_run(Item& item, std::uint64_t callable) {
 }
 
 void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
+  const auto answered = out.size();
+  launch_all(fresh, out);
+  // Tasks that will not run write nothing: who waits for what they were to write gets what is there.
+  if (out.size() != answered && !to_store_.empty()) serve_stores(false);
+}
+
+void ChipState::launch_all(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
   std::vector<TaskRequest> none;
   for (auto* next = &fresh;; next = &none) {
     if (life_ != Life::ready) return;

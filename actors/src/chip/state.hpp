@@ -235,6 +235,7 @@ class TROUPE_API ChipState {
     launch(none, out);
   }
   void launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
+  void launch_all(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out);
   void launch_batch(std::vector<TaskResult>& out);
   void add_run(Item& item, std::uint64_t callable);
 
