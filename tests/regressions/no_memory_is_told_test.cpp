@@ -2,7 +2,8 @@
 // all other errors of this kind name with its value, was left out where a copy to a chip or a step of its
 // bring-up ran out, and "std::bad_alloc" stood for the whole in processes of chips and in Python.
 //
-// Promised now: errors about memory name the limit that was met. (Python: tests/apps/python/life/test_life.py.)
+// Promised now: errors about memory name the limit that was met. (Python:
+// tests/apps/python/life/test_life.py.)
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
