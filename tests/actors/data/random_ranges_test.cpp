@@ -52,7 +52,9 @@ class Programs {
   Range range() {
     Range made;
     made.vector = below(vectors);
-    if (below(4) != 0) {
+    if (below(5) == 0) {
+      made.count = length;
+    } else if (below(4) != 0) {
       made.count = std::uint64_t{1} << (1 + below(3));
       made.first = below(length / made.count) * made.count;
     } else {
