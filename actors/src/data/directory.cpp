@@ -171,9 +171,12 @@ void Directory::for_each_use(const TaskRequest& request, std::int32_t executor, 
       in_pieces() && std::any_of(args.tensors.begin(), args.tensors.end(),
                                  [](const auto& it) { return it.buffer != nullptr && !is_whole(it); });
   if (in_parts) {
-    for (const auto& use :
-         part_uses(args, [&](std::size_t i) { return works_at_home(request, executor, i); })) {
-      visit(use);
+    const auto uses = part_uses(args, [&](std::size_t i) { return works_at_home(request, executor, i); });
+    // What it writes has copies of larger pieces dropped, which it must not read another part from then.
+    for (const bool writes : {true, false}) {
+      for (const auto& use : uses) {
+        if (use.writes == writes) visit(use);
+      }
     }
     return;
   }
