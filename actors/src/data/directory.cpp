@@ -366,7 +366,7 @@ void Directory::note_home_writer(Entry& entry, const PartUse& use, std::int32_t 
 bool Directory::follows(const Entry& entry, const PartUse& use, const TaskRequest& request) const {
   if (!unfinished_) return false;
   return std::any_of(entry.home_writers.begin(), entry.home_writers.end(), [&](const HomeWriter& it) {
-    return (!request.depends.empty() || it.run == request.key.run) && use.meets(it.box) &&
+    return (!request.depends.empty() || (chips_ == 1 && it.run == request.key.run)) && use.meets(it.box) &&
            unfinished_(it.executor, it.task);
   });
 }

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "tasks.hpp"
@@ -241,6 +242,15 @@ TEST_CASE("directory: what a chip has all of it reads and writes parts of in pla
   bench.step({inout(x.rows(0, 4))}, 0);
   bench.step({inout(x.rows(4, 8))}, 1);
   CHECK(bench.moved == 32);
+}
+
+TEST_CASE("directory: a task does not read a part from the copy that goes because it writes another part") {
+  Bench bench;
+  const auto x = bench.tensor(8);
+  bench.step({in(x)}, 0);
+  bench.run({in(x.rows(0, 2)), inout(x.rows(4, 6))}, 0);
+  CHECK(bench.orders() == "0:drop");
+  CHECK(std::count(bench.pieces.begin(), bench.pieces.end(), 0) == 0);
 }
 
 TEST_CASE("directory: views of one task that meet share a copy where one has the other, and else they stay") {
