@@ -75,8 +75,9 @@ struct Bench {
     one.loan = std::make_shared<Loan>(nullptr, 0, [this] { --loans; });
     data.stored(chip, one);
   }
-  void takes(const Tensor& x, std::int32_t chip, const std::optional<Error>& error = {}) {
-    Stored::One one{Bench::number_of(x), 0, error};
+  void takes(const Tensor& x, std::int32_t chip, const Error* why_not = nullptr) {
+    Stored::One one{Bench::number_of(x)};
+    if (why_not != nullptr) one.error = *why_not;
     one.passing = number;
     one.taken = true;
     data.stored(chip, one);
@@ -150,7 +151,8 @@ TEST_CASE("loans: one that cannot be given or taken is a store") {
     if (taker) {
       bench.lends(x, 0);
       CHECK(bench.orders() == "1:take");
-      bench.takes(x, 1, Error(Errc::out_of_memory, "no room"));
+      const Error no_room(Errc::out_of_memory, "no room");
+      bench.takes(x, 1, &no_room);
     } else {
       Stored::One none{Bench::number_of(x)};
       none.passing = bench.number;
