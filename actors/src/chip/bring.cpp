@@ -157,13 +157,12 @@ void ChipState::bring_ahead() {
 
 /// Queued tasks that need the bytes of a copy that cannot come.
 void ChipState::refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out) {
-  std::erase_if(queued_, [&](const Item& item) {
+  const auto needs = [&](const Item& item) {
     const auto& uses = item.uses.all();
-    const bool needs = std::any_of(uses.begin(), uses.end(),
-                                   [&](const CopyUse& use) { return use.copy == &copy && use.reads; });
-    if (needs) out.push_back(refuse(item.request, why));
-    return needs;
-  });
+    return std::any_of(uses.begin(), uses.end(),
+                       [&](const CopyUse& use) { return use.copy == &copy && use.reads; });
+  };
+  take_from_queue(needs, [&](Item& item) { answer(item, refuse(item.request, why), out); });
 }
 
 /// 0: it has no place; `bring` has found one for what stays at home.

@@ -21,9 +21,9 @@ bool ChipState::follows_bundle(const TaskRequest& request) const {
 bool ChipState::launch_bundle(std::vector<TaskResult>& out) {
   if (in_flight_ >= static_cast<std::uint32_t>(config_.credit)) return false;
   if (!queued_.front().bundle) {
-    const auto answered = out.size();
+    const auto before = answered(out);
     if (!begin_bundle(queued_.front(), out)) {
-      if (out.size() == answered) return false;
+      if (answered(out) == before) return false;
       queued_.pop_front();
       return true;
     }
@@ -49,7 +49,7 @@ bool ChipState::begin_bundle(Item& item, std::vector<TaskResult>& out) {
   const auto& request = item.request;
   if (failures_.lead_to(request)) {
     failures_.add(request.key);
-    out.push_back(not_begun(request, Outcome::skipped));
+    answer(item, not_begun(request, Outcome::skipped), out);
     return false;
   }
   // Its tasks come after each other, not after others.
@@ -66,18 +66,18 @@ bool ChipState::begin_bundle(Item& item, std::vector<TaskResult>& out) {
     const auto id = callable_id(*code.callable, code.owned);
     if (!id && lost_by(id.error())) return false;
     if (!id) {
-      out.push_back(refuse(request, id.error()));
+      answer(item, refuse(request, id.error()), out);
       return false;
     }
     run->callables.push_back(*id);
   }
   if (auto refusal = check_memory(request)) {
-    out.push_back(*std::move(refusal));
+    answer(item, *std::move(refusal), out);
     return false;
   }
   std::optional<Error> why;
   if (const auto data = bring(item, Room::make, why); data != Data::there) {
-    if (data == Data::refused) out.push_back(refuse(request, *std::move(why)));
+    if (data == Data::refused) answer(item, refuse(request, *std::move(why)), out);
     return false;
   }
   item.uses.launched(true);

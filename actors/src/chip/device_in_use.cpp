@@ -123,11 +123,28 @@ Result<WindowOffer> create_window(DeviceInUse& device, const troupe_window_spec&
 
 namespace {
 
+/// Inside a device that is another chip's, for as long as it lives; or not, where that chip has ended.
+class Guest {
+ public:
+  explicit Guest(DeviceInUse& of) : of_(of), inside_(of.try_enter(DeviceInUse::Inside::memory)) {}
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+  ~Guest() {
+    if (inside_) of_.leave(DeviceInUse::Inside::memory);
+  }
+  bool is_inside() const { return inside_; }
+
+ private:
+  DeviceInUse& of_;
+  const bool inside_;
+};
+
 /// Inside both devices, so that neither goes.
 Result<void> take_from(DeviceInUse& device, const MemoryCall& call) {
   auto& lender = *call.loan->device;
   const Error ended(Errc::chip_lost, "the chip that had the bytes ended during the copy");
-  if (!lender.try_enter(DeviceInUse::Inside::memory)) return ended;
+  std::optional<Guest> guest(lender);
+  if (!guest->is_inside()) return ended;
   auto made =
       in_pieces(device, call, copy_piece, [&](std::uint64_t done, std::uint64_t bytes) -> Result<void> {
         if (lender.given_up()) return ended;
@@ -137,7 +154,7 @@ Result<void> take_from(DeviceInUse& device, const MemoryCall& call) {
         move.run_bytes = bytes;
         return device.context.move(move, &lender.context, &device.context);
       });
-  lender.leave(DeviceInUse::Inside::memory);
+  guest.reset();
   if (made || !(made.error().root() == platform::Errc::lost)) return made;
   // Which of both?
   const auto own = device.context.status();

@@ -145,12 +145,12 @@ void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
       // What is to be launched before it is, now.
       auto ended = batch_.empty() ? data_task(item) : std::nullopt;
       if (!ended) return false;
-      out.push_back(*std::move(ended));
+      answer(item, *std::move(ended), out);
       return true;
     }
     std::uint64_t callable = 0;
     if (auto refusal = prepare(request, callable)) {
-      out.push_back(*std::move(refusal));
+      answer(item, *std::move(refusal), out);
       return true;
     }
     if (life_ != Life::ready) return false;  // the end of the chip is the answer
@@ -163,7 +163,7 @@ void ChipState::gather(std::vector<TaskRequest>& fresh, std::vector<TaskResult>&
         batch_.push_back(std::move(item));
         return true;
       case Data::refused:
-        out.push_back(refuse(request, *std::move(why)));
+        answer(item, refuse(request, *std::move(why)), out);
         return true;
       case Data::coming:
       case Data::no_room:
@@ -243,10 +243,10 @@ void ChipState::add_run(Item& item, std::uint64_t callable) {
 }
 
 void ChipState::launch(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {
-  const auto answered = out.size();
+  const auto before = answered(out);
   launch_all(fresh, out);
   // Tasks that will not run write nothing: who waits for what they were to write gets what is there.
-  if (out.size() != answered && !to_store_.empty()) serve_stores(false);
+  if (answered(out) != before && !to_store_.empty()) serve_stores(false);
 }
 
 void ChipState::launch_all(std::vector<TaskRequest>& fresh, std::vector<TaskResult>& out) {

@@ -124,6 +124,7 @@ Result<ExecutorInfo> ChipState::adopt(OpenedDevice& device) {
 void ChipState::forget() {
   callables_.clear();
   queued_.clear();
+  later_.clear();
   bundles_.clear();
   graphs_.clear();
   first_ += flights_.size();
@@ -228,13 +229,13 @@ std::vector<TaskResult> ChipState::ended(const DeviceDone& done) {
 
 std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
   std::vector<TaskResult> out;
-  std::erase_if(queued_, [&](const Item& item) {
-    const auto& request = item.request;
-    if (!is_meant(request.key, cancel) || request.key == data_task_running_) return false;
-    failures_.add(request.key);
-    if (item.bundle) return true;  // answered below
-    out.push_back(not_begun(request, Outcome::cancelled));
-    return true;
+  const auto meant = [&](const Item& item) {
+    const auto& key = item.request.key;
+    return is_meant(key, cancel) && !(key == data_task_running_);
+  };
+  take_from_queue(meant, [&](Item& item) {
+    failures_.add(item.request.key);
+    if (!item.bundle) answer(item, not_begun(item.request, Outcome::cancelled), out);  // else below
   });
   for (std::size_t i = 0; i < flights_.size(); ++i) {
     if (flights_[i].ended || !is_meant(flights_[i].key, cancel)) continue;
@@ -249,6 +250,33 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
   }
   if (!to_store_.empty()) serve_stores(false);
   return out;
+}
+
+/// Of a task that will not run. Its run may end with the answer, and then memory that was lent to it is its
+/// owner's again: not while a thread copies out of it.
+void ChipState::answer(Item& item, TaskResult result, std::vector<TaskResult>& out) {
+  if (reads_what_is_lent(item)) {
+    later_.push_back({std::move(item), std::move(result)});
+  } else {
+    out.push_back(std::move(result));
+  }
+}
+
+bool ChipState::reads_what_is_lent(const Item& item) {
+  const auto& tensors = arguments_of(*item.request.body, item.request.key.member).tensors;
+  const auto& uses = item.uses.all();
+  return std::any_of(uses.begin(), uses.end(), [&](const CopyUse& use) {
+    return use.copy->state == Copy::State::coming &&
+           tensors[use.argument].buffer->kind() == Buffer::Kind::borrowed;
+  });
+}
+
+void ChipState::answer_later_ones(std::vector<TaskResult>& out) {
+  std::erase_if(later_, [&](Later& later) {
+    if (reads_what_is_lent(later.item)) return false;
+    out.push_back(std::move(later.result));
+    return true;
+  });
 }
 
 std::uint64_t ChipState::asked_to_end() const {
@@ -298,6 +326,7 @@ std::vector<TaskResult> ChipState::abandon(const Error& reason) {
   for (const auto& item : queued_) {
     if (!item.bundle) out.push_back(not_begun(item.request, Outcome::lost, reason));
   }
+  for (auto& later : std::exchange(later_, {})) out.push_back(std::move(later.result));
   flights_.clear();
   queued_.clear();
   bundles_.clear();

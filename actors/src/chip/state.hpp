@@ -190,6 +190,11 @@ class TROUPE_API ChipState {
     CopyUses uses;
     std::shared_ptr<BundleRun> bundle = {};  ///< once it has begun
   };
+  /// An answer that is kept back.
+  struct Later {
+    Item item;
+    TaskResult result;
+  };
   struct Flight {
     TaskKey key;
     Ticket ticket = 0;
@@ -226,6 +231,13 @@ class TROUPE_API ChipState {
   TaskResult refuse(const TaskRequest& request, Error error);
   std::uint32_t add_depends(const TaskRequest& request);
   Item item_of(TaskRequest& request);
+  // Tasks that will not run: state.cpp.
+  void answer(Item& item, TaskResult result, std::vector<TaskResult>& out);
+  static bool reads_what_is_lent(const Item& item);
+  void answer_later_ones(std::vector<TaskResult>& out);
+  std::size_t answered(const std::vector<TaskResult>& out) const { return out.size() + later_.size(); }
+  template <class Which, class Then>
+  void take_from_queue(Which which, Then then);
   static bool is_copied(const TaskRequest& request, const Operand& operand, std::size_t argument);
   static const Piece* piece_of(const TaskRequest& request, std::size_t argument);
   static const Copy* copy_of(const Item& item, const Operand& operand, std::size_t argument);
@@ -336,6 +348,7 @@ class TROUPE_API ChipState {
   std::optional<TaskKey> data_task_running_;  ///< on a thread of its own: the next in the queue
   std::int64_t data_task_began_ = 0;
   std::deque<Item> queued_;
+  std::vector<Later> later_;  ///< tasks that will not run, while memory that was lent for them is being read
   std::vector<std::shared_ptr<BundleRun>> bundles_;  ///< that have begun
   struct Graph {
     std::weak_ptr<const Bundle> of;
@@ -358,5 +371,19 @@ class TROUPE_API ChipState {
   std::vector<troupe_tensor_arg> tensors_;
   std::vector<std::uint64_t> depends_;
 };
+
+/// Those that `which(item)` says leave the queue, for `then(item)`.
+template <class Which, class Then>
+void ChipState::take_from_queue(Which which, Then then) {
+  std::deque<Item> stay;
+  for (auto& item : queued_) {
+    if (which(std::as_const(item))) {
+      then(item);
+    } else {
+      stay.push_back(std::move(item));
+    }
+  }
+  queued_ = std::move(stay);
+}
 
 }  // namespace troupe::actors

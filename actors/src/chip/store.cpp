@@ -101,6 +101,7 @@ std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<vo
     if (std::exchange(copy.goes, false) && !copy.written && copy.busy == 0) copies_.give_up_memory(copy);
   }
   copies_.settle(copy);
+  answer_later_ones(out);
   if (!to_store_.empty()) serve_stores(false);
   launch_queued(out);
   free_surplus(copies_.take_surplus());

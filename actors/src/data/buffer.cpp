@@ -176,6 +176,24 @@ void Buffer::bring_home(bool all) {
   if (is_lost()) throw loss();
 }
 
+void Buffer::let_stores_end() {
+  std::vector<std::shared_ptr<NodeLink>> nodes;
+  {
+    std::lock_guard guard(mutex_);
+    nodes = told_;
+  }
+  if (nodes.empty()) return;
+  MayNotWait::check_for_policy();
+  if (MayNotWait::here() == MayNotWait::Code::coroutine) {
+    throw Error(Errc::blocking_in_coroutine,
+                title() + " was lost, and bytes of it may still be on their way into host memory: a "
+                          "coroutine that waited for them would hold up everything else",
+                "write all of it by a task: node.fill, or one with out(x)");
+  }
+  // Why they did not come is nothing to who writes all of it.
+  for (const auto& node : nodes) (void)node->bring_home(shared_from_this(), false);
+}
+
 void Buffer::look(bool writes) noexcept {
   views_.fetch_add(1, std::memory_order_acq_rel);
   if (writes) writable_views_.fetch_add(1, std::memory_order_acq_rel);

@@ -207,9 +207,15 @@ Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t execu
     if (known == nullptr) return;
     if (known->version == buffer.version()) {
       add_missing(*known, use, executor, request, needs);
+    } else {
+      // It is out of date, but bytes of it are still on their way into host memory.
+      for (const auto& part : known->parts) {
+        if (part.moves() && use.meets(part.piece.box))
+          needs.home.push_back({buffer.shared_from_this(), part.piece.number});
+      }
     }
     if (needs.home.size() != before && known->trouble && !needs.refused) needs.refused = known->trouble;
-    if (use.at_home || !use.reads || known->home_writers.empty() || !follows(*known, use, request)) return;
+    if (use.at_home || !use.reads || !waits_for_home_writer(*known, use, request)) return;
     const auto* mine = used(*known, use, executor);
     needs.after_others = needs.after_others || mine == nullptr || !has(mine->copies, executor);
   });
@@ -235,7 +241,7 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
     if (use.writes && !use.reads && use.whole && buffer.is_lost() && remake_of(request.key) == nullptr)
       buffer.forgive();
     if (use.at_home) {
-      const bool noted = use.writes && (on_chip || writes_a_part(tensors, buffer));
+      const bool noted = use.writes && chips_ != 0;
       auto* known = noted ? &entry(buffer) : find(buffer);
       if (use.writes) write_at_home(buffer, use);
       if (noted) note_home_writer(*known, use, executor, request);
@@ -247,6 +253,7 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
       return;
     }
     auto& known = entry(buffer);
+    if (!known.home_writers.empty()) forget_home_writers(known, buffer.number());
     const auto piece = place_of(known, use, executor).piece;
     const bool was_elsewhere = use.writes && outdate_met(known, buffer.number(), use, piece.number);
     auto& part = *part_of(known, piece.number);
@@ -324,51 +331,6 @@ void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t 
   part.lost = false;
   part.since = request.ticket;
   entry.version = buffer.claim(self_);
-}
-
-void Directory::write_at_home(Buffer& buffer, const PartUse& use) {
-  if (find(buffer) == nullptr) {
-    (void)buffer.changed_at_home();
-    return;
-  }
-  auto& known = entry(buffer);
-  known.changed = now_;
-  for (auto& part : known.parts) {
-    if (!use.meets(part.piece.box)) continue;
-    drop_all(part, buffer.number());
-    part.newest = -1;
-    part.written_since = true;
-  }
-  erase_parts(known, [&](const Part& part) { return !part.moves() && use.meets(part.piece.box); });
-  known.version = any_newest(known) ? buffer.changed_partly_at_home(self_.get()) : buffer.changed_at_home();
-}
-
-/// Whether chips that are about to fetch other parts have to hear of it: they have no pieces.
-bool Directory::writes_a_part(std::span<const Operand> tensors, const Buffer& buffer) const {
-  return chips_ == 1 &&
-         std::any_of(tensors.begin(), tensors.end(),
-                     [&](const Operand& it) { return it.buffer == &buffer && !is_whole(it); }) &&
-         !several_nodes();
-}
-
-void Directory::note_home_writer(Entry& entry, const PartUse& use, std::int32_t executor,
-                                 const TaskRequest& request) {
-  auto& writers = entry.home_writers;
-  std::erase_if(writers, [&](const auto& it) { return !unfinished_ || !unfinished_(it.executor, it.task); });
-  writers.push_back({executor, request.ticket, request.key.run, use.box});
-}
-
-/// Whether what a chip would fetch for the task is being written in host memory. By the device, which brings
-/// its bytes home only when its task has ended; or, where the buffer has no pieces, by who writes another
-/// part of it: without an order to this task, but its bytes would be fetched along, half written, and would
-/// count as good. Only tasks of one run wait for each other so: a host function may wait for a run of its
-/// own.
-bool Directory::follows(const Entry& entry, const PartUse& use, const TaskRequest& request) const {
-  if (!unfinished_) return false;
-  return std::any_of(entry.home_writers.begin(), entry.home_writers.end(), [&](const HomeWriter& it) {
-    return (!request.depends.empty() || (chips_ == 1 && it.run == request.key.run)) && use.meets(it.box) &&
-           unfinished_(it.executor, it.task);
-  });
 }
 
 // --- to be asked ---------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ namespace troupe::actors {
 ///
 /// - A copy is good until its bytes are written elsewhere; the first to write them there has it dropped.
 /// - What a task writes is promised when it is dispatched: from then on the newest version is with its chip.
-/// - Bytes of a piece go from chip to chip directly where the chips can do that, otherwise through host
-/// memory. Then
-///   several chips have the newest bytes: one answers for them, and none lets its copy go without leave.
+/// - Bytes of a piece go from chip to chip directly where the chips can do that, otherwise through host memory.
+///   Then several chips have the newest bytes: one of them answers for these, and does not let its copy go
+///   before the node has said so.
 /// - Where there are several chips, a view that is not all of its buffer is a piece with copies of its own.
 ///   If a chip has the newest bytes of a piece, every piece that overlaps it is out of date, except a
 ///   smaller one inside it that was copied home after that write. So a task that views the buffer in
@@ -187,12 +187,14 @@ class TROUPE_API Directory {
       there_before = false;
     }
   };
-  /// A task that writes in host memory: of a chip, or a host function's that writes a part.
+  /// A task that writes in host memory, until it has ended.
   struct HomeWriter {
     std::int32_t executor = -1;
     Ticket task = 0;
     RunId run = 0;
     runtime::Box box = {};
+    std::uint64_t since = 0;  ///< when it was sent
+    bool delays = false;      ///< others than those that follow it may have to wait for it
   };
   struct Entry {
     std::weak_ptr<Buffer> buffer;
@@ -205,7 +207,7 @@ class TROUPE_API Directory {
     std::optional<Error> trouble = {};  ///< why it did not come home, for those who waited
     std::vector<Then> waiting = {};     ///< for what is with another node
     std::vector<Part> parts = {};
-    std::vector<HomeWriter> home_writers = {};  ///< that had not ended when the latest came; see `follows`
+    std::vector<HomeWriter> home_writers = {};  ///< that had not ended when the latest task came
   };
   using Entries = std::unordered_map<std::uint64_t, Entry>;
   /// A task that runs once more. Its request has its key.
@@ -265,7 +267,8 @@ class TROUPE_API Directory {
   void write_at_home(Buffer& buffer, const PartUse& use);
   bool writes_a_part(std::span<const Operand> tensors, const Buffer& buffer) const;
   void note_home_writer(Entry& entry, const PartUse& use, std::int32_t executor, const TaskRequest& request);
-  bool follows(const Entry& entry, const PartUse& use, const TaskRequest& request) const;
+  void forget_home_writers(Entry& entry, std::uint64_t buffer);
+  bool waits_for_home_writer(const Entry& entry, const PartUse& use, const TaskRequest& request) const;
   void note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error);
   static bool any_newest(const Entry& entry);
   void came_home(const Entry& entry);

@@ -87,9 +87,11 @@ void Directory::hand_over(std::int32_t chip) {
       part.home_before = part.there_before = false;
       part.displaced_on = -1;
       if (!part.coming || part.from != chip) continue;
+      const auto buffer = known.buffer.lock();
+      // Of what was written elsewhere since, or is lost, nothing comes: who waits for it is told.
+      if (!buffer || known.version != buffer->version()) continue;
       part.coming = false;
-      const auto buffer = part.waiting.empty() ? nullptr : known.buffer.lock();
-      if (buffer) order_store(buffer, part.piece.number, part.newest, part);
+      if (!part.waiting.empty()) order_store(buffer, part.piece.number, part.newest, part);
     }
   }
 }

@@ -129,7 +129,10 @@ void Directory::stored(std::int32_t chip, const Stored::One& what) {
 void Directory::asks_for_room(std::int32_t chip, PieceOf what) {
   auto* known = find(what.buffer);
   auto* part = known == nullptr ? nullptr : part_of(*known, what.piece);
-  const bool may = part != nullptr && part->has_newest(chip) && !part->lost;
+  // Who only has the same bytes lets them go. Nobody reads them there from now on: the chip may not have them
+  // any more when it has heard.
+  if (part != nullptr) std::erase(part->also, chip);
+  const bool may = part != nullptr && part->newest == chip && !part->lost;
   // Others write there, who wait for nobody that waits for room.
   const bool others =
       may && part->moves() && part->put_away_by != chip && !(part->coming && part->from == chip);
@@ -183,9 +186,11 @@ void Directory::fetched(std::uint64_t buffer, const std::optional<Error>& error)
 void Directory::store_all(std::int32_t chip, std::function<void()> then) {
   std::vector<std::pair<std::shared_ptr<Buffer>, std::uint32_t>> only_there;
   for (const auto& [number, known] : entries_) {
+    // What was written elsewhere since, or is lost, is not what the chip has.
+    auto buffer = known.buffer.lock();
+    if (!buffer || known.version != buffer->version()) continue;
     for (const auto& part : known.parts) {
-      if (part.newest != chip) continue;
-      if (auto buffer = known.buffer.lock()) only_there.emplace_back(std::move(buffer), part.piece.number);
+      if (part.newest == chip) only_there.emplace_back(buffer, part.piece.number);
     }
   }
   if (only_there.empty()) return then();

@@ -31,11 +31,13 @@ void* Tensor::open_host(runtime::DType wanted, detail::HostUse use) const {
   if (buffer == nullptr) return address;
   const bool all = view_.bytes() == buffer->bytes();
   const auto box = all ? whole_box(*buffer) : runtime::make_box(view_);
-  // Also before it is overwritten: what is on its way would come later.
+  // Also before it is overwritten: what is on its way would come later. Who changes a part waits for tasks that
+  // write others: all copies go out of date with it, and what such a task has written would be in none.
   try {
-    buffer->bring_home();
+    buffer->bring_home(use != detail::HostUse::look && !all);
   } catch (...) {
     if (use != detail::HostUse::overwrite || !all || !buffer->is_lost()) throw;
+    buffer->let_stores_end();
     buffer->forgive();
   }
   if (use == detail::HostUse::overwrite) buffer->rewrite(box);

@@ -11,7 +11,12 @@ std::vector<TaskResult> Placement::down(std::int32_t executor, const Error& reas
   std::vector<TaskResult> lost;
   for (std::size_t i = 0; i < it.flights.size(); ++i) {
     if (it.flights[i].ended) continue;
-    lost.push_back({it.flights[i].key, it.first + i, executor, Outcome::lost, reason});
+    const auto ticket = it.first + i;
+    // What never left has written nothing.
+    const bool left = std::none_of(it.held.begin(), it.held.end(),
+                                   [ticket](const TaskRequest& held) { return held.ticket == ticket; });
+    lost.push_back(left ? TaskResult{it.flights[i].key, ticket, executor, Outcome::lost, reason}
+                        : not_begun(it.flights[i].key, ticket, executor, Outcome::lost, reason));
     skip_followers(executor, it.flights[i].key);
   }
   it.first += it.flights.size();

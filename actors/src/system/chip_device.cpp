@@ -55,7 +55,7 @@ void copy(NodeCore& core, int index, const Tensor& device, const Tensor& host, b
   if (here.host_address() == nullptr)
     throw Error(Errc::bad_argument, "the other tensor is not in host memory");
   if (auto* buffer = host.hold() ? host.hold()->buffer : nullptr) {
-    buffer->bring_home();
+    buffer->bring_home(!to_device && here.bytes() != buffer->bytes());
     if (!to_device) buffer->changed_at_home();
   }
   if (here.bytes() != there.bytes() || !here.is_contiguous() || !there.is_contiguous()) {

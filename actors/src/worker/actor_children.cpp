@@ -137,7 +137,7 @@ void WorkerActor::child_down(const caf::down_msg& down) {
       error_from(down.reason, Error(Errc::chip_lost, shared_->path + "/" + children_[*index].name + " died"));
   if (life_ == Life::stopping) {  // nobody waits any longer for what it was to store
     if (children_[*index].kind == ExecutorKind::chip) data_.down(*index, reason);
-    return;
+    return send_orders();  // others may be to store it instead
   }
   // Also when it had come up before the others.
   life_ == Life::starting ? give_up_start(reason, *index) : child_lost(*index, reason);

@@ -47,7 +47,12 @@ void WorkerActor::remove_if_idle(std::int32_t index) {
     demonitor(it.handle.address());
     stop_child(index, [] {});
   }
-  retire(index, Error(Errc::chip_retired, it.name + " was removed"));
+  const Error removed(Errc::chip_retired, it.name + " was removed");
+  if (it.kind == ExecutorKind::chip) {  // what others have too is theirs
+    data_.down(index, removed);
+    data_changed();
+  }
+  retire(index, removed);
 }
 
 /// In place: the chip's actor stays, everything on the chip goes, its memory gets the next incarnation.

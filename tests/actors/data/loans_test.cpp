@@ -129,7 +129,7 @@ TEST_CASE("loans: what one chip has another takes from it, and both have the new
   CHECK(bench.orders() == "1:lend");
 }
 
-TEST_CASE("loans: only between chips of one platform; of others, and for a host, bytes come home") {
+TEST_CASE("loans: only between chips of one platform, of others and for a host, bytes come home") {
   Bench bench;
   const auto x = bench.tensor();
   bench.step({inout(x)}, 0);

@@ -145,25 +145,6 @@ TEST_CASE("tensors of random programs are right, or said to be lost, while chips
   }
 }
 
-TEST_CASE("what a task writes all of is not overwritten by bytes that were brought for the task behind it") {
-  for (std::uint64_t seed = 0; seed < 40; ++seed) {
-    CAPTURE(seed);
-    Simulation sim({.seed = seed, .chips = 1});
-    add_kernels(sim);
-    auto& node = sim.node();
-    constexpr std::uint64_t elements = 140'000;  // a thread copies them
-    auto x = node.tensor<Number>({elements}, 1), y = node.tensor<Number>({elements}, 2);
-    node.run([](Orchestrator& n, Tensor from) { n.prefetch(from, on_chip(0)); }, x);
-    node.run(
-        [](Orchestrator& n, Tensor from, Tensor to) {
-          n.submit("make", in(from), out(to), on_chip(0));
-          n.submit("scale", inout(to), on_chip(0));
-        },
-        x, y);
-    CHECK(y.host<const Number>()[elements - 1] == 25);
-  }
-}
-
 TEST_CASE("the same with tensors that a thread copies") {
   const auto first = test::first_seed();
   for (std::uint64_t seed = first; seed < first + test::seeds(20); ++seed) {

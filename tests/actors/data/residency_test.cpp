@@ -108,7 +108,7 @@ TEST_CASE("a tensor goes from chip to chip, to host functions and back, in every
 }
 
 TEST_CASE("what a task writes all of is not overwritten by bytes that were brought for the task behind it") {
-  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
     CAPTURE(seed);
     Simulation sim({.seed = seed, .chips = 1});
     add_kernels(sim);
@@ -423,7 +423,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a program reads the newest bytes of memory of the user's own, and of a pointer into a tensor") {
-  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
     Simulation sim({.seed = seed, .chips = 2});
     add_kernels(sim);
     auto& node = sim.node();

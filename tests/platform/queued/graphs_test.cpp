@@ -118,7 +118,7 @@ TEST_CASE("host tensors of a graph are copied in once and back once") {
 }
 
 TEST_CASE(
-    "a task that fails fails its graph, by name; what comes after it is not entered, nor what depends") {
+    "a task that fails fails its graph, by name, what comes after it is not entered, nor what depends") {
   Device device;
   Ready chip;
   const Three kernels(chip);

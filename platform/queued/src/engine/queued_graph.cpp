@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "runs/graph.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
 
@@ -14,22 +15,6 @@ namespace troupe::platform::queued {
 namespace {
 
 using runtime::Tensor;
-
-/// As it was said to be, in a buffer of its own.
-Result<Tensor> tensor_of(std::uint32_t ndims, const std::uint32_t* extents, const std::uint32_t* steps,
-                         std::uint8_t dtype, std::uint64_t buffer, std::uint64_t start) {
-  std::array<std::uint64_t, runtime::limits::max_dims> shape{}, strides{};
-  std::copy_n(extents, ndims, shape.begin());
-  std::copy_n(steps, ndims, strides.begin());
-  auto made_shape = runtime::Shape::from({shape.data(), ndims});
-  if (!made_shape) return made_shape.error();
-  auto made_strides = runtime::Shape::from({strides.data(), ndims});
-  if (!made_strides) return made_strides.error();
-  // As many bytes as it takes, after its start: it is looked at, and never used.
-  constexpr std::uint64_t all = std::uint64_t{1} << 62U;
-  return Tensor::create_strided({1, 0, buffer}, all, start, *made_shape, *made_strides,
-                                static_cast<runtime::DType>(dtype));
-}
 
 Error one_by_one(const std::string& why) {
   return {Errc::unsupported, why, "launch the tasks of the graph as runs"};
@@ -92,7 +77,7 @@ Result<void> QueuedGraph::add(const troupe_graph& from, std::uint64_t number, co
   std::vector<runtime::Tag> tags;
   for (std::uint32_t i = 0; i < said.tensor_count; ++i) {
     const auto& view = from.tensors[task.views + i];
-    auto seen = tensor_of(view.ndims, view.shape, view.strides, view.dtype, 0, 0);
+    auto seen = common::described_tensor(view);
     if (!seen) {
       return Error(Errc::invalid_argument,
                    "task " + std::to_string(number) + " of a graph: " + seen.error().message());
@@ -117,7 +102,7 @@ Result<void> QueuedGraph::add(const troupe_graph& from, std::uint64_t number, co
 
 /// Views that differ in their place alone have one.
 std::uint32_t QueuedGraph::layout_of(const troupe_graph_tensor& view) {
-  const auto tensor = tensor_of(view.ndims, view.shape, view.strides, view.dtype, 0, 0);
+  const auto tensor = common::described_tensor(view);
   const auto described =
       runtime::describe(*tensor, 0, runtime::AddressSpace::device, static_cast<runtime::Tag>(view.tag));
   troupe_device_tensor layout{};

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "graphs/graph_maker.hpp"
+#include "runs/graph.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
@@ -14,22 +15,6 @@ namespace troupe::platform::sim {
 namespace {
 
 using runtime::Tensor;
-
-/// The tensor as it was said to be, in a buffer of its own.
-Result<Tensor> tensor_of(std::uint32_t ndims, const std::uint32_t* extents, const std::uint32_t* steps,
-                         std::uint8_t dtype, runtime::BufferRef buffer, std::uint64_t start) {
-  std::array<std::uint64_t, runtime::limits::max_dims> shape{}, strides{};
-  std::copy_n(extents, ndims, shape.begin());
-  std::copy_n(steps, ndims, strides.begin());
-  auto made_shape = runtime::Shape::from({shape.data(), ndims});
-  if (!made_shape) return made_shape.error();
-  auto made_strides = runtime::Shape::from({strides.data(), ndims});
-  if (!made_strides) return made_strides.error();
-  // As many bytes as it takes, after its start: it is looked at, and never used.
-  constexpr std::uint64_t all = std::uint64_t{1} << 62;
-  return Tensor::create_strided(buffer, all, start, *made_shape, *made_strides,
-                                static_cast<runtime::DType>(dtype));
-}
 
 class Translation {
  public:
@@ -55,7 +40,7 @@ class Translation {
       std::vector<runtime::Tag> tags;
       for (std::uint32_t k = 0; k < task.tensor_count; ++k, ++tensor) {
         const auto tag = static_cast<runtime::Tag>(tensor->tag);
-        auto seen = tensor_of(tensor->ndims, tensor->shape, tensor->strides, tensor->dtype, {1, 0, 0}, 0);
+        auto seen = common::described_tensor(*tensor);
         if (!seen) return bad(i, seen.error().message());
         tags.push_back(tag);
         maker_.add_view(tensor->slot, tensor->offset,
@@ -109,8 +94,7 @@ class Translation {
       const auto size = size_of_element(slot.dtype);
       if (slot.start_offset > (std::uint64_t{1} << 40)) return bad_slot(i, "it starts too far out");
       // A buffer for each number, apart from all others.
-      auto tensor = tensor_of(slot.ndims, slot.shape, slot.strides, slot.dtype, {1, 0, slot.buffer},
-                              slot.start_offset * size);
+      auto tensor = common::described_tensor(slot, slot.buffer, slot.start_offset * size);
       if (!tensor) return bad_slot(i, tensor.error().message());
       made.push_back({*tensor, static_cast<runtime::Tag>(slot.tag)});
     }
