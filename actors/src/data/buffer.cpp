@@ -186,8 +186,9 @@ void Buffer::let_stores_end() {
   MayNotWait::check_for_policy();
   if (MayNotWait::here() == MayNotWait::Code::coroutine) {
     throw Error(Errc::blocking_in_coroutine,
-                title() + " was lost, and bytes of it may still be on their way into host memory: a "
-                          "coroutine that waited for them would hold up everything else",
+                title() +
+                    " was lost, and bytes of it may still be on their way into host memory: a "
+                    "coroutine that waited for them would hold up everything else",
                 "write all of it by a task: node.fill, or one with out(x)");
   }
   // Why they did not come is nothing to who writes all of it.

@@ -88,8 +88,8 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   /// For a thread that may wait: the bytes come to host memory. Throws what keeps them from that. `all`: with
   /// what tasks that have not ended are to write.
   void bring_home(bool all = false);
-  /// For a thread that may wait: of what is lost, bytes may still be on their way into host memory; afterwards
-  /// none are.
+  /// For a thread that may wait: of what is lost, bytes may still be on their way into host memory;
+  /// afterwards none are.
   void let_stores_end();
 
   // Views of the host that are alive.

@@ -62,8 +62,8 @@ bool Directory::waits_for_home_writer(const Entry& entry, const PartUse& use,
                                       const TaskRequest& request) const {
   if (!unfinished_) return false;
   return std::any_of(entry.home_writers.begin(), entry.home_writers.end(), [&](const HomeWriter& it) {
-    return it.delays && (!request.depends.empty() || (chips_ == 1 && it.run == request.key.run)) && use.meets(it.box) &&
-           unfinished_(it.executor, it.task);
+    return it.delays && (!request.depends.empty() || (chips_ == 1 && it.run == request.key.run)) &&
+           use.meets(it.box) && unfinished_(it.executor, it.task);
   });
 }
 

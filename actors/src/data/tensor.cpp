@@ -31,8 +31,8 @@ void* Tensor::open_host(runtime::DType wanted, detail::HostUse use) const {
   if (buffer == nullptr) return address;
   const bool all = view_.bytes() == buffer->bytes();
   const auto box = all ? whole_box(*buffer) : runtime::make_box(view_);
-  // Also before it is overwritten: what is on its way would come later. Who changes a part waits for tasks that
-  // write others: all copies go out of date with it, and what such a task has written would be in none.
+  // Also before it is overwritten: what is on its way would come later. Who changes a part waits for tasks
+  // that write others: all copies go out of date with it, and what such a task has written would be in none.
   try {
     buffer->bring_home(use != detail::HostUse::look && !all);
   } catch (...) {

@@ -16,11 +16,13 @@ namespace {
 const Callable kernel{"kernel", CallableKind::chip, nullptr, nullptr, {}, CoreKind::vector, nullptr, nullptr};
 const Error died(Errc::chip_lost, "it died");
 
-/// Three chips, of which 0 and 1 can pass bytes to each other, and the loans that are out.
+/// Three chips, of which 0 and 1 can pass bytes to each other, a host function's executor, and the loans that
+/// are out.
 struct Bench {
   Bench() {
     for (int i = 0; i < 3; ++i) data.add(ExecutorKind::chip, "chip" + std::to_string(i));
     for (int i = 0; i < 2; ++i) data.takes_moves(i, 7);
+    data.add(ExecutorKind::sub_worker, "function");
   }
   Tensor tensor() { return memory->tensor({4}, runtime::DType::f32).value(); }
   TaskRequest task(std::vector<TensorUse> uses, std::int32_t executor, bool retries = false) {
@@ -99,6 +101,7 @@ struct Bench {
   static std::shared_ptr<Buffer> buffer(const Tensor& tensor) {
     return tensor.hold()->buffer->shared_from_this();
   }
+  static constexpr std::int32_t function = 3;
   static std::uint64_t number_of(const Tensor& tensor) { return tensor.hold()->buffer->number(); }
 
   std::shared_ptr<HostMemory> memory = std::make_shared<HostMemory>();
@@ -297,39 +300,118 @@ TEST_CASE("loans: what a task with retry changes in place is at home before, so 
   CHECK_FALSE(Bench::buffer(x)->is_lost());
 }
 
-TEST_CASE("loans: either chip may put the bytes into host memory, one after the other") {
+TEST_CASE(
+    "loans: the chip that answers for the bytes puts them into host memory, others just let theirs go") {
   Bench bench;
   const auto x = bench.shared();
   const PieceOf all{Bench::number_of(x), 0};
-  SUBCASE("who took them") {
+  SUBCASE("who only took them") {
     bench.data.asks_for_room(1, all);
-    CHECK(bench.orders() == "1:may");
+    CHECK(bench.orders() == "1:may not");
+    CHECK(bench.newest(x) == 0);
+    CHECK(bench.ask({in(x)}, 1) == 1);  // it takes them once more
+    CHECK(bench.orders() == "0:lend");
+  }
+  SUBCASE("who answers for them") {
     bench.data.asks_for_room(0, all);
-    CHECK(bench.orders().empty());  // while the other writes there
-    bench.data.stored(1, {all.buffer, 0, std::nullopt, true});
-    CHECK(bench.orders() == "0:may not");  // no need any more
+    CHECK(bench.orders() == "0:may");
+    CHECK(bench.newest(x) == 0);
+    bench.data.stored(0, {all.buffer, 0, std::nullopt, true});
     CHECK(bench.newest(x) == -1);
     CHECK(bench.ask({in(x)}, 2) == 0);
+    CHECK(bench.orders().empty());
   }
-  SUBCASE("who took them, and could not") {
+  SUBCASE("both: never at the same time, and the bytes stay somewhere") {
     bench.data.asks_for_room(1, all);
-    CHECK(bench.orders() == "1:may");
     bench.data.asks_for_room(0, all);
-    bench.data.stored(1, {all.buffer, 0, Error(Errc::cancelled, "used again"), true});
-    CHECK(bench.orders() == "0:may");
+    CHECK(bench.orders() == "1:may not 0:may");
+    bench.data.stored(0, {all.buffer, 0, Error(Errc::cancelled, "used again"), true});
+    CHECK(bench.newest(x) == 0);
   }
-  SUBCASE("who took them, while they come home from the other") {
+  SUBCASE("while they come home") {
     bench.data.bring_home(Bench::buffer(x), {});
     CHECK(bench.orders() == "0:store");
-    bench.data.asks_for_room(1, all);
-    CHECK(bench.orders().empty());
-    SUBCASE("they have come") {
-      bench.stores(x, 0);
+    SUBCASE("who only took them") {
+      bench.data.asks_for_room(1, all);
       CHECK(bench.orders() == "1:may not");
     }
-    SUBCASE("the other dies") {
+    SUBCASE("who took them and answers for them now") {
+      bench.data.bring_home(Bench::buffer(x), [](const std::optional<Error>&) {});
       bench.data.down(0, died);
-      CHECK(bench.orders() == "1:store 1:may");
+      CHECK(bench.orders() == "1:store");
+      bench.data.asks_for_room(1, all);
+      CHECK(bench.orders() == "1:may");
     }
+  }
+}
+
+TEST_CASE("loans: what was lost or changed since is not stored, and who waits for it is told") {
+  for (const bool lost : {false, true}) {
+    CAPTURE(lost);
+    Bench bench;
+    const auto x = bench.shared();
+    const auto goes_out_of_date = [&] {
+      lost ? Bench::buffer(x)->lose(died) : (void)Bench::buffer(x)->changed_at_home();
+    };
+    SUBCASE("by the chip that answers for it when another is gone") {
+      bool heard = false;
+      bench.data.bring_home(Bench::buffer(x), [&](const std::optional<Error>&) { heard = true; });
+      CHECK(bench.orders() == "0:store");
+      goes_out_of_date();
+      bench.data.down(0, died);
+      CHECK(bench.orders().empty());
+      CHECK(heard);
+    }
+    SUBCASE("by a chip that goes") {
+      goes_out_of_date();
+      bool heard = false;
+      bench.data.store_all(0, [&] { heard = true; });
+      CHECK(bench.orders().empty());
+      CHECK(heard);
+    }
+  }
+}
+
+TEST_CASE("loans: nobody works on what is lost, or changed, while old bytes of it are on their way") {
+  for (const bool lost : {false, true}) {
+    for (const std::int32_t executor : {1, 2, Bench::function}) {
+      CAPTURE(lost);
+      CAPTURE(executor);
+      Bench bench;
+      const auto x = bench.tensor();
+      bench.step({inout(x)}, 0);
+      bench.data.bring_home(Bench::buffer(x), {});
+      CHECK(bench.orders() == "0:store");
+      lost ? Bench::buffer(x)->lose(died) : (void)Bench::buffer(x)->changed_at_home();
+      CHECK(bench.ask({out(x)}, executor) == 1);
+      CHECK(bench.orders().empty());
+      bench.stores(x, 0);
+      CHECK(bench.ask({out(x)}, executor) == 0);
+    }
+  }
+}
+
+TEST_CASE("loans: a chip does not keep what it fetched while a host function wrote there") {
+  Bench bench;
+  const auto x = bench.tensor();
+  const auto writer = bench.run({inout(x)}, Bench::function);
+  bench.step({in(x)}, 2);  // without an order to the writer
+  bench.step({in(x)}, 2);
+  CHECK(bench.orders().empty());
+  SUBCASE("it has ended") {
+    bench.ended.insert(writer);
+    bench.step({in(x)}, 2);
+    CHECK(bench.orders() == "2:drop");
+    bench.step({in(x)}, 2);
+    CHECK(bench.orders().empty());
+  }
+  SUBCASE("another comes") {
+    bench.ended.insert(writer);
+    bench.step({inout(x)}, Bench::function);
+    CHECK(bench.orders() == "2:drop");
+  }
+  SUBCASE("it has not ended yet") {
+    bench.step({in(x)}, 2);
+    CHECK(bench.orders().empty());
   }
 }

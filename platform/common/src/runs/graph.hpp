@@ -17,7 +17,8 @@ Result<void> check_graph(const troupe_graph& graph);
 /// A view or a slot of a graph as it was said to be, in a buffer that nobody uses and that has as many bytes
 /// as it takes.
 template <class Said>
-Result<runtime::Tensor> described_tensor(const Said& said, std::uint64_t buffer = 0, std::uint64_t start = 0) {
+Result<runtime::Tensor> described_tensor(const Said& said, std::uint64_t buffer = 0,
+                                         std::uint64_t start = 0) {
   std::array<std::uint64_t, runtime::limits::max_dims> extents{}, steps{};
   std::copy_n(said.shape, said.ndims, extents.begin());
   std::copy_n(said.strides, said.ndims, steps.begin());

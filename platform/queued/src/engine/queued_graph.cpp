@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "runs/graph.hpp"
+#include "runs/runs.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/runtime/kernel_abi.hpp"
 

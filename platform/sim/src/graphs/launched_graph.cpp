@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "graphs/graph_maker.hpp"
-#include "runs/graph.hpp"
 #include "troupe/platform/errc.hpp"
 
 namespace troupe::platform::sim {
