@@ -11,7 +11,8 @@ _loops = weakref.WeakKeyDictionary()  # of each loop that waits, a weak referenc
 
 
 class _Waits:
-    """What a loop waits for. While there is something the loop holds it, which looks at its descriptor, and nobody else: its futures hold the loop."""
+    """What a loop waits for. While there is something, the loop holds it, which looks at its descriptor, and nobody else does:
+    its futures hold the loop."""
 
     def __init__(self):
         self.ends, self.futures = _Ends(), {}
