@@ -136,7 +136,7 @@ TEST_CASE("whoever sees the state sees everything written before it") {
     auto channel = ChipBootstrapChannel::over(memory.bytes.data()).value();
     ChipBootstrapResult expected = sample;
     for (std::uint64_t i = 0; i < 373; ++i) expected.buffer_ptrs.push_back(round + i);
-    std::thread writer([&] { (void)channel.write_success(expected); });
+    std::jthread writer([&] { (void)channel.write_success(expected); });
     for (;;) {
       const auto read = channel.read();
       REQUIRE(read);

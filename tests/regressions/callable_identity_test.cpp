@@ -9,6 +9,7 @@
 #include <new>
 
 #include "chip/state.hpp"
+#include "support/bring_up.hpp"
 #include "troupe/platform/manual_host.hpp"
 #include "troupe/platform/scripted_chip.hpp"
 
@@ -39,12 +40,7 @@ struct Bench {
     for (const char* name : {"first", "second", "step"}) {
       script.on(name, [this, name](auto&) { ran += (ran.empty() ? "" : " ") + std::string(name); });
     }
-    platform::ContextEvents events;
-    events.complete = [this](std::span<const troupe_completion> news) {
-      for (const auto& end : news) done.ends.push_back({end.correlation, end.code, "", 0, 0, 0});
-    };
-    auto device = open_device(state->config(), 0, host, std::move(events));
-    REQUIRE(state->adopt(device));
+    REQUIRE(test::bring_up(*state, done, host));
   }
   void run(CallableRef callable) {
     TaskRequest request;

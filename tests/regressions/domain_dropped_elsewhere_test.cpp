@@ -25,7 +25,7 @@ TEST_CASE("a domain whose last copy goes on another thread is released when its 
     spec.buffers = {{"all", 10_MiB}};
     for (int i = 0; i < 5; ++i) {
       auto domain = program.allocate_domain(spec).get();
-      std::thread other([last = std::exchange(domain, {})]() mutable { last = {}; });
+      std::jthread other([last = std::exchange(domain, {})]() mutable { last = {}; });
       for (int submits = 0; submits < 100; ++submits) program.submit_sub([](HostArgs&) {});
       other.join();
     }

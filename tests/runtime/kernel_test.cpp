@@ -135,7 +135,7 @@ TEST_CASE("a kernel fails without throwing, with the first text that it gave") {
 
 TEST_CASE("without services a kernel waits on plain memory and sees what was written before the flag") {
   std::vector<std::int32_t> flags = {0, 0};
-  std::thread other([&] { std::atomic_ref(flags[0]).store(5, std::memory_order_release); });
+  std::jthread other([&] { std::atomic_ref(flags[0]).store(5, std::memory_order_release); });
   Call call;
   call.add(Tensor::host(flags.data(), {2}));
   CHECK(call.run("waits") == TROUPE_DONE);

@@ -7,30 +7,38 @@ from ._core import Handle, _Ends
 from ._errors import Error
 
 _numbers = itertools.count(1)
-_loops = weakref.WeakKeyDictionary()
+_loops = weakref.WeakKeyDictionary()  # of each loop that waits, a weak reference to its _Waits
 
 
 class _Waits:
-    """What a loop waits for."""
+    """What a loop waits for. While there is something, the loop holds it, which looks at its descriptor, and nobody else does:
+    its futures hold the loop."""
 
     def __init__(self):
         self.ends, self.futures = _Ends(), {}
 
     def add(self, loop, handle):
-        future, number = loop.create_future(), next(_numbers)
+        number = next(_numbers)
         self.ends.listen(handle, number)
         if not self.futures:
-            loop.add_reader(self.ends.fileno(), self.look, weakref.ref(loop))
-        self.futures[number] = future
-        return future
+            loop.add_reader(self.ends.fileno(), self.look)
+            _loops[loop] = weakref.ref(self)
+        future = self.futures[number] = loop.create_future()
+        return future, number
 
-    def look(self, loop):
+    def look(self):
         for number in self.ends.take():
-            future = self.futures.pop(number)
-            if not future.done():
+            future = self.futures.get(number)
+            if future is not None and not future.done():
                 future.set_result(None)
+
+    def remove(self, loop, number):
+        self.ends.forget(number)
+        del self.futures[number]
         if not self.futures:
-            loop().remove_reader(self.ends.fileno())
+            _loops.pop(loop, None)  # which has forgotten it if the loop is being collected
+            if not loop.is_closed():
+                loop.remove_reader(self.ends.fileno())
 
 
 def _running_loop():
@@ -46,13 +54,15 @@ def _running_loop():
 def _await_handle(self):
     loop = _running_loop()
     if not self.done:
-        waits = _loops.get(loop) or _loops.setdefault(loop, _Waits())
-        future = waits.add(loop, self)
+        waits = _loops[loop]() if loop in _loops else _Waits()
+        future, number = waits.add(loop, self)
         try:
             yield from future
         except BaseException:  # whoever waited was cancelled
             self.cancel()
             raise
+        finally:
+            waits.remove(loop, number)
     return self.result()
 
 

@@ -37,11 +37,15 @@ class _CellStream:
             self.write(line)
 
 
+def _of_a_kernel(stream):
+    """A stream of a notebook's kernel, with what is used of it here."""
+    of_kernel = isinstance(stream, _CellStream) or type(stream).__module__ == "ipykernel.iostream"
+    return of_kernel and all(hasattr(stream, name) for name in ("parent_header", "session", "pub_thread", "topic", "name"))
+
+
 def _knows_one_cell(stream):
     """Of ipykernel 6; younger ones have what is at work in a context, as programs have theirs."""
-    kind = type(stream)
-    plain = kind.__module__ == "ipykernel.iostream" and not hasattr(kind, "parent_header")
-    return plain and all(hasattr(stream, name) for name in ("parent_header", "session", "pub_thread", "topic", "name"))
+    return _of_a_kernel(stream) and not isinstance(stream, _CellStream) and not hasattr(type(stream), "parent_header")
 
 
 def install():
@@ -52,7 +56,7 @@ def install():
         if _knows_one_cell(getattr(sys, name)):
             setattr(sys, name, _CellStream(getattr(sys, name)))
             _contexts_from(context)
-    if isinstance(sys.stdout, _CellStream):
+    if _of_a_kernel(sys.stdout):
         from . import _progress
 
         _progress.install(speaker)
@@ -63,7 +67,7 @@ def speaker(node):
     if node._simulated:  # one thread does all there, in an order that somebody who asks would change
         return None
     stream = sys.stdout
-    cell = isinstance(stream, _CellStream) and (_cell.get() or stream.parent_header)
+    cell = _of_a_kernel(stream) and (_cell.get() or stream.parent_header)
     if not cell:
         return None
 

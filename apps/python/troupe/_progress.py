@@ -1,6 +1,7 @@
 """In a notebook: a run that takes long has a line in its cell that says how far it is."""
 
 import itertools
+import os
 import threading
 import time
 
@@ -99,18 +100,20 @@ class Watch:
         with self.changed:
             self.changed.wait_for(lambda: not self.lines)
 
+    def look(self):
+        for line in list(self.lines):
+            try:
+                over = line.look()
+            except Exception:  # its node has gone, or the notebook has
+                over = True
+            if over:
+                self.remove(line)
+
     def work(self):
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: self.lines)
-                lines = list(self.lines)
-            for line in lines:
-                try:
-                    over = line.look()
-                except Exception:  # its node has gone, or the notebook has
-                    over = True
-                if over:
-                    self.remove(line)
+            self.look()  # a call of its own: nothing that it has named is kept while this thread waits
             time.sleep(PAUSE)
 
 
@@ -122,6 +125,7 @@ def _named(given, options):
 def install(speaker):
     """Puts a line beside runs. `speaker(node)`: what says something in the cell that is at work; None: nothing is to be said."""
     watch = Watch()
+    os.register_at_fork(after_in_child=watch.__init__)  # a child has neither the thread nor the runs
     globals()["idle"] = watch.idle  # for tests
     run, submit = Node.run, Node.submit
 

@@ -7,6 +7,7 @@
 #include "chip/loan.hpp"
 #include "chip/state.hpp"
 #include "data/data.hpp"
+#include "support/bring_up.hpp"
 #include "tasks.hpp"
 #include "troupe/platform/manual_host.hpp"
 #include "troupe/platform/scripted_chip.hpp"
@@ -32,14 +33,7 @@ struct Bench {
   struct One {
     One(Bench& of, int index)
         : bench(of), state(config(), {"chip" + std::to_string(index), index, 0, 0, of.link}, of.host) {
-      platform::ContextEvents events;
-      events.complete = [this](std::span<const troupe_completion> news) {
-        for (const auto& end : news)
-          done.ends.push_back(
-              {end.correlation, end.code, "", end.caused_by, end.started_ns, end.finished_ns});
-      };
-      auto device = open_device(state.config(), 0, bench.host, std::move(events));
-      REQUIRE(state.adopt(device));
+      REQUIRE(test::bring_up(state, done, bench.host));
       state.when_loans_come_back([this](const LoanBack& back) { backs.push_back(back); });
     }
     ChipConfig config() {
@@ -190,10 +184,11 @@ TEST_CASE("chip: what is to be written first is lent afterwards, and what is not
   const auto x = bench.tensor(), y = bench.tensor();
   CHECK_FALSE(one.lend(y));
   CHECK(one.send(more, x) == 1);
-  const auto first = one.lend(x);
+  auto first = one.lend(x);
+  REQUIRE(first);
   CHECK(one.send(more, x) == 0);
   CHECK_FALSE(one.lend(x));  // no answer yet
-  const_cast<std::shared_ptr<Loan>&>(first).reset();
+  first.reset();
   CHECK(one.turn() == 1);
   CHECK(one.lent());
 }

@@ -5,6 +5,7 @@
 
 #include "chip/state.hpp"
 #include "data/data.hpp"
+#include "support/bring_up.hpp"
 #include "tasks.hpp"
 #include "troupe/platform/manual_host.hpp"
 #include "troupe/platform/scripted_chip.hpp"
@@ -24,15 +25,7 @@ struct Bench {
       const auto x = call.template tensor<float>(0);
       for (std::size_t i = 0; i < x.size(); ++i) x[i] = 7.0F;
     });
-    platform::ContextEvents events;
-    events.complete = [this](std::span<const troupe_completion> news) {
-      for (const auto& end : news) {
-        done.ends.push_back({end.correlation, end.code, end.message != nullptr ? end.message : "",
-                             end.caused_by, end.started_ns, end.finished_ns});
-      }
-    };
-    auto device = open_device(state.config(), 0, host, std::move(events));
-    REQUIRE(state.adopt(device));
+    REQUIRE(test::bring_up(state, done, host));
   }
   ~Bench() { host->run(); }
   ChipConfig config() {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/bring_up.hpp"
 #include "troupe/actors/errc.hpp"
 #include "troupe/platform/errc.hpp"
 #include "troupe/platform/manual_host.hpp"
@@ -38,17 +39,7 @@ struct Bench {
     config.device = [this](std::uint32_t) { return Result<platform::DeviceApi>(script.api()); };
     return config;
   }
-  Result<ExecutorInfo> up() {
-    platform::ContextEvents events;
-    events.complete = [this](std::span<const troupe_completion> news) {
-      for (const auto& end : news) {
-        done.ends.push_back({end.correlation, end.code, end.message != nullptr ? end.message : "",
-                             end.caused_by, end.started_ns, end.finished_ns});
-      }
-    };
-    auto device = open_device(state.config(), state.identity().incarnation, host, std::move(events));
-    return state.adopt(device);
-  }
+  Result<ExecutorInfo> up() { return test::bring_up(state, done, host); }
   TaskRequest task(TaskNumber number, const Callable& callable = look, std::vector<TaskNumber> depends = {}) {
     TaskRequest request;
     request.key = {1, number, 0, 0};

@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <thread>
 
+#include "support/error_of.hpp"
 #include "troupe/testing.hpp"
 
 using namespace troupe;
@@ -35,12 +36,18 @@ TEST_CASE("a stop that was asked for before ends the run at once, and the next r
   stop.request_stop();
   RunOptions options;
   options.stop = stop.get_token();
-  CHECK_THROWS_AS(node.run(options,
-                           [](Orchestrator& program) {
-                             for (;;) program.submit_sub([](HostArgs&) {}).wait();
-                           }),
-                  Error);
-  node.run([](Orchestrator& program) { program.submit_sub([](HostArgs&) {}).wait(); });
+  std::atomic<int> ran{0};
+  const auto count = [&ran](HostArgs&) { ++ran; };
+  const auto error = test::error_of([&] {
+    node.run(options, [&](Orchestrator& program) {
+      for (;;) program.submit_sub(count).wait();
+    });
+  });
+  REQUIRE(error);
+  CHECK(*error == actors::Errc::cancelled);
+  const int before = ran;
+  node.run([&](Orchestrator& program) { program.submit_sub(count).wait(); });
+  CHECK(ran == before + 1);
 }
 
 TEST_CASE("who waits for a run is told before its thread sleeps, and not of a run that is over at once") {
@@ -82,7 +89,9 @@ TEST_CASE("who waits for a run may end it before its thread sleeps") {
   RunOptions options;
   options.stop = stop.get_token();
   options.before_waiting = [&] { stop.request_stop(); };
-  CHECK_THROWS_AS(node.run(options, waits), Error);
+  const auto error = test::error_of([&] { node.run(options, waits); });
+  REQUIRE(error);
+  CHECK(*error == actors::Errc::cancelled);
 }
 
 TEST_CASE("a stop that is asked for after the end does nothing") {
@@ -91,8 +100,11 @@ TEST_CASE("a stop that is asked for after the end does nothing") {
   std::stop_source stop;
   RunOptions options;
   options.stop = stop.get_token();
-  node.run(options, [](Orchestrator&) {});
+  const auto ended = node.submit(options, [](Orchestrator&) {});
+  ended.get();
   stop.request_stop();
+  CHECK(ended.result().has_value());
+  CHECK_FALSE(test::error_of([&] { node.run([](Orchestrator&) {}); }));
 }
 
 TEST_CASE("a wait for a run ends when a stop is asked for, and the run goes on") {
@@ -105,9 +117,10 @@ TEST_CASE("a wait for a run ends when a stop is asked for, and the run goes on")
     });
   });
   std::stop_source stop;
-  std::thread asks([&] { stop.request_stop(); });
-  CHECK_FALSE(handle.wait(stop.get_token()));
-  asks.join();
+  {
+    const std::jthread asks([&] { stop.request_stop(); });
+    CHECK_FALSE(handle.wait(stop.get_token()));
+  }
   CHECK_FALSE(handle.done());
   CHECK_FALSE(handle.wait(std::stop_token(), std::chrono::nanoseconds(1)));
   go = true;

@@ -75,7 +75,7 @@ def test_failures_of_every_kind_leave_a_chip_that_works(worker, platform, runtim
     w = worker(2, platform=platform, runtime=runtime)
     add = w.register(packed("add", runtime))
     unknown = w.register(ChipCallable.build([ArgDirection.IN, ArgDirection.OUT], "by_hand_entry",
-                                            program("by_hand", [], runtime).to_bytes()[9376:9376 + program("by_hand", [], runtime).binary_size], []))
+                                            program("by_hand", [], runtime).binary, []))
     throws, fatal = w.register(program("throws", [], runtime)), w.register(packed("fatal", runtime))
     config = CallConfig()
     config.runtime_env.ring_heap = 1024
@@ -93,8 +93,7 @@ def test_failures_of_every_kind_leave_a_chip_that_works(worker, platform, runtim
 
 def test_entries_that_are_not_there_are_told_when_registered(worker, runtime):
     w = worker(2, runtime=runtime)
-    real = program("by_hand", [], runtime)
-    binary = real.to_bytes()[9376:9376 + real.binary_size]
+    binary = program("by_hand", [], runtime).binary
     with pytest.raises(RuntimeError):
         w.register(ChipCallable.build([], "no_such_entry", binary, []))
     with pytest.raises(RuntimeError):

@@ -2,6 +2,7 @@
 
 import array
 
+import pytest
 from compat_support import INOUT, code_of, program
 
 from simpler.task_interface import ArgDirection, DataType, TaskArgs
@@ -43,11 +44,15 @@ def test_counters_that_nobody_raises_end_their_run_with_100(worker, runtime, mon
     assert notes.tolist() == [1, 1, 1, 2, 1, 3]
 
 
-def test_a_limit_that_makes_no_sense_is_ignored(worker, monkeypatch, capfd):
-    monkeypatch.setenv("SIMPLER_SCHEDULER_TIMEOUT_MS", "soon")
+@pytest.mark.parametrize("limit", ["soon", "0", "30 ms"])
+def test_a_limit_that_makes_no_sense_is_ignored_with_a_warning(worker, monkeypatch, capfd, limit):
+    monkeypatch.setenv("SIMPLER_SCHEDULER_TIMEOUT_MS", limit)
     w = worker(2)
     h, memory, notes, args = chip(w, "tmr", 1)
-    handle = w.submit(h, args)
+    handle, said = w.submit(h, args), ""
+    while "is ignored" not in said and not handle.done:  # said when the task begins to wait
+        said += capfd.readouterr().err
     w.copy_to(memory, array.array("i", [3]))
     handle.wait(timeout=60)
+    assert f"SIMPLER_SCHEDULER_TIMEOUT_MS={limit} is ignored" in said
     assert notes.tolist() == [1, 1]

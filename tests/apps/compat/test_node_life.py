@@ -231,8 +231,8 @@ def test_sub_callables_get_scalars_of_each_kind(worker):
     assert of(out) == [2, 3, (2**64 - 1) % 7, 1]
 
 
-def test_memory_of_a_worker_goes_with_it(worker):
-    w = worker(3, init=False, device_ids=[0])
+def test_memory_of_a_worker_goes_with_it():
+    w = Worker(level=3, platform="a2a3sim", runtime=RUNTIMES["tmr"], device_ids=[0])
     w.init()
     buffer = w.create_buffer(64)
     name = buffer.shm.name
@@ -244,8 +244,9 @@ def test_memory_of_a_worker_goes_with_it(worker):
     buffer.close()
     device.close()
     gone = weakref.ref(w)
-    del w
+    del w, buffer, device
     gc.collect()
+    assert gone() is None
 
 
 def test_workers_that_are_forgotten_in_any_order_end_with_their_program():

@@ -195,7 +195,7 @@ TEST_CASE(
   };
   {
     std::optional<ShellResult> early;
-    std::thread program([&] { early = run(); });  // waits for all of them
+    std::jthread program([&] { early = run(); });  // waits for all of them
     const auto second = rank({"OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2",
                               "OMPI_COMM_WORLD_LOCAL_RANK=1", "SLURM_PROCID=0"});
     const auto first = rank({"OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=2",

@@ -257,8 +257,8 @@ TEST_CASE("code is taken from who has the right to send it, and what a node has 
 
 TEST_CASE("a node that is killed in the middle of a run fails it with its address, within its bound") {
   NodeProcess node("127.0.0.1:0", "--allow alice" + certificates().of("127.0.0.1"));
-  std::thread killer([&] {
-    REQUIRE(node.says("in use"));
+  std::jthread killer([&] {
+    CHECK(node.says("in use"));
     (void)node.end(SIGKILL);
   });
   const auto run =
@@ -271,8 +271,8 @@ TEST_CASE("a node that is killed in the middle of a run fails it with its addres
 
 TEST_CASE("a node that is stopped is lost by its silence") {
   NodeProcess node("127.0.0.1:0", "--silence 500 --allow alice" + certificates().of("127.0.0.1"));
-  std::thread stopper([&] {
-    REQUIRE(node.says("in use"));
+  std::jthread stopper([&] {
+    CHECK(node.says("in use"));
     node.signal(SIGSTOP);
   });
   const auto run = troupe_command("run pipeline --runs 100000 --timeout 60 --silence 500" + hosts(node) +
@@ -296,7 +296,7 @@ TEST_CASE("a program that is stopped loses its node, which the next one gets") {
   const auto stop = folder / "stop", end = folder / "end";
   REQUIRE(::mkfifo(stop.c_str(), 0600) == 0);
   REQUIRE(::mkfifo(end.c_str(), 0600) == 0);
-  std::thread program([&] {
+  std::jthread program([&] {
     (void)troupe_command("run pipeline --runs 100000" + hosts(node) + certificates().of("alice") +
                          " & P=$!; read x < " + stop + "; kill -STOP $P; read x < " + end + "; kill -9 $P");
   });
@@ -323,8 +323,8 @@ TEST_CASE("nodes killed and stopped at any moment: each run ends, well or with a
     TemporaryFolder folder;
     NodeProcess node("unix:" + (folder / "node"), "--chips 2 --silence 300");
     const auto how = random() % 2 == 0 ? SIGKILL : SIGSTOP;
-    std::thread killer([&, after = std::chrono::microseconds(random() % 30'000)] {
-      REQUIRE(node.says("in use"));
+    std::jthread killer([&, after = std::chrono::microseconds(random() % 30'000)] {
+      CHECK(node.says("in use"));
       const auto until = std::chrono::steady_clock::now() + after;
       while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
       node.signal(how);

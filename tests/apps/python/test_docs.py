@@ -7,8 +7,11 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
+
+import troupe
 
 ROOT = pathlib.Path(os.environ["TROUPE_SOURCE_FOLDER"])
 EXAMPLES = sorted((ROOT / "apps/python/examples").glob("*.py"))
@@ -57,6 +60,50 @@ def test_the_sample_of_a_machine_runs(tmp_path, monkeypatch):
     machine = next(text for text in samples if "add_sub_worker" in text)
     exec(compile(samples[0] + machine, "docs/python.md", "exec"), {"__name__": "sample"})
     assert "traceEvents" in (tmp_path / "trace.json").read_text()
+
+
+def test_the_sample_of_ranks_runs_and_nothing_of_its_windows_is_used_twice(monkeypatch):
+    used = []
+
+    class Watched(troupe.Communicator):
+        """Notes what is used of the windows, as (rank, begin, end)."""
+
+        def put(self, rank, offset, data):
+            used.append((rank, offset, offset + data.nbytes))
+            super().put(rank, offset, data)
+
+        def notify(self, rank, offset, *args):
+            used.append((rank, offset, offset + 4))
+            super().notify(rank, offset, *args)
+
+        def collectives(self):
+            used.append((self.rank, 0, troupe.COLLECTIVE_WORKSPACE))
+            return super().collectives()
+
+    monkeypatch.setattr(troupe, "Communicator", Watched)
+    samples = [text for _, text in blocks("docs/python.md")]
+    sample = next(text for text in samples if "Communicator" in text)
+    assert "job 17" in sample
+    names = {"__name__": "sample"}
+    exec(compile(samples[0] + sample.replace("job 17", f"job of {os.getpid()}"), "docs/python.md", "exec"), names)
+    came = {}
+
+    def one(rank):
+        try:
+            came[rank] = names["one_of_four"](rank)
+        except Exception as error:
+            came[rank] = error
+
+    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert came == dict.fromkeys(range(4), 6)
+    used.sort()
+    assert len(used) == 12
+    for (rank, _, end), (other, begin, _) in zip(used, used[1:]):
+        assert rank != other or end <= begin, used
 
 
 def test_the_sample_for_those_who_know_ray_runs(capsys):

@@ -131,6 +131,37 @@ def test_an_async_program_that_awaits_nothing_but_room_can_be_recorded(one_chip)
     assert x[0] == 64 * 64
 
 
+@pytest.mark.parametrize("form", ["plain", "async"])
+def test_a_program_that_forms_a_domain_is_recorded_where_the_recorder_may_stand_still(node, form):
+    def count(node, domain, x):
+        buffer = domain.rank(0).buffer("count")
+        node.fill(buffer, 3.0)
+        node.submit("add", in_(buffer), in_(buffer), out(x))
+
+    def plain(node, x):
+        count(node, node.allocate_domain([0, 1], {"count": 4}).get(), x)
+
+    async def waiting(node, x):
+        count(node, await node.allocate_domain([0, 1], {"count": 4}), x)
+
+    program = plain if form == "plain" else waiting
+    x, y = np.zeros(1, "f4"), np.zeros(1, "f4")
+    plan = node.record(program, x)
+    node.run(plan, y)
+    assert x[0] == y[0] == 6 and "keeps 1 communication domain" in plan.describe()
+    z = np.zeros(1, "f4")
+    node.run(lambda inner: inner.record(program, z) and None)
+    assert z[0] == 6
+
+    # A coroutine shares its thread with all others, so it stands still for nothing.
+    async def records(inner):
+        inner.record(program, z)
+
+    with pytest.raises(troupe.Error) as raised:
+        node.run(records)
+    assert raised.value.code == "blocking_in_coroutine"
+
+
 def test_plans_may_contain_plans(one_chip):
     x, y = full(3), full(0)
     inner = one_chip.record(layer, x, y, Slot(0.5))

@@ -1,5 +1,7 @@
 """Programs that are a rank each: they meet, put and get, notify and wait, and have collectives of arrays."""
 
+import itertools
+import os
 import threading
 
 import numpy as np
@@ -8,16 +10,21 @@ import pytest
 import troupe
 
 BYTES = 1 << 21
+_numbers = itertools.count()
+
+
+def meeting():
+    """A name that nobody else has, in whatever process."""
+    return f"test of Python {os.getpid()} {next(_numbers)}"
 
 
 def ranks(count, program, **options):
     """Runs it as so many ranks, a thread each; what each returned, or raised."""
-    meeting = f"test of {program.__name__} {threading.get_native_id()} {id(program)}"
-    came = [None] * count
+    name, came = meeting(), [None] * count
 
     def one(rank):
         try:
-            with troupe.Communicator(rank, count, meeting, **options) as comm:
+            with troupe.Communicator(rank, count, name, **options) as comm:
                 comm.alloc_windows(BYTES)
                 came[rank] = program(comm)
         except Exception as error:
@@ -126,12 +133,12 @@ def test_who_does_not_come_is_named():
 
     assert ranks(2, program) == ["deadline", None]
     with pytest.raises(troupe.Error) as raised:
-        troupe.Communicator(0, 2, "nobody comes here", timeout=0).alloc_windows(4096)
+        troupe.Communicator(0, 2, meeting(), timeout=0).alloc_windows(4096)
     assert raised.value.code == "deadline" and "rank 1" in str(raised.value)
 
 
 def test_abort_ends_a_wait_from_another_thread():
-    comm = troupe.Communicator(0, 2, "somebody aborts", timeout=60)
+    comm = troupe.Communicator(0, 2, meeting(), timeout=60)
     began = threading.Event()
     codes = []
 
@@ -158,8 +165,8 @@ def test_ctrl_c_ends_a_wait(run_python):
 
     code, out, err = run_python(
         """
-        import troupe
-        comm = troupe.Communicator(0, 2, "ctrl-c of a test")
+        import os, troupe
+        comm = troupe.Communicator(0, 2, f"ctrl-c of a test {os.getpid()}")
         try:
             print("waits", flush=True)
             comm.alloc_windows(4096)
@@ -181,7 +188,7 @@ def test_what_is_wrong_is_said_in_a_sentence():
         assert raised.value.code == "bad_argument"
     with pytest.raises(troupe.Error, match="not made by calling|Collectives"):
         troupe.Collectives()
-    lonely = troupe.Communicator(0, 1, "alone")
+    lonely = troupe.Communicator(0, 1, meeting())
     assert repr(lonely) == "<troupe.Communicator, rank 0 of 1, without windows>"
     for early in [lambda: lonely.put(0, 0, np.zeros(1)), lambda: lonely.collectives(), lambda: lonely.barrier(), lonely.fence]:
         with pytest.raises(troupe.Error) as raised:
@@ -231,14 +238,24 @@ def test_what_is_wrong_is_said_in_a_sentence():
 
 
 def test_two_threads_are_not_one_rank():
-    comm = troupe.Communicator(0, 2, "one rank in two threads", timeout=60)
-    thread = threading.Thread(target=lambda: pytest.raises(troupe.Error, comm.alloc_windows, 4096))
+    comm = troupe.Communicator(0, 2, meeting(), timeout=60)
+    ended = []
+
+    def waits():
+        while not ended:  # the other thread's call may be the first one
+            try:
+                comm.alloc_windows(4096)
+            except troupe.Error as error:
+                if "two threads" not in str(error):
+                    ended.append(error.code)
+
+    thread = threading.Thread(target=waits)
     thread.start()
-    while True:
-        try:
+    words = "without windows"
+    while "without windows" in words and thread.is_alive():
+        with pytest.raises(troupe.Error) as raised:
             comm.barrier()
-        except troupe.Error as error:
-            if "two threads" in str(error):
-                break
+        words = str(raised.value)
     comm.abort()
     thread.join()
+    assert "two threads" in words and ended == ["aborted"]

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <thread>
 
 #include "platform/conformance/rules.hpp"
@@ -161,6 +163,12 @@ void window_release(Probe& probe) {
                          static_cast<void*>(&word), pair.view[1].local_base, std::uint64_t{8});
 }
 
+/// A name that nobody else has, in whatever process.
+std::string meeting_of(const Probe& probe, const std::string& what) {
+  return "troupe-conformance-" + what + std::to_string(::getpid()) + "-" +
+         std::to_string(reinterpret_cast<std::uintptr_t>(&probe));
+}
+
 /// Two ranks that meet at `meeting`, each on a thread and a context of its own: `body(subject, rank, comm)`.
 template <class Body>
 void on_two_ranks(Probe& probe, const std::string& meeting, Body body) {
@@ -187,7 +195,7 @@ void comm_session(Probe& probe) {
                  api.comm_get_local_window_base != nullptr && api.comm_get_window_size != nullptr &&
                  api.comm_barrier != nullptr && api.comm_destroy != nullptr,
              "comm_*");
-  const auto meeting = "troupe-conformance-" + std::to_string(reinterpret_cast<std::uintptr_t>(&probe));
+  const auto meeting = meeting_of(probe, "");
   on_two_ranks(probe, meeting, [&](Subject& s, std::int32_t rank, void* comm) {
     std::uint64_t context = 0, base = 0, bytes = 0;
     s.expect(0, "comm_alloc_windows", api.comm_alloc_windows, comm, std::uint64_t{4096}, &context);
@@ -214,7 +222,7 @@ void comm_abort(Probe& probe) {
   probe.need(api.comm_init != nullptr && api.comm_alloc_windows != nullptr && api.comm_barrier != nullptr &&
                  api.comm_destroy != nullptr && api.comm_abort != nullptr,
              "comm_abort");
-  const auto meeting = "troupe-conformance-abort-" + std::to_string(reinterpret_cast<std::uintptr_t>(&probe));
+  const auto meeting = meeting_of(probe, "abort-");
   const auto alone = probe.ready();
   alone->expect(0, "comm_abort without a session", api.comm_abort);
   std::uint64_t context = 0;

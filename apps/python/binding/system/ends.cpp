@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <map>
 #include <mutex>
+#include <stop_token>
 #include <system_error>
 #include <thread>
 
@@ -39,11 +41,23 @@ class Ends {
     (void)!::read(descriptor_, &count, sizeof count);
     return std::exchange(ended_, {});
   }
+  std::stop_token begin(std::uint64_t number) {
+    const std::lock_guard guard(mutex_);
+    return waits_[number].get_token();
+  }
+  /// The thread that waits for it ends; nothing is asked while the mutex is held, which that thread wants.
+  void forget(std::uint64_t number) {
+    std::unique_lock guard(mutex_);
+    const auto wait = waits_.extract(number);
+    guard.unlock();
+    if (wait) wait.mapped().request_stop();
+  }
 
  private:
   const int descriptor_;
   std::mutex mutex_;
   std::vector<std::uint64_t> ended_;
+  std::map<std::uint64_t, std::stop_source> waits_;
 };
 
 }  // namespace
@@ -53,24 +67,29 @@ void add_ends(py::module_& module) {
       .def(py::init<>())
       .def("fileno", [](const Ends& ends) { return ends.descriptor(); })
       .def("take", &Ends::take)
-      .def("listen", [](const std::shared_ptr<Ends>& ends, const RunOf& run, std::uint64_t number) {
-        if (run.simulated) {
-          throw bad_argument("a run of a simulation goes on where somebody waits for it or makes steps",
-                             "handle.result()");
-        }
-        try {
-          std::thread([ends, number, handle = run.handle] {
-            try {
-              handle.wait();
-            } catch (const Error&) {  // whoever asks for its result hears of it
-            }
-            ends->add(number);
-          }).detach();
-        } catch (const std::system_error& failed) {
-          throw Error(actors::Errc::wrong_state, std::string("no thread to wait for a run: ") + failed.what(),
-                      "await fewer handles at once");
-        }
-      });
+      .def("listen",
+           [](const std::shared_ptr<Ends>& ends, const RunOf& run, std::uint64_t number) {
+             if (run.simulated) {
+               throw bad_argument("a run of a simulation goes on where somebody waits for it or makes steps",
+                                  "handle.result()");
+             }
+             try {
+               std::thread([of = std::weak_ptr(ends), number, handle = run.handle,
+                            stop = ends->begin(number)] {
+                 try {
+                   if (!handle.wait(stop)) return;
+                 } catch (const Error&) {  // whoever asks for its result hears of it
+                 }
+                 if (const auto still = of.lock()) still->add(number);
+               }).detach();
+             } catch (const std::system_error& failed) {
+               ends->forget(number);
+               throw Error(actors::Errc::wrong_state,
+                           std::string("no thread to wait for a run: ") + failed.what(),
+                           "await fewer handles at once");
+             }
+           })
+      .def("forget", &Ends::forget, py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace troupe::python

@@ -1,7 +1,10 @@
 """Handles that asyncio awaits."""
 
 import asyncio
+import gc
+import os
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -84,13 +87,63 @@ def test_who_gives_up_the_wait_gives_up_the_run(node):
     asyncio.run(main())
 
 
+def descriptors():
+    """How many there are that loops hear of ends through, or others of their kind."""
+    gc.collect()
+    links = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    return sum("[eventfd]" in link for link in links)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+def test_a_wait_that_is_given_up_leaves_nothing_of_its_loop_while_the_run_goes_on(node, how):
+    began, go_on = threading.Semaphore(0), threading.Event()
+
+    def program(node):
+        node.submit_sub(lambda: (began.release(), go_on.wait(60)))
+
+    async def wait_for(handle):
+        await handle
+
+    async def begin(handle):
+        began.acquire()
+        waiting = asyncio.ensure_future(wait_for(handle))
+        await asyncio.sleep(0)  # it has begun to wait
+        assert waiting.get_coro().cr_await is not None
+        return waiting
+
+    async def give_up(handle):
+        before = descriptors()
+        waiting = await begin(handle)
+        assert descriptors() == before + 1
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    def once():
+        handle, loop = node.submit(program), asyncio.new_event_loop()
+        kept = loop.run_until_complete((give_up if how == "cancelled" else begin)(handle))
+        loop.close()
+        assert not handle.done and (kept is None or not kept.done())
+        return weakref.ref(loop)
+
+    before = descriptors()
+    try:
+        loops = [once() for _ in range(2)]
+        assert descriptors() == before
+        assert [loop() for loop in loops] == [None] * 2
+    finally:
+        go_on.set()
+
+
 def test_a_run_of_a_simulation_is_not_awaited():
     sim = troupe.testing.Simulation()
 
     async def main():
         handle = sim.node.submit(lambda node: 5)
+        before = descriptors()
         with pytest.raises(troupe.Error, match="of a simulation"):
             await handle
+        assert descriptors() == before
         return handle
 
     assert asyncio.run(main()).result() == 5
