@@ -267,6 +267,7 @@ void ChipEngine::submit_blocks(const Run& run, std::span<const runtime::Tensor> 
 void ChipEngine::replay_launched(const Run& run, std::span<const runtime::Tensor> tensors) {
   const auto& launched = static_cast<const LaunchedGraph&>(*run.callable->graph);
   const auto& graph = launched.graph();
+  Turn turn(*this);  // an abort looks at all replays there are
   GraphReplay& replay = replays_.take();
   for (std::size_t i = 0; i < tensors.size(); ++i)
     replay.slots.push_back({tensors[i], static_cast<runtime::Tag>(run.tensors[i].tag)});
@@ -276,7 +277,6 @@ void ChipEngine::replay_launched(const Run& run, std::span<const runtime::Tensor
   replay.kinds = run.scalar_kinds;
   for (const auto& kernel : launched.kernels()) replay.kernels.push_back(table_.entry_of(*kernel));
   const std::vector<std::uint8_t> any(run.scalars.size());
-  Turn turn(*this);
   if (const auto wrong = launched.slots().defect(replay.slots, any)) {
     schedule_.fail(
         Error(Errc::bad_task_arguments, "graph '" + run.callable->name + "' does not fit: " + *wrong));
