@@ -278,7 +278,11 @@ struct Outputs {
   std::uint64_t task = no_task;
   std::uint32_t count = 0;
   const Tensor* tensors[32] = {};
-  const Tensor& operator[](std::size_t i) const { return *tensors[i]; }
+  /// Of a task that was not submitted, as its run had failed before: a tensor of nothing.
+  const Tensor& operator[](std::size_t i) const {
+    static const Tensor nothing{};
+    return i < count ? *tensors[i] : nothing;
+  }
 };
 static_assert(sizeof(Outputs) == 272, "");
 
