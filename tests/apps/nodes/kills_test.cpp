@@ -57,7 +57,7 @@ TEST_CASE("nodes are killed under their programs, and nothing stays but the name
     }
     CHECK(files() == 0);
     const auto after = before.wait();
-    REQUIRE_MESSAGE(after == before, "had " << before.text() << "; has " << after.text());
+    REQUIRE_MESSAGE(after.is_as(before), "had " << before.text() << "; has " << after.text());
   }
   const NodeProcess node(where, "--chips 2");
   const auto last = troupe_command("run hello --hosts " + where);

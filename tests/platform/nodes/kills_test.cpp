@@ -120,7 +120,7 @@ TEST_CASE(
     round(random() % 3);
     kills += 3;
     const auto after = before.wait();
-    REQUIRE_MESSAGE(after == before, "had " << before.text() << "; has " << after.text());
+    REQUIRE_MESSAGE(after.is_as(before), "had " << before.text() << "; has " << after.text());
   }
   MESSAGE(kills << " processes were killed");
 }
