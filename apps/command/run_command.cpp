@@ -152,13 +152,28 @@ actors::PlacementPolicy policy_called(const std::string& name) {
   return {};
 }
 
+platform::RemoteNode node_at(const std::string& address, const RunCommand& command) {
+  platform::RemoteNode node;
+  node.address = address;
+  const auto& files = command.certificates;
+  node.credentials = {files.certificate, files.key, files.authority};
+  node.silence = std::chrono::milliseconds(command.silence_ms);
+  return node;
+}
+
+/// --hosts by their addresses; those of a folder once they are there.
+Result<std::vector<std::string>> find_hosts(const RunCommand& command, Progress& progress) {
+  const auto asks = [&](const std::string& address) -> Result<void> {
+    const auto facts = platform::describe_node(node_at(address, command));
+    if (!facts) return facts.error();
+    return {};
+  };
+  return hosts_found(command.hosts, asks, [&](const std::string& text) { progress.say("troupe: " + text); });
+}
+
 /// Those of --hosts: one node of all their chips, or for a program of a pod one node each.
 Result<Machine> machine_elsewhere(const RunCommand& command, const ToRun& choice) {
   Machine machine{command.platform, 0, 0, command.checked, false};
-  if (command.chips != 0 || command.isolate) {
-    return Error(Errc::bad_parameter, "--chips and --isolate are about chips of this machine",
-                 "`troupe node --chips N` says how many a host has, each in a process of its own");
-  }
   if (command.nodes != 0 || (choice.example != nullptr && choice.example->nodes != 0)) {
     machine.nodes = static_cast<int>(command.hosts.size());
     if (command.nodes != 0 && command.nodes != machine.nodes) {
@@ -174,11 +189,7 @@ Result<Machine> machine_elsewhere(const RunCommand& command, const ToRun& choice
       return Error(Errc::bad_parameter, "--hosts names " + address + " more than once",
                    "all chips of a host belong to one program");
     }
-    auto& node = machine.hosts.emplace_back();
-    node.address = address;
-    const auto& files = command.certificates;
-    node.credentials = {files.certificate, files.key, files.authority};
-    node.silence = std::chrono::milliseconds(command.silence_ms);
+    machine.hosts.push_back(node_at(address, command));
   }
   return machine;
 }
@@ -199,18 +210,28 @@ Result<Machine> machine_here(const RunCommand& command, const ToRun& choice) {
   return machine;
 }
 
+/// What can be said of the options before it is known where the nodes are, for which may be waited.
+Result<void> fit_together(const RunCommand& command, const ToRun& choice) {
+  if (!command.hosts.empty() && (command.chips != 0 || command.isolate)) {
+    return Error(Errc::bad_parameter, "--chips and --isolate are about chips of this machine",
+                 "`troupe node --chips N` says how many a host has, each in a process of its own");
+  }
+  if (!command.models.empty() && command.placement.empty()) {
+    return Error(Errc::bad_parameter, "--models says where to keep what is learned, and nothing learns",
+                 "say which placement is to use it: --placement earliest_finish");
+  }
+  if (!command.models.empty() &&
+      (command.nodes != 0 || (choice.example != nullptr && choice.example->nodes != 0))) {
+    return Error(Errc::bad_parameter, "--models is for a single node: those of a pod would write one file");
+  }
+  return {};
+}
+
 Result<Machine> machine_for(const RunCommand& command, const ToRun& choice) {
   auto machine = command.hosts.empty() ? machine_here(command, choice) : machine_elsewhere(command, choice);
   if (!machine) return machine;
   machine->placement = policy_called(command.placement);
   machine->models = command.models;
-  if (!command.models.empty() && command.placement.empty()) {
-    return Error(Errc::bad_parameter, "--models says where to keep what is learned, and nothing learns",
-                 "say which placement is to use it: --placement earliest_finish");
-  }
-  if (!command.models.empty() && machine->nodes > 0) {
-    return Error(Errc::bad_parameter, "--models is for a single node: those of a pod would write one file");
-  }
   return machine;
 }
 
@@ -304,10 +325,7 @@ int execute(const RunCommand& given, Console& console) {
     progress.say("troupe: " + render(error));
     return answer;
   };
-  auto hosts = hosts_found(given.hosts);
-  if (!hosts) return refuse(hosts.error(), exit_cannot_start);
   auto command = given;
-  command.hosts = *std::move(hosts);
   if (!command.modules.empty() && !command.program.ends_with(".tplan")) {
     return refuse(Error(Errc::bad_parameter, "--module says where the kernels of a FILE.tplan are",
                         "\"" + command.program + "\" brings its own: leave --module away"),
@@ -316,6 +334,9 @@ int execute(const RunCommand& given, Console& console) {
   if (names_python_program(command.program)) {
     if (const auto writable = can_write_outputs(command); !writable)
       return refuse(writable.error(), exit_cannot_start);
+    auto hosts = find_hosts(command, progress);
+    if (!hosts) return refuse(hosts.error(), exit_cannot_start);
+    command.hosts = *std::move(hosts);
     const auto error = run_python_program(command, console.log_level);
     return refuse(error, error == Errc::bad_parameter ? exit_usage : exit_cannot_start);
   }
@@ -323,16 +344,20 @@ int execute(const RunCommand& given, Console& console) {
   if (!choice) {
     return refuse(choice.error(), choice.error() == Errc::bad_parameter ? exit_usage : exit_cannot_start);
   }
+  if (const auto fit = fit_together(command, *choice); !fit) return refuse(fit.error(), exit_usage);
+  // What can be known to fail is told before the nodes are waited for, and the run, which may be long.
+  if (const auto writable = can_write_outputs(command); !writable) {
+    return refuse(writable.error(), exit_cannot_start);
+  }
+  auto hosts = find_hosts(command, progress);
+  if (!hosts) return refuse(hosts.error(), exit_cannot_start);
+  command.hosts = *std::move(hosts);
   const auto made = machine_for(command, *choice);
   if (!made) return refuse(made.error(), exit_usage);
   const Machine& machine = *made;
-  // What can be known to fail is told before the run, which may be long.
   if (machine.hosts.empty()) {
     const auto platform = platform::DeviceLibrary::open(command.platform);
     if (!platform) return refuse(platform.error(), exit_cannot_start);
-  }
-  if (const auto writable = can_write_outputs(command); !writable) {
-    return refuse(writable.error(), exit_cannot_start);
   }
   actors::SystemConfig config;
   config.log_level = console.log_level;

@@ -1,20 +1,26 @@
 #include "nodes/ranks.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
+#include <map>
 #include <sstream>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include "errc.hpp"
+#include "troupe/comm/file_descriptor.hpp"
+#include "troupe/platform/errc.hpp"
 
 namespace troupe::apps {
 namespace {
@@ -38,13 +44,34 @@ std::optional<int> number_in(const char* variable, int least) {
 
 std::string file_of(const std::string& folder, int rank) { return folder + "/node." + std::to_string(rank); }
 
+/// As a whole; none: it is not there, or no file, or more than an announcement may be. Nobody waits for it:
+/// anything may lie in a folder of many.
+std::optional<std::string> read_small(const std::string& file) {
+  const comm::FileDescriptor from(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat there {};
+  if (!from.valid() || ::fstat(from.get(), &there) != 0 || !S_ISREG(there.st_mode)) return std::nullopt;
+  std::array<char, 512> text{};
+  std::size_t length = 0;
+  while (length < text.size()) {
+    const auto came = ::read(from.get(), text.data() + length, text.size() - length);
+    if (came < 0 && errno == EINTR) continue;
+    if (came < 0) return std::nullopt;
+    if (came == 0) return std::string(text.data(), length);
+    length += static_cast<std::size_t>(came);
+  }
+  return std::nullopt;
+}
+
 struct Announced {
   int of = 0;
   std::string address;
+  bool operator==(const Announced&) const = default;
 };
 /// None: it has not come, or not as a whole.
 std::optional<Announced> read_announcement(const std::string& file) {
-  std::ifstream from(file);
+  const auto text = read_small(file);
+  if (!text) return std::nullopt;
+  std::istringstream from(*text);
   Announced one;
   std::string end;
   if (!(from >> one.of >> one.address >> end) || end != "." || one.of < 1 || one.of > most_ranks)
@@ -52,31 +79,110 @@ std::optional<Announced> read_announcement(const std::string& file) {
   return one;
 }
 
+/// The nodes of a folder, as far as they have come.
+class Ranks {
+ public:
+  Ranks(std::string folder, const AsksNode& asks) : folder_(std::move(folder)), asks_(asks) {}
+
+  /// Whether all are there; an error: they will not be.
+  Result<bool> look() {
+    missing_.clear();
+    addresses_.clear();
+    auto first = is_there(0);
+    if (!first) return first.error();
+    const int of = *first ? nodes_[0].said.of : 0;
+    for (int rank = 0; rank < of; ++rank) {
+      auto one = is_there(rank, of);
+      if (!one) return one.error();
+      if (*one) addresses_.push_back(nodes_[rank].said.address);
+    }
+    return missing_.empty();
+  }
+  const std::vector<std::string>& addresses() const { return addresses_; }
+  /// "1 (…), 3": those that are not there, and why.
+  const std::string& missing() const { return missing_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Node {
+    Announced said;
+    bool answers = false;
+    Clock::time_point asked = {};
+    std::string why_not = {};
+  };
+  /// One that does not answer is asked so often.
+  static constexpr std::chrono::seconds between_questions_{1};
+
+  bool misses(int rank, const std::string& why) {
+    missing_ += (missing_.empty() ? "" : ", ") + std::to_string(rank) + (why.empty() ? "" : " (" + why + ")");
+    return false;
+  }
+  /// `of`: as many as the first says; 0: it is the first.
+  Result<bool> is_there(int rank, int of = 0) {
+    const auto said = read_announcement(file_of(folder_, rank));
+    // One of another number is left from before.
+    if (!said || (of != 0 && said->of != of)) return misses(rank, "");
+    auto& node = nodes_[rank];
+    if (node.said != *said) node = {*said};
+    // So is one where another of them listens now.
+    if (of != 0 && std::find(addresses_.begin(), addresses_.end(), said->address) != addresses_.end())
+      return misses(rank, said->address + " is another's");
+    if (node.answers) return true;
+    if (const auto now = Clock::now();
+        node.asked == Clock::time_point() || now >= node.asked + between_questions_) {
+      const auto asked = asks_(said->address);
+      node.asked = Clock::now();
+      node.answers = asked.has_value();
+      if (!asked && asked.error() != platform::Errc::system) return asked.error();
+      if (!asked) node.why_not = asked.error().message();
+    }
+    return node.answers || misses(rank, node.why_not);
+  }
+
+  const std::string folder_;
+  const AsksNode& asks_;
+  std::map<int, Node> nodes_;
+  std::vector<std::string> addresses_;
+  std::string missing_;
+};
+
 /// Once all of them are there.
-Result<std::vector<std::string>> announced_in(const std::string& folder) {
+Result<std::vector<std::string>> announced_in(const std::string& folder, const AsksNode& asks,
+                                              const std::function<void(const std::string&)>& says) {
   constexpr std::chrono::milliseconds between(50);
   const auto until = std::chrono::steady_clock::now() + time_for_ranks;
-  for (;;) {
-    const auto first = read_announcement(file_of(folder, 0));
-    std::vector<std::string> addresses;
-    std::string missing = first ? "" : "0";
-    for (int rank = 0; first && rank < first->of; ++rank) {
-      auto one = read_announcement(file_of(folder, rank));
-      // One of another number is left from before.
-      if (one && one->of == first->of) {
-        addresses.push_back(std::move(one->address));
-      } else {
-        missing += (missing.empty() ? "" : ", ") + std::to_string(rank);
-      }
-    }
-    if (missing.empty()) return addresses;
+  Ranks ranks(folder, asks);
+  for (bool said = false;; said = true) {
+    const auto all = ranks.look();
+    if (!all) return all.error();
+    if (*all) return ranks.addresses();
     if (std::chrono::steady_clock::now() >= until) {
       return Error(Errc::cannot_read,
-                   "no node of rank " + missing + " has announced itself in \"" + folder + "\"",
+                   "not all nodes have announced themselves in \"" + folder +
+                       "\" and answer there; missing is rank " + ranks.missing(),
                    "mpirun … troupe node --ranks " + folder + " starts them");
     }
+    if (!said) says("waits for the nodes of \"" + folder + "\"; missing is rank " + ranks.missing());
     std::this_thread::sleep_for(between);
   }
+}
+
+std::string words_for(int number) { return std::generic_category().message(number); }
+
+/// Empty, or why not.
+std::string write_new(const std::string& file, const std::string& text) {
+  (void)::unlink(file.c_str());  // of one that was killed
+  comm::FileDescriptor to(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!to.valid()) return words_for(errno);
+  for (std::size_t done = 0; done < text.size();) {
+    const auto wrote = ::write(to.get(), text.data() + done, text.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return words_for(errno);
+    done += static_cast<std::size_t>(wrote);
+  }
+  // A network's file system says late that there is no room.
+  if (::fsync(to.get()) != 0 && errno != EINVAL) return words_for(errno);
+  return ::close(to.release()) == 0 ? "" : words_for(errno);
 }
 
 }  // namespace
@@ -114,13 +220,12 @@ Result<Announcement> Announcement::make(const std::string& folder, const Rank& r
   const auto text = std::to_string(rank.of) + " " + address + " .\n";
   // It is there as a whole or not at all.
   const auto fresh = file + "." + std::to_string(::getpid());
-  std::ofstream(fresh) << text;
-  std::error_code problem;
-  fs::rename(fresh, file, problem);
-  if (!problem) return Announcement(file, text);
-  fs::remove(fresh, problem);
-  return Error(Errc::cannot_write, "cannot write \"" + file + "\"",
-               "the folder has to be there, and to be yours");
+  auto problem = write_new(fresh, text);
+  if (problem.empty() && ::rename(fresh.c_str(), file.c_str()) != 0) problem = words_for(errno);
+  if (problem.empty()) return Announcement(file, text);
+  (void)::unlink(fresh.c_str());
+  return Error(Errc::cannot_write, "cannot write \"" + file + "\": " + problem,
+               "the folder has to be there, to be yours, and to have room");
 }
 
 Announcement::Announcement(Announcement&& other) noexcept
@@ -128,20 +233,19 @@ Announcement::Announcement(Announcement&& other) noexcept
 
 Announcement::~Announcement() {
   if (file_.empty()) return;
-  std::ostringstream now;
-  now << std::ifstream(file_).rdbuf();
   std::error_code ignored;
-  if (now.str() == text_) fs::remove(file_, ignored);  // else it is of one that came later
+  if (read_small(file_) == text_) fs::remove(file_, ignored);  // else it is of one that came later
 }
 
-Result<std::vector<std::string>> hosts_found(const std::vector<std::string>& given) {
+Result<std::vector<std::string>> hosts_found(const std::vector<std::string>& given, const AsksNode& asks,
+                                             const std::function<void(const std::string&)>& says) {
   std::vector<std::string> hosts;
   for (const auto& host : given) {
     if (!host.starts_with('@')) {
       hosts.push_back(host);
       continue;
     }
-    const auto there = announced_in(host.substr(1));
+    const auto there = announced_in(host.substr(1), asks, says);
     if (!there) return there.error();
     hosts.insert(hosts.end(), there->begin(), there->end());
   }

@@ -69,6 +69,7 @@ class NodeProcess {
   NodeProcess& operator=(const NodeProcess&) = delete;
 
   const std::string& address() const { return address_; }
+  pid_t process() const { return pid_; }
   void signal(int number) const { ::kill(pid_, number); }
   int end(int number) {
     if (pid_ < 0) return 0;

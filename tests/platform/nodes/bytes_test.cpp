@@ -5,8 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "fixture.hpp"
-#include "guest.hpp"
+#include "between.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
@@ -90,7 +89,6 @@ TEST_CASE("many bytes for where there is no room are refused as a whole, and the
 TEST_CASE("who has not the token of a chip gets none of its bytes, and each connection is there once") {
   const TestNode node;
   for (const auto way : {Claim::to_device, Claim::from_device}) {
-    // Of his own each time: a connection that ends takes the chip along.
     const Holder holder(node);
     CHECK(holder.token != Token{});
     auto wrong = holder.token;
@@ -151,30 +149,85 @@ TEST_CASE("a read that fails on the device is told in its place, and what was as
   CHECK(third.bytes == 8);
 }
 
-TEST_CASE("a node that ends while many bytes are on their way ends them, with its name") {
+TEST_CASE("an order that comes in two pieces is one") {
+  const TestNode node;
+  Holder holder(node);
+  const auto size = 3 * part_bytes;
+  const auto there = holder.ask(Kind::allocate, Writer().put(std::uint64_t{size})).value<std::uint64_t>();
+  const Guest bytes(node);
+  join(bytes, Claim::from_device, holder.token);
+  REQUIRE(welcome_to(bytes).code == 0);
+  BulkOrder first, second;
+  first.device = second.device = there;
+  first.bytes = size;
+  second.bytes = 8;
+  Writer both;
+  both.put(first).put(second);
+  constexpr auto piece = sizeof first + sizeof second / 2;
+  // While it works on the first it has half of the second.
+  bytes.say(both.bytes().first(piece));
+  for (std::uint64_t came = 0; came < size;) {
+    const auto slice = bytes.take_value<BulkSlice>();
+    REQUIRE(slice.code == 0);
+    bytes.skip(slice.bytes);
+    came += slice.bytes;
+  }
+  bytes.say(both.bytes().subspan(piece));
+  bytes.say_no_more();
+  const auto last = bytes.take_value<BulkSlice>();
+  CHECK(last.code == 0);
+  CHECK(last.bytes == 8);
+}
+
+TEST_CASE("a connection for many bytes may end between two transfers and is there once more, never inside") {
+  const TestNode node;
+  for (const auto way : {Claim::to_device, Claim::from_device}) {
+    Holder holder(node);
+    for (int round = 0; round < 3; ++round) {
+      std::int32_t refused = 1;
+      while (refused != 0) {  // until the node has seen that the last one has gone
+        const Guest bytes(node);
+        join(bytes, way, holder.token);
+        refused = welcome_to(bytes).code;
+      }
+    }
+    CHECK(holder.ask(Kind::ping, Writer()).code == 0);
+    for (std::int32_t refused = 1; refused != 0;) {
+      const Guest bytes(node);
+      join(bytes, way, holder.token);
+      refused = welcome_to(bytes).code;
+      BulkOrder order;
+      if (refused == 0) bytes.say(Writer().put(order).bytes().first(sizeof order / 2));
+    }
+    CHECK(contains(holder.last_words(), "lost a connection for many bytes"));
+  }
+}
+
+TEST_CASE("a node that ends in the middle of a transfer ends it, with its name") {
   for (const bool to_device : {true, false}) {
     CAPTURE(to_device);
     TestNode node;
-    IsolatedChip chip(node.chip());
-    const auto bytes = 8 * part_bytes;
+    Between between(node);
+    IsolatedChip chip(node.chip(0, {1, 2}, between.address()));
+    const auto bytes = 64 * part_bytes;  // more than there is room for on the way
     const auto there = chip.context->malloc(bytes).value();
     std::vector<std::byte> some(bytes);
-    std::atomic<int> copied{0};
-    std::thread copies([&] {
-      for (;;) {
-        const auto done = to_device ? chip.context->copy_to(there, some.data(), bytes)
-                                    : chip.context->copy_from(some.data(), there, bytes);
-        if (!done) {
-          CHECK(done.error() == platform::Errc::lost);
-          CHECK_MESSAGE(contains(done.error().message(), node.address()), render(done.error()));
-          return;
-        }
-        copied.fetch_add(1);
-        copied.notify_one();
-      }
+    // Makes the connection; then nothing gets through to the node.
+    const auto copy = [&] {
+      return to_device ? chip.context->copy_to(there, some.data(), bytes)
+                       : chip.context->copy_from(some.data(), there, bytes);
+    };
+    REQUIRE(copy());
+    between.hold_bytes(true);
+    std::thread ends([&] {
+      between.wait_for_bytes();
+      node.end();
     });
-    copied.wait(0);
-    node.end();
-    copies.join();
+    const auto done = copy();
+    ends.join();
+    REQUIRE_FALSE(done);
+    CHECK(done.error() == platform::Errc::lost);
+    CHECK_MESSAGE(contains(done.error().message(), between.address()), render(done.error()));
+    between.hold_bytes(false);
   }
 }

@@ -106,3 +106,24 @@ TEST_CASE("bytes of many copies at once arrive where they belong, and each copy 
     CHECK_FALSE(copies.answered(waited_for | 1, 0, {}));
   }
 }
+
+TEST_CASE(
+    "a number is that of one copy, from its beginning on and also where there is no room for its bytes") {
+  Device device;
+  device.memory.resize(64 * part_bytes);
+  NodeCopies copies(device.slots.data(), device.ways());
+  copies.begin_lent(1);
+  CHECK_FALSE(copies.may_put(1));
+  CHECK_FALSE(copies.may_begin(1));
+  const std::vector<std::byte> part(part_bytes);
+  std::uint64_t number = 2;
+  while (copies.put(number, {0, 1, 0}, part)) ++number;
+  CHECK(copies.may_put(number));
+  CHECK_FALSE(copies.may_begin(number));
+  while (!device.asked.empty()) device.answer_one(copies);
+  CHECK_FALSE(device.answers.contains(number));
+  CHECK(copies.put(number, {0, 1, 0}, part));
+  device.answer_one(copies);
+  CHECK(device.answers.at(number) == 0);
+  CHECK(copies.may_begin(number));
+}

@@ -71,6 +71,11 @@ std::string FakeDevice::left() const {
   return text.str();
 }
 
+std::size_t FakeDevice::graphs() const {
+  const std::lock_guard lock(mutex_);
+  return graphs_.size();
+}
+
 void FakeDevice::complain(const std::string& what) {
   if (complaint_.empty()) complaint_ = what;
 }
@@ -262,6 +267,8 @@ class FakeDriver final : public Driver {
         for (const auto before : node.after) {
           if (before + 1 >= made.size()) device_.complain("a node comes after one that is not before it");
         }
+        if (std::set(node.after.begin(), node.after.end()).size() != node.after.size())
+          device_.complain("a node comes after one twice");
       }
       return Graph{device_.next_++};
     });

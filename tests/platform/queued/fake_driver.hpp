@@ -34,6 +34,7 @@ class FakeDevice {
   /// One that has no graphs.
   void without_graphs() { graphs_are_there_ = false; }
   bool has_graphs() const { return graphs_are_there_; }
+  std::size_t graphs() const;
   /// Kernels that were entered, by their names, in order.
   std::vector<std::string> entered() const;
   /// What was taken and not given back: "2 allocations, 1 event"; empty: nothing.

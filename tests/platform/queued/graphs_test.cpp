@@ -160,6 +160,42 @@ TEST_CASE("a graph is aborted in its middle, and the next launch is whole") {
   CHECK(chip.back(z) == halves(3, 103));
 }
 
+TEST_CASE("a graph is made when it is registered, and many launches of it share a few of the device's own") {
+  Device device;
+  Ready chip;
+  const Three kernels(chip);
+  const auto id = registered(chip, Diamond(kernels.add, chip.kernel("gate"), kernels.sum).what.graph());
+  CHECK(device.fake.graphs() == 1);
+  const auto x = chip.floats(1), y = chip.floats(0), z = chip.floats(7);
+  REQUIRE(launch(chip, 1, id, of(x, y, z, 2.0f)) == 0);
+  // Behind those that wait for their turn so does this one; it is over when nothing could begin before.
+  constexpr std::uint64_t launches = 100;
+  for (std::uint64_t number = 2; number <= launches; ++number)
+    REQUIRE(launch(chip, number, id, of(x, y, z, 0.0f)) == 0);
+  CHECK(abort_runs(chip.handle, launches) == 0);
+  CHECK(chip.end_of(launches).code == TROUPE_DEVICE_ABORTED);
+  device.fake.open_gate();
+  for (std::uint64_t number = 1; number < launches; ++number) CHECK(chip.end_of(number).code == 0);
+  CHECK(device.fake.graphs() == 8);
+}
+
+TEST_CASE("a task that waits for another twice waits for it once") {
+  Device device;
+  Ready chip;
+  const Three kernels(chip);
+  Diamond diamond(kernels.add, kernels.twice, kernels.sum);
+  std::vector<std::uint32_t> before(40, 2);
+  before.push_back(3);
+  diamond.what.task(kernels.add, "behind", before);
+  diamond.what.view(2, Tag::inout);
+  diamond.what.scalar(1.0f);
+  const auto id = registered(chip, diamond.what.graph());
+  const auto x = chip.floats(1), y = chip.floats(0), z = chip.floats(7);
+  REQUIRE(launch(chip, 1, id, of(x, y, z, 2.0f)) == 0);
+  CHECK(chip.end_of(1).code == 0);
+  CHECK(chip.back(z) == halves(10, 110));
+}
+
 TEST_CASE("what a device's graph cannot be is refused, and is launched as runs by who asked") {
   Device device;
   Ready chip;

@@ -105,7 +105,6 @@ Result<void> Process::launch(Reader& reader) {
       !batch.read(reader, static_cast<std::uint32_t>(count), locator()) || !reader.complete()) {
     return Error(Errc::internal, "runs that cannot be read");
   }
-  under_way_ += batch.runs().size();
   for (std::size_t from = 0; from < batch.runs().size();) {
     auto to = from + 1;
     const bool is_graph = batch.is_graph(from);
@@ -221,9 +220,7 @@ Writer Process::run(Reader& reader) {
   RunBatch batch;
   if (!batch.read(reader, 1, locator()) || !reader.complete()) return misread();
   troupe_completion end{};
-  ++under_way_;
   const auto code = api_.run_runtime(context_, batch.runs().data(), &end);
-  --under_way_;
   end.message = nullptr;
   auto told = coded(code);
   told.put(end);

@@ -172,7 +172,6 @@ void Process::fill_host(const SetUp& facts) {
 }
 
 void Process::send_ends(std::span<const troupe_completion> ends) {
-  under_way_ -= ends.size();
   while (!ends.empty()) {
     Writer news;
     ends = ends.subspan(put_completions(news, ends));

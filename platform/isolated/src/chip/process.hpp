@@ -55,7 +55,11 @@ class Process final : Link::Receiver {
   };
 
   Result<void> frame(Frame& frame) override;
-  int looks_after_ms() const override { return under_way_.load() != 0 ? 250 : -1; }
+  /// A kernel may close what is not its own.
+  bool may_lose_stream() const override { return true; }
+  void caught_up() override {
+    if (link_.is_down()) link_.shut();
+  }
   void apart(Call call);
   void make(Call& call);
   Writer answer(Call& call, std::vector<comm::FileDescriptor>& descriptors);
@@ -104,8 +108,7 @@ class Process final : Link::Receiver {
   std::optional<SharedPages> page_memory_;
   Page* page_ = nullptr;
   std::optional<CrashReport> crash_report_;
-  std::atomic<std::size_t> under_way_{0};  ///< runs, whose kernels may close what is not theirs
-  std::string said_;                       ///< the latest error that was logged
+  std::string said_;  ///< the latest error that was logged
 
   std::mutex mutex_;
   std::map<std::uint32_t, Piece> pieces_;

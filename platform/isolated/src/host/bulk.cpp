@@ -7,48 +7,71 @@
 
 namespace troupe::platform::isolation {
 
+namespace {
+
+/// Where one could not be made, bytes go another way, and for so long nobody waits for the next try.
+constexpr std::chrono::seconds between_tries(1);
+
+}  // namespace
+
 Error Bulk::lost() const { return {Errc::system, "lost its connection for many bytes"}; }
 
-/// Under the turn of that way.
+/// Under the turn of that way. False: it has ended since it was used last.
+bool Bulk::can_be_used(Stream& stream, Way way) {
+  // Who reads it sees that.
+  if (way == Way::from_device && read_ != asked_) return true;
+  std::byte nothing{};
+  return stream.receive({&nothing, 1}).nothing;
+}
+
+/// Under the turn of that way. Null: it cannot be made now.
 Result<Stream*> Bulk::stream_of(Way way) {
   auto& stream = streams_[static_cast<std::size_t>(way)];
+  auto& not_before = not_before_[static_cast<std::size_t>(way)];
   {
     const std::lock_guard lock(mutex_);
     if (over_) return lost();
-    if (stream) return stream.get();
+    if (stream && can_be_used(*stream, way)) return stream.get();
+    stream.reset();
   }
-  if (!open_) return lost();
+  if (!open_ || std::chrono::steady_clock::now() < not_before) return nullptr;
   auto opened = open_(way);
-  if (!opened) return opened.error();
+  if (!opened) {
+    not_before = std::chrono::steady_clock::now() + between_tries;
+    return nullptr;
+  }
   const std::lock_guard lock(mutex_);
   if (over_) return lost();
   stream = *std::move(opened);
   return stream.get();
 }
 
-Result<void> Bulk::put(std::uint64_t number, std::uint64_t device, std::span<const std::byte> bytes,
+Result<bool> Bulk::put(std::uint64_t number, std::uint64_t device, std::span<const std::byte> bytes,
                        const GoOn& go_on) {
   const std::lock_guard turn(turns_[static_cast<std::size_t>(Way::to_device)]);
   const auto stream = stream_of(Way::to_device);
   if (!stream) return stream.error();
+  if (*stream == nullptr) return false;
   BulkOrder order;
   order.number = number;
   order.device = device;
   order.bytes = bytes.size();
   if (send_all(**stream, std::as_bytes(std::span(&order, 1)), go_on, true) &&
       send_all(**stream, bytes, go_on))
-    return {};
+    return true;
   shut();
   return lost();
 }
 
-Result<Bulk::Got> Bulk::get(std::uint64_t device, std::span<std::byte> bytes, const GoOn& go_on) {
+Result<std::optional<Bulk::Got>> Bulk::get(std::uint64_t device, std::span<std::byte> bytes,
+                                           const GoOn& go_on) {
   Stream* from = nullptr;
   std::uint64_t mine = 0;
   {
     const std::lock_guard turn(turns_[static_cast<std::size_t>(Way::from_device)]);
     const auto stream = stream_of(Way::from_device);
     if (!stream) return stream.error();
+    if (*stream == nullptr) return std::optional<Got>();
     from = *stream;
     BulkOrder order;
     order.device = device;
@@ -68,7 +91,8 @@ Result<Bulk::Got> Bulk::get(std::uint64_t device, std::span<std::byte> bytes, co
   lock.lock();
   ++read_;
   next_.notify_all();
-  return got;
+  if (!got) return got.error();
+  return std::optional(*std::move(got));
 }
 
 /// As the slices come.

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -23,16 +25,18 @@ class Bulk {
     std::int32_t code = 0;
     std::string text;
   };
-  /// They have left; the answer to the call says when they are there. An error: the connection is lost, or
-  /// cannot be made.
-  Result<void> put(std::uint64_t number, std::uint64_t device, std::span<const std::byte> bytes,
+  /// They have left; the answer to the call says when they are there. False: there can be no such connection
+  /// now, and nothing was said. An error: it is lost.
+  Result<bool> put(std::uint64_t number, std::uint64_t device, std::span<const std::byte> bytes,
                    const GoOn& go_on);
-  Result<Got> get(std::uint64_t device, std::span<std::byte> bytes, const GoOn& go_on);
+  /// None: there can be no such connection now, and nothing was said.
+  Result<std::optional<Got>> get(std::uint64_t device, std::span<std::byte> bytes, const GoOn& go_on);
   /// Ends all of it. From any thread.
   void shut() noexcept;
 
  private:
   Result<Stream*> stream_of(Way way);
+  bool can_be_used(Stream& stream, Way way);
   Error lost() const;
   Result<Got> read(Stream& stream, std::span<std::byte> bytes, const GoOn& go_on);
 
@@ -41,7 +45,8 @@ class Bulk {
   std::mutex mutex_;
   std::condition_variable next_;
   std::array<std::unique_ptr<Stream>, 2> streams_;
-  std::uint64_t asked_ = 0, read_ = 0;  ///< transfers from the device
+  std::array<std::chrono::steady_clock::time_point, 2> not_before_{};  ///< is one tried again
+  std::uint64_t asked_ = 0, read_ = 0;                                 ///< transfers from the device
   bool over_ = false;
 };
 

@@ -138,28 +138,52 @@ Answer Session::put(std::uint64_t device, std::span<const std::byte> bytes, Pati
   const auto number = open(waiting);
   if (!number) return {otherwise_->code, otherwise_->text, {}};
   lock.unlock();
-  if (bytes.size() <= part_bytes) {
-    Writer part;
-    part.put(PutPart{device, 1, 0}).raw(bytes.data(), bytes.size());
-    (void)send_in_turn(Kind::put, *number, part.bytes(), patience);
-  } else if (const auto left = bulk_.put(*number, device, bytes, while_it_lives(patience)); !left) {
-    give_up(left.error().message());
-  }
+  Result<bool> left = false;
+  if (bytes.size() > part_bytes) left = bulk_.put(*number, device, bytes, while_it_lives(patience));
+  if (left && !*left) send_parts(*number, device, bytes, patience);
   lock.lock();
+  if (!left) hear_why(left.error(), patience, lock);
   return wait_for(waiting, *number, patience, lock);
 }
 
+/// With the other things that are said.
+void Session::send_parts(std::uint64_t number, std::uint64_t device, std::span<const std::byte> bytes,
+                         Patience patience) {
+  Writer part;
+  for (bool sent = true; sent && !bytes.empty();) {
+    const auto now = bytes.first(std::min<std::size_t>(bytes.size(), part_bytes));
+    bytes = bytes.subspan(now.size());
+    part.clear();
+    part.put(PutPart{device, bytes.empty() ? 1U : 0U, 0}).raw(now.data(), now.size());
+    sent = send_in_turn(Kind::put, number, part.bytes(), patience);
+    device += now.size();
+  }
+}
+
+/// That it ends is seen here before the other end's words have been read, or have come.
+void Session::hear_why(const Error& lost, Patience patience, std::unique_lock<std::mutex>& lock) {
+  if (lost != Errc::internal &&
+      ended_.wait_for(lock, Milliseconds(patience.silence_ms), [this] { return otherwise_.has_value(); }))
+    return;
+  lock.unlock();
+  give_up(lost.message());
+  lock.lock();
+}
+
 GoOn Session::while_it_lives(Patience patience) {
-  return [this, patience, heard = link.heard(), last = Clock::now()](bool moved) mutable {
+  return [this, patience, heard = link.heard(), last = Clock::now()](bool moved) mutable -> int {
     const auto now = Clock::now();
     if (const auto latest = link.heard(); moved || latest != heard) {
       heard = latest;
       last = now;
     }
-    if (link.is_down()) return false;
-    if (now - last < Milliseconds(patience.silence_ms)) return true;
+    // Where the link goes down meanwhile, these connections are ended with it.
+    if (link.is_down()) return 0;
+    const auto left = last + Milliseconds(patience.silence_ms) - now;
+    if (left > Clock::duration::zero())
+      return static_cast<int>(std::min<std::int64_t>(std::chrono::ceil<Milliseconds>(left).count(), 60'000));
     give_up("did not move bytes for " + std::to_string(patience.silence_ms) + " ms");
-    return false;
+    return 0;
   };
 }
 
@@ -201,20 +225,19 @@ Answer Session::get(std::uint64_t device, std::span<std::byte> bytes, Patience p
   const auto number = open(waiting);
   if (!number) return {otherwise_->code, otherwise_->text, {}};
   lock.unlock();
-  if (bytes.size() <= part_bytes) {
+  Result<std::optional<Bulk::Got>> got = std::optional<Bulk::Got>();
+  if (bytes.size() > part_bytes) got = bulk_.get(device, bytes, while_it_lives(patience));
+  if (got && !*got) {
     Writer which;
     which.put(GetCall{device, bytes.size()});
     (void)link.send(Kind::get, *number, which.bytes());
-  } else {
-    auto got = bulk_.get(device, bytes, while_it_lives(patience));
-    if (got) {
-      lock.lock();
-      waiting_.erase(*number);
-      return {got->code, std::move(got->text), {}};
-    }
-    give_up(got.error().message());
   }
   lock.lock();
+  if (got && *got) {
+    waiting_.erase(*number);
+    return {(*got)->code, std::move((*got)->text), {}};
+  }
+  if (!got) hear_why(got.error(), patience, lock);
   return wait_for(waiting, *number, patience, lock);
 }
 
@@ -233,7 +256,7 @@ bool Session::got(Frame& frame) {
 
 void Session::obituary(std::string_view text) {
   const std::lock_guard lock(mutex_);
-  died_of_ = text.substr(0, 4096);
+  if (died_of_.empty()) died_of_ = text.substr(0, 4096);
 }
 
 std::string Session::died_of() const {
@@ -269,6 +292,7 @@ void Session::over(const Answer& otherwise) {
   bulk_.shut();
   const std::lock_guard lock(mutex_);
   otherwise_ = Answer{otherwise.code, otherwise.text, {}};
+  ended_.notify_all();
   for (auto& [number, waiting] : waiting_) {
     if (waiting->answer) continue;
     waiting->answer = Answer{otherwise.code, otherwise.text, {}};

@@ -79,7 +79,7 @@ class Session {
   /// Ends the process, for this reason.
   void give_up(const std::string& why);
   std::string given_up_for() const;
-  /// The other end has told of what the device died.
+  /// The other end has told of what the device died. What it says first counts.
   void obituary(std::string_view text);
   std::string died_of() const;
 
@@ -93,16 +93,21 @@ class Session {
   std::optional<std::uint64_t> open(Waiting& waiting);
   Answer wait_for(Waiting& waiting, std::uint64_t number, Patience patience,
                   std::unique_lock<std::mutex>& lock);
+  /// For transfers: as long as the other end still says something.
+  GoOn while_it_lives(Patience patience);
+  /// Under the lock: a connection for many bytes is lost. Over the first one the other end says why.
+  void hear_why(const Error& lost, Patience patience, std::unique_lock<std::mutex>& lock);
+  void send_parts(std::uint64_t number, std::uint64_t device, std::span<const std::byte> bytes,
+                  Patience patience);
   /// To another machine: when there is room, so that little is kept here however many threads have much to
   /// say.
-  /// For transfers: whether the other end still says something.
-  GoOn while_it_lives(Patience patience);
   bool send_in_turn(Kind kind, std::uint64_t number, std::span<const std::byte> payload, Patience patience);
 
   SharedPages page_, staging_;
   Bulk bulk_;
   std::mutex turn_;  ///< of those who have much to say
   mutable std::mutex mutex_;
+  std::condition_variable ended_;  ///< there will be no further answers
   std::uint64_t last_number_ = 0;
   std::unordered_map<std::uint64_t, Waiting*> waiting_;
   std::optional<Answer> otherwise_;

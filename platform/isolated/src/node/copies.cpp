@@ -31,6 +31,8 @@ NodeCopies::Copy& NodeCopies::put_part(std::uint64_t number, const PutPart& part
 }
 
 bool NodeCopies::put(std::uint64_t number, const PutPart& part, std::span<const std::byte> payload) {
+  // The number is taken, also while there is no room.
+  copies_[number].to_device = true;
   if (free_in_.empty()) return false;
   if (put_part(number, part).code == 0) {
     const auto slot = free_in_.back();
@@ -49,6 +51,11 @@ std::optional<std::size_t> NodeCopies::lend(Way way) {
   const auto slot = free.back();
   free.pop_back();
   return slot;
+}
+
+void NodeCopies::begin_lent(std::uint64_t number) {
+  auto& copy = copies_[number];
+  copy.to_device = copy.is_lent = true;
 }
 
 void NodeCopies::put_lent(std::uint64_t number, const PutPart& part, std::size_t slot, std::uint64_t length) {

@@ -43,9 +43,9 @@ class NodeCopies {
   /// A number is that of one copy until it is answered.
   bool may_put(std::uint64_t number) const {
     const auto found = copies_.find(number);
-    return found == copies_.end() || found->second.to_device;
+    return found == copies_.end() || (found->second.to_device && !found->second.is_lent);
   }
-  bool may_get(std::uint64_t number) const { return !copies_.contains(number); }
+  bool may_begin(std::uint64_t number) const { return !copies_.contains(number); }
   /// Copies that have not been answered.
   std::size_t under_way() const { return copies_.size(); }
   void get(std::uint64_t number, const GetCall& call);
@@ -58,6 +58,8 @@ class NodeCopies {
     (way == Way::to_device ? free_in_ : free_out_).push_back(slot);
   }
   std::byte* at(std::size_t slot) const { return memory_ + slot * part_bytes; }
+  /// The number is that of a copy by way of lent slots from now on.
+  void begin_lent(std::uint64_t number);
   void put_lent(std::uint64_t number, const PutPart& part, std::size_t slot, std::uint64_t length);
   using Read = std::function<void(std::int32_t code, const std::string& text)>;
   void read_lent(std::size_t slot, std::uint64_t device, std::uint64_t length, Read read);
@@ -66,7 +68,7 @@ class NodeCopies {
 
  private:
   struct Copy {
-    bool to_device = false, last = false, quiet = false;
+    bool to_device = false, last = false, quiet = false, is_lent = false;
     std::uint64_t device = 0, bytes = 0, asked = 0;  ///< of a get: all, and asked so far
     std::size_t under_way = 0;
     std::int32_t code = 0;

@@ -80,9 +80,10 @@ class Relay {
 
   /// For further connections of the program that has this chip.
   const Token& token() const { return token_; }
-  /// False: it is not the token, or there is such a connection already. Else `serve_bytes` has to follow.
+  /// False: it is not the token, or there is such a connection now. Else `serve_bytes` has to follow.
   bool lends(const Token& token, Way way);
-  /// Over a connection for many bytes; until one of both has gone. Null: it has gone already.
+  /// Over a connection for many bytes; until one of both has gone. Null: it has gone already. One that ends
+  /// between two transfers may be had again; one that ends inside of one takes the chip along.
   void serve_bytes(Way way, std::unique_ptr<Stream> stream);
 
  private:
@@ -142,20 +143,24 @@ class Relay {
     std::string text = {};
   };
   using Slices = std::deque<std::shared_ptr<Slice>>;
-  void take_bytes(Stream& stream);
-  void give_bytes(Stream& stream);
+  /// How a connection ended.
+  enum class Served : std::uint8_t { between_transfers, inside_transfer, misbehaved };
+  Served take_bytes(Stream& stream);
+  Served give_bytes(Stream& stream);
   std::optional<std::size_t> wait_for_slot(Way way, std::unique_lock<std::mutex>& lock);
   /// An order from the device, as far as it has come and was asked for.
   struct Reading {
     BulkOrder order;
     std::size_t came = 0;
     std::uint64_t asked = 0;
+    bool is_whole() const { return came == sizeof order; }
   };
   bool next_order(Stream& stream, Reading& reading, bool wait);
-  bool ask_for_slices(Stream& stream, Reading& reading, Slices& slices);
+  Served ask_for_slices(Stream& stream, Reading& reading, Slices& slices);
   bool give(Stream& stream, Slices& slices);
   bool skip_transfer(Reading& reading, Slices& slices);
-  void misbehaved(const char* how);
+  void say_last(const std::string& text);
+  Served misbehaved(const char* how);
   bool is_over() const { return program_gone_ || chip_gone_; }
 
   // relay.cpp: what comes from the chip, and the end.
@@ -185,8 +190,7 @@ class Relay {
   std::unique_ptr<Link> chip_;
   bool program_gone_ = false, chip_gone_ = false;
   struct Lent {
-    bool out = false;     ///< it has been asked for
-    bool in_use = false;  ///< somebody serves it
+    bool in_use = false;  ///< somebody serves it, or is about to
     Stream* stream = nullptr;
   };
   std::array<Lent, 2> lent_;  ///< connections for many bytes, by way

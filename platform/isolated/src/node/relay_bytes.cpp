@@ -9,8 +9,8 @@
 namespace troupe::platform::isolation {
 namespace {
 
-/// A program that is lost is noticed on the other connection.
-bool for_ever(bool) { return true; }
+/// A program that is lost is noticed on the other connection, which then ends this one.
+int for_ever(bool) { return -1; }
 
 std::span<std::byte> bytes_of(BulkOrder& order) { return std::as_writable_bytes(std::span(&order, 1)); }
 
@@ -27,8 +27,8 @@ bool Relay::lends(const Token& token, Way way) {
   // Every byte is looked at: how long it takes tells nothing.
   unsigned differs = 0;
   for (std::size_t i = 0; i < token.size(); ++i) differs |= static_cast<unsigned>(token[i] ^ token_[i]);
-  if (differs != 0 || lent.out || is_over() || !pieces_.contains(staging_piece)) return false;
-  lent.out = lent.in_use = true;
+  if (differs != 0 || lent.in_use || is_over() || !pieces_.contains(staging_piece)) return false;
+  lent.in_use = true;
   return true;
 }
 
@@ -38,19 +38,28 @@ void Relay::serve_bytes(Way way, std::unique_ptr<Stream> stream) {
   const bool serves = stream && !is_over();
   if (serves) lent.stream = stream.get();
   lock.unlock();
-  if (serves) way == Way::to_device ? take_bytes(*stream) : give_bytes(*stream);
-  // The program needs it, so the chip is of no use without.
-  end();
+  auto how = Served::between_transfers;
+  if (serves) how = way == Way::to_device ? take_bytes(*stream) : give_bytes(*stream);
   lock.lock();
+  // The program waits for the rest, so the chip is of no use without. What it is told has to leave before the
+  // connection ends; of what the chip died, where it has, is told already.
+  if (how == Served::inside_transfer && !is_over())
+    say_last("lost a connection for many bytes of the program");
+  if (how != Served::between_transfers && !is_over()) program_.finish();
   lent.stream = nullptr;
   lent.in_use = false;
   changed_.notify_all();
 }
 
-void Relay::misbehaved(const char* how) {
+void Relay::say_last(const std::string& text) {
   Writer words;
-  words.text(std::string("the node was sent ") + how);
+  words.text(text);
   (void)program_.send(Kind::obituary, 0, words.bytes());
+}
+
+Relay::Served Relay::misbehaved(const char* how) {
+  say_last(std::string("the node was sent ") + how);
+  return Served::misbehaved;
 }
 
 /// None: it is over.
@@ -60,32 +69,44 @@ std::optional<std::size_t> Relay::wait_for_slot(Way way, std::unique_lock<std::m
   return slot;
 }
 
-void Relay::take_bytes(Stream& stream) {
+Relay::Served Relay::take_bytes(Stream& stream) {
   BulkOrder order;
-  while (receive_all(stream, bytes_of(order), for_ever)) {
+  const auto room = bytes_of(order);
+  while (receive_all(stream, room.first(1), for_ever)) {
+    if (!receive_all(stream, room.subspan(1), for_ever)) return Served::inside_transfer;
     std::unique_lock lock(mutex_);
+    if (is_over()) return Served::inside_transfer;
     if (!makes_sense(order)) return misbehaved("no order for bytes");
-    if (is_over() || !copies_->may_put(order.number) || copies_->under_way() >= most_copies)
+    if (!copies_->may_begin(order.number) || copies_->under_way() >= most_copies)
       return misbehaved("too many copies at once, or two of one number");
+    copies_->begin_lent(order.number);
     for (std::uint64_t done = 0; done < order.bytes;) {
       const auto length = std::min(part_bytes, order.bytes - done);
       const auto slot = wait_for_slot(Way::to_device, lock);
-      if (!slot) return;
+      if (!slot) return Served::inside_transfer;
       lock.unlock();
       const bool came = receive_all(stream, {copies_->at(*slot), static_cast<std::size_t>(length)}, for_ever);
       lock.lock();
-      if (is_over()) return;
-      if (!came) return copies_->give_back(Way::to_device, *slot);
+      if (is_over()) return Served::inside_transfer;
+      if (!came) {
+        copies_->give_back(Way::to_device, *slot);
+        return Served::inside_transfer;
+      }
       const PutPart part{order.device + done, done + length == order.bytes, 0};
       copies_->put_lent(order.number, part, *slot, length);
       done += length;
     }
   }
+  return Served::between_transfers;
 }
 
 /// False: there is none now, or (`wait`) there will be none.
 bool Relay::next_order(Stream& stream, Reading& reading, bool wait) {
   const auto room = bytes_of(reading.order);
+  if (wait && reading.came == 0) {
+    if (!receive_all(stream, room.first(1), for_ever)) return false;
+    reading.came = 1;
+  }
   if (wait) {
     if (!receive_all(stream, room.subspan(reading.came), for_ever)) return false;
     reading.came = room.size();
@@ -98,21 +119,21 @@ bool Relay::next_order(Stream& stream, Reading& reading, bool wait) {
   return true;
 }
 
-/// Of the orders that have come as many slices as there are slots for. False: nothing is left to be done.
-bool Relay::ask_for_slices(Stream& stream, Reading& reading, Slices& slices) {
+/// Of the orders that have come as many slices as there are slots for. None of them, and how it ended: there
+/// will be no more.
+Relay::Served Relay::ask_for_slices(Stream& stream, Reading& reading, Slices& slices) {
   for (;;) {
-    if (reading.asked == reading.order.bytes) reading = {};
-    if (reading.came < sizeof reading.order && !next_order(stream, reading, slices.empty()))
-      return !slices.empty();
+    if (reading.is_whole() && reading.asked == reading.order.bytes) reading = {};
+    if (!reading.is_whole() && !next_order(stream, reading, slices.empty()))
+      return reading.came == 0 ? Served::between_transfers : Served::inside_transfer;
     std::unique_lock lock(mutex_);
-    if (is_over()) return false;
-    if (!makes_sense(reading.order)) {
-      misbehaved("no order for bytes");
-      return false;
+    if (is_over() || !makes_sense(reading.order)) {
+      slices.clear();  // what is under way is of no use any more
+      return is_over() ? Served::inside_transfer : misbehaved("no order for bytes");
     }
     const auto slot =
         slices.empty() ? wait_for_slot(Way::from_device, lock) : copies_->lend(Way::from_device);
-    if (!slot) return !slices.empty();
+    if (!slot) return Served::inside_transfer;
     auto slice = std::make_shared<Slice>();
     slice->slot = *slot;
     slice->bytes = std::min(part_bytes, reading.order.bytes - reading.asked);
@@ -150,14 +171,16 @@ bool Relay::give(Stream& stream, Slices& slices) {
   return sent;
 }
 
-void Relay::give_bytes(Stream& stream) {
+Relay::Served Relay::give_bytes(Stream& stream) {
   stream.gather();
   Reading reading;
   Slices slices;
-  while (ask_for_slices(stream, reading, slices)) {
+  for (;;) {
+    const auto how = ask_for_slices(stream, reading, slices);
+    if (slices.empty()) return how;
     const auto first = slices.front();
-    if (!give(stream, slices)) return;
-    if (first->code != 0 && !first->last && !skip_transfer(reading, slices)) return;
+    if (!give(stream, slices)) return Served::inside_transfer;
+    if (first->code != 0 && !first->last && !skip_transfer(reading, slices)) return Served::inside_transfer;
   }
 }
 

@@ -96,7 +96,7 @@ Result<void> Relay::from_program(Frame& frame) {
     case Kind::get: {
       const auto call = reader.get<GetCall>();
       if (!reader.complete()) return misread("a copy that cannot be read");
-      if (!copies_->may_get(frame.number)) return misread("two copies of one number");
+      if (!copies_->may_begin(frame.number)) return misread("two copies of one number");
       if (copies_->under_way() >= most_copies) return misread("too many copies at once");
       copies_->get(frame.number, call);
       return {};

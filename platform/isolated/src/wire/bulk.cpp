@@ -8,14 +8,10 @@
 namespace troupe::platform::isolation {
 namespace {
 
-/// So often is asked whether to go on.
-constexpr int tick_ms = 100;
-
 bool wait(const Stream& stream, short what, const GoOn& go_on, bool& moved) {
+  const int longest_ms = go_on(std::exchange(moved, false));
   pollfd one{stream.descriptor(), what, 0};
-  const int ready = ::poll(&one, 1, tick_ms);
-  if (ready < 0 && errno != EINTR) return false;
-  return ready > 0 || go_on(std::exchange(moved, false));
+  return longest_ms != 0 && (::poll(&one, 1, longest_ms) >= 0 || errno == EINTR);
 }
 
 }  // namespace

@@ -29,8 +29,9 @@ struct BulkSlice {
 };
 inline constexpr std::uint32_t most_bulk_text = 65536;
 
-/// Asked each time that nothing has moved for a while: whether to go on. `moved`: something has since.
-using GoOn = std::function<bool(bool moved)>;
+/// Asked when nothing moves now: for how many milliseconds to wait for more until it is asked again; -1: for
+/// ever; 0: not at all. `moved`: something has moved since it was asked last.
+using GoOn = std::function<int(bool moved)>;
 
 /// All of it, with as few looks at the socket as that takes. False: the other end has gone, or `go_on` said
 /// no. `more` follows at once: it need not leave before that.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "troupe/platform/errc.hpp"
@@ -21,6 +23,35 @@ namespace {
 constexpr std::size_t enough_kept = std::size_t{4} << 20U;
 /// So often is read, or written, before anything else has its turn.
 constexpr int turns = 64;
+
+/// What poll is given in a stream's place. poll itself keeps a stream open until it returns, also when its
+/// descriptor is closed meanwhile; this does not.
+class Watch {
+ public:
+  explicit Watch(int stream) : stream_(stream), watching_(::epoll_create1(EPOLL_CLOEXEC)) {}
+  int descriptor() const { return watching_.get(); }
+  /// False: the stream's descriptor has been closed, or there are too few for this.
+  bool wants(short events) {
+    if (events == wanted_) return true;
+    epoll_event wish{};
+    wish.events = static_cast<std::uint32_t>(events);
+    const int how = wanted_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    wanted_ = events;
+    return ::epoll_ctl(watching_.get(), how, stream_, &wish) == 0;
+  }
+  /// In the words of poll.
+  short came() const {
+    static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDHUP &&
+                  EPOLLERR == POLLERR && EPOLLHUP == POLLHUP);
+    epoll_event came{};
+    return ::epoll_wait(watching_.get(), &came, 1, 0) == 1 ? static_cast<short>(came.events) : short{0};
+  }
+
+ private:
+  const int stream_;
+  const comm::FileDescriptor watching_;
+  short wanted_ = 0;
+};
 
 }  // namespace
 
@@ -52,7 +83,7 @@ bool Link::send(Kind kind, std::uint64_t number, std::span<const std::byte> payl
   if (rest_.empty()) {
     const auto now = stream_->send(parts, descriptors);
     if (now.gone) {
-      down_ = true;
+      if (!down_.exchange(true)) wake();
       return false;
     }
     sent = now.bytes;
@@ -160,9 +191,9 @@ Result<void> Link::tell(Assembler& of, Receiver& receiver) {
 }
 
 /// For poll, in milliseconds, until the pulse is to be looked at.
-int Link::time_to_wait(const Receiver& receiver) const {
+int Link::time_to_wait() const {
   const auto next = pulse_.next();
-  if (next == 0) return receiver.looks_after_ms();
+  if (next == 0) return -1;
   const auto time = now();
   if (next <= time) return 0;
   return static_cast<int>(std::min<std::uint64_t>((next - time) / 1'000'000 + 1, 60'000));
@@ -191,6 +222,8 @@ Result<void> Link::serve(Receiver& receiver, int also) {
   std::array<pollfd, 3> waiting{
       {{stream_->descriptor(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {also, POLLIN, 0}}};
   serving_.store(std::this_thread::get_id());
+  std::optional<Watch> watch;
+  if (receiver.may_lose_stream()) waiting[0].fd = watch.emplace(stream_->descriptor()).descriptor();
   if (silence_ns_ != 0) pulse_ = Pulse(silence_ns_, now());
   // A stream may have taken in more than it has given out.
   bool more = true;
@@ -201,14 +234,16 @@ Result<void> Link::serve(Receiver& receiver, int also) {
       if (finishing_.load() && rest_.empty()) break;
       waiting[0].events = static_cast<short>((paused ? POLLRDHUP : POLLIN) | (rest_.empty() ? 0 : POLLOUT));
     }
-    // What nobody wants to hear of must not wake anybody.
-    waiting[0].fd = waiting[0].events != 0 ? stream_->descriptor() : -1;
+    if (watch) {
+      if (!watch->wants(waiting[0].events)) break;
+      waiting[0].events = POLLIN;
+    }
     const bool at_once = !paused && (more || in_the_middle_);
-    if (::poll(waiting.data(), waiting.size(), at_once || pulse_.in_doubt() ? 0 : time_to_wait(receiver)) <
-        0) {
+    if (::poll(waiting.data(), waiting.size(), at_once || pulse_.in_doubt() ? 0 : time_to_wait()) < 0) {
       if (errno == EINTR) continue;
       break;
     }
+    if (watch && waiting[0].revents == POLLIN) waiting[0].revents = watch->came();
     if ((waiting[1].revents & POLLIN) != 0) {
       std::uint64_t count = 0;
       (void)!::read(wake_.get(), &count, sizeof count);

@@ -30,9 +30,9 @@ class Link {
     virtual Result<void> frame(Frame& frame) = 0;
     /// All that has come has been told.
     virtual void caught_up() {}
-    /// So long may nothing come before `serve` looks whether its descriptors are there still; -1: for ever.
-    /// A descriptor that is closed while it is waited for wakes nobody.
-    virtual int looks_after_ms() const { return -1; }
+    /// Whether something beside may close the stream's descriptor. Then the stream is watched in a way that
+    /// lets it end with that, so that the other end hears of it.
+    virtual bool may_lose_stream() const { return false; }
   };
   enum class WhenFull : std::uint8_t { go_down, wait };
 
@@ -64,7 +64,7 @@ class Link {
   void shut() noexcept;
   /// `serve` returns once everything has left.
   void finish() noexcept;
-  /// Lets `serve` call `caught_up`.
+  /// Lets `serve` call `caught_up`. So does the first send for which nobody is there any more.
   void wake() noexcept;
   bool is_down() const { return down_.load(std::memory_order_acquire); }
   bool is_local() const { return stream_->is_local(); }
@@ -89,7 +89,7 @@ class Link {
   void send_rest();
   Came take_in(Assembler& to);
   Result<void> tell(Assembler& of, Receiver& receiver);
-  int time_to_wait(const Receiver& receiver) const;
+  int time_to_wait() const;
   bool is_over(bool listened);
   static std::uint64_t now();
 

@@ -98,7 +98,7 @@ class Engine : Job {
 
   // graph_runs.cpp: launches of graphs
   Turn submit_graph(Flight& flight, QueuedGraph& graph);
-  Result<void> give_graph(Flight& flight, QueuedGraph& graph);
+  Result<void> give_graph(Flight& flight, const QueuedGraph& graph, QueuedGraph::Instance& instance);
   Outcome graph_outcome(const Flight& flight, const Result<bool>& how) const;
   /// Null: it is the launch of a kernel.
   static QueuedGraph* graph_of(const Run& run) noexcept {

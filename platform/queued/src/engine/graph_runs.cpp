@@ -25,7 +25,9 @@ Engine::Turn Engine::submit_graph(Flight& flight, QueuedGraph& graph) {
     end(flight, *std::move(refused));
     return Turn::taken;
   }
-  if (auto given = give_graph(flight, graph); !given) {
+  auto instance = graph.take();
+  if (instance && *instance == nullptr) return Turn::later;
+  if (auto given = instance ? give_graph(flight, graph, **instance) : instance.error(); !given) {
     note(given.error());
     stop_copying(flight);
     end(flight, given.error());
@@ -33,19 +35,17 @@ Engine::Turn Engine::submit_graph(Flight& flight, QueuedGraph& graph) {
   return Turn::taken;
 }
 
-Result<void> Engine::give_graph(Flight& flight, QueuedGraph& graph) {
+Result<void> Engine::give_graph(Flight& flight, const QueuedGraph& graph, QueuedGraph::Instance& instance) {
+  flight.graph = &instance;
   if (auto placed = flight.tensors.place(*flight.run, parts_.memory, room_); !placed) return placed;
   if (auto copied = copy_inputs(flight); !copied) return copied;
-  auto instance = graph.take();
-  if (!instance) return instance.error();
-  flight.graph = *instance;
-  graph.fill(**instance, *flight.run, flight.tensors.device());
+  graph.fill(instance, *flight.run, flight.tensors.device());
   flight.line = line_for({});
   Line& line = lines_[flight.line];
   after_.clear();
   if (flight.inputs != Event{}) after_.push_back(flight.inputs);
-  unfinished_.put_on_device(flight, (*instance)->blocks);
-  auto done = parts_.driver.launch_graph(line.queue, (*instance)->graph, after_);
+  unfinished_.put_on_device(flight, instance.blocks);
+  auto done = parts_.driver.launch_graph(line.queue, instance.graph, after_);
   if (!done) return done.error();
   flight.done = *done;
   line.flights.push_back(&flight);

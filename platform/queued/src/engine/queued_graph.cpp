@@ -32,10 +32,14 @@ Result<std::unique_ptr<QueuedGraph>> QueuedGraph::make(const troupe_graph& descr
   }
   std::unique_ptr<QueuedGraph> graph(new QueuedGraph(driver, lanes));
   if (description.name != nullptr) graph->name_ = description.name;
+  const auto* producers = description.producers;
   for (std::uint64_t i = 0; i < description.task_count; ++i) {
-    if (auto added = graph->add(description, i, callables, together); !added) return added.error();
+    const std::span own(producers, description.tasks[i].producer_count);
+    if (auto added = graph->add(description, i, own, callables, together); !added) return added.error();
+    producers += own.size();
   }
   if (auto added = graph->add_slots(description); !added) return added.error();
+  if (auto added = graph->add_instance(); !added) return added.error();
   return graph;
 }
 
@@ -46,7 +50,8 @@ QueuedGraph::~QueuedGraph() {
   }
 }
 
-Result<void> QueuedGraph::add(const troupe_graph& from, std::uint64_t number, const CallableTable& callables,
+Result<void> QueuedGraph::add(const troupe_graph& from, std::uint64_t number,
+                              std::span<const std::uint32_t> producers, const CallableTable& callables,
                               std::uint32_t together) {
   const auto& said = from.tasks[number];
   Task task;
@@ -64,8 +69,12 @@ Result<void> QueuedGraph::add(const troupe_graph& from, std::uint64_t number, co
     return one_by_one("'" + task.name + "' is to start " + std::to_string(task.blocks) +
                       " blocks together; this device promises " + std::to_string(together));
   }
-  if (said.producer_count > TROUPE_BLOCK_PRODUCERS) {
-    return one_by_one("task " + std::to_string(number) + " waits for " + std::to_string(said.producer_count) +
+  // One that is named twice is waited for once.
+  std::vector<std::uint32_t> before(producers.begin(), producers.end());
+  std::sort(before.begin(), before.end());
+  before.erase(std::unique(before.begin(), before.end()), before.end());
+  if (before.size() > TROUPE_BLOCK_PRODUCERS) {
+    return one_by_one("task " + std::to_string(number) + " waits for " + std::to_string(before.size()) +
                       " others; a call looks at " + std::to_string(TROUPE_BLOCK_PRODUCERS));
   }
   task.views = static_cast<std::uint32_t>(views_.size());
@@ -73,7 +82,7 @@ Result<void> QueuedGraph::add(const troupe_graph& from, std::uint64_t number, co
   task.producers = static_cast<std::uint32_t>(producers_.size());
   task.view_count = said.tensor_count;
   task.scalar_count = said.scalar_count;
-  task.producer_count = said.producer_count;
+  task.producer_count = static_cast<std::uint32_t>(before.size());
   std::vector<runtime::Tag> tags;
   for (std::uint32_t i = 0; i < said.tensor_count; ++i) {
     const auto& view = from.tensors[task.views + i];
@@ -94,8 +103,7 @@ Result<void> QueuedGraph::add(const troupe_graph& from, std::uint64_t number, co
   }
   scalars_.insert(scalars_.end(), from.scalars + task.scalars,
                   from.scalars + task.scalars + said.scalar_count);
-  producers_.insert(producers_.end(), from.producers + task.producers,
-                    from.producers + task.producers + said.producer_count);
+  producers_.insert(producers_.end(), before.begin(), before.end());
   tasks_.push_back(std::move(task));
   return {};
 }
@@ -125,8 +133,7 @@ Result<void> QueuedGraph::add_slots(const troupe_graph& from) {
     if (slot.start_offset > (std::uint64_t{1} << 40U))
       return Error(Errc::invalid_argument, which + "it starts too far out");
     const auto element = runtime::size_of(static_cast<runtime::DType>(slot.dtype));
-    auto tensor =
-        tensor_of(slot.ndims, slot.shape, slot.strides, slot.dtype, slot.buffer, slot.start_offset * element);
+    auto tensor = common::described_tensor(slot, slot.buffer, slot.start_offset * element);
     if (!tensor) return Error(Errc::invalid_argument, which + tensor.error().message());
     made.push_back({*tensor, static_cast<runtime::Tag>(slot.tag)});
   }
@@ -148,14 +155,22 @@ std::optional<Error> QueuedGraph::refusal(const Run& run) const {
 }
 
 Result<QueuedGraph::Instance*> QueuedGraph::take() {
-  if (free_.empty()) {
-    auto made = new_instance();
-    if (!made) return made.error();
-    return &all_.emplace_back(*std::move(made));
+  if (free_.empty() && !has_all_) {
+    // Those that are there do without more of them.
+    if (auto added = add_instance(); !added && added.error() == Errc::lost) return added.error();
+    has_all_ = free_.empty() || all_.size() == most_instances;
   }
+  if (free_.empty()) return nullptr;
   auto* const instance = free_.back();
   free_.pop_back();
   return instance;
+}
+
+Result<void> QueuedGraph::add_instance() {
+  auto made = new_instance();
+  if (!made) return made.error();
+  free_.push_back(&all_.emplace_back(*std::move(made)));
+  return {};
 }
 
 Result<QueuedGraph::Instance> QueuedGraph::new_instance() const {

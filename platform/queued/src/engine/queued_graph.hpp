@@ -18,8 +18,9 @@
 namespace troupe::platform::queued {
 
 /// A graph that the host has registered, on a device that has graphs of its own. The device's graph has the
-/// addresses of argument blocks in it, which stay; a launch writes what is new into those. Immutable but for
-/// its instances, which the engine's thread alone takes and gives back.
+/// addresses of argument blocks in it, which stay; a launch writes what is new into those. It is made with
+/// one instance, so that a device that cannot have any says so before a launch. Immutable but for its
+/// instances, which the engine's thread alone takes and gives back.
 class QueuedGraph final : public LoadedCode {
  public:
   /// The device's graph with its argument blocks: for one launch at a time.
@@ -30,6 +31,8 @@ class QueuedGraph final : public LoadedCode {
   };
   /// Longer ones are launched task by task: an argument block takes some kilobytes.
   static constexpr std::uint64_t most_tasks = 4096;
+  /// So many launches overlap: two for each of the engine's queues. Others wait for the end of one.
+  static constexpr std::size_t most_instances = 8;
 
   /// Of a description that check_graph() has passed. `unsupported`: its tasks have to be launched one by one.
   static Result<std::unique_ptr<QueuedGraph>> make(const troupe_graph& description,
@@ -44,6 +47,7 @@ class QueuedGraph final : public LoadedCode {
   /// Why what a run brings does not fit.
   std::optional<Error> refusal(const Run& run) const;
 
+  /// Null: all that there may be are in use; one comes back with the end of a launch.
   Result<Instance*> take();
   void leave(Instance& instance) { free_.push_back(&instance); }
   /// Everything of this launch, into the blocks. `device`: the run's tensors, where they are on the device.
@@ -69,10 +73,11 @@ class QueuedGraph final : public LoadedCode {
   };
 
   QueuedGraph(Driver& driver, std::uint32_t lanes) : driver_(driver), lanes_(lanes) {}
-  Result<void> add(const troupe_graph& from, std::uint64_t number, const CallableTable& callables,
-                   std::uint32_t together);
+  Result<void> add(const troupe_graph& from, std::uint64_t number, std::span<const std::uint32_t> producers,
+                   const CallableTable& callables, std::uint32_t together);
   Result<void> add_slots(const troupe_graph& from);
   std::uint32_t layout_of(const troupe_graph_tensor& view);
+  Result<void> add_instance();
   Result<Instance> new_instance() const;
 
   Driver& driver_;
@@ -86,6 +91,7 @@ class QueuedGraph final : public LoadedCode {
   GraphSlots slots_;
   std::deque<Instance> all_;
   std::vector<Instance*> free_;
+  bool has_all_ = false;  ///< instances that it may have, or that there is room for
 };
 
 }  // namespace troupe::platform::queued

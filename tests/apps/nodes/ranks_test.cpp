@@ -1,0 +1,141 @@
+// Nodes that find each other in a folder: what else may lie in it, and what is left in it.
+#include "nodes/ranks.hpp"
+
+#include <doctest/doctest.h>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+
+#include "apps/troupe_process.hpp"
+#include "errc.hpp"
+#include "support/temporary_folder.hpp"
+#include "troupe/platform/errc.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+using apps::Announcement;
+
+namespace {
+
+using Addresses = std::vector<std::string>;
+
+struct Folder : TemporaryFolder {
+  /// As a node does it.
+  void announce(int rank, const std::string& text) const {
+    std::ofstream(*this / "fresh") << text;
+    std::filesystem::rename(*this / "fresh", *this / ("node." + std::to_string(rank)));
+  }
+  /// `then`: happens once it is known that not all are there.
+  Result<Addresses> found(const std::set<std::string>& alive, const std::function<void()>& then) const {
+    const auto asks = [&](const std::string& address) -> Result<void> {
+      if (alive.contains(address)) return {};
+      return Error(platform::Errc::system, "nobody listens");
+    };
+    return apps::hosts_found({"@" + path().string()}, asks, [&](const std::string& text) {
+      waited_for = text;
+      then();
+    });
+  }
+  mutable std::string waited_for;
+};
+
+}  // namespace
+
+TEST_CASE("what killed nodes have left is waited for until it is written over") {
+  const Folder folder;
+  folder.announce(0, "2 host:1 .\n");
+  folder.announce(1, "2 host:2 .\n");
+  const auto found = folder.found({"host:3", "host:4"}, [&] {
+    folder.announce(1, "2 host:4 .\n");
+    folder.announce(0, "2 host:3 .\n");
+  });
+  CHECK(found.value() == Addresses{"host:3", "host:4"});
+  CHECK_MESSAGE(has(folder.waited_for, "rank 0 (nobody listens)"), folder.waited_for);
+}
+
+TEST_CASE("an address that one node has announced after another one was killed is that of one node") {
+  const Folder folder;
+  folder.announce(0, "2 host:1 .\n");
+  folder.announce(1, "2 host:1 .\n");
+  const auto found = folder.found({"host:1", "host:2"}, [&] { folder.announce(1, "2 host:2 .\n"); });
+  CHECK(found.value() == Addresses{"host:1", "host:2"});
+}
+
+TEST_CASE("what a node itself refuses is told at once") {
+  const Folder folder;
+  folder.announce(0, "1 host:1 .\n");
+  const auto asks = [](const std::string&) -> Result<void> {
+    return Error(platform::Errc::version_mismatch, "of another version");
+  };
+  const auto found = apps::hosts_found({"@" + folder.path().string()}, asks, [](const std::string&) {});
+  REQUIRE_FALSE(found);
+  CHECK(found.error() == platform::Errc::version_mismatch);
+}
+
+TEST_CASE("pipes, folders and long files in the folder are no announcements, and nobody waits for them") {
+  const std::vector<std::function<void(const std::string&)>> others{
+      [](const std::string& file) { REQUIRE(::mkfifo(file.c_str(), 0600) == 0); },
+      [](const std::string& file) { std::filesystem::create_directory(file); },
+      [](const std::string& file) {
+        std::ofstream(file) << "1 host:9 .\n";
+        REQUIRE(::truncate(file.c_str(), std::int64_t{1} << 40) == 0);
+      }};
+  for (const auto& lay : others) {
+    const Folder folder;
+    lay(folder / "node.0");
+    const auto found = folder.found({"host:1", "host:9"}, [&] {
+      std::filesystem::remove(folder / "node.0");
+      folder.announce(0, "1 host:1 .\n");
+    });
+    CHECK(found.value() == Addresses{"host:1"});
+  }
+}
+
+TEST_CASE("a node announces itself whatever lies where it writes, and takes away nothing but its own") {
+  const Folder folder;
+  const auto fresh = folder / ("node.0." + std::to_string(::getpid()));
+  REQUIRE(::mkfifo(fresh.c_str(), 0600) == 0);
+  {
+    const auto made = Announcement::make(folder.path().string(), {0, 1, 0}, "host:1");
+    REQUIRE_MESSAGE(made, render(made.error()));
+    CHECK_FALSE(std::filesystem::exists(fresh));
+    CHECK(folder.found({"host:1"}, [] { FAIL("it is there"); }).value() == Addresses{"host:1"});
+    std::filesystem::remove(folder / "node.0");
+    REQUIRE(::mkfifo((folder / "node.0").c_str(), 0600) == 0);
+  }
+  CHECK(std::filesystem::exists(folder / "node.0"));
+}
+
+TEST_CASE("an announcement that cannot be written as a whole is not there, and its node hears why") {
+  const Folder folder;
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit nothing{0, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &nothing) == 0);
+  const auto made = Announcement::make(folder.path().string(), {0, 1, 0}, "host:1");
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  (void)std::signal(SIGXFSZ, handler);
+  REQUIRE_FALSE(made);
+  CHECK(made.error() == apps::Errc::cannot_write);
+  CHECK_MESSAGE(has(render(made.error()), "File too large"), render(made.error()));
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("options that do not fit are told before nodes are waited for") {
+  const Folder folder;
+  const auto hosts = " --hosts @" + folder.path().string();
+  for (const std::string options : {"pod --module some.so", "pod --chips 2", "pod --models some.json"}) {
+    CAPTURE(options);
+    const auto ran = troupe_command("run " + options + hosts);
+    CHECK(ran.exit == 2);
+    CHECK_MESSAGE(!has(ran.output, "waits for the nodes"), ran.output);
+  }
+}
