@@ -343,7 +343,8 @@ bool Directory::any_newest(const Entry& entry) {
 bool Directory::has_newest(std::int32_t chip) const {
   return std::any_of(entries_.begin(), entries_.end(), [chip](const auto& known) {
     const auto& parts = known.second.parts;
-    return !known.second.buffer.expired() &&
+    const auto buffer = known.second.buffer.lock();
+    return buffer && known.second.version == buffer->version() &&
            std::any_of(parts.begin(), parts.end(), [chip](const Part& part) { return part.newest == chip; });
   });
 }

@@ -132,7 +132,8 @@ void Directory::asks_for_room(std::int32_t chip, PieceOf what) {
   // Who only has the same bytes lets them go. Nobody reads them there from now on: the chip may not have them
   // any more when it has heard.
   if (part != nullptr) std::erase(part->also, chip);
-  const bool may = part != nullptr && part->newest == chip && !part->lost;
+  const auto buffer = part == nullptr ? nullptr : known->buffer.lock();
+  const bool may = buffer && known->version == buffer->version() && part->newest == chip && !part->lost;
   // Others write there, who wait for nobody that waits for room.
   const bool others =
       may && part->moves() && part->put_away_by != chip && !(part->coming && part->from == chip);

@@ -363,11 +363,18 @@ TEST_CASE("loans: what was lost or changed since is not stored, and who waits fo
       CHECK(heard);
     }
     SUBCASE("by a chip that goes") {
+      CHECK(bench.data.has_newest(0));
       goes_out_of_date();
+      CHECK_FALSE(bench.data.has_newest(0));
       bool heard = false;
       bench.data.store_all(0, [&] { heard = true; });
       CHECK(bench.orders().empty());
       CHECK(heard);
+    }
+    SUBCASE("by a chip that has no room") {
+      goes_out_of_date();
+      bench.data.asks_for_room(0, {Bench::number_of(x), 0});
+      CHECK(bench.orders() == "0:may not");
     }
   }
 }

@@ -91,6 +91,19 @@ def test_failures_of_every_kind_leave_a_chip_that_works(worker, platform, runtim
         assert list(c) == [3]
 
 
+def test_what_a_failed_run_was_to_write_is_the_callers_when_the_worker_closes(worker, runtime):
+    config = CallConfig()
+    config.runtime_env.ring_heap = 1024
+    for _ in range(20):
+        w = worker(2, runtime=runtime)
+        by_hand = w.register(program("by_hand", [ArgDirection.IN, ArgDirection.OUT], runtime))
+        x, y = floats(*[1] * 2000), floats(*[2] * 2000)
+        assert code_of(lambda: w.run(by_hand, task(w, (x, IN), (y, OUT)), config)) == -2
+        y[:] = floats(*[3] * 2000)
+        w.close()
+        assert list(y) == [3] * 2000
+
+
 def test_entries_that_are_not_there_are_told_when_registered(worker, runtime):
     w = worker(2, runtime=runtime)
     binary = program("by_hand", [], runtime).binary
