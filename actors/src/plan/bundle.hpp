@@ -25,10 +25,13 @@ struct TROUPE_API Bundle {
   };
   /// A part of an argument of the whole: so many bytes behind its first element.
   struct View {
-    std::uint32_t argument = 0;
-    std::uint32_t layout = 0;
-    std::uint64_t offset = 0;
+    std::uint64_t offset : 41 = 0;
+    std::uint64_t argument : 7 = 0;
+    std::uint64_t layout : 16 = 0;
   };
+  /// Tasks with more, or larger ones, do not become one.
+  static constexpr std::uint64_t offsets = std::uint64_t{1} << 41U;
+  static constexpr std::size_t most_arguments = 1U << 7U, most_layouts = 1U << 16U;
   struct Layout {
     std::uint8_t dims = 0;
     runtime::DType dtype{};

@@ -16,6 +16,7 @@ namespace {
 /// Different views of one tensor that become arguments of their own; with more the whole tensor is one.
 constexpr std::size_t most_views = 4;
 constexpr std::size_t most_arguments = 120, most_scalars = 100;
+static_assert(most_arguments < Bundle::most_arguments);  // with the workspace
 constexpr std::uint64_t alignment = runtime::limits::block_alignment;
 
 class BundleMaker {
@@ -36,7 +37,7 @@ class BundleMaker {
     step_.call.target = first.target;
     step_.call.priority = first.priority;
     return step_.call.args.values.scalars.size() <= most_scalars && codes_.size() <= 0xFFFF &&
-           bundle_.names.size() <= 0xFFFF && bundle_.options.size() <= 0xFFFF && trim();
+           bundle_.names.size() <= 0xFFFF && bundle_.options.size() <= 0xFFFF && fits_ && trim();
   }
 
  private:
@@ -298,18 +299,21 @@ class BundleMaker {
   }
 
   std::uint32_t view_of(const PlanRoot& root, const runtime::Tensor& tensor) {
-    Bundle::View view;
-    view.layout = layout_of(tensor);
+    const std::uint32_t layout = layout_of(tensor);
+    std::uint32_t argument = workspace_;
+    std::uint64_t offset = tensor.byte_offset();
     if (is_local(root)) {
-      view.argument = workspace_;
-      view.offset = offsets_[root.index] + tensor.byte_offset();
+      offset += offsets_[root.index];
     } else {
-      view.argument = argument_for(root, tensor);
-      view.offset = tensor.byte_offset() - step_.call.args.values.tensors[view.argument].tensor.byte_offset();
+      argument = argument_for(root, tensor);
+      offset -= step_.call.args.values.tensors[argument].tensor.byte_offset();
     }
-    const auto [known, is_new] = views_.try_emplace({view.argument, view.layout, view.offset},
-                                                    static_cast<std::uint32_t>(bundle_.views.size()));
-    if (is_new) bundle_.views.push_back(view);
+    fits_ = fits_ && offset < Bundle::offsets && layout < Bundle::most_layouts;
+    const auto [known, is_new] =
+        views_.try_emplace({argument, layout, offset}, static_cast<std::uint32_t>(bundle_.views.size()));
+    if (is_new)
+      bundle_.views.push_back(
+          {offset % Bundle::offsets, argument % Bundle::most_arguments, layout % Bundle::most_layouts});
     return known->second;
   }
   std::uint32_t layout_of(const runtime::Tensor& tensor) {
@@ -359,6 +363,7 @@ class BundleMaker {
   std::uint64_t local_bytes_ = 0;
   std::uint32_t workspace_ = 0;                   ///< the argument that they lie in
   std::vector<std::vector<std::uint32_t>> more_;  ///< producers that only share bytes
+  bool fits_ = true;                              ///< its views have room for what they say
   std::map<std::pair<const Callable*, const Callable*>, std::uint32_t> codes_;
   std::map<std::string, std::uint32_t, std::less<>> names_;
   std::map<Bundle::Layout, std::uint32_t> layouts_;

@@ -468,31 +468,3 @@ TEST_CASE("a trace of a replay has its tasks as spans inside of one, with the ed
   }
   CHECK(edges == "real_copy>real_increment real_increment>last ");
 }
-
-TEST_CASE("a plan takes at most 128 bytes for a task") {
-  Simulation sim({.chips = 1, .arena_bytes = 64U << 20U});
-  auto& node = with_kernels(sim).node();
-  auto x = node.tensor<float>({size}), y = node.tensor<float>({size});
-  constexpr int tasks = 2000;
-  const auto bytes_of = [&](auto program) {
-    const auto plan = node.record(program, x, y, 1.0f);
-    CHECK(plan.tasks() >= tasks);
-    return plan.bytes() / plan.tasks();
-  };
-  CHECK(bytes_of([](Orchestrator& n, Tensor a, Tensor b, Slot<float> r) {
-          for (int i = 0; i < tasks; i += 2) {
-            n.submit("add", in(a), in(b), out(b));
-            n.submit("scale", inout(a), scalar(r));
-          }
-        }) <= 128);
-  // Each of them another intermediate, a name, and an edge.
-  CHECK(bytes_of([](Orchestrator& n, Tensor a, Tensor b, Slot<float>) {
-          auto before = a;
-          for (int i = 0; i < tasks; ++i) {
-            auto after = n.alloc<float>({size});
-            n.submit("add", in(a), in(before), out(after), name("link"));
-            before = after;
-          }
-          n.submit("add", in(before), in(a), out(b));
-        }) <= 128);
-}
