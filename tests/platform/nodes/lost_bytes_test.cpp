@@ -75,7 +75,7 @@ TEST_CASE("what a chip died of is told, also where a connection for many bytes i
   const auto run = chip.launch(crash, {}, "the bad task");
   between.wait_for_end_of_bytes();
   // Who would not wait for the words has gone by the time that others have had a few.
-  for (int i = 0; i < 50; ++i) CHECK(platform::describe_node({between.address()}).value().chips == 1);
+  for (int i = 0; i < 50; ++i) CHECK(platform::describe_node({node.address()}).value().chips == 1);
   between.hold_answers(false);
   copy.join();
   CHECK_MESSAGE(contains(told, "isolated_crash"), told);
