@@ -71,8 +71,11 @@ TEST_CASE("what a chip died of is told, also where a connection for many bytes i
     if (const auto done = chip.context->copy_to(there, some.data(), some.size()); !done)
       told = render(done.error());
   });
+  between.wait_for_bytes();
   const auto run = chip.launch(crash, {}, "the bad task");
   between.wait_for_end_of_bytes();
+  // Who would not wait for the words has gone by the time that others have had a few.
+  for (int i = 0; i < 50; ++i) CHECK(platform::describe_node({node.address()}).value().chips == 1);
   between.hold_answers(false);
   copy.join();
   CHECK_MESSAGE(contains(told, "isolated_crash"), told);
