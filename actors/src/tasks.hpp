@@ -26,6 +26,9 @@ void for_each_member(const TaskBody& body, Visit visit) {
   for (const auto& member : body.extras->members) visit(member);
 }
 
+/// Of a part of a plan: whether its tasks touch nothing but what they have edges for.
+bool has_all_edges(const Bundle& bundle);
+
 /// What is answered for a task that did not begin.
 inline TaskResult not_begun(const TaskKey& key, Ticket ticket, std::int32_t executor, Outcome outcome,
                             std::optional<Error> error = {}) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "data/directory.hpp"
+#include "tasks.hpp"
 #include "troupe/actors/errc.hpp"
 
 namespace troupe::actors {
@@ -31,7 +32,7 @@ bool Directory::can_be_remade(const TaskRequest& request, std::int32_t executor)
   const auto& body = *request.body;
   if (executors_[static_cast<std::size_t>(executor)] != ExecutorKind::chip || request.members != 1 ||
       !request.memory || !request.at_home.empty() || body.callable->data_task != DataTask::none ||
-      body.callable->bundle ||
+      (body.callable->bundle && !has_all_edges(*body.callable->bundle)) ||
       (body.extras && (!body.extras->members.empty() || !body.extras->domains.empty()))) {
     return false;
   }

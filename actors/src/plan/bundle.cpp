@@ -1,5 +1,6 @@
 #include "plan/bundle.hpp"
 
+#include "tasks.hpp"
 #include "troupe/actors/arguments.hpp"
 
 namespace troupe::actors {
@@ -11,6 +12,8 @@ std::size_t bytes_of(const std::vector<T>& list) {
 }
 
 }  // namespace
+
+bool has_all_edges(const Bundle& bundle) { return !bundle.has_no_dep; }
 
 Operand Bundle::operand(std::uint32_t tensor, const Arguments& whole) const {
   const auto& view = views[tensor >> tag_bits];

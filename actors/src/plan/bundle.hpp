@@ -64,6 +64,7 @@ struct TROUPE_API Bundle {
   std::vector<std::string> names;
   std::vector<Option> options;
   bool keeps_strides = false;  ///< one of them may compute with strides that it knows
+  bool has_no_dep = false;     ///< one of them touches what it has no edges for
 
   static constexpr std::uint32_t tag_bits = 3;
 

@@ -80,8 +80,8 @@ typedef struct troupe_graph {
  * launch: queues one run whose `callable` is the graph's id, with tensors and scalars for its slots; all that
  * launch_runs says holds, and its completion is that of the whole. Another number, type, shape, layout or tag
  * of slots than registered, or slots that share bytes in another way, is its completion:
- * BAD_TASK_ARGUMENTS. When a task fails, the launch does, no task that follows it starts, and the message
- * names it.
+ * BAD_TASK_ARGUMENTS. When a task fails, none that comes after it starts, and the message names the task.
+ * Where a device starts the graph as a whole, tasks that do not come after it may still start, and write.
  * unregister: unfinished launches keep the graph alive; new ones do not find it. */
 TROUPE_DEVICE_EXPORT int32_t register_graph(troupe_device_context* context, const troupe_graph* graph,
                                             uint64_t* id);
