@@ -28,6 +28,8 @@ void for_each_member(const TaskBody& body, Visit visit) {
 
 /// Of a part of a plan: whether its tasks touch nothing but what they have edges for.
 bool has_all_edges(const Bundle& bundle);
+/// Whether its last argument is memory that they use among themselves.
+bool has_workspace(const Bundle& bundle);
 
 /// What is answered for a task that did not begin.
 inline TaskResult not_begun(const TaskKey& key, Ticket ticket, std::int32_t executor, Outcome outcome,

@@ -32,6 +32,10 @@ std::string Buffer::title() const {
   return "tensor " + std::string(runtime::name_of(dtype_)) + to_string(shape_);
 }
 
+std::shared_ptr<Buffer> Buffer::intermediate(const runtime::Tensor& like) const {
+  return std::make_shared<Buffer>(Kind::intermediate, like.bytes(), like, memory_);
+}
+
 Result<std::byte*> Buffer::host() {
   std::lock_guard guard(mutex_);
   if (address_ != nullptr) return address_;

@@ -46,6 +46,9 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   /// "tensor f32[128, 64]", as it was made.
   std::string title() const;
 
+  /// Another intermediate, of the same node.
+  std::shared_ptr<Buffer> intermediate(const runtime::Tensor& like) const;
+
   /// Its place in host memory, which an intermediate gets now. An error: there is none left.
   Result<std::byte*> host();
 

@@ -215,7 +215,9 @@ Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t execu
       }
     }
     if (needs.home.size() != before && known->trouble && !needs.refused) needs.refused = known->trouble;
-    if (use.at_home || !use.reads || !waits_for_home_writer(*known, use, request)) return;
+    if (use.at_home || !use.reads || known->home_writers.empty() ||
+        !waits_for_home_writer(*known, use, request))
+      return;
     const auto* mine = used(*known, use, executor);
     needs.after_others = needs.after_others || mine == nullptr || !has(mine->copies, executor);
   });
@@ -261,7 +263,7 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
     if (!has(part.copies, executor)) part.copies.push_back(executor);
     if (use.writes) {
       write_on(known, part, buffer, executor, request, was_elsewhere);
-      note_origin(part, request, remakeable);
+      note_origin(part, request, use.argument, remakeable);
     }
     if (piece.number == 0) return;
     request.pieces.reserve(tensors.size());

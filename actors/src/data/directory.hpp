@@ -248,7 +248,8 @@ class TROUPE_API Directory {
   Part& place_of(Entry& entry, const PartUse& use, std::int32_t chip);
   void write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t chip, const TaskRequest& request,
                 bool was_elsewhere);
-  void note_origin(Part& part, const TaskRequest& request, bool can_be_remade);
+  void note_origin(Part& part, const TaskRequest& request, std::size_t argument, bool can_be_remade);
+  static const Operand* workspace_of(const TaskBody& body);
   std::string path_of(std::int32_t chip) const;
   Error lost_bytes(const Buffer& buffer, const Part& part, std::int32_t chip) const;
   bool can_be_remade(const TaskRequest& request, std::int32_t executor) const;

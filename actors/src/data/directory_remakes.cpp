@@ -45,6 +45,12 @@ bool Directory::can_be_remade(const TaskRequest& request, std::int32_t executor)
   });
 }
 
+/// What a task of a plan writes for itself alone, and gets anew when it runs again; null: nothing.
+const Operand* Directory::workspace_of(const TaskBody& body) {
+  const auto* bundle = body.callable->bundle.get();
+  return bundle != nullptr && has_workspace(*bundle) ? &body.args.tensors.back() : nullptr;
+}
+
 /// Copies a name only where the task has one of its own.
 void Directory::Writer::is(const TaskBody& body) {
   const bool own = body.extras && (body.extras->owned || !body.extras->name.empty());
@@ -52,10 +58,13 @@ void Directory::Writer::is(const TaskBody& body) {
   own ? (void)own_.assign(body.name()) : own_.clear();
 }
 
-void Directory::note_origin(Part& part, const TaskRequest& request, bool remakeable) {
+void Directory::note_origin(Part& part, const TaskRequest& request, std::size_t argument, bool remakeable) {
   part.written = now_;
   part.writer.is(*request.body);
-  if (const auto* again = remake_of(request.key)) {
+  const auto* workspace = workspace_of(*request.body);
+  if (workspace != nullptr && workspace == &request.body->args.tensors[argument]) {
+    part.origin = {};
+  } else if (const auto* again = remake_of(request.key)) {
     part.written = again->written;  // the bytes are those of that time
     part.origin = again->origin;
   } else if (remakeable) {
@@ -106,8 +115,9 @@ bool Directory::can_be_remade(const LostWork& work, std::uint64_t when) const {
   const auto run = origin.run.lock();
   if (!run || !run->is_open()) return false;
   std::size_t outputs = 0;
+  const auto* workspace = workspace_of(*origin.body);  // its buffer may be gone
   for (const auto& operand : origin.body->args.tensors) {
-    if (operand.tensor.bytes() == 0) continue;
+    if (operand.tensor.bytes() == 0 || &operand == workspace) continue;
     const auto known = work.known.find(operand.buffer);
     if (known == work.known.end() || work.hopeless.count(known->second) != 0) return false;
     if (known->first->loss_in(box_of(operand))) return false;
@@ -164,8 +174,9 @@ bool Directory::order_remake(const LostWork& work, std::uint64_t when, std::int3
     before->run->end_remake(false);
     remakes_.erase(before);
   }
+  const auto* workspace = workspace_of(*remake.origin.body);
   for (const auto& operand : remake.origin.body->args.tensors) {
-    if (operand.tensor.bytes() == 0) continue;
+    if (operand.tensor.bytes() == 0 || &operand == workspace) continue;
     auto& boxes = operand.tag == runtime::Tag::out ? remake.writes : remake.reads;
     boxes.emplace_back(operand.buffer, box_of(operand));
     remake.buffers.push_back(work.known.at(operand.buffer)->buffer.lock());
@@ -186,6 +197,12 @@ void Directory::send_again(Remake& remake) {
   // It keeps its buffers, which its run may have let go meanwhile.
   auto keeps = std::make_shared<std::pair<std::shared_ptr<RunHold>, std::vector<std::shared_ptr<Buffer>>>>(
       remake.run, remake.buffers);
+  if (const auto* workspace = workspace_of(*request.body)) {
+    const auto anew = std::make_shared<TaskBody>(*request.body);
+    keeps->second.push_back(remake.buffers.front()->intermediate(workspace->tensor));
+    anew->args.tensors.back().buffer = keeps->second.back().get();
+    request.body = anew;
+  }
   request.memory = std::shared_ptr<RunHold>(keeps, remake.run.get());
   to_remake_.push_back(std::move(request));
 }

@@ -151,6 +151,7 @@ class BundleMaker {
     if (elements > UINT32_MAX) return false;
     workspace_ = static_cast<std::uint32_t>(arguments.size());
     step_.workspace = PlanIntermediate{runtime::Shape(elements), runtime::DType::u64};
+    bundle_.has_workspace = true;
     return true;
   }
 
