@@ -26,9 +26,7 @@ void for_each_member(const TaskBody& body, Visit visit) {
   for (const auto& member : body.extras->members) visit(member);
 }
 
-/// Of a part of a plan: whether its tasks touch nothing but what they have edges for.
-bool has_all_edges(const Bundle& bundle);
-/// Whether its last argument is memory that they use among themselves.
+/// Of a part of a plan: whether its last argument is memory that its tasks use among themselves.
 bool has_workspace(const Bundle& bundle);
 
 /// What is answered for a task that did not begin.

@@ -44,7 +44,7 @@ bool ChipState::launch_bundle(std::vector<TaskResult>& out) {
   return true;
 }
 
-/// False: it waits, or (then there is an answer in `out`) it will not run.
+/// False: it waits, or (then it has been answered) it will not run.
 bool ChipState::begin_bundle(Item& item, std::vector<TaskResult>& out) {
   const auto& request = item.request;
   if (failures_.lead_to(request)) {

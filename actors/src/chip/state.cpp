@@ -252,10 +252,12 @@ std::vector<TaskResult> ChipState::cancel(const Cancel& cancel) {
   return out;
 }
 
-/// Of a task that will not run. Its run may end with the answer, and then memory that was lent to it is its
-/// owner's again: not while a thread copies out of it.
+/// Of a task that was next, or is not to run. Its run may end with the answer, and then memory that was lent
+/// to it is its owner's again: not while a thread copies out of it. Answers of one run stay in their order.
 void ChipState::answer(Item& item, TaskResult result, std::vector<TaskResult>& out) {
-  if (reads_what_is_lent(item)) {
+  const bool behind = std::any_of(later_.begin(), later_.end(),
+                                  [&](const Later& later) { return later.result.key.run == result.key.run; });
+  if (behind || reads_what_is_lent(item)) {
     later_.push_back({std::move(item), std::move(result)});
   } else {
     out.push_back(std::move(result));
@@ -272,8 +274,12 @@ bool ChipState::reads_what_is_lent(const Item& item) {
 }
 
 void ChipState::answer_later_ones(std::vector<TaskResult>& out) {
+  std::vector<RunId> waiting;
+  for (const auto& later : later_) {
+    if (reads_what_is_lent(later.item)) waiting.push_back(later.result.key.run);
+  }
   std::erase_if(later_, [&](Later& later) {
-    if (reads_what_is_lent(later.item)) return false;
+    if (std::find(waiting.begin(), waiting.end(), later.result.key.run) != waiting.end()) return false;
     out.push_back(std::move(later.result));
     return true;
   });

@@ -78,6 +78,13 @@ std::uint32_t Buffer::changed_at_home() {
   return version_.fetch_add(1, std::memory_order_acq_rel) + 1;
 }
 
+bool Buffer::changed_if_at_home() {
+  std::lock_guard guard(mutex_);
+  if (keeper_) return false;
+  version_.fetch_add(1, std::memory_order_acq_rel);
+  return true;
+}
+
 std::uint32_t Buffer::changed_partly_at_home(const NodeLink* keeper) {
   std::lock_guard guard(mutex_);
   if (keeper_.get() != keeper) {

@@ -64,6 +64,8 @@ class TROUPE_API Buffer final : public BufferHold, public std::enable_shared_fro
   void came_home(const NodeLink* from);
   /// The host has written it, or is about to. Returns the version.
   std::uint32_t changed_at_home();
+  /// The same, unless the newest version of some of it is with a node: false.
+  bool changed_if_at_home();
   /// A part of it was; the newest of other parts is still with `keeper`.
   std::uint32_t changed_partly_at_home(const NodeLink* keeper);
 

@@ -204,8 +204,9 @@ Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t execu
     const auto before = needs.home.size();
     if (is_far(buffer)) needs.home.push_back({buffer.shared_from_this()});
     const auto* known = find(buffer);
-    if (known == nullptr) return;
-    if (known->version == buffer.version()) {
+    if (known == nullptr) {
+      // Nobody has a copy.
+    } else if (known->version == buffer.version()) {
       add_missing(*known, use, executor, request, needs);
     } else {
       // It is out of date, but bytes of it are still on their way into host memory.
@@ -214,11 +215,10 @@ Directory::Needs Directory::needs(const TaskRequest& request, std::int32_t execu
           needs.home.push_back({buffer.shared_from_this(), part.piece.number});
       }
     }
-    if (needs.home.size() != before && known->trouble && !needs.refused) needs.refused = known->trouble;
-    if (use.at_home || !use.reads || known->home_writers.empty() ||
-        !waits_for_home_writer(*known, use, request))
-      return;
-    const auto* mine = used(*known, use, executor);
+    if (known != nullptr && needs.home.size() != before && known->trouble && !needs.refused)
+      needs.refused = known->trouble;
+    if (use.at_home || !use.reads || home_writers_.empty() || !waits_for_home_writer(use, request)) return;
+    const auto* mine = known == nullptr ? nullptr : used(*known, use, executor);
     needs.after_others = needs.after_others || mine == nullptr || !has(mine->copies, executor);
   });
   return needs;
@@ -238,15 +238,15 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
       operand.buffer->rewrite(box_of(operand));
   }
   request.pieces.clear();
+  if (!home_writers_.empty()) forget_home_writers();
   for_each_use(request, executor, [&](const PartUse& use) {
     auto& buffer = *use.buffer;
     if (use.writes && !use.reads && use.whole && buffer.is_lost() && remake_of(request.key) == nullptr)
       buffer.forgive();
     if (use.at_home) {
-      const bool noted = use.writes && chips_ != 0;
-      auto* known = noted ? &entry(buffer) : find(buffer);
+      auto* known = find(buffer);
       if (use.writes) write_at_home(buffer, use);
-      if (noted) note_home_writer(*known, use, executor, request);
+      if (use.writes && chips_ != 0) note_home_writer(use, executor, request);
       if (evicts && known != nullptr) {
         for (auto& part : known->parts) {
           if (use.meets(part.piece.box)) drop_all(part, buffer.number());
@@ -255,7 +255,6 @@ void Directory::dispatch(TaskRequest& request, std::int32_t executor) {
       return;
     }
     auto& known = entry(buffer);
-    if (!known.home_writers.empty()) forget_home_writers(known, buffer.number());
     const auto piece = place_of(known, use, executor).piece;
     const bool was_elsewhere = use.writes && outdate_met(known, buffer.number(), use, piece.number);
     auto& part = *part_of(known, piece.number);
@@ -340,6 +339,15 @@ void Directory::write_on(Entry& entry, Part& part, Buffer& buffer, std::int32_t 
 bool Directory::any_newest(const Entry& entry) {
   return std::any_of(entry.parts.begin(), entry.parts.end(),
                      [](const Part& part) { return part.newest >= 0 || part.lost; });
+}
+
+bool Directory::is_storing(std::int32_t chip) const {
+  return std::any_of(entries_.begin(), entries_.end(), [chip](const auto& known) {
+    const auto& parts = known.second.parts;
+    return std::any_of(parts.begin(), parts.end(), [chip](const Part& part) {
+      return part.put_away_by == chip || (part.coming && part.from == chip);
+    });
+  });
 }
 
 bool Directory::has_newest(std::int32_t chip) const {

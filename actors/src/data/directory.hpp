@@ -122,6 +122,8 @@ class TROUPE_API Directory {
   /// Buffers that other nodes have: whoever asks them says `fetched`.
   std::vector<std::shared_ptr<Buffer>> take_fetches() { return std::exchange(fetches_, {}); }
 
+  /// Whether it puts something into host memory.
+  bool is_storing(std::int32_t chip) const;
   /// Whether something is only there.
   bool has_newest(std::int32_t chip) const;
   std::size_t size() const { return entries_.size(); }
@@ -181,6 +183,14 @@ class TROUPE_API Directory {
     bool has_newest(std::int32_t chip) const {
       return newest >= 0 && (newest == chip || std::find(also.begin(), also.end(), chip) != also.end());
     }
+    /// One that has the newest bytes, too, answers for them from now on. Who wrote them has ended.
+    void answered_for_by(std::int32_t chip) {
+      std::erase(also, chip);
+      newest = chip;
+      since = last = 0;
+      home_before = there_before = false;
+      displaced_on = -1;
+    }
     /// Host memory has what chips have.
     void is_home() {
       newest = -1;
@@ -190,6 +200,7 @@ class TROUPE_API Directory {
   };
   /// A task that writes in host memory, until it has ended.
   struct HomeWriter {
+    std::uint64_t buffer = 0;
     std::int32_t executor = -1;
     Ticket task = 0;
     RunId run = 0;
@@ -208,7 +219,6 @@ class TROUPE_API Directory {
     std::optional<Error> trouble = {};  ///< why it did not come home, for those who waited
     std::vector<Then> waiting = {};     ///< for what is with another node
     std::vector<Part> parts = {};
-    std::vector<HomeWriter> home_writers = {};  ///< that had not ended when the latest task came
   };
   using Entries = std::unordered_map<std::uint64_t, Entry>;
   /// A task that runs once more. Its request has its key.
@@ -268,9 +278,9 @@ class TROUPE_API Directory {
   bool waits_for_remake(const TaskRequest& request, const PartUse& use) const;
   void write_at_home(Buffer& buffer, const PartUse& use);
   bool writes_a_part(std::span<const Operand> tensors, const Buffer& buffer) const;
-  void note_home_writer(Entry& entry, const PartUse& use, std::int32_t executor, const TaskRequest& request);
-  void forget_home_writers(Entry& entry, std::uint64_t buffer);
-  bool waits_for_home_writer(const Entry& entry, const PartUse& use, const TaskRequest& request) const;
+  void note_home_writer(const PartUse& use, std::int32_t executor, const TaskRequest& request);
+  void forget_home_writers();
+  bool waits_for_home_writer(const PartUse& use, const TaskRequest& request) const;
   void note(Entry& entry, std::uint64_t buffer, const std::optional<Error>& error);
   static bool any_newest(const Entry& entry);
   void came_home(const Entry& entry);
@@ -298,6 +308,7 @@ class TROUPE_API Directory {
   std::size_t chips_ = 0;
   std::vector<std::uint64_t> moves_;  ///< by executor: with which others bytes go directly
   std::uint64_t passed_ = 0;
+  std::vector<HomeWriter> home_writers_;  ///< that had not ended when the latest task came
   std::vector<std::pair<std::int32_t, PieceOf>> rooms_wanted_;  ///< while others write there
   Entries entries_;
   std::vector<std::pair<std::int32_t, DataOrders>> orders_;

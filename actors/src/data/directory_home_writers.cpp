@@ -31,23 +31,23 @@ bool Directory::writes_a_part(std::span<const Operand> tensors, const Buffer& bu
          !several_nodes();
 }
 
-void Directory::note_home_writer(Entry& entry, const PartUse& use, std::int32_t executor,
-                                 const TaskRequest& request) {
-  if (!entry.home_writers.empty()) forget_home_writers(entry, use.buffer->number());
+void Directory::note_home_writer(const PartUse& use, std::int32_t executor, const TaskRequest& request) {
   const bool on_chip = executors_[static_cast<std::size_t>(executor)] == ExecutorKind::chip;
   const auto& tensors = arguments_of(*request.body, request.key.member).tensors;
-  entry.home_writers.push_back({executor, request.ticket, request.key.run, use.box, now_,
-                                on_chip || writes_a_part(tensors, *use.buffer)});
+  home_writers_.push_back({use.buffer->number(), executor, request.ticket, request.key.run, use.box, now_,
+                           on_chip || writes_a_part(tensors, *use.buffer)});
 }
 
 /// Those that have ended. A chip that copied there meanwhile, for a task without an order to them, may have
 /// some of the bytes from before and some from after: that is no copy for those that come now.
-void Directory::forget_home_writers(Entry& entry, std::uint64_t buffer) {
-  std::erase_if(entry.home_writers, [&](const HomeWriter& writer) {
+void Directory::forget_home_writers() {
+  std::erase_if(home_writers_, [&](const HomeWriter& writer) {
     if (unfinished_ && unfinished_(writer.executor, writer.task)) return false;
-    for (auto& part : entry.parts) {
+    auto* known = find(writer.buffer);
+    if (known == nullptr) return true;
+    for (auto& part : known->parts) {
       if (part.newest < 0 && part.used > writer.since && runtime::overlaps(part.piece.box, writer.box))
-        drop_all(part, buffer);
+        drop_all(part, writer.buffer);
     }
     return true;
   });
@@ -58,12 +58,12 @@ void Directory::forget_home_writers(Entry& entry, std::uint64_t buffer) {
 /// part of it: without an order to this task, but its bytes would be fetched along, half written, and would
 /// count as good. Only tasks of one run wait for each other so: a host function may wait for a run of its
 /// own.
-bool Directory::waits_for_home_writer(const Entry& entry, const PartUse& use,
-                                      const TaskRequest& request) const {
+bool Directory::waits_for_home_writer(const PartUse& use, const TaskRequest& request) const {
   if (!unfinished_) return false;
-  return std::any_of(entry.home_writers.begin(), entry.home_writers.end(), [&](const HomeWriter& it) {
-    return it.delays && (!request.depends.empty() || (chips_ == 1 && it.run == request.key.run)) &&
-           use.meets(it.box) && unfinished_(it.executor, it.task);
+  return std::any_of(home_writers_.begin(), home_writers_.end(), [&](const HomeWriter& it) {
+    return it.buffer == use.buffer->number() && it.delays &&
+           (!request.depends.empty() || (chips_ == 1 && it.run == request.key.run)) && use.meets(it.box) &&
+           unfinished_(it.executor, it.task);
   });
 }
 

@@ -81,11 +81,7 @@ void Directory::hand_over(std::int32_t chip) {
         order_drop(passing.to, {number, part.piece.number});
       }
       if (part.newest != chip || part.also.empty()) continue;
-      part.newest = part.also.back();
-      part.also.pop_back();
-      part.since = part.last = 0;
-      part.home_before = part.there_before = false;
-      part.displaced_on = -1;
+      part.answered_for_by(part.also.back());
       if (!part.coming || part.from != chip) continue;
       const auto buffer = known.buffer.lock();
       // Of what was written elsewhere since, or is lost, nothing comes: who waits for it is told.

@@ -129,15 +129,18 @@ void Directory::stored(std::int32_t chip, const Stored::One& what) {
 void Directory::asks_for_room(std::int32_t chip, PieceOf what) {
   auto* known = find(what.buffer);
   auto* part = known == nullptr ? nullptr : part_of(*known, what.piece);
-  // Who only has the same bytes lets them go. Nobody reads them there from now on: the chip may not have them
-  // any more when it has heard.
-  if (part != nullptr) std::erase(part->also, chip);
   const auto buffer = part == nullptr ? nullptr : known->buffer.lock();
-  const bool may = buffer && known->version == buffer->version() && part->newest == chip && !part->lost;
+  const bool may = buffer && known->version == buffer->version() && part->has_newest(chip) && !part->lost;
   // Others write there, who wait for nobody that waits for room.
   const bool others =
       may && part->moves() && part->put_away_by != chip && !(part->coming && part->from == chip);
   if (others) return rooms_wanted_.emplace_back(chip, what), void();
+  // Who writes host memory answers for the bytes: whoever is to change them elsewhere waits for it.
+  if (may && part->newest != chip) {
+    const auto before = part->newest;
+    part->answered_for_by(chip);
+    part->also.push_back(before);
+  }
   if (may) part->put_away_by = chip;
   orders(chip).rooms.push_back({what, may});
 }

@@ -27,12 +27,12 @@ struct Directory::LostWork {
 
 // --- before it happens: who wrote what -----------------------------------------------------------
 
-/// Nothing that it reads is changed by it, and nothing outside is.
+/// Nothing that it reads is changed by it, and nothing outside is. Of a plan's tasks, only those with all
+/// their edges become one (plan/fuse.cpp).
 bool Directory::can_be_remade(const TaskRequest& request, std::int32_t executor) const {
   const auto& body = *request.body;
   if (executors_[static_cast<std::size_t>(executor)] != ExecutorKind::chip || request.members != 1 ||
       !request.memory || !request.at_home.empty() || body.callable->data_task != DataTask::none ||
-      (body.callable->bundle && !has_all_edges(*body.callable->bundle)) ||
       (body.extras && (!body.extras->members.empty() || !body.extras->domains.empty()))) {
     return false;
   }

@@ -31,18 +31,22 @@ void* Tensor::open_host(runtime::DType wanted, detail::HostUse use) const {
   if (buffer == nullptr) return address;
   const bool all = view_.bytes() == buffer->bytes();
   const auto box = all ? whole_box(*buffer) : runtime::make_box(view_);
-  // Also before it is overwritten: what is on its way would come later. Who changes a part waits for tasks
-  // that write others: all copies go out of date with it, and what such a task has written would be in none.
-  try {
-    buffer->bring_home(use != detail::HostUse::look && !all);
-  } catch (...) {
-    if (use != detail::HostUse::overwrite || !all || !buffer->is_lost()) throw;
-    buffer->let_stores_end();
-    buffer->forgive();
-  }
-  if (use == detail::HostUse::overwrite) buffer->rewrite(box);
-  if (const auto loss = buffer->loss_in(box)) throw Error(*loss);
-  if (use != detail::HostUse::look) buffer->changed_at_home();
+  const bool changes = use != detail::HostUse::look;
+  // Who changes a part waits for tasks that write others: all copies go out of date with it, and what such a
+  // task has written would be in none. Another may come meanwhile.
+  do {
+    // Also before it is overwritten: what is on its way would come later.
+    try {
+      buffer->bring_home(changes && !all);
+    } catch (...) {
+      if (use != detail::HostUse::overwrite || !all || !buffer->is_lost()) throw;
+      buffer->let_stores_end();
+      buffer->forgive();
+    }
+    if (use == detail::HostUse::overwrite) buffer->rewrite(box);
+    if (const auto loss = buffer->loss_in(box)) throw Error(*loss);
+    if (changes && all) buffer->changed_at_home();
+  } while (changes && !all && !buffer->changed_if_at_home());
   return address;
 }
 

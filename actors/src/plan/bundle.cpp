@@ -13,7 +13,6 @@ std::size_t bytes_of(const std::vector<T>& list) {
 
 }  // namespace
 
-bool has_all_edges(const Bundle& bundle) { return !bundle.has_no_dep; }
 bool has_workspace(const Bundle& bundle) { return bundle.has_workspace; }
 
 Operand Bundle::operand(std::uint32_t tensor, const Arguments& whole) const {

@@ -64,7 +64,6 @@ struct TROUPE_API Bundle {
   std::vector<std::string> names;
   std::vector<Option> options;
   bool keeps_strides = false;  ///< one of them may compute with strides that it knows
-  bool has_no_dep = false;     ///< one of them touches what it has no edges for
   bool has_workspace = false;  ///< the last argument of the whole is memory of their own
 
   static constexpr std::uint32_t tag_bits = 3;

@@ -249,7 +249,6 @@ class BundleMaker {
       const auto& operand = args.values.tensors[k];
       bundle_.tensors.push_back(view_of(of_.roots[tasks_[index]][k], operand.tensor) << Bundle::tag_bits |
                                 static_cast<std::uint32_t>(operand.tag));
-      bundle_.has_no_dep = bundle_.has_no_dep || operand.tag == runtime::Tag::no_dep;
     }
     for (const auto& use : args.slots)
       bundle_.patches.push_back({task.scalars + use.scalar, scalar_of(use, args.values)});

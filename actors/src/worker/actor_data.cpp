@@ -27,6 +27,7 @@ void WorkerActor::stored(Stored& news) {
   if (!children_.knows(news.executor) || children_[news.executor].incarnation != news.incarnation) return;
   for (const auto& one : news.pieces) data_.stored(news.executor, one);
   data_changed();
+  remove_if_idle(news.executor);
 }
 
 void WorkerActor::room_wanted(const RoomWanted& request) {

@@ -43,7 +43,8 @@ void WorkerActor::remove_if_idle(std::int32_t index) {
     data_.store_all(index, [this, index] { remove_if_idle(index); });
     return send_orders();
   }
-  if (it.handle) {  // else it is away, and waited for
+  if (it.kind == ExecutorKind::chip && data_.is_storing(index)) return;  // `stored` comes here again
+  if (it.handle) {                                                       // else it is away, and waited for
     demonitor(it.handle.address());
     stop_child(index, [] {});
   }

@@ -39,7 +39,7 @@ struct Bench {
     Args args;
     for (const auto& tensor : tensors) args.add(in(tensor));
     TaskRequest request;
-    request.key = {1, ++last, 0, 0};
+    request.key = {run, ++last, 0, 0};
     request.ticket = last;
     request.depends = std::move(depends);
     request.body = std::make_shared<TaskBody>(TaskBody{&look, std::move(args.values), nullptr});
@@ -68,6 +68,7 @@ struct Bench {
   platform::ScriptedChip script;
   DeviceDone done;
   std::vector<MemoryCall> calls;
+  RunId run = 1;
   TaskNumber last = 0;
   ChipState state;
 };
@@ -90,6 +91,21 @@ TEST_CASE("chip: a cancelled task is answered when what was lent for it is not b
     CHECK(answer.outcome == Outcome::cancelled);
     CHECK(answer.untouched);
   }
+}
+
+TEST_CASE("chip: answers to one run keep their order, those to others do not wait") {
+  Bench bench;
+  std::vector<float> mine(many);
+  CHECK(bench.send({bench.lent(mine)}).empty());
+  CHECK(bench.send({bench.own(8)}, {1}).empty());
+  bench.run = 2;
+  CHECK(bench.send({bench.own(8)}).empty());
+  CHECK(bench.state.cancel({1, 0}).empty());
+  CHECK(bench.state.cancel({2, 0}).size() == 1);
+  const auto answers = bench.one_comes();
+  REQUIRE(answers.size() == 2);
+  CHECK(answers[0].ticket == 1);
+  CHECK(answers[1].ticket == 2);
 }
 
 TEST_CASE("chip: one whose bytes are all in memory of ours is answered at once") {
