@@ -163,8 +163,10 @@ platform::RemoteNode node_at(const std::string& address, const RunCommand& comma
 
 /// --hosts by their addresses; those of a folder once they are there.
 Result<std::vector<std::string>> find_hosts(const RunCommand& command, Progress& progress) {
-  const auto asks = [&](const std::string& address) -> Result<void> {
-    const auto facts = platform::describe_node(node_at(address, command));
+  const auto asks = [&](const std::string& address, std::chrono::nanoseconds patience) -> Result<void> {
+    auto node = node_at(address, command);
+    node.patience = patience;
+    const auto facts = platform::describe_node(node);
     if (!facts) return facts.error();
     return {};
   };

@@ -82,10 +82,43 @@ std::optional<Announced> read_announcement(const std::string& file) {
 /// The nodes of a folder, as far as they have come.
 class Ranks {
  public:
-  Ranks(std::string folder, const AsksNode& asks) : folder_(std::move(folder)), asks_(asks) {}
+  using Clock = std::chrono::steady_clock;
+  /// Nobody is asked after `until`.
+  Ranks(std::string folder, const AsksNode& asks, Clock::time_point until)
+      : folder_(std::move(folder)), asks_(asks), until_(until) {}
 
   /// Whether all are there; an error: they will not be.
   Result<bool> look() {
+    const auto begun = Clock::now();
+    const auto there = look_once();
+    if (!there || !*there) return there;
+    // One that has answered earlier may have been killed while others were waited for.
+    bool all_now = true;
+    for (auto& [rank, node] : nodes_) {
+      if (node.asked >= begun) continue;
+      node = {node.said};
+      all_now = false;
+    }
+    return all_now ? there : look_once();
+  }
+  const std::vector<std::string>& addresses() const { return addresses_; }
+  /// "1 (…), 3": those that are not there, and why.
+  const std::string& missing() const { return missing_; }
+
+ private:
+  /// One that does not answer is asked so often.
+  static constexpr std::chrono::seconds between_questions_{1};
+  /// One that listens has so long to answer, and longer each time.
+  static constexpr std::chrono::seconds for_an_answer_{1}, longest_for_an_answer_{5};
+  struct Node {
+    Announced said;
+    bool answers = false;
+    Clock::time_point asked = {};
+    Clock::duration patience = for_an_answer_;
+    std::string why_not = {};
+  };
+
+  Result<bool> look_once() {
     missing_.clear();
     addresses_.clear();
     auto first = is_there(0);
@@ -98,21 +131,6 @@ class Ranks {
     }
     return missing_.empty();
   }
-  const std::vector<std::string>& addresses() const { return addresses_; }
-  /// "1 (…), 3": those that are not there, and why.
-  const std::string& missing() const { return missing_; }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  struct Node {
-    Announced said;
-    bool answers = false;
-    Clock::time_point asked = {};
-    std::string why_not = {};
-  };
-  /// One that does not answer is asked so often.
-  static constexpr std::chrono::seconds between_questions_{1};
-
   bool misses(int rank, const std::string& why) {
     missing_ += (missing_.empty() ? "" : ", ") + std::to_string(rank) + (why.empty() ? "" : " (" + why + ")");
     return false;
@@ -129,8 +147,9 @@ class Ranks {
       return misses(rank, said->address + " is another's");
     if (node.answers) return true;
     if (const auto now = Clock::now();
-        node.asked == Clock::time_point() || now >= node.asked + between_questions_) {
-      const auto asked = asks_(said->address);
+        now < until_ && (node.asked == Clock::time_point() || now >= node.asked + between_questions_)) {
+      const auto asked = asks_(said->address, std::min(node.patience, until_ - now));
+      node.patience = std::min<Clock::duration>(2 * node.patience, longest_for_an_answer_);
       node.asked = Clock::now();
       node.answers = asked.has_value();
       if (!asked && asked.error() != platform::Errc::system) return asked.error();
@@ -141,6 +160,7 @@ class Ranks {
 
   const std::string folder_;
   const AsksNode& asks_;
+  const Clock::time_point until_;
   std::map<int, Node> nodes_;
   std::vector<std::string> addresses_;
   std::string missing_;
@@ -151,7 +171,7 @@ Result<std::vector<std::string>> announced_in(const std::string& folder, const A
                                               const std::function<void(const std::string&)>& says) {
   constexpr std::chrono::milliseconds between(50);
   const auto until = std::chrono::steady_clock::now() + time_for_ranks;
-  Ranks ranks(folder, asks);
+  Ranks ranks(folder, asks, until);
   for (bool said = false;; said = true) {
     const auto all = ranks.look();
     if (!all) return all.error();

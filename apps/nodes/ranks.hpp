@@ -3,6 +3,7 @@
 // Nodes that a launcher (mpirun, srun) starts all at once, with one command line for all: which of them a
 // process is, and a folder that all of them and the program reach, in which they find each other.
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -35,12 +36,12 @@ class Announcement {
   std::string file_, text_;
 };
 
-/// Asks who listens at an address whether it is a node. Errc::system of the platform: nobody answers there
-/// now, or nobody who is one; any other error stays.
-using AsksNode = std::function<Result<void>(const std::string& address)>;
+/// Asks who listens at an address whether it is a node, for no longer than that. Errc::system of the
+/// platform: nobody answers there now, or nobody who is one; any other error stays.
+using AsksNode = std::function<Result<void>(const std::string& address, std::chrono::nanoseconds patience)>;
 /// Hosts as they were given, with those of "@FOLDER" by their addresses, in the order of their ranks, once
-/// all of them listen. A node that was killed leaves its announcement, so each is asked. What is waited for
-/// is said once.
+/// all of them listen. A node that was killed leaves its announcement, so each is asked, and all of them once
+/// more in the end. What is waited for is said once.
 Result<std::vector<std::string>> hosts_found(const std::vector<std::string>& given, const AsksNode& asks,
                                              const std::function<void(const std::string&)>& says);
 

@@ -7,10 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <set>
 
 #include "apps/troupe_process.hpp"
@@ -34,7 +36,7 @@ struct Folder : TemporaryFolder {
   }
   /// `then`: happens once it is known that not all are there.
   Result<Addresses> found(const std::set<std::string>& alive, const std::function<void()>& then) const {
-    const auto asks = [&](const std::string& address) -> Result<void> {
+    const auto asks = [&](const std::string& address, std::chrono::nanoseconds) -> Result<void> {
       if (alive.contains(address)) return {};
       return Error(platform::Errc::system, "nobody listens");
     };
@@ -68,10 +70,27 @@ TEST_CASE("an address that one node has announced after another one was killed i
   CHECK(found.value() == Addresses{"host:1", "host:2"});
 }
 
+TEST_CASE("a node that has answered, and was killed while others were waited for, is waited for again") {
+  const Folder folder;
+  folder.announce(0, "2 host:1 .\n");
+  std::map<std::string, int> asked;
+  const auto asks = [&](const std::string& address, std::chrono::nanoseconds patience) -> Result<void> {
+    CHECK(patience > std::chrono::nanoseconds(0));
+    CHECK(patience <= std::chrono::seconds(1));
+    if (++asked[address] == 1 || address != "host:1") return {};
+    folder.announce(0, "2 host:3 .\n");
+    return Error(platform::Errc::system, "nobody listens");
+  };
+  const auto found = apps::hosts_found({"@" + folder.path().string()}, asks,
+                                       [&](const std::string&) { folder.announce(1, "2 host:2 .\n"); });
+  CHECK(found.value() == Addresses{"host:3", "host:2"});
+  CHECK(asked["host:1"] == 2);
+}
+
 TEST_CASE("what a node itself refuses is told at once") {
   const Folder folder;
   folder.announce(0, "1 host:1 .\n");
-  const auto asks = [](const std::string&) -> Result<void> {
+  const auto asks = [](const std::string&, std::chrono::nanoseconds) -> Result<void> {
     return Error(platform::Errc::version_mismatch, "of another version");
   };
   const auto found = apps::hosts_found({"@" + folder.path().string()}, asks, [](const std::string&) {});

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "support/built.hpp"
@@ -58,6 +60,7 @@ class IsolatedChip {
     events.log = [this](std::int32_t, std::int32_t code, std::string_view text) {
       const std::lock_guard lock(mutex_);
       if (code == TROUPE_DEVICE_LOST) lost_ = text;
+      logged_.emplace_back(text);
       heard_.notify_all();
     };
     context = std::make_unique<platform::DeviceContext>(
@@ -103,6 +106,13 @@ class IsolatedChip {
     heard_.wait(lock, [&] { return !lost_.empty(); });
     return lost_;
   }
+  /// How often something was logged that has this in it.
+  std::size_t count_logged(std::string_view part) {
+    const std::lock_guard lock(mutex_);
+    return static_cast<std::size_t>(std::count_if(logged_.begin(), logged_.end(), [&](const auto& line) {
+      return line.find(part) != std::string::npos;
+    }));
+  }
   void forget_lost() {
     const std::lock_guard lock(mutex_);
     lost_.clear();
@@ -123,6 +133,7 @@ class IsolatedChip {
   std::condition_variable heard_;
   std::map<std::uint64_t, End> ends_;
   std::string lost_;
+  std::vector<std::string> logged_;
   std::uint64_t last_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -32,6 +33,7 @@ class Between {
     lets_in_.join();
     hold_answers(false);
     hold_bytes(false);
+    hold_calls(false);
     cut(true);
     for (auto& thread : threads_) thread.join();
   }
@@ -47,6 +49,19 @@ class Between {
   void hold_answers(bool holds) { hold(holds_answers_, holds); }
   /// What the program says over those for many bytes stays here.
   void hold_bytes(bool holds) { hold(holds_bytes_, holds); }
+  /// What the program says over the chip's own connection stays here.
+  void hold_calls(bool holds) { hold(holds_calls_, holds); }
+  /// So many bytes of that are here, or on their way to here.
+  std::size_t held_calls() {
+    const std::lock_guard lock(mutex_);
+    std::size_t bytes = 0;
+    for (const auto& one : connections_) {
+      int more = 0;
+      if (one.is_bulk || ::ioctl(one.program.get(), FIONREAD, &more) != 0) continue;
+      bytes += one.in_hand + static_cast<std::size_t>(more);
+    }
+    return bytes;
+  }
   /// Ends those for many bytes; or all.
   void cut(bool all = false) {
     const std::lock_guard lock(mutex_);
@@ -69,6 +84,7 @@ class Between {
   struct Connection {
     comm::FileDescriptor program, node;
     bool is_bulk = false;
+    std::size_t in_hand = 0;  ///< of what the program said
   };
   static sockaddr_un place(const std::string& path) {
     sockaddr_un where{};
@@ -103,7 +119,7 @@ class Between {
       const auto there = place(node_);
       if (::connect(node.get(), reinterpret_cast<const sockaddr*>(&there), sizeof there) != 0) continue;
       const std::lock_guard lock(mutex_);
-      auto& one = connections_.emplace_back(Connection{std::move(program), std::move(node), is_bulk});
+      auto& one = connections_.emplace_back(Connection{std::move(program), std::move(node), is_bulk, 0});
       threads_.emplace_back([this, &one] { pass_on(one, true); });
       threads_.emplace_back([this, &one] { pass_on(one, false); });
       if (is_bulk) ++joined_;
@@ -111,16 +127,18 @@ class Between {
   }
   void pass_on(Connection& one, bool to_node) {
     const int from = (to_node ? one.program : one.node).get(), to = (to_node ? one.node : one.program).get();
-    const bool& held = to_node ? holds_bytes_ : holds_answers_;
-    const bool can_be_held = one.is_bulk == to_node;
+    const bool& held = !to_node ? holds_answers_ : one.is_bulk ? holds_bytes_ : holds_calls_;
+    const bool can_be_held = to_node || !one.is_bulk;
     std::vector<std::byte> some(65536);
     for (;;) {
       const auto came = ::recv(from, some.data(), some.size(), 0);
       if (can_be_held) {
         std::unique_lock lock(mutex_);
         if (held && one.is_bulk && came > 0) ++waiting_;
+        if (to_node && came > 0) one.in_hand = static_cast<std::size_t>(came);
         changed_.notify_all();
         changed_.wait(lock, [&] { return !held; });
+        if (to_node) one.in_hand = 0;
       }
       if (came <= 0) break;
       (void)!::send(to, some.data(), static_cast<std::size_t>(came), MSG_NOSIGNAL);
@@ -138,7 +156,7 @@ class Between {
   std::atomic<int> joined_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool holds_answers_ = false, holds_bytes_ = false;
+  bool holds_answers_ = false, holds_bytes_ = false, holds_calls_ = false;
   int ended_ = 0, waiting_ = 0;
   std::list<Connection> connections_;
   std::vector<std::thread> threads_;

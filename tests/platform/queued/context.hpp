@@ -40,7 +40,11 @@ struct Context {
       }
       context.changed.notify_all();
     };
-    table.log = [](void*, std::int32_t, std::int32_t, const char*) {};
+    table.log = [](void* self, std::int32_t, std::int32_t, const char* text) {
+      auto& context = *static_cast<Context*>(self);
+      const std::lock_guard lock(context.mutex);
+      context.logged.emplace_back(text);
+    };
     handle = create_device_context(&table);
     REQUIRE(handle != nullptr);
   }
@@ -87,6 +91,7 @@ struct Context {
   std::mutex mutex;
   std::condition_variable changed;
   std::map<std::uint64_t, End> ends;
+  std::vector<std::string> logged;
   bool twice = false;
   troupe_device_context* handle = nullptr;
 };

@@ -119,6 +119,24 @@ TEST_CASE("an abort ends what runs and what is queued, and poisons what comes af
   CHECK(abort_runs(chip.handle, 99) == TROUPE_DEVICE_INVALID_ARGUMENT);
 }
 
+TEST_CASE("a run that is aborted as soon as it was launched ends, though what it waits for does not") {
+  Device device;
+  Ready chip;
+  const auto gate = chip.kernel("gate"), foreign = chip.kernel("twice", true);
+  const auto x = chip.floats(1), y = chip.floats(0);
+  const auto waiting = on_device({{x, runtime::Tag::in}});
+  const auto after = on_device({{x, runtime::Tag::in}, {y, runtime::Tag::out}}).after(1);
+  REQUIRE(chip.launch({waiting.run(1, gate)}) == 0);
+  for (std::uint64_t number = 2; number < 2000; ++number) {
+    REQUIRE(chip.launch({after.run(number, foreign)}) == 0);
+    REQUIRE(abort_runs(chip.handle, number) == 0);
+    CHECK(chip.end_of(number).code == TROUPE_DEVICE_ABORTED);
+  }
+  device.fake.open_gate();
+  CHECK(chip.end_of(1).code == 0);
+  CHECK(chip.back(y) == all(0));
+}
+
 TEST_CASE("status knows what runs, what waits and what has failed") {
   Device device;
   Ready chip;

@@ -47,6 +47,12 @@ std::uint64_t FakeDevice::fail_call(std::uint64_t call, Errc code) {
   return calls_;
 }
 
+void FakeDevice::fail_next(const std::string& name, Errc code) {
+  const std::lock_guard lock(mutex_);
+  failing_name_ = name;
+  failure_ = code;
+}
+
 std::vector<std::string> FakeDevice::entered() const {
   const std::lock_guard lock(mutex_);
   return entered_;
@@ -82,7 +88,8 @@ void FakeDevice::complain(const std::string& what) {
 
 Result<void> FakeDevice::count_call(const char* name) {
   if (dead_) return Error(Errc::lost, "the device is gone");
-  if (++calls_ != failing_) return {};
+  if (++calls_ != failing_ && name != failing_name_) return {};
+  failing_name_.clear();
   dead_ = failure_ == Errc::lost;
   return Error(failure_, std::string("call ") + name + " fails by order");
 }

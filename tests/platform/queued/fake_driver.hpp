@@ -31,6 +31,8 @@ class FakeDevice {
   /// The call number `call`, from 1 on, fails, and with Errc::lost all that come after; 0: none.
   /// Answers how many calls there were before.
   std::uint64_t fail_call(std::uint64_t call, platform::Errc code);
+  /// The next call of that name fails.
+  void fail_next(const std::string& name, platform::Errc code);
   /// One that has no graphs.
   void without_graphs() { graphs_are_there_ = false; }
   bool has_graphs() const { return graphs_are_there_; }
@@ -72,7 +74,7 @@ class FakeDevice {
   std::map<std::uint64_t, std::string> functions_;
   std::map<std::uint64_t, std::vector<Node>> graphs_;
   std::vector<std::string> entered_;
-  std::string complaint_;
+  std::string complaint_, failing_name_;
   std::uint64_t next_ = 1, calls_ = 0, failing_ = 0;
   platform::Errc failure_{};
   bool open_ = false, dead_ = false, graphs_are_there_ = true;

@@ -1,5 +1,6 @@
 // Graphs on a queued device that has some, through the ABI.
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -177,6 +178,32 @@ TEST_CASE("a graph is made when it is registered, and many launches of it share 
   device.fake.open_gate();
   for (std::uint64_t number = 1; number < launches; ++number) CHECK(chip.end_of(number).code == 0);
   CHECK(device.fake.graphs() == 8);
+}
+
+TEST_CASE("where the device has no room for more of a graph, the launches have turns until it has") {
+  Device device;
+  Ready chip;
+  const Three kernels(chip);
+  const auto id = registered(chip, Diamond(kernels.add, chip.kernel("gate"), kernels.sum).what.graph());
+  const auto x = chip.floats(1), y = chip.floats(0), z = chip.floats(7);
+  const auto overlap = [&](std::uint64_t first, const std::function<bool()>& until) {
+    for (auto number = first; number < first + 20; ++number)
+      REQUIRE(launch(chip, number, id, of(x, y, z, 0.0f)) == 0);
+    while (!until()) std::this_thread::yield();
+    CHECK(abort_runs(chip.handle, TROUPE_ALL_RUNS) == 0);
+    for (auto number = first; number < first + 20; ++number)
+      CHECK(chip.end_of(number).code == TROUPE_DEVICE_ABORTED);
+  };
+  device.fake.fail_next("make_graph", Errc::out_of_memory);
+  overlap(1, [&] {
+    const std::lock_guard lock(chip.mutex);
+    return !chip.logged.empty();
+  });
+  CHECK(device.fake.graphs() == 1);
+  overlap(21, [&] { return device.fake.graphs() == 8; });
+  const std::lock_guard lock(chip.mutex);
+  REQUIRE(chip.logged.size() == 1);
+  CHECK_MESSAGE(chip.logged[0].find("make_graph fails by order") != std::string::npos, chip.logged[0]);
 }
 
 TEST_CASE("a task that waits for another twice waits for it once") {

@@ -9,8 +9,13 @@ namespace troupe::platform::isolation {
 
 namespace {
 
-/// Where one could not be made, bytes go another way, and for so long nobody waits for the next try.
-constexpr std::chrono::seconds between_tries(1);
+using Clock = std::chrono::steady_clock;
+
+/// Where one could not be made, bytes go another way, and for so long nobody waits for the next try: of
+/// eleven seconds at most one is spent with them.
+Clock::duration until_next_try(Clock::duration took) {
+  return std::max<Clock::duration>(std::chrono::seconds(1), 10 * took);
+}
 
 }  // namespace
 
@@ -34,10 +39,14 @@ Result<Stream*> Bulk::stream_of(Way way) {
     if (stream && can_be_used(*stream, way)) return stream.get();
     stream.reset();
   }
-  if (!open_ || std::chrono::steady_clock::now() < not_before) return nullptr;
+  const auto begun = Clock::now();
+  if (!open_ || begun < not_before) return nullptr;
   auto opened = open_(way);
   if (!opened) {
-    not_before = std::chrono::steady_clock::now() + between_tries;
+    const auto ended = Clock::now();
+    not_before = ended + until_next_try(ended - begun);
+    const std::lock_guard lock(mutex_);
+    if (!told_why_not_ && !why_not_) why_not_ = opened.error();
     return nullptr;
   }
   const std::lock_guard lock(mutex_);
@@ -111,6 +120,12 @@ Result<Bulk::Got> Bulk::read(Stream& stream, std::span<std::byte> bytes, const G
     bytes = bytes.subspan(slice.bytes);
   }
   return Got{};
+}
+
+std::optional<Error> Bulk::why_not() {
+  const std::lock_guard lock(mutex_);
+  if (why_not_) told_why_not_ = true;
+  return std::exchange(why_not_, std::nullopt);
 }
 
 void Bulk::shut() noexcept {

@@ -31,6 +31,8 @@ class Bulk {
                    const GoOn& go_on);
   /// None: there can be no such connection now, and nothing was said.
   Result<std::optional<Got>> get(std::uint64_t device, std::span<std::byte> bytes, const GoOn& go_on);
+  /// Of the first that could not be made, why; once.
+  std::optional<Error> why_not();
   /// Ends all of it. From any thread.
   void shut() noexcept;
 
@@ -47,6 +49,8 @@ class Bulk {
   std::array<std::unique_ptr<Stream>, 2> streams_;
   std::array<std::chrono::steady_clock::time_point, 2> not_before_{};  ///< is one tried again
   std::uint64_t asked_ = 0, read_ = 0;                                 ///< transfers from the device
+  std::optional<Error> why_not_;
+  bool told_why_not_ = false;
   bool over_ = false;
 };
 

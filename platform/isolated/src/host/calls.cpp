@@ -287,7 +287,13 @@ std::int32_t Context::copy_away(Session& session, bool to_device, std::uint64_t 
       return note(answer);
   }
   const std::span memory(host, static_cast<std::size_t>(bytes));
-  return note(to_device ? session.put(device, memory, {silence}) : session.get(device, memory, {silence}));
+  const auto answer =
+      to_device ? session.put(device, memory, {silence}) : session.get(device, memory, {silence});
+  if (const auto why = session.why_no_bulk()) {
+    log(TROUPE_LOG_WARNING, why->code().value,
+        "many bytes go with the rest, as there is no connection of their own for them: " + render(*why));
+  }
+  return note(answer);
 }
 
 // --- code --------------------------------------------------------------------------------------------------
@@ -346,53 +352,6 @@ std::int32_t Context::register_callable(const troupe_callable* callable, std::ui
   Reader reader(answer.more);
   *id = reader.get<std::uint64_t>();
   return reader.complete() ? 0 : note(bad_answer());
-}
-
-// --- a run that is waited for ------------------------------------------------------------------------------
-
-std::int32_t Context::run(const troupe_run* run, troupe_completion* completion) {
-  if (run == nullptr) return null_argument("run");
-  if (inside_callback()) return note(TROUPE_DEVICE_REENTRANT_CALL, "run_runtime from a completion callback");
-  if ((run->tensors == nullptr && run->tensor_count != 0) ||
-      (run->scalars == nullptr && run->scalar_count != 0) || run->tensor_count > 65536 ||
-      run->scalar_count > 65536) {
-    return note(TROUPE_DEVICE_BAD_TASK_ARGUMENTS, "run_runtime: null or absurdly many arguments");
-  }
-  troupe_run sent = *run;
-  sent.depends_on = nullptr;
-  sent.depends_count = 0;
-  sent.correlation = 0;
-  std::vector<troupe_tensor_arg> tensors;
-  StagedRun staged;
-  std::shared_ptr<Session> session;
-  std::uint64_t silence = 0;
-  Staging alone(nullptr, 0, 0);
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto refused = refusal(true)) return note(*refused);
-    session = session_;
-    silence = silence_ms_;
-    if (!place_tensors(*run, tensors, staged)) {
-      if (alone.stage(tensors, session->link, session->pieces, staged) != Staging::Made::done) {
-        return note(TROUPE_DEVICE_SYSTEM, "no memory for the host tensors of a run");
-      }
-      if (!session->link.is_local()) sent.correlation = waited_for | ++last_waited_for_;
-    }
-  }
-  while (!staged.send_along(session->link, sent.correlation) && session->wait_for_room({silence})) {
-  }
-  Writer arguments;
-  put_run(arguments, sent, tensors);
-  const auto answer = ask(Kind::run, arguments);
-  if (answer.code == 0) staged.copy_back();
-  if (!staged.tensors.empty()) alone.unstage(staged, session->link, session->pieces);
-  Reader reader(answer.more);
-  auto end = reader.get<troupe_completion>();
-  if (reader.complete() && completion != nullptr) {
-    end.message = nullptr;
-    *completion = end;
-  }
-  return note(answer);
 }
 
 }  // namespace troupe::platform::isolation

@@ -133,6 +133,9 @@ Answer Session::wait_for(Waiting& waiting, std::uint64_t number, Patience patien
 }
 
 Answer Session::put(std::uint64_t device, std::span<const std::byte> bytes, Patience patience) {
+  if (bytes.size() > part_bytes) {
+    if (auto settled = settle(patience); settled.code != 0) return settled;
+  }
   Waiting waiting;
   std::unique_lock lock(mutex_);
   const auto number = open(waiting);
@@ -216,9 +219,25 @@ void Session::put_quietly(std::uint64_t device, std::span<const std::byte> bytes
   Writer part;
   part.put(PutPart{device, 1, 1}).raw(bytes.data(), bytes.size());
   (void)send_in_turn(Kind::put, number, part.bytes(), patience);
+  put_quietly_.fetch_add(1);
+}
+
+/// The chip makes what comes over the link in its order, copies of few bytes before it hears the next.
+Answer Session::settle(Patience patience) {
+  const auto sent = put_quietly_.load();
+  auto settled = settled_.load();
+  if (settled >= sent) return {};
+  auto answer = call(Kind::ping, Writer(), patience);
+  if (answer.code != 0) return answer;
+  while (settled < sent && !settled_.compare_exchange_weak(settled, sent)) {
+  }
+  return {};
 }
 
 Answer Session::get(std::uint64_t device, std::span<std::byte> bytes, Patience patience) {
+  if (bytes.size() > part_bytes) {
+    if (auto settled = settle(patience); settled.code != 0) return settled;
+  }
   Waiting waiting;
   waiting.wants = bytes;
   std::unique_lock lock(mutex_);

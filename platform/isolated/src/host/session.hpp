@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -65,6 +66,8 @@ class Session {
   /// The same of one part that fits, as this side knows: nobody waits. What goes wrong all the same ends it.
   void put_quietly(std::uint64_t device, std::span<const std::byte> bytes, Patience patience);
   Answer get(std::uint64_t device, std::span<std::byte> bytes, Patience patience);
+  /// Why there was no connection for many bytes; once.
+  std::optional<Error> why_no_bulk() { return bulk_.why_not(); }
   /// Bytes of a `get` have come. False: nobody asked for them.
   bool got(Frame& frame);
   /// Until only a little of what was said has not left. False: it is over, maybe because nothing was taken
@@ -89,6 +92,8 @@ class Session {
     std::optional<Answer> answer;
     std::span<std::byte> wants = {};  ///< bytes to there
   };
+  /// Once all that was put quietly before has been made: many bytes go another way, and would overtake it.
+  Answer settle(Patience patience);
   /// Under the lock: the number of a call; none: it is over.
   std::optional<std::uint64_t> open(Waiting& waiting);
   Answer wait_for(Waiting& waiting, std::uint64_t number, Patience patience,
@@ -105,7 +110,9 @@ class Session {
 
   SharedPages page_, staging_;
   Bulk bulk_;
-  std::mutex turn_;  ///< of those who have much to say
+  std::atomic<std::uint64_t> put_quietly_{0};  ///< so many have been sent
+  std::atomic<std::uint64_t> settled_{0};      ///< and so many of them are sure to have been made
+  std::mutex turn_;                            ///< of those who have much to say
   mutable std::mutex mutex_;
   std::condition_variable ended_;  ///< there will be no further answers
   std::uint64_t last_number_ = 0;

@@ -28,16 +28,20 @@ constexpr int turns = 64;
 /// descriptor is closed meanwhile; this does not.
 class Watch {
  public:
+  enum class Can : std::uint8_t { watch, nothing, only_poll };
+
   explicit Watch(int stream) : stream_(stream), watching_(::epoll_create1(EPOLL_CLOEXEC)) {}
   int descriptor() const { return watching_.get(); }
-  /// False: the stream's descriptor has been closed, or there are too few for this.
-  bool wants(short events) {
-    if (events == wanted_) return true;
+  /// `nothing`: the stream's descriptor has been closed. `only_poll`: the system has too little for this.
+  Can wants(short events) {
+    if (!watching_.valid()) return Can::only_poll;
+    if (events == wanted_) return Can::watch;
     epoll_event wish{};
     wish.events = static_cast<std::uint32_t>(events);
     const int how = wanted_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
     wanted_ = events;
-    return ::epoll_ctl(watching_.get(), how, stream_, &wish) == 0;
+    if (::epoll_ctl(watching_.get(), how, stream_, &wish) == 0) return Can::watch;
+    return errno == EBADF || errno == ENOENT ? Can::nothing : Can::only_poll;
   }
   /// In the words of poll.
   short came() const {
@@ -223,7 +227,7 @@ Result<void> Link::serve(Receiver& receiver, int also) {
       {{stream_->descriptor(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {also, POLLIN, 0}}};
   serving_.store(std::this_thread::get_id());
   std::optional<Watch> watch;
-  if (receiver.may_lose_stream()) waiting[0].fd = watch.emplace(stream_->descriptor()).descriptor();
+  if (receiver.may_lose_stream()) watch.emplace(stream_->descriptor());
   if (silence_ns_ != 0) pulse_ = Pulse(silence_ns_, now());
   // A stream may have taken in more than it has given out.
   bool more = true;
@@ -235,9 +239,12 @@ Result<void> Link::serve(Receiver& receiver, int also) {
       waiting[0].events = static_cast<short>((paused ? POLLRDHUP : POLLIN) | (rest_.empty() ? 0 : POLLOUT));
     }
     if (watch) {
-      if (!watch->wants(waiting[0].events)) break;
-      waiting[0].events = POLLIN;
+      const auto can = watch->wants(waiting[0].events);
+      if (can == Watch::Can::nothing) break;
+      if (can == Watch::Can::only_poll) watch.reset();
     }
+    waiting[0].fd = watch ? watch->descriptor() : stream_->descriptor();
+    if (watch) waiting[0].events = POLLIN;
     const bool at_once = !paused && (more || in_the_middle_);
     if (::poll(waiting.data(), waiting.size(), at_once || pulse_.in_doubt() ? 0 : time_to_wait()) < 0) {
       if (errno == EINTR) continue;

@@ -162,11 +162,13 @@ void Engine::serve() noexcept {
   std::vector<Flight*> arrived;
   for (;;) {
     const auto seen = arrivals_.load(std::memory_order_acquire);
+    // Looked at first: what was launched and aborted after this is collected with the next abort.
+    const bool aborts = unfinished_.take_abort();
     unfinished_.collect(arrived);
     held_.insert(held_.end(), arrived.begin(), arrived.end());
     bool gave = !arrived.empty();
     arrived.clear();
-    gave = end_aborted() || gave;
+    if (aborts) gave = end_aborted() || gave;
     if (lost()) end_all_as_lost();
     gave = submit_some() || gave;
     flush_lines();

@@ -27,7 +27,8 @@ namespace troupe::platform::queued {
 /// between calls on the device where the device can keep it: the kernel of a module looks at how those before
 /// it ended, and is skipped if one failed, without the host. A run waits for the host, and what was launched
 /// after it with it, when it depends on one whose outputs go back to the host, when its kernel came as bytes
-/// and looks at nothing, and when it depends on more runs than a block has room for.
+/// and looks at nothing, when it depends on more runs than a block has room for, and
+/// when it is a launch of a graph of which as many as may overlap (eight) have not ended.
 ///
 /// Copies have queues of their own. A run's inputs are copied while others compute; its outputs are copied
 /// once the host knows that the run ended well.

@@ -25,7 +25,7 @@ Engine::Turn Engine::submit_graph(Flight& flight, QueuedGraph& graph) {
     end(flight, *std::move(refused));
     return Turn::taken;
   }
-  auto instance = graph.take();
+  auto instance = graph.take(parts_.host);
   if (instance && *instance == nullptr) return Turn::later;
   if (auto given = instance ? give_graph(flight, graph, **instance) : instance.error(); !given) {
     note(given.error());

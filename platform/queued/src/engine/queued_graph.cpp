@@ -16,6 +16,9 @@ namespace {
 
 using runtime::Tensor;
 
+/// Ends of launches until another instance is tried.
+constexpr std::size_t longest_wait = 1024;
+
 Error one_by_one(const std::string& why) {
   return {Errc::unsupported, why, "launch the tasks of the graph as runs"};
 }
@@ -154,11 +157,22 @@ std::optional<Error> QueuedGraph::refusal(const Run& run) const {
   return Error(Errc::bad_task_arguments, "graph '" + name_ + "': " + *defect);
 }
 
-Result<QueuedGraph::Instance*> QueuedGraph::take() {
+Result<QueuedGraph::Instance*> QueuedGraph::take(const HostServices& host) {
   if (free_.empty() && !has_all_) {
-    // Those that are there do without more of them.
-    if (auto added = add_instance(); !added && added.error() == Errc::lost) return added.error();
-    has_all_ = free_.empty() || all_.size() == most_instances;
+    auto added = add_instance();
+    if (!added && added.error() == Errc::lost) return added.error();
+    // Those that are there do without more of them, for a while.
+    if (!added) {
+      if (next_wait_ == 1) {
+        host.log(
+            TROUPE_LOG_WARNING, added.error().code().value,
+            "graph '" + name_ + "': " + std::to_string(all_.size()) +
+                " launches of it overlap, for there cannot be more of them now: " + render(added.error()));
+      }
+      ends_to_wait_ = next_wait_;
+      next_wait_ = std::min(2 * next_wait_, longest_wait);
+    }
+    has_all_ = !added || all_.size() == most_instances;
   }
   if (free_.empty()) return nullptr;
   auto* const instance = free_.back();

@@ -31,7 +31,8 @@ class QueuedGraph final : public LoadedCode {
   };
   /// Longer ones are launched task by task: an argument block takes some kilobytes.
   static constexpr std::uint64_t most_tasks = 4096;
-  /// So many launches overlap: two for each of the engine's queues. Others wait for the end of one.
+  /// So many launches overlap: two for each of the engine's queues. Others wait for the end of one, and hold
+  /// back what was launched after them.
   static constexpr std::size_t most_instances = 8;
 
   /// Of a description that check_graph() has passed. `unsupported`: its tasks have to be launched one by one.
@@ -48,8 +49,12 @@ class QueuedGraph final : public LoadedCode {
   std::optional<Error> refusal(const Run& run) const;
 
   /// Null: all that there may be are in use; one comes back with the end of a launch.
-  Result<Instance*> take();
-  void leave(Instance& instance) { free_.push_back(&instance); }
+  Result<Instance*> take(const HostServices& host);
+  void leave(Instance& instance) {
+    free_.push_back(&instance);
+    // There may be room by now for one that could not be had.
+    if (ends_to_wait_ != 0 && --ends_to_wait_ == 0) has_all_ = false;
+  }
   /// Everything of this launch, into the blocks. `device`: the run's tensors, where they are on the device.
   void fill(Instance& instance, const Run& run, std::span<const runtime::Tensor> device) const;
   /// As what: its first task that did not end well.
@@ -91,7 +96,8 @@ class QueuedGraph final : public LoadedCode {
   GraphSlots slots_;
   std::deque<Instance> all_;
   std::vector<Instance*> free_;
-  bool has_all_ = false;  ///< instances that it may have, or that there is room for
+  bool has_all_ = false;  ///< instances that it may have, or that there is room for now
+  std::size_t ends_to_wait_ = 0, next_wait_ = 1;  ///< until another one is tried; longer each time
 };
 
 }  // namespace troupe::platform::queued

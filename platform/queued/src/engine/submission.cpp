@@ -9,15 +9,20 @@
 
 namespace troupe::platform::queued {
 
+namespace {
+
+constexpr auto before_it_started = "aborted before it started";
+
+}  // namespace
+
 /// Those that were not given to the device end at once.
 bool Engine::end_aborted() {
-  if (!unfinished_.take_abort()) return false;
   const auto kept = std::stable_partition(held_.begin(), held_.end(),
                                           [](const Flight* flight) { return !flight->run->aborted.load(); });
   if (kept == held_.end()) return false;
   const std::vector<Flight*> ending(kept, held_.end());
   held_.erase(kept, held_.end());
-  for (Flight* flight : ending) end(*flight, aborted("aborted before it started"));
+  for (Flight* flight : ending) end(*flight, aborted(before_it_started));
   return true;
 }
 
@@ -49,6 +54,10 @@ std::optional<Error> Engine::refusal(const Run& run) const {
 /// Takes the first run that was not given to the device, unless it has to wait.
 Engine::Turn Engine::submit(Flight& flight) {
   const Run& run = *flight.run;
+  if (run.aborted.load()) {
+    end(flight, aborted(before_it_started));
+    return Turn::taken;
+  }
   producers_.clear();
   auto* const graph = graph_of(run);
   const auto* kernel =
