@@ -2,12 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 namespace troupe::test {
 
@@ -37,11 +40,9 @@ struct Belongings {
     }
     return mine;
   }
-  /// Whether it has just as much as before, and not many more threads: some are kept for the next work.
+  /// Whether it has just as much as before; threads aside, of which some are kept for the next work.
   bool is_as(const Belongings& before) const {
-    constexpr std::size_t kept = 16;
-    return descriptors == before.descriptors && shared == before.shared && children == before.children &&
-           threads <= before.threads + kept;
+    return descriptors == before.descriptors && shared == before.shared && children == before.children;
   }
   /// Waits until this process has as much as this again; what it has then, or after far too long.
   Belongings wait() const {
@@ -57,6 +58,28 @@ struct Belongings {
            " pieces of shared memory, " + std::to_string(children) + " children, " + std::to_string(threads) +
            " threads";
   }
+};
+
+/// How many threads there were after each of several rounds that do the same.
+class ThreadCounts {
+ public:
+  void add(const Belongings& after) { counts_.push_back(after.threads); }
+  /// Whether each round of the second half has left at least one: as many more than there ever were in the
+  /// first half, in which those that are kept for the next work have come.
+  bool have_risen() const {
+    const auto rounds = counts_.size() / 2;
+    const auto half = counts_.begin() + static_cast<std::ptrdiff_t>(rounds);
+    return rounds != 0 &&
+           *std::max_element(half, counts_.end()) >= *std::max_element(counts_.begin(), half) + rounds;
+  }
+  std::string text() const {
+    std::string all;
+    for (const auto count : counts_) all += (all.empty() ? "" : ", ") + std::to_string(count);
+    return all + " threads";
+  }
+
+ private:
+  std::vector<std::size_t> counts_;
 };
 
 }  // namespace troupe::test

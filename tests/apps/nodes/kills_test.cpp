@@ -37,6 +37,7 @@ TEST_CASE("nodes are killed under their programs, and nothing stays but the name
   const auto where = "unix:" + (folder / "socket");
   const auto files = [&] { return std::distance(std::filesystem::directory_iterator(temporary.path()), {}); };
   const auto before = Belongings::now();
+  ThreadCounts threads;
   std::uint64_t kills = 0;
   for (std::uint64_t seed = first_seed(); seed < first_seed() + seeds(2); ++seed) {
     CAPTURE(seed);
@@ -58,9 +59,11 @@ TEST_CASE("nodes are killed under their programs, and nothing stays but the name
     CHECK(files() == 0);
     const auto after = before.wait();
     REQUIRE_MESSAGE(after.is_as(before), "had " << before.text() << "; has " << after.text());
+    threads.add(after);
   }
   const NodeProcess node(where, "--chips 2");
   const auto last = troupe_command("run hello --hosts " + where);
   CHECK_MESSAGE(last.exit == 0, last.output);
+  CHECK_MESSAGE(!threads.have_risen(), threads.text());
   MESSAGE(kills << " nodes were killed");
 }

@@ -113,6 +113,7 @@ TEST_CASE(
   // What is there once, from then on.
   for (std::uint64_t when = 0; when < 3; ++when) round(when);
   const auto before = Belongings::now();
+  ThreadCounts threads;
   std::uint64_t kills = 0;
   for (std::uint64_t seed = first_seed(); seed < first_seed() + seeds(4); ++seed) {
     CAPTURE(seed);
@@ -121,6 +122,8 @@ TEST_CASE(
     kills += 3;
     const auto after = before.wait();
     REQUIRE_MESSAGE(after.is_as(before), "had " << before.text() << "; has " << after.text());
+    threads.add(after);
   }
+  CHECK_MESSAGE(!threads.have_risen(), threads.text());
   MESSAGE(kills << " processes were killed");
 }
