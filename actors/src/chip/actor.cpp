@@ -142,10 +142,11 @@ class ChipActor : public ChipSelf::base {
   }
   /// Something has changed: reports what has ended, and does what the state wants done now.
   void proceed(std::vector<TaskResult> results) {
+    // First how tasks ended: what one that did not begin was to write is not there, though it was stored.
+    report(std::move(results));
     if (auto stored = state_.take_stored(); !stored.empty() && results_) {
       send(results_, Stored{state_.identity().index, state_.identity().incarnation, std::move(stored)});
     }
-    report(std::move(results));
     if (auto wanted = state_.take_wanted_room(); !wanted.empty() && results_) {
       send(results_, RoomWanted{state_.identity().index, state_.identity().incarnation, std::move(wanted)});
     }

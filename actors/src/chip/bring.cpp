@@ -156,11 +156,11 @@ void ChipState::bring_ahead() {
 }
 
 /// Queued tasks that need the bytes of a copy that cannot come.
-void ChipState::refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out) {
+void ChipState::refuse_users(const Copy* copy, const Error& why, std::vector<TaskResult>& out) {
   const auto needs = [&](const Item& item) {
     const auto& uses = item.uses.all();
     return std::any_of(uses.begin(), uses.end(),
-                       [&](const CopyUse& use) { return use.copy == &copy && use.reads; });
+                       [&](const CopyUse& use) { return use.copy == copy && use.reads; });
   };
   take_from_queue(needs, [&](Item& item) { answer(item, refuse(item.request, why), out); });
 }

@@ -190,7 +190,7 @@ class TROUPE_API ChipState {
     CopyUses uses;
     std::shared_ptr<BundleRun> bundle = {};  ///< once it has begun
   };
-  /// An answer that is kept back.
+  /// An answer that is kept back. Who wants what the task was to write waits for it, too.
   struct Later {
     Item item;
     TaskResult result;
@@ -231,7 +231,7 @@ class TROUPE_API ChipState {
   TaskResult refuse(const TaskRequest& request, Error error);
   std::uint32_t add_depends(const TaskRequest& request);
   Item item_of(TaskRequest& request);
-  // Tasks that will not run: state.cpp.
+  // Answers to tasks that were in the queue: state.cpp.
   void answer(Item& item, TaskResult result, std::vector<TaskResult>& out);
   static bool reads_what_is_lent(const Item& item);
   void answer_later_ones(std::vector<TaskResult>& out);
@@ -297,7 +297,7 @@ class TROUPE_API ChipState {
   void has_taken(Copy& copy, std::uint64_t passing, const Result<void>& made);
   MemoryCall move_of(Copy& copy, Buffer& buffer, const Piece& what, bool to_chip, std::byte* place) const;
   void has_stored(Copy& copy, const Piece& what, bool for_room, const Result<void>& made);
-  void refuse_users(const Copy& copy, const Error& why, std::vector<TaskResult>& out);
+  void refuse_users(const Copy* copy, const Error& why, std::vector<TaskResult>& out);
   static std::uint64_t host_address_of(Buffer& buffer);
   void free_surplus(const std::vector<std::uint64_t>& addresses);
   void configure(troupe_run& run, const TaskBody& body) const;
@@ -348,7 +348,7 @@ class TROUPE_API ChipState {
   std::optional<TaskKey> data_task_running_;  ///< on a thread of its own: the next in the queue
   std::int64_t data_task_began_ = 0;
   std::deque<Item> queued_;
-  std::vector<Later> later_;  ///< tasks that will not run, while memory that was lent for them is being read
+  std::vector<Later> later_;                         ///< while memory that was lent for them is being read
   std::vector<std::shared_ptr<BundleRun>> bundles_;  ///< that have begun
   struct Graph {
     std::weak_ptr<const Bundle> of;

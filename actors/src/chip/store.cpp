@@ -89,9 +89,7 @@ std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<vo
   if (lost_by(made)) return out;
   auto& copy = *call.copy;
   if (call.what == MemoryCall::What::copy_to) {
-    // What could not come is tried again, by the task that needs it.
     copy.state = made ? Copy::State::here : Copy::State::empty;
-    if (!made) refuse_users(copy, made.error(), out);
   } else if (call.what == MemoryCall::What::take) {
     copy.state = made ? Copy::State::here : Copy::State::empty;
     has_taken(copy, call.passing, made);
@@ -101,6 +99,8 @@ std::vector<TaskResult> ChipState::moved(const MemoryCall& call, const Result<vo
     if (std::exchange(copy.goes, false) && !copy.written && copy.busy == 0) copies_.give_up_memory(copy);
   }
   copies_.settle(copy);
+  // What could not come is tried again by the next who needs it. With its last user it may be gone.
+  if (call.what == MemoryCall::What::copy_to && !made) refuse_users(call.copy, made.error(), out);
   answer_later_ones(out);
   if (!to_store_.empty()) serve_stores(false);
   launch_queued(out);

@@ -23,8 +23,7 @@ namespace troupe::actors {
 ///
 /// - A copy is good until its bytes are written elsewhere; the first to write them there has it dropped.
 /// - What a task writes is promised when it is dispatched: from then on the newest version is with its chip.
-/// - Bytes of a piece go from chip to chip directly where the chips can do that, otherwise through host
-/// memory.
+/// - Bytes of a piece go from chip to chip directly where the chips can do that, else through host memory.
 ///   Then several chips have the newest bytes: one of them answers for these, and does not let its copy go
 ///   before the node has said so.
 /// - Where there are several chips, a view that is not all of its buffer is a piece with copies of its own.

@@ -44,7 +44,8 @@ void WorkerActor::remove_if_idle(std::int32_t index) {
     return send_orders();
   }
   if (it.kind == ExecutorKind::chip && data_.is_storing(index)) return;  // `stored` comes here again
-  if (it.handle) {                                                       // else it is away, and waited for
+  // Without a handle it is away, and waited for.
+  if (it.handle) {
     demonitor(it.handle.address());
     stop_child(index, [] {});
   }

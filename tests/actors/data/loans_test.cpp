@@ -415,6 +415,22 @@ TEST_CASE("loans: nobody works on what is lost, or changed, while old bytes of i
   }
 }
 
+TEST_CASE("loans: what a task that did not begin was to write does not come home from its chip") {
+  Bench bench;
+  const auto x = bench.tensor();
+  bench.step({inout(x)}, 0);
+  const auto task = bench.run({out(x)}, 2);
+  CHECK(bench.orders() == "0:drop");
+  bool heard = false;
+  bench.data.bring_home(Bench::buffer(x), [&](const std::optional<Error>&) { heard = true; });
+  CHECK(bench.orders() == "2:store");
+  // In the order in which a chip says it.
+  bench.data.withdrawn(2, std::vector<Ticket>{task});
+  bench.stores(x, 2);
+  CHECK(heard);
+  CHECK(Bench::buffer(x)->is_lost());
+}
+
 TEST_CASE("loans: a chip does not keep what it fetched while a host function wrote there") {
   Bench bench;
   const auto x = bench.tensor();

@@ -109,6 +109,76 @@ TEST_CASE(
 }
 #endif
 
+namespace {
+
+/// Scripted chips to which many bytes come when the gate is open.
+struct Gated {
+  static inline std::latch *comes = nullptr, *gate = nullptr;
+  static inline platform::DeviceApi real;
+
+  Gated() {
+    script.on("add", [](auto& call) { call.template tensor<float>(0)[0] += 1.0F; });
+    script.on("make", [](auto& call) { call.template tensor<float>(1)[0] = 7.0F; });
+    real = script.api();
+  }
+  NodeConfig config() {
+    NodeConfig config;
+    config.chips = 2;
+    config.device = [this](int, std::uint32_t) {
+      auto api = script.api();
+      api.copy_to_device_ctx = [](troupe_device_context* context, std::uint64_t to, const void* from,
+                                  std::uint64_t bytes) {
+        if (bytes > (1U << 20U)) {
+          comes->count_down();
+          gate->wait();
+        }
+        return real.copy_to_device_ctx(context, to, from, bytes);
+      };
+      return Result<platform::DeviceApi>(std::move(api));
+    };
+    return config;
+  }
+  platform::ScriptedChip script;
+};
+
+}  // namespace
+
+TEST_CASE("what a task that did not begin was to write is lost, or as it was before, and never older") {
+  for (int round = 0; round < 10; ++round) {
+    std::latch comes(1), gate(1), looks(1);
+    Gated::comes = &comes;
+    Gated::gate = &gate;
+    Gated gated;
+    System system(quiet);
+    auto node = system.node(gated.config());
+    node.add_kernel("add");
+    node.add_kernel("make");
+    const auto x = node.tensor<float>({1}, 1.0F), large = node.tensor<float>({400'000});
+    node.run([](Orchestrator& n, Tensor t) { n.submit("add", inout(t), on_chip(0)); }, x);
+    const auto run = node.submit(
+        [](Orchestrator& n, Tensor from, Tensor to) { n.submit("make", in(from), out(to), on_chip(1)); },
+        large, x);
+    comes.wait();  // the task is with its chip, and has not begun
+    float seen = 2.0F;
+    std::optional<Error> lost;
+    std::thread user([&] {
+      looks.count_down();
+      lost = error_of([&] { seen = x.host<const float>()[0]; });
+    });
+    looks.wait();
+    for (int i = 0; i < 50; ++i) (void)node.status();  // meanwhile the look has come to the chip, mostly
+    run.cancel();
+    CHECK_FALSE(run.result());
+    gate.count_down();
+    user.join();
+    for (const bool again : {false, true}) {
+      if (again) lost = error_of([&] { seen = x.host<const float>()[0]; });
+      if (lost) CHECK(*lost == Errc::data_lost);
+      CHECK(seen == 2.0F);
+    }
+  }
+}
+
 TEST_CASE("who had the same bytes as a chip that was removed answers for them, and their loss is told") {
   System system(quiet);
   auto config = test::small_sims(3, 1U << 20U);

@@ -42,6 +42,19 @@ void die(Orchestrator& n, Tensor flag) {
   n.drain();
 }
 
+/// Nodes of which chip 0 dies in its next task "look".
+struct Dying {
+  explicit Dying(std::uint64_t seed, int chips = 2)
+      : sim({.seed = seed, .chips = static_cast<actors::Count>(chips), .credit = 2}),
+        node(with_look(sim).node()) {
+    sim.fault(testing::kill_chip(0).of("look"));
+  }
+  Simulation sim;
+  Node& node;
+  Tensor x = node.tensor<float>({size}, 3), y = node.tensor<float>({size}), z = node.tensor<float>({size}),
+         flag = node.tensor<float>({1});
+};
+
 }  // namespace
 
 TEST_CASE("a replay whose input was only on a chip that died reads what its writer has made again") {
@@ -105,11 +118,9 @@ TEST_CASE(
 TEST_CASE("an input of a replay that cannot be made again is lost, and the next replay is right") {
   for (const std::uint64_t seed : {0, 1, 2, 3}) {
     CAPTURE(seed);
-    Simulation sim({.seed = seed, .chips = 2, .credit = 2});
-    auto& node = with_look(sim).node();
-    auto x = node.tensor<float>({size}, 3), y = node.tensor<float>({size}), flag = node.tensor<float>({1});
+    Dying dying(seed);
+    auto& [sim, node, x, y, z, flag] = dying;
     const auto plan = node.record(layer_on_first, x, y, 0.5f);
-    sim.fault(testing::kill_chip(0).of("look"));
     const auto error = error_of([&] {
       node.run(
           [&](Orchestrator& n, Tensor a, Tensor b, Tensor it) {
@@ -134,13 +145,10 @@ TEST_CASE("what a replay wrote and only a dead chip had is made again by a repla
     for (const int chips : {1, 2}) {
       CAPTURE(seed);
       CAPTURE(chips);
-      Simulation sim({.seed = seed, .chips = static_cast<actors::Count>(chips), .credit = 2});
-      auto& node = with_look(sim).node();
-      auto x = node.tensor<float>({size}, 3), y = node.tensor<float>({size}), z = node.tensor<float>({size}),
-           flag = node.tensor<float>({1});
+      Dying dying(seed, chips);
+      auto& [sim, node, x, y, z, flag] = dying;
       const auto plan = node.record(layer_on_first, x, y, 0.5f);
       const auto scales = sim.ran("scale");
-      sim.fault(testing::kill_chip(0).of("look"));
       const auto report = node.submit(
                                   [&](Orchestrator& n, Tensor a, Tensor b, Tensor c, Tensor it) {
                                     n.submit(plan, in(a), out(b), 2.0f);
@@ -158,15 +166,35 @@ TEST_CASE("what a replay wrote and only a dead chip had is made again by a repla
   }
 }
 
+TEST_CASE("what a replay wrote is made again as often as it is lost") {
+  for (const std::uint64_t seed : {0, 1, 2, 3, 4, 5}) {
+    CAPTURE(seed);
+    Dying dying(seed, 1);
+    auto& [sim, node, x, y, z, flag] = dying;
+    const auto plan = node.record(layer_on_first, x, y, 0.5f);
+    sim.fault(testing::kill_chip(0).of("look").at(3));  // the second is the first's other try
+    const auto report = node.submit(
+                                [&](Orchestrator& n, Tensor a, Tensor b, Tensor c, Tensor it) {
+                                  n.submit(plan, in(a), out(b), 2.0f);
+                                  die(n, it);
+                                  n.submit("add", in(b), in(b), out(c), on_chip(0));
+                                  die(n, it);
+                                  n.submit("add", in(b), in(b), out(c), on_chip(0));
+                                },
+                                x, y, z, flag)
+                            .report();
+    CHECK_FALSE(report.error);
+    CHECK(report.made_again == 3);  // the second time with what was made of it
+    CHECK(z.host<const float>()[0] == 2 * (3 * 2 * 2 * 2));
+  }
+}
+
 TEST_CASE("what a replay wrote is lost, by name, when what it read has changed since") {
   for (const std::uint64_t seed : {0, 1, 2, 3}) {
     CAPTURE(seed);
-    Simulation sim({.seed = seed, .chips = 2, .credit = 2});
-    auto& node = with_look(sim).node();
-    auto x = node.tensor<float>({size}, 3), y = node.tensor<float>({size}), z = node.tensor<float>({size}),
-         flag = node.tensor<float>({1});
+    Dying dying(seed);
+    auto& [sim, node, x, y, z, flag] = dying;
     const auto plan = node.record(name("layer"), layer_on_first, x, y, 0.5f);
-    sim.fault(testing::kill_chip(0).of("look"));
     const auto error = error_of([&] {
       node.run(
           [&](Orchestrator& n, Tensor a, Tensor b, Tensor c, Tensor it) {
