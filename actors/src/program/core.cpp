@@ -399,6 +399,7 @@ void ProgramCore::flush(bool computing, std::optional<Await> await) {
 }
 
 void ProgramCore::send_domain_releases() {
+  if (recorder_) return;  // its plan, once there is one, keeps those that its tasks use
   for (const auto id : std::exchange(released_domains_, {})) port_->send(ReleaseDomain{id});
 }
 
@@ -422,8 +423,8 @@ void ProgramCore::open_domain(Waiter& waiter, const DomainSpec& spec) {
 
 void ProgramCore::release_domain(std::uint64_t id) noexcept {
   if (stopped_) return;  // the run's end takes it
+  released_domains_.push_back(id);
   flush(true);
-  port_->send(ReleaseDomain{id});
 }
 
 void ProgramCore::enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank) {

@@ -176,7 +176,10 @@ Plan ProgramCore::record(detail::PlanRecord& record, Orchestrator& orchestrator)
   recorder_ = std::make_unique<PlanRecorder>(std::move(begin));
   struct Over {
     ProgramCore* core;
-    ~Over() { core->recorder_.reset(); }
+    ~Over() {
+      core->recorder_.reset();
+      core->send_domain_releases();
+    }
   } over{this};
   if (const auto frame = record.body(orchestrator)) {
     frame.resume();

@@ -111,6 +111,37 @@ TEST_CASE("a program that forms a domain can be recorded, and its plan keeps the
   }
 }
 
+TEST_CASE("a plan keeps a domain that its program let go of while it was recorded") {
+  Simulation sim({.chips = 2});
+  auto& node = with_count(sim).node();
+  auto x = node.tensor<float>({size}), y = node.tensor<float>({size});
+  std::optional<Plan> plan = node.record(
+      [](Orchestrator& n, Tensor a, Tensor b) {
+        for (const auto& told : {a, b}) {  // and while the second is formed, the first could go
+          const auto window = n.allocate_domain(both()).get().rank(1).buffer<float>("count");
+          n.submit("clear", out(window), on_chip(1));
+          n.submit("count", inout(window), out(told), scalar(2.0f), on_chip(1));
+        }
+      },
+      x, y);
+  settle(sim);
+  CHECK(windows_of(node) == 4);
+  auto x2 = node.tensor<float>({size}), y2 = node.tensor<float>({size});
+  node.run(*plan, x2, y2);
+  CHECK(x2.host<const float>()[0] == 3);
+  CHECK(y2.host<const float>()[0] == 3);
+  plan.reset();
+  settle(sim);
+  CHECK(windows_of(node) == 0);
+  const auto fails = [](Orchestrator& n) {
+    n.allocate_domain(both()).get();
+    throw Error(Errc::bad_argument, "enough");
+  };
+  CHECK(error_of([&] { node.record(fails); }) == Errc::bad_argument);
+  settle(sim);
+  CHECK(windows_of(node) == 0);
+}
+
 TEST_CASE("a plan of a program that knows a domain counts on in its windows, in the order of its replays") {
   Simulation sim({.seed = 3, .chips = 2});
   auto& node = with_count(sim).node();

@@ -148,7 +148,7 @@ std::vector<PlanArgument> plan_parameters(Held& held) {
   std::vector<PlanArgument> parameters;
   std::apply(
       [&](auto&... value) {
-        const auto one = [&](auto& parameter) {
+        [[maybe_unused]] const auto one = [&](auto& parameter) {
           if constexpr (is_slot<std::decay_t<decltype(parameter)>>)
             SlotAccess::number(parameter) = static_cast<std::int32_t>(parameters.size());
           parameters.push_back(plan_argument(parameter));
