@@ -28,6 +28,7 @@ struct Recording {
   std::shared_ptr<const void> callables;
   std::uint64_t arena_bytes = 0;
   bool one_chip = false;                         ///< so that every task of a chip runs there
+  bool names_lines = true;                       ///< what is refused says where it stands in the code
   std::vector<detail::PlanArgument> parameters;  ///< tensors with their buffers
   struct Intermediate {
     std::uint64_t number = 0;  ///< as its program calls it

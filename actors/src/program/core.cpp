@@ -277,17 +277,17 @@ Tensor ProgramCore::alloc(const runtime::Shape& shape, runtime::DType dtype) {
   return {view, std::make_shared<IntermediateHold>(releases_, number, std::move(buffer))};
 }
 
-void ProgramCore::refuse_recorded(const std::string& what) const {
+void ProgramCore::refuse_recorded(const std::string& what, CodeLine at) const {
   if (!recorder_) return;
-  recorder_->refuse(
-      what,
+  recorder_->refuse_at(
+      at, what,
       "a plan is the same whatever its tensors hold: decide between plans, outside of them; a number "
       "that changes is a Slot<T>, and a condition is one that a task looks at");
 }
 
-TaskNumber ProgramCore::read(const Tensor& tensor) {
+TaskNumber ProgramCore::read(const Tensor& tensor, CodeLine at) {
   check_alive();
-  refuse_recorded("reads a tensor");
+  refuse_recorded("reads a tensor", at);
   if (tensor.hold() && tensor.hold()->system != nullptr && tensor.hold()->system != node_->services.get()) {
     throw Error(Errc::wrong_program, "the tensor to read is of another System", of_another_system);
   }
@@ -407,7 +407,7 @@ void ProgramCore::send_domain_releases() {
 
 void ProgramCore::wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit) {
   check_alive();
-  if (what != Await::What::room) refuse_recorded("waits for tasks");
+  if (what != Await::What::room) refuse_recorded("waits for tasks", waiter.at);
   waiter.token = next_token_++;
   waiters_.emplace(waiter.token, &waiter);
   flush(false, Await{what, waiter.token, task, limit});
@@ -429,7 +429,7 @@ void ProgramCore::release_domain(std::uint64_t id) noexcept {
 
 void ProgramCore::enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank) {
   check_alive();
-  refuse_recorded("waits at a barrier");
+  refuse_recorded("waits at a barrier", waiter.at);
   const auto arena = domain.ranks[rank].arena;
   if ((domain.system != nullptr && domain.system != node_->services) ||
       (is_device_arena(arena) && chip_with_arena(node_->number, arena) < 0)) {

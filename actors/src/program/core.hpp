@@ -86,7 +86,7 @@ class TROUPE_API ProgramCore {
   Tensor alloc(const runtime::Shape& shape, runtime::DType dtype);
   /// Memory of the user's own is a buffer for as long as the run lasts; others stay what they are.
   Tensor with_buffer(const Tensor& tensor) const;
-  TaskNumber read(const Tensor& tensor);
+  TaskNumber read(const Tensor& tensor, CodeLine at);
   void read_done(TaskNumber task);
   void begin_scope();
   void end_scope() noexcept;
@@ -157,7 +157,7 @@ class TROUPE_API ProgramCore {
   TaskNumber submit_group_ordered(const Callable* callable, std::vector<Args> members, std::vector<int> chips,
                                   detail::SubmitCall call);
   /// A plan cannot have what the program is about to do.
-  void refuse_recorded(const std::string& what) const;
+  void refuse_recorded(const std::string& what, CodeLine at) const;
   TaskNumber submit_copy(const Tensor& to, const Tensor& from);
   TaskNumber submit_here(const Callable* callable, detail::SubmitCall&& call);
   void keep(const std::vector<std::shared_ptr<BufferHold>>& holds);

@@ -51,6 +51,11 @@ void PlanRecorder::refuse(const std::string& what, const std::string& hint) {
   throw *refused_;
 }
 
+void PlanRecorder::refuse_at(CodeLine at, const std::string& what, const std::string& hint) {
+  if (at.file == nullptr || !recording_.names_lines) refuse(what, hint);
+  refuse(what + " at " + at.file + ":" + std::to_string(at.line), hint);
+}
+
 Recording PlanRecorder::take() {
   if (refused_) throw *refused_;
   return std::move(recording_);

@@ -27,6 +27,7 @@ class PlanRecorder {
   }
   /// The program does what a plan cannot do: throws, now and at the end.
   [[noreturn]] void refuse(const std::string& what, const std::string& hint);
+  [[noreturn]] void refuse_at(CodeLine at, const std::string& what, const std::string& hint);
   /// All of it, once the program has returned.
   Recording take();
 

@@ -163,6 +163,7 @@ Plan ProgramCore::record(detail::PlanRecord& record, Orchestrator& orchestrator)
   begin.keep_domain = [link = node_->link](std::uint64_t domain) {
     return NodeLink::keep_domain(link, domain);
   };
+  begin.names_lines = record.names_lines;
   begin.parameters = std::move(record.parameters);
   std::vector<Tensor> tensors;
   for (auto& given : begin.parameters) {

@@ -30,12 +30,14 @@ ProgramCore& Waiter::core() const {
 }
 void Waiter::block() { core().block_on(*this); }
 
-void Task::wait() const { Await(program_, number_).wait(); }
-void Task::Await::await_suspend(std::coroutine_handle<> self) {
+void Task::wait(CodeLine from) const { Await(program_, number_).wait(from); }
+void Task::Await::await_suspend(std::coroutine_handle<> self, CodeLine from) {
+  at = from;
   continuation = self;
   begin();
 }
-void Task::Await::wait() {
+void Task::Await::wait(CodeLine from) {
+  at = from;
   begin();
   block();
   rethrow();
@@ -83,8 +85,8 @@ std::uint64_t Room::room_limit() const {
   return std::max<std::uint64_t>(1, core().node().soft_limit * std::uint64_t{3} / 4);
 }
 
-ReadBytes::ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType wanted)
-    : Waiter(std::move(program)), tensor_(tensor) {
+ReadBytes::ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType wanted, CodeLine at)
+    : Waiter(std::move(program), at), tensor_(tensor) {
   if (!tensor.valid()) throw Error(Errc::bad_argument, "a read of a tensor that describes nothing");
   if (tensor.dtype() == wanted) return;
   const std::string given(runtime::name_of(tensor.dtype()));
@@ -95,7 +97,7 @@ ReadBytes::ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType w
 }
 void ReadBytes::begin() {
   tensor_ = core().with_buffer(tensor_);
-  number_ = core().read(tensor_);
+  number_ = core().read(tensor_, at);
   core().wait(*this, Await::What::data, number_);
 }
 void ReadBytes::await_suspend(std::coroutine_handle<> self) {

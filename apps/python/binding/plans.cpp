@@ -98,6 +98,7 @@ actors::detail::PlanRecord record_of(const std::shared_ptr<Recording>& recording
                                      PlanOf& made) {
   actors::detail::PlanRecord record;
   record.name = name.is_none() ? name_of(function) : string_of(name, "name");
+  record.names_lines = false;  // a traceback does
   recording->program = std::make_shared<PythonProgram>(function, args, record.name, soft_limit);
   recording->args = Kept(args);
   for (const auto item : args) record.parameters.push_back(parameter_of(item, made.types.emplace_back()));

@@ -168,11 +168,10 @@ TEST_CASE("what looks at its results cannot be recorded") {
     CHECK(error->message().find("plan \"odd\"") != std::string::npos);
     CHECK(error->message().find(word) != std::string::npos);
   };
-  refused("reads a tensor, after it has submitted 1 of its tasks (the last is \"first\")",
-          [](Orchestrator& n, Tensor a) {
-            n.submit("set", out(a), scalar(1.0f), name("first"));
-            if (n.read<float>(a).get() > 0) n.submit("set", out(a), scalar(2.0f));
-          });
+  refused(", after it has submitted 1 of its tasks (the last is \"first\")", [](Orchestrator& n, Tensor a) {
+    n.submit("set", out(a), scalar(1.0f), name("first"));
+    if (n.read<float>(a).get() > 0) n.submit("set", out(a), scalar(2.0f));
+  });
   refused("waits for tasks", [](Orchestrator& n, Tensor a) { n.submit("set", out(a), scalar(1.0f)).wait(); });
   refused("waits for tasks", [](Orchestrator& n, Tensor a) {
     n.submit("set", out(a), scalar(1.0f));
@@ -193,6 +192,53 @@ TEST_CASE("what looks at its results cannot be recorded") {
   // It is an ordinary run until then, and the node goes on.
   node.run([](Orchestrator& n, Tensor a) { n.submit("set", out(a), scalar(9.0f)); }, x);
   CHECK(x.host<const float>()[0] == 9);
+}
+
+TEST_CASE("what cannot be recorded is told with its line") {
+  Simulation sim({.chips = 1});
+  auto& node = with_kernels(sim).node();
+  auto x = node.tensor<float>({size}, 3);
+  static int line = 0;
+  const auto refused = [&](const char* what, auto program) {
+    const auto error = error_of([&] { (void)node.record(program, x); });
+    REQUIRE(error.has_value());
+    INFO(error->message());
+    CHECK(error->message().find(what + (" at " __FILE__ ":" + std::to_string(line))) != std::string::npos);
+  };
+  refused("reads a tensor", [](Orchestrator& n, Tensor a) {
+    line = __LINE__ + 1;
+    const float first = n.read<float>(a);
+    (void)first;
+  });
+  refused("reads a tensor", [](Orchestrator& n, Tensor a) {
+    line = __LINE__ + 1;
+    (void)n.read_all<float>(a).get();
+  });
+  refused(
+      "reads a tensor", +[](Orchestrator& n, Tensor a) -> Program {
+        line = __LINE__ + 1;
+        (void)co_await n.fetch(a);
+      });
+  refused("waits for tasks", [](Orchestrator& n, Tensor) {
+    line = __LINE__ + 1;
+    n.drain();
+  });
+  refused(
+      "waits for tasks", +[](Orchestrator& n, Tensor) -> Program {
+        line = __LINE__ + 1;
+        co_await n.drained();
+      });
+  refused("waits for tasks", [](Orchestrator& n, Tensor a) {
+    const auto task = n.submit("set", out(a), scalar(1.0f));
+    line = __LINE__ + 1;
+    task.wait();
+  });
+  refused(
+      "waits for tasks", +[](Orchestrator& n, Tensor a) -> Program {
+        const auto task = n.submit("set", out(a), scalar(1.0f));
+        line = __LINE__ + 1;
+        co_await task;
+      });
 }
 
 TEST_CASE("a coroutine that awaits nothing but room can be recorded") {

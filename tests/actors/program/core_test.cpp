@@ -170,7 +170,7 @@ TEST_CASE("program: what no handle names any more is released with the next batc
 TEST_CASE("program: a read that is given up lets later writers go on") {
   Bench bench;
   {
-    Read<float> read(bench.core->itself(), bench.x);
+    Read<float> read(bench.core->itself(), bench.x, {});
     read.await_suspend(std::noop_coroutine());
     CHECK(bench.port->reads_done.empty());
   }
@@ -184,14 +184,14 @@ TEST_CASE("program: a domain is asked for, met in, and released with its last co
   info->ranks.resize(2);
   {
     Domain domain(bench.core->itself(), info);
-    DomainBarrier barrier(bench.core->itself(), domain, 1);
+    DomainBarrier barrier(bench.core->itself(), domain, 1, {});
     barrier.await_suspend(std::noop_coroutine());
     REQUIRE(bench.port->entered.size() == 1);
     CHECK(bench.port->entered[0].domain == 4);
     CHECK(bench.port->entered[0].rank == 1);
     bench.wake(bench.port->entered[0].token);
     CHECK(bench.core->take_resumable());
-    CHECK_THROWS_AS(DomainBarrier(bench.core->itself(), domain, 2).await_suspend(std::noop_coroutine()),
+    CHECK_THROWS_AS(DomainBarrier(bench.core->itself(), domain, 2, {}).await_suspend(std::noop_coroutine()),
                     Error);
     CHECK(bench.port->released.empty());
   }

@@ -283,8 +283,9 @@ def test_a_number_of_a_replay_is_taken_as_the_slots_type(one_chip):
 )
 def test_what_looks_at_its_results_cannot_be_recorded(one_chip, sentence, program):
     x = full(1)
-    with pytest.raises(troupe.Error, match=sentence):
+    with pytest.raises(troupe.Error, match=sentence) as raised:
         one_chip.record(program, x)
+    assert ".cpp" not in str(raised.value)  # the line is in the traceback
     one_chip.run(lambda node: node.fill(x, 9.0))  # the node goes on
     assert x[0] == 9
 

@@ -82,8 +82,8 @@ class TROUPE_API Domain {
 /// `peer_lost` when one never will.
 class TROUPE_API DomainBarrier : public Waiter {
  public:
-  DomainBarrier(ProgramLife program, Domain of, int rank)
-      : Waiter(std::move(program)), domain_(std::move(of)), rank_(rank) {}
+  DomainBarrier(ProgramLife program, Domain of, int rank, CodeLine at)
+      : Waiter(std::move(program), at), domain_(std::move(of)), rank_(rank) {}
   using Waiter::await_ready;
   void await_suspend(std::coroutine_handle<> self);
   void await_resume() const { rethrow(); }

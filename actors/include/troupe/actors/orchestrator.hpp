@@ -117,6 +117,7 @@ struct PlanRecord {
   std::vector<PlanArgument> parameters;
   std::function<void(const std::vector<Tensor>&)> take;  ///< its tensors, once they are buffers
   std::function<Program(Orchestrator&)> body;            ///< empty where the program is no coroutine
+  bool names_lines = true;  ///< false: its waits are called by code that is not the user's
 };
 
 /// The parameters of a program as it wants them.
@@ -377,33 +378,35 @@ class TROUPE_API Orchestrator {
   // Objects to `co_await` in a coroutine; a plain function calls get() or wait() on them.
 
   template <runtime::Element T>
-  Read<T> read(const Tensor& tensor) {
-    return {life(), readable(tensor)};
+  Read<T> read(const Tensor& tensor, CodeLine at = CodeLine::here()) {
+    return {life(), readable(tensor), at};
   }
   template <runtime::Element T>
-  ReadAll<T> read_all(const Tensor& tensor) {
-    return {life(), readable(tensor)};
+  ReadAll<T> read_all(const Tensor& tensor, CodeLine at = CodeLine::here()) {
+    return {life(), readable(tensor), at};
   }
   /// Says what elements are.
   template <class T>
   requires(!runtime::Element<T>) Read<float> read(const Tensor& tensor) {
     detail::refuse_element<T>();
-    return {life(), tensor};
+    return {life(), tensor, {}};
   }
   template <class T>
   requires(!runtime::Element<T>) ReadAll<float> read_all(const Tensor& tensor) {
     detail::refuse_element<T>();
-    return {life(), tensor};
+    return {life(), tensor, {}};
   }
   /// Brings the newest bytes to host memory: behind `co_await node.fetch(x)`, `x.host<const T>()` does not
   /// wait. Device tensors and buffers of windows stay on their chip; of these it gives a copy:
   /// `(co_await node.fetch(x)).host<const T>()`.
-  [[nodiscard]] Fetch fetch(const Tensor& tensor) { return {life(), readable(tensor)}; }
-  [[nodiscard]] Drained drained() { return Drained(life()); }
+  [[nodiscard]] Fetch fetch(const Tensor& tensor, CodeLine at = CodeLine::here()) {
+    return {life(), readable(tensor), at};
+  }
+  [[nodiscard]] Drained drained(CodeLine at = CodeLine::here()) { return Drained(life(), at); }
   [[nodiscard]] Room room() { return Room(life()); }
   /// Blocks a plain function until everything submitted so far has ended; throws the first failure that no
   /// wait has thrown yet.
-  void drain() { drained().wait(); }
+  void drain(CodeLine at = CodeLine::here()) { drained(at).wait(); }
   /// Sends what has been submitted so far on its way. Needed only by a plain function that computes for long
   /// between submits: they leave by themselves in batches, and whenever the program waits or returns.
   void flush();
@@ -414,7 +417,9 @@ class TROUPE_API Orchestrator {
   [[nodiscard]] DomainRequest allocate_domain(const DomainSpec& spec) { return {life(), spec}; }
   /// For programs that share a domain, each speaking for some of its ranks: goes on when all ranks have come
   /// here. Tasks are not waited for: await those first that the others rely on.
-  [[nodiscard]] DomainBarrier barrier(const Domain& domain, int rank) { return {life(), domain, rank}; }
+  [[nodiscard]] DomainBarrier barrier(const Domain& domain, int rank, CodeLine at = CodeLine::here()) {
+    return {life(), domain, rank, at};
+  }
   /// The communicator that chip `chip` came up with (`chip_bootstrap_configs`); belongs to the node. Named
   /// are the buffers that all its ranks have alike. Throws `wrong_state` when there is none (now).
   Domain configured_domain(int chip = 0) const;

@@ -35,12 +35,23 @@ struct ProgramPlace {
 /// Names a program and keeps nothing of it: expired when it is over.
 using ProgramLife = std::weak_ptr<ProgramPlace>;
 
+/// A line of the user's code: as a default argument, that of the call.
+struct CodeLine {
+  const char* file = nullptr;  ///< null: not known
+  int line = 0;
+
+  static constexpr CodeLine here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 /// The base of everything that can be awaited. The program forgets an object that is destroyed before its
 /// answer has come.
 class TROUPE_API Waiter {
  public:
-  explicit Waiter(ProgramLife program) : program_(std::move(program)) {}
-  Waiter(Waiter&& other) noexcept : program_(std::move(other.program_)) {}  ///< only before the wait begins
+  explicit Waiter(ProgramLife program, CodeLine at = {}) : at(at), program_(std::move(program)) {}
+  Waiter(Waiter&& other) noexcept  ///< only before the wait begins
+      : at(other.at), program_(std::move(other.program_)) {}
   Waiter& operator=(Waiter&&) = delete;
   ~Waiter();
 
@@ -57,6 +68,7 @@ class TROUPE_API Waiter {
   ProgramCore& core() const;
   const ProgramLife& program() const noexcept { return program_; }
 
+  CodeLine at;              ///< where the program waits
   std::uint64_t token = 0;  ///< 0: not registered
   bool answered = false;
   std::optional<Error> error;
@@ -80,15 +92,15 @@ class TROUPE_API Task {
   explicit operator bool() const noexcept { return number_ != 0; }
 
   /// Waits for its end; throws its error, which then does not fail the run any more. Plain functions only.
-  void wait() const;
+  void wait(CodeLine at = CodeLine::here()) const;
 
   class TROUPE_API Await : public Waiter {
    public:
     Await(ProgramLife program, TaskNumber number) : Waiter(std::move(program)), number_(number) {}
     using Waiter::await_ready;
-    void await_suspend(std::coroutine_handle<> self);
+    void await_suspend(std::coroutine_handle<> self, CodeLine at = CodeLine::here());
     void await_resume() const { rethrow(); }
-    void wait();
+    void wait(CodeLine at = CodeLine::here());
 
    private:
     void begin();
@@ -137,7 +149,7 @@ class TROUPE_API Room : public Waiter {
 class TROUPE_API ReadBytes : public Waiter {
  public:
   /// Throws `dtype_mismatch` when the elements are of another type than `wanted`.
-  ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType wanted);
+  ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType wanted, CodeLine at);
   ReadBytes(ReadBytes&&) = default;
   ~ReadBytes();
   using Waiter::await_ready;
@@ -159,8 +171,8 @@ class TROUPE_API ReadBytes : public Waiter {
 /// memory that stays on its chip, a copy as it was in the order of the program.
 class [[nodiscard]] Fetch : public ReadBytes {
  public:
-  Fetch(ProgramLife program, const Tensor& tensor)
-      : ReadBytes(std::move(program), tensor, tensor.dtype()), given_(tensor) {}
+  Fetch(ProgramLife program, const Tensor& tensor, CodeLine at)
+      : ReadBytes(std::move(program), tensor, tensor.dtype(), at), given_(tensor) {}
   Tensor await_resume() {
     rethrow();
     finish(nullptr, 0);
@@ -179,8 +191,8 @@ class [[nodiscard]] Fetch : public ReadBytes {
 template <runtime::Element T>
 class [[nodiscard]] Read : public ReadBytes {
  public:
-  Read(ProgramLife program, const Tensor& tensor)
-      : ReadBytes(std::move(program), tensor, runtime::dtype_of<T>) {}
+  Read(ProgramLife program, const Tensor& tensor, CodeLine at)
+      : ReadBytes(std::move(program), tensor, runtime::dtype_of<T>, at) {}
   T await_resume() {
     rethrow();
     T first{};
@@ -198,8 +210,8 @@ class [[nodiscard]] Read : public ReadBytes {
 template <runtime::Element T>
 class [[nodiscard]] ReadAll : public ReadBytes {
  public:
-  ReadAll(ProgramLife program, const Tensor& tensor)
-      : ReadBytes(std::move(program), tensor, runtime::dtype_of<T>) {}
+  ReadAll(ProgramLife program, const Tensor& tensor, CodeLine at)
+      : ReadBytes(std::move(program), tensor, runtime::dtype_of<T>, at) {}
   std::vector<T> await_resume() {
     rethrow();
     std::vector<T> values(static_cast<std::size_t>(tensor_.elements()));
