@@ -15,6 +15,15 @@
 #include "window_hold.hpp"
 
 namespace troupe::actors {
+runtime::Box box_in(const runtime::Tensor& view) {
+  auto box = runtime::make_box(view);
+  if (is_device_arena(view.buffer().arena)) {
+    box.lo += view.buffer().offset;
+    box.hi += view.buffer().offset;
+  }
+  return box;
+}
+
 namespace {
 
 using Memory = runtime::RecordedEdges::Memory;
@@ -30,16 +39,6 @@ Memory memory_of(const runtime::Tensor& view, const Buffer* buffer) {
   if (buffer != nullptr) return {0, buffer->number()};
   return {1, std::uint64_t{view.buffer().arena} << 32U | view.buffer().generation};
 }
-/// The bytes of a view in its memory.
-runtime::Box box_in(const runtime::Tensor& view) {
-  auto box = runtime::make_box(view);
-  if (is_device_arena(view.buffer().arena)) {
-    box.lo += view.buffer().offset;
-    box.hi += view.buffer().offset;
-  }
-  return box;
-}
-
 /// All of a buffer, or of memory of a chip, as elements of this type.
 Operand whole_of(const Operand& part) {
   const auto bytes = part.tensor.buffer_bytes();

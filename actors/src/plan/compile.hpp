@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plan/image.hpp"
+#include "troupe/runtime/access.hpp"
 
 namespace troupe::actors {
 
@@ -39,6 +40,9 @@ struct Recording {
   /// What keeps the windows of a communication domain.
   std::function<std::shared_ptr<const void>(std::uint64_t domain)> keep_domain;
 };
+
+/// The bytes of a view in its memory: those of two views of one memory can be compared.
+runtime::Box box_in(const runtime::Tensor& view);
 
 /// Makes a plan of it. Throws what a plan cannot have.
 TROUPE_API std::shared_ptr<const PlanImage> compile(Recording recording);

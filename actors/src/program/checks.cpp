@@ -102,17 +102,10 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
                     std::to_string(runtime::limits::core_scalars) +
                     " scalars; a chip program takes more, or join some of them into one tensor");
   }
-  const bool retried = extras != nullptr && extras->retries > 0 && !extras->idempotent;
+  if (extras != nullptr && extras->retries > 0 && !extras->idempotent) check_retry(*callable, args, extras);
   for (std::size_t i = 0; i < args.tensors.size(); ++i) {
     const auto& arg = args.tensors[i];
     const auto buffer = arg.tensor.buffer();
-    if (retried && arg.tag == runtime::Tag::inout) {
-      throw Error(Errc::retry_refused,
-                  which(i) +
-                      " is inout: running the task again would start from what "
-                      "the failed attempt left behind",
-                  "add `idempotent` if that is harmless");
-    }
     if (buffer.arena == program_arena && buffer.generation != static_cast<std::uint32_t>(run_)) {
       throw Error(Errc::wrong_program, which(i) + " is an intermediate of another run");
     }
@@ -127,6 +120,38 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
       throw Error(Errc::bad_argument, which(i) + " has no buffer", "make it with tensor() or alloc()");
     }
   }
+}
+
+void ProgramCore::check_retry(const Callable& callable, const Arguments& args, const SubmitExtras* extras) {
+  for (std::size_t i = 0; i < args.tensors.size(); ++i) {
+    if (args.tensors[i].tag != runtime::Tag::inout) continue;
+    throw Error(Errc::retry_refused,
+                task_title(callable, extras) + ": tensor argument " + std::to_string(i) +
+                    " is inout: running the task again would start from what the failed attempt left behind",
+                "add `idempotent` if that is harmless");
+  }
+}
+
+/// What may have changed since the plan was recorded: of all its steps before one of them is submitted.
+void ProgramCore::check_steps(const PlanImage& plan, const detail::PlanCall& call) const {
+  for (const auto& step : plan.steps) {
+    if (step.chips.empty()) (void)check_target(*step.callable, step.call.target);
+    for (const int chip : step.chips) (void)check_target(*step.callable, OnExecutor{chip});
+    check_group_size(step.members.size());
+    const auto* extras = step.call.extras.get();
+    if (!call.retry || call.retry->attempts == 0 || call.idempotent ||
+        (extras != nullptr && extras->idempotent))
+      continue;
+    check_retry(*step.callable, step.call.args.values, extras);
+    for (const auto& member : step.members) check_retry(*step.callable, member.values, extras);
+  }
+}
+
+void ProgramCore::check_group_size(std::size_t members) const {
+  if (members <= static_cast<std::size_t>(std::max(0, node_->executors.chips()))) return;
+  throw Error(Errc::group_too_large, "a group of " + std::to_string(members) +
+                                         " can never run together: " + node_->name + " has " +
+                                         std::to_string(node_->executors.chips()) + " executors for it");
 }
 
 /// Members run at the same time, so nobody could say whose bytes stay.

@@ -84,9 +84,10 @@ bool ProgramCore::is_users(const runtime::Tensor& view, const Buffer* buffer) {
   return buffer == nullptr && view.valid() && view.buffer().is_host() && view.bytes() > 0;
 }
 
-Tensor ProgramCore::with_buffer(const Tensor& tensor) const {
+Tensor ProgramCore::with_buffer(const Tensor& tensor) {
   const auto* buffer = tensor.hold() ? tensor.hold()->buffer : nullptr;
   if (!is_users(tensor.description(), buffer)) return tensor;
+  if (tensor.hold()) keep({tensor.hold()});  // what keeps the user's memory, which the run uses
   return node_->memory->borrow(tensor.description()).value();
 }
 
@@ -111,8 +112,14 @@ std::vector<ProgramCore::Visitor> ProgramCore::visit(Args& args, std::int32_t pl
   for (auto& operand : args.values.tensors) {
     const auto home = chip_with_arena(node_->number, operand.tensor.buffer().arena);
     if (home < 0 || home == place) continue;
+    if (operand.tag == runtime::Tag::no_dep) {
+      throw Error(Errc::bad_argument,
+                  "an argument without an order (no_dep) lies on chip " + std::to_string(home) + " of " +
+                      node_->name + ", and its task runs elsewhere: with a copy, which needs an order",
+                  "say in(…), out(…) or inout(…), or run the task on_chip(" + std::to_string(home) + ")");
+    }
     Visitor visitor{Tensor(operand.tensor), alloc(operand.tensor.shape(), operand.tensor.dtype()),
-                    operand.tag != runtime::Tag::in && operand.tag != runtime::Tag::no_dep};
+                    operand.tag != runtime::Tag::in};
     if (operand.tag != runtime::Tag::out && operand.tag != runtime::Tag::out_existing) {
       submit_copy(visitor.visits, visitor.home);
     }
@@ -191,17 +198,12 @@ TaskNumber ProgramCore::submit_group(const Callable* callable, std::vector<Args>
 
 TaskNumber ProgramCore::submit_group_ordered(const Callable* callable, std::vector<Args> members,
                                              std::vector<int> chips, detail::SubmitCall call) {
-  const int available = node_->executors.chips();
   if (chips.empty() &&
       std::all_of(members.begin(), members.end(), [](const Args& m) { return m.home >= 0; })) {
     for (const auto& member : members) chips.push_back(member.home);
   }
   if (members.empty()) throw Error(Errc::bad_argument, "a group needs at least one member");
-  if (members.size() > static_cast<std::size_t>(available)) {
-    throw Error(Errc::group_too_large, "a group of " + std::to_string(members.size()) +
-                                           " can never run together: " + node_->name + " has " +
-                                           std::to_string(available) + " executors for it");
-  }
+  check_group_size(members.size());
   if (!chips.empty() &&
       (chips.size() != members.size() || std::set<int>(chips.begin(), chips.end()).size() != chips.size())) {
     throw Error(Errc::bad_argument, "a group of " + std::to_string(members.size()) +

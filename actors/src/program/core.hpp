@@ -85,7 +85,7 @@ class TROUPE_API ProgramCore {
   TaskNumber submit_plan(const Plan& plan, detail::PlanCall call);
   Tensor alloc(const runtime::Shape& shape, runtime::DType dtype);
   /// Memory of the user's own is a buffer for as long as the run lasts; others stay what they are.
-  Tensor with_buffer(const Tensor& tensor) const;
+  Tensor with_buffer(const Tensor& tensor);
   TaskNumber read(const Tensor& tensor, CodeLine at);
   void read_done(TaskNumber task);
   void begin_scope();
@@ -121,6 +121,8 @@ class TROUPE_API ProgramCore {
   std::int32_t check_target(const Callable& callable, const std::optional<OnExecutor>& target) const;
   void check_arguments(const Callable* callable, const Arguments& args, const SubmitExtras* extras) const;
   void take_options(const Callable& callable, detail::SubmitCall& call) const;
+  static void check_retry(const Callable& callable, const Arguments& args, const SubmitExtras* extras);
+  void check_group_size(std::size_t members) const;
   static void check_members(const Callable& callable, const std::vector<Args>& members,
                             const SubmitExtras* extras);
   void check_system(const Callable& callable, const Args& args, const SubmitExtras* extras) const;
@@ -147,6 +149,7 @@ class TROUPE_API ProgramCore {
   };
   void check_plan(const PlanImage& plan, const detail::PlanCall& call) const;
   void check_plan_arguments(const PlanImage& plan, const detail::PlanCall& call) const;
+  void check_steps(const PlanImage& plan, const detail::PlanCall& call) const;
   /// The number of the node below that recorded the plan; -1: none did.
   int node_of(const PlanImage& plan) const;
   TaskNumber submit_plan_below(const Plan& plan, const detail::PlanCall& call, int node);

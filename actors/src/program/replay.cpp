@@ -199,6 +199,19 @@ void ProgramCore::check_plan(const PlanImage& plan, const detail::PlanCall& call
         "record it on this node");
   }
   check_plan_arguments(plan, call);
+  for (std::size_t i = 0; i < call.arguments.size(); ++i) {
+    if (!call.arguments[i].is_tensor) continue;
+    const auto& tensor = call.arguments[i].tensor;
+    if (tensor.hold() && tensor.hold()->system != nullptr && tensor.hold()->system != node_->services.get())
+      throw Error(Errc::wrong_program, parameter(plan, i) + " is a tensor of another System",
+                  of_another_system);
+    const auto arena = tensor.description().buffer().arena;
+    if (is_device_arena(arena) && chip_with_arena(node_->number, arena) < 0)
+      throw Error(Errc::bad_argument,
+                  parameter(plan, i) + " lives on a chip of another node, not of " + node_->name,
+                  "copy it into host memory first (copy_from): no node reaches into another's chips");
+  }
+  check_steps(plan, call);
 }
 
 void ProgramCore::check_plan_arguments(const PlanImage& plan, const detail::PlanCall& call) const {
