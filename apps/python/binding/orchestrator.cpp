@@ -120,10 +120,13 @@ Wait submit_group(const SeatRef& seat, const py::object& callable, const py::obj
   const auto named = callable_of(callable, {}, seat->soft_limit());
   if (named.own) call.more().owned = named.own;
   auto name = given_name(call);
-  auto task = seat->call([&](Orchestrator& program) {
-    return program.submit_gathered(named.own ? *named.own : program.callable(named.name), std::move(all),
-                                   std::move(where), std::move(call));
-  });
+  const auto tasks = all.size();
+  auto task = seat->call(
+      [&](Orchestrator& program) {
+        return program.submit_gathered(named.own ? *named.own : program.callable(named.name), std::move(all),
+                                       std::move(where), std::move(call));
+      },
+      tasks);
   return task_of(seat, std::move(task), named.own ? named.own->name : named.name, std::move(name));
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/arrays.hpp"
+#include "troupe/runtime/limits.hpp"
 
 namespace troupe::python {
 
@@ -35,12 +36,13 @@ class Seat : public std::enable_shared_from_this<Seat> {
 
   /// Throws `wrong_program` when the program is over, and on a thread that is not its own.
   actors::Orchestrator& use() const;
-  /// A call that appends to the program. It waits when there is no room: then outside of Python.
+  /// A call that appends so many tasks to the program at most; each member of a group counts as one. It waits
+  /// when there is no room: then outside of Python.
   template <class Work>
-  auto call(Work work) const {
+  auto call(Work work, std::size_t tasks = 1) const {
     auto& node = use();
-    // As far from the limit as one call can append, nothing waits.
-    if (!coroutine_ && static_cast<std::int64_t>(node.unfinished()) + 600 >= soft_limit_)
+    // As far from the limit as the call can append, nothing waits.
+    if (!coroutine_ && static_cast<std::int64_t>(node.unfinished() + tasks * lines_of_a_task) >= soft_limit_)
       return without_python([&] { return work(node); });
     return work(node);
   }
@@ -52,6 +54,10 @@ class Seat : public std::enable_shared_from_this<Seat> {
   }
 
  private:
+  /// At most: each of its tensors is copied to its chip, and back.
+  static constexpr std::size_t lines_of_a_task = 600;
+  static_assert(lines_of_a_task > 1 + 2 * runtime::limits::chip_tensors);
+
   actors::Orchestrator* node_ = nullptr;
   std::thread::id thread_{};
   bool coroutine_ = false;
