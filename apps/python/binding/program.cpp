@@ -55,6 +55,15 @@ actors::Orchestrator& Seat::use() const {
   return *node_;
 }
 
+std::size_t Seat::open_scope() {
+  scopes_.push_back({call([](actors::Orchestrator& node) { return actors::Scope(node); })});
+  return scopes_.size() - 1;
+}
+void Seat::leave_scope(std::size_t place) {
+  scopes_[place].left = true;
+  while (!scopes_.empty() && scopes_.back().left) scopes_.pop_back();
+}
+
 std::string name_of(py::handle function) {
   if (PyFunction_Check(function.ptr()) != 0)
     return utf8_of(reinterpret_cast<PyFunctionObject*>(function.ptr())->func_name);
@@ -129,7 +138,9 @@ class Body {
       lent_ = LentSeat(node, true, program.soft_limit_);
       auto coroutine = called(program.function_.get(), lent_.with(program.args_.get()), program.context());
       step(coroutine, py::none());
-      if (wanted_) coroutine_ = Kept(std::move(coroutine));
+      if (!wanted_) return;
+      coroutine_ = Kept(std::move(coroutine));
+      lent_.seat()->stand_up();
     } catch (py::error_already_set& raised) {
       lent_.leave();
       throw program.failed(raised);
@@ -181,6 +192,7 @@ class Body {
       } else {
         step(coroutine, object_of(wait, std::move(answer)));
       }
+      if (wanted_) lent_.seat()->stand_up();
     } catch (py::error_already_set& raised) {
       lent_.leave();
       throw program_->failed(raised);

@@ -29,8 +29,16 @@ class Seat : public std::enable_shared_from_this<Seat> {
   }
   /// The program's code goes on, on this thread.
   void sit_down() { thread_ = std::this_thread::get_id(); }
-  void leave() { node_ = nullptr; }
+  /// It waits, and other code runs on this thread.
+  void stand_up() { thread_ = std::thread::id(); }
+  /// The program is over, and so are its scopes.
+  void leave() {
+    while (!scopes_.empty()) scopes_.pop_back();
+    node_ = nullptr;
+  }
   bool is_over() const { return node_ == nullptr; }
+  /// The program has not returned, and who asks is its code.
+  bool is_here() const { return node_ != nullptr && thread_ == std::this_thread::get_id(); }
   bool coroutine() const { return coroutine_; }
   std::int64_t soft_limit() const { return soft_limit_; }
 
@@ -53,7 +61,16 @@ class Seat : public std::enable_shared_from_this<Seat> {
     return without_python([&] { return work(node); });
   }
 
+  /// A scope, by its place among those that the program has open. It ends when it has been left, and so have
+  /// those that were opened in it; at the latest with the program.
+  std::size_t open_scope();
+  void leave_scope(std::size_t place);
+
  private:
+  struct OpenScope {
+    actors::Scope scope;
+    bool left = false;
+  };
   /// At most: each of its tensors is copied to its chip, and back.
   static constexpr std::size_t lines_of_a_task = 600;
   static_assert(lines_of_a_task > 1 + 2 * runtime::limits::chip_tensors);
@@ -62,6 +79,7 @@ class Seat : public std::enable_shared_from_this<Seat> {
   std::thread::id thread_{};
   bool coroutine_ = false;
   std::int64_t soft_limit_ = 0;
+  std::vector<OpenScope> scopes_;  ///< the innermost one last
 };
 using SeatRef = std::shared_ptr<Seat>;
 
