@@ -85,3 +85,39 @@ print({float(total.numpy()[0]) for total in sums})
 """
     )
     assert (code, out) == (0, "{180.0}\n"), err
+
+
+def test_a_program_on_a_node_of_a_pod_that_has_less_room_than_the_others(run_python):
+    code, out, err = run_python(
+        START
+        + """
+pod = system.pod(1)
+number = pod.add_node(soft_limit=50, sub_workers=1)
+acc = node.tensor(1)
+def inner(node, x):
+    for _ in range(1000):
+        node.submit_sub(more, inout(x))
+def prog(pod):
+    pod.submit(inner, inout(acc), on_chip=number)
+pod.run(prog)
+print(acc.numpy()[0])
+"""
+    )
+    assert (code, out) == (0, "1000.0\n"), err
+
+
+def test_a_program_of_a_pod_that_has_less_room_than_its_nodes(run_python):
+    code, out, err = run_python(
+        START
+        + """
+system = troupe.System(chips=1, soft_limit=100_000, hard_limit=200_000)
+pod = system.pod(1, sub_workers=1)
+done = []
+def prog(pod):
+    for _ in range(9000):
+        pod.submit_sub(lambda: done.append(1))
+pod.run(prog)
+print(len(done))
+"""
+    )
+    assert (code, out) == (0, "9000\n"), err
