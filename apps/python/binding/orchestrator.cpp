@@ -8,9 +8,33 @@ using actors::Orchestrator;
 using actors::Tensor;
 
 /// A scope of a program, for `with`.
-struct Scope {
-  SeatRef seat;
-  std::optional<actors::Scope> open;
+class Scope {
+ public:
+  explicit Scope(SeatRef seat) : seat_(std::move(seat)) {}
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+  /// May go on any thread, at any time: its program ends it then.
+  ~Scope() {
+    if (seat_->is_here()) leave();
+  }
+
+  void enter() {
+    if (place_) throw bad_argument("a scope is entered once");
+    place_ = seat_->open_scope();
+  }
+  void exit() {
+    if (!place_ || seat_->is_over()) return;
+    (void)seat_->use();
+    leave();
+  }
+
+ private:
+  void leave() {
+    if (place_) seat_->leave_scope(*std::exchange(place_, {}));
+  }
+
+  SeatRef seat_;
+  std::optional<std::size_t> place_;  ///< among those of the program; none: it is not open
 };
 
 std::string given_name(const actors::detail::SubmitCall& call) {
@@ -120,10 +144,13 @@ Wait submit_group(const SeatRef& seat, const py::object& callable, const py::obj
   const auto named = callable_of(callable, {}, seat->soft_limit());
   if (named.own) call.more().owned = named.own;
   auto name = given_name(call);
-  auto task = seat->call([&](Orchestrator& program) {
-    return program.submit_gathered(named.own ? *named.own : program.callable(named.name), std::move(all),
-                                   std::move(where), std::move(call));
-  });
+  const auto tasks = all.size();
+  auto task = seat->call(
+      [&](Orchestrator& program) {
+        return program.submit_gathered(named.own ? *named.own : program.callable(named.name), std::move(all),
+                                       std::move(where), std::move(call));
+      },
+      tasks);
   return task_of(seat, std::move(task), named.own ? named.own->name : named.name, std::move(name));
 }
 
@@ -292,15 +319,10 @@ void add_orchestrator(py::module_& module) {
   py::class_<Scope>(module, "Scope", "Intermediates made inside end with it: `with node.scope():`.")
       .def("__enter__",
            [](py::object self) {
-             auto& scope = self.cast<Scope&>();
-             if (scope.open) throw bad_argument("a scope is entered once");
-             scope.seat->call([&](Orchestrator& node) { scope.open.emplace(node); });
+             self.cast<Scope&>().enter();
              return self;
            })
-      .def("__exit__", [](Scope& scope, const py::args&) {
-        if (scope.open) (void)scope.seat->use();
-        scope.open.reset();
-      });
+      .def("__exit__", [](Scope& scope, const py::args&) { scope.exit(); });
 
   py::class_<Seat, SeatRef> program(module, "Orchestrator",
                                     "The node as its program has it: makes tensors, submits tasks, waits.\n\n"
@@ -343,10 +365,7 @@ void add_orchestrator(py::module_& module) {
           py::arg("shape"), py::arg("dtype") = "float32", py::kw_only(), py::arg("on_chip"),
           "A tensor with its place on that chip: memory is taken there, and stays. Zero until it is written.")
       .def(
-          "scope",
-          [](const SeatRef& seat) {
-            return Scope{seat, {}};
-          },
+          "scope", [](const SeatRef& seat) { return std::make_unique<Scope>(seat); },
           "Intermediates made inside end with it: `with node.scope():`.")
       .def_property_readonly(
           "chips", [](const SeatRef& seat) { return seat->use().chips(); },

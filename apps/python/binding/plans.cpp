@@ -1,6 +1,8 @@
 // Plans: a program recorded once, and submitted again.
 #include "plans.hpp"
 
+#include <algorithm>
+
 namespace troupe::python {
 namespace {
 
@@ -204,8 +206,10 @@ actors::BoundProgram bind_plan(const PlanOf& plan, const py::tuple& items, py::k
 Wait submit_plan(const SeatRef& seat, const PlanOf& plan, const py::tuple& items, const py::kwargs& options) {
   auto call = replay_of(plan, items);
   for (const auto& [option, value] : options) take_replay_option(call, option.cast<std::string>(), value);
+  // Each step is a task, or a group of as many as there are chips; their end is one more.
+  const auto tasks = 1 + plan.plan.steps() * static_cast<std::size_t>(std::max(1, seat->use().chips()));
   auto task =
-      seat->call([&](Orchestrator& node) { return node.submit_gathered(plan.plan, std::move(call)); });
+      seat->call([&](Orchestrator& node) { return node.submit_gathered(plan.plan, std::move(call)); }, tasks);
   return task_of(seat, std::move(task), plan.plan.name(), {});
 }
 

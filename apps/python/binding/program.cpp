@@ -45,16 +45,6 @@ UserCode::~UserCode() {
 }
 bool UserCode::is_here() { return user_code().contains(std::this_thread::get_id()); }
 
-actors::Orchestrator& Seat::use() const {
-  if (node_ == nullptr)
-    throw Error(Errc::wrong_program, "the program has returned", "a node lent to a program ends with it");
-  if (thread_ != std::this_thread::get_id()) {
-    throw Error(Errc::wrong_program, "a call of a program from a thread that is not its own",
-                "let other threads compute, and submit and wait where the program runs");
-  }
-  return *node_;
-}
-
 std::string name_of(py::handle function) {
   if (PyFunction_Check(function.ptr()) != 0)
     return utf8_of(reinterpret_cast<PyFunctionObject*>(function.ptr())->func_name);
@@ -129,7 +119,9 @@ class Body {
       lent_ = LentSeat(node, true, program.soft_limit_);
       auto coroutine = called(program.function_.get(), lent_.with(program.args_.get()), program.context());
       step(coroutine, py::none());
-      if (wanted_) coroutine_ = Kept(std::move(coroutine));
+      if (!wanted_) return;
+      coroutine_ = Kept(std::move(coroutine));
+      lent_.seat()->stand_up();
     } catch (py::error_already_set& raised) {
       lent_.leave();
       throw program.failed(raised);
@@ -181,6 +173,7 @@ class Body {
       } else {
         step(coroutine, object_of(wait, std::move(answer)));
       }
+      if (wanted_) lent_.seat()->stand_up();
     } catch (py::error_already_set& raised) {
       lent_.leave();
       throw program_->failed(raised);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/arrays.hpp"
+#include "troupe/runtime/limits.hpp"
 
 namespace troupe::python {
 
@@ -28,19 +29,28 @@ class Seat : public std::enable_shared_from_this<Seat> {
   }
   /// The program's code goes on, on this thread.
   void sit_down() { thread_ = std::this_thread::get_id(); }
-  void leave() { node_ = nullptr; }
+  /// It waits, and other code runs on this thread.
+  void stand_up() { thread_ = std::thread::id(); }
+  /// The program is over, and so are its scopes.
+  void leave() {
+    while (!scopes_.empty()) scopes_.pop_back();
+    node_ = nullptr;
+  }
   bool is_over() const { return node_ == nullptr; }
+  /// The program has not returned, and who asks is its code.
+  bool is_here() const { return node_ != nullptr && thread_ == std::this_thread::get_id(); }
   bool coroutine() const { return coroutine_; }
   std::int64_t soft_limit() const { return soft_limit_; }
 
   /// Throws `wrong_program` when the program is over, and on a thread that is not its own.
   actors::Orchestrator& use() const;
-  /// A call that appends to the program. It waits when there is no room: then outside of Python.
+  /// A call that appends so many tasks to the program at most; each member of a group counts as one. It waits
+  /// when there is no room: then outside of Python.
   template <class Work>
-  auto call(Work work) const {
+  auto call(Work work, std::size_t tasks = 1) const {
     auto& node = use();
-    // As far from the limit as one call can append, nothing waits.
-    if (!coroutine_ && static_cast<std::int64_t>(node.unfinished()) + 600 >= soft_limit_)
+    // As far from the limit as the call can append, nothing waits.
+    if (!coroutine_ && static_cast<std::int64_t>(node.unfinished() + tasks * lines_of_a_task) >= soft_limit_)
       return without_python([&] { return work(node); });
     return work(node);
   }
@@ -51,11 +61,25 @@ class Seat : public std::enable_shared_from_this<Seat> {
     return without_python([&] { return work(node); });
   }
 
+  /// A scope, by its place among those that the program has open. It ends when it has been left, and so have
+  /// those that were opened in it; at the latest with the program.
+  std::size_t open_scope();
+  void leave_scope(std::size_t place);
+
  private:
+  struct OpenScope {
+    actors::Scope scope;
+    bool left = false;
+  };
+  /// At most: each of its tensors is copied to its chip, and back.
+  static constexpr std::size_t lines_of_a_task = 600;
+  static_assert(lines_of_a_task > 1 + 2 * runtime::limits::chip_tensors);
+
   actors::Orchestrator* node_ = nullptr;
   std::thread::id thread_{};
   bool coroutine_ = false;
   std::int64_t soft_limit_ = 0;
+  std::vector<OpenScope> scopes_;  ///< the innermost one last
 };
 using SeatRef = std::shared_ptr<Seat>;
 

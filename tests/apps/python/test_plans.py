@@ -1,5 +1,7 @@
 """Plans: a program recorded once does again what it would do with the new arguments; what does not fit is an error."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -430,3 +432,31 @@ def test_what_a_file_cannot_have_of_a_plan_is_refused(one_chip, tmp_path):
     (tmp_path / "broken.tplan").write_bytes(b"troupe plan\x1a\x01 and more")
     with pytest.raises(troupe.Error, match="the beginning of a plan alone"):
         one_chip.load_plan(tmp_path / "broken.tplan")
+
+
+@pytest.mark.parametrize("how", ["submitted", "recorded"])
+def test_an_array_is_kept_until_the_tasks_of_a_plan_that_use_it_have_ended(one_chip, how):
+    acc, go = one_chip.tensor(4096), threading.Event()
+
+    def add(x, acc):
+        acc += x
+
+    def step(node, x, acc):
+        node.submit_sub(add, in_(x), inout(acc))
+
+    def program(node):
+        node.submit_sub(lambda acc: go.wait(60), inout(acc))
+        try:
+            for i in range(8):
+                # Nobody else has the array; the next one could get its memory.
+                if how == "submitted":
+                    node.submit(plan, in_(np.full(4096, 1 << i, "float32")), inout(acc))
+                else:
+                    node.record(step, np.full(4096, 1 << i, "float32"), acc)
+        finally:
+            go.set()
+
+    plan = one_chip.record(step, np.ones(4096, "float32"), acc)
+    acc.numpy()[:] = 0
+    one_chip.run(program)
+    assert acc.numpy().tolist() == [255] * 4096

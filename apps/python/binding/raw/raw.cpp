@@ -85,9 +85,12 @@ void submit_group(const SeatRef& seat, const std::string& name, const std::vecto
   std::vector<actors::Args> all;
   for (const auto& member : members) add_arguments(all.emplace_back(), member);
   actors::detail::SubmitCall call;
-  seat->call([&](actors::Orchestrator& program) {
-    return program.submit_gathered(program.callable(name), std::move(all), chips, std::move(call));
-  });
+  const auto tasks = all.size();
+  seat->call(
+      [&](actors::Orchestrator& program) {
+        return program.submit_gathered(program.callable(name), std::move(all), chips, std::move(call));
+      },
+      tasks);
 }
 
 /// Of chips that came up from configuration: rank, ranks, context, window, its bytes, buffers by name.

@@ -164,6 +164,7 @@ actors::PodConfig pod_config(const Machine& machine, const py::object& nodes, co
   actors::PodConfig pod;
   pod.name = name;
   pod.sub_workers = sub_workers;
+  soft_limit = std::min<std::int64_t>(soft_limit, actors::WorkerConfig().soft_limit);
   const auto add = [&](const py::kwargs& options) {
     auto node = node_config(machine.defaults(), options);
     if (!options.contains("name")) node.name = "node" + std::to_string(pod.nodes.size());

@@ -234,8 +234,9 @@ void add_node(py::module_& module) {
           py::arg("abort_grace") = 2.0, "Adds a thread for host functions while programs run; its number.")
       .def(
           "add_node",
-          [](const NodeOf& on, const py::kwargs& options) {
+          [](NodeOf& on, const py::kwargs& options) {
             const auto config = node_config({}, options);
+            on.soft_limit = std::min<std::int64_t>(on.soft_limit, config.soft_limit);
             return without_python([&] { return on.node.add_executor(actors::to_worker(config)); });
           },
           "Adds a node to a pod, with the options of a node; its number.")
