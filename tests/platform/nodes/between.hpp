@@ -74,6 +74,11 @@ class Between {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return waiting_ != 0; });
   }
+  /// Waits until the node has said something that is held.
+  void wait_for_answer() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return answers_ != 0; });
+  }
   /// Waits until one for many bytes has ended, at both ends.
   void wait_for_end_of_bytes() {
     std::unique_lock lock(mutex_);
@@ -135,6 +140,7 @@ class Between {
       if (can_be_held) {
         std::unique_lock lock(mutex_);
         if (held && one.is_bulk && came > 0) ++waiting_;
+        if (held && !to_node && came > 0) ++answers_;
         if (to_node && came > 0) one.in_hand = static_cast<std::size_t>(came);
         changed_.notify_all();
         changed_.wait(lock, [&] { return !held; });
@@ -157,7 +163,7 @@ class Between {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool holds_answers_ = false, holds_bytes_ = false, holds_calls_ = false;
-  int ended_ = 0, waiting_ = 0;
+  int ended_ = 0, waiting_ = 0, answers_ = 0;
   std::list<Connection> connections_;
   std::vector<std::thread> threads_;
   std::thread lets_in_;  ///< and makes the others

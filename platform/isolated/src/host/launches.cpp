@@ -326,7 +326,7 @@ std::int32_t Context::run(const troupe_run* run, troupe_completion* completion) 
   }
   Writer arguments;
   put_run(arguments, sent, tensors);
-  const auto answer = ask(Kind::run, arguments);
+  const auto answer = ask(Kind::run, arguments, {}, session.get());
   if (answer.code == 0) staged.copy_back();
   if (!staged.tensors.empty()) alone.unstage(staged, session->link, session->pieces);
   Reader reader(answer.more);
