@@ -251,7 +251,7 @@ bool Context::finish(Flight& flight, std::int32_t code) {
   ++completed_;
   if (code != 0) ++failed_;
   if (!flight.staged.tensors.empty()) {
-    if (code == 0) flight.staged.copy_back();
+    if (code == 0) flight.staged.copy_back(session_->link);
     session_->staging.unstage(flight.staged, session_->link, session_->pieces);
   }
   return true;
@@ -327,7 +327,7 @@ std::int32_t Context::run(const troupe_run* run, troupe_completion* completion) 
   Writer arguments;
   put_run(arguments, sent, tensors);
   const auto answer = ask(Kind::run, arguments, {}, session.get());
-  if (answer.code == 0) staged.copy_back();
+  if (answer.code == 0) staged.copy_back(session->link);
   if (!staged.tensors.empty()) alone.unstage(staged, session->link, session->pieces);
   Reader reader(answer.more);
   auto end = reader.get<troupe_completion>();

@@ -150,7 +150,7 @@ void Link::send_rest() {
     iovec part{first.bytes.data() + first.sent, first.bytes.size() - first.sent};
     const auto now = stream_->send({&part, 1}, std::span(descriptors).first(first.descriptors.size()));
     if (now.gone) {
-      down_ = true;
+      if (!down_.exchange(true)) wake();
       break;
     }
     if (now.bytes == 0) break;
@@ -163,6 +163,22 @@ void Link::send_rest() {
     if (turn >= turns) break;
   }
   has_room_.notify_all();
+}
+
+void Link::say_alive() {
+  if (silence_ns_ == 0 || is_down()) return;
+  const auto time = now();
+  auto last = said_alive_.load(std::memory_order_relaxed);
+  if (time < last + Pulse::interval(silence_ns_) || !said_alive_.compare_exchange_strong(last, time)) return;
+  std::unique_lock lock(mutex_);
+  const bool has_more_to_say = !rest_.empty();
+  lock.unlock();
+  // Any byte is a sign; and what is kept leaves only if somebody sends it.
+  if (has_more_to_say) {
+    send_rest();
+  } else {
+    (void)send(Kind::alive, 0, {});
+  }
 }
 
 Link::Came Link::take_in(Assembler& to) {

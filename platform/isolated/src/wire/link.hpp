@@ -64,6 +64,9 @@ class Link {
   void shut() noexcept;
   /// `serve` returns once everything has left.
   void finish() noexcept;
+  /// For who keeps the thread that serves from its work, from any thread and again and again: the other end
+  /// hears meanwhile that this one is there.
+  void say_alive();
   /// Lets `serve` call `caught_up`. So does the first send for which nobody is there any more.
   void wake() noexcept;
   bool is_down() const { return down_.load(std::memory_order_acquire); }
@@ -102,9 +105,10 @@ class Link {
   std::atomic<bool> finishing_{false}, paused_{false}, silent_{false}, closed_{false};
   std::atomic<std::thread::id> serving_{};
   std::atomic<std::uint64_t> heard_{0};
-  std::atomic<bool> spoke_{false};  ///< since the pulse was looked at
-  Pulse pulse_;                     ///< of the thread that serves
-  bool in_the_middle_ = false;      ///< what has come has not all been told
+  std::atomic<bool> spoke_{false};            ///< since the pulse was looked at
+  std::atomic<std::uint64_t> said_alive_{0};  ///< when
+  Pulse pulse_;                               ///< of the thread that serves
+  bool in_the_middle_ = false;                ///< what has come has not all been told
   mutable std::mutex mutex_;
   std::condition_variable has_room_;
   std::deque<Rest> rest_;

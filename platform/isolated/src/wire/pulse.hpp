@@ -37,9 +37,11 @@ class Pulse {
   }
   /// Over, unless something is heard: to be asked again at once.
   bool in_doubt() const { return doubt_; }
+  /// So often there is a sign, for who gives up after `bound`.
+  static std::uint64_t interval(std::uint64_t bound) { return std::max<std::uint64_t>(bound / 4, 1); }
 
  private:
-  std::uint64_t interval() const { return std::max<std::uint64_t>(bound_ / 4, 1); }
+  std::uint64_t interval() const { return interval(bound_); }
 
   std::uint64_t bound_ = 0, heard_ = 0, said_ = 0;
   bool doubt_ = false;
