@@ -326,7 +326,7 @@ Result<void> Relay::find_module(Reader& reader, const Frame& frame) {
                std::to_string(ModuleStore::most_shipped >> 30U) + " GiB of modules from a program");
     return {};
   }
-  auto image = ModuleImage::make(name);
+  auto image = ModuleImage::make(name, asked.bytes);
   if (!image) {
     answer(frame.number, TROUPE_DEVICE_SYSTEM, image.error().message());
     return {};
@@ -350,7 +350,7 @@ Result<void> Relay::module_part(Reader& reader, const Frame& frame) {
     answer(frame.number, TROUPE_DEVICE_SYSTEM, added.error().message());
     return {};
   }
-  if (upload.image.bytes() == upload.asked.bytes) {
+  if (upload.image.is_whole()) {
     const auto is = upload.image.seal();
     if (!is || *is != digest) {
       uploads_.erase(found);
