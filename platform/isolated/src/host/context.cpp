@@ -258,8 +258,7 @@ Result<void> Context::frame(Frame& frame) {
         auto* const flight = flight_of(ends[i].correlation);
         if (flight == nullptr || flight->held) return wrong("the end of a run that is none");
         if (!finish(*flight, ends[i].code)) return wrong("a second end of a run");
-        for (auto* const time : {&ends[i].queued_ns, &ends[i].started_ns, &ends[i].finished_ns})
-          *time = here(*time);
+        put_here(ends[i]);
         ends_.push_back({ends[i], std::move(messages[i])});
       }
       return {};

@@ -135,6 +135,9 @@ class Context final : Link::Receiver {
   std::uint64_t here(std::uint64_t there) const {
     return there == 0 ? 0 : there - static_cast<std::uint64_t>(clock_ahead_ns_.load());
   }
+  void put_here(troupe_completion& end) const {
+    for (auto* const time : {&end.queued_ns, &end.started_ns, &end.finished_ns}) *time = here(*time);
+  }
   static Answer bad_answer();
   bool inside_callback() const { return delivering_.load() == std::this_thread::get_id(); }
   std::optional<Answer> refusal(bool needs_device) const;

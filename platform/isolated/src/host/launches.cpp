@@ -333,6 +333,7 @@ std::int32_t Context::run(const troupe_run* run, troupe_completion* completion) 
   auto end = reader.get<troupe_completion>();
   if (reader.complete() && completion != nullptr) {
     end.message = nullptr;
+    put_here(end);
     *completion = end;
   }
   return note(answer);
