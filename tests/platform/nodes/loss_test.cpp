@@ -87,6 +87,22 @@ TEST_CASE("a program that says nothing any more loses its chip") {
   CHECK(guest.rest() > 0);  // until the node has closed
 }
 
+TEST_CASE("a program gives signs of life in time for a node that is less patient than it") {
+  TemporaryFolder folder;
+  const Host host(folder / "socket");
+  platform::RemoteChip chip;
+  chip.node.address = "unix:" + (folder / "socket");
+  chip.node.silence = 1h;
+  bool gave_sign = false;
+  std::thread listens([&] { gave_sign = host.welcome_one(40); });
+  // The node has no chip for it in the end.
+  const auto made = platform::DeviceContext::create(platform::remote(chip).value(),
+                                                    std::make_shared<platform::HostThreads>());
+  listens.join();
+  CHECK_FALSE(made);
+  CHECK(gave_sign);
+}
+
 TEST_CASE("a node that says nothing any more is lost with its address, for whoever waits") {
   TemporaryFolder folder;
   const Host host(folder / "socket");
