@@ -41,6 +41,8 @@ class Between {
   Between& operator=(const Between&) = delete;
 
   std::string address() const { return "unix:" + (folder_ / "socket"); }
+  /// The node says from now on that its clock is ahead by so much.
+  void set_ahead(std::chrono::nanoseconds by) { ahead_ns_ = static_cast<std::uint64_t>(by.count()); }
   /// Connections for many bytes from now on.
   void refuse(bool refuses) { refuses_ = refuses; }
   /// How many of those there were.
@@ -73,6 +75,11 @@ class Between {
   void wait_for_bytes() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return waiting_ != 0; });
+  }
+  /// Waits until the node has said something that is held.
+  void wait_for_answer() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return answers_ != 0; });
   }
   /// Waits until one for many bytes has ended, at both ends.
   void wait_for_end_of_bytes() {
@@ -130,11 +137,22 @@ class Between {
     const bool& held = !to_node ? holds_answers_ : one.is_bulk ? holds_bytes_ : holds_calls_;
     const bool can_be_held = to_node || !one.is_bulk;
     std::vector<std::byte> some(65536);
-    for (;;) {
-      const auto came = ::recv(from, some.data(), some.size(), 0);
+    const bool is_welcomed = !to_node && ahead_ns_.load() != 0;
+    for (bool is_first = true;; is_first = false) {
+      const bool is_welcome = is_welcomed && is_first;
+      const auto came = is_welcome
+                            ? ::recv(from, some.data(), sizeof(FrameHeader) + sizeof(Welcome), MSG_WAITALL)
+                            : ::recv(from, some.data(), some.size(), 0);
+      if (is_welcome && came == static_cast<ssize_t>(sizeof(FrameHeader) + sizeof(Welcome))) {
+        Welcome welcome;
+        std::memcpy(&welcome, some.data() + sizeof(FrameHeader), sizeof welcome);
+        welcome.now_ns += ahead_ns_.load();
+        std::memcpy(some.data() + sizeof(FrameHeader), &welcome, sizeof welcome);
+      }
       if (can_be_held) {
         std::unique_lock lock(mutex_);
         if (held && one.is_bulk && came > 0) ++waiting_;
+        if (held && !to_node && came > 0) ++answers_;
         if (to_node && came > 0) one.in_hand = static_cast<std::size_t>(came);
         changed_.notify_all();
         changed_.wait(lock, [&] { return !held; });
@@ -153,11 +171,12 @@ class Between {
   TemporaryFolder folder_;
   comm::FileDescriptor listening_;
   std::atomic<bool> refuses_{false};
+  std::atomic<std::uint64_t> ahead_ns_{0};
   std::atomic<int> joined_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
   bool holds_answers_ = false, holds_bytes_ = false, holds_calls_ = false;
-  int ended_ = 0, waiting_ = 0;
+  int ended_ = 0, waiting_ = 0, answers_ = 0;
   std::list<Connection> connections_;
   std::vector<std::thread> threads_;
   std::thread lets_in_;  ///< and makes the others

@@ -1,5 +1,8 @@
 // Chips of a node elsewhere, through the device ABI: what is computed, copied, refused.
+#include <filesystem>
 #include <random>
+#include <string>
+#include <system_error>
 #include <thread>
 
 #include "fixture.hpp"
@@ -12,6 +15,26 @@ namespace {
 
 runtime::Tensor view(float* data, std::size_t size) {
   return runtime::Tensor::host(data, {static_cast<std::uint32_t>(size)});
+}
+
+/// Descriptors of this process, which holds the node, that are memory of windows.
+std::size_t count_window_memory() {
+  std::size_t count = 0;
+  for (const auto& one : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (contains(std::filesystem::read_symlink(one, gone).string(), "troupe-window")) ++count;
+  }
+  return count;
+}
+
+troupe_window_spec spec_of(std::uint32_t ranks, std::uint32_t rank = 0) {
+  troupe_window_spec spec{};
+  spec.domain[0] = 7;
+  spec.epoch = 1;
+  spec.bytes = 65536;
+  spec.rank_count = ranks;
+  spec.rank = rank;
+  return spec;
 }
 
 }  // namespace
@@ -157,11 +180,7 @@ TEST_CASE("a copy to a node that leaves its allocation is refused as a whole") {
 TEST_CASE("chips of one node join windows, windows of two nodes are not joined") {
   const TestNode node(2), other(1);
   IsolatedChip first(node.chip(0)), second(node.chip(1)), elsewhere(other.chip());
-  troupe_window_spec spec{};
-  spec.domain[0] = 7;
-  spec.epoch = 1;
-  spec.bytes = 65536;
-  spec.rank_count = 2;
+  auto spec = spec_of(2);
   troupe_window_blob blobs[3] = {};
   const auto made = first.context->window_create(spec, blobs[0]).value();
   spec.rank = 1;
@@ -175,4 +194,24 @@ TEST_CASE("chips of one node join windows, windows of two nodes are not joined")
   CHECK_MESSAGE(contains(refused.error().message(), other.address()), refused.error().message());
   CHECK(first.context->window_commit(made).value().bytes == 65536);
   CHECK(second.context->window_commit(mine).value().bytes == 65536);
+}
+
+TEST_CASE("a reset lets go of the windows of a node's chip that were not joined") {
+  const TestNode node(2);
+  IsolatedChip chip(node.chip(0)), peer(node.chip(1));
+  troupe_window_blob blob{}, own{};
+  const auto joins = peer.context->window_create(spec_of(2, 1), own).value();
+  const auto before = count_window_memory();
+  for (int i = 0; i < 10; ++i) {
+    // Each life counts its windows from the beginning: of some there are fewer, of some there are more.
+    for (int windows = 0; windows <= i % 3; ++windows)
+      (void)chip.context->window_create(spec_of(2), blob).value();
+    CHECK(count_window_memory() > before);
+    chip.context->reset_device().value();
+    CHECK(count_window_memory() == before);
+    chip.context->set_device(0).value();
+  }
+  const auto refused = peer.context->window_import(joins, 0, blob);
+  REQUIRE_FALSE(refused);
+  CHECK_MESSAGE(contains(refused.error().message(), "is gone"), refused.error().message());
 }

@@ -189,13 +189,15 @@ class Host {
     REQUIRE(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where) == 0);
     REQUIRE(::listen(socket_.get(), 4) == 0);
   }
-  /// Lets one in, says that it is welcome, and nothing more until it has gone.
-  void welcome_one() const {
+  /// Lets one in, says that it is welcome, and nothing more until it has gone; or until it has given a sign
+  /// of life, if it is to give such in time for that patience. Whether it has.
+  bool welcome_one(std::uint64_t silence_ms = 0) const {
     const comm::FileDescriptor guest(::accept(socket_.get(), nullptr, nullptr));
     Welcome welcome;
     const auto build = this_build();
     std::memcpy(welcome.build, build.build, sizeof welcome.build);
     welcome.chips = 1;
+    welcome.silence_ms = silence_ms;
     Writer words;
     words.put(welcome).text("").text("a2a3sim");
     FrameHeader header;
@@ -204,12 +206,26 @@ class Host {
     Writer all;
     all.put(header).raw(words.bytes().data(), words.bytes().size());
     (void)!::send(guest.get(), all.bytes().data(), all.bytes().size(), MSG_NOSIGNAL);
-    std::byte some[4096];
-    while (::recv(guest.get(), some, sizeof some, 0) > 0) {
+    Claim claim;
+    std::vector<std::byte> said(sizeof header + sizeof claim);
+    if (!take(guest, said)) return false;
+    std::memcpy(&header, said.data(), sizeof header);
+    said.resize(header.bytes - sizeof claim);
+    if (!take(guest, said)) return false;
+    while (take(guest, std::as_writable_bytes(std::span(&header, 1)))) {
+      said.resize(header.bytes);
+      if (!take(guest, said)) return false;
+      if (silence_ms != 0 && header.kind == Kind::alive) return true;
     }
+    return false;
   }
 
  private:
+  static bool take(const comm::FileDescriptor& from, std::span<std::byte> to) {
+    return to.empty() ||
+           ::recv(from.get(), to.data(), to.size(), MSG_WAITALL) == static_cast<ssize_t>(to.size());
+  }
+
   comm::FileDescriptor socket_;
 };
 

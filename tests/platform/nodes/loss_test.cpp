@@ -1,8 +1,7 @@
 // What becomes of chips whose node is lost, or that are lost on their node.
 #include <thread>
 
-#include "fixture.hpp"
-#include "guest.hpp"
+#include "between.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
@@ -39,10 +38,32 @@ TEST_CASE("a node that ends loses its chips, with its name, and one that comes b
   const auto away = chip.context->reset_device();
   REQUIRE_FALSE(away);
   CHECK_MESSAGE(contains(render(away.error()), node.address()), render(away.error()));
+  const auto still = chip.context->malloc(64);
+  REQUIRE_FALSE(still);
+  CHECK(still.error() == platform::Errc::lost);
+  CHECK_MESSAGE(contains(render(still.error()), node.address()), render(still.error()));
   node.start();
   chip.context->reset_device().value();
   chip.context->set_device(0).value();
   CHECK(chip.end_of(chip.launch(chip.kernel("isolated_nothing"))).code == 0);
+}
+
+TEST_CASE("calls of other threads are refused while a reset waits for the node") {
+  const TestNode node;
+  Between between(node);
+  IsolatedChip chip(node.chip(0, {1, 2}, between.address()));
+  CHECK(chip.end_of(chip.launch(chip.kernel("isolated_crash"))).code == TROUPE_DEVICE_LOST);
+  (void)chip.lost();
+  between.hold_answers(true);
+  std::thread resets([&] { chip.context->reset_device().value(); });
+  between.wait_for_answer();
+  std::byte byte{};
+  CHECK(chip.context->malloc(64).error() == platform::Errc::invalid_state);
+  CHECK(chip.context->copy_to(64, &byte, 1).error() == platform::Errc::invalid_state);
+  between.hold_answers(false);
+  resets.join();
+  chip.context->set_device(0).value();
+  CHECK(chip.process() > 0);
 }
 
 TEST_CASE("a node gives up what its program left behind") {
@@ -64,6 +85,22 @@ TEST_CASE("a program that says nothing any more loses its chip") {
   guest.claim(0, 1, 300);
   REQUIRE(guest.hear(Kind::hello));
   CHECK(guest.rest() > 0);  // until the node has closed
+}
+
+TEST_CASE("a program gives signs of life in time for a node that is less patient than it") {
+  TemporaryFolder folder;
+  const Host host(folder / "socket");
+  platform::RemoteChip chip;
+  chip.node.address = "unix:" + (folder / "socket");
+  chip.node.silence = 1h;
+  bool gave_sign = false;
+  std::thread listens([&] { gave_sign = host.welcome_one(40); });
+  // The node has no chip for it in the end.
+  const auto made = platform::DeviceContext::create(platform::remote(chip).value(),
+                                                    std::make_shared<platform::HostThreads>());
+  listens.join();
+  CHECK_FALSE(made);
+  CHECK(gave_sign);
 }
 
 TEST_CASE("a node that says nothing any more is lost with its address, for whoever waits") {

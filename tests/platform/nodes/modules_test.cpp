@@ -1,4 +1,8 @@
 // Modules that a program sends to its node.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <fstream>
 #include <string>
 #include <thread>
@@ -6,6 +10,7 @@
 
 #include "fixture.hpp"
 #include "guest.hpp"
+#include "node/module_store.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
@@ -37,7 +42,54 @@ class NewModule {
   std::string file_;
 };
 
+/// So many bytes has this thread read from files.
+std::uint64_t bytes_read() {
+  std::ifstream facts("/proc/thread-self/io");
+  std::string name;
+  std::uint64_t count = 0;
+  facts >> name >> count;
+  REQUIRE(name == "rchar:");
+  return count;
+}
+
 }  // namespace
+
+TEST_CASE("the image of a module is hashed while it comes, so its end is no longer for a large one") {
+  constexpr std::size_t size = std::size_t{32} << 20U;
+  std::vector<std::byte> bytes(size);
+  for (std::size_t i = 0; i < size; i += 1000) bytes[i] = static_cast<std::byte>(i / 1000);
+  auto image = ModuleImage::make("large.so", size).value();
+  for (std::span<const std::byte> left(bytes); !left.empty(); left = left.subspan(size / 8))
+    image.append(left.first(size / 8)).value();
+  CHECK(image.is_whole());
+  const auto before = bytes_read();
+  const auto digest = image.seal().value();
+  CHECK(bytes_read() - before < size / 8);
+  CHECK(digest == runtime::sha256(bytes));
+  CHECK(runtime::sha256_of_file(image.path()).value() == digest);
+}
+
+TEST_CASE("the image of a module is written by nobody else, also while it comes") {
+  constexpr std::size_t size = 8192;
+  const std::vector<std::byte> bytes(size, std::byte{1});
+  auto image = ModuleImage::make("new.so", size).value();
+  const auto try_to_write = [&] {
+    const comm::FileDescriptor other(::open(image.path().c_str(), O_RDWR | O_CLOEXEC));
+    if (!other.valid()) return;
+    const std::byte byte{2};
+    CHECK(::pwrite(other.get(), &byte, 1, 0) < 0);
+    CHECK(::ftruncate(other.get(), 0) != 0);
+    CHECK(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, other.get(), 0) == MAP_FAILED);
+  };
+  image.append(std::span(bytes).first(size / 2)).value();
+  try_to_write();
+  CHECK_FALSE(image.append(bytes).has_value());  // more than there is to be
+  image.append(std::span(bytes).first(size / 2)).value();
+  CHECK(image.seal().value() == runtime::sha256(bytes));
+  try_to_write();
+  CHECK_FALSE(image.append(std::span(bytes).first(1)).has_value());
+  CHECK(runtime::sha256_of_file(image.path()).value() == runtime::sha256(bytes));
+}
 
 TEST_CASE("a module that a program sent is there for all its chips, and goes with the program") {
   const TestNode node(2);

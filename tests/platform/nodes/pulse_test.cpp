@@ -44,7 +44,7 @@ TEST_CASE(
     End ends[2];
     Direction to[2];
     const std::uint64_t begin = up_to(1'000'000 * ms);
-    for (auto& end : ends) end.pulse = Pulse(bound, begin);
+    for (auto& end : ends) end.pulse = Pulse(bound, bound, begin);
     // A sign leaves every quarter of the bound; with what it takes on its way there is a quarter left.
     const auto slowest = bound / 2;
     const auto cut_at = begin + up_to(20'000 * ms);
@@ -88,7 +88,7 @@ TEST_CASE(
 }
 
 TEST_CASE("who was stopped himself listens once more before he gives the other end up") {
-  Pulse pulse(bound, 0);
+  Pulse pulse(bound, bound, 0);
   CHECK(pulse.due(10 * bound) != Pulse::Due::over);
   CHECK(pulse.in_doubt());
   pulse.heard(10 * bound);  // it had been there all the time
@@ -96,6 +96,20 @@ TEST_CASE("who was stopped himself listens once more before he gives the other e
   CHECK(pulse.due(10 * bound + 1) != Pulse::Due::over);
   CHECK(pulse.due(12 * bound) != Pulse::Due::over);
   CHECK(pulse.due(12 * bound) == Pulse::Due::over);
+}
+
+TEST_CASE("an end gives signs for the other one's patience, and has its own") {
+  Pulse pulse(bound, bound / 10, 0);
+  CHECK(pulse.next() == bound / 40);
+  CHECK(pulse.due(bound / 40 - 1) == Pulse::Due::nothing);
+  CHECK(pulse.due(bound / 40) == Pulse::Due::sign);
+  pulse.said(bound / 40);
+  CHECK(pulse.next() == bound / 20);
+  for (auto now = bound / 20; now < bound; now += bound / 40) {
+    CHECK(pulse.due(now) == Pulse::Due::sign);
+    pulse.said(now);
+  }
+  CHECK_FALSE(pulse.in_doubt());
 }
 
 TEST_CASE("a link without a bound is never over, and needs no looking after") {

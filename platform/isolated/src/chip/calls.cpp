@@ -109,23 +109,8 @@ Result<void> Process::launch(Reader& reader) {
     auto to = from + 1;
     const bool is_graph = batch.is_graph(from);
     while (!is_graph && to < batch.runs().size() && !batch.is_graph(to)) ++to;
-    const auto some = batch.runs().subspan(from, to - from);
+    launch_taken(batch.runs().subspan(from, to - from), is_graph, settled);
     from = to;
-    const auto code = launch_some(some, is_graph, settled);
-    if (code == 0) continue;
-    // The other side has taken them, so each of them ends.
-    std::array<char, 1024> text{};
-    (void)api_.device_last_error(context_, nullptr, text.data(), text.size());
-    std::vector<troupe_completion> ends;
-    for (const auto& run : some) {
-      troupe_completion end{};
-      end.correlation = run.correlation;
-      end.code = code;
-      end.message = text.data();
-      end.queued_ns = end.finished_ns = threads_.now();
-      ends.push_back(end);
-    }
-    send_ends(ends);
   }
   return {};
 }

@@ -25,11 +25,4 @@ Writer Process::add_graph(Reader& reader) {
   return coded(code, id);
 }
 
-/// From runs on, as many as are launched together: kernels and programs, or one graph.
-std::int32_t Process::launch_some(std::span<const troupe_run> runs, bool is_graph, std::uint64_t settled) {
-  if (!is_graph) return api_.launch_runs(context_, runs.data(), runs.size(), settled);
-  if (api_.launch_graph == nullptr) return TROUPE_DEVICE_UNSUPPORTED;
-  return api_.launch_graph(context_, runs.data(), settled);
-}
-
 }  // namespace troupe::platform::isolation

@@ -84,7 +84,10 @@ class Process final : Link::Receiver {
   Result<const troupe_module_v1*> module_of(const std::string& file, const std::string& name,
                                             const std::string& build);
   Writer add_graph(Reader& reader);
+  void launch_taken(std::span<const troupe_run> runs, bool is_graph, std::uint64_t settled);
   std::int32_t launch_some(std::span<const troupe_run> runs, bool is_graph, std::uint64_t settled);
+  std::uint64_t failure_behind(const troupe_run& run) const;
+  troupe_completion end_of(const troupe_run& run, std::int32_t code, std::uint64_t caused_by);
   Writer run(Reader& reader);
   Writer properties();
   Writer status();
@@ -109,6 +112,9 @@ class Process final : Link::Receiver {
   Page* page_ = nullptr;
   std::optional<CrashReport> crash_report_;
   std::string said_;  ///< the latest error that was logged
+  /// Runs that the library never had, so that it would take them for runs that have ended well; with what
+  /// failed first. Of the thread that serves.
+  std::map<std::uint64_t, std::uint64_t> refused_;
 
   std::mutex mutex_;
   std::map<std::uint32_t, Piece> pieces_;

@@ -69,7 +69,7 @@ std::optional<Answer> Context::refusal(bool needs_device) const {
   if (state_ == State::finalized) {
     return Answer{TROUPE_DEVICE_FINALIZED, "this device context was finalized", {}};
   }
-  if (ending_) return Answer{TROUPE_DEVICE_INVALID_STATE, "the device is being reset", {}};
+  if (ending_ || starting_) return Answer{TROUPE_DEVICE_INVALID_STATE, "the device is being reset", {}};
   if (!death_.empty()) return Answer{TROUPE_DEVICE_LOST, death_, {}};
   if (needs_device && state_ != State::ready) {
     return Answer{TROUPE_DEVICE_INVALID_STATE, "no device is set: call set_device first", {}};
@@ -77,7 +77,8 @@ std::optional<Answer> Context::refusal(bool needs_device) const {
   return std::nullopt;
 }
 
-Answer Context::ask(Kind kind, const Writer& arguments, std::span<const int> descriptors) {
+Answer Context::ask(Kind kind, const Writer& arguments, std::span<const int> descriptors,
+                    const Session* only) {
   if (inside_callback()) {
     return {TROUPE_DEVICE_REENTRANT_CALL, "the device ABI was called from inside a completion callback", {}};
   }
@@ -88,6 +89,8 @@ Answer Context::ask(Kind kind, const Writer& arguments, std::span<const int> des
     if (auto refused = refusal(false)) return *std::move(refused);
     session = session_;
     silence = silence_ms_;
+    if (only != nullptr && only != session.get())
+      return {TROUPE_DEVICE_INVALID_STATE, "the device was reset meanwhile", {}};
   }
   return session->call(kind, arguments, {silence}, descriptors);
 }
@@ -154,11 +157,6 @@ std::int32_t Context::reset() {
     state_ = State::created;
   }
   if (const auto started = start_process(); !started) return note(Answer::of(started.error()));
-  for (const auto& [name, value] : options_) {
-    Writer option;
-    option.text(name).text(value);
-    if (const auto answer = ask(Kind::set_option, option); answer.code != 0) return note(answer);
-  }
   return 0;
 }
 
@@ -231,15 +229,18 @@ std::int32_t Context::copy(bool to_device, std::uint64_t device, std::byte* host
   std::shared_ptr<Session> session;
   {
     const std::lock_guard lock(mutex_);
+    if (!inside_callback()) {
+      if (const auto refused = refusal(false)) return note(*refused);
+    }
     session = session_;
   }
   const auto call = [&](std::uint64_t address, Pieces::Place place, std::uint64_t length) {
     Writer arguments;
     arguments.put(CopyCall{address, place.offset, length, place.piece, 0});
-    return ask(kind, arguments);
+    return ask(kind, arguments, {}, session.get());
   };
   // Nothing is copied, but the platform may have something to say.
-  if (bytes == 0 || !session || inside_callback()) return note(call(device, {staging_piece, 0}, 0));
+  if (bytes == 0 || inside_callback()) return note(call(device, {staging_piece, 0}, 0));
   if (host == nullptr) return null_argument("host");
   if (!session->link.is_local()) return copy_away(*session, to_device, device, host, bytes);
   if (const auto place = session->pieces.find(session->link, host, bytes))
@@ -250,7 +251,7 @@ std::int32_t Context::copy(bool to_device, std::uint64_t device, std::byte* host
   if (bytes > piece) {
     Writer range;
     range.put(CopyCall{device, 0, bytes, 0, 0});
-    if (const auto answer = ask(kind, range); answer.code != 0) return note(answer);
+    if (const auto answer = ask(kind, range, {}, session.get()); answer.code != 0) return note(answer);
   }
   for (std::uint64_t done = 0; done < bytes; done += piece) {
     const auto length = std::min(piece, bytes - done);

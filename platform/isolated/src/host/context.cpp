@@ -64,11 +64,26 @@ Result<void> Context::begin() {
   return start_process();
 }
 
+/// An error: there is none, and the device counts as one that has died of that.
 Result<void> Context::start_process() {
+  auto started = begin_process();
+  std::unique_lock lock(mutex_);
+  if (!started && death_.empty()) {
+    lock.unlock();
+    end_process(false);
+    lock.lock();
+    death_ = lost_where() + started.error().message();
+  }
+  starting_ = ending_ = false;
+  return started;
+}
+
+Result<void> Context::begin_process() {
   std::unique_lock lock(mutex_);
   not_started_.reset();
   session_.reset();
   greeted_ = ending_ = false;
+  starting_ = true;
   death_.clear();
   failed_here_.clear();
   wish_ = Wish::process;
@@ -84,14 +99,18 @@ Result<void> Context::start_process() {
   changed_.wait(lock, [this] { return greeted_ || not_started_ || !death_.empty(); });
   if (not_started_) return *not_started_;
   if (!death_.empty()) return Error(Errc::system, death_);
+  const auto silence = silence_ms_;
   lock.unlock();
   SetUp facts;
   facts.wants_trace = host_.trace != nullptr;
   facts.wants_dump = host_.dump != nullptr;
   facts.page_bytes = Session::page_bytes;
   facts.staging_bytes = Session::staging_bytes;
-  const auto answer =
-      session->set_up(facts, settings_->library, settings_->options.where, {begin_silence_ms});
+  auto answer = session->set_up(facts, settings_->library, settings_->options.where, {begin_silence_ms});
+  for (const auto& [name, value] : options_) {
+    if (answer.code != 0) break;
+    answer = session->call(Kind::set_option, Writer().text(name).text(value), {silence});
+  }
   if (answer.code == 0) return {};
   return Error(ErrorCode{answer.code, "isolated"}, answer.text);
 }
@@ -144,10 +163,14 @@ void Context::live(Peer& peer) {
   bury(*session, how, served ? std::string() : served.error().message());
 }
 
+std::string Context::lost_where() const {
+  const auto& where = settings_->options.where;
+  return where.empty() ? std::string("a chip is lost: ") : where + " is lost: ";
+}
+
 /// "node0/chip1 is lost: kernel 'k' of task 't' …": of what the process died.
 std::string Context::story(const Session& session, const std::string& how, const std::string& garbage) const {
-  const auto& where = settings_->options.where;
-  const std::string text = where.empty() ? std::string("a chip is lost: ") : where + " is lost: ";
+  const auto text = lost_where();
   const auto given_up = session.given_up_for();
   if (session.link.is_local()) return text + death_of(session.page(), given_up, how, garbage);
   const auto& address = settings_->address;
@@ -235,8 +258,7 @@ Result<void> Context::frame(Frame& frame) {
         auto* const flight = flight_of(ends[i].correlation);
         if (flight == nullptr || flight->held) return wrong("the end of a run that is none");
         if (!finish(*flight, ends[i].code)) return wrong("a second end of a run");
-        for (auto* const time : {&ends[i].queued_ns, &ends[i].started_ns, &ends[i].finished_ns})
-          *time = here(*time);
+        put_here(ends[i]);
         ends_.push_back({ends[i], std::move(messages[i])});
       }
       return {};

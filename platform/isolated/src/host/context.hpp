@@ -117,8 +117,10 @@ class Context final : Link::Receiver {
   void caught_up() override;
   Result<void> greet(const Frame& frame);
   Result<void> start_process();
+  Result<void> begin_process();
   void end_process(bool ask);
   std::string story(const Session& session, const std::string& how, const std::string& garbage) const;
+  std::string lost_where() const;
   void log(std::int32_t level, std::int32_t code, const std::string& text) const;
   std::uint64_t now() const;
 
@@ -126,10 +128,15 @@ class Context final : Link::Receiver {
   std::int32_t copy_away(Session& session, bool to_device, std::uint64_t device, std::byte* host,
                          std::uint64_t bytes);
   Answer bring_module(const std::string& file, const std::string& name, std::string& digest);
-  Answer ask(Kind kind, const Writer& arguments, std::span<const int> descriptors = {});
+  /// `only`: the one process that the arguments mean something to; null: whichever there is.
+  Answer ask(Kind kind, const Writer& arguments, std::span<const int> descriptors = {},
+             const Session* only = nullptr);
   /// Of the other end's clock, as this end's.
   std::uint64_t here(std::uint64_t there) const {
     return there == 0 ? 0 : there - static_cast<std::uint64_t>(clock_ahead_ns_.load());
+  }
+  void put_here(troupe_completion& end) const {
+    for (auto* const time : {&end.queued_ns, &end.started_ns, &end.finished_ns}) *time = here(*time);
   }
   static Answer bad_answer();
   bool inside_callback() const { return delivering_.load() == std::this_thread::get_id(); }
@@ -160,7 +167,8 @@ class Context final : Link::Receiver {
   std::atomic<std::int64_t> clock_ahead_ns_{0};
   bool serving_ = false;  ///< the thread is there
   bool greeted_ = false;
-  bool ending_ = false;  ///< the process is ended on purpose
+  bool ending_ = false;    ///< the process is ended on purpose
+  bool starting_ = false;  ///< there is none yet that calls could go to
   std::optional<Error> not_started_;
   std::string death_;  ///< of what the process died; empty: it lives
   std::shared_ptr<Session> session_;

@@ -22,6 +22,12 @@ bool is_absurd(const troupe_run& run) {
   return run.tensor_count > absurd || run.scalar_count > absurd || run.depends_count > absurd;
 }
 
+/// More than the device takes; where it does not say how much that is, anything may fit.
+bool is_beyond(const troupe_device_properties& device, const troupe_run& run) {
+  return (device.max_tensors != 0 && run.tensor_count > device.max_tensors) ||
+         (device.max_scalars != 0 && run.scalar_count > device.max_scalars);
+}
+
 }  // namespace
 
 std::int32_t Context::launch(const troupe_run* runs, std::size_t count, std::uint64_t settled, bool graphs) {
@@ -48,6 +54,12 @@ std::int32_t Context::launch(const troupe_run* runs, std::size_t count, std::uin
                                                         std::to_string(runs[i].correlation) +
                                                         " has null, or absurdly many, arguments");
     }
+    if (is_beyond(properties_, runs[i])) {
+      return refuse(TROUPE_DEVICE_INVALID_ARGUMENT,
+                    "launch_runs: run " + std::to_string(runs[i].correlation) + " has " +
+                        std::to_string(runs[i].tensor_count) + " tensors and " +
+                        std::to_string(runs[i].scalar_count) + " scalars");
+    }
     last = runs[i].correlation;
   }
   if (properties_.queue_depth != 0 && unfinished_ + count > properties_.queue_depth) {
@@ -56,7 +68,9 @@ std::int32_t Context::launch(const troupe_run* runs, std::size_t count, std::uin
                                                 std::to_string(properties_.queue_depth));
   }
   settled_ = std::max(settled_, settled);
-  failed_here_.erase(failed_here_.begin(), failed_here_.lower_bound(settled_));
+  // A run that waits here was launched when less was settled.
+  const auto forgotten = held_.empty() ? settled_ : std::min(settled_, held_.front().settled);
+  failed_here_.erase(failed_here_.begin(), failed_here_.lower_bound(forgotten));
   Writer batch;
   std::uint32_t in_batch = 0;
   std::vector<troupe_tensor_arg> tensors;
@@ -237,7 +251,7 @@ bool Context::finish(Flight& flight, std::int32_t code) {
   ++completed_;
   if (code != 0) ++failed_;
   if (!flight.staged.tensors.empty()) {
-    if (code == 0) flight.staged.copy_back();
+    if (code == 0) flight.staged.copy_back(session_->link);
     session_->staging.unstage(flight.staged, session_->link, session_->pieces);
   }
   return true;
@@ -312,13 +326,14 @@ std::int32_t Context::run(const troupe_run* run, troupe_completion* completion) 
   }
   Writer arguments;
   put_run(arguments, sent, tensors);
-  const auto answer = ask(Kind::run, arguments);
-  if (answer.code == 0) staged.copy_back();
+  const auto answer = ask(Kind::run, arguments, {}, session.get());
+  if (answer.code == 0) staged.copy_back(session->link);
   if (!staged.tensors.empty()) alone.unstage(staged, session->link, session->pieces);
   Reader reader(answer.more);
   auto end = reader.get<troupe_completion>();
   if (reader.complete() && completion != nullptr) {
     end.message = nullptr;
+    put_here(end);
     *completion = end;
   }
   return note(answer);

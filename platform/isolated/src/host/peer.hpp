@@ -28,6 +28,8 @@ class Peer {
   virtual int ended() const { return -1; }
   /// None: memory is shared.
   virtual OpenBulk bulk() const { return {}; }
+  /// After so long without a byte it gives this end up; 0: after as long as this end does.
+  virtual std::uint64_t silence_ns() const { return 0; }
   /// By how much its clock is ahead of this machine's.
   virtual std::int64_t clock_ahead_ns() const { return 0; }
   /// Nothing of it can touch memory of ours any more. What became of it, in words: "exited with code 3".

@@ -1,6 +1,7 @@
 // Chips of nodes on other machines: how one of them is reached.
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -17,13 +18,16 @@ namespace {
 
 class Connection final : public Peer {
  public:
-  Connection(std::unique_ptr<Stream> stream, std::string address, std::int64_t clock_ahead_ns, OpenBulk bulk)
+  Connection(std::unique_ptr<Stream> stream, std::string address, std::int64_t clock_ahead_ns,
+             std::uint64_t silence_ns, OpenBulk bulk)
       : stream_(std::move(stream)),
         address_(std::move(address)),
         clock_ahead_ns_(clock_ahead_ns),
+        silence_ns_(silence_ns),
         bulk_(std::move(bulk)) {}
   OpenBulk bulk() const override { return bulk_; }
   std::int64_t clock_ahead_ns() const override { return clock_ahead_ns_; }
+  std::uint64_t silence_ns() const override { return silence_ns_; }
   std::unique_ptr<Stream> take_stream() override { return std::move(stream_); }
   std::string end(bool) override { return "the connection to " + address_ + " was lost"; }
 
@@ -31,6 +35,7 @@ class Connection final : public Peer {
   std::unique_ptr<Stream> stream_;
   const std::string address_;
   const std::int64_t clock_ahead_ns_;
+  const std::uint64_t silence_ns_;
   const OpenBulk bulk_;
 };
 
@@ -38,6 +43,7 @@ struct Welcomed {
   std::unique_ptr<Stream> stream;
   NodeFacts facts;
   std::int64_t clock_ahead_ns = 0;
+  std::uint64_t silence_ns = 0;
   Token token = {};
 };
 
@@ -91,6 +97,9 @@ Result<Welcomed> knock(const RemoteNode& node, Claim claim) {
   if (welcomed.clock_ahead_ns <= unsure && welcomed.clock_ahead_ns >= -unsure) welcomed.clock_ahead_ns = 0;
   welcomed.facts.chips = static_cast<int>(welcome.chips);
   welcomed.token = welcome.token;
+  // Whether it is less patient than this end; it may say anything.
+  constexpr std::uint64_t hour_ms = 3'600'000;
+  welcomed.silence_ns = std::min({welcome.silence_ms, claim.silence_ms, hour_ms}) * 1'000'000;
   if (!refusal.empty()) {
     const auto code = static_cast<Errc>(welcome.code);
     const bool is_one = error_name(code) != "unknown_platform_code";
@@ -149,7 +158,8 @@ Result<DeviceApi> remote(RemoteChip chip) {
       return std::move(joined->stream);
     };
     return std::unique_ptr<Peer>(std::make_unique<Connection>(std::move(welcomed->stream), chip.node.address,
-                                                              welcomed->clock_ahead_ns, std::move(bulk)));
+                                                              welcomed->clock_ahead_ns, welcomed->silence_ns,
+                                                              std::move(bulk)));
   };
   auto api = table_for(std::move(settings));
   // Rank programs meet at a path, which is another one there.

@@ -45,7 +45,7 @@ Result<std::shared_ptr<Session>> Session::make(Peer& peer, std::uint64_t silence
 
 Session::Session(Peer& peer, std::uint64_t silence_ns, std::shared_ptr<MappableMemory> memory,
                  SharedPages page, SharedPages staging_pages)
-    : link(peer.take_stream(), Link::WhenFull::go_down, silence_ns),
+    : link(peer.take_stream(), Link::WhenFull::go_down, silence_ns, peer.silence_ns()),
       pieces(std::move(memory)),
       staging(staging_pages.base() + copy_bytes, copy_bytes, staging_bytes - copy_bytes),
       page_(std::move(page)),

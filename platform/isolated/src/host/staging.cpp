@@ -43,6 +43,34 @@ std::byte* host_bytes(std::uint64_t address) {
       static_cast<std::uintptr_t>(address));  // NOLINT(performance-no-int-to-ptr)
 }
 
+/// Copies while the thread that serves the link copies, or waits for who does. That may take long: the other
+/// end is told all the while that this one is there.
+class LongCopy {
+ public:
+  explicit LongCopy(Link& link) : link_(link) { link_.say_alive(); }
+  void copy(std::byte* to, const std::byte* from, std::uint64_t bytes) {
+    while (bytes != 0) {
+      const auto length = std::min(bytes, between_signs);
+      std::memcpy(to, from, static_cast<std::size_t>(length));
+      to += length;
+      from += length;
+      bytes -= length;
+      done_ += length + for_a_stretch;
+      if (done_ < between_signs) continue;
+      done_ = 0;
+      link_.say_alive();
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t between_signs = std::uint64_t{4} << 20U;
+  /// So many bytes are copied in the time that a stretch takes to begin, where each is on a page of its own.
+  static constexpr std::uint64_t for_a_stretch = 1024;
+
+  Link& link_;
+  std::uint64_t done_ = 0;  ///< since the last sign
+};
+
 }  // namespace
 
 bool is_read(const troupe_tensor_arg& tensor) noexcept {
@@ -72,12 +100,13 @@ std::optional<Extent> extent_of(const troupe_tensor_arg& tensor) noexcept {
                 tensor.buffer + static_cast<std::uint64_t>(end), is_written(tensor)};
 }
 
-void StagedRun::copy_back() const {
+void StagedRun::copy_back(Link& link) const {
+  LongCopy copies(link);
   for (const auto& tensor : tensors) {
     if (!is_written(tensor.host)) continue;
     auto* const to = host_bytes(extent_of(tensor.host)->begin);
     each_stretch(tensor.host, [&](std::uint64_t offset, std::uint64_t bytes) {
-      std::memcpy(to + offset, tensor.copy + offset, static_cast<std::size_t>(bytes));
+      copies.copy(to + offset, tensor.copy + offset, bytes);
     });
   }
 }
@@ -153,6 +182,7 @@ Staging::Made Staging::stage(std::span<troupe_tensor_arg> tensors, Link& link, P
     const auto bytes = copy.extent.end - copy.extent.begin;
     run.parts.push_back({{from + copy.offset, bytes, piece, 0}, base + copy.offset, false, false});
   }
+  LongCopy copied(link);
   for (auto& tensor : tensors) {
     const auto extent = piece_of(tensor) == 0 ? extent_of(tensor) : std::nullopt;
     if (!extent) continue;
@@ -165,7 +195,7 @@ Staging::Made Staging::stage(std::span<troupe_tensor_arg> tensors, Link& link, P
     if (is_read(tensor)) {
       const auto* const host = host_bytes(extent->begin);
       each_stretch(tensor, [&](std::uint64_t offset, std::uint64_t bytes) {
-        std::memcpy(run.tensors.back().copy + offset, host + offset, static_cast<std::size_t>(bytes));
+        copied.copy(run.tensors.back().copy + offset, host + offset, bytes);
       });
     }
     const auto element = element_bytes(tensor);

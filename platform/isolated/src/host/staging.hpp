@@ -44,8 +44,9 @@ struct StagedRun {
   /// All tensors of a run that has begun to leave, as they are to be sent.
   std::vector<troupe_tensor_arg> placed = {};
 
-  /// What the run has written, into the host's memory.
-  void copy_back() const;
+  /// What the run has written, into the host's memory. The other end of the link hears meanwhile that this
+  /// one is there.
+  void copy_back(Link& link) const;
   /// To an end that cannot map the memory: what run `number` reads, and where it writes, as far as there is
   /// room on the link. True: all of it has left; else come again when there is room.
   bool send_along(Link& link, std::uint64_t number);
@@ -65,7 +66,7 @@ class Staging {
 
   enum class Made : std::uint8_t { done, no_room, refused };
   /// Finds memory for what of the run's tensors lies nowhere else, and copies in what it reads. `tensors`: as
-  /// they are to be sent. no_room: later, when other runs have ended.
+  /// they are to be sent; meanwhile as in `copy_back`. no_room: later, when other runs have ended.
   Made stage(std::span<troupe_tensor_arg> tensors, Link& link, Pieces& pieces, StagedRun& run);
   void unstage(StagedRun& run, Link& link, Pieces& pieces);
 

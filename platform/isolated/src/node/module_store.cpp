@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string_view>
@@ -26,45 +27,57 @@ Error failed(const std::string& doing) {
 
 }  // namespace
 
-Result<ModuleImage> ModuleImage::make(const std::string& name) {
+void ModuleImage::Unmap::operator()(std::byte* memory) const noexcept { (void)::munmap(memory, bytes); }
+
+Result<ModuleImage> ModuleImage::make(const std::string& name, std::uint64_t size) {
+  if (size > ModuleStore::most_bytes) return Error(Errc::invalid_argument, "a module of more than 1 GiB");
   ModuleImage image;
+  image.size_ = size;
   image.memory_.reset(::memfd_create(name.substr(0, 200).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!image.memory_.valid()) return failed("memory for a module");
+  if (!image.memory_.valid() || ::ftruncate(image.memory_.get(), static_cast<off_t>(size)) != 0)
+    return failed("memory for a module");
+  void* const mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, image.memory_.get(), 0);
+  if (mapped == MAP_FAILED) return failed("memory for a module");
+  image.writing_ = Mapping(static_cast<std::byte*>(mapped), Unmap{static_cast<std::size_t>(size)});
+  // What is mapped already stays writable: processes of this user could open the file, which has a path.
+  if (::fcntl(image.memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) != 0)
+    return failed("sealing a module");
   return image;
 }
 
 Result<void> ModuleImage::append(std::span<const std::byte> bytes) {
-  if (bytes.size() > ModuleStore::most_bytes - bytes_)
-    return Error(Errc::invalid_argument, "a module of more than 1 GiB");
-  while (!bytes.empty()) {
-    const auto written = ::write(memory_.get(), bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return failed("memory for a module");
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-    bytes_ += static_cast<std::uint64_t>(written);
+  if (bytes.empty()) return {};
+  if (writing_ == nullptr || bytes.size() > size_ - bytes_)
+    return Error(Errc::invalid_argument, "a module has become longer while it was read");
+  // Where there is no memory this says so; the mapping could not.
+  int problem = 0;
+  do {
+    problem = ::posix_fallocate(memory_.get(), static_cast<off_t>(bytes_), static_cast<off_t>(bytes.size()));
+  } while (problem == EINTR);
+  if (problem != 0) {
+    errno = problem;
+    return failed("memory for a module");
   }
+  std::memcpy(writing_.get() + bytes_, bytes.data(), bytes.size());
+  hasher_.raw(bytes);
+  bytes_ += bytes.size();
   return {};
 }
 
 Result<runtime::Digest> ModuleImage::seal() {
-  if (::fcntl(memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
-    return failed("sealing a module");
-  return runtime::sha256_of_file(path());
+  writing_.reset();
+  if (::fcntl(memory_.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) != 0) return failed("sealing a module");
+  return hasher_.finish();
 }
 
 std::string ModuleImage::defect() const {
-  struct Unmap {
-    std::size_t bytes;
-    void operator()(void* memory) const { (void)::munmap(memory, bytes); }
-  };
-  const auto size = static_cast<std::size_t>(bytes_);
-  void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, memory_.get(), 0);
-  if (mapped == MAP_FAILED) return failed("it cannot be mapped").message();
-  const std::unique_ptr<void, Unmap> own(mapped, Unmap{size});
-  if (auto wrong = runtime::object_defect({static_cast<const std::byte*>(mapped), size}); !wrong.empty())
-    return wrong;
+  const auto size = static_cast<std::size_t>(size_);
+  void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, memory_.get(), 0);
+  if (memory == MAP_FAILED) return failed("it cannot be mapped").message();
+  const Mapping mapped(static_cast<std::byte*>(memory), Unmap{size});
+  if (auto wrong = runtime::object_defect({mapped.get(), size}); !wrong.empty()) return wrong;
   constexpr std::string_view symbol = TROUPE_MODULE_SYMBOL;
-  const bool has_it = ::memmem(mapped, size, symbol.data(), symbol.size()) != nullptr;
+  const bool has_it = ::memmem(mapped.get(), size, symbol.data(), symbol.size()) != nullptr;
   return has_it ? std::string() : "it exports no symbol \"" + std::string(symbol) + "\"";
 }
 
@@ -75,15 +88,19 @@ std::string ModuleImage::path() const {
 Result<void> ModuleStore::read(const std::string& file) {
   std::ifstream from(file, std::ios::binary);
   if (!from) return Error(Errc::load_failed, "cannot read module '" + file + "'");
-  auto image = ModuleImage::make(file.substr(file.find_last_of('/') + 1));
+  std::error_code problem;
+  const auto size = std::filesystem::file_size(file, problem);
+  if (problem) return Error(Errc::load_failed, "cannot read module '" + file + "': " + problem.message());
+  if (size == 0) return Error(Errc::load_failed, "cannot read module '" + file + "': there is nothing in it");
+  auto image = ModuleImage::make(file.substr(file.find_last_of('/') + 1), size);
   if (!image) return image.error();
   std::vector<char> bytes(std::size_t{1} << 20U);
   while (from.read(bytes.data(), static_cast<std::streamsize>(bytes.size())) || from.gcount() > 0) {
     const std::span part(bytes.data(), static_cast<std::size_t>(from.gcount()));
     if (auto added = image->append(std::as_bytes(part)); !added) return added;
   }
-  if (image->bytes() == 0)
-    return Error(Errc::load_failed, "cannot read module '" + file + "': there is nothing in it");
+  if (!image->is_whole())
+    return Error(Errc::load_failed, "cannot read module '" + file + "': it has become shorter meanwhile");
   auto digest = image->seal();
   if (!digest) return digest.error();
   if (const auto wrong = image->defect(); !wrong.empty()) {

@@ -16,14 +16,17 @@
 
 namespace troupe::platform::isolation {
 
-/// A module's file in memory. Once it is sealed nobody can change it, so what was hashed is what is loaded.
+/// A module's file in memory. From the beginning on nobody else can write it, and once it is sealed nobody at
+/// all, so what was hashed while it came is what is loaded.
 class ModuleImage {
  public:
-  /// An error: no memory.
-  static Result<ModuleImage> make(const std::string& name);
+  /// Of so many bytes. An error: no memory, or more than a module may have.
+  static Result<ModuleImage> make(const std::string& name, std::uint64_t size);
+  /// Hashes them. An error: no memory, or more than it is to have.
   Result<void> append(std::span<const std::byte> bytes);
-  std::uint64_t bytes() const { return bytes_; }
-  /// Seals it, then hashes it.
+  std::uint64_t bytes() const { return bytes_; }  ///< that have come
+  bool is_whole() const { return bytes_ == size_; }
+  /// Once it is whole: seals it, and says what is in it. That looks at nothing again.
   Result<runtime::Digest> seal();
   /// Once sealed: why it cannot be a module ("it is no ELF file"); empty: it may be one.
   std::string defect() const;
@@ -31,8 +34,16 @@ class ModuleImage {
   std::string path() const;
 
  private:
+  struct Unmap {
+    std::size_t bytes;
+    void operator()(std::byte* memory) const noexcept;
+  };
+  using Mapping = std::unique_ptr<std::byte, Unmap>;
+
   comm::FileDescriptor memory_;
-  std::uint64_t bytes_ = 0;
+  Mapping writing_;  ///< until it is sealed
+  std::uint64_t size_ = 0, bytes_ = 0;
+  runtime::Hasher hasher_;
 };
 
 struct GiveBackBytes {

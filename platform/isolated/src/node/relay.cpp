@@ -55,8 +55,19 @@ Relay::Relay(NodeRooms& rooms, std::unique_ptr<Stream> program, std::uint64_t si
       token_(new_token()),
       program_(std::move(program), Link::WhenFull::go_down, silence_ns) {}
 
-Relay::~Relay() {
+Relay::~Relay() { forget_windows(); }
+
+void Relay::window_is_done(std::uint64_t window) {
+  const auto found = windows_.find(window);
+  if (found == windows_.end()) return;
+  rooms_.windows.forget(found->second);
+  windows_.erase(found);
+}
+
+void Relay::forget_windows() {
   for (const auto& [window, number] : windows_) rooms_.windows.forget(number);
+  windows_.clear();
+  commits_.clear();
 }
 
 void Relay::end() { program_.shut(); }
@@ -201,6 +212,8 @@ Result<void> Relay::answered(Frame& frame) {
       if (code == 0) window_is_done(commit->second);
       commits_.erase(commit);
     }
+    // The windows of the life that has ended are nobody's, and the next one counts anew.
+    if (resets_.erase(frame.number) != 0 && code == 0) forget_windows();
     if (const auto run = waited_runs_.find(frame.number); run != waited_runs_.end()) {
       take_written(run->second, code == 0, written);
       waited_runs_.erase(run);
@@ -223,6 +236,7 @@ Result<void> Relay::window_made(Frame& frame) {
   const auto window = reader.get<std::uint64_t>();
   auto blob = reader.get<troupe_window_blob>();
   if (!reader.complete()) return misread("a window that cannot be read");
+  window_is_done(window);  // one of that number, which there is no more
   WindowPlace place;
   place.node = rooms_.windows.node();
   if (!frame.descriptors.empty() && frame.descriptors[0].valid() && windows_.size() < most_windows) {
@@ -230,6 +244,7 @@ Result<void> Relay::window_made(Frame& frame) {
     windows_[window] = place.number;
   }
   if (place.number == 0 || !put_place(blob, place)) {
+    window_is_done(window);
     answer(frame.number, TROUPE_DEVICE_UNSUPPORTED,
            "the window's memory cannot be joined from another machine");
     return {};

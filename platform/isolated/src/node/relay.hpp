@@ -128,7 +128,6 @@ class Relay {
   Result<void> find_module(Reader& reader, const Frame& frame);
   Result<void> module_part(Reader& reader, const Frame& frame);
   Result<void> import_window(Reader& reader, const Frame& frame);
-  void window_is_done(std::uint64_t window);
   void go_on();
   void pass_on(const Frame& frame, std::span<const std::byte> payload, std::span<const int> descriptors = {});
   void answer(std::uint64_t number, std::int32_t code, const std::string& text);
@@ -167,6 +166,8 @@ class Relay {
   Result<void> from_chip(Frame& frame);
   Result<void> answered(Frame& frame);
   Result<void> window_made(Frame& frame);
+  void window_is_done(std::uint64_t window);
+  void forget_windows();
   void ends(Frame& frame);
   void take_written(std::uint64_t number, bool ended_well, std::vector<Written>& written);
   void spill(const std::vector<Written>& written);
@@ -203,6 +204,7 @@ class Relay {
   std::size_t regions_ = 0;                               ///< of all `returns_`
   std::map<std::uint64_t, std::vector<Region>> returns_;  ///< by run
   std::map<std::uint64_t, std::uint64_t> waited_runs_;    ///< by call
+  std::set<std::uint64_t> resets_;                        ///< by call
   std::set<std::uint64_t> making_windows_;                ///< by call
   std::map<std::uint64_t, std::uint64_t> commits_;        ///< their windows, by call
   std::map<std::uint64_t, std::uint64_t> windows_;        ///< their memory, by window

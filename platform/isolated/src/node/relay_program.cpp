@@ -119,6 +119,9 @@ Result<void> Relay::from_program(Frame& frame) {
     case Kind::window_create:
       making_windows_.insert(frame.number);
       break;
+    case Kind::reset:
+      resets_.insert(frame.number);
+      break;
     case Kind::window_import:
       return import_window(reader, frame);
     case Kind::window_commit:
@@ -140,7 +143,6 @@ Result<void> Relay::from_program(Frame& frame) {
     case Kind::comm_abort:  // there is nothing to give up
       answer(frame.number, 0, {});
       return {};
-    case Kind::reset:
     case Kind::destroy:
     case Kind::allocate:
     case Kind::free:
@@ -326,7 +328,7 @@ Result<void> Relay::find_module(Reader& reader, const Frame& frame) {
                std::to_string(ModuleStore::most_shipped >> 30U) + " GiB of modules from a program");
     return {};
   }
-  auto image = ModuleImage::make(name);
+  auto image = ModuleImage::make(name, asked.bytes);
   if (!image) {
     answer(frame.number, TROUPE_DEVICE_SYSTEM, image.error().message());
     return {};
@@ -350,7 +352,7 @@ Result<void> Relay::module_part(Reader& reader, const Frame& frame) {
     answer(frame.number, TROUPE_DEVICE_SYSTEM, added.error().message());
     return {};
   }
-  if (upload.image.bytes() == upload.asked.bytes) {
+  if (upload.image.is_whole()) {
     const auto is = upload.image.seal();
     if (!is || *is != digest) {
       uploads_.erase(found);
@@ -387,13 +389,6 @@ Result<void> Relay::import_window(Reader& reader, const Frame& frame) {
   const int descriptor = memory.get();
   pass_on(frame, words.bytes(), {&descriptor, 1});
   return {};
-}
-
-void Relay::window_is_done(std::uint64_t window) {
-  const auto found = windows_.find(window);
-  if (found == windows_.end()) return;
-  rooms_.windows.forget(found->second);
-  windows_.erase(found);
 }
 
 }  // namespace troupe::platform::isolation

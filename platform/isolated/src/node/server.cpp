@@ -295,6 +295,7 @@ bool NodeServer::Parts::greet(Stream& stream, const std::optional<Error>& refusa
   welcome.node = rooms.windows.node();
   welcome.chips = static_cast<std::uint32_t>(options.chips);
   welcome.now_ns = threads.now();
+  welcome.silence_ms = rooms.silence_ns / 1'000'000;
   if (!refusal) welcome.token = token;
   Writer words;
   words.put(welcome).text(refusal ? refusal->message() : "").text(options.platform);

@@ -35,6 +35,8 @@ struct Welcome {
   char build[24] = {};
   std::uint64_t node = 0;    ///< a number of this life of the node
   std::uint64_t now_ns = 0;  ///< by the node's clock
+  std::uint64_t silence_ms =
+      0;  ///< so long it waits for a sign of life, or as long as the program, if that is less
   std::uint32_t chips = 0;
   std::int32_t code = 0;
   Token token = {};  ///< for further connections to the chip, one of each kind

@@ -59,11 +59,13 @@ class Watch {
 
 }  // namespace
 
-Link::Link(std::unique_ptr<Stream> stream, WhenFull when_full, std::uint64_t silence_ns)
+Link::Link(std::unique_ptr<Stream> stream, WhenFull when_full, std::uint64_t silence_ns,
+           std::uint64_t silence_there_ns)
     : stream_(std::move(stream)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       when_full_(when_full),
-      silence_ns_(silence_ns) {
+      silence_ns_(silence_ns),
+      silence_there_ns_(silence_there_ns != 0 ? silence_there_ns : silence_ns) {
   if (!wake_.valid()) down_ = true;
 }
 
@@ -150,7 +152,7 @@ void Link::send_rest() {
     iovec part{first.bytes.data() + first.sent, first.bytes.size() - first.sent};
     const auto now = stream_->send({&part, 1}, std::span(descriptors).first(first.descriptors.size()));
     if (now.gone) {
-      down_ = true;
+      if (!down_.exchange(true)) wake();
       break;
     }
     if (now.bytes == 0) break;
@@ -163,6 +165,23 @@ void Link::send_rest() {
     if (turn >= turns) break;
   }
   has_room_.notify_all();
+}
+
+void Link::say_alive() {
+  if (silence_ns_ == 0 || is_down()) return;
+  const auto time = now();
+  auto last = said_alive_.load(std::memory_order_relaxed);
+  if (time < last + Pulse::interval(silence_there_ns_) || !said_alive_.compare_exchange_strong(last, time))
+    return;
+  std::unique_lock lock(mutex_);
+  const bool has_more_to_say = !rest_.empty();
+  lock.unlock();
+  // Any byte is a sign; and what is kept leaves only if somebody sends it.
+  if (has_more_to_say) {
+    send_rest();
+  } else {
+    (void)send(Kind::alive, 0, {});
+  }
 }
 
 Link::Came Link::take_in(Assembler& to) {
@@ -228,7 +247,7 @@ Result<void> Link::serve(Receiver& receiver, int also) {
   serving_.store(std::this_thread::get_id());
   std::optional<Watch> watch;
   if (receiver.may_lose_stream()) watch.emplace(stream_->descriptor());
-  if (silence_ns_ != 0) pulse_ = Pulse(silence_ns_, now());
+  if (silence_ns_ != 0) pulse_ = Pulse(silence_ns_, silence_there_ns_, now());
   // A stream may have taken in more than it has given out.
   bool more = true;
   for (bool over = false; !over && !shut_.load();) {

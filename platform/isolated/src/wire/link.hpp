@@ -37,8 +37,10 @@ class Link {
   enum class WhenFull : std::uint8_t { go_down, wait };
 
   /// `silence_ns`: without a byte for so long the other end counts as gone, and gets signs that this one is
-  /// not; 0: neither.
-  Link(std::unique_ptr<Stream> stream, WhenFull when_full, std::uint64_t silence_ns = 0);
+  /// not; 0: neither. `silence_there_ns`: after so long without a byte the other end gives this one up; 0:
+  /// after as long.
+  Link(std::unique_ptr<Stream> stream, WhenFull when_full, std::uint64_t silence_ns = 0,
+       std::uint64_t silence_there_ns = 0);
   /// Of what does not leave at once so much is kept, at least. Who has more to say waits for room.
   static constexpr std::size_t most_kept = std::size_t{64} << 20U;
   Link(const Link&) = delete;
@@ -64,6 +66,9 @@ class Link {
   void shut() noexcept;
   /// `serve` returns once everything has left.
   void finish() noexcept;
+  /// For who keeps the thread that serves from its work, from any thread and again and again: the other end
+  /// hears meanwhile that this one is there.
+  void say_alive();
   /// Lets `serve` call `caught_up`. So does the first send for which nobody is there any more.
   void wake() noexcept;
   bool is_down() const { return down_.load(std::memory_order_acquire); }
@@ -96,15 +101,16 @@ class Link {
   const std::unique_ptr<Stream> stream_;
   comm::FileDescriptor wake_;
   const WhenFull when_full_;
-  const std::uint64_t silence_ns_;
+  const std::uint64_t silence_ns_, silence_there_ns_;
   std::atomic<bool> down_{false};  ///< nothing leaves any more
   std::atomic<bool> shut_{false};  ///< and nobody wants to hear what comes
   std::atomic<bool> finishing_{false}, paused_{false}, silent_{false}, closed_{false};
   std::atomic<std::thread::id> serving_{};
   std::atomic<std::uint64_t> heard_{0};
-  std::atomic<bool> spoke_{false};  ///< since the pulse was looked at
-  Pulse pulse_;                     ///< of the thread that serves
-  bool in_the_middle_ = false;      ///< what has come has not all been told
+  std::atomic<bool> spoke_{false};            ///< since the pulse was looked at
+  std::atomic<std::uint64_t> said_alive_{0};  ///< when
+  Pulse pulse_;                               ///< of the thread that serves
+  bool in_the_middle_ = false;                ///< what has come has not all been told
   mutable std::mutex mutex_;
   std::condition_variable has_room_;
   std::deque<Rest> rest_;
