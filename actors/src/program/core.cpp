@@ -409,7 +409,7 @@ void ProgramCore::send_domain_releases() {
 
 void ProgramCore::wait(Waiter& waiter, Await::What what, TaskNumber task, std::uint64_t limit) {
   check_alive();
-  if (what != Await::What::room) refuse_recorded("waits for tasks", waiter.at);
+  if (what != Await::What::room) refuse_recorded("waits for tasks", waiter.line);
   waiter.token = next_token_++;
   waiters_.emplace(waiter.token, &waiter);
   flush(false, Await{what, waiter.token, task, limit});
@@ -431,7 +431,7 @@ void ProgramCore::release_domain(std::uint64_t id) noexcept {
 
 void ProgramCore::enter_barrier(Waiter& waiter, const DomainInfo& domain, std::uint32_t rank) {
   check_alive();
-  refuse_recorded("waits at a barrier", waiter.at);
+  refuse_recorded("waits at a barrier", waiter.line);
   const auto arena = domain.ranks[rank].arena;
   if ((domain.system != nullptr && domain.system != node_->services) ||
       (is_device_arena(arena) && chip_with_arena(node_->number, arena) < 0)) {

@@ -30,14 +30,14 @@ ProgramCore& Waiter::core() const {
 }
 void Waiter::block() { core().block_on(*this); }
 
-void Task::wait(CodeLine from) const { Await(program_, number_).wait(from); }
-void Task::Await::await_suspend(std::coroutine_handle<> self, CodeLine from) {
-  at = from;
+void Task::wait(CodeLine at) const { Await(program_, number_).wait(at); }
+void Task::Await::await_suspend(std::coroutine_handle<> self, CodeLine at) {
+  line = at;
   continuation = self;
   begin();
 }
-void Task::Await::wait(CodeLine from) {
-  at = from;
+void Task::Await::wait(CodeLine at) {
+  line = at;
   begin();
   block();
   rethrow();
@@ -97,7 +97,7 @@ ReadBytes::ReadBytes(ProgramLife program, const Tensor& tensor, runtime::DType w
 }
 void ReadBytes::begin() {
   tensor_ = core().with_buffer(tensor_);
-  number_ = core().read(tensor_, at);
+  number_ = core().read(tensor_, line);
   core().wait(*this, Await::What::data, number_);
 }
 void ReadBytes::await_suspend(std::coroutine_handle<> self) {

@@ -40,8 +40,8 @@ struct CodeLine {
   const char* file = nullptr;  ///< null: not known
   int line = 0;
 
-  static constexpr CodeLine here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-    return {file, line};
+  static constexpr CodeLine here(const char* in = __builtin_FILE(), int at = __builtin_LINE()) {
+    return {in, at};
   }
 };
 
@@ -49,9 +49,9 @@ struct CodeLine {
 /// answer has come.
 class TROUPE_API Waiter {
  public:
-  explicit Waiter(ProgramLife program, CodeLine at = {}) : at(at), program_(std::move(program)) {}
+  explicit Waiter(ProgramLife program, CodeLine at = {}) : line(at), program_(std::move(program)) {}
   Waiter(Waiter&& other) noexcept  ///< only before the wait begins
-      : at(other.at), program_(std::move(other.program_)) {}
+      : line(other.line), program_(std::move(other.program_)) {}
   Waiter& operator=(Waiter&&) = delete;
   ~Waiter();
 
@@ -68,7 +68,7 @@ class TROUPE_API Waiter {
   ProgramCore& core() const;
   const ProgramLife& program() const noexcept { return program_; }
 
-  CodeLine at;              ///< where the program waits
+  CodeLine line;            ///< where the program waits
   std::uint64_t token = 0;  ///< 0: not registered
   bool answered = false;
   std::optional<Error> error;
