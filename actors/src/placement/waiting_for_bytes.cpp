@@ -79,16 +79,15 @@ void Placement::data_came() {
     // Of a chip that is being reset they are answered when that is done.
     if (it.held.empty() || !it.up) continue;
     const auto executor = static_cast<std::int32_t>(i);
-    std::vector<TaskNumber> failed;
+    std::vector<TaskKey> failed;
     for (auto& request : std::exchange(it.held, {})) {
-      const bool follows = std::any_of(failed.begin(), failed.end(), [&](TaskNumber task) {
-        return std::binary_search(request.depends.begin(), request.depends.end(), task);
-      });
+      const bool is_behind = std::any_of(failed.begin(), failed.end(),
+                                         [&](const TaskKey& task) { return follows(request, task); });
       std::optional<Error> refused;
-      if (!follows && !hold(executor, request, refused)) {
+      if (!is_behind && !hold(executor, request, refused)) {
         give(executor, std::move(request));
-      } else if (follows || refused) {
-        failed.push_back(request.key.task);
+      } else if (is_behind || refused) {
+        failed.push_back(request.key);
         refuse_held(executor, request, refused);
       } else {
         it.held.push_back(std::move(request));

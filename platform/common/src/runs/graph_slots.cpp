@@ -27,7 +27,7 @@ GraphSlots::GraphSlots(std::vector<Slot> tensors, std::vector<std::uint8_t> kind
 }
 
 // Those that begin inside of another one, by where they begin: mostly there are none.
-std::vector<GraphSlots::Overlap> GraphSlots::overlaps_of(std::span<const Slot> tensors) {
+GraphSlots::Overlaps GraphSlots::overlaps_of(std::span<const Slot> tensors) {
   std::vector<std::uint32_t> order;
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
     if (!tensors[i].tensor.empty()) order.push_back(i);
@@ -37,7 +37,7 @@ std::vector<GraphSlots::Overlap> GraphSlots::overlaps_of(std::span<const Slot> t
     return std::tuple(memory_of(tensor.buffer()), first_byte_of(tensor), i);
   };
   std::sort(order.begin(), order.end(), [&](auto a, auto b) { return place(a) < place(b); });
-  std::vector<Overlap> found;
+  Overlaps found;
   std::vector<std::uint32_t> open;
   for (const auto i : order) {
     const auto& tensor = tensors[i].tensor;
@@ -49,17 +49,19 @@ std::vector<GraphSlots::Overlap> GraphSlots::overlaps_of(std::span<const Slot> t
     });
     for (const auto other : open) {
       const auto& it = tensors[other].tensor;
-      if (!runtime::writes(tensors[i].tag) && !runtime::writes(tensors[other].tag)) continue;
+      const bool written = runtime::writes(tensors[i].tag) || runtime::writes(tensors[other].tag);
       // Of one buffer it is known exactly; views with gaps may lie in each other's.
       if (it.buffer() == tensor.buffer() &&
           !runtime::overlaps(runtime::make_box(it), runtime::make_box(tensor)))
         continue;
       const auto distance = static_cast<std::int64_t>(first - first_byte_of(it));
-      found.push_back(i < other ? Overlap{i, other, -distance} : Overlap{other, i, distance});
+      (written ? found.written : found.read)
+          .push_back(i < other ? Overlap{i, other, -distance} : Overlap{other, i, distance});
     }
     open.push_back(i);
   }
-  std::sort(found.begin(), found.end());
+  std::sort(found.written.begin(), found.written.end());
+  std::sort(found.read.begin(), found.read.end());
   return found;
 }
 
@@ -86,11 +88,11 @@ std::optional<std::string> GraphSlots::defect(std::span<const Slot> tensors,
     if (kinds[i] != kinds_[i]) return "its scalar " + std::to_string(i) + " has another type than before";
   }
   if (!overlaps_matter_) return std::nullopt;
-  const auto overlaps = overlaps_of(tensors);
-  if (overlaps == overlaps_) return std::nullopt;
+  const auto overlaps = overlaps_of(tensors).written;
+  if (overlaps == overlaps_.written) return std::nullopt;
   std::vector<Overlap> differing;
-  std::set_symmetric_difference(overlaps.begin(), overlaps.end(), overlaps_.begin(), overlaps_.end(),
-                                std::back_inserter(differing));
+  std::set_symmetric_difference(overlaps.begin(), overlaps.end(), overlaps_.written.begin(),
+                                overlaps_.written.end(), std::back_inserter(differing));
   return "its tensors " + std::to_string(differing.front().first) + " and " +
          std::to_string(differing.front().second) + " share bytes in another way than before";
 }

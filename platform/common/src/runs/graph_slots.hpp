@@ -29,20 +29,29 @@ class GraphSlots {
   std::size_t scalars() const noexcept { return kinds_.size(); }
   /// Why these do not fit, in words; nothing: they do.
   std::optional<std::string> defect(std::span<const Slot> tensors, std::span<const std::uint8_t> kinds) const;
+  /// Whether a use of bytes tells of which slot they are: not where two slots that are only read share them.
+  bool tells_apart() const noexcept { return overlaps_.read.empty(); }
+  /// Whether these share the bytes that they only read as the slots do.
+  bool shares_like(std::span<const Slot> tensors) const {
+    return overlaps_of(tensors).read == overlaps_.read;
+  }
 
  private:
-  /// Two slots that share bytes, of which one is written.
+  /// Two slots that share bytes.
   struct Overlap {
     std::uint32_t first = 0, second = 0;
     std::int64_t distance = 0;  ///< from the first element of one to that of the other
     friend auto operator<=>(const Overlap&, const Overlap&) = default;
   };
-  static std::vector<Overlap> overlaps_of(std::span<const Slot> tensors);
+  struct Overlaps {
+    std::vector<Overlap> written, read;  ///< one of them is written, or none
+  };
+  static Overlaps overlaps_of(std::span<const Slot> tensors);
 
   std::vector<Slot> tensors_;
   std::vector<std::uint8_t> kinds_;
   bool overlaps_matter_ = true;
-  std::vector<Overlap> overlaps_;
+  Overlaps overlaps_;
 };
 
 /// Which memory a tensor is in, and where in it its buffer begins: those of arena 0 share one.

@@ -53,8 +53,12 @@ bool ChipEngine::begin_graph(const troupe_chip_graph_v1& asked) {
     schedule_.fail(refusal(title, *wrong, other_name));
     return false;
   }
-  if (known != nullptr && known->graph != nullptr && !means_the_same(*known)) {
-    book_.drop(program_, next.name);  // its kernels are others by now
+  // What meant either of two tensors that were one is found out anew where they are two.
+  const bool ambiguous = known != nullptr && !known->slots.tells_apart();
+  const bool alike =
+      known == nullptr || !(ambiguous || checks_.enabled()) || known->slots.shares_like(next.slots);
+  if (known != nullptr && known->graph != nullptr && (!means_the_same(*known) || (ambiguous && !alike))) {
+    book_.drop(program_, next.name);
     known = nullptr;
   }
   const bool kept = known != nullptr && known->graph != nullptr;
@@ -67,7 +71,8 @@ bool ChipEngine::begin_graph(const troupe_chip_graph_v1& asked) {
     return false;
   }
   next.is_open = true;
-  const bool once_more = known != nullptr && !kept;  // it was found to be nothing to keep
+  // It was found to be nothing to keep, or cannot be compared: two tensors are one this time.
+  const bool once_more = known != nullptr && (!kept || !alike);
   if (!holds_tasks() && !once_more)
     recorder_ = std::make_unique<GraphRecorder>(title, GraphSlots(next.slots, kinds));
   open_graph_ = std::move(next);

@@ -43,6 +43,16 @@ bool ChipEngine::check_task(const troupe_chip_task_v1& task) {
     fail(impossible(task, dummy));
     return false;
   }
+  const auto* arguments = task.arguments;
+  if (dummy && (task.predicate != nullptr ||
+                std::any_of(arguments, arguments + task.argument_count,
+                            [](const auto& argument) { return (argument.flags & TROUPE_CHIP_FILL) != 0; }))) {
+    fail(Error(runtime::Errc::invalid_args,
+               task.predicate != nullptr ? "a dummy, which never runs, cannot depend on an element (when)"
+                                         : "a dummy, which never runs, cannot fill new memory",
+               "chip.alloc(out_new<float>({n}).fill(x)) makes memory that is filled"));
+    return false;
+  }
   if ((task.flags & TROUPE_CHIP_SYNC_START) == 0 || task.blocks == 1) return true;
   return check_together(
       task.blocks, task.kernels[0] == nullptr && (task.kernels[1] == nullptr || task.kernels[2] == nullptr));

@@ -1,8 +1,10 @@
 #include "graphs/graph_recorder.hpp"
 
+#include <array>
 #include <utility>
 
 #include "troupe/platform/errc.hpp"
+#include "troupe/runtime/access.hpp"
 
 namespace troupe::platform::sim {
 
@@ -16,6 +18,21 @@ Bytes bytes_of(const TaskRecord& task, std::uint32_t tensor) noexcept {
   const auto& described = task.tensors[tensor];
   const std::uint64_t size = size_of_element(described.dtype);
   return {start_of(task.buffers[tensor]) + described.start_offset * size, described.extent * size};
+}
+
+runtime::Box box_of(const TaskRecord& task, std::uint32_t tensor) {
+  const auto& described = task.tensors[tensor];
+  const std::uint64_t size = size_of_element(described.dtype);
+  std::array<std::uint64_t, runtime::limits::max_dims> strides{};
+  for (std::uint32_t dim = 0; dim < described.ndims; ++dim) strides[dim] = described.strides[dim] * size;
+  return runtime::make_box(bytes_of(task, tensor).first, {described.shapes, described.ndims},
+                           {strides.data(), described.ndims}, size);
+}
+runtime::Box box_of(const runtime::Tensor& slot) {
+  auto box = runtime::make_box(slot);
+  box.lo += start_of(slot.buffer());
+  box.hi += start_of(slot.buffer());
+  return box;
 }
 
 }  // namespace
@@ -56,23 +73,35 @@ Result<GraphRecorder::Place> GraphRecorder::place_of(const TaskRecord& task, std
   if (const auto made = made_.find({buffer.arena, buffer.offset}); made != made_.end())
     return Place{workspace, made->second + first};
   const bool writes = runtime::writes(task.tags[tensor]);
+  const auto box = box_of(task, tensor);
   bool is_read = false;
+  std::vector<Place> likely;  // as far as their layouts can be compared
   for (std::uint32_t slot = 0; slot < slots_.tensors().size(); ++slot) {
     const auto& [whole, tag] = slots_.tensors()[slot];
     const std::uint64_t begin = first_byte_of(whole);
     if (memory_of(whole.buffer()) != memory_of(buffer) || first < begin ||
         first + count > begin + whole.byte_extent())
       continue;
-    if (!writes || runtime::writes(tag)) return Place{slot, first - begin};
-    is_read = true;
+    const auto all = box_of(whole);
+    if (!runtime::overlaps(all, box)) continue;  // it lies between the slot's elements
+    if (writes && !runtime::writes(tag)) {
+      is_read = true;
+    } else if (runtime::covers(all, box)) {
+      return Place{slot, first - begin};
+    } else {
+      likely.push_back({slot, first - begin});
+    }
   }
+  if (likely.size() == 1) return likely.front();
   const std::string which = "tensor argument " + std::to_string(tensor) + " of its " + title_of(task) + ", ";
   if (is_read) {
     return Error(runtime::Errc::invalid_args, title_ + ": " + which + "is written, and was given to it as in",
                  "give it to the graph as out or inout");
   }
   return Error(runtime::Errc::invalid_args,
-               title_ + ": " + which + "is neither a part of what was given to it nor made in it",
+               title_ + ": " + which +
+                   (likely.empty() ? "is neither a part of what was given to it nor made in it"
+                                   : "may be a part of several tensors that were given to it"),
                "a replay has other memory: give every tensor that its tasks use to the graph");
 }
 
