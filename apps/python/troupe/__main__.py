@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import inspect
 import os
 import shutil
 import signal
@@ -10,6 +11,8 @@ import sys
 import tempfile
 import time
 import traceback
+import types
+import typing
 
 import troupe
 
@@ -71,30 +74,61 @@ def find(module, file, name):
     raise Refused(f'"{file}" has {what}', names + "; say FILE:NAME" if marked else names, EXIT_CANNOT_START)
 
 
-def value_of(text, kind, program, name):
-    """A parameter as its annotation or its default says."""
-    if kind is bool:
-        if text in ("true", "1", "false", "0"):
-            return text in ("true", "1")
-    elif kind in (int, float, str):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    else:
-        for each in (int, float):
+#: What a text is turned into, in the order in which that is tried.
+PLAIN = (int, float, bool, str)
+
+
+def annotation_of(function, parameter):
+    """An annotation that is a text is looked up; the empty one: it names something that is not there."""
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    alone = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    try:
+        return typing.get_type_hints(alone, names)[parameter.name]
+    except Exception:  # whatever the text does when it is looked up, as names that only checkers of types know
+        return parameter.empty if isinstance(parameter.annotation, str) else parameter.annotation
+
+
+def kinds_of(program):
+    """By the name of a parameter: the types that its annotation allows, without None, or the type of its default."""
+    kinds = {}
+    for name, parameter in inspect.signature(program).parameters.items():
+        kind = parameter.annotation
+        if kind is not parameter.empty:
+            kind = annotation_of(program, parameter)
+        if kind is not parameter.empty:
+            several = typing.get_origin(kind) in (typing.Union, types.UnionType)
+            kinds[name] = [one for one in (typing.get_args(kind) if several else [kind]) if one is not type(None)]
+        else:
+            kinds[name] = [] if parameter.default is None or parameter.default is parameter.empty else [type(parameter.default)]
+    return kinds
+
+
+def said(kinds):
+    """Types as a program writes them."""
+    return [one.__name__ if isinstance(one, type) else str(one) for one in kinds]
+
+
+def value_of(text, kinds, program, name):
+    """A parameter as its annotation or its default says; of other types than these, as the text looks."""
+    if not kinds or not all(kind in PLAIN for kind in kinds):
+        kinds = [int, float, str]
+    for kind in PLAIN:
+        if kind is bool and kind in kinds:
+            if text in ("true", "1", "false", "0"):
+                return text in ("true", "1")
+        elif kind in kinds:
             try:
-                return each(text)
+                return kind(text)
             except ValueError:
-                continue
-        return text
-    raise Refused(f'program "{program}" cannot take "{text}" for its parameter "{name}"', f"it is of type {kind.__name__}")
+                pass
+    possible = " or ".join(said(kind for kind in PLAIN if kind in kinds))
+    raise Refused(f'program "{program}" cannot take "{text}" for its parameter "{name}"', f"it is of type {possible}")
 
 
 def bind(program, given):
     """The values of a program's parameters, by name."""
     title = program.__name__
-    kinds = getattr(program, "__annotations__", {})
+    kinds = kinds_of(program)
     known = {name: (default, has) for name, default, has in troupe.parameters_of(program)}
     hint = "its parameters are: " + ", ".join(known) if known else "leave --param away"
     values = {}
@@ -106,9 +140,7 @@ def bind(program, given):
             raise Refused(f'program "{title}" has no parameter "{name}"', hint)
         if name in values:
             raise Refused(f'program "{title}" got its parameter "{name}" twice', hint)
-        default, has = known[name]
-        kind = kinds.get(name, type(default) if has and default is not None else None)
-        values[name] = value_of(value, kind, title, name)
+        values[name] = value_of(value, kinds[name], title, name)
     for name, (_, has) in known.items():
         if not has and name not in values:
             raise Refused(f'program "{title}" needs its parameter "{name}"', f"--param {name}=…")
@@ -189,11 +221,10 @@ def explain(asked):
     """What `troupe run program.py --help` prints."""
     program = program_of(asked.program)[1]
     about = (program.__doc__ or "").strip().split("\n")[0]
-    kinds = getattr(program, "__annotations__", {})
+    kinds = kinds_of(program)
     rows = []
     for name, default, has in troupe.parameters_of(program):
-        kind = kinds.get(name, type(default) if has and default is not None else None)
-        rows.append((f"{name}={default}" if has else name, getattr(kind, "__name__", str(kind or ""))))
+        rows.append((f"{name}={default}" if has else name, " | ".join(said(kinds[name]))))
     print(program.__name__ + (f": {about}" if about else ""))
     print(f"Usage: troupe run {asked.program} [OPTIONS]" + (" --param k=v …" if rows else ""))
     if rows:
@@ -231,7 +262,7 @@ def run_with(asked, trace):
             if isinstance(value, troupe.Module):
                 node.load(value)
 
-        if troupe._programs.inspect.iscoroutinefunction(program):
+        if inspect.iscoroutinefunction(program):
 
             async def bound(node):
                 return await program(node, **values)
