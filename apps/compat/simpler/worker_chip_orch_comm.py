@@ -57,13 +57,20 @@ class WorkerChipRegion:
         """The six words that tell a chip task of it."""
         return [_MAGIC, self.region_id, self.payload_base, self.payload_bytes, self.counter_base, self.counter_bytes]
 
+    def _open(self):
+        if self._payload is None:
+            raise RuntimeError(f"region {self.region_id} is closed: it goes with its run")
+
     def write(self, offset, data):
+        self._open()
         self._payload[offset:offset + len(data)] = data
 
     def read(self, offset, nbytes):
+        self._open()
         return bytes(self._payload[offset:offset + nbytes])
 
     def _counter(self, offset):
+        self._open()
         if offset % 4 or not 0 <= offset <= self.counter_bytes - 4:
             raise ValueError(f"no counter lies at {offset} of {self.counter_bytes} bytes")
         return ctypes.c_int32.from_address(self.counter_base + offset)
@@ -80,6 +87,7 @@ class WorkerChipRegion:
         return _COMPARE[WaitCmp(cmp)](self.counter(offset), value)
 
     def close(self):
+        """Gives the memory back; again: nothing."""
         self._payload = None
         self._buffer.close()
 

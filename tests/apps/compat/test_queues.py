@@ -145,3 +145,34 @@ def test_what_a_chip_has_not_read_stays_whatever_is_sent(worker):
                 waiting.append(message)
 
     w.run(orch_fn)
+
+
+def test_regions_and_queues_go_with_their_run(worker):
+    w = worker(3, device_ids=[0, 1])
+    made, sizes = [], []
+
+    def orch_fn(orch, args, cfg):
+        queue = orch.create_worker_chip_queue(worker_id=1, depth=4, input_arena_bytes=1000, output_arena_bytes=1000)
+        region = orch.create_worker_chip_region(worker_id=0, payload_bytes=100, counter_bytes=128)
+        early = orch.create_worker_chip_region(worker_id=0, payload_bytes=100, counter_bytes=128)
+        early.close()
+        early.close()
+        made.append((queue, region))
+        sizes.append([w.committed_device_memory(chip) for chip in (0, 1)])
+
+    def fails(orch, args, cfg):
+        orch_fn(orch, args, cfg)
+        raise KeyError("on purpose")
+
+    w.run(orch_fn)
+    w.submit(orch_fn).wait(timeout=120)
+    with pytest.raises(KeyError):
+        w.run(fails)
+    assert sizes[0][0] >= 228 and sizes[0][1] > 2000 and sizes == [sizes[0]] * 3
+    assert [w.committed_device_memory(chip) for chip in (0, 1)] == [0, 0]
+    for queue, region in made:
+        for late in (lambda: region.counter(0), lambda: region.notify(0, 1), lambda: region.test(0, 1),
+                     lambda: region.read(0, 1), lambda: region.write(0, b"x"), lambda: queue.send(b"x", timeout=0),
+                     lambda: queue.receive(timeout=0), queue.abort):
+            with pytest.raises(RuntimeError, match="region .* is closed"):
+                late()
