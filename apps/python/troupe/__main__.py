@@ -1,6 +1,7 @@
 """What `troupe run program.py:name` becomes: finds the program, gives it its parameters, runs it."""
 
 import argparse
+import contextlib
 import importlib.util
 import inspect
 import os
@@ -236,26 +237,32 @@ def explain(asked):
 
 def execute(asked):
     """Runs it, and writes what was asked for, however it ended."""
+    module, program = program_of(asked.program)
+    values = bind(program, asked.param)
+    machine = machine_of(asked)
     drawn = {kind: file for kind, file in [("graph", asked.graph), ("swimlane", asked.swimlane)] if file}
-    if not drawn:
-        return run_with(asked, asked.trace)
-    if not asked.tool:
+    if drawn and not asked.tool:
         raise Refused("a graph and a swimlane are made by the command troupe, which is not in PATH", exit=EXIT_CANNOT_START)
-    with tempfile.TemporaryDirectory() as folder:
+    if not drawn and not asked.trace:
+        return run_on(asked, machine, module, program, values)
+    with contextlib.nullcontext() if asked.trace else tempfile.TemporaryDirectory() as folder:
         trace = asked.trace or os.path.join(folder, "trace.json")
-        answer = run_with(asked, trace)
+        recorded = troupe.Trace()
+        recorded.write(trace)  # what cannot be written is told before the run
+        answer = answer_of(lambda: run_on(asked, machine, module, program, values, trace=recorded))
+        unwritten = answer_of(lambda: recorded.write(trace))
+        if unwritten:
+            return answer or unwritten
         for kind, file in drawn.items():
             made = subprocess.run([asked.tool, "trace", kind, trace, file])
             answer = answer or made.returncode
     return answer
 
 
-def run_with(asked, trace):
-    module, program = program_of(asked.program)
-    values = bind(program, asked.param)
-    given = {"trace": trace, "dump": asked.tensor_dump, "dump_only": asked.dump_only}
-    options = {name: value for name, value in given.items() if value}
-    machine, nodes = machine_of(asked)
+def run_on(asked, machine, module, program, values, **options):
+    machine, nodes = machine
+    given = {"dump": asked.tensor_dump, "dump_only": asked.dump_only}
+    options.update({name: value for name, value in given.items() if value})
     with troupe.System(platform=asked.platform, log_level=asked.log_level, **machine, **options) as system:
         node = system.pod(nodes) if nodes else system.node()
         for value in list(vars(module).values()):
@@ -300,11 +307,10 @@ def run_with(asked, trace):
     return 0
 
 
-def main(words):
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C, as for programs in C++
+def answer_of(work):
+    """The exit code of what is called; what that raises is told."""
     try:
-        asked = parse(words)
-        return explain(asked) if asked.command == "help" else execute(asked)
+        return work()
     except Refused as refused:
         say(f"troupe: {refused}")
         return refused.exit
@@ -314,6 +320,16 @@ def main(words):
     except KeyboardInterrupt:  # between two waits
         say("troupe: cancelled")
         return EXIT_INTERRUPTED
+
+
+def main(words):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C, as for programs in C++
+
+    def work():
+        asked = parse(words)
+        return explain(asked) if asked.command == "help" else execute(asked)
+
+    return answer_of(work)
 
 
 if __name__ == "__main__":

@@ -327,6 +327,48 @@ def test_graphs_swimlanes_and_dumps_are_written(file, tmp_path):
     assert done.returncode == 2 and "--param" in done.stderr
 
 
+FULL = """
+import resource, troupe
+
+@troupe.program
+def fills(node, fails=False):
+    # From here on nothing can be written, as on a disk that is full.
+    node.submit_sub(lambda: None)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+    if fails:
+        raise ValueError("on purpose")
+"""
+
+
+def test_a_trace_that_cannot_be_written_in_the_end_is_told_and_nothing_is_drawn_of_it(troupe_run, tmp_path):
+    program, trace, graph = tmp_path / "full.py", tmp_path / "trace.json", tmp_path / "graph.dot"
+    program.write_text(FULL)
+    ways = [["--trace", str(trace)]]
+    if COMMAND.exists():
+        tool = ["--tool", str(COMMAND)] if troupe_run.words[0] == sys.executable else []
+        ways += [["--graph", str(graph), *tool], ["--trace", str(trace), "--swimlane", str(graph), *tool]]
+    for words in ways:
+        graph.unlink(missing_ok=True)
+        code, out, err = troupe_run(str(program), *words)
+        assert code == 3 and "cannot write the trace to" in err and "File too large" in err, (code, err)
+        assert err.count("cannot write") == 1 and "fills: 1 task" in err and "Traceback" not in err, err
+        # The command makes its outputs before the run, with nothing in them.
+        assert not graph.exists() or graph.read_text() == ""
+        assert not list(tmp_path.glob("trace.json.*"))
+    code, out, err = troupe_run(str(program), "--param", "fails=true", "--trace", str(trace))
+    assert code == 1 and "on purpose" in err and "cannot write the trace to" in err, (code, err)
+    code, out, err = troupe_run(str(program), "--trace", "/dev/full")
+    assert code == 3 and "cannot write" in err and "fills" not in err, err
+
+
+def test_a_run_that_is_refused_leaves_its_trace_as_it_was(troupe_run, file, tmp_path):
+    trace = tmp_path / "trace.json"
+    trace.write_text("of before")
+    for words in [["--param", "speed=1"], ["--models", "costs"]]:
+        code, out, err = troupe_run(file + ":train", "--trace", str(trace), *words)
+        assert code == 2 and trace.read_text() == "of before", err
+
+
 def test_chips_may_be_in_processes_of_their_own(troupe_run, file):
     code, out, err = troupe_run(file + ":elsewhere", "--isolate", "--chips", "2")
     assert (code, out) == (0, "chips 2 elsewhere True\n"), err
