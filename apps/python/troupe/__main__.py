@@ -32,6 +32,18 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def show(text):
+    """To standard output, all of it, or the reason is told."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads no further ends this, as other programs
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        with open(1, "wb", closefd=False) as out:
+            out.write(text.encode(errors="surrogateescape"))
+    except OSError:
+        raise Refused("standard output cannot be written", "is the disk full?", EXIT_CANNOT_START) from None
+
+
 def load(file):
     """The module of a file, which is not in the search path."""
     try:
@@ -226,12 +238,12 @@ def explain(asked):
     rows = []
     for name, default, has in troupe.parameters_of(program):
         rows.append((f"{name}={default}" if has else name, " | ".join(said(kinds[name]))))
-    print(program.__name__ + (f": {about}" if about else ""))
-    print(f"Usage: troupe run {asked.program} [OPTIONS]" + (" --param k=v …" if rows else ""))
+    lines = [program.__name__ + (f": {about}" if about else "")]
+    lines.append(f"Usage: troupe run {asked.program} [OPTIONS]" + (" --param k=v …" if rows else ""))
     if rows:
         width = max(len(name) for name, _ in rows)
-        print("\nParameters:", *(f"  {name:<{width}}  {kind}".rstrip() for name, kind in rows), sep="\n")
-    print("\nWithout --chips: 1 chip. All options: troupe run --help")
+        lines += ["", "Parameters:", *(f"  {name:<{width}}  {kind}".rstrip() for name, kind in rows)]
+    show("\n".join([*lines, "", "Without --chips: 1 chip. All options: troupe run --help", ""]))
     return 0
 
 

@@ -1,16 +1,15 @@
 """`troupe run program.py:name`: what it becomes, python3 -m troupe, and the command itself where it was built."""
 
 import os
-import pathlib
 import signal
 import subprocess
 import sys
 
 import pytest
+from conftest import COMMAND
 
 import troupe
 
-COMMAND = pathlib.Path(os.environ["TROUPE_BUILD_FOLDER"]) / "bin" / "troupe"
 PROGRAMS = """
 import os
 import troupe
@@ -64,9 +63,6 @@ WHO = """
 #include <unistd.h>
 TROUPE_KERNEL(who_runs_it)(KernelArgs& k) { k.tensor<std::int32_t>(0)[0] = ::getpid(); }
 """
-ways = [pytest.param([sys.executable, "-m", "troupe"], id="module")]
-if COMMAND.exists():
-    ways.append(pytest.param([str(COMMAND)], id="command"))
 
 
 @pytest.fixture
@@ -74,16 +70,6 @@ def file(tmp_path):
     path = tmp_path / "programs.py"
     path.write_text(PROGRAMS)
     return str(path)
-
-
-@pytest.fixture(params=ways)
-def troupe_run(request):
-    def run(*words):
-        done = subprocess.run([*request.param, "run", *words], capture_output=True, text=True, timeout=120)
-        return done.returncode, done.stdout, done.stderr
-
-    run.words = request.param
-    return run
 
 
 def test_parameters_have_names_types_and_defaults(troupe_run, file):
@@ -94,60 +80,6 @@ def test_parameters_have_names_types_and_defaults(troupe_run, file):
     assert (code, out) == (0, "number 7\nnumber 7\n"), err
     code, out, err = troupe_run(file + ":train", "--nodes", "2")
     assert "chips 2 path pod0" in out
-
-
-ANNOTATED = """
-{first}
-import enum, pathlib, typing, troupe
-if typing.TYPE_CHECKING:
-    from nowhere import Level, Node
-FLAG = typing.Optional[bool]
-
-@troupe.program
-def takes(node: "Node", verbose: {verbose}, name: {name} = "x", n: {n} = 3, level: "Level" = 1, where: pathlib.Path = None):
-    print(repr((verbose, name, n, level, where)))
-"""
-
-
-@pytest.mark.parametrize(
-    "first, verbose, name, n",
-    [
-        ("", "bool", "str", "int"),
-        ("from __future__ import annotations", "bool", "str", "int"),
-        ("", "'bool'", "'str'", "'int'"),
-        ("", "typing.Optional[bool]", "typing.Optional[str]", "int | None"),
-        ("from __future__ import annotations", "bool | None", "typing.Optional[str]", "typing.Union[None, int]"),
-        ("from __future__ import annotations", "FLAG", "typing.Annotated[str, 'called']", "typing.Annotated[int | None, 3]"),
-        ("", "bool", "'Level'", "'Level'"),  # which nobody can look up: as the default is
-    ],
-)
-def test_a_parameter_has_the_type_of_its_annotation_however_that_is_written(troupe_run, tmp_path, first, verbose, name, n):
-    path = tmp_path / "annotated.py"
-    path.write_text(ANNOTATED.format(first=first, verbose=verbose, name=name, n=n))
-
-    def run(*given):
-        return troupe_run(str(path), *(word for text in given for word in ("--param", text)))
-
-    code, out, err = run("verbose=false", "name=007", "n=7")
-    assert (code, out) == (0, "(False, '007', 7, 1, None)\n"), err
-    code, out, err = run("verbose=1", "level=4", "where=here")
-    assert (code, out) == (0, "(True, 'x', 3, 4, 'here')\n"), err
-    for wrong, kind in [("n=zwei", "int"), ("verbose=no", "bool"), ("level=high", "int")]:
-        code, out, err = run("verbose=true", wrong) if "verbose" not in wrong else run(wrong)
-        assert code == 2 and out == "" and f"of type {kind}\n" in err, err
-
-
-def test_a_parameter_that_may_be_of_several_types_is_of_the_first_that_takes_it(troupe_run, tmp_path):
-    path = tmp_path / "several.py"
-    path.write_text(
-        "import troupe\n@troupe.program\ndef p(node, x: 'float | int | None', y: int | bool = 1, z: bool | str = ''):\n    print(repr((x, y, z)))\n"
-    )
-    code, out, err = troupe_run(str(path), "--param", "x=2", "--param", "y=true", "--param", "z=7")
-    assert (code, out) == (0, "(2, True, '7')\n"), err
-    code, out, err = troupe_run(str(path), "--param", "x=1e3", "--param", "y=0")
-    assert (code, out) == (0, "(1000.0, 0, '')\n"), err
-    code, out, err = troupe_run(str(path), "--param", "x=two")
-    assert code == 2 and "of type int or float" in err, err
 
 
 def test_where_tasks_go_is_an_option_and_what_is_learned_is_kept(troupe_run, file, tmp_path):
@@ -183,7 +115,7 @@ def test_what_is_wrong_is_said_and_answered_with_its_exit_code(troupe_run, file,
 
 
 @pytest.mark.skipif(not COMMAND.exists(), reason="the command is not built")
-def test_help_says_what_a_program_takes(file, tmp_path):
+def test_help_says_what_a_program_takes(file):
     for words in [["run", file + ":train", "--help"], ["help", file + ":train"]]:
         done = subprocess.run([str(COMMAND), *words], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0 and done.stderr == ""
@@ -198,17 +130,34 @@ def test_help_says_what_a_program_takes(file, tmp_path):
             "\n"
             "Without --chips: 1 chip. All options: troupe run --help\n"
         )
-    (tmp_path / "annotated.py").write_text(
-        ANNOTATED.format(first="from __future__ import annotations", verbose="bool | None", name="str", n="'Level'")
-    )
-    done = subprocess.run([str(COMMAND), "run", str(tmp_path / "annotated.py"), "--help"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.split("Parameters:\n")[1].split("\n\n")[0].split("\n")]
-    assert rows == [["verbose", "bool"], ["name=x", "str"], ["n=3", "int"], ["level=1", "int"], ["where=None", "Path"]]
     for words in [["run", file, "--help"], ["run", "nowhere.py", "--help"]]:
         done = subprocess.run([str(COMMAND), *words], capture_output=True, text=True, timeout=120)
         assert done.returncode == 3 and done.stderr.startswith("troupe: ")
         assert "built-in" not in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not COMMAND.exists(), reason="the command is not built")
+@pytest.mark.parametrize("program", [":train", "vector_add"])
+def test_help_that_cannot_be_written_is_told_and_one_that_nobody_reads_is_not(file, program):
+    words = [str(COMMAND), "run", program if program[0] != ":" else file + program, "--help"]
+    for kind in ("full", "closed", "unread"):
+        options = {"stderr": subprocess.PIPE, "text": True}
+        if kind == "full":
+            with open("/dev/full", "w") as full:
+                process = subprocess.Popen(words, stdout=full, **options)
+        elif kind == "closed":
+            process = subprocess.Popen(["sh", "-c", '"$@" >&-', "sh", *words], **options)
+        else:
+            read, write = os.pipe()
+            os.close(read)
+            process = subprocess.Popen(words, stdout=write, **options)
+            os.close(write)
+        err = process.communicate(timeout=60)[1]
+        if kind == "unread":
+            assert process.returncode == -signal.SIGPIPE and err == "", err
+        else:
+            assert process.returncode == 3 and err.startswith("troupe: standard output cannot be written"), err
+            assert err.endswith("\n  hint: is the disk full?\n") and err.count("\n") == 2, err
 
 
 def test_a_file_that_is_not_there(troupe_run):
