@@ -61,13 +61,18 @@ class WorkerChipRegion:
         if self._payload is None:
             raise RuntimeError(f"region {self.region_id} is closed: it goes with its run")
 
-    def write(self, offset, data):
+    def _piece(self, offset, nbytes):
         self._open()
-        self._payload[offset:offset + len(data)] = data
+        if offset < 0 or nbytes < 0 or offset + nbytes > self.payload_bytes:
+            raise ValueError(f"{nbytes} bytes from {offset} on do not lie in a payload of {self.payload_bytes}")
+        return slice(offset, offset + nbytes)
+
+    def write(self, offset, data):
+        self._payload[self._piece(offset, len(data))] = data
 
     def read(self, offset, nbytes):
-        self._open()
-        return bytes(self._payload[offset:offset + nbytes])
+        piece = self._piece(offset, nbytes)
+        return bytes(self._payload[piece])
 
     def _counter(self, offset):
         self._open()

@@ -56,6 +56,14 @@ def test_regions_are_counters_and_a_payload(worker):
         for at in (-4, 2, 128):
             with pytest.raises(ValueError):
                 region.counter(at)
+        for at, nbytes in ((-4, 4), (-4, 2), (97, 4), (101, 0), (4, -1), (1 << 40, 1)):
+            with pytest.raises(ValueError):
+                region.read(at, nbytes)
+            if nbytes >= 0:
+                with pytest.raises(ValueError):
+                    region.write(at, b"x" * nbytes)
+        region.write(96, b"last")
+        assert region.read(96, 4) == b"last" and region.read(100, 0) == b"" and region.counter(0) == 0
         for wrong in (0, 3, 6):
             with pytest.raises(ValueError):
                 orch.create_worker_chip_queue(worker_id=0, depth=wrong, input_arena_bytes=64, output_arena_bytes=64)
