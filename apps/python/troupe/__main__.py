@@ -29,7 +29,8 @@ class Refused(Exception):
 
 
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # there is nobody left to tell
+        print(text, file=sys.stderr, flush=True)
 
 
 def show(text):

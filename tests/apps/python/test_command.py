@@ -160,6 +160,13 @@ def test_help_that_cannot_be_written_is_told_and_one_that_nobody_reads_is_not(fi
             assert err.endswith("\n  hint: is the disk full?\n") and err.count("\n") == 2, err
 
 
+def test_what_cannot_be_said_changes_no_exit_code(troupe_run, file):
+    with open("/dev/full", "w") as full:
+        for program, code in [(":train", 0), (":fails", 1), (":nobody", 3)]:
+            words = [*troupe_run.words, "run", file + program]
+            assert subprocess.run(words, stdout=subprocess.DEVNULL, stderr=full, timeout=60).returncode == code
+
+
 def test_a_file_that_is_not_there(troupe_run):
     code, out, err = troupe_run("nowhere.py")
     assert code == 3 and "nowhere.py" in err
