@@ -1,11 +1,18 @@
 """The memory of a worker: of its chips, of its own that sub-workers see, and of the program that lends it."""
 
+import numbers
+
 from . import _runs
 from ._host_memory import first_element, shared_buffer, span_of, storage_of
 from ._machine import host_buffer
 from ._troupe import troupe
 from ._types import element_size, shape_of
 from .buffer import AccessMode, BackendKind, Buffer, Tensor
+
+
+def _is_address(thing):
+    """Whether it is a number and nothing else: arrays and tensors of one element have an __index__, too."""
+    return isinstance(thing, numbers.Integral) or (hasattr(thing, "__index__") and not hasattr(thing, "shape"))
 
 
 class Memory:
@@ -44,7 +51,7 @@ class Memory:
 
     def copy_to(self, dst, src, size=None, worker_id=None):
         """From the host into memory of a chip: as many bytes as the host's side has. `size` and `worker_id` are of
-        April 2026, with addresses."""
+        April 2026, with addresses; of what knows its own size, `size` is no more than that."""
         self._copy(dst, src, size, worker_id, True)
 
     def copy_from(self, dst, src, size=None, worker_id=None):
@@ -53,9 +60,9 @@ class Memory:
 
     def _copy(self, there, here, size, worker_id, to_device, seat=None):
         self._ready()
-        offset, size = 0, None if size is None else int(size)
+        offset, room, size = 0, None, None if size is None else int(size)
         if isinstance(there, Tensor):
-            there, offset = there.buffer, there.byte_offset
+            there, offset, room = there.buffer, there.byte_offset, there._extent
         if not isinstance(there, Buffer):
             at = there.__index__()
             there = self._machine.device_buffer_at(at, worker_id)
@@ -65,19 +72,28 @@ class Memory:
         address, nbytes, readonly = self._host_side(here, size)
         if not to_device and readonly:
             raise ValueError("the host's side is read-only")
+        if size is None:
+            size = nbytes
+        if not 0 <= size <= nbytes:
+            raise ValueError(f"{size} bytes are copied, and the host's side has {nbytes}")
+        if room is not None and size > room:
+            raise ValueError(f"{size} bytes are copied, and the tensor of the chip has {room}")
         try:
-            self._machine.copy(there, offset, address, nbytes if size is None else size, to_device, seat)
+            self._machine.copy(there, offset, address, size, to_device, seat)
         except troupe.Error as error:
             raise RuntimeError(str(error)) from error
 
     def _host_side(self, here, size):
+        """(address, bytes, read-only)."""
         if isinstance(here, Buffer):
             if here.closed or here.is_device:
                 raise ValueError(f"{here!r} is no memory of the host")
             return here.base, here.nbytes, here.access == AccessMode.READ
         if isinstance(here, Tensor):
+            if here.buffer.closed or here.buffer.is_device:
+                raise ValueError(f"{here!r} is no memory of the host")
             return here.address, here._extent, here.buffer.access == AccessMode.READ
-        if size is not None and hasattr(here, "__index__"):
+        if size is not None and _is_address(here):
             return here.__index__(), size, False
         if self.level > 2:
             raise TypeError("the host's side is a Buffer of create_buffer at this level")

@@ -30,6 +30,7 @@ class Orchestrator:
         self._pieces, self._segments = [], []
         self._kept = []  # tensors of tasks, whose memory stays until the run has ended
         self._domains = []
+        self._regions = []
         self._own_rings = rings_of(config)
         self._scopes = []
         # The chips, while a task is submitted by nothing but a call.
@@ -236,6 +237,8 @@ class Orchestrator:
             segment.close()
         for domain in self._domains:
             domain._run_ended()
+        for region in self._regions:
+            region.close()
         self._kept.clear()
 
     def alloc_child_tensor(self, worker_id, shapes, dtype):
@@ -303,14 +306,18 @@ class Orchestrator:
         from .worker_chip_orch_comm import WorkerChipRegion
 
         self._open()
-        return WorkerChipRegion(self._worker, int(worker_id), int(payload_bytes), int(counter_bytes), self._flush)
+        region = WorkerChipRegion(self._worker, int(worker_id), int(payload_bytes), int(counter_bytes), self._flush)
+        self._regions.append(region)
+        return region
 
     def create_worker_chip_queue(self, *, worker_id, depth, input_arena_bytes, output_arena_bytes):
         from .worker_chip_message_queue import WorkerChipQueue
 
         self._open()
-        return WorkerChipQueue(self._worker, int(worker_id), int(depth), int(input_arena_bytes),
-                               int(output_arena_bytes), self._flush)
+        queue = WorkerChipQueue(self._worker, int(worker_id), int(depth), int(input_arena_bytes),
+                                int(output_arena_bytes), self._flush)
+        self._regions.append(queue.region)
+        return queue
 
 
 def _raise(error):

@@ -1,5 +1,6 @@
 """Messages between the host and a running chip task, both ways, in a region of the chip's memory."""
 
+import collections
 import enum
 import struct
 import time
@@ -20,7 +21,8 @@ class WorkerChipQueueOpcode(enum.IntEnum):
 
 
 class WorkerChipQueue:
-    """Two rings of `depth` slots of 32 bytes, one each way, with an arena each for what the messages carry."""
+    """Two rings of `depth` slots of 32 bytes, one each way, with an arena each for what the messages carry. A message is
+    its reader's, slot and bytes, until the reader's head has passed it: so long neither is written again."""
 
     def __init__(self, worker, worker_id, depth, input_arena_bytes, output_arena_bytes, flush=lambda: None):
         if depth <= 0 or depth & (depth - 1):
@@ -34,6 +36,7 @@ class WorkerChipQueue:
         self._out_arena = self._in_arena + input_arena_bytes
         self.region = WorkerChipRegion(worker, worker_id, self._out_arena + output_arena_bytes, _COUNTER_BYTES, flush)
         self._sent = self._received = self._used = 0
+        self._unread = collections.deque()  # number, begin and end of the messages with bytes
 
     def chip_task_arg_scalars(self):
         """The twelve words that tell a chip task of it."""
@@ -42,17 +45,24 @@ class WorkerChipQueue:
                                                  region.payload_bytes, region.counter_bytes]
 
     def send(self, data=b"", opcode=WorkerChipQueueOpcode.DATA, timeout=None):
-        """A message to the chip; TimeoutError: no slot was free in time."""
-        if len(data) > self.input_arena_bytes:
-            raise ValueError(f"a message of {len(data)} bytes, an arena of {self.input_arena_bytes}")
-        self._until(lambda: self._sent - self.region.counter(_IN_HEAD) < self.depth, timeout)
-        at = self._used % self.input_arena_bytes
-        if at + len(data) > self.input_arena_bytes:
-            at = 0
-        self._used = at + len(data)
+        """A message to the chip; TimeoutError: no slot was free in time, or messages lay where its bytes go that the
+        chip had not read."""
+        nbytes = len(data)
+        if nbytes > self.input_arena_bytes:
+            raise ValueError(f"a message of {nbytes} bytes, an arena of {self.input_arena_bytes}")
+        at = self._used if self._used + nbytes <= self.input_arena_bytes else 0
+        # They lie in the order in which they are read: the last one that is in the way is the one to wait for.
+        in_the_way = [number for number, begin, end in self._unread if begin < at + nbytes and at < end]
+        until = max(self._sent - self.depth, *in_the_way, -1) + 1
+        self._until(lambda: self.region.counter(_IN_HEAD) >= until, timeout)
+        while self._unread and self._unread[0][0] < self.region.counter(_IN_HEAD):
+            self._unread.popleft()
         self.region.write(self._in_arena + at, data)
         slot = self._in_slots + self._sent % self.depth * _SLOT.size
-        self.region.write(slot, _SLOT.pack(self._sent, opcode, at, len(data)))
+        self.region.write(slot, _SLOT.pack(self._sent, opcode, at, nbytes))
+        if nbytes:
+            self._used = at + nbytes
+            self._unread.append((self._sent, at, self._used))
         self._sent += 1
         self.region.notify(_IN_TAIL, self._sent)
 

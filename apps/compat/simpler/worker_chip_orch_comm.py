@@ -57,13 +57,25 @@ class WorkerChipRegion:
         """The six words that tell a chip task of it."""
         return [_MAGIC, self.region_id, self.payload_base, self.payload_bytes, self.counter_base, self.counter_bytes]
 
+    def _open(self):
+        if self._payload is None:
+            raise RuntimeError(f"region {self.region_id} is closed: it goes with its run")
+
+    def _piece(self, offset, nbytes):
+        self._open()
+        if offset < 0 or nbytes < 0 or offset + nbytes > self.payload_bytes:
+            raise ValueError(f"{nbytes} bytes from {offset} on do not lie in a payload of {self.payload_bytes}")
+        return slice(offset, offset + nbytes)
+
     def write(self, offset, data):
-        self._payload[offset:offset + len(data)] = data
+        self._payload[self._piece(offset, len(data))] = data
 
     def read(self, offset, nbytes):
-        return bytes(self._payload[offset:offset + nbytes])
+        piece = self._piece(offset, nbytes)
+        return bytes(self._payload[piece])
 
     def _counter(self, offset):
+        self._open()
         if offset % 4 or not 0 <= offset <= self.counter_bytes - 4:
             raise ValueError(f"no counter lies at {offset} of {self.counter_bytes} bytes")
         return ctypes.c_int32.from_address(self.counter_base + offset)
@@ -80,6 +92,7 @@ class WorkerChipRegion:
         return _COMPARE[WaitCmp(cmp)](self.counter(offset), value)
 
     def close(self):
+        """Gives the memory back; again: nothing."""
         self._payload = None
         self._buffer.close()
 

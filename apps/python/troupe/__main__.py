@@ -1,7 +1,9 @@
 """What `troupe run program.py:name` becomes: finds the program, gives it its parameters, runs it."""
 
 import argparse
+import contextlib
 import importlib.util
+import inspect
 import os
 import shutil
 import signal
@@ -10,6 +12,8 @@ import sys
 import tempfile
 import time
 import traceback
+import types
+import typing
 
 import troupe
 
@@ -25,7 +29,20 @@ class Refused(Exception):
 
 
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # there is nobody left to tell
+        print(text, file=sys.stderr, flush=True)
+
+
+def show(text):
+    """To standard output, all of it, or the reason is told."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads no further ends this, as other programs
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        with open(1, "wb", closefd=False) as out:
+            out.write(text.encode(errors="surrogateescape"))
+    except OSError:
+        raise Refused("standard output cannot be written", "is the disk full?", EXIT_CANNOT_START) from None
 
 
 def load(file):
@@ -71,30 +88,61 @@ def find(module, file, name):
     raise Refused(f'"{file}" has {what}', names + "; say FILE:NAME" if marked else names, EXIT_CANNOT_START)
 
 
-def value_of(text, kind, program, name):
-    """A parameter as its annotation or its default says."""
-    if kind is bool:
-        if text in ("true", "1", "false", "0"):
-            return text in ("true", "1")
-    elif kind in (int, float, str):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    else:
-        for each in (int, float):
+#: What a text is turned into, in the order in which that is tried.
+PLAIN = (int, float, bool, str)
+
+
+def annotation_of(function, parameter):
+    """An annotation that is a text is looked up; the empty one: it names something that is not there."""
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    alone = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    try:
+        return typing.get_type_hints(alone, names)[parameter.name]
+    except Exception:  # whatever the text does when it is looked up, as names that only checkers of types know
+        return parameter.empty if isinstance(parameter.annotation, str) else parameter.annotation
+
+
+def kinds_of(program):
+    """By the name of a parameter: the types that its annotation allows, without None, or the type of its default."""
+    kinds = {}
+    for name, parameter in inspect.signature(program).parameters.items():
+        kind = parameter.annotation
+        if kind is not parameter.empty:
+            kind = annotation_of(program, parameter)
+        if kind is not parameter.empty:
+            several = typing.get_origin(kind) in (typing.Union, types.UnionType)
+            kinds[name] = [one for one in (typing.get_args(kind) if several else [kind]) if one is not type(None)]
+        else:
+            kinds[name] = [] if parameter.default is None or parameter.default is parameter.empty else [type(parameter.default)]
+    return kinds
+
+
+def said(kinds):
+    """Types as a program writes them."""
+    return [one.__name__ if isinstance(one, type) else str(one) for one in kinds]
+
+
+def value_of(text, kinds, program, name):
+    """A parameter as its annotation or its default says; of other types than these, as the text looks."""
+    if not kinds or not all(kind in PLAIN for kind in kinds):
+        kinds = [int, float, str]
+    for kind in PLAIN:
+        if kind is bool and kind in kinds:
+            if text in ("true", "1", "false", "0"):
+                return text in ("true", "1")
+        elif kind in kinds:
             try:
-                return each(text)
+                return kind(text)
             except ValueError:
-                continue
-        return text
-    raise Refused(f'program "{program}" cannot take "{text}" for its parameter "{name}"', f"it is of type {kind.__name__}")
+                pass
+    possible = " or ".join(said(kind for kind in PLAIN if kind in kinds))
+    raise Refused(f'program "{program}" cannot take "{text}" for its parameter "{name}"', f"it is of type {possible}")
 
 
 def bind(program, given):
     """The values of a program's parameters, by name."""
     title = program.__name__
-    kinds = getattr(program, "__annotations__", {})
+    kinds = kinds_of(program)
     known = {name: (default, has) for name, default, has in troupe.parameters_of(program)}
     hint = "its parameters are: " + ", ".join(known) if known else "leave --param away"
     values = {}
@@ -106,9 +154,7 @@ def bind(program, given):
             raise Refused(f'program "{title}" has no parameter "{name}"', hint)
         if name in values:
             raise Refused(f'program "{title}" got its parameter "{name}" twice', hint)
-        default, has = known[name]
-        kind = kinds.get(name, type(default) if has and default is not None else None)
-        values[name] = value_of(value, kind, title, name)
+        values[name] = value_of(value, kinds[name], title, name)
     for name, (_, has) in known.items():
         if not has and name not in values:
             raise Refused(f'program "{title}" needs its parameter "{name}"', f"--param {name}=…")
@@ -189,49 +235,54 @@ def explain(asked):
     """What `troupe run program.py --help` prints."""
     program = program_of(asked.program)[1]
     about = (program.__doc__ or "").strip().split("\n")[0]
-    kinds = getattr(program, "__annotations__", {})
+    kinds = kinds_of(program)
     rows = []
     for name, default, has in troupe.parameters_of(program):
-        kind = kinds.get(name, type(default) if has and default is not None else None)
-        rows.append((f"{name}={default}" if has else name, getattr(kind, "__name__", str(kind or ""))))
-    print(program.__name__ + (f": {about}" if about else ""))
-    print(f"Usage: troupe run {asked.program} [OPTIONS]" + (" --param k=v …" if rows else ""))
+        rows.append((f"{name}={default}" if has else name, " | ".join(said(kinds[name]))))
+    lines = [program.__name__ + (f": {about}" if about else "")]
+    lines.append(f"Usage: troupe run {asked.program} [OPTIONS]" + (" --param k=v …" if rows else ""))
     if rows:
         width = max(len(name) for name, _ in rows)
-        print("\nParameters:", *(f"  {name:<{width}}  {kind}".rstrip() for name, kind in rows), sep="\n")
-    print("\nWithout --chips: 1 chip. All options: troupe run --help")
+        lines += ["", "Parameters:", *(f"  {name:<{width}}  {kind}".rstrip() for name, kind in rows)]
+    show("\n".join([*lines, "", "Without --chips: 1 chip. All options: troupe run --help", ""]))
     return 0
 
 
 def execute(asked):
     """Runs it, and writes what was asked for, however it ended."""
+    module, program = program_of(asked.program)
+    values = bind(program, asked.param)
+    machine = machine_of(asked)
     drawn = {kind: file for kind, file in [("graph", asked.graph), ("swimlane", asked.swimlane)] if file}
-    if not drawn:
-        return run_with(asked, asked.trace)
-    if not asked.tool:
+    if drawn and not asked.tool:
         raise Refused("a graph and a swimlane are made by the command troupe, which is not in PATH", exit=EXIT_CANNOT_START)
-    with tempfile.TemporaryDirectory() as folder:
+    if not drawn and not asked.trace:
+        return run_on(asked, machine, module, program, values)
+    with contextlib.nullcontext() if asked.trace else tempfile.TemporaryDirectory() as folder:
         trace = asked.trace or os.path.join(folder, "trace.json")
-        answer = run_with(asked, trace)
+        recorded = troupe.Trace()
+        recorded.write(trace)  # what cannot be written is told before the run
+        answer = answer_of(lambda: run_on(asked, machine, module, program, values, trace=recorded))
+        unwritten = answer_of(lambda: recorded.write(trace))
+        if unwritten:
+            return answer or unwritten
         for kind, file in drawn.items():
             made = subprocess.run([asked.tool, "trace", kind, trace, file])
             answer = answer or made.returncode
     return answer
 
 
-def run_with(asked, trace):
-    module, program = program_of(asked.program)
-    values = bind(program, asked.param)
-    given = {"trace": trace, "dump": asked.tensor_dump, "dump_only": asked.dump_only}
-    options = {name: value for name, value in given.items() if value}
-    machine, nodes = machine_of(asked)
+def run_on(asked, machine, module, program, values, **options):
+    machine, nodes = machine
+    given = {"dump": asked.tensor_dump, "dump_only": asked.dump_only}
+    options.update({name: value for name, value in given.items() if value})
     with troupe.System(platform=asked.platform, log_level=asked.log_level, **machine, **options) as system:
         node = system.pod(nodes) if nodes else system.node()
         for value in list(vars(module).values()):
             if isinstance(value, troupe.Module):
                 node.load(value)
 
-        if troupe._programs.inspect.iscoroutinefunction(program):
+        if inspect.iscoroutinefunction(program):
 
             async def bound(node):
                 return await program(node, **values)
@@ -269,11 +320,10 @@ def run_with(asked, trace):
     return 0
 
 
-def main(words):
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C, as for programs in C++
+def answer_of(work):
+    """The exit code of what is called; what that raises is told."""
     try:
-        asked = parse(words)
-        return explain(asked) if asked.command == "help" else execute(asked)
+        return work()
     except Refused as refused:
         say(f"troupe: {refused}")
         return refused.exit
@@ -283,6 +333,16 @@ def main(words):
     except KeyboardInterrupt:  # between two waits
         say("troupe: cancelled")
         return EXIT_INTERRUPTED
+
+
+def main(words):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C, as for programs in C++
+
+    def work():
+        asked = parse(words)
+        return explain(asked) if asked.command == "help" else execute(asked)
+
+    return answer_of(work)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import threading
 
 from . import _build, _devices
 from ._errors import Error
@@ -136,8 +137,8 @@ def kernel(source, *, targets=None, flags=(), name="text"):
         if not os.path.exists(made):
             hint = "flags are further ones, beside -shared and -fPIC"
             raise Error("bad_argument", f"the compiler made no module: flags are {shown(flags)}", hint)
-        # Two that compile the same text at once leave one whole file.
-        waiting = f"{file}.{os.getpid()}.tmp"
+        # Processes and threads that compile the same text at once leave one whole file.
+        waiting = f"{file}.{os.getpid()}.{threading.get_ident()}.tmp"
         try:
             shutil.copy(made, waiting)
             os.replace(waiting, file)

@@ -1,6 +1,7 @@
 """Memory in all the ways in which scripts have it."""
 
 import array
+import ctypes
 import mmap
 import threading
 
@@ -162,3 +163,85 @@ def test_what_was_closed_is_not_an_argument_any_more(worker):
     w.unregister(add)
     with pytest.raises(KeyError):
         w.run(orch_fn)
+
+
+def address_of(memory):
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
+class Lent:
+    """An object that is a number, too, as arrays with one element are."""
+
+    def __init__(self, memory):
+        self.memory = memory
+        self.shape = (len(memory),)
+
+    def __index__(self):
+        return 16
+
+    def data_ptr(self):
+        return address_of(self.memory)
+
+    def numel(self):
+        return len(self.memory)
+
+    def element_size(self):
+        return 1
+
+    def is_contiguous(self):
+        return True
+
+
+@pytest.mark.parametrize("level", [2, 3])
+def test_a_copy_is_no_larger_than_what_is_on_either_side(worker, level):
+    w = worker(level, **({"device_ids": [0]} if level == 3 else {}))
+    memory = w.malloc(64) if level == 2 else w.alloc_child_tensor(0, (64,), DataType.UINT8)
+    owned = w.create_buffer(16)
+    part = memory.tensor((16,), DataType.UINT8, byte_offset=16)
+    beyond = bytearray(b"h" * 64)
+    hosts = [owned, owned.tensor((8,), DataType.UINT8), owned.tensor((4,), F)]
+    if level == 2:
+        hosts += [bytearray(16), floats(0, 0, 0, 0), memoryview(beyond)[:16], Lent(bytearray(16))]
+
+    def content():
+        found = bytearray(64)
+        w.copy_from(found if level == 2 else address_of(found), memory, 64)
+        return found
+
+    filled = bytearray(b"c" * 64)
+    w.copy_to(memory, address_of(filled), 64)
+    for host in hosts:
+        for size in (17, 64, 1 << 40, -1):
+            for there in (memory, memory.base, part):
+                with pytest.raises(ValueError):
+                    w.copy_to(there, host, size)
+                with pytest.raises(ValueError):
+                    w.copy_from(host, there, size)
+        w.copy_to(part, host, 0)
+        w.copy_from(host, part, 3)
+    with pytest.raises(ValueError):
+        w.copy_to(memory, owned.tensor((8,), DataType.UINT8), 9)
+    # A tensor of the chip's is not more than it says, though its buffer goes on.
+    more = w.create_buffer(17)
+    for host in (more, address_of(beyond)):
+        for size in (17,) if isinstance(host, int) else (17, None):
+            with pytest.raises(ValueError, match="17 bytes .*16"):
+                w.copy_to(part, host, size)
+            with pytest.raises(ValueError, match="17 bytes .*16"):
+                w.copy_from(host, part, size)
+    assert content() == b"c" * 64 and beyond[16:] == b"h" * 48
+    w.copy_to(part, address_of(beyond) + 16, 16)
+    assert content() == b"c" * 16 + b"h" * 16 + b"c" * 32
+    if level == 2:
+        w.copy_to(memory, Lent(bytearray(b"l" * 16)), size=8)
+        assert content()[:17] == b"l" * 8 + b"c" * 8 + b"h"
+    else:
+
+        def orch_fn(orch, args, cfg):
+            for wrong in (lambda: orch.copy_to(0, memory, owned, 17), lambda: orch.copy_from(0, owned, memory, 17),
+                          lambda: orch.copy_to(part, more), lambda: orch.copy_from(more, part)):
+                with pytest.raises(ValueError):
+                    wrong()
+
+        w.run(orch_fn)
+        assert content() == b"c" * 16 + b"h" * 16 + b"c" * 32

@@ -1,11 +1,15 @@
 """Messages between an orchestration function and a task that runs meanwhile on its chip."""
 
 import os
+import random
+import struct
 
 import pytest
 from compat_support import IN, OUT, of, packed, program, shared, task
 
 from simpler.worker_chip_message_queue import WorkerChipQueueOpcode
+
+_IN_TAIL, _IN_HEAD = 0, 64
 
 
 def test_a_chip_answers_while_the_function_goes_on(worker, platform, runtime):
@@ -52,6 +56,14 @@ def test_regions_are_counters_and_a_payload(worker):
         for at in (-4, 2, 128):
             with pytest.raises(ValueError):
                 region.counter(at)
+        for at, nbytes in ((-4, 4), (-4, 2), (97, 4), (101, 0), (4, -1), (1 << 40, 1)):
+            with pytest.raises(ValueError):
+                region.read(at, nbytes)
+            if nbytes >= 0:
+                with pytest.raises(ValueError):
+                    region.write(at, b"x" * nbytes)
+        region.write(96, b"last")
+        assert region.read(96, 4) == b"last" and region.read(100, 0) == b"" and region.counter(0) == 0
         for wrong in (0, 3, 6):
             with pytest.raises(ValueError):
                 orch.create_worker_chip_queue(worker_id=0, depth=wrong, input_arena_bytes=64, output_arena_bytes=64)
@@ -77,3 +89,98 @@ def test_a_function_may_wait_for_what_a_sub_worker_writes(worker):
     w.run(orch_fn)
     memoryview(flag).cast("B")[:] = bytes(4)
     w.submit(orch_fn).wait(timeout=120)
+
+
+def test_a_message_waits_until_the_chip_has_read_what_lies_where_its_bytes_go(worker):
+    w = worker(3, device_ids=[0])
+
+    def orch_fn(orch, args, cfg):
+        queue = orch.create_worker_chip_queue(worker_id=0, depth=8, input_arena_bytes=100, output_arena_bytes=64)
+        region, slots = queue.region, 2 * 8 * 32
+
+        def arena():
+            return region.read(slots, 100)
+
+        def sent():
+            return region.counter(_IN_TAIL)
+
+        queue.send(b"A" * 60)
+        with pytest.raises(TimeoutError):
+            queue.send(b"B" * 60, timeout=0)
+        assert arena() == b"A" * 60 + bytes(40) and sent() == 1
+        queue.send(b"C" * 40, timeout=0)  # fits behind it
+        queue.send(b"", timeout=0)  # takes no room
+        assert arena() == b"A" * 60 + b"C" * 40 and sent() == 3
+        with pytest.raises(TimeoutError):
+            queue.send(b"D", timeout=0)
+        region.notify(_IN_HEAD, 1)
+        queue.send(b"D" * 60, timeout=0)
+        assert arena() == b"D" * 60 + b"C" * 40 and sent() == 4
+        with pytest.raises(TimeoutError):
+            queue.send(b"E" * 60, timeout=0)  # would begin anew, where D lies
+        region.notify(_IN_HEAD, 2)
+        queue.send(b"E" * 40, timeout=0)
+        region.notify(_IN_HEAD, 5)
+        queue.send(b"F" * 100, timeout=0)
+        with pytest.raises(TimeoutError):
+            queue.send(b"G", timeout=0)
+        assert arena() == b"F" * 100 and sent() == 6
+
+    w.run(orch_fn)
+
+
+def test_what_a_chip_has_not_read_stays_whatever_is_sent(worker):
+    """A reader of random speed sees every message as it was sent, and the sender never waits for what it need not."""
+    w, draws = worker(3, device_ids=[0]), random.Random(7)
+
+    def orch_fn(orch, args, cfg):
+        for arena in (1, 7, 64):
+            queue = orch.create_worker_chip_queue(worker_id=0, depth=4, input_arena_bytes=arena, output_arena_bytes=64)
+            region, waiting, taken = queue.region, [], 0
+            for number in range(300):
+                message = bytes([number % 251]) * draws.randint(0, arena)
+                while True:
+                    try:
+                        queue.send(message, timeout=0)
+                        break
+                    except TimeoutError:
+                        assert waiting, "an empty queue takes every message"
+                        at = taken % 4 * 32
+                        _, _, offset, nbytes = struct.unpack("<QQQQ", region.read(at, 32))
+                        assert region.read(2 * 4 * 32 + offset, nbytes) == waiting.pop(0)
+                        taken += 1
+                        region.notify(_IN_HEAD, taken)
+                waiting.append(message)
+
+    w.run(orch_fn)
+
+
+def test_regions_and_queues_go_with_their_run(worker):
+    w = worker(3, device_ids=[0, 1])
+    made, sizes = [], []
+
+    def orch_fn(orch, args, cfg):
+        queue = orch.create_worker_chip_queue(worker_id=1, depth=4, input_arena_bytes=1000, output_arena_bytes=1000)
+        region = orch.create_worker_chip_region(worker_id=0, payload_bytes=100, counter_bytes=128)
+        early = orch.create_worker_chip_region(worker_id=0, payload_bytes=100, counter_bytes=128)
+        early.close()
+        early.close()
+        made.append((queue, region))
+        sizes.append([w.committed_device_memory(chip) for chip in (0, 1)])
+
+    def fails(orch, args, cfg):
+        orch_fn(orch, args, cfg)
+        raise KeyError("on purpose")
+
+    w.run(orch_fn)
+    w.submit(orch_fn).wait(timeout=120)
+    with pytest.raises(KeyError):
+        w.run(fails)
+    assert sizes[0][0] >= 228 and sizes[0][1] > 2000 and sizes == [sizes[0]] * 3
+    assert [w.committed_device_memory(chip) for chip in (0, 1)] == [0, 0]
+    for queue, region in made:
+        for late in (lambda: region.counter(0), lambda: region.notify(0, 1), lambda: region.test(0, 1),
+                     lambda: region.read(0, 1), lambda: region.write(0, b"x"), lambda: queue.send(b"x", timeout=0),
+                     lambda: queue.receive(timeout=0), queue.abort):
+            with pytest.raises(RuntimeError, match="region .* is closed"):
+                late()

@@ -1,6 +1,10 @@
 """What the tests share: a machine with the kernels of kernels.cpp."""
 
 import os
+import pathlib
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -9,6 +13,10 @@ import troupe
 pytest_plugins = ["troupe.pytest_plugin"]
 
 KERNELS = os.environ["TROUPE_TEST_KERNELS"]
+COMMAND = pathlib.Path(os.environ["TROUPE_BUILD_FOLDER"]) / "bin" / "troupe"
+ways = [pytest.param([sys.executable, "-m", "troupe"], id="module")]
+if COMMAND.exists():
+    ways.append(pytest.param([str(COMMAND)], id="command"))
 
 
 @pytest.fixture
@@ -27,9 +35,6 @@ def node(system):
 @pytest.fixture
 def run_python():
     """Runs a script in an interpreter of its own; its exit code, output and errors."""
-    import subprocess
-    import sys
-    import textwrap
 
     def run(script, timeout=60, signals=None):
         process = subprocess.Popen(
@@ -43,4 +48,16 @@ def run_python():
             process.kill()
         return process.returncode, out, err
 
+    return run
+
+
+@pytest.fixture(params=ways)
+def troupe_run(request):
+    """`troupe run` with these words: its exit code, output and errors."""
+
+    def run(*words):
+        done = subprocess.run([*request.param, "run", *words], capture_output=True, text=True, timeout=120)
+        return done.returncode, done.stdout, done.stderr
+
+    run.words = request.param
     return run

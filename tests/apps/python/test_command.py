@@ -1,16 +1,15 @@
 """`troupe run program.py:name`: what it becomes, python3 -m troupe, and the command itself where it was built."""
 
 import os
-import pathlib
 import signal
 import subprocess
 import sys
 
 import pytest
+from conftest import COMMAND
 
 import troupe
 
-COMMAND = pathlib.Path(os.environ["TROUPE_BUILD_FOLDER"]) / "bin" / "troupe"
 PROGRAMS = """
 import os
 import troupe
@@ -64,9 +63,6 @@ WHO = """
 #include <unistd.h>
 TROUPE_KERNEL(who_runs_it)(KernelArgs& k) { k.tensor<std::int32_t>(0)[0] = ::getpid(); }
 """
-ways = [pytest.param([sys.executable, "-m", "troupe"], id="module")]
-if COMMAND.exists():
-    ways.append(pytest.param([str(COMMAND)], id="command"))
 
 
 @pytest.fixture
@@ -74,16 +70,6 @@ def file(tmp_path):
     path = tmp_path / "programs.py"
     path.write_text(PROGRAMS)
     return str(path)
-
-
-@pytest.fixture(params=ways)
-def troupe_run(request):
-    def run(*words):
-        done = subprocess.run([*request.param, "run", *words], capture_output=True, text=True, timeout=120)
-        return done.returncode, done.stdout, done.stderr
-
-    run.words = request.param
-    return run
 
 
 def test_parameters_have_names_types_and_defaults(troupe_run, file):
@@ -148,6 +134,37 @@ def test_help_says_what_a_program_takes(file):
         done = subprocess.run([str(COMMAND), *words], capture_output=True, text=True, timeout=120)
         assert done.returncode == 3 and done.stderr.startswith("troupe: ")
         assert "built-in" not in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not COMMAND.exists(), reason="the command is not built")
+@pytest.mark.parametrize("program", [":train", "vector_add"])
+def test_help_that_cannot_be_written_is_told_and_one_that_nobody_reads_is_not(file, program):
+    words = [str(COMMAND), "run", program if program[0] != ":" else file + program, "--help"]
+    for kind in ("full", "closed", "unread"):
+        options = {"stderr": subprocess.PIPE, "text": True}
+        if kind == "full":
+            with open("/dev/full", "w") as full:
+                process = subprocess.Popen(words, stdout=full, **options)
+        elif kind == "closed":
+            process = subprocess.Popen(["sh", "-c", '"$@" >&-', "sh", *words], **options)
+        else:
+            read, write = os.pipe()
+            os.close(read)
+            process = subprocess.Popen(words, stdout=write, **options)
+            os.close(write)
+        err = process.communicate(timeout=60)[1]
+        if kind == "unread":
+            assert process.returncode == -signal.SIGPIPE and err == "", err
+        else:
+            assert process.returncode == 3 and err.startswith("troupe: standard output cannot be written"), err
+            assert err.endswith("\n  hint: is the disk full?\n") and err.count("\n") == 2, err
+
+
+def test_what_cannot_be_said_changes_no_exit_code(troupe_run, file):
+    with open("/dev/full", "w") as full:
+        for program, code in [(":train", 0), (":fails", 1), (":nobody", 3)]:
+            words = [*troupe_run.words, "run", file + program]
+            assert subprocess.run(words, stdout=subprocess.DEVNULL, stderr=full, timeout=60).returncode == code
 
 
 def test_a_file_that_is_not_there(troupe_run):
@@ -264,6 +281,48 @@ def test_graphs_swimlanes_and_dumps_are_written(file, tmp_path):
         assert done.returncode == 3 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr
     done = run(file + ":anywhere", "--scalar", "f32=1")
     assert done.returncode == 2 and "--param" in done.stderr
+
+
+FULL = """
+import resource, troupe
+
+@troupe.program
+def fills(node, fails=False):
+    # From here on nothing can be written, as on a disk that is full.
+    node.submit_sub(lambda: None)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+    if fails:
+        raise ValueError("on purpose")
+"""
+
+
+def test_a_trace_that_cannot_be_written_in_the_end_is_told_and_nothing_is_drawn_of_it(troupe_run, tmp_path):
+    program, trace, graph = tmp_path / "full.py", tmp_path / "trace.json", tmp_path / "graph.dot"
+    program.write_text(FULL)
+    ways = [["--trace", str(trace)]]
+    if COMMAND.exists():
+        tool = ["--tool", str(COMMAND)] if troupe_run.words[0] == sys.executable else []
+        ways += [["--graph", str(graph), *tool], ["--trace", str(trace), "--swimlane", str(graph), *tool]]
+    for words in ways:
+        graph.unlink(missing_ok=True)
+        code, out, err = troupe_run(str(program), *words)
+        assert code == 3 and "cannot write the trace to" in err and "File too large" in err, (code, err)
+        assert err.count("cannot write") == 1 and "fills: 1 task" in err and "Traceback" not in err, err
+        # The command makes its outputs before the run, with nothing in them.
+        assert not graph.exists() or graph.read_text() == ""
+        assert not list(tmp_path.glob("trace.json.*"))
+    code, out, err = troupe_run(str(program), "--param", "fails=true", "--trace", str(trace))
+    assert code == 1 and "on purpose" in err and "cannot write the trace to" in err, (code, err)
+    code, out, err = troupe_run(str(program), "--trace", "/dev/full")
+    assert code == 3 and "cannot write" in err and "fills" not in err, err
+
+
+def test_a_run_that_is_refused_leaves_its_trace_as_it_was(troupe_run, file, tmp_path):
+    trace = tmp_path / "trace.json"
+    trace.write_text("of before")
+    for words in [["--param", "speed=1"], ["--models", "costs"]]:
+        code, out, err = troupe_run(file + ":train", "--trace", str(trace), *words)
+        assert code == 2 and trace.read_text() == "of before", err
 
 
 def test_chips_may_be_in_processes_of_their_own(troupe_run, file):

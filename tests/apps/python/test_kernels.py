@@ -1,8 +1,11 @@
 """Kernels from C++ text, from files, and the collective kernels; domains."""
 
+import concurrent.futures
 import os
 import pathlib
+import shutil
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -47,6 +50,23 @@ def test_what_is_cut_in_the_cache_is_compiled_again(node, cache):
         os.truncate(path, size)
         assert troupe.kernel(text).path == path and os.stat(path).st_size == whole
     node.load(troupe.kernel(text))
+
+
+def test_threads_that_compile_one_text_at_once_have_one_whole_file(cache, monkeypatch):
+    text = SCALE.replace("scale_from_text", "scale_of_two_threads")
+    both, copy = threading.Barrier(2), shutil.copy
+
+    def copied_by_both(*files):
+        copy(*files)
+        both.wait(timeout=60)  # neither has been given its name yet
+
+    monkeypatch.setattr(shutil, "copy", copied_by_both)
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        first, second = [made.result() for made in [threads.submit(troupe.kernel, text) for _ in range(2)]]
+    assert first.path == second.path and list(cache.glob("*.tmp")) == []
+    monkeypatch.undo()
+    before = os.stat(first.path).st_mtime_ns
+    assert troupe.kernel(text).path == first.path and os.stat(first.path).st_mtime_ns == before
 
 
 def test_a_cache_that_cannot_be_used_is_an_error_with_the_way_out(tmp_path, monkeypatch):
