@@ -6,7 +6,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <type_traits>
 
 #include "dump/elements.hpp"
@@ -17,7 +19,15 @@ namespace {
 
 using nlohmann::json;
 
-/// Throws json::exception for a line that is not one of ours; the caller names the line.
+/// Nothing is rounded or cut off to make it fit.
+template <class Number>
+Number whole(const json& value) {
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > std::numeric_limits<Number>::max())
+    throw std::runtime_error("a number in it is no whole one, or too large");
+  return value.get<Number>();
+}
+
+/// Throws for a line that is not one of ours; the caller names the line.
 DumpEntry entry_from(const json& line) {
   DumpEntry entry;
   entry.task = line.at("task").get<std::string>();
@@ -25,13 +35,15 @@ DumpEntry entry_from(const json& line) {
   entry.chip = line.at("chip").get<std::string>();
   entry.stage = line.at("stage").get<std::string>();
   entry.role = line.at("role").get<std::string>();
-  entry.argument = line.at("argument").get<std::uint32_t>();
+  entry.argument = whole<std::uint32_t>(line.at("argument"));
   const auto dtype = runtime::dtype_from_name(line.at("dtype").get<std::string>());
   if (!dtype) throw std::runtime_error("unknown dtype " + line.at("dtype").dump());
   entry.dtype = *dtype;
-  entry.shape = line.at("shape").get<std::vector<std::uint64_t>>();
-  entry.offset = line.at("offset").get<std::uint64_t>();
-  entry.bytes = line.at("bytes").get<std::uint64_t>();
+  const json& shape = line.at("shape");
+  if (!shape.is_array()) throw std::runtime_error("its shape is no list");
+  for (const json& extent : shape) entry.shape.push_back(whole<std::uint64_t>(extent));
+  entry.offset = whole<std::uint64_t>(line.at("offset"));
+  entry.bytes = whole<std::uint64_t>(line.at("bytes"));
   entry.truncated = line.at("truncated").get<bool>();
   return entry;
 }

@@ -181,6 +181,15 @@ TEST_CASE("a damaged dump is refused with its line, a last line cut short is lef
   refused(head + R"("dtype":"f32","shape":[2],"offset":0,"bytes":4,"truncated":false})");
   refused(head + R"("dtype":"f32","shape":[2],"offset":12,"bytes":8,"truncated":false})");
   refused(head + R"("dtype":"f32","shape":[4294967296,4294967296],"offset":0,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[1.5,0],"offset":0,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[-1,0],"offset":0,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":0,"offset":0,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[0],"offset":-1,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[0],"offset":0,"bytes":0.5,"truncated":false})");
+  refused(R"({"task":"1","name":"n","chip":"c","stage":"after","role":"in","argument":4294967296,)"
+          R"("dtype":"f32","shape":[0],"offset":0,"bytes":0,"truncated":false})");
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  refused(head + R"("dtype":"f32","shape":)" + deep + R"(,"offset":0,"bytes":0,"truncated":false})");
   CHECK(apps::read_dump(folder / "nowhere").error() == apps::Errc::cannot_read);
 }
 
