@@ -6,11 +6,13 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <ostream>
 #include <system_error>
 #include <utility>
 
 #include "command/parameters.hpp"
+#include "dump/elements.hpp"
 #include "errc.hpp"
 #include "troupe/actors/orchestrator.hpp"
 
@@ -88,47 +90,6 @@ std::string arguments_for(const std::vector<actors::PlanParameterInfo>& paramete
   return "its arguments are" + text;
 }
 
-template <class T>
-void print_as(std::ostream& out, const std::byte* at) {
-  T value;
-  std::memcpy(&value, at, sizeof value);
-  if constexpr (sizeof(T) == 1) {
-    out << ' ' << static_cast<int>(value);
-  } else {
-    out << ' ' << value;
-  }
-}
-
-void print(std::ostream& out, runtime::DType dtype, const std::byte* at) {
-  using runtime::DType;
-  switch (dtype) {
-    case DType::f32:
-      return print_as<float>(out, at);
-    case DType::i8:
-      return print_as<std::int8_t>(out, at);
-    case DType::i16:
-      return print_as<std::int16_t>(out, at);
-    case DType::i32:
-      return print_as<std::int32_t>(out, at);
-    case DType::i64:
-      return print_as<std::int64_t>(out, at);
-    case DType::u32:
-      return print_as<std::uint32_t>(out, at);
-    case DType::u64:
-      return print_as<std::uint64_t>(out, at);
-    case DType::f64:
-      return print_as<double>(out, at);
-    case DType::u8:
-    case DType::boolean:
-    case DType::f8e4m3:
-    case DType::f8e8m0:
-    case DType::f4e2m1:
-      return print_as<std::uint8_t>(out, at);
-    default:
-      return print_as<std::uint16_t>(out, at);
-  }
-}
-
 }  // namespace
 
 Result<PackedProgram> PackedProgram::from(const std::string& file, const std::vector<std::string>& tensors,
@@ -164,7 +125,8 @@ Result<void> PackedProgram::add_tensor(const std::string& text) {
   if (!dtype) return wrong("has an unknown type");
   const auto shape = shape_from(std::string_view(text).substr(open + 1, close - open - 1));
   if (!shape) return wrong("has no shape of one to five extents");
-  std::string rest = text.substr(close + 2), value;
+  std::string rest = text.substr(close + 2);
+  std::optional<std::string> value;
   Argument argument;
   argument.text = text;
   if (const auto at = rest.find('@'); at != std::string::npos) {
@@ -181,8 +143,8 @@ Result<void> PackedProgram::add_tensor(const std::string& text) {
   if (!described || described->bytes() > std::uint64_t{1} << 36) return wrong("is too large");
   argument.bytes.resize(described->bytes());
   const std::size_t size = runtime::size_of(*dtype);
-  if (!value.empty()) {
-    const auto word = word_of(runtime::name_of(*dtype), value);
+  if (value) {
+    const auto word = word_of(runtime::name_of(*dtype), *value);
     if (!word) return wrong("has a value that is none of its type");
     for (std::size_t i = 0; i + size <= argument.bytes.size(); i += size)
       std::memcpy(argument.bytes.data() + i, &*word, size);
@@ -282,8 +244,10 @@ Result<void> PackedProgram::show(std::ostream& out) const {
     const auto dtype = tensor.arg.tensor.dtype();
     const std::size_t size = runtime::size_of(dtype), count = tensor.bytes.size() / size;
     out << "tensor " << i << ' ' << runtime::to_string(tensor.arg.tensor) << ':';
-    for (std::size_t k = 0; k < std::min(count, shown); ++k)
-      print(out, dtype, tensor.bytes.data() + k * size);
+    with_element_type(dtype, [&]<class T>(std::type_identity<T>) {
+      for (std::size_t k = 0; k < std::min(count, shown); ++k)
+        out << ' ' << number_text(load_element<T>(tensor.bytes.data() + k * size));
+    });
     out << (count > shown ? " …\n" : "\n");
     if (tensor.file.empty() || tensor.arg.tag != runtime::Tag::out) continue;
     std::ofstream file(tensor.file, std::ios::binary);

@@ -1,10 +1,12 @@
 #include "command/parameters.hpp"
 
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <optional>
 
 #include "errc.hpp"
+#include "troupe/runtime/half.hpp"
 #include "troupe/runtime/spelling.hpp"
 #include "troupe/runtime/task_args.hpp"
 
@@ -19,6 +21,17 @@ std::optional<std::uint64_t> word(std::string_view text) {
   return runtime::to_u64(value);
 }
 
+/// Rounded once; a number that is too large for the type is none of it.
+template <class Half>
+std::optional<std::uint64_t> half_word(std::string_view text) {
+  const auto parsed = word<float>(text);
+  if (!parsed) return std::nullopt;
+  const auto value = runtime::from_u64<float>(*parsed);
+  const Half stored(value);
+  if (std::isfinite(value) && !std::isfinite(static_cast<float>(stored))) return std::nullopt;
+  return runtime::to_u64(stored);
+}
+
 template <class T>
 std::string from_to() {
   return "a whole number from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
@@ -27,7 +40,8 @@ std::string from_to() {
 
 /// What a value of a type word may be, for who wrote one that it is not.
 std::string values_of(std::string_view type) {
-  if (type == "f32" || type == "f64") return "a number such as 0.5 or 1e-3";
+  if (type == "f32" || type == "f64" || type == "f16" || type == "bf16")
+    return "a number such as 0.5 or 1e-3";
   if (type == "i8") return from_to<std::int8_t>();
   if (type == "u8") return from_to<std::uint8_t>();
   if (type == "i16") return from_to<std::int16_t>();
@@ -59,6 +73,8 @@ std::string parameter_list(std::string_view signature, std::span<const Parameter
 std::optional<std::uint64_t> word_of(std::string_view type, std::string_view text) {
   if (type == "f32") return word<float>(text);
   if (type == "f64") return word<double>(text);
+  if (type == "f16") return half_word<runtime::Float16>(text);
+  if (type == "bf16") return half_word<runtime::BFloat16>(text);
   if (type == "i8") return word<std::int8_t>(text);
   if (type == "u8") return word<std::uint8_t>(text);
   if (type == "i16") return word<std::int16_t>(text);

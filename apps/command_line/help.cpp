@@ -67,8 +67,8 @@ constexpr std::array subjects = {
         "TROUPE_COMPAT_SUB_WORKERS  the same: sub-workers are processes, or threads (processes)\n"
         "OMPI_COMM_WORLD_RANK       set by mpirun: which of the nodes this is (troupe node --ranks), with\n"
         "                           OMPI_COMM_WORLD_SIZE and OMPI_COMM_WORLD_LOCAL_RANK; likewise PMI_RANK,\n"
-        "                           PMI_SIZE and MPI_LOCALRANKID, or SLURM_PROCID, SLURM_NTASKS and\n"
-        "                           SLURM_LOCALID\n"
+        "                           PMI_SIZE and MPI_LOCALRANKID or PMI_LOCAL_RANK, or SLURM_PROCID,\n"
+        "                           SLURM_NTASKS and SLURM_LOCALID\n"
         "TERM                       with TERM=dumb no line of a terminal is written over\n"},
 };
 

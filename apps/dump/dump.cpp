@@ -2,39 +2,32 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <stdexcept>
+#include <type_traits>
 
+#include "dump/elements.hpp"
 #include "errc.hpp"
 
 namespace troupe::apps {
 namespace {
 
 using nlohmann::json;
-using runtime::DType;
 
-template <class T>
-std::vector<double> widened(const std::string& raw) {
-  std::vector<double> values;
-  values.reserve(raw.size() / sizeof(T));
-  for (std::size_t at = 0; at + sizeof(T) <= raw.size(); at += sizeof(T)) {
-    T value;
-    std::memcpy(&value, raw.data() + at, sizeof(T));
-    if constexpr (std::is_arithmetic_v<T>) {
-      values.push_back(static_cast<double>(value));
-    } else {
-      values.push_back(static_cast<double>(static_cast<float>(value)));
-    }
-  }
-  return values;
+/// Nothing is rounded or cut off to make it fit.
+template <class Number>
+Number whole(const json& value) {
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > std::numeric_limits<Number>::max())
+    throw std::runtime_error("a number in it is no whole one, or too large");
+  return value.get<Number>();
 }
 
-/// Throws json::exception for a line that is not one of ours; the caller names the line.
+/// Throws for a line that is not one of ours; the caller names the line.
 DumpEntry entry_from(const json& line) {
   DumpEntry entry;
   entry.task = line.at("task").get<std::string>();
@@ -42,13 +35,15 @@ DumpEntry entry_from(const json& line) {
   entry.chip = line.at("chip").get<std::string>();
   entry.stage = line.at("stage").get<std::string>();
   entry.role = line.at("role").get<std::string>();
-  entry.argument = line.at("argument").get<std::uint32_t>();
+  entry.argument = whole<std::uint32_t>(line.at("argument"));
   const auto dtype = runtime::dtype_from_name(line.at("dtype").get<std::string>());
   if (!dtype) throw std::runtime_error("unknown dtype " + line.at("dtype").dump());
   entry.dtype = *dtype;
-  entry.shape = line.at("shape").get<std::vector<std::uint64_t>>();
-  entry.offset = line.at("offset").get<std::uint64_t>();
-  entry.bytes = line.at("bytes").get<std::uint64_t>();
+  const json& shape = line.at("shape");
+  if (!shape.is_array()) throw std::runtime_error("its shape is no list");
+  for (const json& extent : shape) entry.shape.push_back(whole<std::uint64_t>(extent));
+  entry.offset = whole<std::uint64_t>(line.at("offset"));
+  entry.bytes = whole<std::uint64_t>(line.at("bytes"));
   entry.truncated = line.at("truncated").get<bool>();
   return entry;
 }
@@ -68,10 +63,35 @@ std::string doubt(const DumpEntry& entry, std::uint64_t file_bytes) {
   return {};
 }
 
-std::string number(double value) {
-  std::ostringstream text;
-  text << std::setprecision(7) << value;
-  return text.str();
+/// " min -1 max 3 mean 0.5", with counts of nan and inf if there are; least and most are of the elements'
+/// type, in which no digit is lost.
+template <class T>
+std::string figures_of(const std::string& bytes) {
+  using Value = ValueOf<T>;
+  Value least{}, most{};
+  long double sum = 0;
+  std::size_t nan = 0, inf = 0, finite = 0;
+  for (std::size_t at = 0; at + sizeof(T) <= bytes.size(); at += sizeof(T)) {
+    const Value value = load_element<T>(bytes.data() + at);
+    if constexpr (std::is_floating_point_v<Value>) {
+      nan += std::isnan(value) ? 1 : 0;
+      inf += std::isinf(value) ? 1 : 0;
+      if (!std::isfinite(value)) continue;
+    }
+    least = finite == 0 ? value : std::min(least, value);
+    most = finite == 0 ? value : std::max(most, value);
+    sum += static_cast<long double>(value);
+    ++finite;
+  }
+  std::string text;
+  if (finite != 0) {
+    using Mean = std::conditional_t<std::is_same_v<Value, float>, float, double>;
+    text = " min " + number_text(least) + " max " + number_text(most) + " mean " +
+           number_text(static_cast<Mean>(sum / static_cast<long double>(finite)));
+  }
+  if (nan != 0) text += ", nan: " + std::to_string(nan);
+  if (inf != 0) text += ", inf: " + std::to_string(inf);
+  return text;
 }
 
 }  // namespace
@@ -131,44 +151,7 @@ Result<std::string> read_bytes(const std::string& folder, const DumpEntry& entry
   return raw;
 }
 
-Result<std::vector<double>> read_elements(const std::string& folder, const DumpEntry& entry) {
-  const auto bytes = read_bytes(folder, entry);
-  if (!bytes) return bytes.error();
-  const std::string& raw = *bytes;
-  switch (entry.dtype) {
-    case DType::f32:
-      return widened<float>(raw);
-    case DType::f16:
-      return widened<runtime::Float16>(raw);
-    case DType::bf16:
-      return widened<runtime::BFloat16>(raw);
-    case DType::i64:
-      return widened<std::int64_t>(raw);
-    case DType::i32:
-      return widened<std::int32_t>(raw);
-    case DType::i16:
-      return widened<std::int16_t>(raw);
-    case DType::i8:
-      return widened<std::int8_t>(raw);
-    case DType::u64:
-      return widened<std::uint64_t>(raw);
-    case DType::u32:
-      return widened<std::uint32_t>(raw);
-    case DType::u16:
-      return widened<std::uint16_t>(raw);
-    case DType::f64:
-      return widened<double>(raw);
-    case DType::u8:
-    case DType::boolean:
-    case DType::f8e4m3:
-    case DType::f8e8m0:
-    case DType::f4e2m1:
-      return widened<std::uint8_t>(raw);
-  }
-  return Error(Errc::bad_file, "unknown dtype");
-}
-
-std::string describe(const DumpEntry& entry, std::size_t index, const std::vector<double>& elements) {
+std::string describe(const DumpEntry& entry, std::size_t index, const std::string& bytes) {
   std::string text = "[#" + std::to_string(index) + "] " + entry.chip + " " + entry.task + " " + entry.name +
                      " " + entry.stage + " " + entry.role + "[" + std::to_string(entry.argument) + "] " +
                      std::string(runtime::name_of(entry.dtype)) + "[";
@@ -177,36 +160,19 @@ std::string describe(const DumpEntry& entry, std::size_t index, const std::vecto
   }
   text += "]";
   if (entry.truncated) return text + " (elements not kept: the dump was full)";
-  double least = std::numeric_limits<double>::infinity(), most = -least, sum = 0;
-  std::size_t nan = 0, inf = 0, finite = 0;
-  for (const double value : elements) {
-    if (std::isnan(value)) {
-      ++nan;
-    } else if (std::isinf(value)) {
-      ++inf;
-    } else {
-      ++finite;
-      least = std::min(least, value);
-      most = std::max(most, value);
-      sum += value;
-    }
-  }
-  if (finite != 0) {
-    text += " min " + number(least) + " max " + number(most) + " mean " +
-            number(sum / static_cast<double>(finite));
-  }
-  if (nan != 0) text += ", nan: " + std::to_string(nan);
-  if (inf != 0) text += ", inf: " + std::to_string(inf);
-  return text;
+  return text +
+         with_element_type(entry.dtype, [&]<class T>(std::type_identity<T>) { return figures_of<T>(bytes); });
 }
 
-std::string render_elements(const DumpEntry& entry, const std::vector<double>& elements) {
+std::string render_elements(const DumpEntry& entry, const std::string& bytes) {
   const std::uint64_t row = entry.shape.empty() || entry.shape.back() == 0 ? 1 : entry.shape.back();
   std::string text;
-  for (std::size_t i = 0; i < elements.size(); ++i) {
-    text += number(elements[i]);
-    text += (i + 1) % row == 0 ? '\n' : ' ';
-  }
+  with_element_type(entry.dtype, [&]<class T>(std::type_identity<T>) {
+    for (std::size_t i = 0; i < bytes.size() / sizeof(T); ++i) {
+      text += number_text(load_element<T>(bytes.data() + i * sizeof(T)));
+      text += (i + 1) % row == 0 ? '\n' : ' ';
+    }
+  });
   return text;
 }
 

@@ -34,19 +34,16 @@ struct DumpFilter {
 /// Reads the index of a dump folder and checks every line against the elements' file.
 [[nodiscard]] Result<std::vector<DumpEntry>> read_dump(const std::string& folder);
 
-/// The elements of an entry as numbers, in order; integers up to 2^53 exactly.
-[[nodiscard]] Result<std::vector<double>> read_elements(const std::string& folder, const DumpEntry& entry);
-
 /// The bytes of an entry as they lay in memory, row after row.
 [[nodiscard]] Result<std::string> read_bytes(const std::string& folder, const DumpEntry& entry);
 
 /// An entry as a file of NumPy (.npy, version 1.0). Elements of bf16, which NumPy does not have, become f32.
 [[nodiscard]] Result<std::string> as_npy(const DumpEntry& entry, const std::string& bytes);
 
-/// "[#4] 1.2 add before in[0] f32[128, 128] min -1 max 3 mean 0.5", with counts of nan and inf if there are.
-[[nodiscard]] std::string describe(const DumpEntry& entry, std::size_t index,
-                                   const std::vector<double>& elements);
-/// The elements as text, a line per row.
-[[nodiscard]] std::string render_elements(const DumpEntry& entry, const std::vector<double>& elements);
+/// "[#4] 1.2 add before in[0] f32[128, 128] min -1 max 3 mean 0.5", with counts of nan and inf if there are;
+/// `bytes` as read_bytes gives them.
+[[nodiscard]] std::string describe(const DumpEntry& entry, std::size_t index, const std::string& bytes);
+/// The elements as text, a line per row: each so that it can be read again without a loss.
+[[nodiscard]] std::string render_elements(const DumpEntry& entry, const std::string& bytes);
 
 }  // namespace troupe::apps

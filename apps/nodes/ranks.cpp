@@ -209,16 +209,25 @@ std::string write_new(const std::string& file, const std::string& text) {
 
 std::optional<Rank> rank_of_launcher() {
   // In a batch job of Slurm mpirun sets its own beside those of the job, which are then not about it.
-  constexpr std::array<std::array<const char*, 3>, 3> launchers{{
+  constexpr std::array<std::array<const char*, 3>, 4> launchers{{
       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
       {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},
+      {"PMI_RANK", "PMI_SIZE", "PMI_LOCAL_RANK"},
       {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"},
   }};
+  std::optional<Rank> found;
   for (const auto& [rank, size, local] : launchers) {
-    const auto number = number_in(rank, 0), of = number_in(size, 1);
-    if (number && of && *number < *of) return Rank{*number, *of, number_in(local, 0).value_or(0)};
+    const auto number = number_in(rank, 0), of = number_in(size, 1), on_machine = number_in(local, 0);
+    if (!number || !of || *number >= *of) continue;
+    if (!found) found = Rank{*number, *of};
+    // srun may say rank and size in words of PMI, and the number on the machine only in its own: who says the
+    // same rank of the same size, speaks of the same launch.
+    if (on_machine && *number == found->number && *of == found->of) {
+      found->on_machine = *on_machine;
+      break;
+    }
   }
-  return std::nullopt;
+  return found;
 }
 
 Result<std::string> name_with_certificate(const std::string& folder) {

@@ -44,6 +44,7 @@ class Graph {
         it->second = &span;
       }
     }
+    find_parents();
     for (const auto& [task, span] : tasks) children[above(task)].push_back(task);
     leave_out_repetitions(trace);
     if (!name.empty()) keep_only(trace, name);
@@ -66,13 +67,49 @@ class Graph {
   }
 
  private:
-  /// The task it is part of; 0: none that is known.
-  TaskId above(TaskId task) const {
-    const TaskId parent = tasks.at(task)->parent;
-    return parent != 0 && parent != task && tasks.contains(parent) ? parent : 0;
+  /// So deep are boxes drawn. No run has as many levels; a file that is damaged may say anything.
+  static constexpr std::size_t most_boxes = 100;
+
+  /// A task's place: the one it is part of, and how many are around it.
+  struct Place {
+    TaskId parent = 0;
+    std::size_t depth = 0;
+  };
+
+  /// No circle is left then, and nothing deeper than `most_boxes`: those whose parent would make one, stand
+  /// by themselves.
+  void find_parents() {
+    std::vector<TaskId> chain;  // each the parent of the one before
+    std::set<TaskId> on_chain;
+    for (const auto& [task, span] : tasks) {
+      chain.clear();
+      on_chain.clear();
+      TaskId at = task;
+      while (at != 0 && !places_.contains(at) && on_chain.insert(at).second) {
+        chain.push_back(at);
+        at = told_parent(at);
+      }
+      if (on_chain.contains(at)) {
+        const auto circle = std::ranges::find(chain, at);
+        for (auto it = circle; it != chain.end(); ++it) places_[*it] = {};
+        chain.erase(circle, chain.end());
+      }
+      for (auto it = chain.rbegin(); it != chain.rend(); at = *it++) {
+        const std::size_t depth = at == 0 ? 0 : places_.at(at).depth + 1;
+        places_[*it] = depth > most_boxes ? Place{} : Place{at, depth};
+      }
+    }
   }
+  /// As the file says it; 0: none that is known.
+  TaskId told_parent(TaskId task) const {
+    const TaskId parent = tasks.at(task)->parent;
+    return tasks.contains(parent) ? parent : 0;
+  }
+
+  /// The task it is part of; 0: none.
+  TaskId above(TaskId task) const { return places_.at(task).parent; }
   bool inside(TaskId task, TaskId box) const {
-    for (std::size_t depth = 0; task != 0 && depth < tasks.size(); ++depth, task = above(task)) {
+    for (; task != 0; task = above(task)) {
       if (task == box) return true;
     }
     return false;
@@ -101,13 +138,9 @@ class Graph {
     };
     for (const auto& [task, span] : tasks) {
       bool wanted = false;
-      TaskId at = task;
-      for (std::size_t depth = 0; at != 0 && !wanted && depth < tasks.size(); ++depth, at = above(at)) {
-        wanted = matches(at);
-      }
+      for (TaskId at = task; at != 0 && !wanted; at = above(at)) wanted = matches(at);
       if (!wanted) continue;
-      at = task;
-      for (std::size_t depth = 0; at != 0 && depth < tasks.size(); ++depth, at = above(at)) kept.insert(at);
+      for (TaskId at = task; at != 0; at = above(at)) kept.insert(at);
     }
     for (auto& [parent, members] : children) {
       std::erase_if(members, [&](TaskId task) { return !kept.contains(task); });
@@ -154,6 +187,7 @@ class Graph {
     if (!inside(edge.from, edge.to) && !inside(edge.to, edge.from)) edges.push_back(std::move(edge));
   }
 
+  std::map<TaskId, Place> places_;
   bool filtered_ = false;
 };
 

@@ -27,6 +27,19 @@ struct BadEvent : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The value of a key; null where there is none. Not a copy: copying a value calls itself for each level of
+/// it, and a damaged file may have any number of them.
+const json& at(const json& object, const char* key) {
+  static const json nothing;
+  const auto found = object.find(key);  // of what is no object, too: nothing
+  return found == object.end() ? nothing : *found;
+}
+
+/// As it stands in the file; of lists and objects, which may be of any depth, only what they are.
+std::string shown(const json& value) {
+  return value.is_structured() ? std::string("(") + value.type_name() + ")" : value.dump();
+}
+
 /// Microseconds to nanoseconds; refuses what no clock says.
 std::int64_t nanos(const json& value) {
   if (!value.is_number()) throw BadEvent("a time is not a number");
@@ -66,7 +79,7 @@ Enum named(const json& value, Enum last) {
       if (value.get_ref<const std::string&>() == name_of(static_cast<Enum>(i))) return static_cast<Enum>(i);
     }
   }
-  throw BadEvent("unknown value " + value.dump());
+  throw BadEvent("unknown value " + shown(value));
 }
 
 class Reader {
@@ -90,7 +103,7 @@ class Reader {
       throw BadEvent("there is no \"troupe\" section: not written by troupe run --trace");
     }
     const json& own = document.at("troupe");
-    const json version = own.is_object() ? own.value("version", json()) : json();
+    const json& version = at(own, "version");
     if (!version.is_number_integer()) throw BadEvent("the \"troupe\" section has no version");
     if (version.get<std::int64_t>() != actors::trace_version) {
       throw BadEvent("version " + version.dump() + " of the trace format; this command knows version " +
@@ -99,7 +112,7 @@ class Reader {
     if (own.contains("dropped") && own["dropped"].is_number_unsigned()) trace_.dropped = own["dropped"];
     if (own.contains("metadata") && own["metadata"].is_object()) {
       for (const auto& [key, value] : own["metadata"].items()) {
-        trace_.metadata.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
+        trace_.metadata.emplace_back(key, value.is_string() ? value.get<std::string>() : shown(value));
       }
     }
     for (const auto& [place, lane] : lanes_) {
@@ -179,7 +192,7 @@ class Reader {
     span.callable = text(args, "callable");
     span.tags = text(args, "tags");
     span.error = text(args, "error");
-    span.kind = named(value.value("cat", json()), actors::SpanKind::mark);
+    span.kind = named(at(value, "cat"), actors::SpanKind::mark);
     if (args.contains("wait")) span.wait = named(args["wait"], actors::WaitReason::room);
     if (args.contains("outcome")) span.outcome = named(args["outcome"], actors::TaskOutcome::cancelled);
     if (args.contains("task")) span.task = task_from(args["task"]);
@@ -197,9 +210,9 @@ class Reader {
     span.dispatched = time("dispatched");
     span.finished = time("finished");
     if (args.contains("window_wait")) span.window_wait = nanos(args["window_wait"]);
-    const std::int64_t start = nanos(value.value("ts", json()));
+    const std::int64_t start = nanos(at(value, "ts"));
     if (ran) {
-      const std::int64_t duration = nanos(value.value("dur", json()));
+      const std::int64_t duration = nanos(at(value, "dur"));
       if (duration < 0) throw BadEvent("its duration is negative");
       span.start = start;
       span.end = start + duration;

@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <fstream>
+#include <utility>
+#include <vector>
 
 #include "errc.hpp"
 #include "support/temporary_folder.hpp"
@@ -44,13 +47,56 @@ TEST_CASE("a dump is read back with its elements and described in a line") {
   const auto entries = apps::read_dump(folder / "d").value();
   REQUIRE(entries.size() == 2);
   CHECK(entries[0].stage == "before");
-  CHECK(apps::read_elements(folder / "d", entries[0]).value() == std::vector<double>{1, 2, 3, 4, 5, 6});
-  const auto values = apps::read_elements(folder / "d", entries[1]).value();
-  CHECK(apps::describe(entries[1], 1, values) ==
+  CHECK(apps::describe(entries[1], 1, apps::read_bytes(folder / "d", entries[1]).value()) ==
         "[#1] node0/chip1 5.3 add after inout[1] f32[2, 3] min 2 max 7 mean 4.25, nan: 1, inf: 1");
-  CHECK(apps::render_elements(entries[0], {1, 2, 3, 4, 5, 6}) == "1 2 3\n4 5 6\n");
+  CHECK(apps::render_elements(entries[0], apps::read_bytes(folder / "d", entries[0]).value()) ==
+        "1 2 3\n4 5 6\n");
   // A folder with a dump is not written over.
   CHECK_FALSE(TensorDump::create(folder / "d"));
+}
+
+/// A line for the elements, and what stands behind the shape of their description.
+template <class T>
+std::pair<std::string, std::string> shown(const std::vector<T>& values) {
+  apps::DumpEntry entry;
+  entry.dtype = runtime::dtype_of<T>;
+  entry.shape = {values.size()};
+  std::string bytes(values.size() * sizeof(T), '\0');
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  const auto line = apps::describe(entry, 0, bytes);
+  return {apps::render_elements(entry, bytes), line.substr(line.rfind(']') + 1)};
+}
+
+TEST_CASE("elements are shown with every digit that they have") {
+  using Line = std::pair<std::string, std::string>;
+  CHECK(shown<std::int64_t>({16777217, 123456789, 9007199254740993, -1}) ==
+        Line{"16777217 123456789 9007199254740993 -1\n",
+             " min -1 max 9007199254740993 mean 2251799848743749.5"});
+  CHECK(shown<std::int64_t>({INT64_MIN, INT64_MAX}).first == "-9223372036854775808 9223372036854775807\n");
+  CHECK(shown<std::uint64_t>({UINT64_MAX, UINT64_MAX - 1})
+            .second.starts_with(" min 18446744073709551614 max 18446744073709551615 mean "));
+  CHECK(shown<std::int32_t>({INT32_MIN, INT32_MAX}) ==
+        Line{"-2147483648 2147483647\n", " min -2147483648 max 2147483647 mean -0.5"});
+  CHECK(shown<std::uint32_t>({UINT32_MAX}).first == "4294967295\n");
+  CHECK(shown<std::int16_t>({INT16_MIN}).first == "-32768\n");
+  CHECK(shown<std::uint16_t>({UINT16_MAX}).first == "65535\n");
+  CHECK(shown<std::int8_t>({-128, 65}) == Line{"-128 65\n", " min -128 max 65 mean -31.5"});
+  CHECK(shown<std::uint8_t>({255, 65}).first == "255 65\n");
+  CHECK(shown<float>({0.1F, 16777216, 123456792, 1.0F / 3, 1e20F, -0.0F}).first ==
+        "0.1 16777216 123456792 0.33333334 1e+20 -0\n");
+  CHECK(shown<float>({0.1F, 0.1F}).second == " min 0.1 max 0.1 mean 0.1");
+  CHECK(shown<float>({NAN, INFINITY, -INFINITY}) == Line{"nan inf -inf\n", ", nan: 1, inf: 2"});
+  CHECK(shown<double>({0.1, 1.0 / 3, 16777217, 5e-324, 1.7976931348623157e308}).first ==
+        "0.1 0.3333333333333333 16777217 4.940656e-324 1.7976931348623157e+308\n");
+  CHECK(shown<runtime::Float16>({runtime::Float16(1.5F), runtime::Float16(-65504)}) ==
+        Line{"1.5 -65504\n", " min -65504 max 1.5 mean -32751.25"});
+  CHECK(shown<runtime::BFloat16>({runtime::BFloat16(1.5F), runtime::BFloat16(-3)}).first == "1.5 -3\n");
+  apps::DumpEntry entry;
+  entry.shape = {2};
+  for (const auto opaque : {runtime::DType::boolean, runtime::DType::f8e4m3}) {
+    entry.dtype = opaque;
+    CHECK(apps::render_elements(entry, "\x01\xff") == "1 255\n");
+  }
 }
 
 TEST_CASE("an entry as a file of NumPy has its type, its shape and its bytes") {
@@ -107,7 +153,7 @@ TEST_CASE("past its bound a dump goes on without elements") {
   REQUIRE(entries.size() == 2);
   CHECK_FALSE(entries[0].truncated);
   CHECK(entries[1].truncated);
-  CHECK(apps::read_elements(folder / "d", entries[1]).value().empty());
+  CHECK(apps::read_bytes(folder / "d", entries[1]).value().empty());
 }
 
 TEST_CASE("a damaged dump is refused with its line, a last line cut short is left out") {
@@ -135,6 +181,15 @@ TEST_CASE("a damaged dump is refused with its line, a last line cut short is lef
   refused(head + R"("dtype":"f32","shape":[2],"offset":0,"bytes":4,"truncated":false})");
   refused(head + R"("dtype":"f32","shape":[2],"offset":12,"bytes":8,"truncated":false})");
   refused(head + R"("dtype":"f32","shape":[4294967296,4294967296],"offset":0,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[1.5,0],"offset":0,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[-1,0],"offset":0,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":0,"offset":0,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[0],"offset":-1,"bytes":0,"truncated":false})");
+  refused(head + R"("dtype":"f32","shape":[0],"offset":0,"bytes":0.5,"truncated":false})");
+  refused(R"({"task":"1","name":"n","chip":"c","stage":"after","role":"in","argument":4294967296,)"
+          R"("dtype":"f32","shape":[0],"offset":0,"bytes":0,"truncated":false})");
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  refused(head + R"("dtype":"f32","shape":)" + deep + R"(,"offset":0,"bytes":0,"truncated":false})");
   CHECK(apps::read_dump(folder / "nowhere").error() == apps::Errc::cannot_read);
 }
 

@@ -4,10 +4,12 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "apps/troupe_process.hpp"
+#include "command/packed_program.hpp"
 #include "support/built.hpp"
 #include "support/packed_callable.hpp"
 #include "support/temporary_folder.hpp"
@@ -79,14 +81,49 @@ TEST_CASE("a packed kernel and a kernel object take their tensors from files") {
   }
 }
 
+TEST_CASE("tensors of every type that has values begin with the one that is given, and are shown as such") {
+  const Packed files;
+  files.write("any.bin", {1});
+  const auto shown = [&](const std::string& tensor) {
+    CAPTURE(tensor);
+    const auto program = troupe::apps::PackedProgram::from(files.path("any.bin"), {tensor}, {});
+    if (!program) return program.error().message();
+    std::ostringstream out;
+    CHECK(program->show(out));
+    return out.str().substr(out.str().find(": "));
+  };
+  CHECK(shown("f16[2]:inout=1.5") == ": 1.5 1.5\n");
+  CHECK(shown("f16[1]:inout=-65504") == ": -65504\n");
+  CHECK(shown("f16[1]:inout=inf") == ": inf\n");
+  CHECK(shown("bf16[2]:inout=-3") == ": -3 -3\n");
+  CHECK(shown("float16[1]:inout=2") == ": 2\n");
+  CHECK(shown("f32[1]:inout=0.1") == ": 0.1\n");
+  CHECK(shown("f32[1]:inout=123456792") == ": 123456792\n");
+  CHECK(shown("f64[1]:inout=0.1234567890123") == ": 0.1234567890123\n");
+  CHECK(shown("i8[1]:inout=-128") == ": -128\n");
+  CHECK(shown("u8[1]:inout=65") == ": 65\n");
+  CHECK(shown("i16[1]:inout=-32768") == ": -32768\n");
+  CHECK(shown("u16[1]:inout=65535") == ": 65535\n");
+  CHECK(shown("i32[1]:inout=-2147483648") == ": -2147483648\n");
+  CHECK(shown("u32[1]:inout=4294967295") == ": 4294967295\n");
+  CHECK(shown("i64[1]:inout=-9223372036854775808") == ": -9223372036854775808\n");
+  CHECK(shown("u64[1]:inout=18446744073709551615") == ": 18446744073709551615\n");
+  CHECK(shown("bool[1]:inout=true") == ": 1\n");
+  // What does not fit the type is no value of it.
+  for (const std::string wrong : {"f16[1]:inout=65520", "f16[1]:inout=-1e9", "f16[1]:inout=x",
+                                  "bf16[1]:inout=1e39", "bf16[1]:inout=3.4e38", "f16[1]:inout="}) {
+    CHECK(has(shown(wrong), "has a value that is none of its type"));
+  }
+}
+
 TEST_CASE("arguments that are wrong are told before anything runs") {
   const Packed files;
   const std::string run = "run " + files.path("chain.bin") + " ";
   for (const std::string wrong :
        {"--tensor 'f32[3:in'", "--tensor 'f33[3]:in'", "--tensor 'f32[3]:inn'", "--tensor 'f32[]:in'",
-        "--tensor 'f32[3]:in=x'", "--tensor 'f32[3]:in@'", "--tensor 'f32[1,2,3,4,5,6]:in'", "--scalar f32",
-        "--scalar f32=x", "--scalar f31=1", "--tensor 'f32[99999999,99999999]:in'", "--nodes 2",
-        "--param a=1"}) {
+        "--tensor 'f32[3]:in=x'", "--tensor 'f16[3]:in=x'", "--scalar f16=70000", "--tensor 'f32[3]:in@'",
+        "--tensor 'f32[1,2,3,4,5,6]:in'", "--scalar f32", "--scalar f32=x", "--scalar f31=1",
+        "--tensor 'f32[99999999,99999999]:in'", "--nodes 2", "--param a=1"}) {
     const auto done = troupe_command(run + wrong);
     CAPTURE(wrong);
     CAPTURE(done.output);

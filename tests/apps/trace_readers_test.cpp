@@ -271,58 +271,6 @@ TEST_CASE("times have three digits and a unit") {
   CHECK(render_time(65'000'000'000) == "65.0 s");
 }
 
-TEST_CASE("dependencies in a circle are told, not followed for ever") {
-  Trace trace = synthetic_trace();
-  const TaskId task = trace.edges.front().to;
-  trace.edges.push_back({task, trace.edges.front().from, EdgeKind::raw});
-  normalize(trace);
-  const Analysis analysis = analyze(trace);
-  CHECK(analysis.cyclic);
-  CHECK(analysis.critical.empty());
-  CHECK(has(render_summary(trace, analysis), "form a cycle"));
-}
-
-TEST_CASE("whatever is no trace is refused with a sentence that says where") {
-  const auto refused = [](const std::string& text, const std::string& why) {
-    CAPTURE(text);
-    const auto result = parse(text);
-    REQUIRE_FALSE(result);
-    CHECK(result.error() == apps::Errc::bad_file);
-    CAPTURE(result.error().message());
-    CHECK(has(result.error().message(), why));
-    CHECK(has(result.error().message(), "t.json"));
-  };
-  const auto with = [](const std::string& event) {
-    return R"({"troupe":{"version":1},"traceEvents":[)" + event + "]}";
-  };
-  refused("", "parse error");
-  refused("hello", "parse error");
-  refused("[]", "no \"troupe\" section");
-  refused("{\"traceEvents\":[]}", "no \"troupe\" section");
-  refused(R"({"troupe":{},"traceEvents":[]})", "no version");
-  refused(R"({"troupe":{"version":99},"traceEvents":[]})", "version 99");
-  refused(with("3"), "not an object");
-  refused(with("[]"), "not an object");
-  refused(with("{}"), "phase is missing");
-  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"nonsense"})"), "unknown value");
-  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":-1,"cat":"aiv"})"), "duration is negative");
-  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":1e300,"dur":1,"cat":"aiv"})"), "out of range");
-  refused(with(R"({"ph":"X","tid":1,"ts":0,"dur":1,"cat":"aiv"})"), "pid");
-  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"aiv","args":{"task":"1.x"}})"),
-          "no task number");
-  for (const char* number :
-       {"", ".", "1.", "1:", "1:0.", ":1", "1.2097152", "1:2047.1", "4294967296", "1.1:0"}) {
-    refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"aiv","args":{"task":")" +
-                 std::string(number) + "\"}}"),
-            "no task number");
-  }
-  refused(with(R"({"ph":"X","pid":1,"tid":1,"ts":0,"dur":1,"cat":"aiv","args":{"after":[["1"]]}})"), "edge");
-  const std::string good = chrome(synthetic_trace());
-  for (std::size_t cut = 1; cut < good.size(); cut += 97) CHECK_FALSE(parse(good.substr(0, cut)));
-  CHECK(read_trace_file("/no/such/file").error() == apps::Errc::cannot_read);
-  CHECK(read_trace_file("/").error() == apps::Errc::cannot_read);
-}
-
 TEST_CASE("the graph has names, tags and the way of the poison") {
   std::ostringstream dot, mermaid;
   write_dot(synthetic_trace(), dot);

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -48,7 +49,83 @@ struct Folder : TemporaryFolder {
   mutable std::string waited_for;
 };
 
+// NOLINTBEGIN(concurrency-mt-unsafe): no other thread is there
+/// The variables of one launcher and of no other, as long as it lives.
+struct Launched {
+  explicit Launched(const std::map<std::string, std::string>& variables) {
+    for (const char* name :
+         {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "PMI_RANK",
+          "PMI_SIZE", "PMI_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"}) {
+      if (const char* const value = std::getenv(name)) before_[name] = value;
+      ::unsetenv(name);
+    }
+    for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
+    set_ = variables;
+  }
+  ~Launched() {
+    for (const auto& [name, value] : set_) ::unsetenv(name.c_str());
+    for (const auto& [name, value] : before_) ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  Launched(const Launched&) = delete;
+  Launched& operator=(const Launched&) = delete;
+
+ private:
+  std::map<std::string, std::string> before_, set_;
+};
+// NOLINTEND(concurrency-mt-unsafe)
+
+/// "1 of 4, 1": the number, of how many, and the number on its machine.
+std::string rank_with(const std::map<std::string, std::string>& variables) {
+  const Launched launched(variables);
+  const auto rank = apps::rank_of_launcher();
+  if (!rank) return "none";
+  return std::to_string(rank->number) + " of " + std::to_string(rank->of) + ", " +
+         std::to_string(rank->on_machine);
+}
+
 }  // namespace
+
+TEST_CASE("a node's number on its machine is the one that its launcher says") {
+  CHECK(rank_with({}) == "none");
+  CHECK(rank_with({{"OMPI_COMM_WORLD_RANK", "3"},
+                   {"OMPI_COMM_WORLD_SIZE", "4"},
+                   {"OMPI_COMM_WORLD_LOCAL_RANK", "1"}}) == "3 of 4, 1");
+  CHECK(rank_with({{"SLURM_PROCID", "3"}, {"SLURM_NTASKS", "4"}, {"SLURM_LOCALID", "1"}}) == "3 of 4, 1");
+  CHECK(rank_with({{"PMI_RANK", "3"}, {"PMI_SIZE", "4"}, {"MPI_LOCALRANKID", "1"}}) == "3 of 4, 1");
+  CHECK(rank_with({{"PMI_RANK", "3"}, {"PMI_SIZE", "4"}, {"PMI_LOCAL_RANK", "1"}}) == "3 of 4, 1");
+  CHECK(rank_with({{"PMI_RANK", "3"}, {"PMI_SIZE", "4"}}) == "3 of 4, 0");
+  // Slurm's own PMI-2 sets the first two, and says the third in its own words.
+  CHECK(rank_with({{"PMI_RANK", "3"},
+                   {"PMI_SIZE", "4"},
+                   {"SLURM_PROCID", "3"},
+                   {"SLURM_NTASKS", "4"},
+                   {"SLURM_LOCALID", "1"}}) == "3 of 4, 1");
+}
+
+TEST_CASE("what a job says of itself is not believed of a rank that another launcher has started in it") {
+  CHECK(rank_with({{"PMI_RANK", "3"},
+                   {"PMI_SIZE", "4"},
+                   {"SLURM_PROCID", "0"},
+                   {"SLURM_NTASKS", "4"},
+                   {"SLURM_LOCALID", "1"}}) == "3 of 4, 0");
+  CHECK(rank_with({{"PMI_RANK", "0"},
+                   {"PMI_SIZE", "4"},
+                   {"SLURM_PROCID", "0"},
+                   {"SLURM_NTASKS", "2"},
+                   {"SLURM_LOCALID", "1"}}) == "0 of 4, 0");
+  CHECK(rank_with({{"PMI_RANK", "3"},
+                   {"PMI_SIZE", "4"},
+                   {"MPI_LOCALRANKID", "2"},
+                   {"SLURM_PROCID", "3"},
+                   {"SLURM_NTASKS", "4"},
+                   {"SLURM_LOCALID", "1"}}) == "3 of 4, 2");
+  CHECK(rank_with({{"OMPI_COMM_WORLD_RANK", "1"},
+                   {"OMPI_COMM_WORLD_SIZE", "2"},
+                   {"OMPI_COMM_WORLD_LOCAL_RANK", "0"},
+                   {"SLURM_PROCID", "3"},
+                   {"SLURM_NTASKS", "4"},
+                   {"SLURM_LOCALID", "1"}}) == "1 of 2, 0");
+}
 
 TEST_CASE("what killed nodes have left is waited for until it is written over") {
   const Folder folder;
