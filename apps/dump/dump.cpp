@@ -96,8 +96,6 @@ std::string figures_of(const std::string& bytes) {
 
 }  // namespace
 
-std::uint64_t DumpEntry::elements() const { return bytes / runtime::size_of(dtype); }
-
 bool DumpFilter::admits(const DumpEntry& entry, std::size_t at) const {
   if (!task.empty() && task != entry.task) return false;
   if (!name.empty() && fnmatch(name.c_str(), entry.name.c_str(), 0) != 0) return false;

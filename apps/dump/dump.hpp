@@ -18,8 +18,6 @@ struct DumpEntry {
   std::vector<std::uint64_t> shape;
   std::uint64_t offset = 0, bytes = 0;
   bool truncated = false;
-
-  std::uint64_t elements() const;
 };
 
 /// Which entries to look at; what is not set lets everything through. `name` may contain * and ?.
