@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "fixture.hpp"
+#include "platform/sim/fixture.hpp"
 
 using namespace troupe;
 using namespace troupe::test;

@@ -3,8 +3,8 @@
 
 #include <stdexcept>
 
-#include "fixture.hpp"
-#include "latches.hpp"
+#include "platform/sim/fixture.hpp"
+#include "platform/sim/latches.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
