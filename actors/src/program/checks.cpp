@@ -102,7 +102,8 @@ void ProgramCore::check_arguments(const Callable* callable, const Arguments& arg
                     std::to_string(runtime::limits::core_scalars) +
                     " scalars; a chip program takes more, or join some of them into one tensor");
   }
-  if (extras != nullptr && extras->retries > 0 && !extras->idempotent) check_retry(*callable, args, extras);
+  if (callable != nullptr && extras != nullptr && extras->retries > 0 && !extras->idempotent)
+    check_retry(*callable, args, extras);
   for (std::size_t i = 0; i < args.tensors.size(); ++i) {
     const auto& arg = args.tensors[i];
     const auto buffer = arg.tensor.buffer();
